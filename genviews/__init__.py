@@ -1,0 +1,109 @@
+"""Views of an image from a generative model: for test-time ensembling, and for learning.
+
+A view is `render(perturb(latent))`. The test-time arrow gets the latent by inverting an image:
+
+    image -> invert -> latent -> perturb -> render -> classify -> weigh -> prediction
+
+Read `genviews.pipeline` first. The public names stand in the order of the arrow; each is imported
+when it is first used: `import genviews` loads no torch, reads no file and draws no random number.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
+    from genviews.classify.model import Classifier
+    from genviews.ensemble.bank import PredictionBank
+    from genviews.ensemble.weigh import Ensemble
+    from genviews.generators.base import Generator
+    from genviews.generators.callable import CallableGenerator
+    from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+    from genviews.generators.toy import ToyGenerator
+    from genviews.invert import Inverter, invert
+    from genviews.invert.encoder import InversionEncoder
+    from genviews.perturb.isotropic import Isotropic
+    from genviews.perturb.pca import PCA, PCAStatistics
+    from genviews.perturb.stylemix import StyleMix
+    from genviews.pipeline import GenerativeTTA
+    from genviews.render import render
+    from genviews.rng import Rng
+    from genviews.zoo import load as load_zoo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GenerativeTTA",
+    "Rng",
+    "Generator",
+    "StyleGAN2",
+    "StyleGAN2Config",
+    "ToyGenerator",
+    "CallableGenerator",
+    "InversionEncoder",
+    "Inverter",
+    "invert",
+    "Isotropic",
+    "PCA",
+    "PCAStatistics",
+    "StyleMix",
+    "render",
+    "Classifier",
+    "PredictionBank",
+    "Ensemble",
+    "load_zoo",
+]
+
+# Public name -> the module that defines it (":name" where it is called otherwise there).
+_PUBLIC = {
+    "GenerativeTTA": "genviews.pipeline",
+    "Rng": "genviews.rng",
+    "Generator": "genviews.generators.base",
+    "StyleGAN2": "genviews.generators.stylegan2",
+    "StyleGAN2Config": "genviews.generators.stylegan2",
+    "ToyGenerator": "genviews.generators.toy",
+    "CallableGenerator": "genviews.generators.callable",
+    "InversionEncoder": "genviews.invert.encoder",
+    "Inverter": "genviews.invert",
+    "invert": "genviews.invert",
+    "Isotropic": "genviews.perturb.isotropic",
+    "PCA": "genviews.perturb.pca",
+    "PCAStatistics": "genviews.perturb.pca",
+    "StyleMix": "genviews.perturb.stylemix",
+    "render": "genviews.render",
+    "Classifier": "genviews.classify.model",
+    "PredictionBank": "genviews.ensemble.bank",
+    "Ensemble": "genviews.ensemble.weigh",
+    "load_zoo": "genviews.zoo:load",
+}
+
+
+class _Package(ModuleType):
+    """This package; a public name such as `render` is the function whatever was imported before.
+
+    Importing the submodule `genviews.render` would bind the module to the same name. The function
+    wins, as it would with an eager `from genviews.render import render`.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    value = getattr(import_module(module), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

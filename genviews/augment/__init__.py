@@ -1,0 +1,40 @@
+"""Pixel transforms of images: the classic test-time views, and the augmentation of training.
+
+They stand beside the latent views on the test-time arrow, `image -> T_x -> classify`, and may
+follow them, `render(perturb(latent)) -> T_x -> classify` (the papers' "combined" views). Every
+transform is batched and runs on the device of its input; each view of each image gets its own
+parameters, drawn from that image's stream, so an image never depends on its neighbours. Images are
+in [-1, 1].
+
+A transform of strength zero is the identity, bit for bit.
+"""
+
+from __future__ import annotations
+
+from genviews.augment.base import Compose, Identity, PixelViews
+from genviews.augment.colour import ColorJitter
+from genviews.augment.geometry import (
+    CentreCrop,
+    HorizontalFlip,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+    ResizedCrop,
+    Rotate,
+)
+from genviews.augment.presets import pixel_views
+
+__all__ = [
+    "CentreCrop",
+    "ColorJitter",
+    "Compose",
+    "HorizontalFlip",
+    "Identity",
+    "PixelViews",
+    "RandomCrop",
+    "RandomResizedCrop",
+    "Resize",
+    "ResizedCrop",
+    "Rotate",
+    "pixel_views",
+]

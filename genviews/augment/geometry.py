@@ -1,0 +1,296 @@
+"""Transforms that move pixels: flips, crops, resizing and rotation.
+
+Whole-pixel crops and flips copy values exactly. The others are one affine map from output to input
+per view, sampled bilinearly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genviews.augment.base import PixelViews
+from genviews.checks import check_count, check_fraction, fail
+from genviews.rng import Streams
+
+__all__ = [
+    "CentreCrop",
+    "HorizontalFlip",
+    "RandomCrop",
+    "RandomResizedCrop",
+    "Resize",
+    "ResizedCrop",
+    "Rotate",
+]
+
+Fill = float | Literal["nearest"]
+
+
+class HorizontalFlip(PixelViews):
+    """Mirror left and right with a probability; the coin of each view comes from the stream.
+
+    With probability 1 every view is the mirror image, so one view is enough; with 0.5 the views
+    are the image and its mirror in equal shares on average, not in turn: view k must not depend on
+    how many views are drawn.
+
+    Args:
+        probability: of a flip, in [0, 1]; 0.5 is the value of every published setting.
+    """
+
+    name = "flip"
+
+    def __init__(self, probability: float = 0.5) -> None:
+        self.probability = check_fraction(probability, "flip probability")
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        if self.probability == 0:
+            return views
+        coin = streams.child("flip").uniform(views.shape[1], (1, 1, 1)) < self.probability
+        return torch.where(coin.to(views.device), views.flip(-1), views)
+
+
+class RandomCrop(PixelViews):
+    """Pad by some pixels and cut a window at a random whole-pixel position; no resampling.
+
+    Args:
+        padding: pixels added on each side; 4 is usual at 32x32 (CIFAR10), 0 adds none.
+        size: height and width of the square window; None keeps the input's height and width.
+        fill: value of the padding, or "nearest" for the nearest pixel of the image. -1 is black.
+    """
+
+    name = "crop"
+
+    def __init__(self, padding: int = 0, size: int | None = None, fill: Fill = -1.0) -> None:
+        self.padding = check_count(padding, "crop padding", least=0)
+        self.size = None if size is None else check_count(size, "crop size")
+        self.fill = fill
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        height, width = views.shape[-2:] if self.size is None else (self.size, self.size)
+        spare_y = views.shape[-2] + 2 * self.padding - height
+        spare_x = views.shape[-1] + 2 * self.padding - width
+        if min(spare_y, spare_x) < 0:
+            fail(
+                "crop size",
+                expected=f"at most the padded image, {views.shape[-2]}x{views.shape[-1]} "
+                f"plus {self.padding} on each side",
+                got=f"{height}x{width}",
+                remedy="resize first, or pad more",
+            )
+        if spare_y == spare_x == 0 and self.padding == 0:
+            return views
+        unit = streams.child("crop").uniform(views.shape[1], (2,)).to(views.device).flatten(0, 1)
+        top = (unit[:, 0] * (spare_y + 1)).long()
+        left = (unit[:, 1] * (spare_x + 1)).long()
+        padded = _pad(views.flatten(0, 1), self.padding, self.fill)
+        return _split(_window(padded, top, left, height, width), views)
+
+
+class CentreCrop(PixelViews):
+    """Cut the central window; the same for every view. Also drops the bars of a framed image.
+
+    Args:
+        height: of the window, in pixels.
+        width: of the window; None makes it square.
+    """
+
+    name = "centre"
+
+    def __init__(self, height: int, width: int | None = None) -> None:
+        self.height = check_count(height, "crop height")
+        self.width = self.height if width is None else check_count(width, "crop width")
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        top, left = views.shape[-2] - self.height, views.shape[-1] - self.width
+        if min(top, left) < 0:
+            fail(
+                "crop size",
+                expected=f"at most the image, {views.shape[-2]}x{views.shape[-1]}",
+                got=f"{self.height}x{self.width}",
+                remedy="resize first",
+            )
+        # Half an odd spare rounds to even, as in torchvision, so that the same pixels are cut.
+        top, left = round(top / 2), round(left / 2)
+        return views[..., top : top + self.height, left : left + self.width]
+
+
+class Resize(PixelViews):
+    """Resize by antialiased bilinear interpolation; the same for every view.
+
+    Args:
+        size: (height, width), or the length of the shorter side, whatever the aspect ratio.
+    """
+
+    name = "resize"
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.size = size
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        height, width = views.shape[-2:]
+        if isinstance(self.size, tuple):
+            target = self.size
+        else:
+            short = min(height, width)
+            target = (self.size * height // short, self.size * width // short)
+        if target == (height, width):
+            return views
+        flat = F.interpolate(views.flatten(0, 1), target, mode="bilinear", antialias=True)
+        return _split(flat, views)
+
+
+class ResizedCrop(PixelViews):
+    """Enlarge the image a little and cut a window of the old size: a shift of up to `scale - 1`.
+
+    Args:
+        scale: enlargement, at least 1; 1.03125 (1024 to 1056 pixels) is the published
+            crop of faces.
+
+    Source: Chai et al. 2021, arXiv:2104.14551, section 4.1, and the released code.
+    """
+
+    name = "crop"
+
+    def __init__(self, scale: float = 1.03125) -> None:
+        if scale < 1:
+            fail("crop scale", expected="at least 1", got=scale, remedy="use 1.03125 for 3 %")
+        self.scale = scale
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        height, width = views.shape[-2:]
+        tall, wide = int(self.scale * height), int(self.scale * width)
+        if (tall, wide) == (height, width):
+            return views
+        unit = streams.child("crop").uniform(views.shape[1], (2,)).to(views.device).flatten(0, 1)
+        top = (unit[:, 0] * (tall - height + 1)).floor() * (height / tall)
+        left = (unit[:, 1] * (wide - width + 1)).floor() * (width / wide)
+        # The window in pixels of the input: its corner, then its height and width.
+        high, broad = torch.full_like(top, height**2 / tall), torch.full_like(left, width**2 / wide)
+        return _sample_box(views, (top, left, high, broad), (height, width))
+
+
+class RandomResizedCrop(PixelViews):
+    """Cut a window of random area and aspect ratio and resize it to a square.
+
+    Args:
+        size: height and width of the result.
+        area: least and most share of the image's area; (0.8, 1) is the cars' and cats' training.
+        ratio: least and most width / height of the window, drawn log-uniformly.
+
+    Differs: bilinear without antialiasing, so shrink a much larger image with `Resize` first; a
+    window that does not fit is clipped to the image instead of being drawn again.
+    """
+
+    name = "resizedcrop"
+
+    def __init__(
+        self,
+        size: int,
+        area: tuple[float, float] = (0.8, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        if not (0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]):
+            fail(
+                "resized crop",
+                expected="0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]",
+                got=f"area {area}, ratio {ratio}",
+                remedy="give (least, most)",
+            )
+        self.size = check_count(size, "crop size")
+        self.area = area
+        self.ratio = ratio
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        height, width = views.shape[-2:]
+        unit = streams.child("resizedcrop").uniform(views.shape[1], (4,))
+        unit = unit.to(views.device).flatten(0, 1)
+        area = height * width * (self.area[0] + unit[:, 0] * (self.area[1] - self.area[0]))
+        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        ratio = (low + unit[:, 1] * (high - low)).exp()
+        tall = (area / ratio).sqrt().round().clamp(1, height)
+        wide = (area * ratio).sqrt().round().clamp(1, width)
+        top = (unit[:, 2] * (height - tall + 1)).floor()
+        left = (unit[:, 3] * (width - wide + 1)).floor()
+        return _sample_box(views, (top, left, tall, wide), (self.size, self.size))
+
+
+class Rotate(PixelViews):
+    """Rotate about the centre by a random angle, bilinearly.
+
+    Args:
+        degrees: largest angle, either way; 10 is the published car study.
+        fill: value outside the image, or "nearest".
+
+    Source: Chai et al. 2021, supplement, figure 21.
+    """
+
+    name = "rotate"
+
+    def __init__(self, degrees: float = 10.0, fill: Fill = -1.0) -> None:
+        if degrees < 0:
+            fail("rotation", expected="at least 0 degrees", got=degrees, remedy="drop the sign")
+        self.degrees = degrees
+        self.fill = fill
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        if self.degrees == 0:
+            return views
+        unit = streams.child("rotate").uniform(views.shape[1], ()).to(views.device).flatten()
+        angle = torch.deg2rad((2 * unit - 1) * self.degrees)
+        height, width = views.shape[-2:]
+        cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
+        # Output to input, in coordinates where the half-width and half-height are 1.
+        across = torch.stack([cos, -sin * height / width, none], dim=1)
+        down = torch.stack([sin * width / height, cos, none], dim=1)
+        return _resample(views, torch.stack([across, down], dim=1), (height, width), self.fill)
+
+
+def _split(flat: Tensor, views: Tensor) -> Tensor:
+    """Give (B K, C, H2, W2) the two leading axes of (B, K, C, H, W)."""
+    return flat.reshape(*views.shape[:2], *flat.shape[1:])
+
+
+def _pad(images: Tensor, padding: int, fill: Fill) -> Tensor:
+    if padding == 0:
+        return images
+    if fill == "nearest":
+        return F.pad(images, (padding,) * 4, mode="replicate")
+    return F.pad(images, (padding,) * 4, value=float(fill))
+
+
+def _window(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """Cut a (height, width) window out of each (N, C, H, W) image at its own corner."""
+    rows = top[:, None] + torch.arange(height, device=images.device)
+    columns = left[:, None] + torch.arange(width, device=images.device)
+    n, c, _, w = images.shape
+    band = images.gather(2, rows[:, None, :, None].expand(n, c, height, w))
+    return band.gather(3, columns[:, None, None, :].expand(n, c, height, width))
+
+
+def _sample_box(
+    views: Tensor, box: tuple[Tensor, Tensor, Tensor, Tensor], size: tuple[int, int]
+) -> Tensor:
+    """Resample each view's box (top, left, height, width, in pixels of the input) to `size`."""
+    top, left, tall, wide = box
+    height, width = views.shape[-2:]
+    none = torch.zeros_like(top)
+    across = torch.stack([wide / width, none, (2 * left + wide) / width - 1], dim=1)
+    down = torch.stack([none, tall / height, (2 * top + tall) / height - 1], dim=1)
+    return _resample(views, torch.stack([across, down], dim=1), size, "nearest")
+
+
+def _resample(views: Tensor, theta: Tensor, size: tuple[int, int], fill: Fill) -> Tensor:
+    """Sample each view bilinearly through its affine map (N, 2, 3) from output to input."""
+    flat = views.flatten(0, 1)
+    shape = [flat.shape[0], flat.shape[1], *size]
+    grid = F.affine_grid(theta.to(flat.dtype), shape, align_corners=False)
+    if fill == "nearest":
+        out = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
+    else:  # outside is 0 to grid_sample: move the fill value there and back
+        value = float(fill)
+        out = F.grid_sample(flat - value, grid, padding_mode="zeros", align_corners=False) + value
+    return _split(out, views)

@@ -1,0 +1,55 @@
+"""User-facing argument checks with one message format: what, expected, got, remedy.
+
+`assert` is for our own invariants; everything that a user can get wrong goes through here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import NoReturn, TypeVar
+
+__all__ = ["check_count", "check_fraction", "fail", "lookup"]
+
+T = TypeVar("T")
+
+
+def fail(
+    what: str,
+    *,
+    expected: object,
+    got: object,
+    remedy: str,
+    error: type[Exception] = ValueError,
+) -> NoReturn:
+    """Raise `error` with the message "what: expected ..., got ...; remedy."."""
+    raise error(f"{what}: expected {expected}, got {got}; {remedy}.")
+
+
+def lookup(name: str, table: Mapping[str, T], kind: str) -> T:
+    """Return `table[name]`, or raise ValueError that lists the closest known names.
+
+    Example:
+        >>> lookup("fnie", {"fine": 1, "coarse": 2}, "layer range")
+        Traceback (most recent call last):
+        ValueError: layer range: expected one of coarse, fine, got 'fnie'; did you mean 'fine'?.
+    """
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "none is close"
+    fail(kind, expected=f"one of {', '.join(sorted(table))}", got=repr(name), remedy=hint)
+
+
+def check_count(value: int, what: str, *, least: int = 1) -> int:
+    """Return `value`, an integer of at least `least`, or raise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        fail(what, expected=f"an integer of at least {least}", got=repr(value), remedy="change it")
+    return value
+
+
+def check_fraction(value: float, what: str) -> float:
+    """Return `value`, a number in [0, 1], or raise."""
+    if not 0.0 <= value <= 1.0:
+        fail(what, expected="a number in [0, 1]", got=repr(value), remedy="change it")
+    return float(value)

@@ -1,0 +1,1 @@
+"""The user's classifier with its image spec, and a small network to train."""

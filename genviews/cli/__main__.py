@@ -1,0 +1,9 @@
+"""`python -m genviews.cli`."""
+
+from __future__ import annotations
+
+import sys
+
+from genviews.cli.app import main
+
+sys.exit(main())

@@ -1,0 +1,264 @@
+"""A set of images with ids and, where known, labels: what enters the test-time arrow.
+
+Every data set and folder is read into an `ImageSet`. Its ids name the random stream of each image,
+so they must be unique and must not depend on the order in which the images were found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genviews.checks import fail
+from genviews.rng import Rng
+from genviews.types import ImageSpec
+
+__all__ = ["ImageSet"]
+
+# Float round-off of resizing and of `x / 127.5 - 1`; more than that was never normalised.
+_RANGE_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ImageSet:
+    """Images with their ids, labels and class names.
+
+    Args:
+        images: (N, C, H, W) float32 in [-1, 1], at least one image.
+        ids: N unique names; the seed of an image's views, together with the user's seed.
+        labels: (N,) int64 class indices in [0, number of class names), or None.
+        class_names: Y unique names; needed with labels, allowed without.
+        skipped: (file, reason) of each file that could not be read and was left out.
+
+    Raises:
+        TypeError: images that are not float32, or labels that are not int64.
+        ValueError: wrong shapes or counts, values outside [-1, 1] or not finite, duplicate ids or
+            class names, labels out of range or without class names.
+
+    Example:
+        >>> two = ImageSet(images=torch.zeros(2, 1, 4, 4), ids=("a", "b"))
+        >>> two
+        ImageSet(2 images of 1x4x4, no labels)
+        >>> two.select([1]).ids
+        ('b',)
+    """
+
+    images: Float[Tensor, "N C H W"]
+    ids: tuple[str, ...]
+    labels: Int[Tensor, " N"] | None = None
+    class_names: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_images(self.images, self.ids)
+        _check_unique(self.ids, "image ids", "give each image its own id, e.g. its relative path")
+        _check_unique(self.class_names, "class names", "name each class once")
+        if self.labels is not None:
+            _check_labels(self.labels, len(self.ids), len(self.class_names))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        shape = "x".join(str(n) for n in self.images.shape[1:])
+        labels = f"{len(self.class_names)} classes" if self.labels is not None else "no labels"
+        skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
+        return f"ImageSet({len(self)} images of {shape}, {labels}{skipped})"
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """The spec that every image of the set fulfils."""
+        channels, height, width = self.images.shape[1:]
+        return ImageSpec(channels=channels, height=height, width=width)
+
+    def select(self, indices: slice | Sequence[int] | Tensor) -> ImageSet:
+        """Return the images at `indices`, in that order, with their ids and labels.
+
+        Args:
+            indices: a slice, indices in [0, N), or a boolean mask of shape (N,).
+
+        Returns:
+            A new set; class names and the list of skipped files are kept.
+
+        Raises:
+            ValueError: no image chosen, an index outside [0, N), or one chosen twice.
+        """
+        rows = _row_numbers(indices, len(self))
+        return replace(
+            self,
+            images=self.images[rows],
+            ids=tuple(self.ids[i] for i in rows.tolist()),
+            labels=None if self.labels is None else self.labels[rows],
+        )
+
+    def split_calibration(self, fraction: float = 0.5, seed: int = 0) -> tuple[ImageSet, ImageSet]:
+        """Split into a calibration set, where alpha is chosen, and the rest, where it is tested.
+
+        Within each class the images are ordered by a random number that depends on the seed and
+        the image's id alone, and the first `round(fraction * n)` calibrate, at least one and never
+        all. So the order of the files does not matter. A class of one image goes to the rest.
+
+        Args:
+            fraction: share of each class that calibrates, between 0 and 1; one half by default, as
+                many images to choose on as to report on (chosen by us).
+            seed: another seed, another split.
+
+        Returns:
+            (calibration, rest), each in the order of this set.
+
+        Raises:
+            ValueError: a fraction that is not strictly between 0 and 1, or too few images to split.
+        """
+        if not 0.0 < fraction < 1.0:
+            fail(
+                "calibration fraction",
+                expected="a number strictly between 0 and 1",
+                got=repr(fraction),
+                remedy="use e.g. 0.5 to calibrate on half of the images",
+            )
+        chosen = self._calibration_mask(fraction, seed)
+        if not chosen.any():
+            fail(
+                "images to split",
+                expected="at least two images in some class",
+                got=f"{len(self)} image(s), none with a companion of its class",
+                remedy="add labelled images, or give a separate calibration set",
+            )
+        return self.select(chosen), self.select(~chosen)
+
+    def _calibration_mask(self, fraction: float, seed: int) -> Tensor:
+        draws = Rng(seed).child("calibration").streams(self.ids).uniform(1, ()).flatten().tolist()
+        # The id breaks ties of the float32 draws, so that the order of the set never does.
+        order = sorted(range(len(self)), key=lambda i: (draws[i], self.ids[i]))
+        classes = [0] * len(self) if self.labels is None else self.labels.tolist()
+        sizes = Counter(classes)
+        left = {c: min(max(1, round(fraction * n)), n - 1) for c, n in sizes.items()}
+        mask = torch.zeros(len(self), dtype=torch.bool)
+        for i in order:
+            mask[i] = left[classes[i]] > 0
+            left[classes[i]] -= 1
+        return mask
+
+    def fingerprint(self) -> str:
+        """Return a hash of pixels, ids and labels: the key of whatever is computed from them."""
+        digest = hashlib.blake2b(digest_size=16)
+        labels = None if self.labels is None else self.labels.tolist()
+        digest.update(repr((tuple(self.images.shape), self.ids, labels, self.class_names)).encode())
+        digest.update(self.images.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _check_images(images: Tensor, ids: tuple[str, ...]) -> None:
+    if images.dtype != torch.float32:
+        fail(
+            "images",
+            expected="a float32 tensor with values in [-1, 1]",
+            got=images.dtype,
+            remedy="convert uint8 with `x.float() / 127.5 - 1`",
+            error=TypeError,
+        )
+    if images.ndim != 4 or 0 in images.shape:
+        fail(
+            "images",
+            expected="shape (N, C, H, W) with at least one image",
+            got=tuple(images.shape),
+            remedy="stack the images along a first axis",
+        )
+    if len(ids) != images.shape[0]:
+        fail(
+            "image ids",
+            expected=f"{images.shape[0]}, one for each image",
+            got=len(ids),
+            remedy="pass one id for each image",
+        )
+    _check_range(images, ids)
+
+
+def _check_range(images: Tensor, ids: tuple[str, ...]) -> None:
+    low, high = (float(v) for v in torch.aminmax(images))
+    limit = 1.0 + _RANGE_TOLERANCE
+    if -limit <= low and high <= limit:  # false for NaN, which aminmax passes on
+        return
+    finite = images.isfinite().flatten(1).all(1)
+    if not bool(finite.all()):
+        bad = [ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
+        fail(
+            "images",
+            expected="finite numbers",
+            got=f"NaN or infinity in {_some(bad)}",
+            remedy="leave these images out",
+        )
+    fail(
+        "images",
+        expected="values in [-1, 1]",
+        got=f"values from {low:g} to {high:g}",
+        remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1, `clamp` for renders",
+    )
+
+
+def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
+    if labels.dtype != torch.int64:
+        fail(
+            "labels",
+            expected="an int64 tensor of class indices",
+            got=labels.dtype,
+            remedy="convert them with `.long()`",
+            error=TypeError,
+        )
+    if labels.shape != (num_images,):
+        fail(
+            "labels",
+            expected=f"shape ({num_images},), one for each image",
+            got=tuple(labels.shape),
+            remedy="pass one class index for each image",
+        )
+    if num_classes == 0:
+        fail("class names", expected="one for each class", got="none", remedy="name the classes")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        fail(
+            "labels",
+            expected=f"class indices in [0, {num_classes}), one class for each class name",
+            got=f"indices from {low} to {high}",
+            remedy="count classes from 0 and name every class",
+        )
+
+
+def _check_unique(names: tuple[str, ...], what: str, remedy: str) -> None:
+    if len(set(names)) != len(names):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        fail(what, expected="no duplicates", got=f"more than once: {_some(twice)}", remedy=remedy)
+
+
+def _row_numbers(indices: slice | Sequence[int] | Tensor, size: int) -> Tensor:
+    rows = torch.arange(size)[indices] if isinstance(indices, slice) else torch.as_tensor(indices)
+    if rows.dtype == torch.bool:
+        if rows.shape != (size,):
+            fail(
+                "mask",
+                expected=f"shape ({size},), one value for each image",
+                got=tuple(rows.shape),
+                remedy="compute the mask from this set",
+            )
+        rows = torch.nonzero(rows).flatten()
+    if rows.numel() == 0:
+        fail("indices", expected="at least one image", got="none", remedy="choose some images")
+    if rows.is_floating_point() or int(rows.min()) < 0 or int(rows.max()) >= size:
+        fail(
+            "indices",
+            expected=f"integers in [0, {size})",
+            got=f"{rows.dtype} from {rows.min()} to {rows.max()}",
+            remedy="count images from 0",
+        )
+    return rows.long().flatten()
+
+
+def _some(names: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(repr(n) for n in names[:limit]) + more

@@ -1,0 +1,58 @@
+"""Predictions of many views, weighed into one: bank, ensemble rule, significance, and the whole study."""
+
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.choose import group_candidates
+from genviews.ensemble.combine import Method, ScaleChoice, choose_scale, evaluate
+from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
+from genviews.ensemble.fill import Progress, ViewSet, fill_bank, make_views
+from genviews.ensemble.npz import export_npz, import_npz
+from genviews.ensemble.resample import ensemble_size_study, resample_members, resample_pixels
+from genviews.ensemble.result import AlphaCurve, Comparison, Gallery, Row, StudyResult
+from genviews.ensemble.settings import StudySettings
+from genviews.ensemble.significance import (
+    GainReport,
+    accuracy_interval,
+    gain_report,
+    holm,
+    mcnemar_exact,
+    paired_bootstrap,
+    pearson,
+)
+from genviews.ensemble.study import run_study
+from genviews.ensemble.weigh import Ensemble, pixel_average
+
+__all__ = [
+    "AlphaCurve",
+    "Comparison",
+    "Ensemble",
+    "GainReport",
+    "Gallery",
+    "Method",
+    "PredictionBank",
+    "Progress",
+    "Row",
+    "ScaleChoice",
+    "StudyResult",
+    "StudySettings",
+    "ViewSet",
+    "accuracy_interval",
+    "choose_scale",
+    "cutoff_grid",
+    "cutoff_thresholds",
+    "ensemble_size_study",
+    "evaluate",
+    "export_npz",
+    "fill_bank",
+    "gain_report",
+    "group_candidates",
+    "holm",
+    "import_npz",
+    "make_views",
+    "mcnemar_exact",
+    "paired_bootstrap",
+    "pearson",
+    "pixel_average",
+    "resample_members",
+    "resample_pixels",
+    "run_study",
+]

@@ -1,0 +1,144 @@
+"""What a study chooses before it looks at test: the scale of each perturbation, and what is combined.
+
+Every choice is by accuracy on the calibration split; among equals the first candidate wins, so candidates are
+listed from the mildest to the strongest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from genviews.checks import fail
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.combine import Method, ScaleChoice, choose_scale, score
+from genviews.ensemble.fill import ViewSet
+from genviews.ensemble.weigh import Average
+from genviews.perturb import Perturbation
+
+__all__ = ["Chosen", "choose_combined", "choose_scales", "group_candidates", "methods"]
+
+SINGLE = Method(name="single image", group="image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The view sets of one classifier's rows.
+
+    Args:
+        pixels: pixel view sets.
+        latents: row name -> the chosen latent view set.
+        combined: (pixel view set of the image, pixel views of latent views), or None.
+    """
+
+    pixels: tuple[ViewSet, ...]
+    latents: Mapping[str, ViewSet]
+    combined: tuple[ViewSet, ViewSet] | None = None
+
+    @property
+    def view_sets(self) -> tuple[ViewSet, ...]:
+        """All of them."""
+        return (*self.pixels, *self.latents.values(), *(self.combined or ())[1:])
+
+
+def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Perturbation, ...]]:
+    """Row name such as "isotropic fine" -> its candidates, in the order given.
+
+    Args:
+        candidates: perturbations; those of one kind and layer range compete for one row.
+
+    Raises:
+        ValueError: the same perturbation twice.
+
+    Example:
+        >>> from genviews import Isotropic
+        >>> {k: len(v) for k, v in group_candidates([Isotropic("fine", 0.1), Isotropic("fine", 0.2)]).items()}
+        {'isotropic fine': 2}
+    """
+    names = [p.name for p in candidates]
+    if len(set(names)) != len(names):
+        fail("perturbations", expected="different ones", got=", ".join(names), remedy="list each once")
+    groups: dict[str, tuple[Perturbation, ...]] = {}
+    for candidate in candidates:
+        row = f"{candidate.kind} {candidate.layers_name}"
+        groups[row] = (*groups.get(row, ()), candidate)
+    return groups
+
+
+def choose_scales(
+    groups: Mapping[str, Sequence[Perturbation]], bank: PredictionBank, *, average: Average = "probs"
+) -> dict[str, tuple[Perturbation, ScaleChoice]]:
+    """For each row, the candidate that does best on a calibration bank with all of them.
+
+    Args:
+        groups: row name -> candidates, the mildest first.
+        bank: predictions of a calibration split.
+        average: of probabilities or logits.
+    """
+    found = {}
+    for row, candidates in groups.items():
+        choice = choose_scale(bank, [p.name for p in candidates], average=average)
+        found[row] = next(p for p in candidates if p.name == choice.key), choice
+    return found
+
+
+def choose_combined(
+    chosen: Chosen, bank: PredictionBank, *, average: Average = "probs", per_latent: int = 1
+) -> tuple[ViewSet, ViewSet] | None:
+    """Pair the best pixel views with the best latent views, both by calibration accuracy.
+
+    Args:
+        chosen: pixel and latent view sets.
+        bank: calibration predictions of them all.
+        average: of probabilities or logits.
+        per_latent: pixel transforms that each latent view gets.
+
+    Returns:
+        The pixel view set, and the same pixel transform of the latent views; None without either kind.
+    """
+    if not chosen.pixels or not chosen.latents:
+        return None
+    pixels = max(chosen.pixels, key=lambda v: score(_pixel_method(v), bank, average=average))
+    row = max(
+        chosen.latents,
+        key=lambda name: score(_latent_method(name, chosen.latents[name]), bank, average=average),
+    )
+    both = ViewSet(
+        perturbation=chosen.latents[row].perturbation, pixels=pixels.pixels, per_latent=per_latent
+    )
+    return pixels, both
+
+
+def methods(chosen: Chosen) -> list[Method]:
+    """The rows of the table for one classifier, the single image first."""
+    rows = [SINGLE, *(_pixel_method(v) for v in chosen.pixels)]
+    rows.append(
+        Method(name="reconstruction only", group="latent", views=("reconstruction",), weighing="none")
+    )
+    # Control: what the reconstruction brings without any perturbation.
+    rows.append(
+        Method(
+            name="image + reconstruction", group="latent", views=("reconstruction",), weighing="alpha"
+        )
+    )
+    rows += [_latent_method(name, view_set) for name, view_set in chosen.latents.items()]
+    if chosen.combined is not None:
+        pixels, both = chosen.combined
+        rows.append(
+            Method(
+                name="combined",
+                group="combined",
+                views=(both.name,),
+                weighing="alpha",
+                image_views=(pixels.name,),
+            )
+        )
+    return rows
+
+
+def _pixel_method(view_set: ViewSet) -> Method:
+    return Method(name=view_set.name, group="pixel", views=(view_set.name,), weighing="equal")
+
+
+def _latent_method(name: str, view_set: ViewSet) -> Method:
+    return Method(name=name, group="latent", views=(view_set.name,), weighing="alpha")

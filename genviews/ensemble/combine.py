@@ -1,0 +1,239 @@
+"""From banks to rows of the table: the methods that are compared, the choice of scale, the measured row.
+
+A `Method` says which predictions are put together and how. Everything that is chosen (the scale of a
+perturbation, alpha) is chosen on the calibration bank; the test bank is read once, by `evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from genviews.checks import fail
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.result import AlphaCurve, Row
+from genviews.ensemble.significance import gain_report, holm
+from genviews.ensemble.weigh import (
+    Average,
+    Ensemble,
+    alpha_grid,
+    check_calibration,
+    pixel_average,
+    pool,
+)
+
+__all__ = ["Evaluation", "Method", "ScaleChoice", "adjust", "choose_scale", "evaluate", "score"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way to predict from a bank, before it is measured.
+
+    Args:
+        name: of the row, e.g. "stylemix fine".
+        group: "image", "pixel", "latent" or "combined".
+        views: bank keys that are put together; () for the plain classifier.
+        weighing: "none" takes the mean of `views` as they stand; "equal" averages them with the image, all
+            with equal weight; "alpha" weighs them against the image term by equation 7.
+        image_views: pixel views that join the image in the image term, for "alpha".
+    """
+
+    name: str
+    group: Literal["image", "pixel", "latent", "combined"]
+    views: tuple[str, ...] = ()
+    weighing: Literal["none", "equal", "alpha"] = "none"
+    image_views: tuple[str, ...] = ()
+
+    def ensemble(self, average: Average) -> Ensemble | None:
+        """The unfitted ensemble, or None when there is no alpha to fit."""
+        if self.weighing != "alpha":
+            return None
+        return Ensemble(self.views, image_views=self.image_views, average=average)
+
+    def fixed_proba(self, bank: PredictionBank, average: Average) -> Float[Tensor, "N Y"]:
+        """Class probabilities of a method without alpha."""
+        if self.weighing == "equal":
+            return pixel_average(bank, self.views, average)
+        mean = pool(bank, self.views or ("image",), average).mean(1)
+        return mean.softmax(-1) if average == "logits" else mean
+
+    def count(self, bank: PredictionBank) -> int:
+        """Number of predictions beside that of the image itself."""
+        ensemble = self.ensemble("probs")
+        keys = self.views if ensemble is None else (*self.image_views, *ensemble.pool_keys)
+        return sum(bank.get(key).shape[1] for key in keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleChoice:
+    """The candidate that did best on calibration, and how all of them did.
+
+    Args:
+        key: of the chosen view set.
+        alpha: its best weight on the bank that chose.
+        accuracy: its calibration accuracy at that weight.
+        scores: (key, calibration accuracy) of every candidate.
+    """
+
+    key: str
+    alpha: float
+    accuracy: float
+    scores: tuple[tuple[str, float], ...]
+
+
+def choose_scale(
+    bank: PredictionBank, keys: Sequence[str], *, average: Average = "probs"
+) -> ScaleChoice:
+    """Choose among view sets by calibration accuracy, each at its own best alpha.
+
+    Args:
+        bank: a calibration bank with all the keys.
+        keys: candidates, the mildest first; among equals the first, that is the smaller scale, wins.
+        average: of probabilities or logits.
+
+    Raises:
+        ValueError: no candidate, or a bank of a test split.
+
+    Source: Chai et al. 2021, supplementary table 1 lists the scales tried.
+
+    Differs: the reference chooses by the mean over 20 redrawn pools (`resample_members` gives it); here
+        all the views are used once.
+    """
+    if not keys:
+        fail("candidate views", expected="at least one key", got="none", remedy="name them")
+    fitted = [Ensemble(key, average=average).fit(bank) for key in keys]
+    best = max(range(len(keys)), key=lambda i: fitted[i].accuracy_)  # the first of equals
+    return ScaleChoice(
+        key=keys[best],
+        alpha=fitted[best].alpha_,
+        accuracy=fitted[best].accuracy_,
+        scores=tuple((key, e.accuracy_) for key, e in zip(keys, fitted, strict=True)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A measured method.
+
+    Args:
+        row: for the table; `p_holm` equals `p_value` until `adjust` sees the whole table.
+        curve: accuracy against alpha, or None.
+        proba: (N, Y) class probabilities on test.
+        correct: (N,) where the method is right on test.
+    """
+
+    row: Row
+    curve: AlphaCurve | None
+    proba: Float[Tensor, "N Y"]
+    correct: Bool[Tensor, " N"]
+
+
+def score(method: Method, bank: PredictionBank, *, average: Average = "probs") -> float:
+    """Calibration accuracy of a method, at its own best alpha where it has one.
+
+    Raises:
+        ValueError: a bank of a test split: scores are for choosing.
+    """
+    check_calibration(bank)
+    ensemble = method.ensemble(average)
+    if ensemble is not None:
+        return ensemble.fit(bank).accuracy_
+    return _accuracy(_correct(method.fixed_proba(bank, average), bank))
+
+
+def evaluate(
+    method: Method,
+    calibration: PredictionBank,
+    test: PredictionBank,
+    *,
+    classifier: str,
+    baseline: Bool[Tensor, " N"] | None = None,
+    reference: Bool[Tensor, " N"] | None = None,
+    average: Average = "probs",
+    seed: int = 0,
+) -> Evaluation:
+    """Fit a method on calibration, measure it on test.
+
+    Args:
+        method: what to measure.
+        calibration: where alpha is chosen.
+        test: where the result is measured.
+        classifier: the name of the row's classifier.
+        baseline: where the same classifier's single image is right on test; None: this is that row.
+        reference: where the reference classifier's single image is right on test, for the rows of other
+            classifiers.
+        average: of probabilities or logits.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: calibrating on a test split, or missing keys or labels.
+    """
+    proba, alpha, curve = _predict(method, calibration, test, classifier, average)
+    oracle = (None, None) if curve is None else curve.oracle
+    correct = _correct(proba, test)
+    gain = gain_report(correct, correct if baseline is None else baseline, seed=seed)
+    against = None if reference is None else gain_report(correct, reference, seed=seed)
+    row = Row(
+        name=method.name,
+        classifier=classifier,
+        group=method.group,
+        views=(*method.image_views, *method.views),
+        num_views=method.count(test),
+        alpha=alpha,
+        oracle_alpha=oracle[0],
+        oracle_accuracy=oracle[1],
+        calibration_accuracy=score(method, calibration, average=average),
+        accuracy=gain.accuracy,
+        interval=gain.interval,
+        gain=gain.gain,
+        gain_interval=gain.gain_interval,
+        fixed=gain.fixed,
+        broke=gain.broke,
+        p_value=gain.p_value,
+        p_holm=gain.p_value,
+        reference_gain=None if against is None else against.gain,
+        reference_gain_interval=None if against is None else against.gain_interval,
+        reference_p_value=None if against is None else against.p_value,
+    )
+    return Evaluation(row=row, curve=curve, proba=proba, correct=correct)
+
+
+def adjust(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Fill in `p_holm` over all rows that are compared with a baseline; a single-image row is none."""
+    tested = [i for i, row in enumerate(rows) if row.group != "image"]
+    adjusted = dict(zip(tested, holm([rows[i].p_value for i in tested]), strict=True))
+    return tuple(replace(row, p_holm=adjusted.get(i, 1.0)) for i, row in enumerate(rows))
+
+
+def _correct(proba: Tensor, bank: PredictionBank) -> Bool[Tensor, " N"]:
+    return proba.argmax(-1) == bank.known_labels()
+
+
+def _accuracy(correct: Tensor) -> float:
+    return float(correct.double().mean())
+
+
+def _predict(
+    method: Method,
+    calibration: PredictionBank,
+    test: PredictionBank,
+    classifier: str,
+    average: Average,
+) -> tuple[Tensor, float | None, AlphaCurve | None]:
+    """Probabilities on test, and the chosen alpha and its curve where the method has an alpha."""
+    ensemble = method.ensemble(average)
+    if ensemble is None:
+        return method.fixed_proba(test, average), None, None
+    proba = ensemble.fit(calibration).predict_proba(test)
+    curve = AlphaCurve(
+        row=method.name,
+        classifier=classifier,
+        alphas=tuple(alpha_grid(ensemble.grid).tolist()),
+        calibration=tuple(ensemble.curve_.tolist()),
+        test=tuple(ensemble.curve(test).tolist()),
+    )
+    return proba, ensemble.alpha_, curve

@@ -1,0 +1,68 @@
+"""Trust a view only as far as the reconstruction: the reconstruction-error cutoff.
+
+A badly reconstructed image gives views of something else. With a cutoff, images whose reconstruction error is
+above it keep the prediction of the image term; the others are ensembled. The paper's 2-D search over alpha and
+cutoff did about as well as alpha alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.checks import check_fraction, fail
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.weigh import Ensemble, alpha_grid, grid_accuracies
+
+__all__ = ["cutoff_grid", "cutoff_thresholds"]
+
+
+def cutoff_thresholds(
+    loss: Float[Tensor, " N"], fractions: Sequence[float]
+) -> Float[Tensor, " T"]:
+    """Reconstruction errors below which the given fractions of the calibration images lie.
+
+    Args:
+        loss: reconstruction error of each calibration image.
+        fractions: of the images to ensemble, in [0, 1]; 0 is below every error and 1 above every error.
+
+    Differs: the paper does not say which split its percentiles come from; here the calibration split.
+    """
+    shares = torch.tensor([check_fraction(f, "fraction") for f in fractions], dtype=torch.float64)
+    found = torch.quantile(loss.double(), shares)
+    found[shares == 0] = -torch.inf
+    found[shares == 1] = torch.inf
+    return found
+
+
+def cutoff_grid(
+    ensemble: Ensemble,
+    bank: PredictionBank,
+    loss: Float[Tensor, " N"],
+    thresholds: Float[Tensor, " T"],
+) -> Float[Tensor, "T G"]:
+    """Accuracy at every cutoff and every alpha of the ensemble's grid.
+
+    Choose the best cell on a calibration bank and read the same cell for the test bank.
+
+    Args:
+        ensemble: says what is pooled; it need not be fitted.
+        bank: labelled predictions.
+        loss: reconstruction error of each image of the bank.
+        thresholds: largest error that is still ensembled; -inf ensembles none, +inf all.
+
+    Source: Chai et al. 2021, supplementary figure 14.
+    """
+    if len(loss) != len(bank):
+        fail("loss", expected=f"{len(bank)}, one an image", got=len(loss), remedy="align them")
+    image, views = ensemble.terms(bank)
+    alphas = alpha_grid(ensemble.grid)
+    trusted = loss.double()[None] <= thresholds.double()[:, None]
+    rows = [
+        grid_accuracies(image, torch.where(t[:, None], views, image), bank.known_labels(), alphas)
+        for t in trusted
+    ]
+    return torch.stack(rows)

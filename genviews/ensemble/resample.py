@@ -1,0 +1,204 @@
+"""The reference's error bars and its size study: draw the members of an ensemble anew, images stay.
+
+Two uses. `resample_members` redraws the pool 20 times, chooses alpha anew each time, and reports mean and
+standard error: how much the result owes to which views were drawn. `ensemble_size_study` asks how many views
+are worth making. Neither says anything about other test images; for that see `significance`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.checks import check_count
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.weigh import (
+    Average,
+    Ensemble,
+    alpha_grid,
+    check_calibration,
+    grid_accuracies,
+    mix,
+    pool,
+)
+
+__all__ = ["Resampled", "SizePoint", "ensemble_size_study", "resample_members", "resample_pixels"]
+
+SIZES = (0, 2, 4, 8, 12, 16, 20, 24, 28, 30, 31)  # of the paper's figure 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampled:
+    """Results of the redrawn ensembles, one entry a draw; accuracies in [0, 1].
+
+    Args:
+        accuracies: on the test bank.
+        calibration: on the calibration bank, at the alpha chosen there; empty where no alpha is chosen.
+        alphas: as chosen; empty where none is.
+    """
+
+    accuracies: tuple[float, ...]
+    calibration: tuple[float, ...] = ()
+    alphas: tuple[float, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        """Mean test accuracy."""
+        return float(np.mean(self.accuracies))
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of the mean: population standard deviation / sqrt(number of draws)."""
+        return float(np.std(self.accuracies)) / math.sqrt(len(self.accuracies))
+
+    @property
+    def calibration_mean(self) -> float:
+        """Mean calibration accuracy, by which the reference code chooses the scale."""
+        return float(np.mean(self.calibration))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizePoint:
+    """Accuracy of ensembles of one size: mean and standard error over redrawn members."""
+
+    size: int
+    mean: float
+    stderr: float
+
+
+def resample_members(
+    ensemble: Ensemble,
+    calibration: PredictionBank,
+    test: PredictionBank,
+    *,
+    size: int = 31,
+    image_size: int = 16,
+    times: int = 20,
+) -> Resampled:
+    """Redraw the views with replacement, choose alpha on calibration, evaluate on test, `times` times.
+
+    Draw s uses `RandomState(s)`, and the same members for every image of both banks.
+
+    Args:
+        ensemble: says what is pooled; it need not be fitted and is not changed.
+        calibration: where each draw chooses its alpha.
+        test: where it is evaluated.
+        size: views drawn from the pool; 31 for faces, cats and CIFAR10, 16 for cars.
+        image_size: members drawn for the image term where it has pixel views; 16 for cars.
+        times: number of draws.
+
+    Raises:
+        ValueError: calibrating on a test split, or banks without labels.
+
+    Source: Chai et al. 2021, its plotting notebooks (20 draws, standard deviation / sqrt(20)).
+
+    Differs: where both pools are drawn, the views come first from one `RandomState(s)`; the order of the
+        notebook's two draws is not known. Ties take the smallest alpha.
+    """
+    check_calibration(calibration)
+    check_count(size, "size")
+    check_count(image_size, "image_size")
+    alphas = alpha_grid(ensemble.grid)
+    banks = (calibration, test)
+    pools = [(ensemble.image_pool(bank), ensemble.view_pool(bank)) for bank in banks]
+    fitted, accuracies, chosen = [], [], []
+    for seed in range(check_count(times, "times")):
+        rng = np.random.RandomState(seed)
+        views = _draw(rng, pools[0][1], size)
+        image = _draw(rng, pools[0][0], image_size) if ensemble.image_views else [0]
+        curves = [
+            grid_accuracies(_mean(i, image), _mean(v, views), bank.known_labels(), alphas)
+            for bank, (i, v) in zip(banks, pools, strict=True)
+        ]
+        best = int(curves[0].argmax())
+        fitted.append(float(curves[0][best]))
+        accuracies.append(float(curves[1][best]))
+        chosen.append(float(alphas[best]))
+    return Resampled(
+        accuracies=tuple(accuracies), calibration=tuple(fitted), alphas=tuple(chosen)
+    )
+
+
+def resample_pixels(
+    bank: PredictionBank,
+    keys: Sequence[str],
+    *,
+    average: Average = "probs",
+    size: int = 32,
+    times: int = 20,
+) -> Resampled:
+    """Redraw the members of an image-only ensemble (the image and its pixel views), equal weights.
+
+    Args:
+        bank: labelled predictions.
+        keys: the pixel view sets beside the image.
+        average: of probabilities or of logits.
+        size: members drawn; 32 = original + 31 views in the paper.
+        times: number of draws.
+
+    Source: Chai et al. 2021, the colour and crop baselines of its plotting notebooks.
+    """
+    members, labels = pool(bank, ("image", *keys), average), bank.known_labels()
+    check_count(size, "size")
+    draws = [_draw(np.random.RandomState(s), members, size) for s in range(check_count(times, "times"))]
+    return Resampled(accuracies=tuple(_accuracy(_mean(members, d), labels) for d in draws))
+
+
+def ensemble_size_study(
+    ensemble: Ensemble,
+    calibration: PredictionBank,
+    test: PredictionBank,
+    *,
+    sizes: Sequence[int] = SIZES,
+    members: int = 31,
+    times: int = 16,
+) -> tuple[SizePoint, ...]:
+    """Test accuracy against the number of views in the ensemble.
+
+    Alpha is chosen once, on calibration with the first `members` of the pool; each size then draws that
+    many members with replacement, `times` times (draw s with `RandomState(s)`), at this alpha.
+
+    Args:
+        ensemble: says what is pooled; it need not be fitted and is not changed.
+        calibration: where alpha is chosen.
+        test: where accuracy is measured.
+        sizes: numbers of views; 0 is the image term alone.
+        members: pool members that choose alpha; 31 in the paper.
+        times: draws per size; 16 in the paper.
+
+    Source: Chai et al. 2021, figures 6 and 18.
+    """
+    check_calibration(calibration)
+    alphas = alpha_grid(ensemble.grid)
+    first = ensemble.view_pool(calibration)[:, : check_count(members, "members")].mean(1)
+    fitted_on = (ensemble.image_pool(calibration).mean(1), first, calibration.known_labels())
+    alpha = float(alphas[int(grid_accuracies(*fitted_on, alphas).argmax())])
+    image, views, labels = *ensemble.terms(test)[:1], ensemble.view_pool(test), test.known_labels()
+    points = []
+    for size in sizes:
+        found = [_accuracy(image, labels)]
+        if check_count(size, "size", least=0) > 0:
+            draws = [_draw(np.random.RandomState(s), views, size) for s in range(times)]
+            found = [_accuracy(mix(image, _mean(views, d), alpha), labels) for d in draws]
+        result = Resampled(accuracies=tuple(found))
+        points.append(SizePoint(size=size, mean=result.mean, stderr=result.stderr))
+    return tuple(points)
+
+
+def _draw(rng: np.random.RandomState, members: Tensor, size: int) -> list[int]:
+    """One index vector for all images, with replacement, as the reference code draws it."""
+    indices: list[int] = rng.choice(members.shape[1], size).tolist()
+    return indices
+
+
+def _mean(members: Tensor, indices: list[int]) -> Float[Tensor, "N Y"]:
+    return members[:, indices].mean(1)
+
+
+def _accuracy(scores: Tensor, labels: Tensor) -> float:
+    return float((scores.argmax(-1) == labels).double().mean())

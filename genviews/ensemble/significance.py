@@ -1,0 +1,227 @@
+"""Is it better, or is it luck: intervals and paired tests for accuracies on the same test images.
+
+Two methods are judged on the same images, so their difference is paired: only the images that one gets right
+and the other wrong say anything. `fixed` counts those the new method gets right where the baseline failed,
+`broke` the reverse; the gain is (fixed - broke) / N.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+from scipy import stats
+from torch import Tensor
+
+from genviews.checks import check_count, check_fraction, fail
+from genviews.rng import Rng
+
+__all__ = [
+    "GainReport",
+    "accuracy_interval",
+    "gain_report",
+    "holm",
+    "mcnemar_exact",
+    "paired_bootstrap",
+    "pearson",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GainReport:
+    """How one method compares with a baseline on the same test images; accuracies in [0, 1].
+
+    Args:
+        accuracy: of the method.
+        interval: its 95 % Wilson interval.
+        gain: accuracy minus the baseline's.
+        gain_interval: 95 % interval of the gain, paired bootstrap over images.
+        fixed: images the method gets right and the baseline wrong.
+        broke: images the method gets wrong and the baseline right.
+        p_value: exact McNemar test, two-sided.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    gain: float
+    gain_interval: tuple[float, float]
+    fixed: int
+    broke: int
+    p_value: float
+
+
+def accuracy_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of an accuracy of `hits` out of `total`.
+
+    (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), z the normal quantile.
+
+    Args:
+        hits: number of right answers, 0 to `total`.
+        total: n, number of images.
+        confidence: coverage; 0.95 is what the tables show.
+
+    Returns:
+        (low, high), both within [0, 1].
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+
+    Example:
+        >>> [round(edge, 3) for edge in accuracy_interval(9, 10)]
+        [0.596, 0.982]
+    """
+    check_count(total, "number of images")
+    if not 0 <= hits <= total:
+        fail("right answers", expected=f"0 to {total}", got=hits, remedy="count each image once")
+    z = float(stats.norm.ppf(0.5 + check_fraction(confidence, "confidence") / 2))
+    share = hits / total
+    centre = share + z * z / (2 * total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    # Round-off aside, the interval touches 0 or 1 exactly when no image or every image is right.
+    low = 0.0 if hits == 0 else (centre - half) / scale
+    high = 1.0 if hits == total else (centre + half) / scale
+    return low, high
+
+
+def paired_bootstrap(
+    correct: Bool[Tensor, " N"],
+    baseline: Bool[Tensor, " N"],
+    *,
+    seed: int = 0,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of the gain in accuracy when the test images are drawn anew.
+
+    Each image contributes +1 (fixed), -1 (broke) or 0. Drawing N images with replacement is the same as
+    drawing the three counts from a multinomial, which is what is done: exact, and free of an N x resamples
+    table.
+
+    Args:
+        correct: where the method is right.
+        baseline: where the baseline is right, for the same images in the same order.
+        seed: another seed, slightly other edges.
+        resamples: 10,000 puts the edges within about 1 % of the interval's width (chosen by us).
+        confidence: coverage.
+
+    Returns:
+        (low, high) of accuracy minus baseline accuracy.
+
+    Source: Efron 1979, "Bootstrap methods: another look at the jackknife" (percentile interval).
+    """
+    fixed, broke = _count(correct, baseline)
+    total = len(correct)
+    shares = np.array([fixed, broke, total - fixed - broke]) / total
+    draws = Rng(seed, "paired bootstrap").numpy().multinomial(total, shares, size=resamples)
+    gains = (draws[:, 0] - draws[:, 1]) / total
+    tail = (1 - check_fraction(confidence, "confidence")) / 2
+    low, high = np.quantile(gains, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def mcnemar_exact(fixed: int, broke: int) -> float:
+    """Two-sided p-value that fixed and broke images are equally likely, given how many there are.
+
+    Args:
+        fixed: images that only the method gets right.
+        broke: images that only the baseline gets right.
+
+    Returns:
+        The exact binomial p-value; 1 when the two never differ.
+
+    Source: McNemar 1947; exact form, binomial with probability 1/2.
+
+    Example:
+        >>> mcnemar_exact(5, 0)
+        0.0625
+    """
+    for count, what in ((fixed, "fixed"), (broke, "broke")):
+        check_count(count, what, least=0)
+    if fixed + broke == 0:
+        return 1.0
+    return float(stats.binomtest(fixed, fixed + broke, 0.5).pvalue)
+
+
+def gain_report(
+    correct: Bool[Tensor, " N"], baseline: Bool[Tensor, " N"], *, seed: int = 0
+) -> GainReport:
+    """Compare a method with a baseline: accuracy, gain, both intervals, fixed, broke, p-value.
+
+    Args:
+        correct: where the method is right.
+        baseline: where the baseline is right, for the same images in the same order.
+        seed: of the bootstrap.
+    """
+    fixed, broke = _count(correct, baseline)
+    hits, total = int(correct.sum()), len(correct)
+    return GainReport(
+        accuracy=hits / total,
+        interval=accuracy_interval(hits, total),
+        gain=(fixed - broke) / total,
+        gain_interval=paired_bootstrap(correct, baseline, seed=seed),
+        fixed=fixed,
+        broke=broke,
+        p_value=mcnemar_exact(fixed, broke),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for how many there are, so that one in twenty lucky rows does not look like a find.
+
+    Sorted ascending, p_(i) becomes the largest of (m - j + 1) p_(j) over j <= i, at most 1.
+
+    Args:
+        p_values: of the tests of one table.
+
+    Returns:
+        Adjusted p-values, in the order given.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+
+    Example:
+        >>> [round(p, 2) for p in holm([0.04, 0.01, 0.03])]
+        [0.06, 0.03, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    for rank, index in enumerate(order):
+        scaled = (len(p_values) - rank) * check_fraction(p_values[index], "p-value")
+        highest = max(highest, min(1.0, scaled))
+        adjusted[index] = highest
+    return adjusted
+
+
+def pearson(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Pearson's correlation r of two equally long series, and its two-sided p-value.
+
+    Args:
+        x: at least three numbers, not all equal.
+        y: as many, not all equal.
+
+    Raises:
+        ValueError: too few numbers, another length, or a constant series, where r has no meaning.
+    """
+    if len(x) != len(y) or len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
+        fail(
+            "correlation",
+            expected="two series of the same length, three or more numbers, neither constant",
+            got=f"{len(x)} and {len(y)} numbers, {len(set(x))} and {len(set(y))} different",
+            remedy="give one pair for each method or attribute",
+        )
+    found = stats.pearsonr(x, y)
+    return float(found.statistic), float(found.pvalue)
+
+
+def _count(correct: Tensor, baseline: Tensor) -> tuple[int, int]:
+    if correct.shape != baseline.shape or correct.ndim != 1 or len(correct) == 0:
+        fail(
+            "paired comparison",
+            expected="one answer of each method for each image",
+            got=f"shapes {tuple(correct.shape)} and {tuple(baseline.shape)}",
+            remedy="judge both methods on the same images in the same order",
+        )
+    return int((correct & ~baseline).sum()), int((baseline & ~correct).sum())

@@ -1,0 +1,244 @@
+"""Weigh the views against the image: the ensemble rule and the choice of its one weight, alpha.
+
+The last step of the test-time arrow. Equation 7 mixes two terms,
+
+    y = (1 - alpha) * image term + alpha * mean over the views,
+
+where alpha = 0 is the plain classifier and alpha = 1 the views alone. Alpha is chosen by accuracy on a named
+calibration split, never on the test split; where several alphas do equally well, the smallest wins, so that
+the views count only as far as they earn it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.ensemble.bank import PredictionBank
+
+__all__ = [
+    "Average",
+    "Ensemble",
+    "alpha_grid",
+    "check_average",
+    "check_calibration",
+    "grid_accuracies",
+    "mix",
+    "pixel_average",
+    "pool",
+]
+
+Average = Literal["probs", "logits"]
+BLOCK = 1 << 22  # numbers held at once while the grid is scored: 32 MiB in float64
+
+
+class Ensemble:
+    """Equation 7 with alpha fitted on a calibration bank.
+
+    Args:
+        views: key or keys of the view sets whose views are pooled with equal weight.
+        image_views: None takes the image alone as the image term; keys of pixel views take the mean over
+            the image and those views (the combined mode of the cars).
+        average: "probs" averages probabilities, as the reference code does and its numbers need;
+            "logits" averages logits, as the paper's formula reads, and takes the softmax at the end.
+        include_reconstruction: the reconstruction is one more member of the pool of views, as in the
+            reference code (33 = 1 + 32).
+        grid: number of alphas tried, evenly spaced from 0 to 1; 21 gives steps of 0.05, as in the paper.
+
+    Attributes:
+        alpha_: the chosen weight of the views.
+        curve_: (grid,) calibration accuracy at each alpha.
+        accuracy_: calibration accuracy at `alpha_`.
+        split_: the name of the split that `fit` saw.
+
+    Source: Chai et al. 2021, section 3.2, equation 7; supplementary section 7.3 for the grid.
+
+    Differs: the reference code takes the last alpha of an unstable sort among equals; here the smallest.
+
+    Example:
+        >>> logits = {"image": torch.tensor([[[1., 0.]], [[1., 0.]]]),
+        ...           "reconstruction": torch.tensor([[[2., 0.]], [[0., 2.]]])}
+        >>> bank = PredictionBank(ids=("a", "b"), labels=torch.tensor([0, 1]), class_names=("cat", "dog"),
+        ...                       split="calibration", logits=logits)
+        >>> ensemble = Ensemble("reconstruction").fit(bank)
+        >>> round(ensemble.alpha_, 2), ensemble.accuracy_
+        (0.4, 1.0)
+    """
+
+    def __init__(
+        self,
+        views: str | Sequence[str],
+        *,
+        image_views: str | Sequence[str] | None = None,
+        average: Average = "probs",
+        include_reconstruction: bool = True,
+        grid: int = 21,
+    ) -> None:
+        self.views = _keys(views)
+        self.image_views = _keys(image_views or ())
+        self.average: Average = check_average(average)
+        self.include_reconstruction = include_reconstruction
+        self.grid = check_count(grid, "grid", least=2)
+        if not self.views and not include_reconstruction:
+            fail("views", expected="at least one key", got="none", remedy="name the views to pool")
+
+    def __repr__(self) -> str:
+        return (
+            f"Ensemble(views={self.views!r}, image_views={self.image_views!r}, average={self.average!r}, "
+            f"include_reconstruction={self.include_reconstruction}, grid={self.grid})"
+        )
+
+    @property
+    def pool_keys(self) -> tuple[str, ...]:
+        """The bank keys of the pool of views, the reconstruction first."""
+        first = ("reconstruction",) if self.include_reconstruction else ()
+        return tuple(dict.fromkeys((*first, *self.views)))
+
+    def fit(self, bank: PredictionBank) -> Self:
+        """Choose alpha: the smallest with the highest accuracy on a calibration bank.
+
+        Args:
+            bank: labelled, of any split but the test split.
+
+        Raises:
+            ValueError: a bank of a test split, without labels, or without the keys.
+        """
+        check_calibration(bank)
+        curve = self.curve(bank)
+        best = int(curve.argmax())  # the first of equals: the smallest alpha
+        self.curve_: Tensor = curve
+        self.alpha_ = float(alpha_grid(self.grid)[best])
+        self.accuracy_ = float(curve[best])
+        self.split_ = bank.split
+        return self
+
+    def predict_proba(self, bank: PredictionBank) -> Float[Tensor, "N Y"]:
+        """Class probabilities of the ensemble, float64.
+
+        Raises:
+            ValueError: before `fit`.
+        """
+        alpha = self._fitted_alpha()
+        mixed = mix(*self.terms(bank), alpha)
+        return mixed.softmax(-1) if self.average == "logits" else mixed
+
+    def predict(self, bank: PredictionBank) -> Int[Tensor, " N"]:
+        """The most probable class of each image.
+
+        Raises:
+            ValueError: before `fit`.
+        """
+        return mix(*self.terms(bank), self._fitted_alpha()).argmax(-1)
+
+    def curve(self, bank: PredictionBank) -> Float[Tensor, " G"]:
+        """Accuracy at every alpha of the grid; needs no fit and changes nothing."""
+        return grid_accuracies(*self.terms(bank), bank.known_labels(), alpha_grid(self.grid))
+
+    def oracle(self, bank: PredictionBank) -> tuple[float, float]:
+        """(alpha, accuracy) of the best alpha on this very bank: an upper bound to report, not to use."""
+        curve = self.curve(bank)
+        best = int(curve.argmax())
+        return float(alpha_grid(self.grid)[best]), float(curve[best])
+
+    def terms(self, bank: PredictionBank) -> tuple[Float[Tensor, "N Y"], Float[Tensor, "N Y"]]:
+        """The image term and the views' mean of equation 7, float64, independent of the views' order."""
+        return self.image_pool(bank).mean(1), self.view_pool(bank).mean(1)
+
+    def image_pool(self, bank: PredictionBank) -> Float[Tensor, "N I Y"]:
+        """The members of the image term: the image, then its pixel views if `image_views` names any."""
+        return pool(bank, ("image", *self.image_views), self.average)
+
+    def view_pool(self, bank: PredictionBank) -> Float[Tensor, "N M Y"]:
+        """The members of the pool of views: the reconstruction, then the views in order."""
+        return pool(bank, self.pool_keys, self.average)
+
+    def _fitted_alpha(self) -> float:
+        try:
+            return self.alpha_
+        except AttributeError:
+            fail(
+                "ensemble",
+                expected="a fitted alpha",
+                got="none yet",
+                remedy="call `fit` with the bank of a calibration split first",
+            )
+
+
+def check_calibration(bank: PredictionBank) -> None:
+    """Raise ValueError if the bank holds a test split: nothing is ever chosen on one (law 4)."""
+    if bank.split.strip().lower().startswith("test"):
+        fail(
+            "calibration split",
+            expected="data that no result is reported on",
+            got=f"split {bank.split!r}",
+            remedy="fit on a calibration split and keep the test split for `predict`",
+        )
+
+
+def pixel_average(
+    bank: PredictionBank, keys: str | Sequence[str], average: Average = "probs"
+) -> Float[Tensor, "N Y"]:
+    """Class probabilities of ordinary test-time augmentation: the equal-weight mean with the image.
+
+    Args:
+        bank: predictions of the image and its pixel views.
+        keys: the pixel view sets to average with the image; none gives the plain classifier.
+        average: of probabilities, or of logits before the softmax.
+
+    Source: Chai et al. 2021, the colour and crop baselines: 32 = original + 31 views, no alpha.
+    """
+    mean = pool(bank, ("image", *_keys(keys)), check_average(average)).mean(1)
+    return mean.softmax(-1) if average == "logits" else mean
+
+
+def pool(bank: PredictionBank, keys: Sequence[str], average: Average) -> Float[Tensor, "N M Y"]:
+    """All predictions of some keys side by side, float64: probabilities or logits, as `average` says."""
+    take = bank.probs if average == "probs" else lambda key: bank.get(key).double()
+    return torch.cat([take(key) for key in keys], 1)
+
+
+def mix(
+    image: Float[Tensor, "N Y"], views: Float[Tensor, "N Y"], alpha: float
+) -> Float[Tensor, "N Y"]:
+    """Equation 7 at one alpha; exactly the image term at 0 and the views' mean at 1."""
+    return (1.0 - alpha) * image + alpha * views
+
+
+def alpha_grid(size: int = 21) -> Float[Tensor, " G"]:
+    """The alphas that are tried, 0 to 1 in even steps, float64."""
+    return torch.arange(size, dtype=torch.float64) / (size - 1)
+
+
+def grid_accuracies(
+    image: Float[Tensor, "N Y"],
+    views: Float[Tensor, "N Y"],
+    labels: Int[Tensor, " N"],
+    alphas: Float[Tensor, " G"],
+) -> Float[Tensor, " G"]:
+    """Accuracy of equation 7 at every alpha, for all at once in blocks of images."""
+    step = max(1, BLOCK // (len(alphas) * image.shape[1]))
+    weight = alphas[:, None, None]
+    hits = torch.zeros(len(alphas), dtype=torch.long)
+    for rows in torch.arange(len(image)).split(step):
+        mixed = (1.0 - weight) * image[rows] + weight * views[rows]
+        hits += (mixed.argmax(-1) == labels[rows]).sum(1)
+    return hits.double() / len(image)
+
+
+def _keys(keys: str | Sequence[str]) -> tuple[str, ...]:
+    found = (keys,) if isinstance(keys, str) else tuple(keys)
+    if len(set(found)) != len(found):
+        fail("views", expected="each key once", got=found, remedy="a key pools all of its views")
+    return found
+
+
+def check_average(average: Average) -> Average:
+    """Return `average`, or raise ValueError if it is neither "probs" nor "logits"."""
+    if average not in ("probs", "logits"):
+        fail("average", expected="'probs' or 'logits'", got=repr(average), remedy="change it")
+    return average

@@ -1,0 +1,123 @@
+"""Files written so that nobody ever sees half of one, and their hashes.
+
+A file is written beside its place under a temporary name (`.NAME.*.tmp`), flushed to the disk and
+moved over its place in one step. A job killed in between leaves the temporary file, which nothing
+reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from safetensors.torch import save
+from torch import Tensor
+
+from genviews.checks import fail
+
+__all__ = ["atomic_write_bytes", "read_json", "save_tensors", "sha256_of", "write_json"]
+
+
+def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` so that the file is always the old one or the new one, whole.
+
+    Missing folders are made. Two writers never mix: the one that ends last wins.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full; an old file is left as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this a power cut can undo the move. Some systems cannot open a folder.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as indented JSON, atomically, with a final newline.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not have.
+        TypeError: a value that is no JSON type (a tensor, a path, a dataclass).
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        fail(
+            f"JSON for {path}",
+            expected="numbers, strings, lists and dicts, all finite",
+            got=str(error),
+            remedy="convert tensors with `.tolist()`, paths with `str`, and NaN to None",
+            error=type(error),
+        )
+    atomic_write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not valid JSON, or no object; the message names the file.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        problem = None if isinstance(value, dict) else f"a {type(value).__name__}"
+    except ValueError as error:
+        problem = str(error)
+    if problem is not None:
+        fail(
+            f"file {path}",
+            expected="a JSON object",
+            got=problem,
+            remedy="the file is damaged: write it again",
+        )
+    return dict(value)
+
+
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors as one safetensors file, atomically; equal content gives equal bytes.
+
+    Args:
+        path: the file.
+        tensors: name -> tensor on any device; views and shared storage are copied.
+        metadata: text kept in the header.
+    """
+    atomic_write_bytes(path, tensor_bytes(tensors, metadata))
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return the bytes of a safetensors file with these tensors and metadata."""
+    own = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    return bytes(save(own, dict(metadata) if metadata else None))
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

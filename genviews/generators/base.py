@@ -1,0 +1,128 @@
+"""The generator protocol: sample a prior latent, map it, synthesise an image; and a spec that says
+what it is.
+
+Everything downstream (perturb, render, invert, represent) speaks to a generator through this class
+alone. Latents are always (B, L, D). A generator without style layers has L = 1 and works in "z" or "w" space.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.checks import fail
+from genviews.rng import Streams
+from genviews.types import ImageSpec, LatentSpec
+
+__all__ = ["Generator"]
+
+
+class Generator(nn.Module, ABC):
+    """Abstract generator; subclasses set `spec`s in `__init__` and implement `map` and `synthesize`.
+
+    Attributes:
+        image_spec: what `synthesize` returns.
+        latent_spec: what `map` returns and `synthesize` takes.
+        z_dim: Z, the width of the prior latent.
+        num_classes: number of class conditions; 0 for an unconditional generator.
+    """
+
+    image_spec: ImageSpec
+    latent_spec: LatentSpec
+    z_dim: int
+    num_classes: int = 0
+
+    def sample(self, streams: Streams) -> Float[Tensor, "B Z"]:
+        """Draw one prior latent z ~ N(0, I) for each sample id, as (B, Z) on this generator's device.
+
+        Example:
+            >>> from genviews import Rng, ToyGenerator
+            >>> ToyGenerator().sample(Rng(0).streams(range(5))).shape
+            torch.Size([5, 8])
+        """
+        return streams.child("z").normal(1, (self.z_dim,))[:, 0].to(self.device)
+
+    @abstractmethod
+    def map(
+        self,
+        z: Float[Tensor, "B Z"],
+        label: Int[Tensor, " B"] | None = None,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+    ) -> Float[Tensor, "B L D"]:
+        """Map prior latents to the latents that `synthesize` takes.
+
+        Args:
+            z: prior latents.
+            label: class indices in [0, num_classes); required by a conditional generator.
+            psi: truncation towards the mean latent; 1 is none, 0 the mean.
+            cutoff: truncate rows [0, cutoff) only; None truncates every row.
+        """
+
+    @abstractmethod
+    def synthesize(self, latents: Float[Tensor, "B L D"]) -> Float[Tensor, "B C H W"]:
+        """Render latents to images; deterministic (fixed noise), differentiable, not clamped."""
+
+    def synthesize_views(
+        self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0
+    ) -> Float[Tensor, "B K C H W"]:
+        """Render K views of each image; rows [0, shared_rows) are equal for the K views of an image.
+
+        A generator with layers overrides this to compute the shared prefix once.
+        """
+        b, k = latents.shape[:2]
+        return self.synthesize(latents.flatten(0, 1)).unflatten(0, (b, k))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are; the CPU for a generator that has none."""
+        tensor = next(self.parameters(), None)
+        if tensor is None:
+            tensor = next(self.buffers(), None)
+        return torch.device("cpu") if tensor is None else tensor.device
+
+    def mean_latent(self, num: int = 10_000, seed: int = 0) -> Float[Tensor, "L D"]:
+        """Mean of `num` mapped latents, over classes too: the start of an inversion without encoder."""
+        from genviews.rng import Rng
+
+        streams = Rng(seed, "mean_latent").streams(range(num))
+        label = None
+        if self.num_classes:
+            label = torch.arange(num, device=self.device) % self.num_classes
+        with torch.no_grad():
+            return self.map(self.sample(streams), label).mean(0)
+
+    def check_label(self, label: Tensor | None, batch: int) -> Tensor | None:
+        """Return valid class indices for this generator, or raise.
+
+        Raises:
+            ValueError: missing for a conditional generator, given for an unconditional one, or out of range.
+        """
+        if self.num_classes == 0:
+            if label is not None:
+                fail(
+                    "label",
+                    expected="none",
+                    got="a label",
+                    remedy="this generator is unconditional",
+                )
+            return None
+        valid = (
+            label is not None
+            and label.shape == (batch,)
+            and bool(((label >= 0) & (label < self.num_classes)).all())
+        )
+        if not valid:
+            fail(
+                "label",
+                expected=f"{batch} class indices in [0, {self.num_classes})",
+                got="none"
+                if label is None
+                else f"{tuple(label.shape)} in [{label.min()}, {label.max()}]",
+                remedy="pass the class of each sample",
+            )
+        return label

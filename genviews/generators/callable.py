@@ -1,0 +1,214 @@
+"""A black-box generator: any function from prior latents to images, with nothing else known of it.
+
+The weakest generator the arrows can use: no style layers, no mapping, no mean but the prior's. Its
+latent is z itself, one row (L = 1), and its views are small moves of z. `load_callable` finds the
+function by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.checks import check_count, fail
+from genviews.generators.base import Generator
+from genviews.rng import Rng
+from genviews.types import ImageSpec, LatentSpec
+
+__all__ = ["CallableGenerator", "load_callable"]
+
+LARGEST = 10.0  # beyond +-10 an image does not overshoot [-1, 1] but is in another range
+SAME = 1e-3  # a sample alone and in a batch may differ by round-off, not by more
+
+
+class CallableGenerator(Generator):
+    """Wrap a function or module that turns z (B, Z) into images (B, C, H, W) in [-1, 1].
+
+    A conditional function is called as `function(z, c)` with one-hot classes c (B, Y). Its latent
+    row is z followed by c, D = Z + Y, so that a latent alone says what to render; a perturbation
+    moves c too.
+
+    Args:
+        function: deterministic and differentiable; a module must be in eval mode, with fixed noise.
+            A module moves with `.to(device)`; a plain function must compute where its input is.
+        z_dim: Z, the width of the prior latent.
+        image_spec: what `function` returns; None finds it out by rendering two samples.
+        num_classes: number of class conditions Y; 0 when `function` takes z alone.
+
+    Raises:
+        TypeError: `function` cannot be called, or returns no float tensor.
+        ValueError: the images have another shape than (B, C, H, W) or `image_spec`. The probe
+            also refuses values far outside [-1, 1], and an image that depends on the other samples
+            of its batch or on chance.
+
+    Example:
+        >>> from genviews import CallableGenerator, Rng
+        >>> generator = CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16)
+        >>> generator.image_spec.shape, generator.latent_spec.shape
+        ((1, 4, 4), (1, 16))
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        z_dim: int,
+        image_spec: ImageSpec | None = None,
+        num_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        if not callable(function) or isinstance(function, type):
+            fail(
+                "function",
+                expected="a function or module that turns z into images",
+                got=repr(function),
+                remedy="pass the function itself, or an instance of the class",
+                error=TypeError,
+            )
+        self.function = function
+        self.z_dim = check_count(z_dim, "z_dim")
+        self.num_classes = check_count(num_classes, "num_classes", least=0)
+        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim + num_classes)
+        self.image_spec = self._probe() if image_spec is None else image_spec
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        classes = f", num_classes={self.num_classes}" if self.num_classes else ""
+        return f"CallableGenerator({name}, z_dim={self.z_dim}{classes})"
+
+    def map(
+        self,
+        z: Float[Tensor, "B Z"],
+        label: Int[Tensor, " B"] | None = None,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+    ) -> Float[Tensor, "B L D"]:
+        """Return z as the one latent row, followed by the one-hot class of a conditional function.
+
+        Truncation shrinks z towards 0, the mean of the prior: psi * z. That narrows the prior and
+        keeps its shape; it is not the bounded normal of the BigGAN paper. `cutoff=0` truncates
+        nothing. The class is never truncated.
+        """
+        label = self.check_label(label, len(z))
+        rows = z if cutoff == 0 else psi * z
+        if label is not None:
+            one_hot = nn.functional.one_hot(label.to(z.device).long(), self.num_classes)
+            rows = torch.cat([rows, one_hot.to(z.dtype)], dim=1)
+        return rows[:, None]
+
+    def synthesize(self, latents: Float[Tensor, "B L D"]) -> Float[Tensor, "B C H W"]:
+        """Call the function and check what it returns."""
+        self.latent_spec.check(latents)
+        images = self._call(latents)
+        self.image_spec.check(images, f"output of {self!r}")
+        return images
+
+    def _call(self, latents: Tensor) -> Tensor:
+        z, one_hot = latents[:, 0, : self.z_dim], latents[:, 0, self.z_dim :]
+        images: Any = self.function(z, one_hot) if self.num_classes else self.function(z)
+        _check_images(images, len(z), repr(self))
+        return images  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _probe(self) -> ImageSpec:
+        """Render two samples to see their shape, and one of them alone to see that it stays."""
+        z = self.sample(Rng(0, "probe").streams(range(2)))
+        label = torch.arange(2, device=z.device) % self.num_classes if self.num_classes else None
+        latents = self.map(z, label)
+        images = self._call(latents)
+        largest = images.abs().max().item()
+        if not largest <= LARGEST:
+            fail(
+                f"output of {self!r}",
+                expected="images with values in [-1, 1]",
+                got=f"values up to {largest:.3g}",
+                remedy="scale the images inside the function, as x / 127.5 - 1 for 0 to 255",
+            )
+        alone = self._call(latents[:1])
+        if not torch.allclose(alone, images[:1], rtol=0.0, atol=SAME):
+            fail(
+                f"output of {self!r}",
+                expected="the same image for the same z, alone or in a batch",
+                got=f"images that differ by {(alone - images[:1]).abs().max():.3g}",
+                remedy="call .eval() on the module and fix its noise",
+            )
+        channels, height, width = images.shape[1:]
+        return ImageSpec(channels=channels, height=height, width=width)
+
+
+def _check_images(images: object, batch: int, who: str) -> None:
+    """Raise unless `images` is a float tensor (batch, C, H, W)."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        fail(
+            f"output of {who}",
+            expected="a float tensor of images in [-1, 1]",
+            got=images.dtype if isinstance(images, Tensor) else type(images).__name__,
+            remedy="return images as `x.float() / 127.5 - 1`",
+            error=TypeError,
+        )
+    if images.ndim != 4 or len(images) != batch:
+        fail(
+            f"output of {who}",
+            expected=f"shape ({batch}, C, H, W), one image for each of the {batch} rows of z",
+            got=tuple(images.shape),
+            remedy="keep the batch dimension and return channels before height and width",
+        )
+
+
+def load_callable(
+    name: str, z_dim: int, image_spec: ImageSpec | None = None, num_classes: int = 0
+) -> CallableGenerator:
+    """Import `package.module:function` and wrap it. Importing runs code: load only what you trust.
+
+    Args:
+        name: importable module and, after the colon, a function or module object in it; an
+            attribute of an object, as in "net.decode", also works.
+        z_dim: Z, the width of the prior latent.
+        image_spec: what it returns; None finds it out.
+        num_classes: number of class conditions; 0 for none.
+
+    Raises:
+        ValueError: `name` is not of this form; no such module or attribute; or as
+            `CallableGenerator`.
+        TypeError: as `CallableGenerator`.
+
+    Example:
+        >>> load_callable("nowhere:decode", z_dim=8)
+        Traceback (most recent call last):
+        ValueError: generator 'nowhere:decode': expected an importable module, got no module named
+        'nowhere'; install the package, or add its folder to PYTHONPATH.
+    """
+    what = f"generator {name!r}"
+    module_name, colon, path = name.partition(":")
+    if not (module_name and colon and path) or module_name.startswith("."):
+        fail(
+            what,
+            expected="package.module:function",
+            got=repr(name),
+            remedy="name both, with a colon between",
+        )
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        fail(
+            what,
+            expected="an importable module",
+            got=f"no module named {error.name!r}",
+            remedy="install the package, or add its folder to PYTHONPATH",
+        )
+    for attribute in path.split("."):
+        if getattr(found, attribute, None) is None:
+            known = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]
+            fail(
+                what,
+                expected=f"an attribute {attribute!r} of {getattr(found, '__name__', module_name)}",
+                got=f"none; it has {', '.join(sorted(known)[:8]) or 'no function'}",
+                remedy="correct the name after the colon",
+            )
+        found = getattr(found, attribute)
+    return CallableGenerator(found, z_dim, image_spec, num_classes)

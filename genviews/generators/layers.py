@@ -1,0 +1,280 @@
+"""The layers of StyleGAN2: equalised fully connected, modulated convolution, output layer,
+resampling.
+
+Formulas are for one sample; s is the style A w + b, gain sqrt(2) restores the variance that the
+leaky ReLU takes away, and "equalised" weights are stored as N(0, 1) and scaled at run time by 1 /
+sqrt(fan-in).
+
+Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2 (modulation) and Sec. 3 (skip); Karras et
+al. 2018, arXiv 1710.10196, Sec. 4.1 (equalised learning rate).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "FullyConnected",
+    "ModulatedConv",
+    "ToImage",
+    "UpsampleImage",
+    "activate",
+    "fir_kernel",
+    "normalize",
+]
+
+SLOPE = 0.2
+GAIN = math.sqrt(2.0)
+# Above this height one banded matrix product costs more than a transposed convolution.
+MATRIX_UPSAMPLE_LIMIT = 64
+
+
+def normalize(x: Tensor) -> Tensor:
+    """Scale each row to a mean square of 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def activate(x: Tensor, clamp: float | None = None) -> Tensor:
+    """Leaky ReLU, in place, of an input that already carries the gain (the two commute); then the clamp."""
+    x = F.leaky_relu_(x, SLOPE)
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+def fir_kernel(taps: tuple[float, ...]) -> Tensor:
+    """The separable 2-D low-pass filter of 1-D taps, normalised to sum 1, flipped for cross-correlation."""
+    f = torch.tensor(taps, dtype=torch.float32)
+    kernel = torch.outer(f, f)
+    return (kernel / kernel.sum()).flip([0, 1])
+
+
+class FullyConnected(nn.Module):
+    """Equalised fully connected layer, optionally with leaky ReLU and gain sqrt(2)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activate: bool = False,
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+    ) -> None:
+        """Weights start N(0, 1) / lr_multiplier; the run-time scale is lr_multiplier / sqrt(fan-in)."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init))
+        self.activate = activate
+        gain = GAIN if activate else 1.0
+        self.weight_gain = lr_multiplier / math.sqrt(in_features) * gain
+        self.bias_gain = lr_multiplier * gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in) -> (N, out)."""
+        x = torch.addmm(self.bias, x, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
+        return F.leaky_relu(x, SLOPE) if self.activate else x
+
+
+class FrozenCache:
+    """Values derived from weights alone, kept while those weights are frozen and unchanged.
+
+    A training run changes its weights at every step, and needs gradients through the derived values, so
+    weights that require gradients are never cached.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.key: tuple[object, ...] = ()
+        self.value: Tensor | None = None
+
+    def get(self, make: Callable[[], Tensor], *weights: Tensor) -> Tensor:
+        """`make()`, or what it returned last time if the weights are the same."""
+        if any(w.requires_grad for w in weights) or torch.compiler.is_compiling():
+            return make()
+        # In-place changes (an optimiser step, loading weights) raise the version of a tensor.
+        key = tuple((w.data_ptr(), w._version, w.dtype, w.device) for w in weights)
+        if self.value is None or key != self.key:
+            self.key, self.value = key, make().detach()
+        return self.value
+
+
+class ModulatedConv(nn.Module):
+    """3x3 convolution whose input channels are scaled by a style and whose output has unit variance.
+
+    y = lrelu(d * conv(s * x; W) + strength * noise + bias) * sqrt(2)
+
+    with d_o = (sum_i s_i^2 sum_k W_oik^2 + 1e-8)^(-1/2). With `up_filter`, the convolution is transposed with
+    stride 2 and followed by the low-pass filter.
+    """
+
+    noise_const: Tensor
+    fir: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        up_filter: tuple[float, ...] | None = None,
+        clamp: float | None = None,
+    ) -> None:
+        """`resolution` is that of the output."""
+        super().__init__()
+        self.resolution = resolution
+        self.up = up_filter is not None
+        self.clamp = None if clamp is None else clamp
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
+        weight = torch.randn(out_channels, in_channels, 3, 3)
+        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        if up_filter is not None:
+            # Gain 4 makes up for the zeros between the samples of the stride.
+            self.register_buffer("fir", 4.0 * fir_kernel(up_filter), persistent=False)
+        self._energy, self._basis = FrozenCache(), FrozenCache()
+
+    def forward(self, x: Tensor, w: Tensor, noise: str, field: Tensor | None) -> Tensor:
+        """(N, in, h, h), (N, D) -> (N, out, resolution, resolution), in the type of x.
+
+        Without gradients x is overwritten: an activation has one reader left when it comes here.
+        """
+        style = self.affine(w)
+        weight, style = self._prescale(style, x.dtype)
+        scale = style.to(x.dtype)[:, :, None, None]
+        x = x * scale if torch.is_grad_enabled() else x.mul_(scale)
+        x = self._convolve(x, weight.to(x.dtype))
+        return self._finish(x, self._demodulation(weight, style), noise, field)
+
+    def on_constant(
+        self, const: Tensor, w: Tensor, noise: str, field: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        """The same for an input that is `const` (in, 4, 4) for every sample.
+
+        The input is then linear in the style, so the convolution of each scaled channel is computed once and
+        weighted by the styles: a matrix product instead of a convolution for each sample.
+        """
+        style = self.affine(w)
+        basis = self._basis.get(lambda: self._constant_basis(const), const, self.weight)
+        # The basis is laid out (in, h, w, out), which makes the product channels-last.
+        x = (style @ basis).view(-1, *const.shape[1:], self.weight.shape[0]).permute(0, 3, 1, 2)
+        return self._finish(x, self._demodulation(self.weight, style), noise, field).to(dtype)
+
+    def _constant_basis(self, const: Tensor) -> Tensor:
+        each = F.unfold(const[:, None], 3, padding=1)
+        return torch.einsum("oik,ikp->ipo", self.weight.flatten(2), each).flatten(1)
+
+    def _prescale(self, style: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        # Half precision overflows at 65504: divide weights and styles by their largest entry. The
+        # demodulation, computed from the same numbers, cancels it.
+        if dtype == style.dtype:
+            return self.weight, style
+        weight = self.weight / self.weight.abs().amax(dim=(1, 2, 3), keepdim=True)
+        weight = weight / math.sqrt(weight[0].numel())
+        return weight, style / style.abs().amax(dim=1, keepdim=True)
+
+    def _demodulation(self, weight: Tensor, style: Tensor) -> Tensor:
+        if weight is self.weight:
+            energy = self._energy.get(lambda: weight.square().sum(dim=(2, 3)).t(), weight)
+        else:
+            energy = weight.square().sum(dim=(2, 3)).t()
+        return (style.square() @ energy + 1e-8).rsqrt()
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        if not self.up:
+            return F.conv2d(x, weight, padding=1)
+        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        taps = self.fir.shape[0]
+        before, after = (taps + 1) // 2 - 1, (taps - 2) // 2
+        if before == after:
+            padding = before
+        else:
+            x, padding = F.pad(x, (before, after, before, after)), 0
+        kernel = self.fir.to(x.dtype).expand(x.shape[1], 1, taps, taps)
+        return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+
+    def _finish(self, x: Tensor, scale: Tensor, noise: str, field: Tensor | None) -> Tensor:
+        # The gain is folded into the three small factors instead of a pass over the activations.
+        offset = self.bias[:, None, None] * GAIN
+        if noise != "none":
+            grid = self.noise_const if noise == "const" else field
+            assert grid is not None
+            offset = offset + grid * (self.noise_strength * GAIN)
+        offset = offset if offset.ndim == 4 else offset[None]
+        offset = offset.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        scale = (scale * GAIN).to(x.dtype)[:, :, None, None]
+        if torch.is_grad_enabled():
+            x = torch.addcmul(offset, x, scale)
+        else:
+            torch.addcmul(offset, x, scale, out=x)
+        return activate(x, self.clamp)
+
+
+class ToImage(nn.Module):
+    """1x1 modulated convolution to the image channels, without demodulation: a weighted sum of channels."""
+
+    def __init__(
+        self, in_channels: int, img_channels: int, w_dim: int, *, clamp: float | None = None
+    ) -> None:
+        """Official layout: `affine`, `weight` (C, in, 1, 1), `bias`."""
+        super().__init__()
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(img_channels))
+        self.gain = 1.0 / math.sqrt(in_channels)
+        self.clamp = clamp
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """(N, in, h, h), (N, D) -> (N, C, h, h)."""
+        weight = self.affine(w)[:, None] * (self.weight[None, :, :, 0, 0] * self.gain)
+        weight = weight.to(x.dtype)
+        if weight.shape[1] == 1:
+            # One channel out: a plain sum is twice as fast as a batched product with one column.
+            out = (x * weight[:, 0, :, None, None]).sum(1, keepdim=True)
+        else:
+            pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+            out = (pixels @ weight.transpose(1, 2)).transpose(1, 2).unflatten(2, x.shape[2:])
+        out = out + self.bias.to(x.dtype)[:, None, None]
+        return out if self.clamp is None else out.clamp(-self.clamp, self.clamp)
+
+
+class UpsampleImage(nn.Module):
+    """Double the size of an image: zeros between the samples, then the low-pass filter."""
+
+    def __init__(self, taps: tuple[float, ...]) -> None:
+        """`taps` is the 1-D filter."""
+        super().__init__()
+        one = torch.tensor(taps, dtype=torch.float32)
+        self.taps = one / one.sum() * 2.0
+        self.matrices: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, 2h, 2w)."""
+        if max(x.shape[2:]) > MATRIX_UPSAMPLE_LIMIT:
+            return self._by_convolution(x)
+        rows, columns = self._matrix(x.shape[2], x), self._matrix(x.shape[3], x)
+        return rows @ x @ columns.t()
+
+    def _by_convolution(self, x: Tensor) -> Tensor:
+        n, taps, channels = len(self.taps), self.taps.to(x), x.shape[1]
+        kernel = torch.outer(taps, taps).expand(channels, 1, n, n)
+        full = F.conv_transpose2d(x, kernel, stride=2, groups=channels)
+        start = n - 1 - (n + 1) // 2
+        return full[:, :, start : start + 2 * x.shape[2], start : start + 2 * x.shape[3]]
+
+    def _matrix(self, size: int, like: Tensor) -> Tensor:
+        key = (size, like.device, like.dtype)
+        if key not in self.matrices:
+            n = len(self.taps)
+            start = n - 1 - (n + 1) // 2
+            matrix = torch.zeros(2 * size + n, size)
+            for i in range(size):
+                matrix[2 * i : 2 * i + n, i] = self.taps
+            self.matrices[key] = matrix[start : start + 2 * size].to(like)
+        return self.matrices[key]

@@ -1,0 +1,207 @@
+"""InversionEncoder: a residual network that reads an image and its mask and answers with a latent
+for every row.
+
+It gives the optimisation a start that is already close, and its early features serve as a
+perceptual distance that no label has touched. It is trained on generator samples alone
+(`genviews.invert.train`).
+
+Source: Chai et al. 2021, Sec. 3.1 and Eq. 2-3 (an encoder on RGB and mask, all layers' latents
+out).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genviews.checks import fail
+from genviews.files import atomic_write_bytes
+from genviews.generators.base import Generator
+
+__all__ = ["EncoderConfig", "InversionEncoder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The architecture of an `InversionEncoder`.
+
+    Args:
+        image_channels: channels of the image; the mask adds one.
+        size: height and width in pixels that the network works at; other sizes are area-resampled
+            to it.
+        num_layers: L, style rows of the generator.
+        dim: D, latent width.
+        widths: channels of the stages; each halves the resolution, so `size` must be divisible by
+            2^stages.
+        blocks: residual blocks of each stage.
+        neck: channels that are flattened into the last linear layer. A spatial read-out: with the
+            global average of the paper's encoder, an image and its shifted copy would share their
+            latents.
+    """
+
+    image_channels: int
+    size: int
+    num_layers: int
+    dim: int
+    widths: tuple[int, ...] = (32, 64, 128)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    neck: int = 64
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or self.size % 2 ** len(self.widths):
+            fail(
+                "encoder config",
+                expected="as many `blocks` as `widths`, and a `size` divisible by 2^stages",
+                got=f"widths={self.widths}, blocks={self.blocks}, size={self.size}",
+                remedy="change the stages",
+            )
+
+    @classmethod
+    def for_generator(
+        cls, generator: Generator, *, widths: tuple[int, ...] | None = None, size: int | None = None
+    ) -> EncoderConfig:
+        """A config whose input and output fit `generator`; one stage for each halving down to 4 pixels."""
+        spec, latent = generator.image_spec, generator.latent_spec
+        side = min(max(spec.height, spec.width), 256) if size is None else size
+        if widths is None:
+            stages = max(side.bit_length() - 3, 1)
+            widths = tuple(min(32 * 2**i, 512) for i in range(stages))
+        return cls(
+            image_channels=spec.channels,
+            size=side,
+            num_layers=latent.num_layers,
+            dim=latent.dim,
+            widths=widths,
+            blocks=(1,) + (2,) * (len(widths) - 1),
+        )
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions with batch norm and a shortcut (He et al. 2016)."""
+
+    def __init__(self, inside: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.short = None
+        if stride != 1 or inside != out:
+            self.short = nn.Sequential(
+                nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu_(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu_(y + (x if self.short is None else self.short(x)))
+
+
+class InversionEncoder(nn.Module):
+    """E: (image, mask) -> latents of every row.
+
+    Args:
+        config: the architecture.
+        mean_latent: (L, D) added to the output, so that an untrained encoder answers near the mean.
+
+    Differs: Chai et al. use a ResNet-34 at 256 pixels with a global average at the end; here depth and width
+        fit the generator, the read-out is spatial, and unknown pixels are set to 0 before the network.
+    """
+
+    mean_latent: Tensor
+
+    def __init__(
+        self, config: EncoderConfig, mean_latent: Float[Tensor, "L D"] | None = None
+    ) -> None:
+        """Build the network; see the class docstring."""
+        super().__init__()
+        self.config = config
+        self.stem = nn.Sequential(
+            nn.Conv2d(config.image_channels + 1, config.widths[0] // 2, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(config.widths[0] // 2),
+            nn.ReLU(),
+        )
+        inside = config.widths[0] // 2
+        stages: list[nn.Module] = []
+        for width, blocks in zip(config.widths, config.blocks, strict=True):
+            layers = [_Block(inside, width, 2)]
+            layers += [_Block(width, width, 1) for _ in range(blocks - 1)]
+            stages.append(nn.Sequential(*layers))
+            inside = width
+        self.stages = nn.ModuleList(stages)
+        side = config.size // 2 ** len(config.widths)
+        self.neck = nn.Conv2d(inside, config.neck, 1)
+        self.read_out = nn.Linear(config.neck * side * side, config.num_layers * config.dim)
+        nn.init.normal_(self.read_out.weight, std=0.02)
+        nn.init.zeros_(self.read_out.bias)
+        if mean_latent is None:
+            mean_latent = torch.zeros(config.num_layers, config.dim)
+        self.register_buffer("mean_latent", mean_latent.detach().clone())
+
+    def forward(
+        self, images: Float[Tensor, "B C H W"], masks: Float[Tensor, "B 1 H W"] | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """Estimate latents; `masks` is 1 where a pixel is known, None where all are."""
+        x = self.features(images, masks)[-1]
+        x = F.leaky_relu(self.neck(x), 0.2).flatten(1)
+        latents = self.read_out(x).unflatten(1, (self.config.num_layers, self.config.dim))
+        return self.mean_latent + latents
+
+    def features(
+        self, images: Float[Tensor, "B C H W"], masks: Float[Tensor, "B 1 H W"] | None = None
+    ) -> Sequence[Tensor]:
+        """Feature maps after the stem and after each stage, finest first."""
+        c = self.config
+        if images.ndim != 4 or images.shape[1] != c.image_channels:
+            fail(
+                "images",
+                expected=f"shape (B, {c.image_channels}, H, W)",
+                got=tuple(images.shape),
+                remedy="use an encoder that was trained for this generator",
+            )
+        masks = torch.ones_like(images[:, :1]) if masks is None else masks
+        x = torch.cat([images * masks, masks], dim=1)
+        if x.shape[-2:] != (c.size, c.size):
+            x = F.interpolate(x, size=(c.size, c.size), mode="area")
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        maps = [x]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and config to one safetensors file, atomically."""
+        tensors = {k: v.contiguous() for k, v in self.state_dict().items()}
+        atomic_write_bytes(path, save(tensors, {"config": json.dumps(asdict(self.config))}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> InversionEncoder:
+        """Read a file that `save` wrote; the encoder is in eval mode and frozen.
+
+        Raises:
+            ValueError: not such a file, or weights that do not fit its config.
+        """
+        try:
+            with safe_open(str(path), "pt") as file:
+                text = (file.metadata() or {}).get("config")
+                state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+        except (OSError, SafetensorError) as error:
+            fail(
+                f"encoder {path}", expected="a safetensors file", got=error, remedy="check the path"
+            )
+        if text is None:
+            got = "a file without config"
+            fail(f"encoder {path}", expected="an encoder", got=got, remedy="save it with `save`")
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
+        encoder = cls(EncoderConfig(**fields))
+        encoder.load_state_dict(state)
+        return encoder.eval().requires_grad_(False)

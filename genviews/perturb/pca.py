@@ -1,0 +1,284 @@
+"""PCA directions: the selected rows move together along one principal direction of w.
+
+`PCAStatistics` holds the directions of a generator and is measured once; `PCA` is the perturbation.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from genviews.checks import check_count, fail, lookup
+from genviews.generators.base import Generator
+from genviews.perturb.base import Perturbation, check_strength, format_strength
+from genviews.rng import Rng, Streams
+
+__all__ = ["PCA", "PCAStatistics"]
+
+Scaling = Literal["stddev", "eigenvalue", "none"]
+
+
+@dataclass(frozen=True, eq=False)
+class PCAStatistics:
+    """Principal directions of a generator's w and the standard deviation along each, largest first.
+
+    Args:
+        components: (n, D) unit directions v_d.
+        stddev: (n,) standard deviation of w along each.
+        num_samples: how many w were measured; None when unknown.
+        seed: of these samples; None when unknown.
+
+    Raises:
+        ValueError: the shapes do not fit, a value is not finite or a stddev is negative.
+    """
+
+    components: Float[Tensor, "n D"]
+    stddev: Float[Tensor, " n"]
+    num_samples: int | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        shapes = (tuple(self.components.shape), tuple(self.stddev.shape))
+        if self.components.ndim != 2 or not len(self.components) or shapes[1] != shapes[0][:1]:
+            fail(
+                "PCA statistics",
+                expected="components of shape (n, D) and stddev of shape (n,)",
+                got=" and ".join(map(str, shapes)),
+                remedy="take them from `PCAStatistics.measure` or `PCAStatistics.load`",
+            )
+        finite = self.components.isfinite().all() and self.stddev.isfinite().all()
+        if not (finite and (self.stddev >= 0).all()):
+            fail(
+                "PCA statistics",
+                expected="finite components and finite stddev of at least 0",
+                got="others",
+                remedy="measure them again with `PCAStatistics.measure`",
+            )
+
+    def __repr__(self) -> str:
+        n, dim = self.components.shape
+        return f"PCAStatistics(n={n}, D={dim}, num_samples={self.num_samples}, seed={self.seed})"
+
+    @classmethod
+    def measure(
+        cls,
+        generator: Generator,
+        num_samples: int = 100_000,
+        num_components: int = 20,
+        seed: int = 0,
+        *,
+        batch_size: int = 4096,
+    ) -> PCAStatistics:
+        """Measure the principal directions of w on samples of a generator.
+
+        w is row 0 of an untruncated mapping, before anything differs between rows; for a
+        conditional generator the samples go round the classes. Mean and covariance (n - 1 in the
+        denominator, as in scikit-learn) are summed in float64 on the CPU, a batch at a time; the
+        samples are never held together. A component's largest entry is positive, so that its sign
+        is the same each time.
+
+        Args:
+            generator: any generator.
+            num_samples: chosen by us; at D = 512 the stddevs are then good to about 0.3 %.
+            num_components: n, the paper's 20; at most D are returned.
+            seed: of the samples.
+            batch_size: samples mapped at once; changes round-off only.
+
+        Returns:
+            Statistics in float32 on the CPU.
+
+        Raises:
+            ValueError: a count is too small.
+
+        Source:
+            Härkönen, Hertzmann, Lehtinen, Paris, "GANSpace", NeurIPS 2020, arXiv:2004.02546 (PCA of
+            w); used by Chai et al. 2021, arXiv:2104.14551, Eq. 6.
+
+        Differs:
+            An exact covariance in place of GANSpace's incremental PCA of 300,000 samples. Chai et
+            al. released their statistics but neither the script nor the number of samples.
+
+        Example:
+            >>> from genviews import PCAStatistics, ToyGenerator
+            >>> PCAStatistics.measure(ToyGenerator(), num_samples=1000)
+            PCAStatistics(n=4, D=4, num_samples=1000, seed=0)
+        """
+        check_count(num_samples, "num_samples", least=2)
+        check_count(num_components, "num_components")
+        check_count(batch_size, "batch_size")
+        covariance = _covariance(generator, num_samples, Rng(seed, "pca statistics"), batch_size)
+        variances, vectors = torch.linalg.eigh(covariance)
+        components = vectors.T.flip(0)[:num_components]
+        largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+        components = components * largest.sign()
+        stddev = variances.flip(0)[:num_components].clamp(min=0).sqrt()
+        return cls(components.float(), stddev.float(), num_samples, seed)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; one that exists is replaced only by a complete one."""
+        tensors = {"components": self.components, "stddev": self.stddev}
+        facts = {"num_samples": self.num_samples, "seed": self.seed}
+        data = safetensors.torch.save(
+            {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+            {key: str(value) for key, value in facts.items() if value is not None},
+        )
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        partial.write_bytes(data)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> PCAStatistics:
+        """Read a file that `save` wrote, or an .npz with the arrays `components` and `stddev`.
+
+        The .npz is the format of the statistics that Chai et al. published. Nothing in either is
+        executed.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: an array is missing, or the shapes do not fit.
+        """
+        path = Path(path)
+        facts: dict[str, str] = {}
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                tensors = {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
+        else:
+            with safetensors.safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                facts = file.metadata() or {}
+        missing = {"components", "stddev"} - set(tensors)
+        if missing:
+            fail(
+                f"PCA statistics in {path.name}",
+                expected="the arrays components and stddev",
+                got=", ".join(sorted(tensors)) or "none",
+                remedy="write the file with `PCAStatistics.save`",
+            )
+        known = {key: int(facts[key]) for key in ("num_samples", "seed") if key in facts}
+        return cls(tensors["components"], tensors["stddev"], **known)
+
+
+def _covariance(
+    generator: Generator, num_samples: int, rng: Rng, batch_size: int
+) -> Float64[Tensor, "D D"]:
+    """Covariance of w, summed over batches about the mean of the first one."""
+    dim = generator.latent_spec.dim
+    shift = torch.zeros(dim, dtype=torch.float64)
+    first = torch.zeros(dim, dtype=torch.float64)
+    second = torch.zeros(dim, dim, dtype=torch.float64)
+    for start in range(0, num_samples, batch_size):
+        ids = range(start, min(start + batch_size, num_samples))
+        w = _sample_w(generator, rng, ids)
+        if start == 0:
+            shift = w.mean(0)  # near the mean: the difference below then loses no digits
+        w = w - shift
+        first += w.sum(0)
+        second += w.T @ w
+    return (second - torch.outer(first, first) / num_samples) / (num_samples - 1)
+
+
+def _sample_w(generator: Generator, rng: Rng, ids: range) -> Float64[Tensor, "n D"]:
+    label = None
+    if generator.num_classes:
+        label = torch.tensor(ids, device=generator.device) % generator.num_classes
+    with torch.no_grad():
+        return generator.map(generator.sample(rng.streams(ids)), label)[:, 0].cpu().double()
+
+
+@dataclass(frozen=True)
+class PCA(Perturbation):
+    """Moves the selected rows along one principal direction, drawn anew for each view.
+
+        w' = w + beta * s_d * v_d,    d uniform on 0 .. n-1,    beta ~ U(-sigma, sigma)
+
+    The same vector is added to every selected row.
+
+    Args:
+        layers: rows to edit, see `Perturbation`.
+        sigma: largest step in units of s_d, at least 0. Published values: 0.5 to 1 (cats), 1 to 3
+            (cars, faces): `genviews.perturb.presets.PAPER`.
+        statistics: the generator's directions, from `PCAStatistics.measure` or
+            `PCAStatistics.load`.
+        scaling: what s_d is: "stddev", the standard deviation along v_d, as in the published code;
+            "eigenvalue", the variance, as the paper's text reads; "none", 1.
+        num_components: n, the first components to draw from (the paper's 20); all of them when
+            fewer are known.
+
+    Raises:
+        ValueError: sigma is negative or not finite, unknown scaling, or num_components < 1;
+            when called, statistics of another latent width than the generator's.
+
+    Source:
+        Chai et al., "Ensembling with Deep Generative Views", CVPR 2021, arXiv:2104.14551, Eq. 6.
+
+    Differs:
+        Eq. 6 multiplies by the eigenvalue; the published code by the standard deviation, our
+        default.
+
+    Example:
+        >>> from genviews import PCA, PCAStatistics, Rng, ToyGenerator
+        >>> generator, streams = ToyGenerator(), Rng(0).streams(range(2))
+        >>> perturb = PCA("coarse", 2.0, PCAStatistics.measure(generator, num_samples=1000))
+        >>> perturb(generator, generator.map(generator.sample(streams)), 8, streams).shape
+        torch.Size([2, 8, 4, 4])
+        >>> perturb.name
+        'pca_coarse_2.00'
+    """
+
+    sigma: float
+    statistics: PCAStatistics
+    scaling: Scaling = "stddev"
+    num_components: int = 20
+
+    kind: ClassVar[str] = "pca"
+
+    def __post_init__(self) -> None:
+        check_strength(self.sigma, "sigma of PCA")
+        lookup(self.scaling, {name: name for name in get_args(Scaling)}, "scaling of PCA")
+        check_count(self.num_components, "num_components of PCA")
+
+    @property
+    def name(self) -> str:
+        """As in "pca_coarse_2.00"; another scaling is named, "pca-eigenvalue_coarse_2.00"."""
+        kind = self.kind if self.scaling == "stddev" else f"{self.kind}-{self.scaling}"
+        return f"{kind}_{self.layers_name}_{format_strength(self.sigma)}"
+
+    def edit(
+        self,
+        generator: Generator,
+        rows: Float[Tensor, "B K R D"],
+        streams: Streams,
+        labels: Int[Tensor, " B"] | None,
+    ) -> Float[Tensor, "B K R D"]:
+        """The rows plus one step, the same for every row of a view."""
+        steps = self._steps()
+        if steps.shape[1] != rows.shape[-1]:
+            fail(
+                "PCA statistics",
+                expected=f"directions of width {rows.shape[-1]}, as the generator's latents",
+                got=f"width {steps.shape[1]}",
+                remedy="measure them on this generator with `PCAStatistics.measure`",
+            )
+        # In float64 the product below cannot round up to n, an index past the end.
+        which, size = streams.uniform(rows.shape[1], (2,)).double().unbind(-1)
+        beta = self.sigma * (2.0 * size - 1.0)
+        delta = beta[..., None] * steps[(which * len(steps)).long()]
+        return rows + delta[:, :, None].to(rows)
+
+    def _steps(self) -> Float64[Tensor, "n D"]:
+        """s_d * v_d for each component that may be drawn."""
+        n = min(self.num_components, len(self.statistics.components))
+        components = self.statistics.components[:n].cpu().double()
+        stddev = self.statistics.stddev[:n].cpu().double()
+        power = {"stddev": 1.0, "eigenvalue": 2.0, "none": 0.0}[self.scaling]
+        return stddev[:, None] ** power * components

@@ -1,0 +1,212 @@
+"""One self-contained HTML page for a study: no script, no request to anywhere, readable in any browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from genviews.ensemble.result import Row, StudyResult
+from genviews.report.figures import alpha_figure, gain_figure, gain_limits
+from genviews.report.gallery import MARKS, gallery_groups
+from genviews.report.output import write_atomic
+from genviews.report.tables import (
+    Cells,
+    best_on_calibration,
+    cells,
+    classifiers,
+    is_baseline,
+    is_significant,
+    percent,
+    points,
+)
+
+__all__ = ["render_report", "write_report"]
+
+NONE = "\N{EN DASH}"  # an empty cell
+
+_BADGES = {
+    "better": "Significant gain",
+    "worse": "Significant loss",
+    "": "No significant difference",
+}
+_MEASURES = {
+    "encoder_l1": "L1 distance after the encoder alone",
+    "l1": "L1 distance after optimisation",
+    "accuracy_on_images": "Accuracy on the images, %",
+    "accuracy_on_reconstructions": "Accuracy on the reconstructions, %",
+}
+
+
+def write_report(result: StudyResult, path: str | Path) -> Path:
+    """Write the page of a study as one HTML file, atomically.
+
+    Args:
+        result: the study.
+        path: the file to write; missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the file cannot be written; no part of it is left.
+    """
+    target = Path(path)
+    write_atomic(target, render_report(result))
+    return target
+
+
+def render_report(result: StudyResult) -> str:
+    """The page of a study as text: verdict, table, figures, pictures, and how it was made."""
+    here = files("genviews.report")
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
+    groups = gallery_groups(result.gallery, result.class_names)
+    tone = _tone(result.rows)
+    return template.render(
+        title=result.title,
+        style=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
+        tone=tone,
+        badge=_BADGES[tone],
+        verdict=result.verdict,
+        facts=_facts(result),
+        sections=_sections(result.rows),
+        curves=_curves(result),
+        groups=groups,
+        labelled=result.gallery is not None and result.gallery.labels is not None,
+        marks=MARKS,
+        reconstruction=[(_measure(name), _number(name, v)) for name, v in result.reconstruction.items()],
+        skipped=result.skipped,
+        num_test=f"{result.num_test:,}",
+        num_calibration=f"{result.num_calibration:,}",
+        seed=result.seed,
+        command=result.command,
+        seconds=[(name.replace("_", " "), f"{value:,.1f}") for name, value in result.seconds.items()],
+        total=_duration(sum(result.seconds.values())) if result.seconds else "",
+        versions=sorted(result.versions.items()),
+        config=json.dumps(result.config, indent=2, default=str) if result.config else "",
+        none=NONE,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    cells: Cells
+    chosen: bool
+    first_of_group: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Section:
+    classifier: str
+    reference: bool  # whether a row has a gain over the classifier trained on images
+    rows: tuple[_Line, ...]
+    figure: Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fact:
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Curve:
+    title: str
+    figure: Markup
+
+
+def _sections(rows: Sequence[Row]) -> list[_Section]:
+    limits = gain_limits(rows)
+    return [_section(rows, name, limits) for name in classifiers(rows)]
+
+
+def _section(rows: Sequence[Row], classifier: str, limits: tuple[float, float]) -> _Section:
+    own = [row for row in rows if row.classifier == classifier]
+    best = best_on_calibration(own)
+    compared = [row for row in own if not is_baseline(row)]
+    lines = tuple(
+        _Line(
+            cells=cells(row),
+            chosen=row is best,
+            first_of_group=place > 0 and row.group != own[place - 1].group,
+        )
+        for place, row in enumerate(own)
+    )
+    return _Section(
+        classifier=classifier,
+        reference=any(row.reference_gain is not None for row in own),
+        rows=lines,
+        figure=Markup(gain_figure(compared, limits)) if compared else Markup(""),
+    )
+
+
+def _curves(result: StudyResult) -> list[_Curve]:
+    rows = {(row.classifier, row.name): row for row in result.rows}
+    several = len(classifiers(result.rows)) > 1
+    return [
+        _Curve(
+            title=curve.row + (f" (trained on {curve.classifier})" if several else ""),
+            figure=Markup(alpha_figure(curve, rows.get((curve.classifier, curve.row)))),
+        )
+        for curve in result.curves
+    ]
+
+
+def _tone(rows: Sequence[Row]) -> str:
+    """The tone of the verdict: that of the row chosen on calibration, for the first classifier."""
+    best = _headline(rows)
+    if best is None or not is_significant(best):
+        return ""
+    return "better" if best.gain > 0 else "worse"
+
+
+def _headline(rows: Sequence[Row]) -> Row | None:
+    first = classifiers(rows)[:1]
+    return best_on_calibration([row for row in rows if row.classifier in first])
+
+
+def _facts(result: StudyResult) -> list[_Fact]:
+    facts = []
+    best = _headline(result.rows)
+    single = next((row for row in result.rows if is_baseline(row)), None)
+    if single is not None:
+        facts.append(_Fact(name="Single image", value=f"{percent(single.accuracy)} %", note="test accuracy"))
+    if best is not None:
+        text = cells(best)
+        facts.append(_Fact(name=best.name, value=f"{text.accuracy} %", note="test accuracy"))
+        facts.append(
+            _Fact(name="Gain", value=f"{points(best.gain)} points", note=text.gain_interval + " (95 %)")
+        )
+        facts.append(_Fact(name="Fixed / broke", value=text.changed, note="test images"))
+        facts.append(_Fact(name="Weight of the views", value=text.alpha or NONE, note="alpha, on calibration"))
+    facts.append(
+        _Fact(
+            name="Test images", value=f"{result.num_test:,}", note=f"{result.num_calibration:,} for calibration"
+        )
+    )
+    return facts
+
+
+def _measure(name: str) -> str:
+    return _MEASURES.get(name, name.replace("_", " ").capitalize() + (", %" if "accuracy" in name else ""))
+
+
+def _number(name: str, value: float) -> str:
+    return percent(value) if "accuracy" in name else f"{value:.4g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,5 @@
+"""Conformance suites: what every implementation of a protocol must do, for tests of any generator."""
+
+from genviews.testing.generators import GENERATOR_CHECKS, check_generator
+
+__all__ = ["GENERATOR_CHECKS", "check_generator"]

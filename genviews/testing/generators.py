@@ -1,0 +1,239 @@
+"""The generator contract: the laws that each `Generator` keeps, as checks that anyone can run.
+
+A check takes a generator and raises AssertionError with the law it breaks. `GENERATOR_CHECKS` is the
+table of them; a test runs each on each implementation. The generator renders a few dozen images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from genviews.generators.base import Generator
+from genviews.rng import Rng
+
+__all__ = ["GENERATOR_CHECKS", "check_generator"]
+
+BATCH = 5
+ROUND_OFF = 1e-5  # in units of the image range [-1, 1]
+OVERSHOOT = (
+    0.5  # a generator is not clamped; a picture may leave its range by a quarter of its width
+)
+
+
+def check_generator(generator: Generator) -> None:
+    """Run every check of the contract on one generator.
+
+    Args:
+        generator: in eval mode, on any device; left as it was.
+
+    Raises:
+        AssertionError: a law is broken; the message says which.
+
+    Example:
+        >>> from genviews import ToyGenerator
+        >>> check_generator(ToyGenerator())
+    """
+    for check in GENERATOR_CHECKS:
+        check(generator)
+
+
+def shapes(generator: Generator) -> None:
+    """Z, latents and images have the shapes that the specs declare, on the generator's device."""
+    z = generator.sample(Rng(0).streams(range(BATCH)))
+    _expect(z.shape == (BATCH, generator.z_dim), f"z has shape {tuple(z.shape)}")
+    latents = generator.map(z, _labels(generator))
+    _expect(
+        latents.shape == (BATCH, *generator.latent_spec.shape), f"latents {tuple(latents.shape)}"
+    )
+    images = generator.synthesize(latents)
+    _expect(images.shape == (BATCH, *generator.image_spec.shape), f"images {tuple(images.shape)}")
+    for what, tensor in (("z", z), ("latents", latents), ("images", images)):
+        _expect(tensor.device.type == generator.device.type, f"{what} are on {tensor.device}")
+        _expect(bool(tensor.isfinite().all()), f"{what} are not finite")
+    for layers in generator.latent_spec.ranges:
+        generator.latent_spec.layers(layers.name)
+
+
+def image_range(generator: Generator) -> None:
+    """Sampled images lie in the declared range, but for a slight overshoot."""
+    images = generator.synthesize(_latents(generator))
+    low, high = generator.image_spec.range
+    inside = (images >= low - OVERSHOOT) & (images <= high + OVERSHOOT)
+    _expect(float(inside.float().mean()) >= 0.99, f"values from {images.min()} to {images.max()}")
+
+
+def streams_decide(generator: Generator) -> None:
+    """Equal streams give equal images, bit for bit; other ids and another seed give others."""
+    images = generator.synthesize(_latents(generator))
+    again = generator.synthesize(_latents(generator))
+    _expect(torch.equal(images, again), "the same streams gave two different images")
+    other = generator.synthesize(_latents(generator, seed=1))
+    for i in range(BATCH):
+        _expect(not torch.equal(images[i], other[i]), f"image {i} is the same for two seeds")
+        _expect(not torch.equal(images[i], images[i - 1]), f"images {i} and {i - 1} are the same")
+
+
+def global_state_untouched(generator: Generator) -> None:
+    """No global random number is drawn, the weights and the grad mode stay."""
+    state = torch.get_rng_state()
+    before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    generator.synthesize(_latents(generator))
+    generator.mean_latent(num=2 * max(generator.num_classes, 1))
+    _expect(torch.equal(torch.get_rng_state(), state), "a global random number was drawn")
+    _expect(torch.is_grad_enabled(), "gradients were turned off")
+    for name, tensor in generator.state_dict().items():
+        _expect(torch.equal(tensor, before[name]), f"{name} was changed")
+
+
+def neighbours_do_not_matter(generator: Generator) -> None:
+    """A sample alone, in a batch or in another order gives the same latent and image."""
+    latents = _latents(generator)
+    images = generator.synthesize(latents)
+    order = list(reversed(range(BATCH)))
+    z = generator.sample(Rng(0).streams(range(BATCH))[order])
+    labels = _labels(generator)
+    mapped = generator.map(z, None if labels is None else labels[order])
+    _same(mapped, latents[order], "latents in another order")
+    _same(generator.synthesize(mapped), images[order], "images in another order")
+    for i in range(BATCH):
+        z = generator.sample(Rng(0).streams([i]))
+        alone = generator.map(z, None if labels is None else labels[i : i + 1])
+        _same(alone, latents[i : i + 1], f"latent {i} alone")
+        _same(generator.synthesize(alone), images[i : i + 1], f"image {i} alone")
+
+
+def gradient_reaches_latent(generator: Generator) -> None:
+    """Every style row of a sample has a finite gradient that is not zero, and only its own image."""
+    latents = _latents(generator).detach().requires_grad_()
+    images = generator.synthesize(latents)
+    weights = torch.linspace(-1.0, 1.0, images[0].numel(), device=images.device, dtype=images.dtype)
+    (gradient,) = torch.autograd.grad((images.flatten(1) @ weights)[1:].sum(), latents)
+    _expect(bool(gradient.isfinite().all()), "the gradient is not finite")
+    _expect(not gradient[0].any(), "an image has a gradient in the latent of another")
+    for row in range(generator.latent_spec.num_layers):
+        _expect(bool(gradient[1:, row].any()), f"no gradient reaches style row {row}")
+
+
+def views_equal_flat(generator: Generator) -> None:
+    """`synthesize_views` gives the images and gradients of flat `synthesize`, for each shared prefix."""
+    num_layers = generator.latent_spec.num_layers
+    for shared in range(num_layers + 1):
+        for num_views in (1, 3):
+            latents = _views(generator, num_views, shared).requires_grad_()
+            got = generator.synthesize_views(latents, shared)
+            flat = generator.synthesize(latents.flatten(0, 1)).reshape(got.shape)
+            what = f"{num_views} views with {shared} shared rows"
+            _expect(got.shape == (BATCH, num_views, *generator.image_spec.shape), f"{what}: shape")
+            _same(got, flat, what)
+            a, b = (torch.autograd.grad(x.square().mean(), latents)[0] for x in (got, flat))
+            # Where rows are shared only the sum over the views is defined.
+            _same(a.sum(1), b.sum(1), f"summed gradient of {what}")
+            _same(a[:, :, shared:], b[:, :, shared:], f"gradient of {what}")
+
+
+def truncation(generator: Generator) -> None:
+    """psi = 1 changes nothing, 0 forgets z, 0.5 is halfway; a cutoff leaves the rows from it on."""
+    z = generator.sample(Rng(0).streams(range(BATCH)))
+    label = None if generator.num_classes == 0 else _labels(generator)[:1].expand(BATCH)  # type: ignore[index]
+    full = generator.map(z, label)
+    none, half = generator.map(z, label, psi=0.0), generator.map(z, label, psi=0.5)
+    _expect(torch.equal(generator.map(z, label, psi=1.0), full), "psi = 1 is not the default")
+    _same(none, none[:1].expand_as(none), "the latents of psi = 0")
+    _same(half, (full + none) / 2, "the latents of psi = 0.5")
+    for cutoff in range(generator.latent_spec.num_layers + 1):
+        cut = generator.map(z, label, psi=0.5, cutoff=cutoff)
+        _same(cut[:, :cutoff], half[:, :cutoff], f"rows before the cutoff {cutoff}")
+        _expect(torch.equal(cut[:, cutoff:], full[:, cutoff:]), f"rows from the cutoff {cutoff}")
+
+
+def labels_are_checked(generator: Generator) -> None:
+    """A label that is missing, superfluous, out of range or of another batch is a ValueError."""
+    z = generator.sample(Rng(0).streams(range(BATCH)))
+    classes = generator.num_classes
+    wrong: dict[str, Tensor | None] = {"superfluous": torch.zeros(BATCH, dtype=torch.long)}
+    if classes:
+        wrong = {
+            "missing": None,
+            "too large": torch.full((BATCH,), classes),
+            "negative": torch.full((BATCH,), -1),
+        }
+        label = _labels(generator)
+        assert label is not None
+        moved = generator.map(z, (label + 1) % classes)
+        _expect(not torch.equal(moved, generator.map(z, label)), "the label changes nothing")
+    for what, label in wrong.items():
+        try:
+            generator.map(z, label)
+        except ValueError:
+            continue
+        raise AssertionError(f"a label that is {what} was taken")
+
+
+def latents_are_checked(generator: Generator) -> None:
+    """Latents of another number of rows or another width are a ValueError."""
+    num_layers, dim = generator.latent_spec.shape
+    for shape in ((BATCH, num_layers + 1, dim), (BATCH, num_layers, dim + 1)):
+        try:
+            generator.synthesize(torch.zeros(shape, device=generator.device))
+        except ValueError:
+            continue
+        raise AssertionError(f"latents of shape {shape} were taken")
+
+
+def mean_latent(generator: Generator) -> None:
+    """`mean_latent` is the mean of mapped samples over all classes, the same each time."""
+    num = 4 * max(generator.num_classes, 1)
+    mean = generator.mean_latent(num)
+    _expect(mean.shape == generator.latent_spec.shape, f"its shape is {tuple(mean.shape)}")
+    _expect(torch.equal(mean, generator.mean_latent(num)), "it differs from call to call")
+    _expect(not mean.requires_grad, "it carries a gradient")
+
+
+GENERATOR_CHECKS: tuple[Callable[[Generator], None], ...] = (
+    shapes,
+    image_range,
+    streams_decide,
+    global_state_untouched,
+    neighbours_do_not_matter,
+    gradient_reaches_latent,
+    views_equal_flat,
+    truncation,
+    labels_are_checked,
+    latents_are_checked,
+    mean_latent,
+)
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def _same(got: Tensor, wanted: Tensor, what: str) -> None:
+    """Equal up to round-off: ROUND_OFF, or that fraction of the largest value where it is above 1."""
+    if got.numel() == 0:
+        return
+    difference = float((got - wanted).detach().abs().max())
+    allowed = ROUND_OFF * max(1.0, float(wanted.detach().abs().max()))
+    _expect(difference <= allowed, f"{what}: differ by {difference:.3g}, allowed is {allowed:.3g}")
+
+
+def _labels(generator: Generator) -> Tensor | None:
+    if generator.num_classes == 0:
+        return None
+    return torch.arange(BATCH, device=generator.device) % generator.num_classes
+
+
+def _latents(generator: Generator, seed: int = 0) -> Tensor:
+    z = generator.sample(Rng(seed).streams(range(BATCH)))
+    return generator.map(z, _labels(generator))
+
+
+def _views(generator: Generator, num_views: int, shared: int) -> Tensor:
+    """(B, K, L, D) with rows [0, shared) equal over the views and the others all different."""
+    pool = torch.stack([_latents(generator, seed) for seed in range(num_views)], dim=1).detach()
+    pool[:, :, :shared] = pool[:, :1, :shared]
+    return pool.clone()

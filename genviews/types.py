@@ -1,0 +1,195 @@
+"""The values that cross the arrows: specs of images and latents, and the result of an inversion.
+
+Shape letters, used in every signature of the package:
+
+    B batch   K views   C H W image   Z prior width   L style layers   D latent width   Y classes
+
+Images inside the package are float RGB (or grey) tensors of shape (B, C, H, W) in [-1, 1], what
+generators speak. Uint8 and mean/std normalisation live at the two borders only: `genviews.data` and
+`genviews.classify`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genviews.checks import fail, lookup
+
+__all__ = ["ImageSpec", "Inversion", "LatentSpec", "LayerRange", "Status"]
+
+LatentSpace = Literal["z", "w", "w+"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """What images a generator makes or a classifier takes: (C, H, W) and the value range.
+
+    Args:
+        channels: number of image channels C, 1 to 4.
+        height: H in pixels.
+        width: W in pixels.
+        range: lowest and highest value an image holds; a generator may overshoot it slightly.
+    """
+
+    channels: int
+    height: int
+    width: int
+    range: tuple[float, float] = (-1.0, 1.0)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.channels, self.height, self.width)
+
+    def check(self, images: Tensor, what: str = "images") -> None:
+        """Raise unless `images` is a float tensor of shape (..., C, H, W).
+
+        Raises:
+            TypeError: not a floating-point tensor.
+            ValueError: another number of channels, or another size.
+        """
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            fail(
+                what,
+                expected=f"a float tensor with values in {list(self.range)}",
+                got=got,
+                remedy="convert uint8 with `x.float() / 127.5 - 1`",
+                error=TypeError,
+            )
+        if images.ndim < 3 or tuple(images.shape[-3:]) != self.shape:
+            fail(
+                what,
+                expected=f"shape (..., {self.channels}, {self.height}, {self.width})",
+                got=tuple(images.shape),
+                remedy="resize or convert the images, or use a model made for this size",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRange:
+    """A named, half-open range of style rows [start, stop), e.g. `fine` = rows 5 to 7."""
+
+    name: str
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            fail(
+                f"layer range {self.name!r}",
+                expected="0 <= start < stop",
+                got=f"start={self.start}, stop={self.stop}",
+                remedy="rows are counted from 0 and the range is half-open",
+            )
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def rows(self) -> slice:
+        """The rows as a slice for the L axis."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentSpec:
+    """The latents a generator renders: their space, the L x D shape and the named layer ranges.
+
+    Args:
+        space: "z" (prior, L = 1), "w" (mapped, L = 1) or "w+" (one w for each style row).
+        num_layers: L.
+        dim: D.
+        ranges: named ranges; "all" is always known and need not be listed.
+    """
+
+    space: LatentSpace
+    num_layers: int
+    dim: int
+    ranges: tuple[LayerRange, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(L, D)."""
+        return (self.num_layers, self.dim)
+
+    def layers(self, name: str | tuple[int, int] | LayerRange) -> LayerRange:
+        """Resolve a range by name ("coarse", "fine", "all", "5-7", "6") or by (start, stop).
+
+        A name that is no named range may give rows: "5-7" is rows 5, 6 and 7, "6" is row 6 alone.
+
+        Raises:
+            ValueError: unknown name (the closest are listed) or rows outside [0, L).
+        """
+        if isinstance(name, LayerRange):
+            found = name
+        elif isinstance(name, tuple):
+            found = LayerRange(name=f"{name[0]}-{name[1] - 1}", start=name[0], stop=name[1])
+        elif re.fullmatch(r"\d+(-\d+)?", name):
+            first, _, last = name.partition("-")
+            found = LayerRange(name=name, start=int(first), stop=int(last or first) + 1)
+        else:
+            everything = LayerRange(name="all", start=0, stop=self.num_layers)
+            found = lookup(name, {r.name: r for r in (everything, *self.ranges)}, "layer range")
+        if found.stop > self.num_layers:
+            fail(
+                f"layer range {found.name!r}",
+                expected=f"rows within 0-{self.num_layers - 1}",
+                got=f"rows {found.start}-{found.stop - 1}",
+                remedy="this generator has fewer style rows; choose one of its named ranges",
+            )
+        return found
+
+    def check(self, latents: Tensor, what: str = "latents") -> None:
+        """Raise ValueError unless `latents` has shape (..., L, D)."""
+        if latents.ndim < 2 or tuple(latents.shape[-2:]) != self.shape:
+            fail(
+                what,
+                expected=f"shape (..., {self.num_layers}, {self.dim}) in {self.space} space",
+                got=tuple(latents.shape),
+                remedy="make them with `generator.map(generator.sample(streams))` or by inversion",
+            )
+
+
+class Status(IntEnum):
+    """How the inversion of one image ended; stored as an int tensor of shape (B,)."""
+
+    CONVERGED = 0  # the loss stopped improving before the step limit
+    STEP_LIMIT = 1  # every step was used; more steps may still lower the loss
+    START_KEPT = 2  # no step improved on the starting latent, which was kept
+    FAILED = 3  # not a finite number in the image, mask or start: the mean latent was kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inversion:
+    """Latents that reproduce images, and how well.
+
+    Args:
+        latents: (B, L, D), the best iterate of each image.
+        reconstructions: (B, C, H, W), `generator.synthesize(latents)`.
+        loss: (B,) objective at `latents`.
+        start_loss: (B,) objective at the start; never smaller than `loss`.
+        status: (B,) values of `Status`.
+        steps: (B,) optimisation steps made on each image.
+    """
+
+    latents: Float[Tensor, "B L D"]
+    reconstructions: Float[Tensor, "B C H W"]
+    loss: Float[Tensor, " B"]
+    start_loss: Float[Tensor, " B"]
+    status: Int[Tensor, " B"]
+    steps: Int[Tensor, " B"]
+
+    def __len__(self) -> int:
+        return self.latents.shape[0]
+
+    def failed(self) -> list[int]:
+        """Indices of the images that could not be inverted."""
+        return torch.nonzero(self.status == Status.FAILED).flatten().tolist()

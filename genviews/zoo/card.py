@@ -1,0 +1,181 @@
+"""The card of an entry of the zoo: what it is, its licence, its files with hashes, its numbers.
+
+A card is `card.json` in the entry's folder. Recipes write it, part by part; the package reads it.
+Each file is listed with its SHA-256 and, where it was made with another file of the entry (an
+encoder with a generator), with the SHA-256 that this one had: parts that do not belong together are
+refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from genviews.checks import fail, lookup
+from genviews.files import read_json, save_tensors, sha256_of, write_json
+
+__all__ = [
+    "ENTRIES",
+    "SECTIONS",
+    "checked_file",
+    "read_card",
+    "record_file",
+    "save_part",
+    "start_card",
+    "update_card",
+]
+
+ENTRIES = Path(__file__).parent
+
+SECTIONS = (
+    "about",
+    "licence",
+    "splits",
+    "image",
+    "generator",
+    "ranges",
+    "perturbations",
+    "inverter",
+    "training",
+    "measured",
+    "files",
+)
+"""What a card may hold, in its order."""
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the card of an entry's folder.
+
+    Raises:
+        FileNotFoundError: no card there.
+        ValueError: a damaged card.
+    """
+    path = folder / "card.json"
+    if not path.is_file():
+        fail(
+            f"entry {folder.name!r} of the zoo",
+            expected="a card.json",
+            got="none",
+            remedy=f"run the recipe that exports the generator of {folder.name}",
+            error=FileNotFoundError,
+        )
+    return read_json(path)
+
+
+def update_card(
+    section: str, values: Mapping[str, object], folder: Path = ENTRIES / "fashion32"
+) -> dict[str, Any]:
+    """Merge `values` into one section of a card, and write the card.
+
+    Args:
+        section: one of `SECTIONS`; made when the card lacks it.
+        values: entries of the section, as JSON values; those of the same name are replaced.
+        folder: the entry's folder; the embedded default by default.
+
+    Returns:
+        The new card.
+
+    Raises:
+        ValueError: an unknown section, or no JSON values.
+    """
+    lookup(section, dict.fromkeys(SECTIONS, True), "section of a card")
+    card = read_card(folder)
+    card[section] = {**card.get(section, {}), **values}
+    ordered = {s: card[s] for s in SECTIONS if s in card}
+    write_json(folder / "card.json", ordered)
+    return ordered
+
+
+def start_card(folder: Path, sections: Mapping[str, Mapping[str, object]]) -> None:
+    """Write a new card with these sections; an existing one keeps its other sections."""
+    path = folder / "card.json"
+    if not path.exists():
+        write_json(path, {})
+    for section, values in sections.items():
+        update_card(section, values, folder)
+
+
+def save_part(
+    folder: Path,
+    file: str,
+    tensors: Mapping[str, Tensor],
+    *,
+    what: str,
+    metadata: Mapping[str, str] | None = None,
+    made_with: Sequence[str] = (),
+) -> None:
+    """Write tensors as a file of the entry and list it on the card (see `record_file`)."""
+    save_tensors(folder / file, tensors, metadata)
+    record_file(folder, file, what=what, made_with=made_with)
+
+
+def record_file(folder: Path, file: str, *, what: str, made_with: Sequence[str] = ()) -> None:
+    """List a file of the entry on its card, with its hash and size.
+
+    Args:
+        folder: the entry's folder.
+        file: name of the file in it.
+        what: what it holds, in words.
+        made_with: files of the entry that it was made with and that it is of no use without,
+            e.g. ("generator.safetensors",) for an encoder.
+
+    Raises:
+        FileNotFoundError: one of the files is not there.
+    """
+    for name in (file, *made_with):
+        if not (folder / name).is_file():
+            fail(
+                f"file {name!r} of {folder.name}",
+                expected="a file in the entry's folder",
+                got="none",
+                remedy="write it before it is put on the card",
+                error=FileNotFoundError,
+            )
+    entry: dict[str, object] = {
+        "what": what,
+        "bytes": (folder / file).stat().st_size,
+        "sha256": sha256_of(folder / file),
+    }
+    if made_with:
+        entry["made_with"] = {name: sha256_of(folder / name) for name in made_with}
+    update_card("files", {file: entry}, folder)
+
+
+def checked_file(folder: Path, card: Mapping[str, Any], file: str) -> Path:
+    """Return the path of a file of the entry whose content is the one on the card.
+
+    Raises:
+        FileNotFoundError: the entry has no such file.
+        ValueError: the file's hash is not the card's, or a file that it was made with has changed.
+    """
+    listed = card.get("files", {})
+    if file not in listed or not (folder / file).is_file():
+        state = "not there" if file in listed else "not on the card"
+        fail(
+            f"{folder.name}: file {file!r}",
+            expected=f"one of {', '.join(sorted(listed)) or 'no files'}",
+            got=state,
+            remedy="install the package again, or run the recipe that makes this part",
+            error=FileNotFoundError,
+        )
+    found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+    if found != listed[file]["sha256"]:
+        fail(
+            f"{folder.name}: file {file!r}",
+            expected=f"SHA-256 {listed[file]['sha256'][:12]}...",
+            got=f"{found[:12]}...",
+            remedy="it is damaged or was changed: install the package again, or run its recipe",
+        )
+    for other, sha256 in listed[file].get("made_with", {}).items():
+        if listed.get(other, {}).get("sha256") != sha256:
+            fail(
+                f"{folder.name}: file {file!r}",
+                expected=f"the {other} that it was made with, SHA-256 {sha256[:12]}...",
+                got="another one",
+                remedy=f"run the recipe that makes {file} again",
+            )
+    return folder / file

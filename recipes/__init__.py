@@ -1,0 +1,1 @@
+"""One file for each published setting and each embedded weight; genviews never imports it."""

@@ -1,0 +1,1 @@
+"""How the embedded fashion32 weights were made."""

@@ -1,0 +1,111 @@
+"""The formulas of GAN training that `train_generator` steps through: losses, R1, averages, style mixing.
+
+With D the discriminator's logit, x a real image and G(z) a made one:
+
+    generator       L_G = E[ softplus(-D(G(z))) ]                      (non-saturating logistic loss)
+    discriminator   L_D = E[ softplus(D(G(z))) ] + E[ softplus(-D(x)) ]
+    penalty         R_1 = gamma / 2  E[ |grad_x D(x)|^2 ]              (each `interval` steps, `interval` times as strong)
+
+Source: Goodfellow et al. 2014, arXiv 1406.2661 (loss); Mescheder et al. 2018, arXiv 1801.04406, eq. 9 (R1); Karras et
+al. 2020, arXiv 1912.04958, section 3.1 and appendix B (lazy penalty, Adam's correction); Karras et al. 2019,
+arXiv 1812.04948, section 3.1 (style mixing); Karras et al. 2020, arXiv 2006.06676, appendix B (average's ramp).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.rng import Streams
+
+__all__ = [
+    "average_beta",
+    "discriminator_loss",
+    "draw_crossover",
+    "generator_loss",
+    "lazy_adam",
+    "mix_styles",
+    "r1_penalty",
+    "update_average",
+]
+
+
+def generator_loss(fake_logits: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    """Mean of softplus(-D(G(z)))."""
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_loss(
+    fake_logits: Float[Tensor, " B"], real_logits: Float[Tensor, " B"]
+) -> Float[Tensor, ""]:
+    """Mean of softplus(D(G(z))) plus mean of softplus(-D(x))."""
+    return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
+
+
+def r1_penalty(
+    discriminator: nn.Module, images: Float[Tensor, "B C H W"], label: Int[Tensor, " B"] | None = None
+) -> Float[Tensor, ""]:
+    """Mean over images of |grad_x D(x)|^2, differentiable in the discriminator's weights; not times gamma / 2."""
+    images = images.detach().requires_grad_()
+    logits = discriminator(images, label)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def lazy_adam(
+    module: nn.Module, *, lr: float, betas: tuple[float, float], interval: int | None = None
+) -> torch.optim.Adam:
+    """Adam for `module`; with a penalty stepped by itself each `interval` steps, corrected for the extra step.
+
+    One penalty step for `interval` others makes interval + 1 steps of what would be `interval`: the rate is
+    multiplied by c = interval / (interval + 1) and each beta is raised to the power c.
+    """
+    c = 1.0 if interval is None else interval / (interval + 1)
+    return torch.optim.Adam(
+        module.parameters(), lr=lr * c, betas=(betas[0] ** c, betas[1] ** c), eps=1e-8, foreach=True
+    )
+
+
+def average_beta(*, batch: int, images_shown: int, half_life: float, ramp: float | None) -> float:
+    """Weight of the old average: 0.5 ** (batch / half-life), the half-life growing from nothing at first.
+
+    Args:
+        batch: images in this step.
+        images_shown: images shown before this step.
+        half_life: in images, after the ramp.
+        ramp: the half-life is at most `ramp` times the images shown; None is no ramp.
+
+    Returns:
+        A number in [0, 1]; 0 at the very first step of a ramp.
+    """
+    if ramp is not None:
+        half_life = min(half_life, images_shown * ramp)
+    return 0.5 ** (batch / max(half_life, 1e-8))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, current: nn.Module, beta: float) -> None:
+    """Move the average's parameters to beta old + (1 - beta) current; buffers are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - beta)
+    for old, new in zip(average.buffers(), current.buffers(), strict=True):
+        old.copy_(new)
+
+
+def draw_crossover(streams: Streams, num_layers: int, probability: float) -> Int[Tensor, " B"]:
+    """The row where each sample's second latent begins: uniform on [1, L), or L for one that is not mixed."""
+    where, whether = streams.child("crossover").uniform(1, (2,))[:, 0].unbind(1)
+    crossover = 1 + (where * (num_layers - 1)).long().clamp(max=num_layers - 2)
+    return torch.where(whether < probability, crossover, num_layers)
+
+
+def mix_styles(
+    first: Float[Tensor, "B L D"], second: Float[Tensor, "B L D"], crossover: Int[Tensor, " B"]
+) -> Float[Tensor, "B L D"]:
+    """Rows [0, crossover) of `first` and the rest of `second`, for each sample.
+
+    Differs: the reference code draws one crossover for the whole batch, here each sample has its own.
+    """
+    rows = torch.arange(first.shape[1], device=first.device)
+    return torch.where(rows[None, :, None] < crossover[:, None, None], first, second)

@@ -1,0 +1,206 @@
+"""The residual discriminator that trains the fashion32 generator; needed for training alone, so it lives here.
+
+One number per image: the higher, the more the image looks like the data. Each block halves the side:
+
+    y = down(conv(conv(x))) / sqrt 2 + skip(down(x)) / sqrt 2
+
+and the last block sees, as one more channel, how much the images of a group of four differ, so that a
+generator that makes the same image again and again is caught.
+
+Source: Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", arXiv 1912.04958, section 4.1
+and appendix B (residual discriminator); Karras et al. 2018, arXiv 1710.10196, section 3 (minibatch standard
+deviation) and 4.1 (equalised learning rate); Miyato & Koyama 2018, arXiv 1802.05637 (projection).
+Differs: a class condition is one learnt row a class, without a mapping network. Gains are folded into weights
+and biases: a leaky ReLU with a positive gain g gives g lrelu(x) = lrelu(g x), so no pass over memory is spent on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.checks import fail
+
+__all__ = ["Discriminator", "fir_down", "minibatch_stddev"]
+
+SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2.0)
+FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+def fir_down(x: Float[Tensor, "B C H W"], taps: Float[Tensor, "t t"], padding: int, stride: int) -> Tensor:
+    """Blur each channel with `taps` (they sum to one) and keep every `stride`-th pixel."""
+    weight = taps.to(x.dtype).expand(x.shape[1], 1, *taps.shape)
+    return F.conv2d(x, weight, padding=padding, stride=stride, groups=x.shape[1])
+
+
+def minibatch_stddev(x: Float[Tensor, "B C H W"], group: int = 4) -> Float[Tensor, "B C+1 H W"]:
+    """Append one channel: the standard deviation over a group of images, averaged over everything else.
+
+    Args:
+        x: features; image i is in the group of images i, i + B/group, i + 2 B/group, ...
+        group: images in a group; the largest divisor of B up to this is taken. 4 is the paper's choice.
+
+    Returns:
+        (B, C + 1, H, W).
+    """
+    batch, _, height, width = x.shape
+    group = next(g for g in range(min(group, batch), 0, -1) if batch % g == 0)
+    centred = x.unflatten(0, (group, -1))
+    centred = centred - centred.mean(0)
+    stddev = (centred.square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))
+    channel = stddev.repeat(group).view(batch, 1, 1, 1).expand(-1, 1, height, width)
+    return torch.cat([x, channel], 1)
+
+
+class _Equalised(nn.Module):
+    """Weights held at unit variance and scaled by gain / sqrt(fan in) at each use.
+
+    Args:
+        shape: of the weight, output first.
+        gain: factor on the output, bias too; the non-linearity's gain is put here.
+        bias: whether there is one.
+        rng: draws the weight.
+    """
+
+    def __init__(self, shape: tuple[int, ...], rng: torch.Generator, *, gain: float, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape, generator=rng))
+        self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
+        self.gain = gain
+        self.scale = gain / math.sqrt(math.prod(shape[1:]))
+
+    def scaled(self) -> tuple[Tensor, Tensor | None]:
+        """The weight and bias to use."""
+        bias = None if self.bias is None else (self.bias if self.gain == 1 else self.bias * self.gain)
+        return self.weight * self.scale, bias
+
+
+class _Conv(_Equalised):
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        rng: torch.Generator,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        gain: float = 1.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__((c_out, c_in, kernel, kernel), rng, gain=gain, bias=bias)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.scaled()
+        return F.conv2d(x, weight, bias, stride=self.stride, padding=self.padding)
+
+
+class _FromImage(_Conv):
+    """A 1x1 convolution whose result is always channels-last: with one input channel conv2d cannot tell."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.scaled()
+        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+class _Linear(_Equalised):
+    def __init__(self, c_in: int, c_out: int, rng: torch.Generator, *, gain: float = 1.0) -> None:
+        super().__init__((c_out, c_in), rng, gain=gain, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.scaled()
+        return F.linear(x, weight, bias)
+
+
+class _Block(nn.Module):
+    """Two convolutions, the second after a blur and with stride 2, beside a blurred 1x1 skip."""
+
+    def __init__(self, c_in: int, c_out: int, rng: torch.Generator) -> None:
+        super().__init__()
+        half = math.sqrt(0.5)  # the two branches add up to unit variance
+        self.conv0 = _Conv(c_in, c_in, 3, rng, padding=1, gain=LRELU_GAIN)
+        self.conv1 = _Conv(c_in, c_out, 3, rng, stride=2, gain=LRELU_GAIN * half)
+        self.skip = _Conv(c_in, c_out, 1, rng, gain=half, bias=False)
+        taps = torch.tensor(FIR_TAPS)
+        self.register_buffer("taps", taps.outer(taps) / taps.sum() ** 2, persistent=False)
+        self.taps: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Padding keeps the two branches on one grid: 4 taps and 3x3 with stride 2, or 4 taps with stride 2.
+        skip = self.skip(fir_down(x, self.taps, padding=1, stride=2))
+        x = F.leaky_relu_(self.conv0(x), SLOPE)
+        x = F.leaky_relu_(self.conv1(fir_down(x, self.taps, padding=2, stride=1)), SLOPE)
+        return x + skip
+
+
+class Discriminator(nn.Module):
+    """Image, and class if there are any, -> one logit: high for the data, low for the generator.
+
+    Args:
+        image_channels: C of the image.
+        size: side of the square image in pixels, a power of two of at least 8.
+        channels: feature channels at each side, e.g. {4: 64, 8: 64, 16: 64, 32: 32}.
+        num_classes: class conditions; 0 for none.
+        rng: draws the first weights.
+
+    Raises:
+        ValueError: a size that is no power of two, or a side without a number of channels.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_channels: int,
+        size: int,
+        channels: Mapping[int, int],
+        num_classes: int = 0,
+        rng: torch.Generator,
+    ) -> None:
+        super().__init__()
+        sides = [2**i for i in range(2, size.bit_length())]
+        if size < 8 or sides[-1] != size or any(side not in channels for side in sides):
+            fail(
+                "discriminator size",
+                expected="a power of two of at least 8, with channels for each side from 4 up",
+                got=f"size {size} and channels for {sorted(channels)}",
+                remedy="pad the images to a power of two, or list the missing sides",
+            )
+        self.num_classes = num_classes
+        self.from_image = _FromImage(image_channels, channels[size], 1, rng, gain=LRELU_GAIN)
+        self.blocks = nn.Sequential(
+            *(_Block(channels[side], channels[side // 2], rng) for side in reversed(sides[1:]))
+        )
+        last = channels[4]
+        self.conv = _Conv(last + 1, last, 3, rng, padding=1, gain=LRELU_GAIN)
+        self.fc = _Linear(last * 16, last, rng, gain=LRELU_GAIN)
+        self.out = _Linear(last, last if num_classes else 1, rng)
+        if num_classes:
+            self.classes = nn.Parameter(torch.randn(num_classes, last, generator=rng))
+
+    def forward(
+        self, images: Float[Tensor, "B C H W"], label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, " B"]:
+        """Logits (B,). `label` holds class indices and is needed exactly when there are classes."""
+        if (label is None) != (self.num_classes == 0):
+            fail(
+                "label",
+                expected=f"class indices below {self.num_classes}" if self.num_classes else "none",
+                got="none" if label is None else "labels",
+                remedy="build the discriminator with the number of classes of the data",
+            )
+        x = F.leaky_relu(self.from_image(images), SLOPE)  # of a view: in place would copy in backward
+        x = self.blocks(x)
+        x = F.leaky_relu_(self.conv(minibatch_stddev(x)), SLOPE)
+        x = self.out(F.leaky_relu_(self.fc(x.flatten(1)), SLOPE))
+        if label is None:
+            return x[:, 0]
+        rows = self.classes[label]
+        rows = rows * (rows.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        return (x * rows).sum(1) / math.sqrt(x.shape[1])

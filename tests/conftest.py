@@ -1,0 +1,58 @@
+"""Options, fixtures, and runtime checks of the shapes in every signature of genviews."""
+
+from __future__ import annotations
+
+import jaxtyping
+import pytest
+import torch
+
+# Before the first import of genviews: beartype then checks each call against its annotations.
+jaxtyping.install_import_hook("genviews", "beartype.beartype")
+
+# Two torch processes whose threads share the cores stall each other (tests run with -n 2).
+torch.set_num_threads(1)
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where tests run, and which of the costly ones do."""
+    group = parser.getgroup("genviews")
+    group.addoption("--device", default="cpu", help="torch device of the fixtures")
+    group.addoption("--dtype", default="float32", choices=sorted(_DTYPES), help="of the fixtures")
+    group.addoption("--slow", action="store_true", help="also run tests marked slow")
+    group.addoption("--weights", action="store_true", help="also run tests that need weights")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what this machine or command line does not allow."""
+    allowed = {
+        "slow": config.getoption("--slow"),
+        "weights": config.getoption("--weights"),
+        "gpu": torch.cuda.is_available(),
+    }
+    reasons = {"slow": "needs --slow", "weights": "needs --weights", "gpu": "needs a CUDA device"}
+    for item in items:
+        for mark in item.iter_markers():
+            if not allowed.get(mark.name, True):
+                item.add_marker(pytest.mark.skip(reason=reasons[mark.name]))
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The device of --device."""
+    return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    """The floating-point type of --dtype."""
+    return _DTYPES[request.config.getoption("--dtype")]
+
+
+@pytest.fixture
+def toy(device: torch.device, dtype: torch.dtype):
+    """The analytic, exactly invertible generator: 8x8 grey images from 4 style rows."""
+    from genviews.generators.toy import ToyGenerator
+
+    return ToyGenerator().to(device=device, dtype=dtype).eval()

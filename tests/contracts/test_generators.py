@@ -1,0 +1,157 @@
+"""Every generator against the generator contract: a new generator is a new row of the table."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from genviews.generators import (
+    CallableGenerator,
+    Generator,
+    StyleGAN2,
+    StyleGAN2Config,
+    ToyGenerator,
+)
+from genviews.testing import GENERATOR_CHECKS, check_generator
+
+CHANNELS = {4: 12, 8: 8, 16: 8, 32: 4}
+
+
+def stylegan2(resolution, img_channels, **options):
+    config = StyleGAN2Config(
+        resolution=resolution,
+        img_channels=img_channels,
+        z_dim=6,
+        w_dim=8,
+        mapping_layers=2,
+        channels=CHANNELS,
+        **options,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = StyleGAN2(config).eval()
+        for name, parameter in generator.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.data.normal_(std=0.1)
+            if name.endswith(
+                "torgb.weight"
+            ):  # untrained weights overshoot [-1, 1] more than a picture
+                parameter.data.mul_(0.2)
+        generator.mapping.w_avg.normal_(std=0.3)
+    return generator
+
+
+def decode(z):
+    """(B, 6) -> (B, 2, 3, 3), smooth and mixing."""
+    return torch.sin(z @ torch.linspace(-1, 1, 6 * 18).reshape(6, 18)).reshape(-1, 2, 3, 3)
+
+
+def decode_class(z, c):
+    return decode(z) * 0.5 + 0.1 * (c @ torch.arange(3.0))[:, None, None, None]
+
+
+def convolutional():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Linear(6, 32),
+            nn.Unflatten(1, (8, 2, 2)),
+            nn.ConvTranspose2d(8, 4, 4, stride=2, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Conv2d(4, 3, 3, padding=1),
+            nn.Tanh(),
+        ).eval()
+
+
+GENERATORS = {
+    "toy": ToyGenerator,
+    "toy one row": lambda: ToyGenerator(num_layers=1),
+    "toy large": lambda: ToyGenerator(channels=3, size=16, num_layers=8, seed=3),
+    "toy conditional": lambda: ToyGenerator(channels=4, size=5, num_classes=5),
+    "callable function": lambda: CallableGenerator(decode, z_dim=6),
+    "callable conditional": lambda: CallableGenerator(decode_class, z_dim=6, num_classes=3),
+    "callable module": lambda: CallableGenerator(convolutional(), z_dim=6),
+    "stylegan2 8px grey": lambda: stylegan2(8, 1),
+    "stylegan2 8px conditional": lambda: stylegan2(8, 2, c_dim=4),
+    "stylegan2 16px rgb": lambda: stylegan2(16, 3),
+    "stylegan2 16px conditional": lambda: stylegan2(16, 4, c_dim=2),
+    "stylegan2 32px grey": lambda: stylegan2(32, 1),
+    "stylegan2 32px clamp": lambda: stylegan2(32, 3, conv_clamp=2.0, resample_filter=(1, 2, 1)),
+}
+
+
+@pytest.fixture(scope="module", params=GENERATORS)
+def generator(request):
+    return GENERATORS[request.param]()
+
+
+@pytest.mark.parametrize("check", GENERATOR_CHECKS, ids=lambda check: check.__name__)
+def test_generator_contract(generator, check):
+    check(generator)
+
+
+class Broken(ToyGenerator):
+    """A toy that breaks one law, named by `law`."""
+
+    def __init__(self, law: str) -> None:
+        super().__init__(num_classes=3 if "label" in law else 0)
+        self.law = law
+
+    def sample(self, streams):
+        if self.law == "streams_decide":
+            return torch.ones(len(streams), self.z_dim)
+        if self.law == "global_state_untouched":
+            torch.randn(1)
+        if self.law == "shapes":
+            return super().sample(streams)[:, :-1]
+        return super().sample(streams)
+
+    def map(self, z, label=None, *, psi=1.0, cutoff=None):
+        if self.law == "labels_are_checked":
+            label = label.abs() if label is not None else None
+        if self.law == "truncation":
+            cutoff = None
+        latents = super().map(z, label, psi=psi, cutoff=cutoff)
+        if self.law == "mean_latent" and not torch.is_grad_enabled():
+            latents = latents + torch.rand(())
+        return latents
+
+    def synthesize(self, latents):
+        if self.law == "latents_are_checked":
+            latents = latents[:, :4, :4]
+        images = super().synthesize(latents)
+        if self.law == "image_range":
+            return (images + 1) * 127.5
+        if self.law == "neighbours_do_not_matter":
+            return images + 1e-4 * (images - images.mean(0))
+        if self.law == "gradient_reaches_latent":
+            return super().synthesize(torch.cat([latents[:, :2], latents[:, 2:].detach()], dim=1))
+        return images
+
+    def synthesize_views(self, latents, shared_rows=0):
+        if self.law == "views_equal_flat":
+            shared_rows = max(shared_rows, 1)
+            latents = torch.cat(
+                [
+                    latents[:, :1, :shared_rows].expand_as(latents[:, :, :shared_rows]),
+                    latents[:, :, shared_rows:],
+                ],
+                dim=2,
+            )
+        return super().synthesize_views(latents, shared_rows)
+
+
+@pytest.mark.parametrize("check", GENERATOR_CHECKS, ids=lambda check: check.__name__)
+def test_a_generator_that_breaks_the_law_is_caught(check):
+    generator = Broken(check.__name__)
+    with pytest.raises((AssertionError, RuntimeError)):
+        check(generator)
+
+
+def test_check_generator_runs_every_check():
+    with pytest.raises(AssertionError, match="values from"):
+        check_generator(Broken("image_range"))
+    assert isinstance(Broken("none"), Generator)
+    check_generator(Broken("none"))

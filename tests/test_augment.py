@@ -1,0 +1,366 @@
+"""Pixel transforms against torchvision, with the parameters taken from the same streams."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.functional as tvf
+
+from genviews.augment import (
+    CentreCrop,
+    ColorJitter,
+    Compose,
+    HorizontalFlip,
+    Identity,
+    PixelViews,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+    ResizedCrop,
+    Rotate,
+    pixel_views,
+)
+from genviews.rng import Rng
+
+IDS = ["a", "b", "c", "d", "e"]
+STREAMS = Rng(3, "test").streams(IDS)
+
+ALL = [
+    Identity(),
+    HorizontalFlip(),
+    RandomCrop(padding=3),
+    RandomCrop(padding=1, size=7, fill="nearest"),
+    CentreCrop(6, 9),
+    Resize(8),
+    ResizedCrop(1.3),
+    RandomResizedCrop(8, area=(0.3, 1.0)),
+    Rotate(25.0),
+    ColorJitter(0.5, 0.5, 0.5, 0.3),
+    Compose(HorizontalFlip(), RandomCrop(2), ColorJitter(0.3, 0.3)),
+]
+
+ZERO = [
+    Identity(),
+    HorizontalFlip(0.0),
+    RandomCrop(0),
+    ResizedCrop(1.0),
+    Rotate(0.0),
+    ColorJitter(),
+    Compose(HorizontalFlip(0.0), ColorJitter(), RandomCrop()),
+    Resize(10),
+    CentreCrop(10, 12),
+]
+
+
+def pictures(batch: int = 5, channels: int = 3, height: int = 10, width: int = 12) -> torch.Tensor:
+    gen = torch.Generator().manual_seed(batch + channels)
+    return torch.rand(batch, channels, height, width, generator=gen) * 2 - 1
+
+
+def unit(purpose: str, views: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The draws a transform is expected to make, as (B, K, *shape) float64."""
+    return STREAMS.child(purpose).uniform(views, shape).double().numpy()
+
+
+@pytest.mark.parametrize("views", ALL, ids=repr)
+def test_a_view_depends_on_its_own_stream_alone(views: PixelViews) -> None:
+    images = pictures()
+    together = views(images, 3, STREAMS)
+    assert together.shape[:3] == (5, 3, 3)
+    for row in range(5):
+        alone = views(images[row : row + 1], 3, STREAMS[[row]])
+        torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-6)
+    order = [3, 0, 4, 2, 1]
+    shuffled = views(images[order], 3, STREAMS[order])
+    torch.testing.assert_close(shuffled, together[order], rtol=0, atol=1e-6)
+    last = views(images, 1, STREAMS.from_view(2))
+    torch.testing.assert_close(last[:, 0], together[:, 2], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("views", ZERO, ids=repr)
+def test_zero_strength_is_the_identity(views: PixelViews) -> None:
+    images = pictures() * 1.5  # a generator overshoots: not even a clamp may happen
+    assert torch.equal(views(images, 2, STREAMS), images[:, None].expand(-1, 2, -1, -1, -1))
+
+
+@pytest.mark.parametrize(
+    "views",
+    [HorizontalFlip(), RandomCrop(3), ResizedCrop(1.5), Rotate(30.0), ColorJitter(0.5)],
+    ids=repr,
+)
+def test_views_and_images_get_draws_of_their_own(views: PixelViews) -> None:
+    images = pictures(1).expand(40, -1, -1, -1)
+    made = views(images, 4, Rng(0).streams(range(40))).flatten(1)
+    assert len(made.unique(dim=0)) > 8
+    singles = views(images, 1, Rng(0).streams(range(40))).flatten(1)
+    assert len(singles.unique(dim=0)) >= 2
+
+
+def test_the_input_is_not_changed() -> None:
+    images = pictures()
+    before = images.clone()
+    for views in ALL:
+        views(images, 2, STREAMS)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("probability", [0.3, 0.5, 1.0])
+def test_flip_matches_torchvision(channels: int, probability: float) -> None:
+    images = pictures(channels=channels)
+    coin = unit("flip", 6, (1,)) < probability
+    made = HorizontalFlip(probability)(images, 6, STREAMS)
+    for b in range(5):
+        for k in range(6):
+            want = tvf.hflip(images[b]) if coin[b, k, 0] else images[b]
+            assert torch.equal(made[b, k], want)
+
+
+def test_flip_probability_is_the_share_of_flips() -> None:
+    image = torch.arange(4.0).view(1, 1, 1, 4).expand(2000, -1, -1, -1)
+    made = HorizontalFlip(0.3)(image, 2, Rng(0).streams(range(2000)))
+    share = (made[..., 0] == 3).float().mean().item()
+    assert share == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / 4000))
+
+
+@pytest.mark.parametrize(("padding", "size"), [(4, None), (2, 9), (0, 5), (3, 14)])
+@pytest.mark.parametrize("fill", [-1.0, 0.25, "nearest"])
+def test_crop_matches_torchvision(padding: int, size: int | None, fill: float | str) -> None:
+    images = pictures()
+    draws = unit("crop", 4, (2,))
+    made = RandomCrop(padding, size, fill)(images, 4, STREAMS)
+    height, width = (10, 12) if size is None else (size, size)
+    for b in range(5):
+        if fill == "nearest":
+            padded = tvf.pad(images[b], [padding], padding_mode="edge")
+        else:
+            padded = tvf.pad(images[b], [padding], fill=fill)
+        for k in range(4):
+            top = math.floor(draws[b, k, 0] * (10 + 2 * padding - height + 1))
+            left = math.floor(draws[b, k, 1] * (12 + 2 * padding - width + 1))
+            assert torch.equal(made[b, k], tvf.crop(padded, top, left, height, width))
+
+
+def test_crop_reaches_every_position_and_no_other() -> None:
+    image = torch.arange(9.0).view(1, 1, 3, 3).expand(400, -1, -1, -1)
+    corners = RandomCrop(1, fill=-1.0)(image, 1, Rng(1).streams(range(400)))[:, 0, 0, 1, 1]
+    # The middle pixel of the window is the one at (1 + dy, 1 + dx): all nine pixels are met.
+    assert sorted(corners.unique().tolist()) == list(range(9))
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 6), (5, 9), (10, 11), (7, 12), (9, 9)])
+def test_centre_crop_matches_torchvision(height: int, width: int) -> None:
+    images = pictures()
+    made = CentreCrop(height, width)(images, 1, STREAMS)[:, 0]
+    assert torch.equal(made, tvf.center_crop(images, [height, width]))
+
+
+@pytest.mark.parametrize("size", [5, 17, (7, 20)])
+def test_resize_matches_torchvision(size: int | tuple[int, int]) -> None:
+    images = pictures()
+    want = tvf.resize(images, [size] if isinstance(size, int) else list(size), antialias=True)
+    made = Resize(size)(images, 2, STREAMS)
+    for k in range(2):
+        torch.testing.assert_close(made[:, k], want, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.1, 1.5])
+def test_resized_crop_is_resize_then_crop(scale: float) -> None:
+    images = pictures(height=20, width=30)
+    draws = unit("crop", 4, (2,))
+    made = ResizedCrop(scale)(images, 4, STREAMS)
+    tall, wide = int(20 * scale), int(30 * scale)
+    for b in range(5):
+        large = tvf.resize(images[b], [tall, wide], antialias=False)
+        for k in range(4):
+            top = math.floor(draws[b, k, 0] * (tall - 20 + 1))
+            left = math.floor(draws[b, k, 1] * (wide - 30 + 1))
+            want = tvf.crop(large, top, left, 20, 30)
+            torch.testing.assert_close(made[b, k], want, rtol=0, atol=2e-5)
+
+
+def test_random_resized_crop_is_crop_then_resize() -> None:
+    images = pictures(height=20, width=30)
+    draws = unit("resizedcrop", 6, (4,))
+    made = RandomResizedCrop(11, area=(0.3, 0.9), ratio=(0.5, 1.5))(images, 6, STREAMS)
+    for b in range(5):
+        for k in range(6):
+            u = draws[b, k]
+            area = 20 * 30 * (0.3 + 0.6 * u[0])
+            ratio = math.exp(math.log(0.5) + u[1] * math.log(3))
+            tall = min(round(math.sqrt(area / ratio)), 20)
+            wide = min(round(math.sqrt(area * ratio)), 30)
+            top, left = int(u[2] * (20 - tall + 1)), int(u[3] * (30 - wide + 1))
+            window = images[b, :, top : top + tall, left : left + wide]
+            inner = tvf.resize(window, [11, 11], antialias=False)
+            # At the window's border the neighbours are the image's own pixels, not clamped ones.
+            error = (made[b, k] - inner)[:, 1:-1, 1:-1].abs().max().item()
+            assert error < 2e-5
+
+
+@pytest.mark.parametrize("fill", [-1.0, 0.0])
+def test_rotate_matches_torchvision(fill: float) -> None:
+    images = pictures()
+    draws = unit("rotate", 3, (1,))
+    made = Rotate(40.0, fill)(images, 3, STREAMS)
+    for b in range(5):
+        for k in range(3):
+            angle = float(2 * draws[b, k, 0] - 1) * 40
+            # torchvision samples with zeros outside and then replaces what is mostly outside;
+            # shifting the fill value to zero gives the blend at the border that we define.
+            want = tvf.rotate(images[b] - fill, angle, tvf.InterpolationMode.BILINEAR, expand=False)
+            torch.testing.assert_close(made[b, k], want + fill, rtol=0, atol=2e-5)
+
+
+def test_rotate_nearest_fill_keeps_a_constant_image() -> None:
+    images = torch.full((5, 1, 8, 8), 0.7)
+    torch.testing.assert_close(
+        Rotate(45.0, "nearest")(images, 2, STREAMS), images[:, None].repeat(1, 2, 1, 1, 1)
+    )
+    assert (Rotate(45.0)(images, 2, STREAMS) < 0.6).any()
+
+
+JITTERS = [
+    (0.6, 0.0, 0.0, 0.0),
+    (0.0, 0.8, 0.0, 0.0),
+    (0.0, 0.0, 1.4, 0.0),
+    (0.0, 0.0, 0.0, 0.5),
+    (0.4, 0.4, 0.4, 0.2),
+]
+
+
+@pytest.mark.parametrize("strengths", JITTERS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jitter_matches_torchvision(strengths: tuple[float, ...], channels: int) -> None:
+    images = pictures(channels=channels)
+    images[1] = images[1, :1]  # a grey image has no hue; a saturated one clamps
+    images[2] = images[2].sign()
+    draws = unit("jitter", 4, (4,))
+    made = ColorJitter(*strengths)(images, 4, STREAMS)
+    changes = [
+        tvf.adjust_brightness,
+        tvf.adjust_contrast,
+        tvf.adjust_saturation,
+        tvf.adjust_hue,
+    ]
+    for b in range(5):
+        for k in range(4):
+            want = (images[b] + 1) / 2
+            for change, strength, u in zip(changes, strengths, draws[b, k], strict=True):
+                least, most = max(0.0, 1 - strength), 1 + strength
+                if change is tvf.adjust_hue:
+                    least, most = -strength, strength
+                if strength:
+                    want = change(want, least + float(u) * (most - least))
+            torch.testing.assert_close(made[b, k], want * 2 - 1, rtol=0, atol=1e-5)
+
+
+def test_jitter_clamps_what_overshoots() -> None:
+    images = pictures() * 3
+    made = ColorJitter(0.1)(images, 2, STREAMS)
+    assert made.min() >= -1
+    assert made.max() <= 1
+
+
+def test_jitter_of_a_grey_image_has_no_saturation_and_no_hue() -> None:
+    images = pictures(channels=1)
+    assert torch.equal(
+        ColorJitter(0.0, 0.0, 0.9, 0.5)(images, 2, STREAMS), images[:, None].expand(-1, 2, -1, -1, -1)
+    )
+
+
+def test_compose_applies_the_parts_in_order_with_independent_draws() -> None:
+    images = pictures()
+    parts = RandomCrop(2), ColorJitter(0.3, 0.3), RandomCrop(2)
+    made = Compose(*parts)(images, 3, STREAMS)
+    step = images[:, None].expand(-1, 3, -1, -1, -1)
+    for index, part in enumerate(parts):
+        step = part.augment(step, STREAMS.child(str(index)))
+    assert torch.equal(made, step)
+    shared = parts[0](images, 3, STREAMS)
+    assert not torch.equal(made, ColorJitter(0.3, 0.3).augment(shared, STREAMS))
+
+
+def test_existing_views_each_get_their_own_draw() -> None:
+    views = pictures(1).expand(5, 6, 3, 10, 12)
+    made = RandomCrop(4).augment(views, STREAMS)
+    assert len(made.flatten(0, 1).flatten(1).unique(dim=0)) > 15
+
+
+def test_names_are_bank_keys() -> None:
+    assert pixel_views("fashion32/flip").name == "flip"
+    assert pixel_views("fashion32/flip+crop").name == "flip+crop"
+    assert pixel_views("celebahq/color").name == "color"
+    assert Compose(Identity(), HorizontalFlip(), name="mine").name == "mine"
+
+
+PRESET_SHAPES = {
+    "celebahq/train": ((3, 64, 64), (3, 64, 64)),
+    "celebahq/crop": ((3, 64, 64), (3, 64, 64)),
+    "celebahq/color": ((3, 64, 64), (3, 64, 64)),
+    "celebahq/gan-mixed": ((3, 64, 64), (3, 64, 64)),
+    "celebahq/gan-train": ((3, 64, 64), (3, 64, 64)),
+    "car/train": ((3, 300, 400), (3, 256, 256)),
+    "car/train-rotate": ((3, 300, 400), (3, 256, 256)),
+    "car/val": ((3, 300, 400), (3, 256, 256)),
+    "car/crop": ((3, 300, 400), (3, 256, 256)),
+    "car/scale+crop": ((3, 300, 400), (3, 256, 256)),
+    "car/gan-base": ((3, 512, 512), (3, 256, 256)),
+    "car/gan-mixed": ((3, 512, 512), (3, 256, 256)),
+    "car/gan-train": ((3, 512, 512), (3, 256, 256)),
+    "cat/train": ((3, 280, 300), (3, 224, 224)),
+    "cat/val": ((3, 280, 300), (3, 224, 224)),
+    "cat/crop": ((3, 280, 300), (3, 224, 224)),
+    "cat/gan-base": ((3, 256, 256), (3, 224, 224)),
+    "cat/gan-mixed": ((3, 256, 256), (3, 224, 224)),
+    "cat/gan-train": ((3, 256, 256), (3, 224, 224)),
+    "cifar10/train": ((3, 32, 32), (3, 32, 32)),
+    "cifar10/gan-train": ((3, 32, 32), (3, 32, 32)),
+    "fashion32/flip": ((1, 32, 32), (1, 32, 32)),
+    "fashion32/crop": ((1, 32, 32), (1, 32, 32)),
+    "fashion32/jitter": ((1, 32, 32), (1, 32, 32)),
+    "fashion32/flip+crop": ((1, 32, 32), (1, 32, 32)),
+    "fashion32/all": ((1, 32, 32), (1, 32, 32)),
+    "identity": ((1, 8, 8), (1, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("name", PRESET_SHAPES)
+def test_preset_gives_the_classifiers_size(name: str) -> None:
+    given, made = PRESET_SHAPES[name]
+    out = pixel_views(name)(torch.zeros(1, *given), 2, STREAMS[:1])
+    assert tuple(out.shape) == (1, 2, *made)
+
+
+def test_rendered_cars_lose_their_bars() -> None:
+    render = torch.full((1, 3, 512, 512), 0.5)
+    render[:, :, :64] = render[:, :, 448:] = -1
+    made = pixel_views("car/gan-base")(render, 1, STREAMS[:1])
+    assert made.min() > 0.49
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: HorizontalFlip(1.5), "flip probability: expected a number in"),
+        (lambda: RandomCrop(-1), "crop padding: expected an integer of at least 0"),
+        (lambda: RandomCrop(0, size=0), "crop size: expected an integer of at least 1"),
+        (lambda: ResizedCrop(0.9), "crop scale: expected at least 1, got 0.9"),
+        (lambda: RandomResizedCrop(8, area=(0.5, 0.2)), "resized crop: expected 0 < area"),
+        (lambda: Rotate(-3.0), "rotation: expected at least 0 degrees"),
+        (lambda: ColorJitter(hue=0.6), "colour jitter: expected strengths"),
+        (lambda: pixel_views("celebahq/colour"), "did you mean 'celebahq/color'"),
+        (lambda: RandomCrop(0, size=11)(pictures(), 1, STREAMS), "crop size: expected at most"),
+        (lambda: CentreCrop(11)(pictures(), 1, STREAMS), "at most the image, 10x12, got 11x11"),
+        (lambda: ColorJitter(0.1)(pictures(channels=2), 1, STREAMS), "1 or 3 channels, got 2"),
+        (lambda: Identity()(pictures()[0], 1, STREAMS), r"expected images \(B, C, H, W\)"),
+        (lambda: Identity()(pictures(), 1, STREAMS[:2]), "and B streams, got .* and 2 streams"),
+        (lambda: Identity()(pictures(), 0, STREAMS), "num_views: expected an integer"),
+    ],
+)
+def test_misuse_is_explained(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,66 @@
+"""The message format of user errors, and the counts and fractions that are checked with it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from genviews.checks import check_count, check_fraction, fail, lookup
+
+
+def test_message_says_what_expected_got_and_remedy() -> None:
+    message = re.escape("size: expected a power of two, got 7; round it up.")
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        fail("size", expected="a power of two", got=7, remedy="round it up")
+
+
+def test_fail_raises_the_error_asked_for() -> None:
+    with pytest.raises(TypeError, match="expected text"):
+        fail("name", expected="text", got=3, remedy="quote it", error=TypeError)
+
+
+def test_lookup_finds() -> None:
+    assert lookup("fine", {"fine": 3, "coarse": 1}, "range") == 3
+
+
+def test_lookup_lists_all_names_and_the_closest() -> None:
+    table = {"stylemix": 1, "isotropic": 2, "pca": 3}
+    expected = "one of isotropic, pca, stylemix, got 'stylmix'; did you mean 'stylemix'"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        lookup("stylmix", table, "kind")
+
+
+def test_lookup_offers_two_close_names() -> None:
+    with pytest.raises(ValueError, match=r"did you mean 'crop\d' or 'crop\d'"):
+        lookup("crop", {"crop1": 1, "crop2": 2, "flip": 3}, "transform")
+
+
+def test_lookup_admits_that_none_is_close() -> None:
+    with pytest.raises(ValueError, match="none is close"):
+        lookup("zzz", {"crop": 1}, "transform")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True])
+def test_count_rejects(value: object) -> None:
+    with pytest.raises(ValueError, match=r"num_views: expected an integer of at least 1, got"):
+        inspect.unwrap(check_count)(value, "num_views")
+
+
+def test_count_returns_the_value_from_the_least_on() -> None:
+    assert check_count(1, "n") == 1
+    assert check_count(0, "n", least=0) == 0
+    with pytest.raises(ValueError, match="at least 2"):
+        check_count(1, "n", least=2)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0001, float("nan"), float("inf")])
+def test_fraction_rejects(value: float) -> None:
+    with pytest.raises(ValueError, match=r"alpha: expected a number in \[0, 1\], got"):
+        check_fraction(value, "alpha")
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_fraction_returns_the_value(value: float) -> None:
+    assert check_fraction(value, "alpha") == value
