@@ -1,7 +1,7 @@
 """The official StyleGAN2 network from a checkout on this machine, with the weights of one of ours.
 
-An oracle and a speed baseline only: its licence is non-commercial, and no line of it is here. Get the
-public `stylegan2-ada-pytorch` repository yourself and name its folder with `--official` or in
+An oracle and a speed baseline only: its licence is non-commercial, and no line of it is here. Get
+the public `stylegan2-ada-pytorch` repository yourself and name its folder with `--official` or in
 GENVIEWS_OFFICIAL_STYLEGAN2.
 """
 
@@ -66,7 +66,7 @@ def official_twin(networks: types.ModuleType, ours: StyleGAN2) -> nn.Module:
         mapping_kwargs=mapping,
         synthesis_kwargs=shared,
     )
-    # The official channel schedule has two parameters; ours is any, so the blocks are made one by one.
+    # The official channel schedule has two parameters, ours is any: make the blocks one by one.
     channels = config.block_channels
     for resolution in twin.synthesis.block_resolutions:
         block = networks.SynthesisBlock(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.generators.callable import CallableGenerator
     from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
     from genviews.generators.toy import ToyGenerator
-    from genviews.invert import Inverter, invert
     from genviews.invert.encoder import InversionEncoder
+    from genviews.invert.optimize import Inverter, invert
     from genviews.perturb.isotropic import Isotropic
     from genviews.perturb.pca import PCA, PCAStatistics
     from genviews.perturb.stylemix import StyleMix
@@ -67,8 +67,8 @@ _PUBLIC = {
     "ToyGenerator": "genviews.generators.toy",
     "CallableGenerator": "genviews.generators.callable",
     "InversionEncoder": "genviews.invert.encoder",
-    "Inverter": "genviews.invert",
-    "invert": "genviews.invert",
+    "Inverter": "genviews.invert.optimize",
+    "invert": "genviews.invert.optimize",
     "Isotropic": "genviews.perturb.isotropic",
     "PCA": "genviews.perturb.pca",
     "PCAStatistics": "genviews.perturb.pca",

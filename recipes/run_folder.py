@@ -1,8 +1,7 @@
-"""Files of a run: written whole or not at all, with what made them beside them.
+"""What lies in a run folder beside the results: the settings, the versions, one line a record.
 
-A run folder holds `config.json` (the recipe's settings), `env.json` (versions, processor, command), `metrics.jsonl`
-(one line a record) and what the recipe makes. Every file but the metrics is replaced in one step, so a run that is
-killed at any moment leaves the old file or the new one.
+A run folder holds `config.json` (the recipe's settings), `env.json` (versions, processor, command)
+and `metrics.jsonl`. All but the last are written with `genviews.files`, whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,49 +14,15 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = [
-    "append_jsonl",
-    "changed_fields",
-    "environment",
-    "read_json",
-    "replace_file",
-    "truncate_jsonl",
-    "write_json",
-]
+from genviews.files import atomic_write_bytes
+
+__all__ = ["append_jsonl", "changed_fields", "environment", "truncate_jsonl"]
 
 PACKAGES = ("genviews", "torch", "torchvision", "numpy", "safetensors", "scikit-learn", "scipy")
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a temporary file beside `path`, force it to the disk, then rename it to `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # the rename itself is on the disk only once the folder is
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def read_json(path: Path) -> object:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def append_jsonl(path: Path, record: Mapping[str, object]) -> None:
@@ -66,7 +31,7 @@ def append_jsonl(path: Path, record: Mapping[str, object]) -> None:
         file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
-def truncate_jsonl(path: Path, keep: Callable[[dict[str, object]], bool]) -> None:
+def truncate_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     """Drop the records that `keep` refuses, and a last line that was cut off."""
     if not path.exists():
         return
@@ -78,7 +43,7 @@ def truncate_jsonl(path: Path, keep: Callable[[dict[str, object]], bool]) -> Non
             continue
         if keep(record):
             kept.append(line + "\n")
-    replace_file(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+    atomic_write_bytes(path, "".join(kept).encode())
 
 
 def environment(device: torch.device | str = "cpu") -> dict[str, object]:
@@ -101,6 +66,10 @@ def changed_fields(old: Mapping[str, object], new: Mapping[str, object]) -> dict
     """The fields that differ, each with "old -> new"; a field of a field is "outer.inner".
 
     Both are compared as they are after a trip through JSON (a tuple is a list, a key is a string).
+
+    Example:
+        >>> changed_fields({"a": 1, "b": {"c": (2,)}}, {"a": 1, "b": {"c": [2], "d": 3}})
+        {'b.d': '(none) -> 3'}
     """
     before, after = _flatten(json.loads(json.dumps(old))), _flatten(json.loads(json.dumps(new)))
     names = [*before, *(name for name in after if name not in before)]

@@ -59,9 +59,9 @@ class SmallResNet(nn.Module):
                 _Block(2 * width, 3 * width, stride=2),
             ]
         )
-        self.head = nn.utils.skip_init(nn.Linear, 3 * width, num_classes)
+        self.head = nn.Linear(3 * width, num_classes, device="meta").to_empty(device="cpu")
         self._initialise(Rng(seed, "SmallResNet").torch())
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def _initialise(self, generator: torch.Generator) -> None:
         for module in self.modules():
@@ -75,7 +75,7 @@ class SmallResNet(nn.Module):
         """Return the feature maps after each block, for a perceptual distance.
 
         Args:
-            images: in [-1, 1].
+            images: in [-1, 1]; H and W are multiples of 8.
 
         Returns:
             (N, width, H/2, W/2), (N, 2 width, H/4, W/4), (N, 3 width, H/8, W/8), not negative.
@@ -128,7 +128,7 @@ class SmallResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions with a shortcut; a stride averages the shortcut, which loses no pixel."""
+    """Two 3x3 convolutions and a shortcut, which averages pixels where the others skip them."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -150,10 +150,9 @@ class _Block(nn.Module):
 
 def _conv(channels: int, width: int, kernel: int, stride: int) -> nn.Conv2d:
     # Without its usual initialisation, which would draw from torch's global random numbers.
-    conv: nn.Conv2d = nn.utils.skip_init(
-        nn.Conv2d, channels, width, kernel, stride, padding=(kernel - 1) // 2, bias=False
-    )
-    return conv
+    padding = (kernel - 1) // 2
+    conv = nn.Conv2d(channels, width, kernel, stride, padding, bias=False, device="meta")
+    return conv.to_empty(device="cpu")
 
 
 def _refuse(path: str | Path, got: str) -> NoReturn:

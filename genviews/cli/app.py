@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,28 +10,29 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import genviews
-from genviews.cli.options import DemoOptions, EnsembleOptions, RunOptions
+from genviews.cli.options import DemoOptions, InputOptions, RunOptions, StudyOptions
 
-__all__ = ["app", "main"]
+__all__ = ["app", "explain", "main"]
 
-logger = logging.getLogger("genviews.cli")
+DONE, FAILED, USAGE = 0, 1, 2
 
 app = App(
     name="genviews",
     help="Views of an image from a generative model, and what they gain a classifier.",
+    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage.",
     version=genviews.__version__,
     default_parameter=Parameter(negative=()),
-    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage.",
 )
 
-_DONE, _FAILED, _USAGE = 0, 1, 2
+_DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
 
 
 @app.command
-def demo(options: DemoOptions = DemoOptions(), *, run: RunOptions = RunOptions()) -> int:  # noqa: B008 (frozen)
-    """Run the whole study on images and weights that ship with the package: no download, a few minutes.
+def demo(options: DemoOptions = _DEMO, *, run: RunOptions = _RUN) -> int:
+    """Try it: the whole study on images and weights that ship with the package, no download.
 
-    Inverts the images, makes views, chooses alpha on calibration images, and reports accuracy on test images.
+    Inverts real images, makes views of them, chooses alpha on calibration images, measures the gain on test
+    images, and writes a report.
     """
     from genviews.cli.demo import run_demo
 
@@ -40,18 +40,19 @@ def demo(options: DemoOptions = DemoOptions(), *, run: RunOptions = RunOptions()
 
 
 @app.command
-def ensemble(options: EnsembleOptions, *, run: RunOptions = RunOptions()) -> int:  # noqa: B008 (frozen)
-    """Find out whether views of your images make your classifier better.
+def ensemble(inputs: InputOptions, *, study: StudyOptions = _STUDY, run: RunOptions = _RUN) -> int:
+    """Find out whether generated views make your classifier better on your images.
 
-    Images must have labels: alpha is chosen on one part of them, the gain is measured on the other.
+    The images need labels: alpha is chosen on one part of them, the gain is measured on the other. A killed run
+    started again continues where it was.
     """
     from genviews.cli.ensemble import run_ensemble
 
-    return run_ensemble(options, run)
+    return run_ensemble(inputs, study, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the console script's entry point.
+    """Run the command line; the entry point of the console script.
 
     Args:
         arguments: words after the program's name; None takes those of the process.
@@ -63,29 +64,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = app(words, exit_on_error=False, result_action="return_value")
     except CycloptsError:
-        return _USAGE  # already explained on the error console
+        return USAGE  # cyclopts has explained it on the error console
     except KeyboardInterrupt:
-        _say("stopped by the user; run the same command again to continue")
-        return _FAILED
-    except Exception as error:  # the last resort: every failure ends as one line and exit code 1
-        logger.debug("failed", exc_info=True)
+        _say("stopped; the same command again continues where it was")
+        return FAILED
+    except Exception as error:  # noqa: BLE001 (every failure ends as one line and an exit code)
         if "--debug" in words:
             traceback.print_exc()
         _say(explain(error))
-        return _FAILED
-    return outcome if isinstance(outcome, int) else _DONE
+        return FAILED
+    return outcome if isinstance(outcome, int) else DONE
 
 
 def explain(error: Exception) -> str:
     """One line for a user: our own messages as they are, anything else with its type and a hint."""
     text = " ".join(str(error).split())
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return "out of memory; run again with a smaller --batch-size, or on a machine with more memory"
-    if isinstance(error, (ValueError, OSError)) or (isinstance(error, TypeError) and "expected" in text):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory; run again with a smaller --batch-size, or where there is more memory"
+    ours = isinstance(error, TypeError) and "expected" in text
+    if text and (ours or isinstance(error, (ValueError, OSError))):
         return text
     return f"{type(error).__name__}: {text or 'no message'}; run again with --debug to see where"
 
 
 def _say(text: str) -> None:
     console = Console(stderr=True)
-    console.print(f"genviews: {text}", style="red" if console.is_terminal else None, markup=False, soft_wrap=True)
+    style = "red" if console.is_terminal else ""
+    console.print(f"genviews: {text}", style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,44 +1,54 @@
-"""The flags of each verb, as the frozen dataclasses that a run is described by.
+"""The flags of each verb, as the frozen dataclasses that describe a run.
 
-A field is a flag; its help text is the line under `Args`. `results.json` and `config.json` hold the same fields.
+A field is a flag, and its line under `Args` is the flag's help. What a verb's options say decides the result;
+what `RunOptions` say does not.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import shlex
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
-__all__ = ["DemoOptions", "EnsembleOptions", "RunOptions", "plain"]
+__all__ = ["DemoOptions", "EnsembleOptions", "RunOptions", "command", "plain"]
+
+_INPUT = Group("Input", sort_key=1)
+_STUDY = Group("Study", sort_key=2)
+_RUN = Group("Running", sort_key=3)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_RUN)
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to run, not what: these flags change no number.
+    """How to run, not what: these flags change no number but for float round-off.
 
     Args:
+        device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
+        batch_size: Images in flight; lower it when memory runs out.
         dry_run: Print the resolved configuration as JSON and stop.
-        force: Run again even if the output folder holds a finished run.
+        force: Run again even if the output folder holds results.
         debug: Show the traceback of an error.
     """
 
+    device: str = "auto"
+    batch_size: int = 128
     dry_run: bool = False
     force: bool = False
     debug: bool = False
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_STUDY)
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """The study on the images and weights that ship with the package.
 
     Args:
         out: Folder for the results; made if missing.
-        seed: Seed of the views; another seed draws other views.
-        views: Number of views made of each image.
+        seed: Seed of the views; another seed draws others.
+        views: Views made of each image, of each kind.
     """
 
     out: Path = Path("runs/demo")
@@ -46,56 +56,99 @@ class DemoOptions:
     views: int = 32
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class EnsembleOptions:
-    """The study on the user's images, classifier and generator.
+class InputOptions:
+    """What to study.
 
     Args:
-        images: Folder of test images; it is never used to fit anything.
-        classifier: A file that genviews wrote, or package.module:function, called without arguments, that
-            returns a torch module.
-        generator: "fashion32" (shipped), a StyleGAN2 weights file (.safetensors), or package.module:function
-            that turns z into images.
-        labels: "subfolders" (the folder of an image is its class) or a CSV file with columns file, label.
-        calibration: Where alpha and the scale of each perturbation are chosen: a fraction of the images, which
-            are then not tested on, or a folder of other images.
-        calibration_labels: Labels of a calibration folder, if other than --labels.
-        out: Folder for the results; made if missing.
-        perturb: Perturbations to try, such as stylemix_fine_1.00; repeat the flag. Default: a list made for the
-            generator.
-        augment: Pixel augmentations to compare with, such as flip or crop; repeat the flag.
-        views: Number of views made of each image.
-        steps: Optimisation steps of the inversion of each image.
-        z_dim: Width of z; needed for package.module:function generators.
-        average: What is averaged over views.
-        batch_size: Images in flight; lower it when memory runs out. Changes no result.
-        device: cpu, cuda, cuda:1, mps, or auto.
-        seed: Seed of the split and of the views.
+        images: Folder of labelled images.
+        classifier: package.module:function that returns a torch module giving logits, or a .safetensors file
+            that genviews wrote.
+        generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in a .json
+            file of the same name, or package.module:function that turns z into images.
+        labels: subfolders (an image's folder is its class), or a CSV file with the columns file and label.
+        class_names: Text file with one class a line, in the order of the classifier's logits. Without it:
+            alphabetical, numbers by value.
+        calibration: Where alpha and the scale of each perturbation are chosen: a fraction of the images,
+            which are then not tested on, or a folder of other images.
+        calibration_labels: CSV file for a calibration folder; without it: its subfolders.
+        weights: State dict for the module that --classifier builds.
+        encoder: Inversion encoder (.safetensors); without it inversion starts from the mean latent.
+        z_dim: Width of z, for a generator that is package.module:function.
+        resize: Crop and shrink larger images to the generator's size instead of leaving them out.
+        convert: Convert colours and transparency to what the generator makes instead of leaving such images
+            out.
     """
 
     images: Path
     classifier: str
     generator: str
     labels: str = "subfolders"
+    class_names: Path | None = None
     calibration: str = "0.5"
-    calibration_labels: str | None = None
+    calibration_labels: Path | None = None
+    weights: Path | None = None
+    encoder: Path | None = None
+    z_dim: int | None = None
+    resize: bool = False
+    convert: bool = False
+
+
+@Parameter(name="*", group=_STUDY)
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """How to study it.
+
+    Args:
+        out: Folder for the results; made if missing.
+        perturb: Perturbation to try, such as stylemix_fine or isotropic_coarse_0.30. Repeat the flag; those of
+            one kind and range compete. Without it: a list that suits the generator.
+        augment: Pixel augmentation to compare with, such as fashion32/crop or celebahq/crop. Repeat the flag.
+            Without it: flip, small shifts, both, and colour jitter.
+        views: Views made of each image, of each kind.
+        steps: Most optimisation steps in the inversion of an image. Without it: what suits the generator.
+        average: What is averaged over the views.
+        seed: Seed of the split and of the views.
+    """
+
     out: Path = Path("runs/ensemble")
     perturb: tuple[str, ...] = ()
-    augment: tuple[str, ...] = ("flip", "crop", "jitter")
+    augment: tuple[str, ...] = ()
     views: int = 32
-    steps: Annotated[int, Parameter(help="")] = 100
-    z_dim: int | None = None
+    steps: int | None = None
     average: Literal["probs", "logits"] = "probs"
-    batch_size: int = 64
-    device: str = "auto"
     seed: int = 0
 
 
-def plain(options: DemoOptions | EnsembleOptions) -> dict[str, object]:
-    """The options as JSON can hold them."""
-    values = asdict(options)
-    return {
-        name: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v
-        for name, v in values.items()
-    }
+Options = DemoOptions | InputOptions | StudyOptions
+
+
+def plain(*parts: Options) -> dict[str, Any]:
+    """The options as JSON holds them, without the output folder: a finished run may be moved."""
+    return {name: _json(value) for name, value in _items(parts) if name != "out"}
+
+
+def command(verb: str, *parts: Options) -> str:
+    """The shortest command line that gives these options; for the record."""
+    words = ["genviews", verb]
+    defaults = {f.name: f.default for part in parts for f in fields(part)}
+    for name, value in _items(parts):
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, tuple):
+            words += [word for item in value for word in (flag, item)]
+        elif value != defaults[name] or name in ("out", "seed"):
+            words += [flag, str(value)]
+    return shlex.join(words)
+
+
+def _items(parts: tuple[Options, ...]) -> list[tuple[str, Any]]:
+    return [(f.name, getattr(part, f.name)) for part in parts for f in fields(part)]
+
+
+def _json(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,10 +1,10 @@
-"""Predictions of many views, weighed into one: bank, ensemble rule, significance, and the whole study."""
+"""Predictions of many views, weighed into one: bank, rule, significance, study."""
 
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import group_candidates
 from genviews.ensemble.combine import Method, ScaleChoice, choose_scale, evaluate
 from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
-from genviews.ensemble.fill import Progress, ViewSet, fill_bank, make_views
+from genviews.ensemble.fill import Progress, fill_bank
 from genviews.ensemble.npz import export_npz, import_npz
 from genviews.ensemble.resample import ensemble_size_study, resample_members, resample_pixels
 from genviews.ensemble.result import AlphaCurve, Comparison, Gallery, Row, StudyResult
@@ -19,6 +19,7 @@ from genviews.ensemble.significance import (
     pearson,
 )
 from genviews.ensemble.study import run_study
+from genviews.ensemble.views import ViewSet, make_views
 from genviews.ensemble.weigh import Ensemble, pixel_average
 
 __all__ = [

@@ -1,9 +1,9 @@
-"""The prediction bank: what one classifier said about every image, its reconstruction and each of its views.
+"""The prediction bank: what one classifier said about every image, reconstruction and view.
 
-In the test-time arrow the bank stands between classify and weigh. Rendering and classifying are the costly
-steps, so they are done once and their logits kept; every ensemble, weight, scale and error bar is then
-computed from the bank in seconds. Logits are kept, not probabilities, so that both ways of averaging (the
-paper's logits, the reference code's probabilities) stay possible.
+In the test-time arrow the bank stands between classify and weigh. Rendering and classifying are the
+costly steps, so they are done once and their logits kept; every ensemble, weight, scale and error
+bar is then computed from the bank in seconds. Logits are kept, not probabilities, so that both ways
+of averaging (the paper's logits, the reference code's probabilities) stay possible.
 """
 
 from __future__ import annotations
@@ -38,16 +38,20 @@ class PredictionBank:
         labels: (N,) class indices, or None when the classes are not known.
         class_names: Y names; index y of a logit is class_names[y].
         split: which data this is, e.g. "train", "calibration", "test". Nothing is fitted on "test".
-        logits: one (N, K, Y) tensor per key. "image" is required and has K = 1, "reconstruction" has K = 1,
-            any other key is a view set such as "stylemix_fine_1.00" or "crop+stylemix_fine_1.00".
+        logits: one (N, K, Y) tensor per key. "image" is required and has K = 1, "reconstruction"
+            has K = 1, any other key is a view set such as "stylemix_fine_1.00" or
+            "crop+stylemix_fine_1.00".
         meta: plain values to keep with the file, such as the seed.
 
     Raises:
-        ValueError: a shape, id or label that does not fit, a missing "image", or a logit that is not finite.
+        ValueError: a shape, id or label that does not fit, a missing "image", or a logit that is
+            not finite.
 
     Example:
-        >>> bank = PredictionBank(ids=("a", "b"), labels=torch.tensor([0, 1]), class_names=("cat", "dog"),
-        ...                       split="calibration", logits={"image": torch.tensor([[[2., 0.]], [[1., 0.]]])})
+        >>> bank = PredictionBank(
+        ...     ids=("a", "b"), labels=torch.tensor([0, 1]), class_names=("cat", "dog"),
+        ...     split="calibration", logits={"image": torch.tensor([[[2.0, 0.0]], [[1.0, 0.0]]])},
+        ... )
         >>> len(bank), bank.accuracy()
         (2, 0.5)
     """
@@ -63,7 +67,12 @@ class PredictionBank:
         _check_ids(self.ids)
         _check_labels(self.labels, len(self.ids), len(self.class_names))
         if "image" not in self.logits:
-            _refuse("keys", "'image' among them", sorted(self.logits), "classify the images themselves too")
+            _refuse(
+                "keys",
+                "'image' among them",
+                sorted(self.logits),
+                "classify the images themselves too",
+            )
         for key, logits in self.logits.items():
             _check_logits(key, logits, len(self.ids), len(self.class_names))
 
@@ -94,7 +103,12 @@ class PredictionBank:
             ValueError: the bank has none.
         """
         if self.labels is None:
-            _refuse("labels", "a class for each image", "none", "accuracy and alpha need labelled images")
+            _refuse(
+                "labels",
+                "a class for each image",
+                "none",
+                "accuracy and alpha need labelled images",
+            )
         return self.labels
 
     def accuracy(self) -> float:
@@ -104,7 +118,9 @@ class PredictionBank:
     def select(self, indices: Sequence[int] | Int[Tensor, " M"] | slice) -> PredictionBank:
         """The bank of some of the images, in the given order."""
         every = torch.arange(len(self))
-        rows = every[indices] if isinstance(indices, slice) else every[torch.as_tensor(indices).long()]
+        rows = (
+            every[indices] if isinstance(indices, slice) else every[torch.as_tensor(indices).long()]
+        )
         return replace(
             self,
             ids=tuple(self.ids[i] for i in rows.tolist()),
@@ -118,9 +134,17 @@ class PredictionBank:
         Raises:
             ValueError: other images, classes or split.
         """
-        mine, theirs = (self.ids, self.class_names, self.split), (other.ids, other.class_names, other.split)
+        mine, theirs = (
+            (self.ids, self.class_names, self.split),
+            (other.ids, other.class_names, other.split),
+        )
         if mine != theirs:
-            _refuse("merge", "the same ids, classes and split", "others", "use `concatenate` to add images")
+            _refuse(
+                "merge",
+                "the same ids, classes and split",
+                "others",
+                "use `concatenate` to add images",
+            )
         return replace(self, logits={**other.logits, **self.logits})
 
     @staticmethod
@@ -136,7 +160,9 @@ class PredictionBank:
         for bank in banks[1:]:
             same = (bank.class_names, bank.split) == (first.class_names, first.split)
             if not same or set(bank.logits) != set(first.logits):
-                _refuse("banks", "the same classes, split and keys", "others", "fill them the same way")
+                _refuse(
+                    "banks", "the same classes, split and keys", "others", "fill them the same way"
+                )
         labels = [bank.labels for bank in banks if bank.labels is not None]
         return replace(
             first,
@@ -206,7 +232,9 @@ def _check_labels(labels: Tensor | None, num_images: int, num_classes: int) -> N
         _refuse("labels", f"{num_images} integers", got, "give one class index for each image")
     if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         got = f"{int(labels.min())} to {int(labels.max())}"
-        _refuse("labels", f"classes 0 to {num_classes - 1}", got, "check the order of the class names")
+        _refuse(
+            "labels", f"classes 0 to {num_classes - 1}", got, "check the order of the class names"
+        )
 
 
 def _check_logits(key: str, logits: Tensor, num_images: int, num_classes: int) -> None:

@@ -1,7 +1,8 @@
 """The stages of the test-time study, over one set of classifiers and one generator.
 
-`study.run_study` reads as the list of stages; here is what each does. Scales and combinations are chosen per
-classifier where asked, else by the reference classifier for all. View sets are made once for all classifiers.
+`study.run_study` reads as the list of stages; here is what each does. Scales and combinations are
+chosen per classifier where asked, else by the reference classifier for all. View sets are made once
+for all classifiers.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.augment import PixelViews
-from genviews.classify import Classifier
+from genviews.classify.model import Classifier
 from genviews.data.images import ImageSet
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import Chosen, choose_combined, choose_scales, methods
 from genviews.ensemble.combine import Evaluation, evaluate
-from genviews.ensemble.fill import Progress, ViewSet, fill_bank
+from genviews.ensemble.fill import Progress, fill_bank
 from genviews.ensemble.gallery import make_gallery, pick
 from genviews.ensemble.result import Comparison, Gallery
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.verdict import best_on_calibration
+from genviews.ensemble.views import ViewSet
 from genviews.generators.base import Generator
 from genviews.perturb import Perturbation
 from genviews.rng import Rng
@@ -149,7 +151,7 @@ class Bench:
     def compare(
         self, chosen: Mapping[str, Chosen], found: Mapping[str, Sequence[Evaluation]]
     ) -> tuple[Comparison, ...]:
-        """For each classifier: do generated views add anything to the pixel views they are combined with?"""
+        """For each classifier: do generated views add anything to its pixel views?"""
         comparisons = []
         for name, own in chosen.items():
             if own.combined is None:
@@ -174,7 +176,7 @@ class Bench:
     def gallery(
         self, test: Split, chosen: Chosen, found: Sequence[Evaluation], banks: Banks
     ) -> Gallery | None:
-        """Pictures for the reference classifier's best ensemble with generated views; None if not wanted."""
+        """Pictures for the reference classifier's best ensemble; None if not wanted."""
         candidates = [e for e in found if e.row.alpha is not None]
         if self.settings.gallery_images == 0:
             return None
@@ -249,9 +251,9 @@ def reconstruction_measures(test: Split, bank: PredictionBank) -> dict[str, floa
     """How good the test inversions are, and what the classifier makes of them.
 
     Returns:
-        "l1", mean absolute pixel difference (images span -1 to 1); "loss" and "start_loss", mean objective
-        where it is finite; "failed", number of images without an inversion; "accuracy_on_images" and
-        "accuracy_on_reconstructions".
+        "l1", mean absolute pixel difference (images span -1 to 1); "loss" and "start_loss", mean
+        objective where it is finite; "failed", number of images without an inversion;
+        "accuracy_on_images" and "accuracy_on_reconstructions".
     """
     found, images = test.inversion, test.images.images
     labels = bank.known_labels()

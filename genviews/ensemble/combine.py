@@ -1,7 +1,7 @@
-"""From banks to rows of the table: the methods that are compared, the choice of scale, the measured row.
+"""From banks to rows of the table: methods, the choice of scale, the measured row.
 
-A `Method` says which predictions are put together and how. Everything that is chosen (the scale of a
-perturbation, alpha) is chosen on the calibration bank; the test bank is read once, by `evaluate`.
+A `Method` says which predictions are put together and how. Everything that is chosen (the scale of
+a perturbation, alpha) is chosen on the calibration bank; the test bank is read once, by `evaluate`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Method:
         name: of the row, e.g. "stylemix fine".
         group: "image", "pixel", "latent" or "combined".
         views: bank keys that are put together; () for the plain classifier.
-        weighing: "none" takes the mean of `views` as they stand; "equal" averages them with the image, all
-            with equal weight; "alpha" weighs them against the image term by equation 7.
+        weighing: "none" takes the mean of `views` as they stand; "equal" averages them with the
+            image, all with equal weight; "alpha" weighs them against the image term by equation 7.
         image_views: pixel views that join the image in the image term, for "alpha".
     """
 
@@ -92,7 +92,8 @@ def choose_scale(
 
     Args:
         bank: a calibration bank with all the keys.
-        keys: candidates, the mildest first; among equals the first, that is the smaller scale, wins.
+        keys: candidates, the mildest first; among equals the first, that is the smaller scale,
+            wins.
         average: of probabilities or logits.
 
     Raises:
@@ -100,8 +101,8 @@ def choose_scale(
 
     Source: Chai et al. 2021, supplementary table 1 lists the scales tried.
 
-    Differs: the reference chooses by the mean over 20 redrawn pools (`resample_members` gives it); here
-        all the views are used once.
+    Differs: the reference chooses by the mean over 20 redrawn pools (`resample_members` gives it);
+        here all the views are used once.
     """
     if not keys:
         fail("candidate views", expected="at least one key", got="none", remedy="name them")
@@ -164,8 +165,8 @@ def evaluate(
         test: where the result is measured.
         classifier: the name of the row's classifier.
         baseline: where the same classifier's single image is right on test; None: this is that row.
-        reference: where the reference classifier's single image is right on test, for the rows of other
-            classifiers.
+        reference: where the reference classifier's single image is right on test, for the rows of
+            other classifiers.
         average: of probabilities or logits.
         seed: of the bootstrap.
 
@@ -203,7 +204,7 @@ def evaluate(
 
 
 def adjust(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Fill in `p_holm` over all rows that are compared with a baseline; a single-image row is none."""
+    """Fill in `p_holm` over all rows but the single-image ones, which are the baselines."""
     tested = [i for i, row in enumerate(rows) if row.group != "image"]
     adjusted = dict(zip(tested, holm([rows[i].p_value for i in tested]), strict=True))
     return tuple(replace(row, p_holm=adjusted.get(i, 1.0)) for i, row in enumerate(rows))

@@ -1,8 +1,8 @@
 """Trust a view only as far as the reconstruction: the reconstruction-error cutoff.
 
-A badly reconstructed image gives views of something else. With a cutoff, images whose reconstruction error is
-above it keep the prediction of the image term; the others are ensembled. The paper's 2-D search over alpha and
-cutoff did about as well as alpha alone.
+A badly reconstructed image gives views of something else. With a cutoff, images whose
+reconstruction error is above it keep the prediction of the image term; the others are ensembled.
+The paper's 2-D search over alpha and cutoff did about as well as alpha alone.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from genviews.ensemble.weigh import Ensemble, alpha_grid, grid_accuracies
 __all__ = ["cutoff_grid", "cutoff_thresholds"]
 
 
-def cutoff_thresholds(
-    loss: Float[Tensor, " N"], fractions: Sequence[float]
-) -> Float[Tensor, " T"]:
+def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> Float[Tensor, " T"]:
     """Reconstruction errors below which the given fractions of the calibration images lie.
 
     Args:
         loss: reconstruction error of each calibration image.
-        fractions: of the images to ensemble, in [0, 1]; 0 is below every error and 1 above every error.
+        fractions: of the images to ensemble, in [0, 1]; 0 is below every error and 1 above every
+            error.
 
-    Differs: the paper does not say which split its percentiles come from; here the calibration split.
+    Differs: the paper does not say which split its percentiles come from; here the calibration
+        split.
     """
     shares = torch.tensor([check_fraction(f, "fraction") for f in fractions], dtype=torch.float64)
     found = torch.quantile(loss.double(), shares)

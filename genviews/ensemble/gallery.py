@@ -15,8 +15,8 @@ from torch import Tensor
 
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation
-from genviews.ensemble.fill import ViewSet, make_views
 from genviews.ensemble.result import Gallery
+from genviews.ensemble.views import ViewSet, make_views
 from genviews.generators.base import Generator
 
 __all__ = ["Picks", "make_gallery", "pick"]
@@ -30,14 +30,12 @@ class Picks:
     kinds: tuple[str, ...]
 
 
-def pick(
-    single: Evaluation, ensemble: Evaluation, loss: Float[Tensor, " N"], count: int
-) -> Picks:
+def pick(single: Evaluation, ensemble: Evaluation, loss: Float[Tensor, " N"], count: int) -> Picks:
     """Choose up to `count` images: fixed, broke, best and worst reconstructions, then typical ones.
 
-    A third is for fixed images (the largest rise of confidence in the ensemble's answer first), a sixth
-    each for broken ones, best and worst reconstructions; what is left over goes to images whose loss is
-    nearest the median. No image is shown twice, and nothing is drawn by chance.
+    A third is for fixed images (the largest rise of confidence in the ensemble's answer first), a
+    sixth each for broken ones, best and worst reconstructions; what is left over goes to images
+    whose loss is nearest the median. No image is shown twice, and nothing is drawn by chance.
 
     Args:
         single: the classifier on the image alone.

@@ -1,8 +1,9 @@
-"""The reference code's evaluation files: read its published predictions, write ours for its notebooks.
+"""The reference code's evaluation files: read its predictions, write ours for its notebooks.
 
 One `.npz` holds probabilities: `original` (N, 1, Y), `reconstructed` (N, 1, Y), `label` (N, 1),
-`random_seed`, and one (N, K, Y) array for each setting such as `isotropic_fine_0.30`. Binary tasks have no
-class axis there: the one number is the probability that the attribute is present, class 1 here.
+`random_seed`, and one (N, K, Y) array for each setting such as `isotropic_fine_0.30`. Binary tasks
+have no class axis there: the one number is the probability that the attribute is present, class 1
+here.
 
 Source: Chai et al. 2021, code `scripts/eval_ensemble`.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,10 +44,15 @@ def export_npz(
         ValueError: no labels, or `binary` for another number of classes.
     """
     if binary and len(bank.class_names) != 2:
-        fail("binary export", expected="2 classes", got=len(bank.class_names), remedy="set binary=False")
+        fail(
+            "binary export",
+            expected="2 classes",
+            got=len(bank.class_names),
+            remedy="set binary=False",
+        )
     seed = bank.meta.get("seed", 0) if random_seed is None else random_seed
     names = {key: name for name, key in RENAMED.items()}
-    arrays = {
+    arrays: dict[str, Any] = {
         names.get(key, key): (probs[..., 1] if binary else probs).float().numpy()
         for key, probs in ((key, bank.probs(key)) for key in bank.logits)
     }

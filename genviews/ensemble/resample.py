@@ -1,8 +1,9 @@
 """The reference's error bars and its size study: draw the members of an ensemble anew, images stay.
 
-Two uses. `resample_members` redraws the pool 20 times, chooses alpha anew each time, and reports mean and
-standard error: how much the result owes to which views were drawn. `ensemble_size_study` asks how many views
-are worth making. Neither says anything about other test images; for that see `significance`.
+Two uses. `resample_members` redraws the pool 20 times, chooses alpha anew each time, and reports
+mean and standard error: how much the result owes to which views were drawn. `ensemble_size_study`
+asks how many views are worth making. Neither says anything about other test images; for that see
+`significance`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Resampled:
 
     Args:
         accuracies: on the test bank.
-        calibration: on the calibration bank, at the alpha chosen there; empty where no alpha is chosen.
+        calibration: on the calibration bank, at the alpha chosen there; empty where no alpha is
+            chosen.
         alphas: as chosen; empty where none is.
     """
 
@@ -80,7 +82,7 @@ def resample_members(
     image_size: int = 16,
     times: int = 20,
 ) -> Resampled:
-    """Redraw the views with replacement, choose alpha on calibration, evaluate on test, `times` times.
+    """Redraw the views, choose alpha on calibration and evaluate on test, `times` times.
 
     Draw s uses `RandomState(s)`, and the same members for every image of both banks.
 
@@ -97,8 +99,8 @@ def resample_members(
 
     Source: Chai et al. 2021, its plotting notebooks (20 draws, standard deviation / sqrt(20)).
 
-    Differs: where both pools are drawn, the views come first from one `RandomState(s)`; the order of the
-        notebook's two draws is not known. Ties take the smallest alpha.
+    Differs: where both pools are drawn, the views come first from one `RandomState(s)`; the order
+        of the notebook's two draws is not known. Ties take the smallest alpha.
     """
     check_calibration(calibration)
     check_count(size, "size")
@@ -119,9 +121,7 @@ def resample_members(
         fitted.append(float(curves[0][best]))
         accuracies.append(float(curves[1][best]))
         chosen.append(float(alphas[best]))
-    return Resampled(
-        accuracies=tuple(accuracies), calibration=tuple(fitted), alphas=tuple(chosen)
-    )
+    return Resampled(accuracies=tuple(accuracies), calibration=tuple(fitted), alphas=tuple(chosen))
 
 
 def resample_pixels(
@@ -145,7 +145,9 @@ def resample_pixels(
     """
     members, labels = pool(bank, ("image", *keys), average), bank.known_labels()
     check_count(size, "size")
-    draws = [_draw(np.random.RandomState(s), members, size) for s in range(check_count(times, "times"))]
+    draws = [
+        _draw(np.random.RandomState(s), members, size) for s in range(check_count(times, "times"))
+    ]
     return Resampled(accuracies=tuple(_accuracy(_mean(members, d), labels) for d in draws))
 
 
@@ -160,8 +162,8 @@ def ensemble_size_study(
 ) -> tuple[SizePoint, ...]:
     """Test accuracy against the number of views in the ensemble.
 
-    Alpha is chosen once, on calibration with the first `members` of the pool; each size then draws that
-    many members with replacement, `times` times (draw s with `RandomState(s)`), at this alpha.
+    Alpha is chosen once, on calibration with the first `members` of the pool; each size then draws
+    that many members with replacement, `times` times (draw s with `RandomState(s)`), at this alpha.
 
     Args:
         ensemble: says what is pooled; it need not be fitted and is not changed.

@@ -1,7 +1,8 @@
-"""What the test-time study returns: rows of a table, curves, pictures, and a sentence that says what it means.
+"""What the test-time study returns: a table, curves, pictures, and what they mean in words.
 
-Plain frozen dataclasses, written by `study` and read by the report, the command line and the recipes. All but
-the pictures go to JSON, from which every quoted number can be traced to a seed, a config and a command.
+Plain frozen dataclasses, written by `study` and read by the report, the command line and the
+recipes. All but the pictures go to JSON, from which every quoted number can be traced to a seed, a
+config and a command.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table: a method with a classifier. Accuracies and gains are fractions, 0.01 = one point.
+    """One line of the table: a method with a classifier. Accuracies and gains are in [0, 1].
 
     Args:
         name: e.g. "single image", "crop", "reconstruction only", "stylemix fine", "combined".
@@ -46,8 +47,8 @@ class Row:
         broke: the reverse.
         p_value: exact McNemar test, two-sided.
         p_holm: adjusted for all rows of the table that are compared with a baseline.
-        reference_gain: test accuracy minus that of the reference classifier's single image; None for the
-            reference classifier itself.
+        reference_gain: test accuracy minus that of the reference classifier's single image; None
+            for the reference classifier itself.
         reference_gain_interval: its 95 % interval.
         reference_p_value: its exact McNemar test.
     """
@@ -126,7 +127,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gallery:
-    """What people look at: M test images with reconstructions, a few views and what the classifier says.
+    """M test images with reconstructions, a few views and what the classifier says of them.
 
     Args:
         ids: of the images.
@@ -138,7 +139,8 @@ class Gallery:
         view_probs: of the views shown.
         ensemble_probs: of the ensemble named by `ensemble`.
         labels: true classes.
-        kind: why each is shown: "fixed", "broke", "best reconstruction", "worst reconstruction", "typical".
+        kind: why each is shown: "fixed", "broke", "best reconstruction", "worst reconstruction",
+            "typical".
         loss: inversion loss.
         ensemble: name of the row that "fixed" and "broke" are about.
     """

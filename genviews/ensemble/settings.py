@@ -16,10 +16,13 @@ class StudySettings:
 
     Args:
         num_views: K of each view set; 32 as in the reference code.
-        scale_views: views with which candidate scales compete; 8 is enough to rank them (chosen by us).
+        scale_views: views with which candidate scales compete; 8 is enough to rank them (chosen by
+            us).
         scale_images: calibration images on which they compete; None takes all.
-        reference: the classifier that chooses scales and that others are compared with; None is the first.
-        scale_per_classifier: each classifier chooses its own scales, as in the paper; more views to make.
+        reference: the classifier that chooses scales and that others are compared with; None is the
+            first.
+        scale_per_classifier: each classifier chooses its own scales, as in the paper; more views to
+            make.
         average: "probs" (reference code) or "logits" (the paper's formula).
         per_latent: pixel transforms of each latent view in the combined row; the reference's
             `tensortransform` files have 4.

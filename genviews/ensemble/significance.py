@@ -1,8 +1,8 @@
 """Is it better, or is it luck: intervals and paired tests for accuracies on the same test images.
 
-Two methods are judged on the same images, so their difference is paired: only the images that one gets right
-and the other wrong say anything. `fixed` counts those the new method gets right where the baseline failed,
-`broke` the reverse; the gain is (fixed - broke) / N.
+Two methods are judged on the same images, so their difference is paired: only the images that one
+gets right and the other wrong say anything. `fixed` counts those the new method gets right where
+the baseline failed, `broke` the reverse; the gain is (fixed - broke) / N.
 """
 
 from __future__ import annotations
@@ -96,8 +96,9 @@ def paired_bootstrap(
 ) -> tuple[float, float]:
     """Percentile interval of the gain in accuracy when the test images are drawn anew.
 
-    Each image contributes +1 (fixed), -1 (broke) or 0. Drawing N images with replacement is the same as
-    drawing the three counts from a multinomial, which is what is done: exact, and free of an N x resamples
+    Each image contributes +1 (fixed), -1 (broke) or 0. Drawing N images with replacement is the
+    same as drawing the three counts from a multinomial, which is what is done: exact, and free of
+        an N x resamples
     table.
 
     Args:
@@ -169,7 +170,7 @@ def gain_report(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for how many there are, so that one in twenty lucky rows does not look like a find.
+    """Adjust p-values for how many there are: of twenty useless rows one looks good by luck.
 
     Sorted ascending, p_(i) becomes the largest of (m - j + 1) p_(j) over j <= i, at most 1.
 

@@ -1,8 +1,8 @@
 """The test-time study: do the generator's views make this classifier better on these images?
 
-The whole test-time arrow after inversion, for one or more classifiers at once. Scales and what is combined are
-chosen on calibration; then both splits' views are made, alpha is fitted on calibration and every row measured
-on test. The demo, the `ensemble` verb and the recipes all call `run_study`.
+The whole test-time arrow after inversion, for one or more classifiers at once. Scales and what is
+combined are chosen on calibration; then both splits' views are made, alpha is fitted on calibration
+and every row measured on test. The demo, the `ensemble` verb and the recipes all call `run_study`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 import genviews
 from genviews.augment import PixelViews
 from genviews.checks import fail, lookup
-from genviews.classify import Classifier
+from genviews.classify.model import Classifier
 from genviews.data.images import ImageSet
 from genviews.ensemble.bench import Bench, Split, pixel_sets, reconstruction_measures
 from genviews.ensemble.choose import group_candidates
@@ -60,7 +60,8 @@ def run_study(
         test: labelled images on which results are reported, other ones than those of `calibration`.
         calibration_inversion: latents of the calibration images, in their order.
         test_inversion: latents of the test images, in their order.
-        perturbations: candidates; those of one kind and layer range compete, listed the mildest first.
+        perturbations: candidates; those of one kind and layer range compete, listed the mildest
+            first.
         pixel_views: pixel augmentations to compare and combine with.
         settings: the knobs; None takes the defaults.
         title: of the result.
@@ -73,7 +74,8 @@ def run_study(
         image + reconstruction, each perturbation at its chosen scale, and combined.
 
     Raises:
-        ValueError: missing labels, other classes, inversions that do not fit, or an image in both splits.
+        ValueError: missing labels, other classes, inversions that do not fit, or an image in both
+            splits.
 
     Source: Chai et al. 2021, section 4 and figures 5, 8 and 16.
 
@@ -157,7 +159,9 @@ def _with_reference(
 ) -> StudySettings:
     """The settings with the reference classifier's name filled in."""
     if not classifiers:
-        fail("classifiers", expected="at least one", got="none", remedy="e.g. {'images': classifier}")
+        fail(
+            "classifiers", expected="at least one", got="none", remedy="e.g. {'images': classifier}"
+        )
     name = next(iter(classifiers)) if settings.reference is None else settings.reference
     lookup(name, classifiers, "reference classifier")
     return replace(settings, reference=name)
@@ -168,7 +172,9 @@ def _check(classifiers: Mapping[str, Classifier], calibration: Split, test: Spli
         _check_split(classifiers, split)
     shared = set(calibration.images.ids) & set(test.images.ids)
     places = [{i: n for n, i in enumerate(split.images.ids)} for split in (calibration, test)]
-    pairs = [(calibration.images.images[places[0][i]], test.images.images[places[1][i]]) for i in shared]
+    pairs = [
+        (calibration.images.images[places[0][i]], test.images.images[places[1][i]]) for i in shared
+    ]
     leaked = sum(torch.equal(one, other) for one, other in pairs)
     if leaked:
         fail(

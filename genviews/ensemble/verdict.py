@@ -1,7 +1,7 @@
 """The study in plain words: is the best row, as chosen on calibration, better on test or not.
 
-A row picked because it looks best on test proves nothing. So the row is picked by its calibration accuracy,
-and its one comparison on test is then tested as it stands.
+A row picked because it looks best on test proves nothing. So the row is picked by its calibration
+accuracy, and its one comparison on test is then tested as it stands.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def verdict(
         num_test: number of test images.
 
     Returns:
-        Sentences with the row, its gain in percentage points, the 95 % interval and the p-value. They say
-        "no significant difference" where p is 0.05 or more.
+        Sentences with the row, its gain in percentage points, the 95 % interval and the p-value.
+        They say "no significant difference" where p is 0.05 or more.
     """
     own = [row for row in rows if row.classifier == reference]
     sentences = [_against_single(best_on_calibration(own), num_test)]

@@ -4,9 +4,9 @@ The last step of the test-time arrow. Equation 7 mixes two terms,
 
     y = (1 - alpha) * image term + alpha * mean over the views,
 
-where alpha = 0 is the plain classifier and alpha = 1 the views alone. Alpha is chosen by accuracy on a named
-calibration split, never on the test split; where several alphas do equally well, the smallest wins, so that
-the views count only as far as they earn it.
+where alpha = 0 is the plain classifier and alpha = 1 the views alone. Alpha is chosen by accuracy
+on a named calibration split, never on the test split; where several alphas do equally well, the
+smallest wins, so that the views count only as far as they earn it.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ class Ensemble:
 
     Args:
         views: key or keys of the view sets whose views are pooled with equal weight.
-        image_views: None takes the image alone as the image term; keys of pixel views take the mean over
-            the image and those views (the combined mode of the cars).
+        image_views: None takes the image alone as the image term; keys of pixel views take the mean
+            over the image and those views (the combined mode of the cars).
         average: "probs" averages probabilities, as the reference code does and its numbers need;
-            "logits" averages logits, as the paper's formula reads, and takes the softmax at the end.
-        include_reconstruction: the reconstruction is one more member of the pool of views, as in the
-            reference code (33 = 1 + 32).
-        grid: number of alphas tried, evenly spaced from 0 to 1; 21 gives steps of 0.05, as in the paper.
+            "logits" averages logits, as the paper's formula reads, and takes the softmax at the
+            end.
+        include_reconstruction: the reconstruction is one more member of the pool of views, as in
+            the reference code (33 = 1 + 32).
+        grid: number of alphas tried, evenly spaced from 0 to 1; 21 gives steps of 0.05, as in the
+            paper.
 
     Attributes:
         alpha_: the chosen weight of the views.
@@ -58,13 +60,14 @@ class Ensemble:
 
     Source: Chai et al. 2021, section 3.2, equation 7; supplementary section 7.3 for the grid.
 
-    Differs: the reference code takes the last alpha of an unstable sort among equals; here the smallest.
+    Differs: the reference code takes the last alpha of an unstable sort among equals; here the
+        smallest.
 
     Example:
         >>> logits = {"image": torch.tensor([[[1., 0.]], [[1., 0.]]]),
         ...           "reconstruction": torch.tensor([[[2., 0.]], [[0., 2.]]])}
-        >>> bank = PredictionBank(ids=("a", "b"), labels=torch.tensor([0, 1]), class_names=("cat", "dog"),
-        ...                       split="calibration", logits=logits)
+        >>> bank = PredictionBank(ids=("a", "b"), labels=torch.tensor([0, 1]), logits=logits,
+        ...                       class_names=("cat", "dog"), split="calibration")
         >>> ensemble = Ensemble("reconstruction").fit(bank)
         >>> round(ensemble.alpha_, 2), ensemble.accuracy_
         (0.4, 1.0)
@@ -89,8 +92,9 @@ class Ensemble:
 
     def __repr__(self) -> str:
         return (
-            f"Ensemble(views={self.views!r}, image_views={self.image_views!r}, average={self.average!r}, "
-            f"include_reconstruction={self.include_reconstruction}, grid={self.grid})"
+            f"Ensemble(views={self.views!r}, image_views={self.image_views!r}, "
+            f"average={self.average!r}, grid={self.grid}, "
+            f"include_reconstruction={self.include_reconstruction})"
         )
 
     @property
@@ -140,17 +144,17 @@ class Ensemble:
         return grid_accuracies(*self.terms(bank), bank.known_labels(), alpha_grid(self.grid))
 
     def oracle(self, bank: PredictionBank) -> tuple[float, float]:
-        """(alpha, accuracy) of the best alpha on this very bank: an upper bound to report, not to use."""
+        """(alpha, accuracy) of the best alpha on this very bank: to report, never to use."""
         curve = self.curve(bank)
         best = int(curve.argmax())
         return float(alpha_grid(self.grid)[best]), float(curve[best])
 
     def terms(self, bank: PredictionBank) -> tuple[Float[Tensor, "N Y"], Float[Tensor, "N Y"]]:
-        """The image term and the views' mean of equation 7, float64, independent of the views' order."""
+        """The image term and the views' mean of equation 7, float64."""
         return self.image_pool(bank).mean(1), self.view_pool(bank).mean(1)
 
     def image_pool(self, bank: PredictionBank) -> Float[Tensor, "N I Y"]:
-        """The members of the image term: the image, then its pixel views if `image_views` names any."""
+        """The members of the image term: the image, then its pixel views if any."""
         return pool(bank, ("image", *self.image_views), self.average)
 
     def view_pool(self, bank: PredictionBank) -> Float[Tensor, "N M Y"]:
@@ -197,7 +201,7 @@ def pixel_average(
 
 
 def pool(bank: PredictionBank, keys: Sequence[str], average: Average) -> Float[Tensor, "N M Y"]:
-    """All predictions of some keys side by side, float64: probabilities or logits, as `average` says."""
+    """All predictions of some keys side by side, float64: probabilities or logits."""
     take = bank.probs if average == "probs" else lambda key: bank.get(key).double()
     return torch.cat([take(key) for key in keys], 1)
 
@@ -224,7 +228,8 @@ def grid_accuracies(
     step = max(1, BLOCK // (len(alphas) * image.shape[1]))
     weight = alphas[:, None, None]
     hits = torch.zeros(len(alphas), dtype=torch.long)
-    for rows in torch.arange(len(image)).split(step):
+    for start in range(0, len(image), step):
+        rows = slice(start, start + step)
         mixed = (1.0 - weight) * image[rows] + weight * views[rows]
         hits += (mixed.argmax(-1) == labels[rows]).sum(1)
     return hits.double() / len(image)

@@ -61,15 +61,7 @@ class CallableGenerator(Generator):
         num_classes: int = 0,
     ) -> None:
         super().__init__()
-        if not callable(function) or isinstance(function, type):
-            fail(
-                "function",
-                expected="a function or module that turns z into images",
-                got=repr(function),
-                remedy="pass the function itself, or an instance of the class",
-                error=TypeError,
-            )
-        self.function = function
+        self.function = _check_function(function, "function")
         self.z_dim = check_count(z_dim, "z_dim")
         self.num_classes = check_count(num_classes, "num_classes", least=0)
         self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim + num_classes)
@@ -141,6 +133,24 @@ class CallableGenerator(Generator):
         return ImageSpec(channels=channels, height=height, width=width)
 
 
+def _is_function(found: object) -> bool:
+    """Can it be called with z? A class would only make an object of it."""
+    return callable(found) and not isinstance(found, type)
+
+
+def _check_function(found: Any, what: str) -> Callable[..., Tensor]:  # noqa: ANN401
+    """Return `found`, a function or module, or raise TypeError."""
+    if not _is_function(found):
+        fail(
+            what,
+            expected="a function or module that turns z into images",
+            got=repr(found),
+            remedy="name the function itself, or an instance of the class",
+            error=TypeError,
+        )
+    return found  # type: ignore[no-any-return]
+
+
 def _check_images(images: object, batch: int, who: str) -> None:
     """Raise unless `images` is a float tensor (batch, C, H, W)."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
@@ -203,12 +213,13 @@ def load_callable(
         )
     for attribute in path.split("."):
         if getattr(found, attribute, None) is None:
-            known = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]
+            members = getattr(found, "__dict__", {}).items()
+            known = [n for n, v in members if _is_function(v) and not n.startswith("_")]
             fail(
                 what,
-                expected=f"an attribute {attribute!r} of {getattr(found, '__name__', module_name)}",
+                expected=f"an attribute {attribute!r} of {getattr(found, '__name__', path)}",
                 got=f"none; it has {', '.join(sorted(known)[:8]) or 'no function'}",
                 remedy="correct the name after the colon",
             )
         found = getattr(found, attribute)
-    return CallableGenerator(found, z_dim, image_spec, num_classes)
+    return CallableGenerator(_check_function(found, what), z_dim, image_spec, num_classes)

@@ -36,7 +36,8 @@ ENERGY_DECAY = 0.6  # of one row's amplitude to the row before it
 CONTRAST = 0.75  # root mean square of the pixels before h, for coefficients of size one
 CLASS_RADIUS = 3.0  # distance of a class centre from the mean ...
 CLASS_SPREAD = 0.5  # ... and the factor on STDDEV within a class: neighbours overlap only a little
-EDGE = 1.0 - 1e-6  # images are moved inside (-EDGE, EDGE) before h is inverted
+EDGE = 1.0 - 1e-6  # images are moved inside (-EDGE, EDGE) before h is inverted, ...
+LIMIT = 10.0  # ... and coefficients inside (-LIMIT, LIMIT) before asinh is: latents stay finite
 
 
 class ToyGenerator(Generator):
@@ -148,7 +149,8 @@ class ToyGenerator(Generator):
     def invert(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B L D"]:
         """The latents of images: exact for images this generator made, a projection for any other.
 
-        A pixel at or beyond -1 or 1, which `synthesize` never gives, is moved just inside first.
+        Exact for latents up to 1e4. What no such latents give, a pixel at -1 or 1 say, is moved to
+        the nearest they do.
 
         Raises:
             TypeError, ValueError: not float images of this generator's shape.
@@ -158,7 +160,7 @@ class ToyGenerator(Generator):
         waves = pixels * torch.rsqrt(1.0 - pixels.square())
         basis = self._basis.double()
         coefficients = waves @ (basis / basis.square().sum(1, keepdim=True)).T
-        mixed = torch.sinh(coefficients).reshape(-1, *self.latent_spec.shape)
+        mixed = torch.sinh(coefficients.clamp(-LIMIT, LIMIT)).reshape(-1, *self.latent_spec.shape)
         latents = torch.einsum("rij,bri->brj", self._mix.double(), mixed)
         return latents.to(images.dtype)
 
@@ -231,7 +233,7 @@ def _basis(rng: np.random.Generator, channels: int, size: int, num_layers: int) 
     cosines = np.sqrt(2 / size) * np.cos(np.pi * frequency * pixel / size)
     cosines[0] = np.sqrt(1 / size)
     # Vertical first: the wave after the mean is a top-to-bottom slope, which a flip keeps.
-    order = sorted(np.ndindex(size, size), key=lambda ij: (ij[0] + ij[1], ij[1]))
+    order = sorted(np.ndindex(size, size), key=lambda ij: (ij[0] ** 2 + ij[1] ** 2, ij[1]))
     patterns = _orthogonal(rng, channels)
     count = num_layers * DIM
     pairs = [(i, j, p) for i, j in order for p in patterns][:count]

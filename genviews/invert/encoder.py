@@ -125,12 +125,13 @@ class InversionEncoder(nn.Module):
         """Build the network; see the class docstring."""
         super().__init__()
         self.config = config
+        # Never below 8: oneDNN (torch 2.14, CPU) crashes in the backward pass of 4-channel layers.
+        inside = max(config.widths[0] // 2, 8)
         self.stem = nn.Sequential(
-            nn.Conv2d(config.image_channels + 1, config.widths[0] // 2, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(config.widths[0] // 2),
+            nn.Conv2d(config.image_channels + 1, inside, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(inside),
             nn.ReLU(),
         )
-        inside = config.widths[0] // 2
         stages: list[nn.Module] = []
         for width, blocks in zip(config.widths, config.blocks, strict=True):
             layers = [_Block(inside, width, 2)]

@@ -171,17 +171,13 @@ class PCAStatistics:
 def _covariance(
     generator: Generator, num_samples: int, rng: Rng, batch_size: int
 ) -> Float64[Tensor, "D D"]:
-    """Covariance of w, summed over batches about the mean of the first one."""
+    """Covariance of w from its first and second moments, summed over batches."""
     dim = generator.latent_spec.dim
-    shift = torch.zeros(dim, dtype=torch.float64)
     first = torch.zeros(dim, dtype=torch.float64)
     second = torch.zeros(dim, dim, dtype=torch.float64)
     for start in range(0, num_samples, batch_size):
         ids = range(start, min(start + batch_size, num_samples))
         w = _sample_w(generator, rng, ids)
-        if start == 0:
-            shift = w.mean(0)  # near the mean: the difference below then loses no digits
-        w = w - shift
         first += w.sum(0)
         second += w.T @ w
     return (second - torch.outer(first, first) / num_samples) / (num_samples - 1)

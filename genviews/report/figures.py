@@ -29,9 +29,13 @@ ACCENT, GOOD, BAD, PAPER = (_VARIABLES[name] for name in ("accent", "good", "bad
 
 
 def gain_limits(rows: Sequence[Row]) -> tuple[float, float]:
-    """Common limits of the gain axis in points: every interval and zero, with room at both ends."""
-    ends = [100 * end for row in rows for end in row.gain_interval] + [0.0]
-    low, high = min(ends), max(ends)
+    """Common limits of the gain axis in points: every interval and zero, with room at both ends.
+
+    "Reconstruction only" is a control that usually falls far behind; it does not stretch the axis, or the
+    rows that matter would shrink to a dot.
+    """
+    ends = [100 * end for row in rows for end in row.gain_interval if row.views != ("reconstruction",)]
+    low, high = min([*ends, 0.0]), max([*ends, 0.0])
     margin = max(0.08 * (high - low), 0.1)
     return low - margin, high + margin
 
@@ -48,12 +52,12 @@ def gain_figure(rows: Sequence[Row], limits: tuple[float, float]) -> str:
     Returns:
         An `<svg>` element.
     """
-    figure = _figure(6.4, 0.62 + 0.27 * len(rows))
+    figure = _figure(6.4, 0.62 + 0.28 * len(rows))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     _style(axes)
     axes.axvline(0.0, color=MUTED, linewidth=1.0, zorder=1)
     for place, row in enumerate(rows):
-        _draw_gain(axes, place, row)
+        _draw_gain(axes, place, row, limits)
     axes.set_yticks(range(len(rows)), [_short(row.name) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(*limits)
@@ -66,14 +70,17 @@ def gain_figure(rows: Sequence[Row], limits: tuple[float, float]) -> str:
     return _svg(figure, f"Gains in percentage points: {texts}.")
 
 
-def _draw_gain(axes: Axes, place: int, row: Row) -> None:
+def _draw_gain(axes: Axes, place: int, row: Row, limits: tuple[float, float]) -> None:
     color = MUTED
     if is_significant(row):
         color = GOOD if row.gain > 0 else BAD
     low, high = (100 * end for end in row.gain_interval)
     axes.plot([low, high], [place, place], color=color, linewidth=2.0, zorder=2, solid_capstyle="butt")
     face = color if is_significant(row) else PAPER
-    axes.plot([100 * row.gain], [place], "o", markersize=6.5, color=color, markerfacecolor=face, zorder=3)
+    gain = 100 * row.gain
+    marker = "<" if gain < limits[0] else ">" if gain > limits[1] else "o"
+    shown = min(max(gain, limits[0]), limits[1])
+    axes.plot([shown], [place], marker, ms=7, color=color, mfc=face, zorder=3, clip_on=False)
     axes.annotate(
         points(row.gain),
         xy=(1.0, place),
@@ -96,7 +103,7 @@ def alpha_figure(curve: AlphaCurve, row: Row | None) -> str:
     Returns:
         An `<svg>` element.
     """
-    figure = _figure(3.6, 2.1)
+    figure = _figure(3.6, 2.0)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     _style(axes)
     calibration, test = ([100 * v for v in values] for values in (curve.calibration, curve.test))
@@ -152,17 +159,17 @@ def _style(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(MUTED)
-    axes.tick_params(colors=INK, labelsize=9, length=3, color=MUTED)
+    axes.tick_params(colors=INK, labelsize=10.5, length=3, color=MUTED)
     for axis in (axes.xaxis, axes.yaxis):
         axis.label.set_color(MUTED)
-        axis.label.set_fontsize(9)
+        axis.label.set_fontsize(10)
 
 
 def _svg(figure: Figure, description: str) -> str:
     """Save as an `<svg>` element whose colours are the page's variables and whose ids are its own."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    settings = {"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 9}
+    settings = {"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}
     with mpl.rc_context(settings):
         figure.savefig(out, format="svg", bbox_inches="tight", pad_inches=0.06, metadata=nothing)
     text = out.getvalue()
@@ -172,12 +179,19 @@ def _svg(figure: Figure, description: str) -> str:
     text = text.replace("xlink:href", "href")
     for name, color in _VARIABLES.items():
         text = text.replace(color, f"var(--{name})")
-    text = re.sub(r"font: [^;\"]*?(bold )?([\d.]+)px [^;\"]*", r"font: \1\2px var(--font)", text)
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)  # the page's font
+    text = re.sub(r"font: ([^;\"]*?)([\d.]+px) [^;\"]*", _longhand, text)
     prefix = f"f{abs(hash_text(description)):x}-"
     text = re.sub(r' id="([^"]+)"', rf' id="{prefix}\1"', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", text)
     label = escape(description, quote=True)
     return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', text, count=1).strip()
+
+
+def _longhand(found: re.Match[str]) -> str:
+    """Matplotlib writes `font: bold 9px 'DejaVu Sans', ...`; keep weight and size, leave the family."""
+    weight = "bold" if "bold" in found[1] or "700" in found[1] else "normal"
+    return f"font-weight: {weight}; font-size: {found[2]}"
 
 
 def hash_text(text: str) -> int:

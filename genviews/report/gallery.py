@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,9 @@ class Sample:
     title: str
     sentences: tuple[Sentence, ...]
     note: str
+    sources: tuple[TileSet, ...]  # the image and its reconstruction
     sets: tuple[TileSet, ...]
+    more: tuple[TileSet, ...]  # pixel views: shown on demand, the page is about generated ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +76,17 @@ class Group:
     samples: tuple[Sample, ...]
 
 
-def gallery_groups(gallery: Gallery | None, class_names: Sequence[str]) -> tuple[Group, ...]:
+def gallery_groups(
+    gallery: Gallery | None, class_names: Sequence[str], pixel_keys: Collection[str] = ()
+) -> tuple[Group, ...]:
     """Sort the gallery by kind, in the order of the report.
 
     "Fixed" and "broken" are listed even when empty, if there are labels: that nothing was broken is news too.
+
+    Args:
+        gallery: the pictures, or None.
+        class_names: names of the classes.
+        pixel_keys: view sets made without the generator; they are folded away.
     """
     if gallery is None or not gallery.ids:
         return ()
@@ -86,42 +95,45 @@ def gallery_groups(gallery: Gallery | None, class_names: Sequence[str]) -> tuple
         title, empty = _KINDS.get(kind, (kind.capitalize(), ""))
         places = [i for i, k in enumerate(gallery.kind) if k == kind]
         if places or (empty and gallery.labels is not None):
-            samples = tuple(_sample(gallery, i, class_names) for i in places)
+            samples = tuple(_sample(gallery, i, class_names, pixel_keys) for i in places)
             groups.append(Group(title=title, empty=empty, samples=samples))
     return tuple(groups)
 
 
-def _sample(gallery: Gallery, place: int, class_names: Sequence[str]) -> Sample:
+def _sample(
+    gallery: Gallery, place: int, class_names: Sequence[str], pixel_keys: Collection[str]
+) -> Sample:
     label = None if gallery.labels is None else int(gallery.labels[place])
     caption = _Caption(gallery.ids[place], label, class_names)
     single, ensemble = gallery.image_probs[place], gallery.ensemble_probs[place]
-    sets = [
+    inverted = gallery.reconstructions[place], gallery.reconstruction_probs[place]
+    both = (
         TileSet(title="image", tiles=(caption.tile(gallery.images[place], single, "image"),)),
-        TileSet(
-            title="reconstruction",
-            tiles=(
-                caption.tile(
-                    gallery.reconstructions[place], gallery.reconstruction_probs[place], "reconstruction"
-                ),
+        TileSet(title="reconstruction", tiles=(caption.tile(*inverted, "reconstruction"),)),
+    )
+    views = {
+        name: TileSet(
+            title=name.replace("_", " "),
+            tiles=tuple(
+                caption.tile(view, probs, f"view {k + 1} by {name}")
+                for k, (view, probs) in enumerate(
+                    zip(shown[place], gallery.view_probs[name][place], strict=True)
+                )
             ),
-        ),
-    ]
-    for name, views in gallery.views.items():
-        probs = gallery.view_probs[name][place]
-        tiles = tuple(
-            caption.tile(view, p, f"view {k + 1} by {name}")
-            for k, (view, p) in enumerate(zip(views[place], probs, strict=True))
         )
-        sets.append(TileSet(title=name.replace("_", " "), tiles=tiles))
-    true = "" if label is None else f": {class_names[label]}"
+        for name, shown in gallery.views.items()
+    }
+    by = f" ({gallery.ensemble})" if gallery.ensemble else ""
     return Sample(
-        title=f"Image {gallery.ids[place]}{true}",
+        title=f"Image {gallery.ids[place]}" + ("" if label is None else f": {class_names[label]}"),
         sentences=(
             caption.sentence("Single image:", single),
-            caption.sentence("Ensemble:", ensemble),
+            caption.sentence(f"Ensemble{by}:", ensemble),
         ),
         note=f"Reconstruction loss {float(gallery.loss[place]):.4g}.",
-        sets=tuple(sets),
+        sources=both,
+        sets=tuple(part for name, part in views.items() if name not in pixel_keys),
+        more=tuple(part for name, part in views.items() if name in pixel_keys),
     )
 
 

@@ -11,35 +11,41 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from genviews.ensemble.result import Row, StudyResult
+from genviews.ensemble.result import Comparison, Row, StudyResult
+from genviews.ensemble.verdict import SIGNIFICANCE, best_on_calibration
 from genviews.report.figures import alpha_figure, gain_figure, gain_limits
 from genviews.report.gallery import MARKS, gallery_groups
 from genviews.report.output import write_atomic
 from genviews.report.tables import (
     Cells,
-    best_on_calibration,
     cells,
     classifiers,
     is_baseline,
     is_significant,
+    p_text,
     percent,
     points,
 )
 
 __all__ = ["render_report", "write_report"]
 
-NONE = "\N{EN DASH}"  # an empty cell
+DASH = "\N{EN DASH}"  # an empty cell
 
 _BADGES = {
     "better": "Significant gain",
     "worse": "Significant loss",
-    "": "No significant difference",
+    "same": "No significant difference",
+    "single": "No ensemble did better on calibration",
+    "": "Nothing was compared",
 }
 _MEASURES = {
-    "encoder_l1": "L1 distance after the encoder alone",
-    "l1": "L1 distance after optimisation",
+    "encoder_l1": "Mean absolute pixel error after the encoder alone (pixels span 2)",
+    "l1": "Mean absolute pixel error after optimisation (pixels span 2)",
+    "loss": "Inversion loss, mean",
+    "start_loss": "Inversion loss at the start, mean",
+    "failed": "Images that could not be inverted",
     "accuracy_on_images": "Accuracy on the images, %",
-    "accuracy_on_reconstructions": "Accuracy on the reconstructions, %",
+    "accuracy_on_reconstructions": "Accuracy on their reconstructions, %",
 }
 
 
@@ -68,15 +74,17 @@ def render_report(result: StudyResult) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
-    groups = gallery_groups(result.gallery, result.class_names)
-    tone = _tone(result.rows)
+    pixel = {key for row in result.rows if row.group == "pixel" for key in row.views}
+    groups = gallery_groups(result.gallery, result.class_names, pixel)
+    best = _headline(result)
+    tone = _tone(best)
     return template.render(
         title=result.title,
         style=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
         tone=tone,
         badge=_BADGES[tone],
         verdict=result.verdict,
-        facts=_facts(result),
+        facts=_facts(result, best),
         sections=_sections(result.rows),
         curves=_curves(result),
         groups=groups,
@@ -92,7 +100,9 @@ def render_report(result: StudyResult) -> str:
         total=_duration(sum(result.seconds.values())) if result.seconds else "",
         versions=sorted(result.versions.items()),
         config=json.dumps(result.config, indent=2, default=str) if result.config else "",
-        none=NONE,
+        dash=DASH,
+        reference=_reference(result),
+        comparisons=[_comparison(c) for c in result.comparisons],
     )
 
 
@@ -119,9 +129,9 @@ class _Fact:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Curve:
-    title: str
-    figure: Markup
+class _Curves:
+    classifier: str
+    figures: tuple[tuple[str, Markup], ...]  # (title, figure)
 
 
 def _sections(rows: Sequence[Row]) -> list[_Section]:
@@ -131,7 +141,7 @@ def _sections(rows: Sequence[Row]) -> list[_Section]:
 
 def _section(rows: Sequence[Row], classifier: str, limits: tuple[float, float]) -> _Section:
     own = [row for row in rows if row.classifier == classifier]
-    best = best_on_calibration(own)
+    best = best_on_calibration(own)  # own is never empty
     compared = [row for row in own if not is_baseline(row)]
     lines = tuple(
         _Line(
@@ -149,51 +159,79 @@ def _section(rows: Sequence[Row], classifier: str, limits: tuple[float, float]) 
     )
 
 
-def _curves(result: StudyResult) -> list[_Curve]:
+def _curves(result: StudyResult) -> list[_Curves]:
     rows = {(row.classifier, row.name): row for row in result.rows}
-    several = len(classifiers(result.rows)) > 1
     return [
-        _Curve(
-            title=curve.row + (f" (trained on {curve.classifier})" if several else ""),
-            figure=Markup(alpha_figure(curve, rows.get((curve.classifier, curve.row)))),
+        _Curves(
+            classifier=name,
+            figures=tuple(
+                (curve.row, Markup(alpha_figure(curve, rows.get((name, curve.row)))))
+                for curve in result.curves
+                if curve.classifier == name
+            ),
         )
-        for curve in result.curves
+        for name in dict.fromkeys(curve.classifier for curve in result.curves)
     ]
 
 
-def _tone(rows: Sequence[Row]) -> str:
-    """The tone of the verdict: that of the row chosen on calibration, for the first classifier."""
-    best = _headline(rows)
-    if best is None or not is_significant(best):
+def _headline(result: StudyResult) -> Row | None:
+    """The row that the verdict is about: the reference classifier's best on calibration."""
+    name = _reference(result)
+    own = [row for row in result.rows if row.classifier == name]
+    return best_on_calibration(own) if own else None
+
+
+def _reference(result: StudyResult) -> str:
+    """The classifier that others are compared with: the one that the study names, else the first."""
+    names = classifiers(result.rows)
+    named = result.config.get("reference")
+    return str(named) if named in names else next(iter(names), "")
+
+
+def _tone(best: Row | None) -> str:
+    """The verdict in one word. It is about one row, chosen beforehand: no correction for many rows."""
+    if best is None:
         return ""
+    if is_baseline(best):
+        return "single"
+    if best.p_value >= SIGNIFICANCE:
+        return "same"
     return "better" if best.gain > 0 else "worse"
 
 
-def _headline(rows: Sequence[Row]) -> Row | None:
-    first = classifiers(rows)[:1]
-    return best_on_calibration([row for row in rows if row.classifier in first])
-
-
-def _facts(result: StudyResult) -> list[_Fact]:
+def _facts(result: StudyResult, best: Row | None) -> list[_Fact]:
     facts = []
-    best = _headline(result.rows)
-    single = next((row for row in result.rows if is_baseline(row)), None)
+    name = _reference(result)
+    single = next((row for row in result.rows if is_baseline(row) and row.classifier == name), None)
     if single is not None:
         facts.append(_Fact(name="Single image", value=f"{percent(single.accuracy)} %", note="test accuracy"))
-    if best is not None:
+    if best is not None and not is_baseline(best):
         text = cells(best)
         facts.append(_Fact(name=best.name, value=f"{text.accuracy} %", note="test accuracy"))
         facts.append(
-            _Fact(name="Gain", value=f"{points(best.gain)} points", note=text.gain_interval + " (95 %)")
+            _Fact(name="Gain", value=points(best.gain), note=f"points ({text.gain_interval})")
         )
         facts.append(_Fact(name="Fixed / broke", value=text.changed, note="test images"))
-        facts.append(_Fact(name="Weight of the views", value=text.alpha or NONE, note="alpha, on calibration"))
+        facts.append(_Fact(name="Weight of the views", value=text.alpha or DASH, note="alpha, on calibration"))
     facts.append(
         _Fact(
             name="Test images", value=f"{result.num_test:,}", note=f"{result.num_calibration:,} for calibration"
         )
     )
     return facts
+
+
+def _comparison(pair: Comparison) -> dict[str, str]:
+    low, high = (points(end) for end in pair.interval)
+    return {
+        "row": pair.row,
+        "against": pair.against,
+        "classifier": pair.classifier,
+        "gain": points(pair.gain),
+        "interval": f"{low} to {high}",
+        "changed": f"{pair.fixed} / {pair.broke}",
+        "p_value": p_text(pair.p_value),
+    }
 
 
 def _measure(name: str) -> str:

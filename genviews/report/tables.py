@@ -12,21 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from genviews.ensemble.result import Row, StudyResult
+from genviews.ensemble.verdict import SIGNIFICANCE
 
 __all__ = [
     "Cells",
-    "best_on_calibration",
     "cells",
     "classifiers",
     "csv_text",
     "is_baseline",
     "is_significant",
+    "p_text",
     "percent",
     "points",
     "terminal_table",
 ]
 
-SIGNIFICANCE = 0.05  # the usual level; the Holm-adjusted p-value is compared with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,13 @@ class Cells:
     gain: str
     gain_interval: str
     reference_gain: str
+    reference_interval: str
     changed: str
     p_value: str
     p_holm: str
     alpha: str
     oracle: str
-    verdict: str  # "better", "worse", "no difference" or "baseline"
+    verdict: str  # "better", "worse", "not significant" or "baseline"
 
 
 def is_baseline(row: Row) -> bool:
@@ -63,12 +64,6 @@ def classifiers(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.classifier for row in rows))
 
 
-def best_on_calibration(rows: Sequence[Row]) -> Row | None:
-    """The compared row that does best on calibration, the first of equals: what a user would choose."""
-    compared = [row for row in rows if not is_baseline(row)]
-    return max(compared, key=lambda row: row.calibration_accuracy, default=None)
-
-
 def percent(value: float, digits: int = 2) -> str:
     """A fraction in percent, without the sign: 0.9124 -> "91.24"."""
     return f"{100 * value:.{digits}f}"
@@ -76,7 +71,7 @@ def percent(value: float, digits: int = 2) -> str:
 
 def points(value: float) -> str:
     """A difference of fractions in percentage points, signed: -0.004 -> "-0.40"."""
-    return f"{100 * value + 0.0:+.2f}"
+    return f"{round(100 * value, 2) + 0.0:+.2f}"  # + 0.0: never "-0.00"
 
 
 def p_text(value: float) -> str:
@@ -89,7 +84,7 @@ def p_text(value: float) -> str:
 def cells(row: Row) -> Cells:
     """Format one row."""
     base = is_baseline(row)
-    verdict = "baseline" if base else "no difference"
+    verdict = "baseline" if base else "not significant"
     if is_significant(row):
         verdict = "better" if row.gain > 0 else "worse"
     oracle = ""
@@ -101,8 +96,9 @@ def cells(row: Row) -> Cells:
         accuracy=percent(row.accuracy),
         interval=f"{percent(row.interval[0], 1)} to {percent(row.interval[1], 1)}",
         gain="" if base else points(row.gain),
-        gain_interval="" if base else f"{points(row.gain_interval[0])} to {points(row.gain_interval[1])}",
+        gain_interval="" if base else _between(row.gain_interval),
         reference_gain="" if row.reference_gain is None else points(row.reference_gain),
+        reference_interval=_between(row.reference_gain_interval),
         changed="" if base else f"{row.fixed} / {row.broke}",
         p_value="" if base else p_text(row.p_value),
         p_holm="" if base else p_text(row.p_holm),
@@ -110,6 +106,10 @@ def cells(row: Row) -> Cells:
         oracle=oracle,
         verdict=verdict,
     )
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{points(interval[0])} to {points(interval[1])}"
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -154,8 +154,8 @@ _TERMINAL = (
     (52, "alpha", "alpha"),
     (120, "oracle", "oracle"),
 )
-_STYLES = {"better": "green", "worse": "red", "no difference": "", "baseline": "dim"}
-_MARKS = {"better": " *", "worse": " *", "no difference": "", "baseline": ""}
+_STYLES = {"better": "green", "worse": "red", "not significant": "", "baseline": "dim"}
+_MARKS = {"better": " *", "worse": " *", "not significant": "", "baseline": ""}
 
 
 def terminal_table(result: StudyResult, classifier: str, width: int = 80) -> Table:

@@ -1,4 +1,4 @@
-"""Conformance suites: what every implementation of a protocol must do, for tests of any generator."""
+"""Conformance suites: what every implementation of a protocol must do, runnable on any."""
 
 from genviews.testing.generators import GENERATOR_CHECKS, check_generator
 

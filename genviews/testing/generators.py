@@ -1,7 +1,7 @@
 """The generator contract: the laws that each `Generator` keeps, as checks that anyone can run.
 
-A check takes a generator and raises AssertionError with the law it breaks. `GENERATOR_CHECKS` is the
-table of them; a test runs each on each implementation. The generator renders a few dozen images.
+A check takes a generator and raises AssertionError with the law it breaks. `GENERATOR_CHECKS` is
+the table of them; a test runs each on each implementation. A few hundred images are rendered.
 """
 
 from __future__ import annotations
@@ -106,10 +106,10 @@ def neighbours_do_not_matter(generator: Generator) -> None:
 
 
 def gradient_reaches_latent(generator: Generator) -> None:
-    """Every style row of a sample has a finite gradient that is not zero, and only its own image."""
+    """Every style row of a sample has a finite gradient, not zero, from its own image alone."""
     latents = _latents(generator).detach().requires_grad_()
     images = generator.synthesize(latents)
-    weights = torch.linspace(-1.0, 1.0, images[0].numel(), device=images.device, dtype=images.dtype)
+    weights = torch.linspace(-1.0, 1.0, images[0].numel()).to(images)
     (gradient,) = torch.autograd.grad((images.flatten(1) @ weights)[1:].sum(), latents)
     _expect(bool(gradient.isfinite().all()), "the gradient is not finite")
     _expect(not gradient[0].any(), "an image has a gradient in the latent of another")
@@ -118,26 +118,27 @@ def gradient_reaches_latent(generator: Generator) -> None:
 
 
 def views_equal_flat(generator: Generator) -> None:
-    """`synthesize_views` gives the images and gradients of flat `synthesize`, for each shared prefix."""
+    """`synthesize_views` is flat `synthesize` in images and gradients, for each shared prefix."""
     num_layers = generator.latent_spec.num_layers
-    for shared in range(num_layers + 1):
-        for num_views in (1, 3):
-            latents = _views(generator, num_views, shared).requires_grad_()
-            got = generator.synthesize_views(latents, shared)
-            flat = generator.synthesize(latents.flatten(0, 1)).reshape(got.shape)
-            what = f"{num_views} views with {shared} shared rows"
-            _expect(got.shape == (BATCH, num_views, *generator.image_spec.shape), f"{what}: shape")
-            _same(got, flat, what)
-            a, b = (torch.autograd.grad(x.square().mean(), latents)[0] for x in (got, flat))
-            # Where rows are shared only the sum over the views is defined.
-            _same(a.sum(1), b.sum(1), f"summed gradient of {what}")
-            _same(a[:, :, shared:], b[:, :, shared:], f"gradient of {what}")
+    cases = [(3, shared) for shared in range(num_layers + 1)] + [(1, 0), (1, num_layers)]
+    for num_views, shared in cases:
+        latents = _views(generator, num_views, shared).requires_grad_()
+        got = generator.synthesize_views(latents, shared)
+        flat = generator.synthesize(latents.flatten(0, 1)).reshape(got.shape)
+        what = f"{num_views} views with {shared} shared rows"
+        _expect(got.shape == (BATCH, num_views, *generator.image_spec.shape), f"{what}: shape")
+        _same(got, flat, what)
+        a, b = (torch.autograd.grad(x.square().mean(), latents)[0] for x in (got, flat))
+        # Where rows are shared only the sum over the views is defined.
+        _same(a.sum(1), b.sum(1), f"summed gradient of {what}")
+        _same(a[:, :, shared:], b[:, :, shared:], f"gradient of {what}")
 
 
 def truncation(generator: Generator) -> None:
-    """psi = 1 changes nothing, 0 forgets z, 0.5 is halfway; a cutoff leaves the rows from it on."""
+    """A psi of 1 changes nothing, 0 forgets z, 0.5 is halfway; rows from the cutoff on stay."""
     z = generator.sample(Rng(0).streams(range(BATCH)))
-    label = None if generator.num_classes == 0 else _labels(generator)[:1].expand(BATCH)  # type: ignore[index]
+    label = _labels(generator)
+    label = None if label is None else torch.zeros_like(label)
     full = generator.map(z, label)
     none, half = generator.map(z, label, psi=0.0), generator.map(z, label, psi=0.5)
     _expect(torch.equal(generator.map(z, label, psi=1.0), full), "psi = 1 is not the default")
@@ -213,7 +214,7 @@ def _expect(holds: bool, otherwise: str) -> None:
 
 
 def _same(got: Tensor, wanted: Tensor, what: str) -> None:
-    """Equal up to round-off: ROUND_OFF, or that fraction of the largest value where it is above 1."""
+    """Equal up to ROUND_OFF, or that fraction of the largest value where it is above 1."""
     if got.numel() == 0:
         return
     difference = float((got - wanted).detach().abs().max())

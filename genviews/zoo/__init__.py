@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch is imported with the first part, not with this module
     from genviews.invert.encoder import InversionEncoder
     from genviews.perturb.base import Perturbation
     from genviews.perturb.pca import PCAStatistics
+    from genviews.types import ImageSpec
 
 __all__ = ["ZooEntry", "load", "names"]
 
@@ -75,6 +76,20 @@ class ZooEntry:
         return f"ZooEntry({self.folder.name!r})"
 
     @property
+    def image_spec(self) -> ImageSpec:
+        """The images that the generator makes and the classifiers take."""
+        from genviews.types import ImageSpec
+
+        image = self.card["image"]
+        low, high = image["range"]
+        return ImageSpec(
+            channels=image["channels"],
+            height=image["height"],
+            width=image["width"],
+            range=(low, high),
+        )
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes that the classifiers tell apart."""
         return tuple(self.card["image"]["class_names"])
@@ -109,25 +124,33 @@ class ZooEntry:
 
         The names are "images", "reconstructions" and "views"; an entry may lack some of them.
         """
-        from genviews.classify.model import Classifier
-
         here = self.card.get("files", {})
-        return {
-            name: Classifier.load(self._file(file))
-            for name, file in _CLASSIFIERS.items()
-            if file in here
-        }
+        return {name: self._classifier(f) for name, f in _CLASSIFIERS.items() if f in here}
 
-    @property
+    @cached_property
     def classifier(self) -> Classifier:
         """The standard classifier, trained on images alone."""
-        return self.classifiers()["images"]
+        return self._classifier(_CLASSIFIERS["images"])
+
+    def _classifier(self, file: str) -> Classifier:
+        from genviews.classify.model import Classifier
+        from genviews.classify.network import SmallResNet
+
+        network = SmallResNet.load(self._file(file)).requires_grad_(False)
+        return Classifier(network, self.image_spec, self.class_names)
 
     def inverter(self) -> Inverter:
-        """Return the inverter that the card describes, starting from the entry's encoder."""
-        from genviews.invert import Inverter
+        """Return an inverter that starts from the entry's encoder, with the card's settings.
 
-        return Inverter(encoder=self.encoder, **self.card.get("inverter", {}))
+        The feature term of its objective, if it has one, compares features of the encoder, which
+        has seen no label.
+        """
+        from genviews.invert import FeatureDistance, Inverter, Objective
+
+        settings = dict(self.card.get("inverter", {}))
+        features = FeatureDistance(self.encoder.features)
+        objective = Objective(**settings.pop("objective", {}), features=features)
+        return Inverter(encoder=self.encoder, objective=objective, **settings)
 
     def perturbations(self) -> list[Perturbation]:
         """Return the card's perturbations: every kind, range of rows and strength to try."""

@@ -1,14 +1,16 @@
-"""The formulas of GAN training that `train_generator` steps through: losses, R1, averages, style mixing.
+"""The formulas that `train_generator` steps through: losses, R1, averages, style mixing.
 
 With D the discriminator's logit, x a real image and G(z) a made one:
 
-    generator       L_G = E[ softplus(-D(G(z))) ]                      (non-saturating logistic loss)
+    generator       L_G = E[ softplus(-D(G(z))) ]                non-saturating logistic loss
     discriminator   L_D = E[ softplus(D(G(z))) ] + E[ softplus(-D(x)) ]
-    penalty         R_1 = gamma / 2  E[ |grad_x D(x)|^2 ]              (each `interval` steps, `interval` times as strong)
+    penalty         R_1 = gamma / 2  E[ |grad_x D(x)|^2 ]        lazy: each `interval` steps,
+                                                                 `interval` times as strong
 
-Source: Goodfellow et al. 2014, arXiv 1406.2661 (loss); Mescheder et al. 2018, arXiv 1801.04406, eq. 9 (R1); Karras et
-al. 2020, arXiv 1912.04958, section 3.1 and appendix B (lazy penalty, Adam's correction); Karras et al. 2019,
-arXiv 1812.04948, section 3.1 (style mixing); Karras et al. 2020, arXiv 2006.06676, appendix B (average's ramp).
+Source: Goodfellow et al. 2014, arXiv 1406.2661 (loss); Mescheder et al. 2018, arXiv 1801.04406, eq.
+9 (R1); Karras et al. 2020, arXiv 1912.04958, section 3.1 and appendix B (lazy penalty, Adam's
+correction); Karras et al. 2019, arXiv 1812.04948, section 3.1 (style mixing); Karras et al. 2020,
+arXiv 2006.06676, appendix B (average's ramp).
 """
 
 from __future__ import annotations
@@ -45,9 +47,11 @@ def discriminator_loss(
 
 
 def r1_penalty(
-    discriminator: nn.Module, images: Float[Tensor, "B C H W"], label: Int[Tensor, " B"] | None = None
+    discriminator: nn.Module,
+    images: Float[Tensor, "B C H W"],
+    label: Int[Tensor, " B"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean over images of |grad_x D(x)|^2, differentiable in the discriminator's weights; not times gamma / 2."""
+    """Mean over images of |grad_x D(x)|^2, not times gamma / 2; differentiable in the weights."""
     images = images.detach().requires_grad_()
     logits = discriminator(images, label)
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
@@ -57,10 +61,10 @@ def r1_penalty(
 def lazy_adam(
     module: nn.Module, *, lr: float, betas: tuple[float, float], interval: int | None = None
 ) -> torch.optim.Adam:
-    """Adam for `module`; with a penalty stepped by itself each `interval` steps, corrected for the extra step.
+    """Adam for `module`, corrected for a penalty that is a step of its own each `interval` steps.
 
-    One penalty step for `interval` others makes interval + 1 steps of what would be `interval`: the rate is
-    multiplied by c = interval / (interval + 1) and each beta is raised to the power c.
+    One penalty step for `interval` others makes interval + 1 steps of what would be `interval`: the
+    rate is multiplied by c = interval / (interval + 1) and each beta is raised to the power c.
     """
     c = 1.0 if interval is None else interval / (interval + 1)
     return torch.optim.Adam(
@@ -69,7 +73,7 @@ def lazy_adam(
 
 
 def average_beta(*, batch: int, images_shown: int, half_life: float, ramp: float | None) -> float:
-    """Weight of the old average: 0.5 ** (batch / half-life), the half-life growing from nothing at first.
+    """Weight of the old average: 0.5 ** (batch / half-life); the half-life grows at first.
 
     Args:
         batch: images in this step.
@@ -82,7 +86,7 @@ def average_beta(*, batch: int, images_shown: int, half_life: float, ramp: float
     """
     if ramp is not None:
         half_life = min(half_life, images_shown * ramp)
-    return 0.5 ** (batch / max(half_life, 1e-8))
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
 
 
 @torch.no_grad()
@@ -94,7 +98,7 @@ def update_average(average: nn.Module, current: nn.Module, beta: float) -> None:
 
 
 def draw_crossover(streams: Streams, num_layers: int, probability: float) -> Int[Tensor, " B"]:
-    """The row where each sample's second latent begins: uniform on [1, L), or L for one that is not mixed."""
+    """The row where each sample's second latent begins: uniform on [1, L), or L for no mixing."""
     where, whether = streams.child("crossover").uniform(1, (2,))[:, 0].unbind(1)
     crossover = 1 + (where * (num_layers - 1)).long().clamp(max=num_layers - 2)
     return torch.where(whether < probability, crossover, num_layers)
@@ -105,7 +109,8 @@ def mix_styles(
 ) -> Float[Tensor, "B L D"]:
     """Rows [0, crossover) of `first` and the rest of `second`, for each sample.
 
-    Differs: the reference code draws one crossover for the whole batch, here each sample has its own.
+    Differs: the reference code draws one crossover for the whole batch, here each sample has its
+    own.
     """
     rows = torch.arange(first.shape[1], device=first.device)
     return torch.where(rows[None, :, None] < crossover[:, None, None], first, second)

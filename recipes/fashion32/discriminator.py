@@ -1,17 +1,19 @@
-"""The residual discriminator that trains the fashion32 generator; needed for training alone, so it lives here.
+"""The residual discriminator that trains the fashion32 generator; nothing else needs it.
 
-One number per image: the higher, the more the image looks like the data. Each block halves the side:
+One number per image: the higher, the more the image looks like the data. Each block halves the
+side:
 
     y = down(conv(conv(x))) / sqrt 2 + skip(down(x)) / sqrt 2
 
-and the last block sees, as one more channel, how much the images of a group of four differ, so that a
-generator that makes the same image again and again is caught.
+and the last block sees, as one more channel, how much the images of a group of four differ, so that
+a generator that makes the same image again and again is caught.
 
-Source: Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", arXiv 1912.04958, section 4.1
-and appendix B (residual discriminator); Karras et al. 2018, arXiv 1710.10196, section 3 (minibatch standard
-deviation) and 4.1 (equalised learning rate); Miyato & Koyama 2018, arXiv 1802.05637 (projection).
-Differs: a class condition is one learnt row a class, without a mapping network. Gains are folded into weights
-and biases: a leaky ReLU with a positive gain g gives g lrelu(x) = lrelu(g x), so no pass over memory is spent on it.
+Source: Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", arXiv
+1912.04958, section 4.1 and appendix B (residual discriminator); Karras et al. 2018, arXiv
+1710.10196, section 3 (minibatch standard deviation) and 4.1 (equalised learning rate); Miyato &
+Koyama 2018, arXiv 1802.05637 (projection). Differs: a class condition is one learnt row a class,
+without a mapping network. Gains are folded into weights and biases: a leaky ReLU with a positive
+gain g gives g lrelu(x) = lrelu(g x), so no pass over memory is spent on it.
 """
 
 from __future__ import annotations
@@ -33,18 +35,21 @@ LRELU_GAIN = math.sqrt(2.0)
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
-def fir_down(x: Float[Tensor, "B C H W"], taps: Float[Tensor, "t t"], padding: int, stride: int) -> Tensor:
+def fir_down(
+    x: Float[Tensor, "B C H W"], taps: Float[Tensor, "t t"], padding: int, stride: int
+) -> Tensor:
     """Blur each channel with `taps` (they sum to one) and keep every `stride`-th pixel."""
     weight = taps.to(x.dtype).expand(x.shape[1], 1, *taps.shape)
     return F.conv2d(x, weight, padding=padding, stride=stride, groups=x.shape[1])
 
 
 def minibatch_stddev(x: Float[Tensor, "B C H W"], group: int = 4) -> Float[Tensor, "B C+1 H W"]:
-    """Append one channel: the standard deviation over a group of images, averaged over everything else.
+    """Append one channel: the standard deviation over a group of images, averaged.
 
     Args:
         x: features; image i is in the group of images i, i + B/group, i + 2 B/group, ...
-        group: images in a group; the largest divisor of B up to this is taken. 4 is the paper's choice.
+        group: images in a group; the largest divisor of B up to this is taken. 4 is the paper's
+            choice.
 
     Returns:
         (B, C + 1, H, W).
@@ -68,7 +73,9 @@ class _Equalised(nn.Module):
         rng: draws the weight.
     """
 
-    def __init__(self, shape: tuple[int, ...], rng: torch.Generator, *, gain: float, bias: bool) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], rng: torch.Generator, *, gain: float, bias: bool
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(shape, generator=rng))
         self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
@@ -77,7 +84,9 @@ class _Equalised(nn.Module):
 
     def scaled(self) -> tuple[Tensor, Tensor | None]:
         """The weight and bias to use."""
-        bias = None if self.bias is None else (self.bias if self.gain == 1 else self.bias * self.gain)
+        bias = (
+            None if self.bias is None else (self.bias if self.gain == 1 else self.bias * self.gain)
+        )
         return self.weight * self.scale, bias
 
 
@@ -103,7 +112,7 @@ class _Conv(_Equalised):
 
 
 class _FromImage(_Conv):
-    """A 1x1 convolution whose result is always channels-last: with one input channel conv2d cannot tell."""
+    """A 1x1 convolution with a channels-last result; conv2d cannot tell from one input channel."""
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.scaled()
@@ -133,11 +142,13 @@ class _Block(nn.Module):
         self.taps: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        # Padding keeps the two branches on one grid: 4 taps and 3x3 with stride 2, or 4 taps with stride 2.
+        # Padding keeps the two branches on one grid: 4 taps and 3x3 with stride 2, or 4 taps with
+        # stride 2.
         skip = self.skip(fir_down(x, self.taps, padding=1, stride=2))
         x = F.leaky_relu_(self.conv0(x), SLOPE)
         x = F.leaky_relu_(self.conv1(fir_down(x, self.taps, padding=2, stride=1)), SLOPE)
-        return x + skip
+        out: Tensor = x + skip
+        return out
 
 
 class Discriminator(nn.Module):
@@ -195,10 +206,12 @@ class Discriminator(nn.Module):
                 got="none" if label is None else "labels",
                 remedy="build the discriminator with the number of classes of the data",
             )
-        x = F.leaky_relu(self.from_image(images), SLOPE)  # of a view: in place would copy in backward
+        x = F.leaky_relu(
+            self.from_image(images), SLOPE
+        )  # of a view: in place would copy in backward
         x = self.blocks(x)
         x = F.leaky_relu_(self.conv(minibatch_stddev(x)), SLOPE)
-        x = self.out(F.leaky_relu_(self.fc(x.flatten(1)), SLOPE))
+        x: Tensor = self.out(F.leaky_relu_(self.fc(x.flatten(1)), SLOPE))
         if label is None:
             return x[:, 0]
         rows = self.classes[label]

@@ -1,8 +1,9 @@
-"""The loop's body: one object that holds the networks and knows how to step, save and restore them exactly.
+"""The loop's body: one object that holds the networks and steps, saves and restores them exactly.
 
-Every random number follows from (seed, index): made image i has its latents, class and noise from the stream of i,
-data image i is entry i of a sequence of shuffled epochs. So the state is the weights, the two Adams and a step count,
-and a run that was stopped goes on bit for bit as if it had not been (same machine, same number of threads).
+Every random number follows from (seed, index): made image i has its latents, class and noise from
+the stream of i, data image i is entry i of a sequence of shuffled epochs. So the state is the
+weights, the two Adams and a step count, and a run that was stopped goes on bit for bit as if it had
+not been (same machine, same number of threads).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -42,9 +44,11 @@ FASHION32 = StyleGAN2Config(
     w_dim=64,
     mapping_layers=4,
     channels={4: 64, 8: 64, 16: 64, 32: 32},
+    resample_filter=(1.0, 3.0, 3.0, 1.0),
 )
 
-# May differ when a run is taken up again: they change how long it goes on and what it writes, not a step.
+# May differ when a run is taken up again: they change how long it goes on and what it writes, not a
+# step.
 FREE_FIELDS = ("images", "checkpoint_every", "samples_every", "metrics_every")
 METRICS = ("loss_g", "loss_d", "sign_real", "sign_fake", "r1")
 
@@ -56,17 +60,20 @@ class GeneratorTraining:
     Args:
         generator: the architecture; the discriminator takes the same channels.
         images: data images shown in the whole run, repeats counted.
-        batch: images in a step; a multiple of 4 keeps the groups of the minibatch standard deviation.
+        batch: images in a step; a multiple of 4 keeps the groups of the minibatch standard
+            deviation.
         lr: Adam's learning rate (arXiv 2006.06676, table of hyperparameters, 0.0025).
         betas: Adam's decay rates (arXiv 1912.04958, appendix B).
-        r1_gamma: weight of the penalty. 0.02 is 0.0002 side^2 / batch rounded up, for a side of 32 and 32 images.
+        r1_gamma: weight of the penalty; the rule of thumb of arXiv 2006.06676's code, 0.0002 side^2
+            / batch, gives 0.0064 here.
         r1_interval: steps from one penalty to the next (arXiv 1912.04958, section 3.1).
-        average_half_life: of the averaged weights, in images (10,000 as in arXiv 1710.10196).
+        average_half_life: of the averaged weights, in images (10,000 in the code of arXiv
+            1710.10196).
         average_ramp: the half-life is at most this fraction of the images shown (arXiv 2006.06676).
         mixing: probability that an image gets two latents (arXiv 1812.04948).
         w_avg_beta: per step, of the running mean of w (arXiv 1812.04948, code).
-        shared_fakes: step both networks on the same made images, synthesised once. False makes new ones for the
-            discriminator after the generator's step, as in the paper: a quarter slower, no better here.
+        shared_fakes: step both networks on the same made images, synthesised once. False makes new
+            ones for the discriminator after the generator's step, as the paper's code does.
         checkpoint_every, samples_every, metrics_every: in images.
         seed: of everything.
     """
@@ -137,9 +144,12 @@ class Trainer:
         ValueError: data of another shape than the generator's, or labels missing or not wanted.
     """
 
-    def __init__(self, config: GeneratorTraining, data: Data, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, config: GeneratorTraining, data: Data, device: torch.device | str = "cpu"
+    ) -> None:
         self.config, self.data, self.device = config, data, torch.device(device)
         self.rng = Rng(config.seed, "train_generator")
+        self.data_hash = data.fingerprint()
         self.steps = 0
         self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
         self.counts = torch.zeros(len(METRICS), dtype=torch.float64)
@@ -152,7 +162,8 @@ class Trainer:
             channels=config.generator.block_channels,
             num_classes=config.generator.c_dim,
             rng=self.rng.child("discriminator").torch(),
-        ).to(self.device, memory_format=torch.channels_last)
+        )
+        self.discriminator.to(self.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.adam_g = lazy_adam(self.generator, lr=config.lr, betas=config.betas)
         self.adam_d = lazy_adam(
@@ -256,38 +267,56 @@ class Trainer:
         """
         means = {
             name: total / count if count else None
-            for name, total, count in zip(METRICS, self.sums.tolist(), self.counts.tolist(), strict=True)
+            for name, total, count in zip(
+                METRICS, self.sums.tolist(), self.counts.tolist(), strict=True
+            )
         }
         if not bool(self.sums.isfinite().all()):
             fail(
                 f"losses at {self.images_shown} images",
                 expected="finite numbers",
                 got=str(means),
-                remedy="the last checkpoint is older than this; lower `lr` or raise `r1_gamma`",
+                remedy="train again with a lower `lr` or a higher `r1_gamma`",
             )
         self.sums.zero_()
         self.counts.zero_()
         return means
 
+    def check_finite(self) -> None:
+        """Raise ValueError when a trained weight is not a finite number."""
+        bad = [
+            f"{part}.{name}"
+            for part in ("generator", "discriminator")
+            for name, weight in getattr(self, part).named_parameters()
+            if not bool(weight.isfinite().all())
+        ]
+        if bad:
+            fail(
+                f"weights at {self.images_shown} images",
+                expected="finite numbers",
+                got=f"others in {', '.join(bad[:4])}{', ...' if len(bad) > 4 else ''}",
+                remedy="train again with a lower `lr` or a higher `r1_gamma`",
+            )
+
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on; tensors and plain values only."""
         return {
             "config": json.dumps(self.config.fixed_fields()),
-            "data": self.data.fingerprint(),
+            "data": self.data_hash,
             "steps": self.steps,
             "sums": self.sums,
             "counts": self.counts,
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of the same settings and data.
 
         Raises:
             ValueError: another config, or other data; the message names the fields that changed.
         """
-        before = {**json.loads(str(state["config"])), "data": state["data"]}
-        now = {**self.config.fixed_fields(), "data": self.data.fingerprint()}
+        before = {**json.loads(state["config"]), "data": state["data"]}
+        now = {**self.config.fixed_fields(), "data": self.data_hash}
         changed = changed_fields(before, now)
         if changed:
             fail(
@@ -300,7 +329,7 @@ class Trainer:
             part.load_state_dict(state[name])
         self.sums.copy_(state["sums"])
         self.counts.copy_(state["counts"])
-        self.steps = int(str(state["steps"]))
+        self.steps = int(state["steps"])
 
     def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
         return {
@@ -323,7 +352,8 @@ class Trainer:
 
 
 def _new_generator(config: StyleGAN2Config, rng: Rng) -> StyleGAN2:
-    # The constructor draws from torch's global generator: lend it ours, and give the old state back.
+    # The constructor draws from torch's global generator: lend it ours, and give the old state
+    # back.
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(rng.child("generator").torch().get_state())
         return StyleGAN2(config)

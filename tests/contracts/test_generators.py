@@ -26,7 +26,7 @@ def stylegan2(resolution, img_channels, **options):
         w_dim=8,
         mapping_layers=2,
         channels=CHANNELS,
-        **options,
+        **{"resample_filter": (1.0, 3.0, 3.0, 1.0), **options},
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -78,7 +78,9 @@ GENERATORS = {
     "stylegan2 16px rgb": lambda: stylegan2(16, 3),
     "stylegan2 16px conditional": lambda: stylegan2(16, 4, c_dim=2),
     "stylegan2 32px grey": lambda: stylegan2(32, 1),
-    "stylegan2 32px clamp": lambda: stylegan2(32, 3, conv_clamp=2.0, resample_filter=(1, 2, 1)),
+    "stylegan2 32px clamp": lambda: stylegan2(
+        32, 3, conv_clamp=2.0, resample_filter=(1.0, 2.0, 1.0)
+    ),
 }
 
 

@@ -31,33 +31,49 @@ TABLE: dict[str, tuple[Make, float]] = {
     "stylemix part": (lambda layers, t, _: StyleMix(layers, t / 2), 1.0),
 }
 
-SMALL = {"z_dim": 6, "w_dim": 6, "mapping_layers": 2, "channels": {4: 4, 8: 4}}
+SMALL = StyleGAN2Config(
+    resolution=8,
+    z_dim=6,
+    w_dim=6,
+    mapping_layers=2,
+    channels={4: 4, 8: 4},
+    resample_filter=(1.0, 3.0, 3.0, 1.0),
+)
 GENERATORS: dict[str, Callable[[], Generator]] = {
     "toy": ToyGenerator,
     "toy conditional": lambda: ToyGenerator(num_classes=3),
-    "stylegan2": lambda: StyleGAN2(StyleGAN2Config(resolution=8, **SMALL)),
+    "stylegan2": lambda: StyleGAN2(SMALL),
     "callable": lambda: CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16),
 }
 IDS = ["a.png", 3, "b.png", 2**40, 0]
 
 
 @cache
-def fixture(name: str) -> tuple[Generator, PCAStatistics]:
-    torch.manual_seed(0)
+def build(name: str) -> tuple[Generator, PCAStatistics]:
+    torch.manual_seed(0)  # the weights of StyleGAN2
     generator = GENERATORS[name]().eval()
     return generator, PCAStatistics.measure(generator, num_samples=300)
 
 
 @pytest.fixture(params=list(GENERATORS))
-def generator(request: pytest.FixtureRequest) -> Generator:
-    return fixture(request.param)[0]
+def world(request: pytest.FixtureRequest) -> tuple[Generator, PCAStatistics]:
+    return build(request.param)
+
+
+@pytest.fixture
+def generator(world) -> Generator:
+    return world[0]
+
+
+@pytest.fixture
+def statistics(world) -> PCAStatistics:
+    return world[1]
 
 
 @pytest.fixture(params=list(TABLE))
-def make(request: pytest.FixtureRequest, generator: Generator) -> Callable[..., Perturbation]:
-    build, strongest = TABLE[request.param]
-    found = next(f for g, f in map(fixture, GENERATORS) if g is generator)
-    return lambda layers="all", part=1.0: build(layers, part * strongest, found)
+def make(request: pytest.FixtureRequest, statistics) -> Callable[..., Perturbation]:
+    create, strongest = TABLE[request.param]
+    return lambda layers="all", part=1.0: create(layers, part * strongest, statistics)
 
 
 def start(
@@ -179,8 +195,9 @@ def test_views_have_the_dtype_of_the_latents(make, generator, dtype) -> None:
 def test_gradients_reach_the_latents(make, generator) -> None:
     latents, streams, labels = start(generator)
     leaf = latents.clone().requires_grad_()
-    make()(generator, leaf, 2, streams, labels).sum().backward()
-    keeps = 1.0 - make().strength if isinstance(make(), StyleMix) else 1.0
+    perturb = make()
+    perturb(generator, leaf, 2, streams, labels).sum().backward()
+    keeps = 1.0 - perturb.strength if isinstance(perturb, StyleMix) else 1.0
     torch.testing.assert_close(leaf.grad, torch.full_like(leaf, 2 * keeps))
 
 
@@ -191,21 +208,18 @@ def test_an_empty_batch_is_no_error(make, generator) -> None:
     assert views.shape == (0, 3, *generator.latent_spec.shape)
 
 
-def test_names_and_reprs_are_unique_and_name_the_object(make, generator) -> None:
+def test_the_name_says_all(make, generator, statistics) -> None:
     perturb = make("all", 1.0)
-    found = next(f for g, f in map(fixture, GENERATORS) if g is generator)
-    assert perturb == perturbation(perturb.name, generator, found)
-    assert hash(perturb) == hash(make("all", 1.0))
+    assert perturbation(perturb.name, generator, statistics) == perturb
     assert perturb.name != make("all", 0.3).name
-    names = {
-        name: PCAStatistics if name == "PCAStatistics" else value for name, value in NAMES.items()
-    }
-    if not isinstance(perturb, PCA):
-        assert eval(repr(perturb), names) == perturb
+    assert hash(perturb) == hash(make("all", 1.0))
+
+
+def test_repr_is_the_constructor_call(make) -> None:
+    perturb = make("all", 1.0)
     assert repr(perturb).startswith(f"{type(perturb).__name__}(layers='all', ")
-
-
-NAMES = {"Isotropic": Isotropic, "StyleMix": StyleMix}
+    if not isinstance(perturb, PCA):  # which shows its statistics in short
+        assert eval(repr(perturb), {"Isotropic": Isotropic, "StyleMix": StyleMix}) == perturb
 
 
 def test_misuse_is_named(make, generator) -> None:

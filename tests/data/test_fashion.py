@@ -1,8 +1,9 @@
-"""Fashion-MNIST from idx files that are written here, byte by byte, and from the real ones if present."""
+"""Fashion-MNIST from idx files written here byte by byte, and from the real ones if present."""
 
 from __future__ import annotations
 
 import gzip
+import inspect
 import struct
 from pathlib import Path
 
@@ -17,7 +18,9 @@ REAL = Path("/usr/share/datasets/fashion-mnist")
 
 
 def idx(array: np.ndarray) -> bytes:
-    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(
+        f">{array.ndim}I", *array.shape
+    )
     return header + array.astype(np.uint8).tobytes()
 
 
@@ -35,7 +38,10 @@ def root(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("fashion")
     (folder / "train-images-idx3-ubyte").write_bytes(idx(pictures(60_000)))
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(60_000) % 10))
-    for name, array in (("images-idx3", pictures(10_000)), ("labels-idx1", np.arange(10_000) // 1000)):
+    for name, array in (
+        ("images-idx3", pictures(10_000)),
+        ("labels-idx1", np.arange(10_000) // 1000),
+    ):
         data = gzip.compress(idx(array), compresslevel=1)
         (folder / f"t10k-{name}-ubyte.gz").write_bytes(data)
     return folder
@@ -71,20 +77,19 @@ class TestSplits:
         assert (len(images.class_names), images.class_names[9]) == (10, "Ankle boot")
 
     def test_unknown_split(self, root):
-        with pytest.raises(ValueError, match="Fashion-MNIST split: .* did you mean 'train'"):
-            fashion_mnist("trian", root)  # beartype lets the Literal pass to our own check
+        unchecked = inspect.unwrap(fashion_mnist)  # without the tests' runtime type checks
+        with pytest.raises(ValueError, match=r"Fashion-MNIST split: .* did you mean 'train'"):
+            unchecked("trian", root)
 
     @pytest.mark.skipif(not REAL.exists(), reason="the data set is not installed")
     def test_real_files_agree_with_a_plain_reading(self, monkeypatch):
         monkeypatch.delenv("GENVIEWS_DATA", raising=False)
         images = fashion_mnist("test")
         raw = gzip.decompress((REAL / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
-        pixels = np.frombuffer(raw, np.uint8).reshape(-1, 28, 28).astype(np.float64)
-        inner = images.images[:, 0, 2:30, 2:30].double().numpy()
-        np.testing.assert_allclose(inner, pixels / 127.5 - 1, atol=1e-7)
-        border = images.images.clone()
-        border[:, :, 2:30, 2:30] = -1
-        assert bool((border == -1).all())
+        pixels = np.frombuffer(raw, np.uint8).reshape(-1, 28, 28)[::100].astype(np.float64)
+        wanted = np.full((100, 32, 32), -1.0)
+        wanted[:, 2:30, 2:30] = pixels / 127.5 - 1
+        np.testing.assert_allclose(images.images[::100, 0].double().numpy(), wanted, atol=1e-7)
         assert images.labels.bincount().tolist() == [1000] * 10
         shoes = [images.class_names[i] for i in images.labels[:3].tolist()]
         assert shoes == ["Ankle boot", "Pullover", "Trouser"]
@@ -107,11 +112,15 @@ class TestWhereItIsFound:
 
     def test_a_given_root_is_the_only_place(self, root, nowhere, monkeypatch, tmp_path):
         monkeypatch.setenv("GENVIEWS_DATA", str(root))
-        with pytest.raises(FileNotFoundError, match=f"its files, got {tmp_path}; install the Debian"):
+        with pytest.raises(
+            FileNotFoundError, match=f"its files, got {tmp_path}; install the Debian"
+        ):
             fashion_mnist("test", tmp_path)
 
     def test_nowhere_says_what_to_install(self, nowhere):
-        with pytest.raises(FileNotFoundError, match="dataset-fashion-mnist, or point `root`") as error:
+        with pytest.raises(
+            FileNotFoundError, match="dataset-fashion-mnist, or point `root`"
+        ) as error:
             fashion_mnist("val")
         assert "download failed (RuntimeError: no network)" in str(error.value)
 
@@ -213,7 +222,10 @@ class TestLabelledSubset:
         n = len(labels)
         ids = tuple(f"i{k}" for k in range(n))
         return ImageSet(
-            images=torch.zeros(n, 1, 1, 1), ids=ids, labels=torch.tensor(labels), class_names=("a", "b")
+            images=torch.zeros(n, 1, 1, 1),
+            ids=ids,
+            labels=torch.tensor(labels),
+            class_names=("a", "b"),
         )
 
     def test_first_of_each_class_in_file_order(self):

@@ -1,8 +1,8 @@
 """StyleGAN2 from the paper's equations in float64 numpy, one sample at a time: slow and obvious.
 
-The oracle of `genviews.generators.stylegan2`. It reads a state dict with official parameter names and
-shares no arithmetic with the library: weights are modulated and demodulated explicitly for each
-sample, up-sampling inserts the zeros, and each filter tap is a shifted addition.
+The oracle of `genviews.generators.stylegan2`. It reads a state dict with official parameter names
+and shares no arithmetic with the library: weights are modulated and demodulated explicitly for
+each sample, up-sampling inserts the zeros, and each filter tap is a shifted addition.
 
 Source: Karras et al. 2020, arXiv 1912.04958: Eq. 1 and 3 (modulation, demodulation), Fig. 2c
 (noise and bias after demodulation), Fig. 7a (skip generator); Karras et al. 2019, arXiv 1812.04948,
@@ -18,7 +18,7 @@ EPSILON = 1e-8
 
 
 class NaiveStyleGAN2:
-    """Parameters by official name; constants of the architecture are given, not read from a config."""
+    """Parameters by official name; the constants of the architecture are given."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class NaiveStyleGAN2:
         return np.stack([self.one(latents[i], noise, i) for i in range(len(latents))])
 
     def one(self, rows, noise, sample):
-        """Row r feeds the r-th convolution; an output layer takes the row after its block's last one."""
+        """Row r feeds the r-th convolution; an output layer takes the row after its block's."""
         rows = iter(np.asarray(rows, dtype=np.float64))
         x, image = self.p["synthesis.b4.const"], 0.0
         row = next(rows)

@@ -34,7 +34,7 @@ def test_losses_equal_naive_formulas():
     def sigmoid(x):
         return 1 / (1 + math.exp(-x))
 
-    # -log sigmoid(D(G(z))), and -log(1 - sigmoid(D(G(z)))) - log sigmoid(D(x)) with 1 - s(x) = s(-x)
+    # -log s(D(G(z))), and -log(1 - s(D(G(z)))) - log s(D(x)), with 1 - s(x) = s(-x)
     expected_g = np.mean([-math.log(sigmoid(float(x))) for x in fake])
     expected_d = np.mean([-math.log(sigmoid(-float(x))) for x in fake])
     expected_d += np.mean([-math.log(sigmoid(float(x))) for x in real])

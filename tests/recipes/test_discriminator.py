@@ -40,7 +40,8 @@ def test_fir_down_equals_scipy(padding, stride):
 
 
 def test_branches_of_a_block_see_the_same_pixels():
-    # With 3x3 kernels that copy the centre, the long branch must sample the blurred image where the skip does.
+    # With 3x3 kernels that copy the centre, the long branch must sample the blurred image where the
+    # skip does.
     block = make().blocks[0].double()
     x = normal(1, 4, 16, 16).abs().double()
     skip = fir_down(x, block.taps, padding=1, stride=2)[0, 0]

@@ -64,7 +64,8 @@ def make_row(classifier: str, place: int, size: float, rng: np.random.Generator)
 
 def make_curve(row: Row) -> AlphaCurve:
     alphas = tuple(round(0.05 * i, 2) for i in range(21))
-    shape = [row.accuracy + 0.02 - 0.12 * (a - 0.4) ** 2 for a in alphas]
+    chosen = row.alpha or 0.0
+    shape = [row.accuracy + 0.12 * ((chosen - 0.4) ** 2 - (a - 0.4) ** 2) for a in alphas]
     return AlphaCurve(
         row=row.name,
         classifier=row.classifier,
@@ -81,10 +82,16 @@ def make_gallery(
     count = len(kinds)
     ramp = torch.linspace(-1, 1, size)
     images = (ramp[None, None, :, None] * torch.randn(count, channels, 1, 1) + ramp.sin()).clamp(-1, 1)
-    keys = ("isotropic_coarse_0.50", "isotropic_fine_0.30", "stylemix_coarse_1.00", "stylemix_fine_1.00")
+    keys = ("flip", "crop", "isotropic_coarse_0.50", "isotropic_fine_0.30", "stylemix_coarse_1.00", "stylemix_fine_1.00")
 
-    def probs(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, len(classes)).mul(2).softmax(-1)
+    labels = torch.arange(count) % len(classes)
+
+    def probs(*shape: int, right: float = 2.0) -> torch.Tensor:
+        scores = torch.randn(*shape, len(classes)) * 1.5
+        scores += right * torch.nn.functional.one_hot(labels, len(classes)).view(
+            count, *[1] * (len(shape) - 1), -1
+        )
+        return scores.softmax(-1)
 
     noise = {key: 0.2 * torch.randn(count, views, channels, size, size) for key in keys}
     return Gallery(
@@ -92,11 +99,11 @@ def make_gallery(
         images=images,
         reconstructions=images * 0.9,
         views={key: images[:, None] + n for key, n in noise.items()},
-        image_probs=probs(count),
+        image_probs=probs(count, right=-1.0),
         reconstruction_probs=probs(count),
         view_probs={key: probs(count, views) for key in keys},
-        ensemble_probs=probs(count),
-        labels=torch.arange(count) % len(classes) if labelled else None,
+        ensemble_probs=probs(count, right=9.0),
+        labels=labels if labelled else None,
         kind=kinds,
         loss=torch.linspace(0.01, 0.4, count),
         ensemble="stylemix fine",
@@ -116,7 +123,7 @@ def make_result() -> Callable[..., StudyResult]:
         classifiers: tuple[str, ...] = ("images", "reconstructions", "views"),
         size: float = 0.6,
         kinds: tuple[str, ...] = KINDS,
-        views: int = 4,
+        views: int = 6,
         channels: int = 1,
         pixels: int = 32,
         labelled: bool = True,
@@ -133,13 +140,16 @@ def make_result() -> Callable[..., StudyResult]:
             reconstruction={
                 "encoder_l1": 0.0912,
                 "l1": 0.0571,
+                "loss": 0.0623,
+                "start_loss": 0.0911,
+                "failed": 0.0,
                 "accuracy_on_images": 0.8675,
                 "accuracy_on_reconstructions": 0.7843,
             },
             num_calibration=1000,
             num_test=1000,
             skipped=(("notes.txt", "not an image"), ("cat/broken.png", "the file ends too early")),
-            config={"verb": "demo", "views": 32, "layers": {"fine": [5, 8]}},
+            config={"reference": classifiers[0], "num_views": 32, "layers": {"fine": [5, 8]}},
             versions={"genviews": "0.1.0", "torch": "2.14.1", "numpy": "2.4.6"},
             command="genviews demo --out runs/demo --seed 0",
             seconds={"invert calibration": 14.2, "invert test": 15.1, "views of test": 41.7},

@@ -1,0 +1,360 @@
+"""Train a classifier on labelled images, on views of them, or on a mixture of both.
+
+    C* = argmin_C  CE(C(x'), y),    x' = a view G(w~) with probability p, else the image x
+
+A new module is trained from scratch, a trained one is fine-tuned: the loop is the same. What is
+random depends on (seed, epoch, image) alone, so a run repeats, and a killed one goes on as it was.
+
+Source: Chai et al. 2021, arXiv:2104.14551, section 3.4, equation 8.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.augment import PixelViews
+from genviews.checks import fail
+from genviews.classify.config import TrainConfig
+from genviews.classify.model import predict_logits
+from genviews.classify.optimizer import make_optimizer, own_dropout
+from genviews.classify.views import ViewSource
+from genviews.rng import Rng
+
+__all__ = ["EpochRecord", "Trained", "train_classifier"]
+
+_PLATEAU_EPOCHS, _PLATEAU_FACTOR, _PLATEAU_FLOOR = 10, 0.1, 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """What one epoch did.
+
+    Args:
+        epoch: counted from 0.
+        loss: mean training loss.
+        learning_rate: of its last step.
+        view_share: share of its images that were views.
+        validation_accuracy: after it, in [0, 1]; None without a validation set.
+    """
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    view_share: float
+    validation_accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained module and how it came about.
+
+    Args:
+        module: in eval mode, on the device where training ran.
+        history: one record an epoch.
+        epoch: the epoch whose weights `module` has.
+    """
+
+    module: nn.Module
+    history: tuple[EpochRecord, ...]
+    epoch: int
+
+
+def train_classifier(
+    module: nn.Module,
+    images: Float[Tensor, "N C H W"],
+    labels: Int[Tensor, " N"],
+    config: TrainConfig,
+    *,
+    views: ViewSource | None = None,
+    validation: tuple[Tensor, Tensor] | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Return a trained copy of a module; the module itself is left as it is.
+
+    Args:
+        module: gives logits (n, Y) for images (n, C, H, W) in [-1, 1]; a `Classifier` does, also
+            for a single logit and for mean/std. Training runs on its device.
+        images: the labelled training images, in [-1, 1].
+        labels: their classes.
+        config: see `TrainConfig`, and `training_preset` for the published ones.
+        views: views of the same images in the same order; None trains on images alone.
+        validation: (images, labels) that choose the epoch, the stop and the plateau, never the
+            weights. Give reconstructions here to select on them, as the authors' code does.
+        checkpoint: a file written after every epoch; when it exists training goes on from it.
+        progress: called after each epoch with the number of epochs done and the number of all.
+
+    Returns:
+        The module of the last epoch, or of the best one on validation, and the history.
+
+    Raises:
+        ValueError: other numbers of labels or views than of images, a setting that needs a missing
+            validation set, a checkpoint of another run, or a loss that is not finite.
+
+    Differs: the authors' code decides between image and views for a whole batch, `coin="batch"`.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        >>> x = torch.linspace(-1, 1, 40).view(10, 1, 2, 2)
+        >>> y = (x.mean((1, 2, 3)) > 0).long()
+        >>> trained = train_classifier(net, x, y, TrainConfig(epochs=30, learning_rate=0.1))
+        >>> (predict_logits(trained.module, x).argmax(1) == y).all()
+        tensor(True)
+    """
+    _check(images, labels, config, views, validation)
+    run = _Run(copy.deepcopy(module), images, labels, config, views, validation)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and path.exists():
+        run.restore(path)
+    while not run.finished:
+        run.epoch()
+        if path is not None:
+            run.store(path)
+        if progress is not None:
+            progress(len(run.state.history), config.epochs)
+    return run.result()
+
+
+@dataclass
+class _State:
+    """What a checkpoint keeps beside weights and optimiser."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: float = -1.0
+    best_epoch: int = -1
+    scale: float = 1.0  # of the learning rate, lowered on a plateau
+    waited: int = 0  # epochs since the last gain, or since the rate was lowered
+
+
+class _Run:
+    """One training in progress."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        config: TrainConfig,
+        views: ViewSource | None,
+        validation: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        self.module = module
+        self.images, self.labels = images, labels
+        self.config, self.views, self.validation = config, views, validation
+        self.device = next(module.parameters()).device
+        self.rng = Rng(config.seed, "train classifier")
+        self.optimizer = make_optimizer(module, config)
+        self.steps = math.ceil(len(images) / config.batch_size)
+        self.state = _State()
+        self.best_weights: dict[str, Tensor] | None = None
+
+    @property
+    def finished(self) -> bool:
+        done, config = len(self.state.history), self.config
+        if done >= config.epochs:
+            return True
+        if config.patience is None or done < config.min_epochs:
+            return False
+        falling = config.schedule == "plateau" and not self._at_floor()
+        return not falling and done - 1 - self.state.best_epoch >= config.patience
+
+    def epoch(self) -> None:
+        """Make one pass over the training images, and look at validation."""
+        number = len(self.state.history)
+        order = self.rng.child(f"order/{number}").numpy().permutation(len(self.images))
+        total, shown = 0.0, 0
+        self.module.train()
+        with own_dropout(self.rng.child(f"dropout/{number}"), self.device):
+            for step, rows in enumerate(torch.from_numpy(order).tensor_split(self.steps)):
+                rate = self._set_rate(number * self.steps + step)
+                batch, targets, made = self._batch(rows.tolist(), number, step)
+                total += self._step(batch, targets) * len(rows)
+                shown += made
+        loss = total / len(self.images)
+        if not math.isfinite(loss):
+            fail(
+                f"training loss of epoch {number}",
+                expected="a finite number",
+                got=loss,
+                remedy="lower learning_rate, and check the images for values that are not finite",
+            )
+        record = EpochRecord(
+            epoch=number,
+            loss=loss,
+            learning_rate=rate,
+            view_share=shown / len(self.images),
+            validation_accuracy=self._validate(),
+        )
+        self.state.history.append(asdict(record))
+        self._judge(number, record.validation_accuracy)
+
+    def _batch(self, rows: list[int], epoch: int, step: int) -> tuple[Tensor, Tensor, int]:
+        """Images and labels of a step, and how many of them are views; the views come last."""
+        seen = self._draw_views(rows, epoch, step)
+        plain = [row for row in rows if row not in seen]
+        made = [row for row in rows if row in seen]
+        parts = []
+        if plain:
+            batch = self.images[plain].to(self.device)
+            parts.append(self._augment(self.config.augment, batch, plain, epoch))
+        if made and self.views is not None:
+            batch = self.views.batch(made, epoch).to(self.device, self.images.dtype)
+            transform = self.config.augment_views or self.config.augment
+            parts.append(self._augment(transform, batch, made, epoch))
+        targets = self.labels[plain + made].to(self.device)
+        return torch.cat(parts), targets, len(made)
+
+    def _draw_views(self, rows: list[int], epoch: int, step: int) -> set[int]:
+        """The rows that are shown as views."""
+        if self.views is None:
+            return set()
+        coin = self.rng.child("coin")
+        if self.config.coin == "batch":
+            head = coin.streams([f"batch {epoch}/{step}"]).uniform(1, ()).item()
+            return set(rows) if head < self.config.view_fraction else set()
+        heads = coin.streams([f"{row}/{epoch}" for row in rows]).uniform(1, ()).flatten()
+        chosen = (heads < self.config.view_fraction).tolist()
+        return {row for row, head in zip(rows, chosen, strict=True) if head}
+
+    def _augment(
+        self, transform: PixelViews | None, batch: Tensor, rows: Sequence[int], epoch: int
+    ) -> Tensor:
+        if transform is None:
+            return batch
+        streams = self.rng.child("augment").streams([f"{row}/{epoch}" for row in rows])
+        return transform(batch, 1, streams)[:, 0]
+
+    def _step(self, batch: Tensor, targets: Tensor) -> float:
+        """One step of the optimiser; the mean loss before it."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.enable_grad():
+            logits = self.module(batch)
+            smoothing = self.config.label_smoothing
+            loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.item())
+
+    def _set_rate(self, step: int) -> float:
+        """Set the learning rate of a step, counted from 0 over all epochs; the main rate."""
+        config, total = self.config, self.steps * self.config.epochs
+        factor = self.state.scale * min(1.0, (step + 1) / max(1.0, config.warmup * total))
+        if config.schedule == "cosine":
+            factor *= 0.5 * (1 + math.cos(math.pi * step / total))
+        for group in self.optimizer.param_groups:
+            floor = _PLATEAU_FLOOR if config.schedule == "plateau" else 0.0
+            group["lr"] = max(group["base"] * factor, floor)
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _at_floor(self) -> bool:
+        highest = max(group["base"] for group in self.optimizer.param_groups)
+        return bool(highest * self.state.scale <= _PLATEAU_FLOOR * (1 + 1e-9))
+
+    def _validate(self) -> float | None:
+        if self.validation is None:
+            return None
+        images, labels = self.validation
+        found = predict_logits(self.module, images).argmax(-1)
+        return float((found == labels).double().mean().item())
+
+    def _judge(self, number: int, accuracy: float | None) -> None:
+        """Remember the best epoch, the earliest of equals; lower the rate on a plateau."""
+        state = self.state
+        if accuracy is None:
+            return
+        state.waited += 1
+        if accuracy > state.best:
+            state.best, state.best_epoch, state.waited = accuracy, number, 0
+            if self.config.select == "best":
+                weights = self.module.state_dict()
+                self.best_weights = {k: v.detach().clone() for k, v in weights.items()}
+        if self.config.schedule == "plateau" and state.waited > _PLATEAU_EPOCHS:
+            state.scale, state.waited = state.scale * _PLATEAU_FACTOR, 0
+
+    def result(self) -> Trained:
+        """The chosen weights and the history."""
+        epoch = len(self.state.history) - 1
+        if self.best_weights is not None:
+            self.module.load_state_dict(self.best_weights)
+            epoch = self.state.best_epoch
+        history = tuple(EpochRecord(**record) for record in self.state.history)
+        return Trained(module=self.module.eval(), history=history, epoch=epoch)
+
+    def store(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        content = {
+            "run": self._fingerprint(),
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best_weights": self.best_weights,
+            "state": asdict(self.state),
+        }
+        try:
+            torch.save(content, temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint of the same run."""
+        content = torch.load(path, map_location=self.device, weights_only=True)
+        if content["run"] != self._fingerprint():
+            fail(
+                f"checkpoint {path.name}",
+                expected=self._fingerprint(),
+                got=content["run"],
+                remedy="it is of another run: remove it, or name another file",
+            )
+        self.module.load_state_dict(content["module"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.best_weights = content["best_weights"]
+        self.state = _State(**content["state"])
+
+    def _fingerprint(self) -> str:
+        views = "none" if self.views is None else type(self.views).__name__
+        return f"{self.config!r} on {len(self.images)} images, views {views}"
+
+
+def _check(
+    images: Tensor,
+    labels: Tensor,
+    config: TrainConfig,
+    views: ViewSource | None,
+    validation: tuple[Tensor, Tensor] | None,
+) -> None:
+    counts = {"labels": len(labels)} | ({} if views is None else {"views": len(views)})
+    for what, count in counts.items():
+        if count != len(images) or len(images) < 2:
+            fail(
+                f"training {what}",
+                expected=f"one for each of the {len(images)} images, and at least two",
+                got=count,
+                remedy="match them by row",
+            )
+    if validation is not None and len(validation[0]) != len(validation[1]):
+        fail(
+            "validation labels",
+            expected=f"one for each of the {len(validation[0])} images",
+            got=len(validation[1]),
+            remedy="match them by row",
+        )
+    if validation is None and config.needs_validation:
+        fail(
+            "validation",
+            expected='images and labels for select="best", patience or schedule="plateau"',
+            got="none",
+            remedy="give a validation set, never the test set",
+        )

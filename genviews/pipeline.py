@@ -1,0 +1,230 @@
+"""READ FIRST. The test-time arrow as one short class: a classifier that also looks at generated views.
+
+    image -> invert -> latent -> perturb -> render -> classify -> weigh -> prediction
+
+Each arrow is one call into one module: `invert`, a `Perturbation`, `render`, a `Classifier`, an
+`Ensemble`. `GenerativeTTA` only lines them up; everything it does can be done by hand with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.augment import PixelViews
+from genviews.checks import check_count, fail
+from genviews.classify import Classifier
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.fill import ViewSet, fill_bank
+from genviews.ensemble.weigh import Average, Ensemble
+from genviews.generators.base import Generator
+from genviews.invert import Inverter, invert
+from genviews.perturb import Perturbation, StyleMix
+
+__all__ = ["GenerativeTTA"]
+
+Progress = Callable[[str, int, int], None]
+
+
+class GenerativeTTA(nn.Module):
+    """Test-time augmentation with views from a generator, weighed against the image itself.
+
+        y = (1 - alpha) C(x) + alpha mean_k C(G(perturb_k(w*))),   w* = invert(x)
+
+    Args:
+        classifier: the classifier C with its image spec and class names.
+        generator: the generator G of the same kind of images.
+        inverter: how w* is found; None refines the generator's mean latent with the defaults.
+        perturbation: what makes a view out of w*.
+        pixel_views: pixel augmentation applied to each generated view and, as many times, to the
+            image itself; None leaves the pixels alone.
+        num_views: K generated views of each image; the reconstruction is one more.
+        average: "probs" or "logits", what is averaged.
+        seed: views depend on (seed, image, view index) and on nothing else.
+        batch_size: images under way at once; speed and memory only.
+
+    Attributes:
+        ensemble_: the fitted `Ensemble`; its `alpha_` is the weight of the views.
+
+    Raises:
+        ValueError: classifier and generator take images of different shapes.
+
+    Source: Chai et al. 2021, arXiv 2104.14551, Sec. 3 and Eq. 7.
+
+    Example:
+        >>> import torch
+        >>> from genviews import Classifier, GenerativeTTA, Inverter, Rng, ToyGenerator
+        >>> toy = ToyGenerator()
+        >>> images = toy.synthesize(toy.map(toy.sample(Rng(0).streams(range(8)))))
+        >>> labels = (images.mean((1, 2, 3)) > 0).long()
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> classifier = Classifier(network, toy.image_spec, ("dark", "bright"))
+        >>> tta = GenerativeTTA(classifier, toy, inverter=Inverter(steps=5), num_views=4)
+        >>> tta.fit(images, labels).predict_proba(images[:3]).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        generator: Generator,
+        *,
+        inverter: Inverter | None = None,
+        perturbation: Perturbation | None = None,
+        pixel_views: PixelViews | None = None,
+        num_views: int = 32,
+        average: Average = "probs",
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__()
+        if not isinstance(classifier, Classifier):
+            fail(
+                "classifier",
+                expected="a genviews.Classifier",
+                got=type(classifier).__name__,
+                remedy="wrap it: Classifier(module, image_spec, class_names)",
+                error=TypeError,
+            )
+        if classifier.image_spec.shape != generator.image_spec.shape:
+            fail(
+                "classifier and generator",
+                expected="images of one shape",
+                got=f"{classifier.image_spec.shape} and {generator.image_spec.shape}",
+                remedy="use a generator of the classifier's images, or resize inside the classifier",
+            )
+        perturbation = StyleMix("fine") if perturbation is None else perturbation
+        generator.latent_spec.layers(perturbation.layers)
+        self.classifier, self.generator = classifier, generator
+        self.inverter = Inverter() if inverter is None else inverter
+        self.views = ViewSet(perturbation=perturbation, pixels=pixel_views)
+        self.image_views = None if pixel_views is None else ViewSet(pixels=pixel_views)
+        self.num_views = check_count(num_views, "num_views")
+        self.average: Average = average
+        self.seed, self.batch_size = seed, check_count(batch_size, "batch_size")
+
+    def fit(
+        self,
+        images: Float[Tensor, "N C H W"],
+        labels: Int[Tensor, " N"],
+        *,
+        ids: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Choose alpha on labelled calibration images that neither network was trained on.
+
+        Args:
+            images: in [-1, 1].
+            labels: class indices.
+            ids: names of the images, which seed their views; None derives them from the pixels.
+            progress: called with (stage, images done, images in all).
+        """
+        bank = self.bank(images, labels=labels, ids=ids, split="calibration", progress=progress)
+        self.ensemble_ = self._ensemble().fit(bank)
+        return self
+
+    def predict_proba(
+        self,
+        images: Float[Tensor, "N C H W"],
+        *,
+        ids: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Float[Tensor, "N Y"]:
+        """Class probabilities of the ensemble, float64 on the CPU.
+
+        With alpha = 0, when calibration found no use for the views, no image is inverted and the
+        answer is the plain classifier's (with pixel views: its average over them).
+
+        Raises:
+            ValueError: before `fit`.
+        """
+        if not hasattr(self, "ensemble_"):
+            got = "predict_proba before fit"
+            fail("GenerativeTTA", expected="`fit` first", got=got, remedy="call fit(images, labels)")
+        useful = self.ensemble_.alpha_ > 0
+        names = content_ids(images) if ids is None else list(ids)
+        # Equal ids are one image: it is inverted once, and its copies get its answer.
+        first = {name: i for i, name in reversed(list(enumerate(names)))}
+        rows = {name: row for row, name in enumerate(first)}
+        bank = self.bank(
+            images[list(first.values())],
+            ids=list(first),
+            split="predict",
+            generate=useful,
+            progress=progress,
+        )
+        return self._weigh(bank, useful)[[rows[name] for name in names]]
+
+    def _weigh(self, bank: PredictionBank, useful: bool) -> Tensor:
+        if useful:
+            return self.ensemble_.predict_proba(bank)
+        keys = ["image"] if self.image_views is None else ["image", self.image_views.name]
+        logits = torch.cat([bank.get(key) for key in keys], dim=1).double()
+        if self.average == "logits":
+            return logits.mean(1).softmax(-1)
+        return logits.softmax(-1).mean(1)
+
+    def predict(
+        self, images: Float[Tensor, "N C H W"], *, ids: Sequence[str] | None = None
+    ) -> Int[Tensor, " N"]:
+        """The most probable class of each image."""
+        return self.predict_proba(images, ids=ids).argmax(-1)
+
+    def forward(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
+        """Logits (log-probabilities) of the ensemble: a drop-in for the classifier at test time."""
+        probabilities = self.predict_proba(images)
+        smallest = torch.finfo(images.dtype).tiny
+        return probabilities.clamp_min(smallest).log().to(images)
+
+    def bank(
+        self,
+        images: Float[Tensor, "N C H W"],
+        *,
+        split: str,
+        labels: Int[Tensor, " N"] | None = None,
+        ids: Sequence[str] | None = None,
+        generate: bool = True,
+        progress: Progress | None = None,
+    ) -> PredictionBank:
+        """What the classifier says of each image and its views; the raw material of `fit`."""
+        self.generator.image_spec.check(images)
+        latents = None
+        view_sets = [] if self.image_views is None else [self.image_views]
+        if generate:
+            result = invert(
+                self.generator,
+                images,
+                inverter=self.inverter,
+                batch_size=self.batch_size,
+                progress=progress,
+            )
+            latents, view_sets = result.latents, [*view_sets, self.views]
+        banks = fill_bank(
+            {"classifier": self.classifier},
+            self.generator if generate else None,
+            images,
+            content_ids(images) if ids is None else ids,
+            labels,
+            latents,
+            view_sets,
+            split=split,
+            num_views=self.num_views,
+            seed=self.seed,
+            progress=progress,
+        )
+        return banks["classifier"]
+
+    def _ensemble(self) -> Ensemble:
+        image_views = None if self.image_views is None else self.image_views.name
+        return Ensemble(self.views.name, image_views=image_views, average=self.average)
+
+
+def content_ids(images: Float[Tensor, "N C H W"]) -> list[str]:
+    """An id for each image from its pixels: its views do not depend on its place in a batch."""
+    arrays = (image.contiguous().float().numpy() for image in images.detach().cpu())
+    return [hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest() for array in arrays]

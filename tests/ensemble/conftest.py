@@ -1,0 +1,115 @@
+"""Banks of random predictions, and a noisy toy task with a classifier that makes mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genviews.classify.model import Classifier
+from genviews.data.images import ImageSet
+from genviews.ensemble.bank import PredictionBank
+from genviews.generators.toy import ToyGenerator
+from genviews.rng import Rng
+from genviews.types import Inversion
+
+MakeBank = Callable[..., PredictionBank]
+
+
+@pytest.fixture
+def make_bank() -> MakeBank:
+    """A bank of random logits in which classes can be told, more or less."""
+
+    def make(
+        number: int = 40,
+        classes: int = 3,
+        keys: Mapping[str, int] | None = None,
+        split: str = "calibration",
+        seed: int = 0,
+        signal: float = 1.0,
+    ) -> PredictionBank:
+        random = torch.Generator().manual_seed(seed)
+        labels = torch.arange(number) % classes
+        sizes = {"image": 1, "reconstruction": 1, **({"fine": 5} if keys is None else keys)}
+        truth = signal * nn.functional.one_hot(labels, classes)[:, None]
+        logits = {
+            key: truth + 1.5 * torch.randn(number, k, classes, generator=random)
+            for key, k in sizes.items()
+        }
+        return PredictionBank(
+            ids=tuple(f"{split}-{i}" for i in range(number)),
+            labels=labels,
+            class_names=tuple(f"class {c}" for c in range(classes)),
+            split=split,
+            logits=logits,
+        )
+
+    return make
+
+
+@dataclass(frozen=True)
+class Task:
+    """Noisy images of a toy generator, their exact inversions and a weak classifier."""
+
+    generator: ToyGenerator
+    calibration: ImageSet
+    test: ImageSet
+    calibration_inversion: Inversion
+    test_inversion: Inversion
+    classifier: Classifier
+    other: Classifier
+
+
+def invert_exactly(generator: ToyGenerator, images: Tensor) -> Inversion:
+    latents = generator.invert(images)
+    reconstructions = generator.synthesize(latents)
+    loss = (reconstructions - images).abs().mean((1, 2, 3))
+    zeros = torch.zeros(len(images), dtype=torch.long)
+    return Inversion(
+        latents=latents,
+        reconstructions=reconstructions,
+        loss=loss,
+        start_loss=loss + 1,
+        status=zeros,
+        steps=zeros,
+    )
+
+
+def fitted_classifier(images: Tensor, labels: Tensor, spec, names) -> Classifier:
+    """Least squares from few pixels: good enough to beat chance, bad enough to be helped."""
+    flat = torch.cat([images.flatten(1), torch.ones(len(images), 1)], 1)
+    targets = nn.functional.one_hot(labels, len(names)).float() * 2 - 1
+    solution = torch.linalg.lstsq(flat.T @ flat + 5 * torch.eye(flat.shape[1]), flat.T @ targets)
+    linear = nn.Linear(flat.shape[1] - 1, len(names))
+    with torch.no_grad():
+        linear.weight.copy_(3 * solution.solution[:-1].T)
+        linear.bias.copy_(3 * solution.solution[-1])
+    return Classifier(nn.Sequential(nn.Flatten(), linear), spec, names)
+
+
+@pytest.fixture(scope="session")
+def task() -> Task:
+    generator = ToyGenerator()
+    names = ("up", "down")
+    ids = [f"toy-{i}" for i in range(220)]
+    latents = generator.map(generator.sample(Rng(0).streams(ids)))
+    labels = generator.classes(latents)
+    noise = torch.randn(220, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    images = (generator.synthesize(latents) + 0.6 * noise).clamp(-1, 1)
+    everything = ImageSet(images=images, ids=tuple(ids), labels=labels, class_names=names)
+    train, calibration, test = (
+        everything.select(slice(a, b)) for a, b in ((0, 40), (40, 100), (100, 220))
+    )
+    spec = generator.image_spec
+    return Task(
+        generator=generator,
+        calibration=calibration,
+        test=test,
+        calibration_inversion=invert_exactly(generator, calibration.images),
+        test_inversion=invert_exactly(generator, test.images),
+        classifier=fitted_classifier(train.images, train.labels, spec, names),
+        other=fitted_classifier(train.images[:20], train.labels[:20], spec, names),
+    )

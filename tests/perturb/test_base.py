@@ -1,0 +1,76 @@
+"""Names, checks and the frame that every perturbation shares."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+import torch
+
+from genviews.generators.toy import ToyGenerator
+from genviews.perturb.base import Perturbation, check_strength, format_strength
+from genviews.perturb.isotropic import Isotropic
+from genviews.rng import Rng
+from genviews.types import LayerRange
+
+
+def test_a_perturbation_without_edit_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Perturbation("fine")  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize(
+    ("layers", "name"),
+    [
+        ("fine", "isotropic_fine_0.30"),
+        ("5-7", "isotropic_5-7_0.30"),
+        ((5, 8), "isotropic_5-7_0.30"),
+        (LayerRange(name="top", start=5, stop=8), "isotropic_top_0.30"),
+    ],
+)
+def test_layers_in_names(layers: str | tuple[int, int] | LayerRange, name: str) -> None:
+    assert Isotropic(layers, 0.3).name == name
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.00"), (0.3, "0.30"), (2.0, "2.00"), (0.125, "0.125"), (1e-5, "1e-05")],
+)
+def test_strengths_in_names_lose_no_digit(value: float, text: str) -> None:
+    assert format_strength(value) == text
+    assert float(text) == value
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_strength_must_be_finite_and_not_negative(value: float) -> None:
+    with pytest.raises(ValueError, match="sigma: expected a finite number of at least 0, got"):
+        check_strength(value, "sigma")
+
+
+def test_perturbations_are_frozen_values() -> None:
+    assert Isotropic("fine", 0.3) == Isotropic("fine", 0.3)
+    assert len({Isotropic("fine", 0.3), Isotropic("fine", 0.3), Isotropic("fine", 0.2)}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Isotropic("fine", 0.3).sigma = 1.0  # type: ignore[misc]
+
+
+def test_all_ways_to_name_rows_select_the_same() -> None:
+    toy, streams = ToyGenerator(), Rng(0).streams([1])
+    latents = toy.map(toy.sample(streams))
+    ways = ["fine", "2-3", (2, 4), LayerRange(name="x", start=2, stop=4)]
+    views = [Isotropic(layers, 0.3)(toy, latents, 2, streams) for layers in ways]
+    assert all(torch.equal(view, views[0]) for view in views)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 4, 4)])
+def test_latents_must_have_one_batch_axis(shape: tuple[int, ...]) -> None:
+    call = inspect.unwrap(Perturbation.__call__)  # without the type check of the tests
+    streams = Rng(0).streams(range(shape[0]))
+    with pytest.raises(ValueError, match=r"expected shape \(B, 4, 4\), one latent for each image"):
+        call(Isotropic("fine", 0.3), ToyGenerator(), torch.zeros(shape), 1, streams)
+
+
+def test_latents_of_another_generator_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected shape \(\.\.\., 4, 4\) in w\+ space"):
+        Isotropic("all", 0.3)(ToyGenerator(), torch.zeros(1, 3, 4), 1, Rng(0).streams([0]))

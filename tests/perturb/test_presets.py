@@ -1,0 +1,131 @@
+"""Published scales as published, cards and names to perturbations, and errors that help."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from genviews.generators.toy import ToyGenerator
+from genviews.perturb import PCA, Isotropic, PCAStatistics, StyleMix
+from genviews.perturb.presets import (
+    PAPER,
+    PAPER_TRAINING,
+    from_card,
+    paper_presets,
+    perturbation,
+)
+
+TOY = ToyGenerator()
+STATISTICS = PCAStatistics(torch.eye(4), torch.ones(4))
+
+
+def names(domain: str, **kwargs: bool) -> list[str]:
+    return [p.name for p in paper_presets(domain, TOY, STATISTICS, **kwargs)]
+
+
+def test_published_scales_of_cars() -> None:
+    assert names("car") == [
+        *(f"isotropic_coarse_{s}" for s in ("1.00", "1.50", "2.00")),
+        *(f"isotropic_fine_{s}" for s in ("0.30", "0.50", "0.70")),
+        *(f"pca_coarse_{s}" for s in ("1.00", "2.00", "3.00")),
+        *(f"pca_fine_{s}" for s in ("1.00", "2.00", "3.00")),
+        "stylemix_coarse",
+        "stylemix_fine",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("domain", "isotropic_coarse", "isotropic_fine", "pca"),
+    [
+        ("face", "0.20", "0.20", "2.00"),
+        ("car", "1.00", "0.30", "2.00"),
+        ("cat", "0.50", "0.10", "0.70"),
+    ],
+)
+def test_published_training_scales(domain, isotropic_coarse, isotropic_fine, pca) -> None:
+    assert names(domain, training=True) == [
+        f"isotropic_coarse_{isotropic_coarse}",
+        f"isotropic_fine_{isotropic_fine}",
+        f"pca_coarse_{pca}",
+        f"pca_fine_{pca}",
+        "stylemix_coarse",
+        "stylemix_fine",
+    ]
+
+
+def test_cifar10_mixes_its_last_row_without_statistics() -> None:
+    toy = ToyGenerator(num_layers=8, num_classes=10)
+    assert paper_presets("cifar10", toy) == [StyleMix("7")]
+    assert paper_presets("cifar10", toy, training=True) == [StyleMix("7")]
+
+
+def test_every_domain_has_training_scales() -> None:
+    assert set(PAPER_TRAINING) == set(PAPER)
+
+
+def test_a_card_keeps_its_order() -> None:
+    card = {"stylemix": {"fine": [1.0, 0.5]}, "pca": {"0": [2.0]}, "isotropic": {"all": [0.1]}}
+    assert from_card(card, TOY, STATISTICS) == [
+        StyleMix("fine"),
+        StyleMix("fine", 0.5),
+        PCA("0", 2.0, STATISTICS),
+        Isotropic("all", 0.1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"stylmix": {"fine": [1.0]}}, "kind of perturbation: .* did you mean 'stylemix'"),
+        ({"stylemix": {"fien": [1.0]}}, "layer range: .* did you mean 'fine'"),
+        ({"isotropic": {"fien": []}}, "layer range: .* did you mean 'fine'"),
+        ({"isotropic": {"fine": [-1.0]}}, "sigma of Isotropic"),
+        ({"pca": {"fine": [1.0]}}, r"statistics: expected .*; pass `PCAStatistics.measure"),
+    ],
+)
+def test_a_wrong_card_is_named(card: dict[str, dict[str, list[float]]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_card(card, TOY)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("isotropic_fine_0.30", Isotropic("fine", 0.3)),
+        ("isotropic_2-3_1e-05", Isotropic("2-3", 1e-5)),
+        ("isotropic_2_0", Isotropic("2", 0.0)),
+        ("stylemix_fine", StyleMix("fine")),
+        ("stylemix_fine_0.50", StyleMix("fine", 0.5)),
+        ("stylemix_fine_1.00", StyleMix("fine")),
+        ("stylemix_3", StyleMix("3")),
+        ("pca_coarse_2.00", PCA("coarse", 2.0, STATISTICS)),
+        ("pca-none_coarse_2", PCA("coarse", 2.0, STATISTICS, "none")),
+    ],
+)
+def test_names_read(name: str, expected: Isotropic | PCA | StyleMix) -> None:
+    assert perturbation(name, TOY, STATISTICS) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("stylmix_fine", "kind of perturbation: .* got 'stylmix'; did you mean 'stylemix'"),
+        ("", "kind of perturbation: expected one of isotropic, pca, .* got ''"),
+        ("stylemix", "layer range: expected one of all, coarse, fine, middle, got ''"),
+        ("stylemix_fien", "layer range: .* got 'fien'; did you mean 'fine'"),
+        ("stylemix_9", "layer range '9': expected rows within 0-3, got rows 9-9"),
+        ("isotropic_fine", r"expected a strength at the end, got none; write isotropic_fine_0\.30"),
+        ("isotropic_3", r"expected a strength at the end, got none; write isotropic_3_0\.30"),
+        ("isotropic_fine_nan", "sigma of Isotropic: expected a finite number"),
+        ("stylemix_fine_2", "strength of StyleMix"),
+        ("pca_fine_1.00", "statistics: expected the generator's principal directions"),
+    ],
+)
+def test_names_that_cannot_be_read_are_explained(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        perturbation(name, TOY)
+
+
+def test_an_unknown_domain_lists_the_known() -> None:
+    with pytest.raises(ValueError, match=r"domain: expected one of car, cat, cifar10, face, got"):
+        paper_presets("faces", TOY)

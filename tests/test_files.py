@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from genviews import files
+from genviews.files import atomic_write_bytes, read_json, save_tensors, sha256_of, write_json
+
+
+class TestAtomicWrite:
+    def test_new_old_and_missing_folder(self, tmp_path):
+        path = tmp_path / "a/b/file"
+        atomic_write_bytes(path, b"one")
+        atomic_write_bytes(str(path), b"two")
+        assert path.read_bytes() == b"two"
+        assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+    def test_reader_never_sees_a_part(self, tmp_path, monkeypatch):
+        """Until the move the old file is there, and the new bytes are already on the disk."""
+        path = tmp_path / "file"
+        path.write_bytes(b"old")
+        events = []
+        replace, fsync = os.replace, os.fsync
+
+        def watched_replace(source, target):
+            events.append(("replace", path.read_bytes(), source.read_bytes()))
+            replace(source, target)
+
+        def watched_fsync(handle):
+            kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+            events.append((f"sync {kind}",))
+            fsync(handle)
+
+        monkeypatch.setattr(files.os, "replace", watched_replace)
+        monkeypatch.setattr(files.os, "fsync", watched_fsync)
+        atomic_write_bytes(path, b"new")
+        assert events == [("sync file",), ("replace", b"old", b"new"), ("sync folder",)]
+
+    @pytest.mark.parametrize("broken", ["fsync", "replace"])
+    def test_failure_keeps_the_old_file_and_no_other(self, tmp_path, monkeypatch, broken):
+        path = tmp_path / "file"
+        path.write_bytes(b"old")
+
+        def full(*_):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(files.os, broken, full)
+        with pytest.raises(OSError, match="disk full"):
+            atomic_write_bytes(path, b"new")
+        assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
+
+    def test_permissions_follow_the_umask(self, tmp_path):
+        atomic_write_bytes(tmp_path / "file", b"x")
+        (tmp_path / "plain").write_bytes(b"x")
+        assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+class TestJson:
+    def test_round_trip(self, tmp_path):
+        value = {"b": [1, 2.5, None], "a": {"ö": True}}
+        write_json(tmp_path / "x.json", value)
+        assert read_json(tmp_path / "x.json") == value
+        text = (tmp_path / "x.json").read_bytes().decode()
+        assert text == json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+    @pytest.mark.parametrize(
+        ("value", "error", "message"),
+        [
+            ({"a": float("nan")}, ValueError, "all finite, got Out of range float"),
+            ({"a": torch.ones(1)}, TypeError, r"not JSON serializable; convert tensors"),
+        ],
+    )
+    def test_refused_value_leaves_the_old_file(self, tmp_path, value, error, message):
+        path = tmp_path / "x.json"
+        write_json(path, {})
+        with pytest.raises(error, match=message):
+            write_json(path, value)
+        assert read_json(path) == {}
+
+    @pytest.mark.parametrize("data", [b"", b'{"a": 1', b"[1]", b"\xff\xfe"])
+    def test_damaged_file_is_named(self, tmp_path, data):
+        (tmp_path / "x.json").write_bytes(data)
+        with pytest.raises(ValueError, match=r"x.json: expected a JSON object, got .*damaged"):
+            read_json(tmp_path / "x.json")
+
+
+class TestTensors:
+    def test_views_shared_storage_and_metadata(self, tmp_path):
+        whole = torch.arange(12.0).reshape(3, 4).requires_grad_()
+        tensors = {"t": whole.T, "part": whole[1], "same": whole}
+        save_tensors(tmp_path / "x.safetensors", tensors, {"who": "me"})
+        with safe_open(tmp_path / "x.safetensors", "pt") as file:
+            assert file.metadata() == {"who": "me"}
+            assert all(torch.equal(file.get_tensor(k), v.detach()) for k, v in tensors.items())
+
+    def test_equal_content_gives_equal_bytes(self, tmp_path):
+        for name, order in (("a", ("x", "y")), ("b", ("y", "x"))):
+            tensors = {k: torch.full((3,), float(ord(k))) for k in order}
+            save_tensors(tmp_path / name, tensors, {"k": "v"})
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_sha256_of(tmp_path):
+    data = os.urandom(100_000)
+    (tmp_path / "x").write_bytes(data)
+    assert sha256_of(tmp_path / "x") == hashlib.sha256(data).hexdigest()
