@@ -29,7 +29,7 @@ def place(request, tmp_path):
     else:
         url = f"memory://{tmp_path.name}/store"
         yield url
-        fsspec.filesystem("memory").rm(f"/{tmp_path.name}", recursive=True)
+        fsspec.filesystem("memory").store.clear()
 
 
 def content(index, rows=3):
@@ -186,7 +186,8 @@ class TestKey:
             ShardStore(place, other)
         assert (
             'got inverter.kind: "adam" in the store, (absent) asked; '
-            "inverter.seed: (absent) in the store, 1 asked; steps: 5 in the store, 9 asked; use another"
+            "inverter.seed: (absent) in the store, 1 asked; "
+            "steps: 5 in the store, 9 asked; use another"
         ) in str(error.value)
         assert "lr" not in str(error.value)
 
@@ -247,7 +248,7 @@ class TestDamage:
     )
     @given(where=st.integers(0, 2000), mask=st.integers(1, 255))
     def test_no_flipped_byte_changes_what_is_read(self, tmp_path, where, mask):
-        """Wherever a bit flips, a read gives the written content or an error, never other content."""
+        """Wherever bits flip, a read gives the written content or an error, never another."""
         store = ShardStore(tmp_path, KEY)
         fill(store, 0)
 
@@ -317,7 +318,7 @@ class TestKilledWriter:
         )
 
     def test_loses_at_most_the_shard_in_flight(self, tmp_path):
-        """Killed three times in the middle; warnings of damage are errors here and in the writer."""
+        """Killed three times in the middle; a warning of damage is an error, here and there."""
         delays = np.random.default_rng(0).uniform(0.02, 0.3, 3)
         for delay in delays:
             before = len(list(tmp_path.glob("[0-9]*")))

@@ -1,7 +1,7 @@
-"""The command line: verbs only; each reads its flags, prepares a run folder and calls one public function.
+"""The command line: verbs only; each calls one public function.
 
-Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage. Nothing heavy is imported here: `--help`
-must answer at once, so torch is imported by the verb that runs.
+Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage. Nothing heavy is imported here:
+`--help` must answer at once, so torch is imported by the verb that runs.
 """
 
 from __future__ import annotations

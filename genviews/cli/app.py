@@ -31,8 +31,8 @@ _DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
 def demo(options: DemoOptions = _DEMO, *, run: RunOptions = _RUN) -> int:
     """Try it: the whole study on images and weights that ship with the package, no download.
 
-    Inverts real images, makes views of them, chooses alpha on calibration images, measures the gain on test
-    images, and writes a report.
+    Inverts real images, makes views of them, chooses alpha on calibration images, measures the gain
+    on test images, and writes a report.
     """
     from genviews.cli.demo import run_demo
 
@@ -43,8 +43,8 @@ def demo(options: DemoOptions = _DEMO, *, run: RunOptions = _RUN) -> int:
 def ensemble(inputs: InputOptions, *, study: StudyOptions = _STUDY, run: RunOptions = _RUN) -> int:
     """Find out whether generated views make your classifier better on your images.
 
-    The images need labels: alpha is chosen on one part of them, the gain is measured on the other. A killed run
-    started again continues where it was.
+    The images need labels: alpha is chosen on one part of them, the gain is measured on the other.
+    A killed run started again continues where it was.
     """
     from genviews.cli.ensemble import run_ensemble
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("stopped; the same command again continues where it was")
         return FAILED
-    except Exception as error:  # noqa: BLE001 (every failure ends as one line and an exit code)
+    except Exception as error:  # every failure ends as one line and an exit code
         if "--debug" in words:
             traceback.print_exc()
         _say(explain(error))

@@ -1,6 +1,7 @@
 """The run folder: what was asked (config.json), where it ran (env.json), what came out, and a log.
 
-A folder with results belongs to one configuration. The same run asked again is a no-op; another one is refused.
+A folder with results belongs to one configuration. The same run asked again is a no-op; another one
+is refused.
 """
 
 from __future__ import annotations
@@ -17,10 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from genviews.checks import fail
+
 __all__ = ["RESULTS", "environment", "is_finished", "log_to", "stamp", "versions", "write_json"]
 
 RESULTS = ("report.html", "results.csv", "results.json")  # in the order they are written
-_PACKAGES = ("genviews", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "safetensors", "matplotlib")
+_PACKAGES = (
+    "genviews",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "safetensors",
+    "matplotlib",
+)
 
 
 def is_finished(folder: Path, config: Mapping[str, Any]) -> bool:
@@ -48,7 +59,7 @@ def is_finished(folder: Path, config: Mapping[str, Any]) -> bool:
 
 
 def environment() -> dict[str, object]:
-    """Where a run took place: versions, platform, cores and accelerator; no paths and no host name."""
+    """Where a run took place: versions, platform, cores, GPUs; no paths and no host name."""
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -76,12 +87,14 @@ def versions() -> dict[str, str]:
 
 
 def stamp(path: Path) -> str:
-    """A short hash of the names, sizes and times of the files under a path: tells whether the data changed."""
+    """A short hash of names, sizes and times of the files under a path: tells a change of data."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             status = file.stat()
-            digest.update(f"{file.relative_to(path)}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+            digest.update(
+                f"{file.relative_to(path)}|{status.st_size}|{status.st_mtime_ns}\n".encode()
+            )
     return digest.hexdigest()
 
 

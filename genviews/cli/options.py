@@ -1,7 +1,7 @@
 """The flags of each verb, as the frozen dataclasses that describe a run.
 
-A field is a flag, and its line under `Args` is the flag's help. What a verb's options say decides the result;
-what `RunOptions` say does not.
+A field is a flag, and its line under `Args` is the flag's help. What a verb's options say decides
+the result; what `RunOptions` say does not.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["DemoOptions", "EnsembleOptions", "RunOptions", "command", "plain"]
+__all__ = ["DemoOptions", "InputOptions", "RunOptions", "StudyOptions", "command", "plain"]
 
 _INPUT = Group("Input", sort_key=1)
 _STUDY = Group("Study", sort_key=2)
 _RUN = Group("Running", sort_key=3)
+
+Flag = Annotated[bool, Parameter(show_default=False)]
 
 
 @Parameter(name="*", group=_RUN)
@@ -35,9 +37,9 @@ class RunOptions:
 
     device: str = "auto"
     batch_size: int = 128
-    dry_run: bool = False
-    force: bool = False
-    debug: bool = False
+    dry_run: Flag = False
+    force: Flag = False
+    debug: Flag = False
 
 
 @Parameter(name="*", group=_STUDY)
@@ -63,22 +65,23 @@ class InputOptions:
 
     Args:
         images: Folder of labelled images.
-        classifier: package.module:function that returns a torch module giving logits, or a .safetensors file
-            that genviews wrote.
-        generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in a .json
-            file of the same name, or package.module:function that turns z into images.
-        labels: subfolders (an image's folder is its class), or a CSV file with the columns file and label.
-        class_names: Text file with one class a line, in the order of the classifier's logits. Without it:
-            alphabetical, numbers by value.
-        calibration: Where alpha and the scale of each perturbation are chosen: a fraction of the images,
-            which are then not tested on, or a folder of other images.
+        classifier: package.module:function that returns a torch module giving logits, or a
+            .safetensors file that genviews wrote.
+        generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
+            a .json file of the same name, or package.module:function that turns z into images.
+        labels: subfolders (an image's folder is its class), or a CSV file with the columns file and
+            label.
+        class_names: Text file with one class a line, in the order of the classifier's logits.
+            Without it: alphabetical, numbers by value.
+        calibration: Where alpha and the scale of each perturbation are chosen: a fraction of the
+            images, which are then not tested on, or a folder of other images.
         calibration_labels: CSV file for a calibration folder; without it: its subfolders.
         weights: State dict for the module that --classifier builds.
         encoder: Inversion encoder (.safetensors); without it inversion starts from the mean latent.
         z_dim: Width of z, for a generator that is package.module:function.
         resize: Crop and shrink larger images to the generator's size instead of leaving them out.
-        convert: Convert colours and transparency to what the generator makes instead of leaving such images
-            out.
+        convert: Convert colours and transparency to what the generator makes instead of leaving
+            such images out.
     """
 
     images: Path
@@ -91,8 +94,8 @@ class InputOptions:
     weights: Path | None = None
     encoder: Path | None = None
     z_dim: int | None = None
-    resize: bool = False
-    convert: bool = False
+    resize: Flag = False
+    convert: Flag = False
 
 
 @Parameter(name="*", group=_STUDY)
@@ -102,19 +105,20 @@ class StudyOptions:
 
     Args:
         out: Folder for the results; made if missing.
-        perturb: Perturbation to try, such as stylemix_fine or isotropic_coarse_0.30. Repeat the flag; those of
-            one kind and range compete. Without it: a list that suits the generator.
-        augment: Pixel augmentation to compare with, such as fashion32/crop or celebahq/crop. Repeat the flag.
-            Without it: flip, small shifts, both, and colour jitter.
+        perturb: Perturbation to try, such as stylemix_fine or isotropic_coarse_0.30. Repeat the
+            flag; those of one kind and range compete. Without it: a list that suits the generator.
+        augment: Pixel augmentation to compare with, such as fashion32/crop or celebahq/crop. Repeat
+            the flag. Without it: flip, small shifts, both, and colour jitter.
         views: Views made of each image, of each kind.
-        steps: Most optimisation steps in the inversion of an image. Without it: what suits the generator.
+        steps: Most optimisation steps in the inversion of an image. Without it: what suits the
+            generator.
         average: What is averaged over the views.
         seed: Seed of the split and of the views.
     """
 
     out: Path = Path("runs/ensemble")
-    perturb: tuple[str, ...] = ()
-    augment: tuple[str, ...] = ()
+    perturb: tuple[str, ...] | None = None
+    augment: tuple[str, ...] | None = None
     views: int = 32
     steps: int | None = None
     average: Literal["probs", "logits"] = "probs"

@@ -32,8 +32,8 @@ class _RateColumn(ProgressColumn):
 class Stages:
     """Takes `(stage, done, total)` calls and shows them; keeps the seconds of each stage.
 
-    A stage begins where the one before it ended, and ends when done reaches total, when another stage begins,
-    or with the run.
+    A stage begins where the one before it ended, and ends when done reaches total, when another
+    stage begins, or with the run.
 
     Args:
         console: where to show; a bar if it is a terminal, else one line when a stage ends.
@@ -57,7 +57,9 @@ class Stages:
             TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
             _RateColumn(),
         )
-        self._bars = Progress(*columns, console=console, disable=not console.is_terminal, expand=True)
+        self._bars = Progress(
+            *columns, console=console, disable=not console.is_terminal, expand=True
+        )
 
     def __enter__(self) -> Stages:
         self._began = self._clock()
@@ -65,7 +67,10 @@ class Stages:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._end(finished=kind is None)
         self._bars.stop()

@@ -99,4 +99,6 @@ def _show(result: StudyResult, folder: Path) -> None:
         console.print(terminal_table(result, name, console.width))
     console.print()
     console.print(result.verdict, markup=False, highlight=False)
-    console.print(f"Report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"Report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True
+    )

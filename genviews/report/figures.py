@@ -1,7 +1,8 @@
-"""The report's figures as inline SVG: gains with intervals, and accuracy against the views' weight alpha.
+"""The report's figures as inline SVG: gains with intervals, and accuracy against alpha.
 
-Matplotlib draws with placeholder colours that are then replaced by CSS variables, so that one figure reads
-well on a light page, a dark page and paper. Text stays text: it can be searched, read aloud and scaled.
+Matplotlib draws with placeholder colours that are then replaced by CSS variables, so that one
+figure reads well on a light page, a dark page and paper. Text stays text: it can be searched, read
+aloud and scaled.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ ACCENT, GOOD, BAD, PAPER = (_VARIABLES[name] for name in ("accent", "good", "bad
 def gain_limits(rows: Sequence[Row]) -> tuple[float, float]:
     """Common limits of the gain axis in points: every interval and zero, with room at both ends.
 
-    "Reconstruction only" is a control that usually falls far behind; it does not stretch the axis, or the
-    rows that matter would shrink to a dot.
+    "Reconstruction only" is a control that usually falls far behind; it does not stretch the axis,
+    or the rows that matter would shrink to a dot.
     """
-    ends = [100 * end for row in rows for end in row.gain_interval if row.views != ("reconstruction",)]
+    ends = [
+        100 * end for row in rows for end in row.gain_interval if row.views != ("reconstruction",)
+    ]
     low, high = min([*ends, 0.0]), max([*ends, 0.0])
     margin = max(0.08 * (high - low), 0.1)
     return low - margin, high + margin
@@ -43,7 +46,8 @@ def gain_limits(rows: Sequence[Row]) -> tuple[float, float]:
 def gain_figure(rows: Sequence[Row], limits: tuple[float, float]) -> str:
     """A dot and its 95 % interval for each row, against the single image at zero.
 
-    A filled dot is significant after Holm's correction, a hollow one is not: the reading does not hang on colour.
+    A filled dot is significant after Holm's correction, a hollow one is not: the reading does not
+    hang on colour.
 
     Args:
         rows: the rows of one classifier that are compared with its single image.
@@ -75,7 +79,9 @@ def _draw_gain(axes: Axes, place: int, row: Row, limits: tuple[float, float]) ->
     if is_significant(row):
         color = GOOD if row.gain > 0 else BAD
     low, high = (100 * end for end in row.gain_interval)
-    axes.plot([low, high], [place, place], color=color, linewidth=2.0, zorder=2, solid_capstyle="butt")
+    axes.plot(
+        [low, high], [place, place], color=color, linewidth=2.0, zorder=2, solid_capstyle="butt"
+    )
     face = color if is_significant(row) else PAPER
     gain = 100 * row.gain
     marker = "<" if gain < limits[0] else ">" if gain > limits[1] else "o"
@@ -94,7 +100,7 @@ def _draw_gain(axes: Axes, place: int, row: Row, limits: tuple[float, float]) ->
 
 
 def alpha_figure(curve: AlphaCurve, row: Row | None) -> str:
-    """Accuracy on calibration (dashed) and test (solid) against alpha, with the chosen alpha marked.
+    """Accuracy against alpha on calibration (dashed) and test (solid), the chosen alpha marked.
 
     Args:
         curve: the two curves.
@@ -166,7 +172,7 @@ def _style(axes: Axes) -> None:
 
 
 def _svg(figure: Figure, description: str) -> str:
-    """Save as an `<svg>` element whose colours are the page's variables and whose ids are its own."""
+    """Save as an `<svg>` element with the page's colour variables and ids of its own."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     settings = {"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}
@@ -189,7 +195,7 @@ def _svg(figure: Figure, description: str) -> str:
 
 
 def _longhand(found: re.Match[str]) -> str:
-    """Matplotlib writes `font: bold 9px 'DejaVu Sans', ...`; keep weight and size, leave the family."""
+    """`font: bold 9px 'DejaVu Sans', ...` as weight and size, without the family."""
     weight = "bold" if "bold" in found[1] or "700" in found[1] else "normal"
     return f"font-weight: {weight}; font-size: {found[2]}"
 

@@ -1,4 +1,4 @@
-"""The report's pictures: each image, its reconstruction and views, with what the classifier said of them."""
+"""The report's pictures: images, reconstructions and views, each with what was predicted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TileSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """ "The single image says **coat**, 55 %, wrong." in parts, so that the answer can be set in bold."""
+    """A prediction in words, in parts, so that the answer can be set in bold."""
 
     text: str
     answer: str
@@ -81,7 +81,8 @@ def gallery_groups(
 ) -> tuple[Group, ...]:
     """Sort the gallery by kind, in the order of the report.
 
-    "Fixed" and "broken" are listed even when empty, if there are labels: that nothing was broken is news too.
+    "Fixed" and "broken" are listed even when empty, if there are labels: that nothing was broken is
+    news too.
 
     Args:
         gallery: the pictures, or None.
@@ -158,7 +159,12 @@ class _Caption:
         verdict = "" if tone == "plain" else f", {tone}"
         alt = f"{origin} of image {self.image_id}: {name}, {confidence}{verdict}"
         return Tile(
-            uri=png_data_uri(image), alt=alt, tone=tone, mark=MARKS[tone], name=name, confidence=confidence
+            uri=png_data_uri(image),
+            alt=alt,
+            tone=tone,
+            mark=MARKS[tone],
+            name=name,
+            confidence=confidence,
         )
 
     def sentence(self, text: str, probs: Tensor) -> Sentence:

@@ -1,4 +1,4 @@
-"""One self-contained HTML page for a study: no script, no request to anywhere, readable in any browser."""
+"""One self-contained HTML page for a study: no script, and no request to anywhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from genviews.report.tables import (
     cells,
     classifiers,
     is_baseline,
-    is_significant,
     p_text,
     percent,
     points,
@@ -90,13 +89,17 @@ def render_report(result: StudyResult) -> str:
         groups=groups,
         labelled=result.gallery is not None and result.gallery.labels is not None,
         marks=MARKS,
-        reconstruction=[(_measure(name), _number(name, v)) for name, v in result.reconstruction.items()],
+        reconstruction=[
+            (_measure(name), _number(name, v)) for name, v in result.reconstruction.items()
+        ],
         skipped=result.skipped,
         num_test=f"{result.num_test:,}",
         num_calibration=f"{result.num_calibration:,}",
         seed=result.seed,
         command=result.command,
-        seconds=[(name.replace("_", " "), f"{value:,.1f}") for name, value in result.seconds.items()],
+        seconds=[
+            (name.replace("_", " "), f"{value:,.1f}") for name, value in result.seconds.items()
+        ],
         total=_duration(sum(result.seconds.values())) if result.seconds else "",
         versions=sorted(result.versions.items()),
         config=json.dumps(result.config, indent=2, default=str) if result.config else "",
@@ -182,14 +185,14 @@ def _headline(result: StudyResult) -> Row | None:
 
 
 def _reference(result: StudyResult) -> str:
-    """The classifier that others are compared with: the one that the study names, else the first."""
+    """The classifier that others are compared with: the study names it, else the first."""
     names = classifiers(result.rows)
     named = result.config.get("reference")
     return str(named) if named in names else next(iter(names), "")
 
 
 def _tone(best: Row | None) -> str:
-    """The verdict in one word. It is about one row, chosen beforehand: no correction for many rows."""
+    """The verdict in a word. It is about one row, chosen beforehand: no correction for many."""
     if best is None:
         return ""
     if is_baseline(best):
@@ -204,7 +207,9 @@ def _facts(result: StudyResult, best: Row | None) -> list[_Fact]:
     name = _reference(result)
     single = next((row for row in result.rows if is_baseline(row) and row.classifier == name), None)
     if single is not None:
-        facts.append(_Fact(name="Single image", value=f"{percent(single.accuracy)} %", note="test accuracy"))
+        facts.append(
+            _Fact(name="Single image", value=f"{percent(single.accuracy)} %", note="test accuracy")
+        )
     if best is not None and not is_baseline(best):
         text = cells(best)
         facts.append(_Fact(name=best.name, value=f"{text.accuracy} %", note="test accuracy"))
@@ -212,10 +217,16 @@ def _facts(result: StudyResult, best: Row | None) -> list[_Fact]:
             _Fact(name="Gain", value=points(best.gain), note=f"points ({text.gain_interval})")
         )
         facts.append(_Fact(name="Fixed / broke", value=text.changed, note="test images"))
-        facts.append(_Fact(name="Weight of the views", value=text.alpha or DASH, note="alpha, on calibration"))
+        facts.append(
+            _Fact(
+                name="Weight of the views", value=text.alpha or DASH, note="alpha, on calibration"
+            )
+        )
     facts.append(
         _Fact(
-            name="Test images", value=f"{result.num_test:,}", note=f"{result.num_calibration:,} for calibration"
+            name="Test images",
+            value=f"{result.num_test:,}",
+            note=f"{result.num_calibration:,} for calibration",
         )
     )
     return facts
@@ -235,7 +246,9 @@ def _comparison(pair: Comparison) -> dict[str, str]:
 
 
 def _measure(name: str) -> str:
-    return _MEASURES.get(name, name.replace("_", " ").capitalize() + (", %" if "accuracy" in name else ""))
+    return _MEASURES.get(
+        name, name.replace("_", " ").capitalize() + (", %" if "accuracy" in name else "")
+    )
 
 
 def _number(name: str, value: float) -> str:

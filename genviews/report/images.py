@@ -16,12 +16,12 @@ __all__ = ["png_data_uri"]
 def png_data_uri(image: Float[Tensor, "C H W"], *, largest: int = 128) -> str:
     """Encode one image as `data:image/png;base64,...`.
 
-    Small images keep their pixels, and the page enlarges them with `image-rendering: pixelated`; large
-    ones are reduced, or a page of 1024-pixel views would weigh hundreds of megabytes.
+    Small images keep their pixels, and the page enlarges them with `image-rendering: pixelated`;
+    large ones are reduced, or a page of 1024-pixel views would weigh hundreds of megabytes.
 
     Args:
-        image: (C, H, W) in [-1, 1]; values outside are clamped, what is not a number becomes mid-grey.
-            One channel is grey, two grey with alpha, three RGB, four RGBA.
+        image: (C, H, W) in [-1, 1]; values outside are clamped, what is not a number becomes
+            mid-grey. One channel is grey, two grey with alpha, three RGB, four RGBA.
         largest: longest side of the encoded image in pixels (chosen by us: tiles are shown at 88).
     """
     array = image.detach().cpu().float().nan_to_num(0.0).clamp(-1.0, 1.0).numpy()

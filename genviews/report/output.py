@@ -1,4 +1,4 @@
-"""Where results go: a folder checked before the work starts, and files that appear whole or not at all."""
+"""Where results go: a folder checked before the work, files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _MEGABYTE = 1024 * 1024
 def check_output_dir(path: str | Path, *, need_mb: float = 64.0) -> Path:
     """Make the folder if it is missing and prove that it can take files, before hours of work.
 
-    A file of one byte is written and removed, since permission bits alone do not tell (root, network
-    mounts, read-only file systems).
+    A file of one byte is written and removed, since permission bits alone do not tell (root,
+    network mounts, read-only file systems).
 
     Args:
         path: the output folder.
@@ -29,7 +29,8 @@ def check_output_dir(path: str | Path, *, need_mb: float = 64.0) -> Path:
         The folder.
 
     Raises:
-        OSError: the folder cannot be made or written, or its disk is nearly full; the message says what to do.
+        OSError: the folder cannot be made or written, or its disk is nearly full; the message says
+            what to do.
 
     Example:
         >>> import tempfile
@@ -81,7 +82,7 @@ def write_atomic(path: str | Path, data: str | bytes) -> None:
             f"file {str(path)!r}",
             expected="to write it",
             got=_reason(error),
-            remedy="nothing half-written was left; make room or choose another folder and run again",
+            remedy="no part of it was left; make room or choose another folder, and run again",
             error=OSError,
         )
 

@@ -1,4 +1,4 @@
-"""The table of a study as text: formatted cells, a CSV file, and a terminal table that fits narrow screens."""
+"""The table of a study as text: formatted cells, a CSV file, and a table for the terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Cells:
     """One row as the strings that every output shows, so that page and terminal cannot disagree."""
@@ -50,7 +49,7 @@ class Cells:
 
 
 def is_baseline(row: Row) -> bool:
-    """Whether the row is the plain classifier on the single image, with which others are compared."""
+    """Whether the row is the plain classifier on the single image, which others are compared to."""
     return row.group == "image"
 
 
@@ -141,7 +140,8 @@ def _csv_row(row: Row) -> dict[str, object]:
     return out
 
 
-# Columns of the terminal table: the least terminal width that shows it, its header, its field of Cells.
+# Columns of the terminal table: the least terminal width that shows it, its header, its field of
+# Cells.
 _TERMINAL = (
     (0, "views from", "name"),
     (0, "acc %", "accuracy"),
@@ -167,7 +167,8 @@ def terminal_table(result: StudyResult, classifier: str, width: int = 80) -> Tab
         width: the terminal's width in characters; a narrow one loses columns, never digits.
 
     Returns:
-        A rich table. Gains are percentage points; a star marks a significant row, whatever the colours.
+        A rich table. Gains are percentage points; a star marks a significant row, whatever the
+        colours.
     """
     shown = [column for column in _TERMINAL if width >= column[0]]
     table = Table(
@@ -187,6 +188,8 @@ def terminal_table(result: StudyResult, classifier: str, width: int = 80) -> Tab
         if row.classifier == classifier:
             text = cells(row)
             mark = _MARKS[text.verdict]
-            values = [getattr(text, field) + (mark if field == "gain" else "") for *_, field in shown]
+            values = [
+                getattr(text, field) + (mark if field == "gain" else "") for *_, field in shown
+            ]
             table.add_row(*(Text(value) for value in values), style=_STYLES[text.verdict])
     return table

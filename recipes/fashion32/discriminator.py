@@ -206,14 +206,14 @@ class Discriminator(nn.Module):
                 got="none" if label is None else "labels",
                 remedy="build the discriminator with the number of classes of the data",
             )
-        x = F.leaky_relu(
-            self.from_image(images), SLOPE
-        )  # of a view: in place would copy in backward
-        x = self.blocks(x)
+        # Not in place here: the input is a view, which would cost copies in the backward pass.
+        x = self.blocks(F.leaky_relu(self.from_image(images), SLOPE))
         x = F.leaky_relu_(self.conv(minibatch_stddev(x)), SLOPE)
-        x: Tensor = self.out(F.leaky_relu_(self.fc(x.flatten(1)), SLOPE))
+        x = F.leaky_relu_(self.fc(x.flatten(1)), SLOPE)
+        logits: Tensor = self.out(x)
         if label is None:
-            return x[:, 0]
+            return logits[:, 0]
         rows = self.classes[label]
         rows = rows * (rows.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-        return (x * rows).sum(1) / math.sqrt(x.shape[1])
+        projected: Tensor = (logits * rows).sum(1) / math.sqrt(rows.shape[1])
+        return projected

@@ -3,8 +3,8 @@
 Claim       the generator of the zoo's fashion32 entry; no table of a paper.
 Command     python -m recipes.fashion32.train_generator --out runs/generator --images 2000000
 Hardware    2 cores, float32: about 135 images a second, 4 hours for 2,000,000 images.
-Expected    shirts, shoes and bags that one can tell apart on the sample sheets after 200,000 images.
-Ours        404,224 images for the first weights in the zoo, 135 images a second on 2 cores.
+Expected    shirts, shoes and bags that one can tell apart on the sheets after 200,000 images.
+Ours        the first weights in the zoo saw 404,224 images with these settings, 135 a second.
 Split       `train` alone (training images 0-54,999); labels only with --classes.
 
 Run the same command again to go on after a stop: ctrl-C and SIGTERM finish the step and write a

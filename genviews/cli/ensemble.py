@@ -1,0 +1,154 @@
+"""`genviews ensemble`: the study on the user's images, classifier and generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genviews.checks import fail
+from genviews.cli.folder import stamp
+from genviews.cli.options import InputOptions, RunOptions, StudyOptions, command, plain
+from genviews.cli.progress import Stages
+from genviews.cli.run import run
+
+if TYPE_CHECKING:
+    from genviews.data.images import ImageSet
+    from genviews.ensemble.result import StudyResult
+    from genviews.types import ImageSpec
+
+__all__ = ["run_ensemble"]
+
+
+def run_ensemble(inputs: InputOptions, options: StudyOptions, flags: RunOptions) -> int:
+    """Run the study in its folder; returns the exit code."""
+    _check_files(inputs)
+    config = {"verb": "ensemble", **plain(inputs, options), "stamps": _stamps(inputs)}
+    return run(
+        config, options.out, flags, lambda stages: study(inputs, options, flags, config, stages)
+    )
+
+
+def study(
+    inputs: InputOptions,
+    options: StudyOptions,
+    flags: RunOptions,
+    config: dict[str, Any],
+    stages: Stages,
+) -> StudyResult:
+    """Load what the user named and run the study."""
+    from genviews.classify.load import load_classifier
+    from genviews.cli.job import Job, find_device, pixel_augmentations, work
+    from genviews.cli.sources import load_source
+    from genviews.ensemble.settings import StudySettings
+
+    device = find_device(flags.device)
+    settings = StudySettings(
+        num_views=options.views,
+        seed=options.seed,
+        average=options.average,
+        batch_size=flags.batch_size,
+    )
+    augmentations = pixel_augmentations(options.augment)
+    source = load_source(
+        inputs.generator, z_dim=inputs.z_dim, encoder=inputs.encoder, steps=options.steps
+    )
+    perturbations = source.perturbations(options.perturb)
+    calibration, test = _images(inputs, source.generator.image_spec, options.seed)
+    classifier = load_classifier(
+        inputs.classifier, source.generator.image_spec, test.class_names, weights=inputs.weights
+    )
+    job = Job(
+        title=f"Do views from {Path(inputs.generator).name} help {Path(inputs.classifier).name}?",
+        command=command("ensemble", inputs, options),
+        config=config,
+        source=source,
+        classifiers={"images": classifier},
+        calibration=calibration,
+        test=test,
+        perturbations=perturbations,
+        augmentations=augmentations,
+        settings=settings,
+        inversion_key={
+            **{k: config[k] for k in ("generator", "z_dim", "encoder", "steps")},
+            "stamps": {k: config["stamps"][k] for k in ("generator", "encoder")},
+        },
+        folder=options.out / "inversions",
+        device=device,
+    )
+    stages.note("load")
+    return work(job, stages)
+
+
+def _check_files(inputs: InputOptions) -> None:
+    """Name a missing file or folder now, before anything is loaded."""
+    table = None if inputs.labels == "subfolders" else Path(inputs.labels)
+    folder = None if _fraction(inputs.calibration) is not None else Path(inputs.calibration)
+    paths = {
+        "--images": inputs.images,
+        "--labels": table,
+        "--calibration": folder,
+        "--calibration-labels": inputs.calibration_labels,
+        "--class-names": inputs.class_names,
+        "--weights": inputs.weights,
+        "--encoder": inputs.encoder,
+    }
+    for flag, path in paths.items():
+        if path is not None and not path.exists():
+            fail(
+                flag,
+                expected="a file or folder that exists",
+                got=repr(str(path)),
+                remedy="correct the path; relative ones start in the current folder",
+                error=FileNotFoundError,
+            )
+    if folder is None and inputs.calibration_labels is not None:
+        fail(
+            "--calibration-labels",
+            expected="a folder as --calibration",
+            got=f"the fraction {inputs.calibration}",
+            remedy="leave one of them out",
+        )
+
+
+def _fraction(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _stamps(inputs: InputOptions) -> dict[str, str]:
+    """What changes when a file changes: the same command on other data is another run."""
+    from genviews.cli.sources import source_stamp
+
+    paths = {
+        "images": inputs.images,
+        "labels": Path(inputs.labels),
+        "calibration": Path(inputs.calibration),
+        "calibration_labels": inputs.calibration_labels,
+        "class_names": inputs.class_names,
+        "classifier": Path(inputs.classifier),
+        "weights": inputs.weights,
+        "encoder": inputs.encoder,
+    }
+    found = {name: stamp(p) for name, p in paths.items() if p is not None and p.exists()}
+    return {"encoder": "", **found, "generator": source_stamp(inputs.generator)}
+
+
+def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Calibration and test images."""
+    from genviews.data.folder import load_folder
+
+    names = None
+    if inputs.class_names is not None:
+        lines = inputs.class_names.read_text(encoding="utf-8").splitlines()
+        names = [line.strip() for line in lines if line.strip()]
+    table = None if inputs.labels == "subfolders" else Path(inputs.labels)
+    how = {"resize": inputs.resize, "convert": inputs.convert}
+    images = load_folder(inputs.images, spec, table, names, **how)
+    fraction = _fraction(inputs.calibration)
+    if fraction is not None:
+        return images.split_calibration(fraction, seed)
+    known = names or images.class_names
+    folder = Path(inputs.calibration)
+    return load_folder(folder, spec, inputs.calibration_labels, known, **how), images

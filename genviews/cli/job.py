@@ -1,0 +1,152 @@
+"""The work of both verbs once everything is loaded: invert both splits, then run the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genviews.augment import PixelViews, pixel_views
+from genviews.checks import fail
+from genviews.classify.model import Classifier
+from genviews.cli.inversions import invert_in_shards
+from genviews.cli.progress import Stages
+from genviews.cli.sources import Source
+from genviews.data.images import ImageSet
+from genviews.ensemble.result import StudyResult
+from genviews.ensemble.settings import StudySettings
+from genviews.ensemble.study import run_study
+from genviews.generators import Generator
+from genviews.invert import InversionEncoder
+from genviews.perturb import Perturbation
+
+__all__ = ["AUGMENTATIONS", "Job", "find_device", "pixel_augmentations", "work"]
+
+AUGMENTATIONS = ("fashion32/flip", "fashion32/crop", "fashion32/flip+crop", "fashion32/jitter")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A study, ready to run.
+
+    Args:
+        title: of the report.
+        command: that asks for it.
+        config: its resolved options, kept with the result.
+        source: generator and inverter.
+        classifiers: name -> classifier; the first is the reference.
+        calibration: images to choose on.
+        test: images to measure on.
+        perturbations: candidates.
+        augmentations: pixel views.
+        settings: of the study.
+        inversion_key: all that the inversions depend on beside the images.
+        folder: where finished inversions are kept.
+        device: where to compute.
+    """
+
+    title: str
+    command: str
+    config: Mapping[str, Any]
+    source: Source
+    classifiers: Mapping[str, Classifier]
+    calibration: ImageSet
+    test: ImageSet
+    perturbations: Sequence[Perturbation]
+    augmentations: Sequence[PixelViews]
+    settings: StudySettings
+    inversion_key: Mapping[str, object]
+    folder: Path
+    device: torch.device
+
+
+def work(job: Job, stages: Stages) -> StudyResult:
+    """Run a job and tell its progress.
+
+    Returns:
+        The study's result, with the times of all stages, the resolved options and the command.
+    """
+    generator = job.source.generator.to(job.device)
+    inverter = job.source.inverter
+    if inverter.encoder is not None:
+        inverter.encoder.to(job.device)
+    classifiers = {name: classifier.to(job.device) for name, classifier in job.classifiers.items()}
+    inversions = {
+        name: invert_in_shards(
+            generator,
+            images,
+            inverter,
+            job.folder,
+            job.inversion_key,
+            batch_size=job.settings.batch_size,
+            progress=stages.of(f"invert {name} images"),
+        )
+        for name, images in (("calibration", job.calibration), ("test", job.test))
+    }
+    measures = {}
+    if inverter.encoder is not None:
+        measures["encoder_l1"] = _encoder_error(generator, inverter.encoder, job)
+    result = run_study(
+        classifiers,
+        generator,
+        job.calibration,
+        job.test,
+        inversions["calibration"],
+        inversions["test"],
+        job.perturbations,
+        job.augmentations,
+        settings=job.settings,
+        title=job.title,
+        command=job.command,
+        measures=measures,
+        progress=stages,
+    )
+    return replace(
+        result,
+        config={**result.config, "options": dict(job.config)},
+        seconds={**{k: v for k, v in stages.seconds.items() if "invert" in k}, **result.seconds},
+    )
+
+
+def find_device(name: str) -> torch.device:
+    """The device that `--device` names.
+
+    Raises:
+        ValueError: no such device, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        fail(
+            "device",
+            expected="auto, cpu, or a device of this machine",
+            got=f"{name!r} ({str(error).splitlines()[0]})",
+            remedy="use --device cpu",
+        )
+    return device
+
+
+def pixel_augmentations(names: Sequence[str] | None) -> tuple[PixelViews, ...]:
+    """The named pixel views, or the default ones.
+
+    Raises:
+        ValueError: an unknown name; the closest are listed.
+    """
+    return tuple(pixel_views(name) for name in names or AUGMENTATIONS)
+
+
+@torch.no_grad()
+def _encoder_error(generator: Generator, encoder: InversionEncoder, job: Job) -> float:
+    """Mean absolute pixel error of the encoder alone, on test."""
+    errors = []
+    for images in job.test.images.split(job.settings.batch_size):
+        known = torch.ones_like(images[:, :1])
+        found = encoder(images.to(job.device), known.to(job.device))
+        errors.append((generator.synthesize(found).cpu() - images).abs().flatten(1).mean(1))
+    return float(torch.cat(errors).double().mean())

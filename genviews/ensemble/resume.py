@@ -1,0 +1,134 @@
+"""Fill banks shard by shard, so that a killed study loses at most the shard in flight.
+
+Same arguments and same result as `fill_bank`; the logits of each shard of images are kept in a
+`ShardStore` under a key of everything they depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.classify import Classifier
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.fill import Progress, fill_bank
+from genviews.ensemble.views import ViewSet
+from genviews.generators.base import Generator
+from genviews.store import ShardStore
+
+__all__ = ["fill_bank_resumably"]
+
+SHARD = 250
+
+
+def fill_bank_resumably(
+    folder: Path | str,
+    classifiers: Mapping[str, Classifier],
+    generator: Generator | None,
+    images: Float[Tensor, "N C H W"],
+    ids: Sequence[str],
+    labels: Int[Tensor, " N"] | None,
+    latents: Float[Tensor, "N L D"] | None,
+    view_sets: Sequence[ViewSet],
+    *,
+    split: str,
+    num_views: int = 32,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> dict[str, PredictionBank]:
+    """Like `fill_bank`, with finished shards kept in a folder of their own below `folder`.
+
+    Args:
+        folder: holds one store for each different call; safe to delete when the study is done.
+        classifiers: see `fill_bank`, as all that follow.
+        generator: renders the latents.
+        images: in [-1, 1].
+        ids: N different sample ids.
+        labels: class indices, or None.
+        latents: of the images.
+        view_sets: the views to make.
+        split: which data this is.
+        num_views: K.
+        seed: of the views.
+        batch_size: views in flight at a time.
+        progress: called with ("views of SPLIT", images done, N).
+    """
+    key: dict[str, object] = {
+        "data": _hash(images, latents, ids),
+        "networks": {
+            **{name: _hash_weights(c) for name, c in classifiers.items()},
+            "generator": "" if generator is None else _hash_weights(generator),
+        },
+        "views": [repr(v) for v in view_sets],
+        "num_views": num_views,
+        "seed": seed,
+        "shard": SHARD,
+    }
+    name = hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
+    store = ShardStore(Path(folder) / f"{split}-{name}", key)
+    count, total = -(-len(ids) // SHARD), len(ids)
+
+    def report(stage: str, done: int, shard_total: int) -> None:
+        if progress is not None:
+            progress(f"views of {split}", index * SHARD + done, total)
+
+    for index in store.missing(count):
+        rows = slice(index * SHARD, (index + 1) * SHARD)
+        banks = fill_bank(
+            classifiers,
+            generator,
+            images[rows],
+            ids[rows],
+            None,
+            None if latents is None else latents[rows],
+            view_sets,
+            split=split,
+            num_views=num_views,
+            seed=seed,
+            batch_size=batch_size,
+            progress=report,
+        )
+        tensors = {
+            f"{who}/{what}": logits.contiguous()
+            for who, bank in banks.items()
+            for what, logits in bank.logits.items()
+        }
+        store.write(index, tensors, ids[rows])
+    tensors = store.read_all(count).tensors
+    return {
+        who: PredictionBank(
+            ids=tuple(ids),
+            labels=None if labels is None else labels.cpu(),
+            class_names=tuple(classifier.class_names),
+            split=split,
+            logits={
+                name.removeprefix(f"{who}/"): value
+                for name, value in tensors.items()
+                if name.startswith(f"{who}/")
+            },
+            meta={"classifier": who, "seed": seed, "num_views": num_views},
+        )
+        for who, classifier in classifiers.items()
+    }
+
+
+def _hash(images: Tensor, latents: Tensor | None, ids: Sequence[str]) -> str:
+    digest = hashlib.blake2b("\x1f".join(ids).encode(), digest_size=12)
+    for tensor in (images, latents):
+        if tensor is not None:
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hash_weights(module: nn.Module) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

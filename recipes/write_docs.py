@@ -1,0 +1,210 @@
+"""Build docs/results.md, and the results in README.md, from the JSON files under results/.
+
+Command: python -m recipes.write_docs
+Nothing is measured here: each figure is copied from the file that the text names. A test builds the
+pages again and compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genviews.files import atomic_write_bytes, read_json
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKS = ("<!-- results -->", "<!-- /results -->")
+Json = dict[str, Any]
+
+
+def percent(value: float) -> str:
+    """0.876 -> 87.6."""
+    return f"{100 * value:.1f}"
+
+
+def points(value: float, interval: tuple[float, float] | list[float]) -> str:
+    """A gain in percentage points with its interval."""
+    return f"{100 * value:+.2f} [{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def ensemble_table(result: Json) -> list[str]:
+    """One line for each row of the study."""
+    lines = [
+        "| classifier trained on | method | test accuracy, % [95 %] | gain, points [95 %] | fixed / broke "
+        "| p | p (Holm) | alpha | oracle alpha, accuracy |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        low, high = row["interval"]
+        accuracy = f"{percent(row['accuracy'])} [{percent(low)}, {percent(high)}]"
+        if row["group"] == "image":
+            rest = "| | | | | | |"
+        else:
+            oracle = alpha = ""
+            if row["alpha"] is not None:
+                alpha = f"{row['alpha']:.2f}"
+                oracle = f"{row['oracle_alpha']:.2f}, {percent(row['oracle_accuracy'])}"
+            rest = (
+                f"| {points(row['gain'], row['gain_interval'])} | {row['fixed']} / {row['broke']} "
+                f"| {_p(row['p_value'])} | {_p(row['p_holm'])} | {alpha} | {oracle} |"
+            )
+        lines.append(f"| {row['classifier']} | {row['name']} | {accuracy} {rest}")
+    return lines
+
+
+def reconstruction_lines(result: Json, encoder: Json) -> list[str]:
+    """How good the reconstructions are."""
+    names = {
+        "encoder_l1": "mean L1, encoder alone",
+        "l1": "mean L1, after optimisation",
+        "accuracy_on_images": "accuracy on images, %",
+        "accuracy_on_reconstructions": "accuracy on reconstructions, %",
+    }
+    lines = ["| test images | |", "|---|---|"]
+    for key, text in names.items():
+        if key in result["reconstruction"]:
+            value = result["reconstruction"][key]
+            shown = percent(value) if key.startswith("accuracy") else f"{value:.4f}"
+            lines.append(f"| {text} | {shown} |")
+    val = encoder["l1"]["val"]
+    lines += [
+        "",
+        f"On `val`, before optimisation: L1 {val['encoder']:.4f} from the encoder, "
+        f"{val['mean_latent']:.4f} from the mean latent; on fresh generator samples the encoder has "
+        f"{encoder['l1']['generator_samples']['encoder']:.4f}. The difference is what the generator "
+        "cannot draw.",
+    ]
+    return lines
+
+
+def training_lines(training: Json) -> list[str]:
+    """Classifiers trained on views (Eq. 8)."""
+    lines = [
+        "| trained on | start | val images | val reconstructions | test images [95 %] | test reconstructions |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in training["classifiers"]:
+        test, (low, high) = row["test"]["images"], row["test"]["interval"]
+        lines.append(
+            f"| {row['name']} | {row['start']} | {percent(row['val']['images'])} "
+            f"| {percent(row['val']['reconstructions'])} | {percent(test)} [{percent(low)}, "
+            f"{percent(high)}] | {percent(row['test']['reconstructions'])} |"
+        )
+    return lines
+
+
+def rows_lines(views: Json) -> list[str]:
+    """Which rows keep the class."""
+    single = views["kept_by_style_mixing_one_row"]
+    suffix = views["kept_by_style_mixing_the_last_rows_from"]
+    head = " | ".join(single)
+    return [
+        f"| style-mixed | {head} |",
+        "|---" * (len(single) + 1) + "|",
+        "| this row alone | " + " | ".join(percent(v) for v in single.values()) + " |",
+        "| this row and all after it | " + " | ".join(percent(v) for v in suffix.values()) + " |",
+        "",
+        "Ranges: " + ", ".join(f"{n} {a}-{b - 1}" for n, (a, b) in views["ranges"].items()) + ".",
+    ]
+
+
+def benchmark_lines(folder: Path) -> list[str]:
+    """The last line of each benchmark's JSON."""
+    lines = []
+    for path in sorted(folder.glob("*.json")):
+        value = read_json(path)
+        for ratio in value.get("ratios", []):
+            lines.append(
+                f"- {ratio['what']}: **{ratio['ratio']:.2f}** times {ratio['baseline']} "
+                f"(`results/benchmarks/{path.name}`)."
+            )
+    return lines
+
+
+def results_page(folder: Path) -> str:
+    """The text of docs/results.md."""
+    own = folder / "fashion32"
+    ensemble, encoder = read_json(own / "ensemble.json"), read_json(own / "encoder.json")
+    training, views = read_json(own / "train_on_views.json"), read_json(own / "choose_views.json")
+    parts = [
+        "# Results",
+        "",
+        "Built from the files under `results/` by `python -m recipes.write_docs`. Each file holds seed, "
+        "config, versions and command.",
+        "",
+        "## Do generated views help? (fashion32)",
+        "",
+        f"**{ensemble['verdict']}**",
+        "",
+        f"`{ensemble['command']}`, {ensemble['num_calibration']} calibration images (`val`), "
+        f"{ensemble['num_test']} test images, seed {ensemble['seed']}. Scales and alpha were chosen on "
+        "calibration. Gains are against the same classifier's single image; p is the exact McNemar test.",
+        "",
+        *ensemble_table(ensemble),
+        "",
+        "## Reconstructions",
+        "",
+        *reconstruction_lines(ensemble, encoder),
+        "",
+        "## Training on views (Eq. 8)",
+        "",
+        f"`{training['command']}`; 1,200 labelled images, half of the training images replaced by views. "
+        f"{training['note']}",
+        "",
+        *training_lines(training),
+        "",
+        "## Which rows keep the class",
+        "",
+        "Share of views, in %, with the class predicted for the reconstruction "
+        f"(`python -m recipes.fashion32.choose_views`, {views['images']} `val` images).",
+        "",
+        *rows_lines(views),
+        "",
+        "## Speed",
+        "",
+        *benchmark_lines(folder / "benchmarks"),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def readme_block(folder: Path) -> str:
+    """The results in the README."""
+    ensemble = read_json(folder / "fashion32/ensemble.json")
+    rows = [r for r in ensemble["rows"] if r["classifier"] == ensemble["config"]["reference"]]
+    lines = [
+        f"{ensemble['verdict']}",
+        "",
+        f"| fashion32, {ensemble['num_test']} test images | accuracy, % | gain, points [95 %] | p (Holm) |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        gain = "" if row["group"] == "image" else points(row["gain"], row["gain_interval"])
+        p = "" if row["group"] == "image" else _p(row["p_holm"])
+        lines.append(f"| {row['name']} | {percent(row['accuracy'])} | {gain} | {p} |")
+    lines += ["", "`python -m recipes.fashion32.ensemble` -> `results/fashion32/ensemble.json`.", ""]
+    lines += benchmark_lines(folder / "benchmarks")
+    return "\n".join(lines)
+
+
+def with_block(text: str, block: str) -> str:
+    """The README with its results block replaced."""
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    return f"{before}{MARKS[0]}\n{block}\n{MARKS[1]}{after}"
+
+
+def main() -> None:
+    """Write both pages."""
+    folder, readme = ROOT / "results", ROOT / "README.md"
+    atomic_write_bytes(ROOT / "docs/results.md", results_page(folder).encode())
+    text = with_block(readme.read_text(encoding="utf-8"), readme_block(folder))
+    atomic_write_bytes(readme, text.encode())
+
+
+if __name__ == "__main__":
+    main()
