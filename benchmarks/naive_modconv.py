@@ -1,10 +1,10 @@
-"""The usual way to render StyleGAN2: a weight for each sample, one grouped convolution for the batch.
+"""The usual way to render StyleGAN2: a weight for each sample, one grouped convolution a batch.
 
-The speed baseline of `render.py`. The formula is the paper's, word for word: modulate the weights by
-the style, demodulate them, convolve (Karras et al. 2020, arXiv 1912.04958, Sec. 2.2). Samples with
-different weights share one call as groups, as in the paper's footnote on efficient implementation;
-resampling is zero insertion and a filter in plain operations. It reads the parameters of one of our
-generators, so both paths render the same images.
+The speed baseline of `render.py`. The formula is the paper's, word for word: modulate the weights
+by the style, demodulate them, convolve (Karras et al. 2020, arXiv 1912.04958, Sec. 2.2). Samples
+with different weights share one call as groups, as its appendix B proposes; resampling is zero
+insertion and a filter in plain operations. It reads the parameters of one of our generators, so
+both paths render the same images.
 """
 
 from __future__ import annotations
@@ -78,21 +78,20 @@ class NaiveSynthesis:
 
     def _filter(self, x: Tensor, before: int, after: int) -> Tensor:
         """The low-pass filter on each channel; gain 4 for the zeros between the samples."""
-        padded = F.pad(x, (before, after, before, after))
-        kernel = (4.0 * self.fir.flip((0, 1))).to(x)[None, None]
-        out = F.conv2d(padded.reshape(-1, 1, *padded.shape[2:]), kernel)
-        return out.reshape(*x.shape[:2], *out.shape[2:])
+        channels, n = x.shape[1], len(self.fir)
+        kernel = (4.0 * self.fir.flip((0, 1))).to(x).expand(channels, 1, n, n)
+        return F.conv2d(F.pad(x, (before, after, before, after)), kernel, groups=channels)
 
 
 def grouped(x: Tensor, weight: Tensor, padding: int = 0) -> Tensor:
-    """(B, I, h, w), (B, O, I, k, k) -> (B, O, h, w): the samples are the groups of one convolution."""
+    """(B, I, h, w), (B, O, I, k, k) -> (B, O, h, w): samples are the groups of one convolution."""
     b, o = weight.shape[:2]
     out = F.conv2d(x.reshape(1, -1, *x.shape[2:]), weight.flatten(0, 1), padding=padding, groups=b)
     return out.reshape(b, o, *out.shape[2:])
 
 
 def grouped_transposed(x: Tensor, weight: Tensor) -> Tensor:
-    """The same with a transposed convolution of stride 2: (B, I, h, w) -> (B, O, 2h + 1, 2w + 1)."""
+    """The same for a transposed convolution of stride 2, to (B, O, 2h + 1, 2w + 1)."""
     b, o = weight.shape[:2]
     kernel = weight.transpose(1, 2).flatten(0, 1)
     out = F.conv_transpose2d(x.reshape(1, -1, *x.shape[2:]), kernel, stride=2, groups=b)

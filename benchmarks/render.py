@@ -3,20 +3,18 @@
     python -m benchmarks.render                              # against the grouped convolution
     python -m benchmarks.render --official PATH_TO_CHECKOUT  # and against the official network
 
-All paths hold the same weights and get the same latents; before any timing their images and gradients
-are compared, and a difference stops the run. Repeats of the paths are interleaved, so that a busy
-moment of the machine hits all alike; the median counts. The official network is the public
-stylegan2-ada-pytorch, on its own path without compiled operators; `--official` or
+All paths hold the same weights and get the same latents; before any timing their images and
+gradients are compared, and a difference stops the run. Repeats of the paths are interleaved, so
+that a busy moment of the machine hits all alike; the median counts. The official network is the
+public stylegan2-ada-pytorch, on its own path without compiled operators; `--official` or
 GENVIEWS_OFFICIAL_STYLEGAN2 names a checkout. Writes results/benchmarks/render.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import shlex
 import statistics
 import sys
 import time
@@ -30,12 +28,13 @@ from torch import Tensor
 import genviews
 from benchmarks.naive_modconv import NaiveSynthesis
 from benchmarks.official import VARIABLE, load_networks, official_twin
+from genviews.files import write_json
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.rng import Rng
 
 OURS, NAIVE, OFFICIAL = "genviews", "naive grouped convolution", "official network, plain operators"
 ROOT = Path(__file__).resolve().parents[1]
-TOLERANCE = 1e-4  # of the largest value; float32 round-off is about 1e-6
+TOLERANCE = 1e-3  # of the norm; round-off is 1e-6, a leaky ReLU it tips over costs some 1e-5
 
 # The architecture of the embedded generator.
 FASHION32 = StyleGAN2Config(
@@ -45,6 +44,7 @@ FASHION32 = StyleGAN2Config(
     w_dim=64,
     mapping_layers=4,
     channels={4: 64, 8: 64, 16: 64, 32: 32},
+    resample_filter=(1.0, 3.0, 3.0, 1.0),
 )
 Render = Callable[[Tensor], Tensor]
 
@@ -67,6 +67,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if options.official is None and os.environ.get(VARIABLE):
         options.official = Path(os.environ[VARIABLE])
     return options
+
+
+def command(options: argparse.Namespace) -> str:
+    """The whole command line, but for where files are on this machine."""
+    line = f"python -m benchmarks.render --batch {options.batch} --repeats {options.repeats}"
+    line += f" --threads {torch.get_num_threads()} --device {options.device} --seed {options.seed}"
+    return line + (" --official CHECKOUT" if options.official else "")
 
 
 def random_generator(seed: int) -> StyleGAN2:
@@ -104,7 +111,7 @@ def backward(render: Render, latents: Tensor) -> Tensor:
 
 
 def check_equal(renders: dict[str, Render], latents: Tensor) -> dict[str, float]:
-    """Largest difference to ours of images and gradients, as a fraction of the largest value.
+    """Norm of the difference to our images and gradients, as a fraction of the norm of ours.
 
     Raises:
         SystemExit: a path renders something else, so that its speed says nothing.
@@ -113,7 +120,7 @@ def check_equal(renders: dict[str, Render], latents: Tensor) -> dict[str, float]
     for what, step in (("images", forward), ("gradients", backward)):
         wanted = step(renders[OURS], latents)
         for name, render in renders.items():
-            error = (step(render, latents) - wanted).abs().max() / wanted.abs().max()
+            error = (step(render, latents) - wanted).norm() / wanted.norm()
             differences[f"{what}: {name}"] = error.item()
             if not error <= TOLERANCE:
                 sys.exit(f"{name}: {what} differ from ours by {error:.2g}, so no speed is compared")
@@ -162,16 +169,20 @@ def main(argv: list[str] | None = None) -> None:
         for name, speed in of.items():
             ratio = speeds[step][OURS] / speed
             print(f"{step:9s} {speed:9.1f} images/s  {ratio:5.2f} x  {name}")
+    channels = FASHION32.block_channels
     result = {
         "benchmark": "render",
-        "command": shlex.join(["python", "-m", "benchmarks.render", *(argv or sys.argv[1:])]),
+        "command": command(options),
         "seed": options.seed,
         "config": {
             "batch": options.batch,
             "repeats": options.repeats,
             "threads": torch.get_num_threads(),
             "device": options.device,
-            "generator": asdict(FASHION32),
+            "generator": {
+                **asdict(FASHION32),
+                "channels": {str(r): c for r, c in channels.items()},
+            },
         },
         "versions": {
             "genviews": genviews.__version__,
@@ -182,8 +193,7 @@ def main(argv: list[str] | None = None) -> None:
         "relative_difference": differences,
         "images_per_second": speeds,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(options.output, result)
     baseline = OFFICIAL if OFFICIAL in renders else NAIVE
     ratio = speeds["forward"][OURS] / speeds["forward"][baseline]
     print(f"ratio {ratio:.2f} against {baseline}")

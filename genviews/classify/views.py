@@ -9,7 +9,7 @@ perturbed latent w~, closes the gap between photos and what the generator render
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -23,6 +23,7 @@ from genviews.rng import Rng
 __all__ = ["LatentViewSource", "ViewSource"]
 
 
+@runtime_checkable
 class ViewSource(Protocol):
     """One view of each of some training images, the same for the same row and epoch."""
 

@@ -50,8 +50,7 @@ def study(
         perturbations=source.candidates,
         augmentations=pixel_augmentations(None),
         settings=settings,
-        inversion_key={"weights": config["weights"]},
-        folder=options.out / "inversions",
+        folder=options.out,
         device=device,
     )
     stages.note("load")

@@ -68,11 +68,7 @@ def study(
         perturbations=perturbations,
         augmentations=augmentations,
         settings=settings,
-        inversion_key={
-            **{k: config[k] for k in ("generator", "z_dim", "encoder", "steps")},
-            "stamps": {k: config["stamps"][k] for k in ("generator", "encoder")},
-        },
-        folder=options.out / "inversions",
+        folder=options.out,
         device=device,
     )
     stages.note("load")
@@ -132,7 +128,7 @@ def _stamps(inputs: InputOptions) -> dict[str, str]:
         "encoder": inputs.encoder,
     }
     found = {name: stamp(p) for name, p in paths.items() if p is not None and p.exists()}
-    return {"encoder": "", **found, "generator": source_stamp(inputs.generator)}
+    return {**found, "generator": source_stamp(inputs.generator)}
 
 
 def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> tuple[ImageSet, ImageSet]:

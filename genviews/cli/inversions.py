@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from genviews.data.images import ImageSet
 from genviews.generators import Generator
@@ -31,7 +33,6 @@ def invert_in_shards(
     images: ImageSet,
     inverter: Inverter,
     folder: Path,
-    key: Mapping[str, object],
     *,
     batch_size: int = 64,
     progress: Callable[[int, int], None],
@@ -42,14 +43,13 @@ def invert_in_shards(
         generator: on its device; the result is there too.
         images: to invert.
         inverter: how.
-        folder: for the shards; those made under another key lie in another subfolder.
-        key: all that the result depends on beside the images, as JSON values.
+        folder: for the shards; those of other images, weights or settings lie in another subfolder.
         batch_size: images under way at once.
         progress: called with (images done, images in all).
     """
-    full_key = {**key, "images": images.fingerprint(), "shard": SHARD}
-    name = hashlib.blake2b(json.dumps(full_key, sort_keys=True).encode(), digest_size=8).hexdigest()
-    store = ShardStore(folder / name, full_key)
+    key = _key(generator, images, inverter)
+    name = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
+    store = ShardStore(folder / name, key)
     total, count = len(images), -(-len(images) // SHARD)
     missing = store.missing(count)
     done = total - sum(len(_rows(index, total)) for index in missing)
@@ -75,6 +75,29 @@ def invert_in_shards(
     with torch.no_grad():
         reconstructions = render(generator, kept["latents"], batch_size=batch_size)
     return Inversion(reconstructions=reconstructions, **kept)
+
+
+def _key(generator: Generator, images: ImageSet, inverter: Inverter) -> dict[str, object]:
+    """All that an inversion depends on, as JSON values."""
+    settings = {f.name: getattr(inverter, f.name) for f in fields(inverter) if f.name != "encoder"}
+    objective = settings.pop("objective")
+    weights = {f.name: getattr(objective, f.name) for f in fields(objective)}
+    return {
+        "images": images.fingerprint(),
+        "generator": f"{type(generator).__name__} {_weights_hash(generator)}",
+        "encoder": "" if inverter.encoder is None else _weights_hash(inverter.encoder),
+        "inverter": settings,
+        "objective": {**weights, "features": objective.features is not None},
+        "shard": SHARD,
+    }
+
+
+def _weights_hash(module: nn.Module) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _rows(index: int, total: int) -> range:

@@ -43,8 +43,7 @@ class Job:
         perturbations: candidates.
         augmentations: pixel views.
         settings: of the study.
-        inversion_key: all that the inversions depend on beside the images.
-        folder: where finished inversions are kept.
+        folder: the run folder; finished inversions are kept in it.
         device: where to compute.
     """
 
@@ -58,7 +57,6 @@ class Job:
     perturbations: Sequence[Perturbation]
     augmentations: Sequence[PixelViews]
     settings: StudySettings
-    inversion_key: Mapping[str, object]
     folder: Path
     device: torch.device
 
@@ -79,8 +77,7 @@ def work(job: Job, stages: Stages) -> StudyResult:
             generator,
             images,
             inverter,
-            job.folder,
-            job.inversion_key,
+            job.folder / "inversions",
             batch_size=job.settings.batch_size,
             progress=stages.of(f"invert {name} images"),
         )

@@ -1,8 +1,8 @@
-"""The generator protocol: sample a prior latent, map it, synthesise an image; and a spec that says
-what it is.
+"""The generator protocol: sample a prior latent, map it, synthesise an image, and specs of both.
 
 Everything downstream (perturb, render, invert, represent) speaks to a generator through this class
-alone. Latents are always (B, L, D). A generator without style layers has L = 1 and works in "z" or "w" space.
+alone. Latents are always (B, L, D). A generator without style layers has L = 1 and works in "z" or
+"w" space.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Generator"]
 
 
 class Generator(nn.Module, ABC):
-    """Abstract generator; subclasses set `spec`s in `__init__` and implement `map` and `synthesize`.
+    """Abstract generator; subclasses set the specs and implement `map` and `synthesize`.
 
     Attributes:
         image_spec: what `synthesize` returns.
@@ -36,7 +36,7 @@ class Generator(nn.Module, ABC):
     num_classes: int = 0
 
     def sample(self, streams: Streams) -> Float[Tensor, "B Z"]:
-        """Draw one prior latent z ~ N(0, I) for each sample id, as (B, Z) on this generator's device.
+        """Draw one prior latent z ~ N(0, I) for each sample id, (B, Z) on the generator's device.
 
         Example:
             >>> from genviews import Rng, ToyGenerator
@@ -70,7 +70,7 @@ class Generator(nn.Module, ABC):
     def synthesize_views(
         self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0
     ) -> Float[Tensor, "B K C H W"]:
-        """Render K views of each image; rows [0, shared_rows) are equal for the K views of an image.
+        """Render K views of each image, whose rows [0, shared_rows) are equal over its K views.
 
         A generator with layers overrides this to compute the shared prefix once.
         """
@@ -86,7 +86,7 @@ class Generator(nn.Module, ABC):
         return torch.device("cpu") if tensor is None else tensor.device
 
     def mean_latent(self, num: int = 10_000, seed: int = 0) -> Float[Tensor, "L D"]:
-        """Mean of `num` mapped latents, over classes too: the start of an inversion without encoder."""
+        """Mean of `num` mapped latents, over classes too: inversion without encoder starts here."""
         from genviews.rng import Rng
 
         streams = Rng(seed, "mean_latent").streams(range(num))
@@ -100,7 +100,8 @@ class Generator(nn.Module, ABC):
         """Return valid class indices for this generator, or raise.
 
         Raises:
-            ValueError: missing for a conditional generator, given for an unconditional one, or out of range.
+            ValueError: missing for a conditional generator, given for an unconditional one, or out
+                of range.
         """
         if self.num_classes == 0:
             if label is not None:

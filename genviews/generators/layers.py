@@ -1,9 +1,8 @@
-"""The layers of StyleGAN2: equalised fully connected, modulated convolution, output layer,
-resampling.
+"""The layers of StyleGAN2: fully connected, modulated convolution, output layer, up-sampling.
 
 Formulas are for one sample; s is the style A w + b, gain sqrt(2) restores the variance that the
-leaky ReLU takes away, and "equalised" weights are stored as N(0, 1) and scaled at run time by 1 /
-sqrt(fan-in).
+leaky ReLU takes away, and "equalised" weights are stored as N(0, 1) and scaled at run time by
+1 / sqrt(fan-in).
 
 Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2 (modulation) and Sec. 3 (skip); Karras et
 al. 2018, arXiv 1710.10196, Sec. 4.1 (equalised learning rate).
@@ -40,13 +39,13 @@ def normalize(x: Tensor) -> Tensor:
 
 
 def activate(x: Tensor, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU, in place, of an input that already carries the gain (the two commute); then the clamp."""
+    """Leaky ReLU in place, then the clamp; the input carries the gain already (they commute)."""
     x = F.leaky_relu_(x, SLOPE)
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
 def fir_kernel(taps: tuple[float, ...]) -> Tensor:
-    """The separable 2-D low-pass filter of 1-D taps, normalised to sum 1, flipped for cross-correlation."""
+    """The 2-D low-pass filter of 1-D taps, with sum 1, flipped for cross-correlation."""
     f = torch.tensor(taps, dtype=torch.float32)
     kernel = torch.outer(f, f)
     return (kernel / kernel.sum()).flip([0, 1])
@@ -64,7 +63,7 @@ class FullyConnected(nn.Module):
         lr_multiplier: float = 1.0,
         bias_init: float = 0.0,
     ) -> None:
-        """Weights start N(0, 1) / lr_multiplier; the run-time scale is lr_multiplier / sqrt(fan-in)."""
+        """Weights start N(0, 1) / lr_multiplier; run-time scale lr_multiplier / sqrt(fan-in)."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
         self.bias = nn.Parameter(torch.full((out_features,), bias_init))
@@ -82,33 +81,40 @@ class FullyConnected(nn.Module):
 class FrozenCache:
     """Values derived from weights alone, kept while those weights are frozen and unchanged.
 
-    A training run changes its weights at every step, and needs gradients through the derived values, so
-    weights that require gradients are never cached.
+    A training run changes its weights at every step and needs gradients through the derived
+    values, so values from weights that require gradients are never cached. Changes through
+    `Tensor.data` leave no trace and are not seen.
     """
 
     def __init__(self) -> None:
         """Start empty."""
         self.key: tuple[object, ...] = ()
+        self.weights: tuple[Tensor, ...] = ()
         self.value: Tensor | None = None
 
     def get(self, make: Callable[[], Tensor], *weights: Tensor) -> Tensor:
         """`make()`, or what it returned last time if the weights are the same."""
         if any(w.requires_grad for w in weights) or torch.compiler.is_compiling():
             return make()
+        # Autograd refuses what was made in inference mode: it must not outlive the call.
+        if torch.is_inference_mode_enabled():
+            return make()
         # In-place changes (an optimiser step, loading weights) raise the version of a tensor.
         key = tuple((w.data_ptr(), w._version, w.dtype, w.device) for w in weights)
         if self.value is None or key != self.key:
             self.key, self.value = key, make().detach()
+            # While the memory is held, no other weights can come to lie at the same address.
+            self.weights = tuple(w.detach() for w in weights)
         return self.value
 
 
 class ModulatedConv(nn.Module):
-    """3x3 convolution whose input channels are scaled by a style and whose output has unit variance.
+    """3x3 convolution with input channels scaled by a style and an output of unit variance.
 
     y = lrelu(d * conv(s * x; W) + strength * noise + bias) * sqrt(2)
 
-    with d_o = (sum_i s_i^2 sum_k W_oik^2 + 1e-8)^(-1/2). With `up_filter`, the convolution is transposed with
-    stride 2 and followed by the low-pass filter.
+    with d_o = (sum_i s_i^2 sum_k W_oik^2 + 1e-8)^(-1/2). With `up_filter`, the convolution is
+    transposed with stride 2 and followed by the low-pass filter.
     """
 
     noise_const: Tensor
@@ -157,8 +163,8 @@ class ModulatedConv(nn.Module):
     ) -> Tensor:
         """The same for an input that is `const` (in, 4, 4) for every sample.
 
-        The input is then linear in the style, so the convolution of each scaled channel is computed once and
-        weighted by the styles: a matrix product instead of a convolution for each sample.
+        The scaled input is then linear in the style, so each channel is convolved once and the
+        results are weighted by the styles: one matrix product for all samples.
         """
         style = self.affine(w)
         basis = self._basis.get(lambda: self._constant_basis(const), const, self.weight)
@@ -217,7 +223,7 @@ class ModulatedConv(nn.Module):
 
 
 class ToImage(nn.Module):
-    """1x1 modulated convolution to the image channels, without demodulation: a weighted sum of channels."""
+    """1x1 modulated convolution to the image, without demodulation: weighted sums of channels."""
 
     def __init__(
         self, in_channels: int, img_channels: int, w_dim: int, *, clamp: float | None = None
@@ -271,10 +277,15 @@ class UpsampleImage(nn.Module):
     def _matrix(self, size: int, like: Tensor) -> Tensor:
         key = (size, like.device, like.dtype)
         if key not in self.matrices:
-            n = len(self.taps)
-            start = n - 1 - (n + 1) // 2
-            matrix = torch.zeros(2 * size + n, size)
-            for i in range(size):
-                matrix[2 * i : 2 * i + n, i] = self.taps
-            self.matrices[key] = matrix[start : start + 2 * size].to(like)
+            # Autograd refuses what was made in inference mode.
+            with torch.inference_mode(False):
+                self.matrices[key] = self._make_matrix(size).to(like.device, like.dtype)
         return self.matrices[key]
+
+    def _make_matrix(self, size: int) -> Tensor:
+        n = len(self.taps)
+        start = n - 1 - (n + 1) // 2
+        matrix = torch.zeros(2 * size + n, size)
+        for i in range(size):
+            matrix[2 * i : 2 * i + n, i] = self.taps
+        return matrix[start : start + 2 * size]

@@ -86,7 +86,7 @@ class ZooEntry:
             channels=image["channels"],
             height=image["height"],
             width=image["width"],
-            range=(low, high),
+            range=(float(low), float(high)),
         )
 
     @property
@@ -198,6 +198,6 @@ def _generator_config(card: dict[str, Any]) -> StyleGAN2Config:
 
     fields = dict(card["generator"]["config"])
     fields["channels"] = {int(r): width for r, width in fields["channels"].items()}
-    fields["resample_filter"] = tuple(fields["resample_filter"])
+    fields["resample_filter"] = tuple(map(float, fields["resample_filter"]))
     ranges = {name: (start, stop) for name, (start, stop) in card["ranges"].items()}
     return StyleGAN2Config(**fields, ranges=ranges)

@@ -121,7 +121,7 @@ def stale_parts(card: Mapping[str, Any]) -> list[str]:
 def _build(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> StyleGAN2:
     fields = {name: facts[name] for name in ARCHITECTURE}
     fields["channels"] = {int(r): width for r, width in facts["channels"].items()}
-    fields["resample_filter"] = tuple(facts["resample_filter"])
+    fields["resample_filter"] = tuple(map(float, facts["resample_filter"]))
     generator = StyleGAN2(StyleGAN2Config(**fields))
     return generator.load_weights(state).eval().requires_grad_(False)
 

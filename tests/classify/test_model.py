@@ -232,8 +232,3 @@ def test_misuse_of_predict_logits_is_explained() -> None:
         predict_logits(classifier, torch.zeros(0, 3, 4, 6))
     with pytest.raises(ValueError, match="batch_size: expected an integer of at least 1"):
         predict_logits(classifier, images(2, 3, 4, 6), 0)
-
-
-def test_uint8_images_are_refused() -> None:
-    with pytest.raises(TypeError, match="convert uint8"):
-        Classifier(Linear(), RGB, NAMES)(torch.zeros(2, 3, 4, 6, dtype=torch.uint8))

@@ -19,9 +19,8 @@ def trained_looking(network: SmallResNet) -> SmallResNet:
     """Give the norms statistics and scales that are not 0 and 1."""
     gen = torch.Generator().manual_seed(5)
     for name, buffer in network.state_dict().items():
-        if "norm" in name or "shortcut.2" in name:
-            if buffer.is_floating_point():
-                buffer.copy_(torch.rand(buffer.shape, generator=gen) + 0.5)
+        if ("norm" in name or "shortcut.2" in name) and buffer.is_floating_point():
+            buffer.copy_(torch.rand(buffer.shape, generator=gen) + 0.5)
     return network.eval()
 
 

@@ -97,8 +97,9 @@ def test_bootstrap_covers_the_truth():
     inside = 0
     for _ in range(200):
         kinds = rng.choice(4, 300, p=[0.12, 0.06, 0.6, 0.22])
-        correct, baseline = torch.tensor((kinds == 0) | (kinds == 2)), torch.tensor(
-            (kinds == 1) | (kinds == 2)
+        correct, baseline = (
+            torch.tensor((kinds == 0) | (kinds == 2)),
+            torch.tensor((kinds == 1) | (kinds == 2)),
         )
         low, high = paired_bootstrap(correct, baseline, resamples=1000)
         inside += low <= 0.06 <= high
@@ -130,9 +131,7 @@ def test_pearson_equals_scipy():
     assert pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])[0] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("x", "y"), [([1.0, 2.0], [1.0, 2.0]), ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])]
-)
+@pytest.mark.parametrize(("x", "y"), [([1.0, 2.0], [1.0, 2.0]), ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])])
 def test_pearson_refuses_what_has_no_correlation(x, y):
     with pytest.raises(ValueError, match="neither constant"):
         pearson(x, y)

@@ -59,8 +59,13 @@ def test_feature_distance_equals_a_naive_loop():
         for a, b in zip(_extract(images), _extract(rendered), strict=True):
             a, b = a[i].double().numpy(), b[i].double().numpy()
             squared = [
-                np.sum((a[:, y, x] / np.linalg.norm(a[:, y, x])
-                        - b[:, y, x] / np.linalg.norm(b[:, y, x])) ** 2)
+                np.sum(
+                    (
+                        a[:, y, x] / np.linalg.norm(a[:, y, x])
+                        - b[:, y, x] / np.linalg.norm(b[:, y, x])
+                    )
+                    ** 2
+                )
                 for y in range(a.shape[1])
                 for x in range(a.shape[2])
             ]

@@ -91,7 +91,13 @@ class TestFashion32:
 def small(tmp_path) -> Path:
     """An entry of 8x8 images with every part but samples."""
     config = StyleGAN2Config(
-        resolution=8, img_channels=1, z_dim=4, w_dim=4, mapping_layers=1, channels={4: 4, 8: 4}
+        resolution=8,
+        img_channels=1,
+        z_dim=4,
+        w_dim=4,
+        mapping_layers=1,
+        channels={4: 4, 8: 4},
+        resample_filter=(1.0, 3.0, 3.0, 1.0),
     )
     generator = StyleGAN2(config)
     fields = asdict(config) | {"channels": {"4": 4, "8": 4}}

@@ -1,0 +1,198 @@
+"""The two networks of StyleGAN2: z (and class) -> w, and one w a row -> image.
+
+Parameter names are those of the official release. `genviews.generators.stylegan2` says how the
+arithmetic differs, and gives the sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genviews.checks import fail, lookup
+from genviews.generators.layers import (
+    FullyConnected,
+    ModulatedConv,
+    ToImage,
+    UpsampleImage,
+    normalize,
+)
+from genviews.generators.stylegan2_config import StyleGAN2Config
+from genviews.rng import Streams
+
+__all__ = ["MappingNetwork", "NoiseMode", "SynthesisBlock", "SynthesisNetwork", "noise_mode"]
+
+NoiseMode = Literal["const", "random", "none"]
+
+
+class MappingNetwork(nn.Module):
+    """z (and class) -> w; holds `w_avg`, the mean w that truncation pulls towards."""
+
+    w_avg: Tensor
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        """Official layout: `embed` (if conditional), `fc0` ... `fcN`, buffer `w_avg`."""
+        super().__init__()
+        self.num_layers = config.mapping_layers
+        self.c_dim = config.c_dim
+        width = config.z_dim
+        if config.c_dim:
+            self.embed = FullyConnected(config.c_dim, config.w_dim)
+            width += config.w_dim
+        for i in range(config.mapping_layers):
+            lr = config.mapping_lr_multiplier
+            self.add_module(
+                f"fc{i}", FullyConnected(width, config.w_dim, activate=True, lr_multiplier=lr)
+            )
+            width = config.w_dim
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+
+    def forward(
+        self, z: Float[Tensor, "B Z"], label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """Map without truncation; one w for each sample."""
+        x = normalize(z.to(self.w_avg.dtype))
+        if label is not None:
+            # A one-hot vector times the embedding is a row look-up.
+            embedded = self.embed(F.one_hot(label, self.c_dim).to(x.dtype))
+            x = torch.cat([x, normalize(embedded)], dim=1)
+        for i in range(self.num_layers):
+            x = self.get_submodule(f"fc{i}")(x)
+        return x
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: up-sampling convolution (but for the first), convolution, output layer."""
+
+    def __init__(self, config: StyleGAN2Config, resolution: int) -> None:
+        """Official layout: `const` (first block) or `conv0`, then `conv1` and `torgb`."""
+        super().__init__()
+        channels = config.block_channels[resolution]
+        clamp = config.conv_clamp
+        if resolution == 4:
+            self.const = nn.Parameter(torch.randn(channels, 4, 4))
+        else:
+            self.conv0 = ModulatedConv(
+                config.block_channels[resolution // 2],
+                channels,
+                config.w_dim,
+                resolution,
+                up_filter=config.resample_filter,
+                clamp=clamp,
+            )
+        self.conv1 = ModulatedConv(channels, channels, config.w_dim, resolution, clamp=clamp)
+        self.torgb = ToImage(channels, config.img_channels, config.w_dim, clamp=clamp)
+
+    def layers(self) -> list[ModulatedConv | ToImage]:
+        """The layers in order; each takes the style row after that of the layer before it."""
+        first = [] if self.conv1.resolution == 4 else [self.conv0]
+        return [*first, self.conv1, self.torgb]
+
+
+class SynthesisNetwork(nn.Module):
+    """ws -> image with skip connections: each block adds to the up-sampled image so far."""
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        """Official layout: blocks `b4`, `b8`, ... ."""
+        super().__init__()
+        self.resolutions = config.resolutions
+        for r in self.resolutions:
+            self.add_module(f"b{r}", SynthesisBlock(config, r))
+        self.upsample = UpsampleImage(config.resample_filter)
+        self.half_from = config.resolution * 2
+        self.half_dtype = torch.float16
+
+    def blocks(self) -> Iterator[tuple[int, SynthesisBlock]]:
+        """(first row, block) in order; the output layer's row is the next block's first row."""
+        for i, r in enumerate(self.resolutions):
+            block = self.get_submodule(f"b{r}")
+            assert isinstance(block, SynthesisBlock)
+            yield max(2 * i - 1, 0), block
+
+    def layers(self) -> Iterator[tuple[int, ModulatedConv | ToImage]]:
+        """(style row, layer) in the order of computation."""
+        for first_row, block in self.blocks():
+            yield from enumerate(block.layers(), first_row)
+
+    def forward(
+        self,
+        ws: Float[Tensor, "N L D"],
+        noise: NoiseMode = "const",
+        streams: Streams | None = None,
+        *,
+        views: int = 1,
+        shared_rows: int = 0,
+    ) -> Float[Tensor, "N C H W"]:
+        """Render N = B * `views` latents; rows below `shared_rows` are equal over an image's views.
+
+        Layers whose row is shared run on B samples; the activations are repeated before the first
+        layer that is not. Random noise differs between views, so with it nothing is shared.
+        """
+        noise = noise_mode(noise)
+        fields = self._noise(ws.shape[0] // views, streams, views) if noise == "random" else {}
+        together = views > 1 and shared_rows > 0 and noise != "random"
+        styles = ws[::views] if together else ws
+        x = image = None
+        for row, layer in self.layers():
+            if together and row >= shared_rows:
+                x, image = _repeat(x, views), _repeat(image, views)
+                styles, together = ws, False
+            style = styles[:, row]
+            if isinstance(layer, ToImage):
+                image = self._add(image, layer(x, style).to(ws.dtype))
+            else:
+                x = self._convolve(layer, x, style, noise, fields.get(layer))
+        assert image is not None
+        return image.repeat_interleave(views, 0) if together else image
+
+    def _convolve(
+        self,
+        layer: ModulatedConv,
+        x: Tensor | None,
+        style: Tensor,
+        noise: NoiseMode,
+        field: Tensor | None,
+    ) -> Tensor:
+        dtype = self.half_dtype if layer.resolution >= self.half_from else style.dtype
+        if x is None:
+            _, first = next(self.blocks())
+            return layer.on_constant(first.const, style, noise, field, dtype)
+        y: Tensor = layer(x.to(dtype), style, noise, field)
+        return y
+
+    def _add(self, image: Tensor | None, more: Tensor) -> Tensor:
+        return more if image is None else self.upsample(image) + more
+
+    def _noise(
+        self, batch: int, streams: Streams | None, views: int
+    ) -> dict[ModulatedConv, Tensor]:
+        if streams is None or len(streams) != batch:
+            got = "none" if streams is None else f"{len(streams)} streams"
+            fail(
+                "random noise",
+                expected=f"one random stream for each of {batch} samples",
+                got=got,
+                remedy="pass streams=Rng(seed).streams(ids)",
+            )
+        fields: dict[ModulatedConv, Tensor] = {}
+        for name, layer in self.named_modules():
+            if isinstance(layer, ModulatedConv):
+                r = layer.resolution
+                drawn = streams.child(f"noise/{name}").normal(views, (1, r, r))
+                fields[layer] = drawn.flatten(0, 1).to(layer.weight.device)
+        return fields
+
+
+def _repeat(x: Tensor | None, views: int) -> Tensor | None:
+    return None if x is None else x.repeat_interleave(views, 0)
+
+
+def noise_mode(name: str) -> NoiseMode:
+    """Return a valid noise mode, or raise ValueError that names the closest."""
+    modes: dict[str, NoiseMode] = {"const": "const", "random": "random", "none": "none"}
+    return lookup(name, modes, "noise mode")

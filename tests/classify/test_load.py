@@ -1,0 +1,131 @@
+"""Loading a named classifier: what is read, and what is refused before it can run."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from genviews.classify import SmallResNet, load_classifier
+from genviews.types import ImageSpec
+
+SPEC = ImageSpec(channels=1, height=8, width=8)
+NAMES = ("a", "b", "c")
+
+
+def build() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+
+@pytest.fixture(autouse=True)
+def user_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("users_nets")
+    module.build = build
+    module.number = 3
+    module.give_text = lambda: "no module"
+    module.zoo = types.SimpleNamespace(build=build)
+    monkeypatch.setitem(sys.modules, "users_nets", module)
+
+
+class Trap:
+    """An object whose unpickling leaves a mark."""
+
+    ran = False
+
+    def __reduce__(self):
+        return (setattr, (Trap, "ran", True))
+
+
+@pytest.mark.parametrize("name", ["users_nets:build", "users_nets:zoo.build"])
+def test_a_function_gives_the_module(name: str) -> None:
+    classifier = load_classifier(name, SPEC, NAMES, mean=0.5, std=2.0)
+    assert not classifier.training
+    x = torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(classifier(x), classifier.module((x - 0.5) / 2))
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt", "pth"])
+def test_weights_are_put_into_the_functions_module(tmp_path, suffix: str) -> None:
+    weights = {k: torch.full_like(v, 0.25) for k, v in build().state_dict().items()}
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path)
+    classifier = load_classifier("users_nets:build", SPEC, NAMES, weights=path)
+    for key, value in classifier.module.state_dict().items():
+        assert torch.equal(value, weights[key])
+
+
+def test_a_small_resnet_file_needs_no_function(tmp_path) -> None:
+    network = SmallResNet(num_classes=3, width=4).eval()
+    network.save(tmp_path / "net.safetensors")
+    classifier = load_classifier(tmp_path / "net.safetensors", SPEC, NAMES)
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(classifier(x), network(x))
+
+
+def test_a_pickle_is_never_run(tmp_path) -> None:
+    for name, dump in (
+        ("a.pth", lambda f: torch.save({"0.weight": Trap()}, f)),
+        ("b.pt", lambda f: pickle.dump(Trap(), f)),
+    ):
+        with open(tmp_path / name, "wb") as file:
+            dump(file)
+        with pytest.raises(ValueError, match=rf"{name}: expected a file of tensors alone"):
+            load_classifier("users_nets:build", SPEC, NAMES, weights=tmp_path / name)
+    assert not Trap.ran
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("net.pt2", ValueError, "an exported program; it may run code when it is read"),
+        ("net.pt", ValueError, "a TorchScript or pickle file; it may run code"),
+        ("net.pth", ValueError, "a pickle file; it may run code"),
+        ("net.onnx", ValueError, "an ONNX program"),
+        ("users_nets", ValueError, "with a colon between"),
+        (":build", ValueError, "with a colon between"),
+        ("users_nets:", ValueError, "with a colon between"),
+        ("nowhere_at_all:build", ValueError, "no module named 'nowhere_at_all'; install"),
+        ("users_nets:missing", ValueError, "a function 'missing' in users_nets, got none"),
+        ("users_nets:number", ValueError, "a function 'number' in users_nets, got int"),
+        ("users_nets:give_text", TypeError, "returns a torch.nn.Module, got str"),
+        ("users_nets:build", ValueError, "classifier returns 3 logits, labels have 2 classes"),
+    ],
+)
+def test_a_wrong_name_is_explained(source: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        load_classifier(source, SPEC, ("a", "b"))
+
+
+def test_files_that_are_not_there_are_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"net\.safetensors"):
+        load_classifier(tmp_path / "net.safetensors", SPEC, NAMES)
+    for name in ("w.safetensors", "w.pt"):
+        with pytest.raises(FileNotFoundError, match=name):
+            load_classifier("users_nets:build", SPEC, NAMES, weights=tmp_path / name)
+
+
+def test_weights_that_do_not_fit_name_their_keys(tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    weights = build().state_dict()
+    save_file({"1.weight": weights["1.weight"], "2.bias": weights["1.bias"]}, path)
+    with pytest.raises(ValueError, match=r"(?s)1\.bias.*2\.bias"):
+        load_classifier("users_nets:build", SPEC, NAMES, weights=path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"w\.safetensors: expected a file of tensors alone"):
+        load_classifier("users_nets:build", SPEC, NAMES, weights=path)
+    torch.save({"epoch": 3, "model": weights}, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match=r"without the rest of a checkpoint"):
+        load_classifier("users_nets:build", SPEC, NAMES, weights=tmp_path / "c.pt")
+
+
+def test_a_network_file_takes_no_further_weights(tmp_path) -> None:
+    with pytest.raises(ValueError, match="expected none beside a safetensors file"):
+        load_classifier(tmp_path / "net.safetensors", SPEC, NAMES, weights=tmp_path / "w.pt")

@@ -1,0 +1,187 @@
+"""Choosing scales and measuring rows: choices see calibration, results see test once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genviews.ensemble.choose import Chosen, choose_combined, group_candidates, methods
+from genviews.ensemble.combine import Method, adjust, choose_scale, evaluate, score
+from genviews.ensemble.significance import gain_report, holm
+from genviews.ensemble.views import ViewSet
+from genviews.ensemble.weigh import Ensemble, pixel_average
+from genviews.augment import RandomCrop
+from genviews.perturb import Isotropic, StyleMix
+
+SINGLE = Method(name="single image", group="image")
+LATENT = Method(name="isotropic fine", group="latent", views=("fine",), weighing="alpha")
+PIXEL = Method(name="crop", group="pixel", views=("crop",), weighing="equal")
+PLAIN = Method(name="reconstruction only", group="latent", views=("reconstruction",))
+COMBINED = Method(
+    name="combined", group="combined", views=("both",), weighing="alpha", image_views=("crop",)
+)
+KEYS = {"fine": 5, "crop": 3, "both": 4}
+
+
+def test_scale_with_the_best_calibration_accuracy_wins(make_bank):
+    bank = make_bank(keys={"a": 4, "b": 4, "c": 4})
+    good = bank.logits["b"] + 3 * torch.nn.functional.one_hot(bank.labels, 3)[:, None]
+    bank = replace(bank, logits={**bank.logits, "b": good})
+    choice = choose_scale(bank, ["a", "b", "c"])
+    fitted = {key: Ensemble(key).fit(bank) for key in "abc"}
+    assert choice.key == "b"
+    assert (choice.alpha, choice.accuracy) == (fitted["b"].alpha_, fitted["b"].accuracy_)
+    assert choice.scores == tuple((key, fitted[key].accuracy_) for key in "abc")
+
+
+def test_ties_take_the_mildest_scale(make_bank):
+    bank = make_bank(keys={"a": 4})
+    bank = replace(bank, logits={**bank.logits, "b": bank.logits["a"]})
+    assert choose_scale(bank, ["a", "b"]).key == "a"
+    assert choose_scale(bank, ["b", "a"]).key == "b"
+
+
+def test_choices_refuse_the_test_split(make_bank):
+    test = make_bank(split="test", keys=KEYS)
+    with pytest.raises(ValueError, match="got split 'test'"):
+        choose_scale(test, ["fine"])
+    for method in (SINGLE, PIXEL, LATENT):
+        with pytest.raises(ValueError, match="got split 'test'"):
+            score(method, test)
+    with pytest.raises(ValueError, match="got split 'test'"):
+        evaluate(LATENT, test, test, classifier="images")
+    with pytest.raises(ValueError, match="at least one key"):
+        choose_scale(make_bank(), [])
+
+
+@pytest.mark.parametrize("average", ["probs", "logits"])
+@pytest.mark.parametrize("method", [SINGLE, PIXEL, PLAIN, LATENT, COMBINED])
+def test_rows(make_bank, method, average):
+    calibration = make_bank(keys=KEYS)
+    test = make_bank(keys=KEYS, split="test", seed=5, number=60)
+    single = evaluate(SINGLE, calibration, test, classifier="images", average=average)
+    found = evaluate(
+        method,
+        calibration,
+        test,
+        classifier="views",
+        baseline=single.correct,
+        reference=single.correct,
+        average=average,
+        seed=3,
+    )
+    row = found.row
+    fitted = {
+        "isotropic fine": Ensemble("fine", average=average),
+        "combined": Ensemble("both", image_views="crop", average=average),
+    }.get(method.name)
+    if fitted is not None:
+        fitted.fit(calibration)
+        proba = fitted.predict_proba(test)
+        assert (row.oracle_alpha, row.oracle_accuracy) == fitted.oracle(test)
+        assert row.calibration_accuracy == fitted.accuracy_
+        assert found.curve.calibration == tuple(fitted.curve_.tolist())
+        assert found.curve.test == tuple(fitted.curve(test).tolist())
+        assert (found.curve.row, found.curve.classifier) == (method.name, "views")
+    else:
+        key = "reconstruction" if method is PLAIN else "image"
+        proba = test.probs(key)[:, 0]
+        if method is PIXEL:
+            proba = pixel_average(test, "crop", average)
+        assert (row.alpha, row.oracle_alpha, row.oracle_accuracy) == (None, None, None)
+        assert found.curve is None
+    torch.testing.assert_close(found.proba, proba)
+    correct = proba.argmax(1) == test.labels
+    assert torch.equal(found.correct, correct)
+    expected = gain_report(correct, single.correct, seed=3)
+    for name in ("accuracy", "interval", "gain", "gain_interval", "fixed", "broke", "p_value"):
+        assert getattr(row, name) == getattr(expected, name)
+    assert row.reference_gain == expected.gain
+    assert row.reference_p_value == expected.p_value
+    count = {"crop": 3, "isotropic fine": 6, "combined": 3 + 5, "reconstruction only": 1}
+    assert row.num_views == count.get(method.name, 0)
+    assert row.views == (*method.image_views, *method.views)
+
+
+def test_the_baseline_row_gains_nothing(make_bank):
+    row = evaluate(SINGLE, make_bank(), make_bank(split="test"), classifier="images").row
+    assert (row.gain, row.gain_interval, row.fixed, row.broke) == (0, (0.0, 0.0), 0, 0)
+    assert (row.p_value, row.reference_gain, row.reference_gain_interval) == (1.0, None, None)
+
+
+def test_permuted_test_labels_change_no_choice(make_bank):
+    calibration = make_bank(keys=KEYS)
+    test = make_bank(keys=KEYS, split="test", seed=5)
+    turned = replace(test, labels=test.labels.flip(0))
+    one, other = (evaluate(LATENT, calibration, t, classifier="x") for t in (test, turned))
+    assert one.row.alpha == other.row.alpha
+    assert one.row.calibration_accuracy == other.row.calibration_accuracy
+    assert torch.equal(one.proba, other.proba)
+    assert one.row.accuracy != other.row.accuracy
+
+
+def test_holm_counts_the_rows_with_a_baseline(make_bank):
+    calibration, test = make_bank(keys=KEYS), make_bank(keys=KEYS, split="test", seed=5)
+    single = evaluate(SINGLE, calibration, test, classifier="x")
+    rows = [single.row] + [
+        evaluate(m, calibration, test, classifier="x", baseline=single.correct).row
+        for m in (PIXEL, LATENT, COMBINED)
+    ]
+    rows = [replace(row, p_value=p) for row, p in zip(rows, (1.0, 0.04, 0.01, 0.03), strict=True)]
+    adjusted = adjust(rows)
+    assert [row.p_holm for row in adjusted] == [1.0, *holm([0.04, 0.01, 0.03])]
+
+
+def test_candidates_compete_within_kind_and_layers():
+    candidates = [
+        Isotropic("fine", 0.1),
+        Isotropic("coarse", 0.1),
+        Isotropic("fine", 0.2),
+        StyleMix("fine"),
+    ]
+    groups = group_candidates(candidates)
+    assert list(groups) == ["isotropic fine", "isotropic coarse", "stylemix fine"]
+    assert groups["isotropic fine"] == (candidates[0], candidates[2])
+    with pytest.raises(ValueError, match="list each once"):
+        group_candidates([Isotropic("fine", 0.1), Isotropic("fine", 0.1)])
+
+
+def test_combined_takes_the_best_of_both_kinds(make_bank):
+    coarse, fine = StyleMix("coarse"), StyleMix("fine")
+    flip, crop = ViewSet(pixels=RandomCrop(1)), ViewSet(pixels=_named("wide"))
+    bank = make_bank(keys={coarse.name: 3, fine.name: 3, "crop": 3, "wide": 3})
+    better = {
+        key: bank.logits[key] + 3 * torch.nn.functional.one_hot(bank.labels, 3)[:, None]
+        for key in (fine.name, "wide")
+    }
+    bank = replace(bank, logits={**bank.logits, **better})
+    chosen = Chosen(
+        pixels=(flip, crop),
+        latents={"c": ViewSet(perturbation=coarse), "f": ViewSet(perturbation=fine)},
+    )
+    pixels, both = choose_combined(chosen, bank, per_latent=4)
+    assert (pixels.name, both.name, both.per_latent) == ("wide", f"wide+{fine.name}", 4)
+    assert choose_combined(replace(chosen, pixels=()), bank) is None
+    whole = replace(chosen, combined=(pixels, both))
+    assert [v.name for v in whole.view_sets] == [
+        "crop", "wide", coarse.name, fine.name, both.name
+    ]  # fmt: skip
+    assert [m.name for m in methods(whole)] == [
+        "single image",
+        "crop",
+        "wide",
+        "reconstruction only",
+        "image + reconstruction",
+        "c",
+        "f",
+        "combined",
+    ]
+    assert methods(whole)[-1].image_views == ("wide",)
+
+
+def _named(name):
+    from genviews.augment import Compose
+
+    return Compose(RandomCrop(2), name=name)
