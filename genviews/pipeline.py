@@ -1,4 +1,4 @@
-"""READ FIRST. The test-time arrow as one short class: a classifier that also looks at generated views.
+"""READ FIRST. The test-time arrow as one short class: a classifier that also sees generated views.
 
     image -> invert -> latent -> perturb -> render -> classify -> weigh -> prediction
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -96,7 +95,7 @@ class GenerativeTTA(nn.Module):
                 "classifier and generator",
                 expected="images of one shape",
                 got=f"{classifier.image_spec.shape} and {generator.image_spec.shape}",
-                remedy="use a generator of the classifier's images, or resize inside the classifier",
+                remedy="use a generator of the classifier's images, or let the classifier resize",
             )
         perturbation = StyleMix("fine") if perturbation is None else perturbation
         generator.latent_spec.layers(perturbation.layers)
@@ -115,7 +114,7 @@ class GenerativeTTA(nn.Module):
         *,
         ids: Sequence[str] | None = None,
         progress: Progress | None = None,
-    ) -> Self:
+    ) -> GenerativeTTA:
         """Choose alpha on labelled calibration images that neither network was trained on.
 
         Args:
@@ -144,8 +143,9 @@ class GenerativeTTA(nn.Module):
             ValueError: before `fit`.
         """
         if not hasattr(self, "ensemble_"):
+            remedy = "call fit(images, labels)"
             got = "predict_proba before fit"
-            fail("GenerativeTTA", expected="`fit` first", got=got, remedy="call fit(images, labels)")
+            fail("GenerativeTTA", expected="`fit` first", got=got, remedy=remedy)
         useful = self.ensemble_.alpha_ > 0
         names = content_ids(images) if ids is None else list(ids)
         # Equal ids are one image: it is inverted once, and its copies get its answer.

@@ -34,8 +34,8 @@ def _p(value: float) -> str:
 def ensemble_table(result: Json) -> list[str]:
     """One line for each row of the study."""
     lines = [
-        "| classifier trained on | method | test accuracy, % [95 %] | gain, points [95 %] | fixed / broke "
-        "| p | p (Holm) | alpha | oracle alpha, accuracy |",
+        "| classifier trained on | method | test accuracy, % [95 %] | gain, points [95 %] "
+        "| fixed / broke | p | p (Holm) | alpha | oracle alpha, accuracy |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
@@ -74,9 +74,9 @@ def reconstruction_lines(result: Json, encoder: Json) -> list[str]:
     lines += [
         "",
         f"On `val`, before optimisation: L1 {val['encoder']:.4f} from the encoder, "
-        f"{val['mean_latent']:.4f} from the mean latent; on fresh generator samples the encoder has "
-        f"{encoder['l1']['generator_samples']['encoder']:.4f}. The difference is what the generator "
-        "cannot draw.",
+        f"{val['mean_latent']:.4f} from the mean latent; on fresh generator samples the encoder "
+        f"has {encoder['l1']['generator_samples']['encoder']:.4f}. The difference is what the "
+        "generator cannot draw.",
     ]
     return lines
 
@@ -84,7 +84,8 @@ def reconstruction_lines(result: Json, encoder: Json) -> list[str]:
 def training_lines(training: Json) -> list[str]:
     """Classifiers trained on views (Eq. 8)."""
     lines = [
-        "| trained on | start | val images | val reconstructions | test images [95 %] | test reconstructions |",
+        "| trained on | start | val images | val reconstructions | test images [95 %] "
+        "| test reconstructions |",
         "|---|---|---|---|---|---|",
     ]
     for row in training["classifiers"]:
@@ -133,16 +134,17 @@ def results_page(folder: Path) -> str:
     parts = [
         "# Results",
         "",
-        "Built from the files under `results/` by `python -m recipes.write_docs`. Each file holds seed, "
-        "config, versions and command.",
+        "Built from the files under `results/` by `python -m recipes.write_docs`. Each file holds "
+        "seed, config, versions and command.",
         "",
         "## Do generated views help? (fashion32)",
         "",
         f"**{ensemble['verdict']}**",
         "",
         f"`{ensemble['command']}`, {ensemble['num_calibration']} calibration images (`val`), "
-        f"{ensemble['num_test']} test images, seed {ensemble['seed']}. Scales and alpha were chosen on "
-        "calibration. Gains are against the same classifier's single image; p is the exact McNemar test.",
+        f"{ensemble['num_test']} test images, seed {ensemble['seed']}. Scales and alpha were "
+        "chosen on calibration. Gains are against the same classifier's single image; p is the "
+        "exact McNemar test.",
         "",
         *ensemble_table(ensemble),
         "",
@@ -152,8 +154,8 @@ def results_page(folder: Path) -> str:
         "",
         "## Training on views (Eq. 8)",
         "",
-        f"`{training['command']}`; 1,200 labelled images, half of the training images replaced by views. "
-        f"{training['note']}",
+        f"`{training['command']}`; 1,200 labelled images, half of the training images replaced by "
+        f"views. {training['note']}",
         "",
         *training_lines(training),
         "",
@@ -179,15 +181,16 @@ def readme_block(folder: Path) -> str:
     lines = [
         f"{ensemble['verdict']}",
         "",
-        f"| fashion32, {ensemble['num_test']} test images | accuracy, % | gain, points [95 %] | p (Holm) |",
+        f"| fashion32, {ensemble['num_test']} test images | accuracy, % | gain, points [95 %] "
+        "| p (Holm) |",
         "|---|---|---|---|",
     ]
     for row in rows:
         gain = "" if row["group"] == "image" else points(row["gain"], row["gain_interval"])
         p = "" if row["group"] == "image" else _p(row["p_holm"])
         lines.append(f"| {row['name']} | {percent(row['accuracy'])} | {gain} | {p} |")
-    lines += ["", "`python -m recipes.fashion32.ensemble` -> `results/fashion32/ensemble.json`.", ""]
-    lines += benchmark_lines(folder / "benchmarks")
+    command, file = "python -m recipes.fashion32.ensemble", "results/fashion32/ensemble.json"
+    lines += ["", f"`{command}` -> `{file}`.", "", *benchmark_lines(folder / "benchmarks")]
     return "\n".join(lines)
 
 

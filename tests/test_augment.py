@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -364,3 +365,11 @@ def test_rendered_cars_lose_their_bars() -> None:
 def test_misuse_is_explained(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_images_without_a_batch_axis_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    with pytest.raises(ValueError, match=r"expected images \(B, C, H, W\), got \(3, 10, 12\)"):
+        Identity()(pictures()[0], 1, STREAMS)
+    with pytest.raises(ValueError, match=r"expected views \(B, K, C, H, W\)"):
+        Identity().augment(pictures(), STREAMS)

@@ -145,10 +145,11 @@ def _read_tensors(path: Path, what: str) -> dict[str, Tensor]:
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        # Not torch's own text, which advises to unpickle the file without restriction.
         fail(
             what,
             expected="a file of tensors alone",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            got=f"something else ({type(error).__name__})",
             remedy="save `module.state_dict()`, best as safetensors",
         )
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):

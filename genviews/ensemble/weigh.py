@@ -12,7 +12,7 @@ smallest wins, so that the views count only as far as they earn it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -103,7 +103,7 @@ class Ensemble:
         first = ("reconstruction",) if self.include_reconstruction else ()
         return tuple(dict.fromkeys((*first, *self.views)))
 
-    def fit(self, bank: PredictionBank) -> Self:
+    def fit(self, bank: PredictionBank) -> Ensemble:
         """Choose alpha: the smallest with the highest accuracy on a calibration bank.
 
         Args:

@@ -1,12 +1,10 @@
-"""InversionEncoder: a residual network that reads an image and its mask and answers with a latent
-for every row.
+"""InversionEncoder: a residual network, image and mask in, a latent for every style row out.
 
 It gives the optimisation a start that is already close, and its early features serve as a
 perceptual distance that no label has touched. It is trained on generator samples alone
 (`genviews.invert.train`).
 
-Source: Chai et al. 2021, Sec. 3.1 and Eq. 2-3 (an encoder on RGB and mask, all layers' latents
-out).
+Source: Chai et al. 2021, Sec. 3.1 and Eq. 2-3 (an encoder on RGB and mask).
 """
 
 from __future__ import annotations
@@ -69,7 +67,13 @@ class EncoderConfig:
     def for_generator(
         cls, generator: Generator, *, widths: tuple[int, ...] | None = None, size: int | None = None
     ) -> EncoderConfig:
-        """A config whose input and output fit `generator`; one stage for each halving down to 4 pixels."""
+        """A config whose input and output fit `generator`.
+
+        Args:
+            generator: gives the shapes.
+            widths: channels of the stages; None makes one stage for each halving down to 4 pixels.
+            size: pixels that the network works at; None takes the image's, at most 256.
+        """
         spec, latent = generator.image_spec, generator.latent_spec
         side = min(max(spec.height, spec.width), 256) if size is None else size
         if widths is None:
@@ -113,8 +117,9 @@ class InversionEncoder(nn.Module):
         config: the architecture.
         mean_latent: (L, D) added to the output, so that an untrained encoder answers near the mean.
 
-    Differs: Chai et al. use a ResNet-34 at 256 pixels with a global average at the end; here depth and width
-        fit the generator, the read-out is spatial, and unknown pixels are set to 0 before the network.
+    Differs: Chai et al. use a ResNet-34 at 256 pixels with a global average at the end; here depth
+        and width fit the generator, the read-out is spatial, and unknown pixels are set to 0 before
+        the network.
     """
 
     mean_latent: Tensor

@@ -1,5 +1,4 @@
-"""What an inversion minimises: masked image distances plus a pull towards the start, one number
-for each image.
+"""What an inversion minimises: masked image distances and a pull to the start, for each image.
 
     L(w) = l1 |x - G(w)|_1 + l2 |x - G(w)|^2 + feature d_F(x, G(w)) + latent |w - w_0|^2
 
@@ -107,11 +106,11 @@ class Objective:
         masks: Float[Tensor, "B 1 H W"],
         start: Float[Tensor, "B L D"],
     ) -> Target:
-        """What stays fixed while the images are inverted; features of the images are computed once."""
+        """What stays fixed while the images are inverted, their features among it."""
         maps: list[Tensor] = []
         if self.feature > 0 and self.features is not None:
             with torch.no_grad():
-                # Unknown pixels are set to 0 on both sides: they would leak through receptive fields.
+                # Unknown pixels are 0 on both sides: else they leak through receptive fields.
                 maps = self.features.maps(images * masks)
         return Target(images=images, masks=masks, start=start, maps=maps)
 

@@ -233,7 +233,7 @@ class _Run:
         return _Active.begin(index, self.inverter.objective.target(images, masks, start))
 
     def _step(self, active: _Active) -> Tensor:
-        """Evaluate every active image, update bests, move those that go on; returns who is finished."""
+        """Evaluate every active image, update its best, move it; returns who is finished."""
         inverter = self.inverter
         latents = active.latents.detach().requires_grad_(True)
         with torch.enable_grad():

@@ -64,7 +64,7 @@ class EncoderTraining:
 def random_masks(
     batch: int, size: tuple[int, int], rng: torch.Generator
 ) -> Float[Tensor, "B 1 H W"]:
-    """Smooth random masks: known (1) where bilinear 6x6 uniform noise is below c ~ U(0.3, 1), each its own c."""
+    """Smooth random masks: 1 (known) where bilinear 6x6 uniform noise < c, with c ~ U(0.3, 1)."""
     noise = torch.rand(batch, 1, 6, 6, generator=rng)
     cut = torch.empty(batch, 1, 1, 1).uniform_(0.3, 1.0, generator=rng)
     smooth = F.interpolate(noise, size=size, mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
-"""The main result: do generated views help a classifier of clothes, how much, and is it significant?
+"""The main result: do generated views help a classifier of clothes, how much, how surely?
 
-Claim: Chai et al. 2021, Sec. 4: averaging an image with generated views of it raises accuracy a little;
-training on views raises it more.
+Claim: Chai et al. 2021, Sec. 4: averaging an image with generated views of it raises accuracy a
+little; training on views raises it more.
 Command: python -m recipes.fashion32.ensemble   (after invert.py and train_on_views.py)
 Time: about 30 minutes on 2 cores; banks are saved shard by shard, a re-run continues.
 Split: scales, combinations and alpha on all 5,000 `val` images, figures on 4,000 `test` images (the
@@ -41,7 +41,7 @@ def encoder_l1(entry: ZooEntry, encoder: InversionEncoder, images: Tensor) -> fl
 
 
 def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) -> dict[str, object]:
-    """Run the study and write its result; `quick` uses the sample images and few steps and views."""
+    """Run the study and write its result; `quick` takes sample images, few steps and views."""
     out.mkdir(parents=True, exist_ok=True)
     entry = load("fashion32")
     if quick:

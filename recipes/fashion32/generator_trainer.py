@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -47,8 +48,7 @@ FASHION32 = StyleGAN2Config(
     resample_filter=(1.0, 3.0, 3.0, 1.0),
 )
 
-# May differ when a run is taken up again: they change how long it goes on and what it writes, not a
-# step.
+# May differ when a run is taken up again: no step depends on them.
 FREE_FIELDS = ("images", "checkpoint_every", "samples_every", "metrics_every")
 METRICS = ("loss_g", "loss_d", "sign_real", "sign_fake", "r1")
 
@@ -125,10 +125,15 @@ class Data:
         """Rows of entries [first, first + count) of the endless sequence of shuffled epochs."""
         total, rows = len(self.images), []
         for epoch in range(first // total, (first + count - 1) // total + 1):
-            order = torch.from_numpy(rng.child(f"epoch {epoch}").numpy().permutation(total))
+            order = _epoch_order(rng, epoch, total)
             start = epoch * total
             rows.append(order[max(first - start, 0) : first + count - start])
         return torch.cat(rows)
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(rng: Rng, epoch: int, total: int) -> Tensor:
+    return torch.from_numpy(rng.child(f"epoch {epoch}").numpy().permutation(total))
 
 
 class Trainer:

@@ -53,7 +53,8 @@ def key_of(inverter: Inverter, generator_hash: str) -> dict[str, object]:
 def _key() -> tuple[Inverter, dict[str, object]]:
     entry = load("fashion32")
     files = entry.card["files"]
-    hashes = [files[name]["sha256"][:16] for name in ("generator.safetensors", "encoder.safetensors")]
+    made_with = ("generator.safetensors", "encoder.safetensors")
+    hashes = [files[name]["sha256"][:16] for name in made_with]
     inverter = entry.inverter()
     return inverter, key_of(inverter, "+".join(hashes))
 

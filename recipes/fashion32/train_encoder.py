@@ -1,7 +1,7 @@
 """Train the inversion encoder of fashion32 on samples of its generator, and ship it.
 
-Claim: an encoder that never saw a real image gives the optimisation a start far better than the mean
-latent (Chai et al. 2021, Sec. 3.1).
+Claim: an encoder that never saw a real image gives the optimisation a start far better than the
+mean latent (Chai et al. 2021, Sec. 3.1).
 Command: python -m recipes.fashion32.train_encoder
 Time: about 25 minutes on one core; a checkpoint every 500 steps, a re-run continues.
 Split: trained on generator samples alone; its error on real images is measured on `val`.
@@ -33,7 +33,7 @@ RESULT = Path("results/fashion32/encoder.json")
 
 
 def l1(generator: Generator, encoder: InversionEncoder | None, images: Tensor) -> float:
-    """Mean absolute error, in [-1, 1] units, of encoding and rendering; None encodes to the mean."""
+    """Mean absolute error, in [-1, 1] units, of encode and render; None encodes to the mean."""
     with torch.no_grad():
         if encoder is None:
             latents = generator.mean_latent().expand(len(images), -1, -1)
@@ -43,7 +43,7 @@ def l1(generator: Generator, encoder: InversionEncoder | None, images: Tensor) -
 
 
 def main(*, out: Path = Path("runs/encoder"), quick: bool = False) -> dict[str, object]:
-    """Train (or continue), ship and measure; `quick` trains a tiny encoder for the toy and ships nothing."""
+    """Train (or continue), ship and measure; `quick` trains briefly for the toy, ships nothing."""
     out.mkdir(parents=True, exist_ok=True)
     generator = ToyGenerator() if quick else load("fashion32").generator
     config = EncoderTraining(steps=30, batch=16) if quick else CONFIG

@@ -73,7 +73,7 @@ def test_a_small_resnet_file_needs_no_function(tmp_path) -> None:
 def test_a_pickle_is_never_run(tmp_path) -> None:
     for name, dump in (
         ("a.pth", lambda f: torch.save({"0.weight": Trap()}, f)),
-        ("b.pt", lambda f: pickle.dump(Trap(), f)),
+        ("b.pt", lambda f: pickle.dump(Trap(), f, protocol=2)),
     ):
         with open(tmp_path / name, "wb") as file:
             dump(file)

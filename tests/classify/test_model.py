@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor, nn
@@ -232,3 +233,9 @@ def test_misuse_of_predict_logits_is_explained() -> None:
         predict_logits(classifier, torch.zeros(0, 3, 4, 6))
     with pytest.raises(ValueError, match="batch_size: expected an integer of at least 1"):
         predict_logits(classifier, images(2, 3, 4, 6), 0)
+
+
+def test_uint8_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    with pytest.raises(TypeError, match="convert uint8"):
+        Classifier(Linear(), RGB, NAMES)(torch.zeros(2, 3, 4, 6, dtype=torch.uint8))

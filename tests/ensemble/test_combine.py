@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genviews.augment import RandomCrop
 from genviews.ensemble.choose import Chosen, choose_combined, group_candidates, methods
 from genviews.ensemble.combine import Method, adjust, choose_scale, evaluate, score
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble, pixel_average
-from genviews.augment import RandomCrop
 from genviews.perturb import Isotropic, StyleMix
 
 SINGLE = Method(name="single image", group="image")

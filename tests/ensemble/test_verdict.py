@@ -1,4 +1,4 @@
-"""The verdict speaks of the row chosen on calibration, and says plainly when there is no difference."""
+"""The verdict is about the row chosen on calibration, and says plainly what is no difference."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_unknown_average_is_named():
 def test_repr_is_the_call():
     text = repr(Ensemble("fine", image_views="crop"))
     assert text.startswith("Ensemble(views=('fine',), image_views=('crop',), average='probs'")
-    assert eval(text).pool_keys == ("reconstruction", "fine")  # noqa: S307
+    assert eval(text).pool_keys == ("reconstruction", "fine")
 
 
 def raw(function):

@@ -1,4 +1,4 @@
-"""The inversion encoder: shapes, masks, strict files, and training that helps and resumes exactly."""
+"""The inversion encoder: shapes, masks, strict files; training that helps and resumes exactly."""
 
 import pytest
 import torch

@@ -49,6 +49,10 @@ def _extract(images: torch.Tensor) -> list[torch.Tensor]:
     return [images, torch.cat([blurred, blurred.abs()], 1)[:, :, ::2, ::2]]
 
 
+def _unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
 def test_feature_distance_equals_a_naive_loop():
     images, rendered, masks, latents, start = _case()
     masks = torch.ones_like(masks)
@@ -59,13 +63,7 @@ def test_feature_distance_equals_a_naive_loop():
         for a, b in zip(_extract(images), _extract(rendered), strict=True):
             a, b = a[i].double().numpy(), b[i].double().numpy()
             squared = [
-                np.sum(
-                    (
-                        a[:, y, x] / np.linalg.norm(a[:, y, x])
-                        - b[:, y, x] / np.linalg.norm(b[:, y, x])
-                    )
-                    ** 2
-                )
+                np.sum((_unit(a[:, y, x]) - _unit(b[:, y, x])) ** 2)
                 for y in range(a.shape[1])
                 for x in range(a.shape[2])
             ]

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from genviews.report import check_output_dir, write_atomic
+
+
+def failing(number):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+class TestFolder:
+    def test_is_made_and_left_empty(self, tmp_path):
+        folder = check_output_dir(tmp_path / "a" / "b")
+        assert folder == tmp_path / "a" / "b"
+        assert list(folder.iterdir()) == []
+
+    def test_existing_files_stay(self, tmp_path):
+        (tmp_path / "x").write_text("kept")
+        check_output_dir(tmp_path)
+        assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+    def test_home_is_understood(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert check_output_dir("~/runs") == tmp_path / "runs"
+
+    @pytest.mark.parametrize(
+        ("number", "words"),
+        [
+            (errno.EACCES, "no permission to write there"),
+            (errno.EROFS, "a read-only file system"),
+            (errno.ENOSPC, "a full disk"),
+            (errno.EIO, os.strerror(errno.EIO)),
+        ],
+    )
+    def test_that_cannot_take_files(self, tmp_path, monkeypatch, number, words):
+        monkeypatch.setattr("tempfile.TemporaryFile", failing(number))
+        with pytest.raises(OSError, match=f"expected a folder that can be written, got {words}"):
+            check_output_dir(tmp_path)
+
+    def test_message_says_what_to_do(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError, match="in the way.*choose another folder with --out"):
+            check_output_dir(tmp_path / "file" / "runs")
+
+    def test_file_of_that_name(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError, match="got a file of that name"):
+            check_output_dir(tmp_path / "file")
+
+    def test_nearly_full_disk(self, tmp_path):
+        with pytest.raises(OSError, match=r"expected \d+ MiB of free disk space, got .* free some"):
+            check_output_dir(tmp_path, need_mb=1e12)
+
+
+class TestWrite:
+    def test_text_and_bytes(self, tmp_path):
+        write_atomic(tmp_path / "t", "caf\N{LATIN SMALL LETTER E WITH ACUTE}")
+        write_atomic(tmp_path / "b", b"\0\xff")
+        assert (tmp_path / "t").read_bytes() == b"caf\xc3\xa9"
+        assert (tmp_path / "b").read_bytes() == b"\0\xff"
+
+    @pytest.mark.parametrize("step", ["fsync", "replace"])
+    def test_failure_keeps_the_old_and_leaves_nothing(self, tmp_path, monkeypatch, step):
+        write_atomic(tmp_path / "t", "old")
+        monkeypatch.setattr(os, step, failing(errno.ENOSPC))
+        with pytest.raises(OSError, match="got a full disk; no part of it was left"):
+            write_atomic(tmp_path / "t", "new")
+        assert (tmp_path / "t").read_text() == "old"
+        assert [p.name for p in tmp_path.iterdir()] == ["t"]
