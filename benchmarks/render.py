@@ -192,6 +192,12 @@ def main(argv: list[str] | None = None) -> None:
         },
         "relative_difference": differences,
         "images_per_second": speeds,
+        "ratios": [
+            {"what": f"synthesis, {step}", "baseline": name, "ratio": of[OURS] / speed}
+            for step, of in speeds.items()
+            for name, speed in of.items()
+            if name != OURS
+        ],
     }
     write_json(options.output, result)
     baseline = OFFICIAL if OFFICIAL in renders else NAIVE

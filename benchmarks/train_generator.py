@@ -255,10 +255,11 @@ def main() -> None:
     record = {
         "benchmark": "GAN training, images a second",
         "baseline": BASELINE,
-        "ratio": round(ratio, 3),
+        "ratios": [{"what": "training the generator", "baseline": BASELINE, "ratio": ratio}],
         "images_per_second": {name: round(value, 1) for name, value in speed.items()},
         "clock": "processor" if options.threads == 1 else "wall",
         "steps": ROUND * len(spent[BASELINE]),
+        "seed": config.seed,
         "config": config.fixed_fields(),
         "environment": environment(),
     }

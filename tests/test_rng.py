@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -54,7 +54,7 @@ def test_first_draws_never_change() -> None:
     ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     ids=st.lists(st.one_of(st.integers(), st.text(max_size=8)), min_size=1, max_size=6),
     cut=st.integers(0, 6),

@@ -21,6 +21,7 @@ from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.study import run_study
 from genviews.generators import Generator
 from genviews.invert import InversionEncoder
+from genviews.memory import keep_freed_memory
 from genviews.perturb import Perturbation
 
 __all__ = ["AUGMENTATIONS", "Job", "find_device", "pixel_augmentations", "work"]
@@ -67,6 +68,7 @@ def work(job: Job, stages: Stages) -> StudyResult:
     Returns:
         The study's result, with the times of all stages, the resolved options and the command.
     """
+    keep_freed_memory()
     generator = job.source.generator.to(job.device)
     inverter = job.source.inverter
     if inverter.encoder is not None:

@@ -19,9 +19,13 @@ logger = logging.getLogger("genviews.cli")
 class _RateColumn(ProgressColumn):
     """Items a second and time left, counted from the start of the stage."""
 
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+
     def render(self, task: Task) -> Text:
         """The text of one bar."""
-        elapsed = time.monotonic() - task.fields["began"]
+        elapsed = self._clock() - task.fields["began"]
         if not task.completed or not task.total or elapsed <= 0:
             return Text("")
         rate = task.completed / elapsed
@@ -55,7 +59,7 @@ class Stages:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-            _RateColumn(),
+            _RateColumn(clock),
         )
         self._bars = Progress(
             *columns, console=console, disable=not console.is_terminal, expand=True

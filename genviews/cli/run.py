@@ -44,7 +44,7 @@ def run(
         ValueError: it holds the results of another run.
     """
     if flags.dry_run:
-        sys.stdout.write(json.dumps(config, indent=2) + "\n")
+        sys.stdout.write(json.dumps({**config, "out": str(out)}, indent=2) + "\n")
         return 0
     if not flags.force and is_finished(out, config):
         Console().print(

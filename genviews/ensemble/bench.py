@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -23,6 +25,7 @@ from genviews.ensemble.combine import Evaluation, evaluate
 from genviews.ensemble.fill import Progress, fill_bank
 from genviews.ensemble.gallery import make_gallery, pick
 from genviews.ensemble.result import Comparison, Gallery
+from genviews.ensemble.resume import fill_bank_resumably
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.verdict import best_on_calibration
@@ -56,6 +59,7 @@ class Bench:
     settings: StudySettings
     reference: str
     progress: Progress
+    keep: Path | None = None
 
     def fill(self, split: Split, view_sets: Sequence[ViewSet]) -> dict[str, PredictionBank]:
         """A bank for each classifier, of all images of a split."""
@@ -207,7 +211,8 @@ class Bench:
         num_views: int,
     ) -> dict[str, PredictionBank]:
         images = split.images.select(rows)
-        return fill_bank(
+        fill = fill_bank if self.keep is None else partial(fill_bank_resumably, self.keep)
+        return fill(
             classifiers,
             self.generator,
             images.images,

@@ -128,7 +128,9 @@ def _hash(images: Tensor, latents: Tensor | None, ids: Sequence[str]) -> str:
 
 def _hash_weights(module: nn.Module) -> str:
     digest = hashlib.blake2b(digest_size=12)
-    for name, tensor in sorted(module.state_dict().items()):
+    # Not the state dict: it lacks what is not saved, such as a classifier's mean and std.
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         flat = tensor.detach().cpu().contiguous().flatten()
         digest.update(flat.view(torch.uint8).numpy().tobytes())

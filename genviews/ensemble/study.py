@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
@@ -50,6 +51,7 @@ def run_study(
     command: str = "",
     measures: Mapping[str, float] | None = None,
     progress: Progress | None = None,
+    keep: Path | None = None,
 ) -> StudyResult:
     """Measure test-time ensembles against the single image: table, curves, gallery and verdict.
 
@@ -68,6 +70,7 @@ def run_study(
         command: that made it, for the record.
         measures: more numbers on the reconstructions to report, e.g. {"encoder_l1": 0.1}.
         progress: called with (stage, done, total).
+        keep: a folder for finished predictions: a killed study that is run again goes on from them.
 
     Returns:
         For each classifier the rows single image, each pixel augmentation, reconstruction only,
@@ -95,6 +98,7 @@ def run_study(
         settings=settings,
         reference=reference,
         progress=progress or _silent,
+        keep=keep,
     )
     clock = _Clock()
     with clock.stage("choose scales"):

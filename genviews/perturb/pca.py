@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import safetensors
-import safetensors.torch
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
+from genviews.files import save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation, check_strength, format_strength
 from genviews.rng import Rng, Streams
@@ -125,16 +124,12 @@ class PCAStatistics:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; one that exists is replaced only by a complete one."""
-        tensors = {"components": self.components, "stddev": self.stddev}
         facts = {"num_samples": self.num_samples, "seed": self.seed}
-        data = safetensors.torch.save(
-            {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+        save_tensors(
+            path,
+            {"components": self.components, "stddev": self.stddev},
             {key: str(value) for key, value in facts.items() if value is not None},
         )
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        partial.write_bytes(data)
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> PCAStatistics:

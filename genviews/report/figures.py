@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from html import escape
 
@@ -71,7 +72,8 @@ def gain_figure(rows: Sequence[Row], limits: tuple[float, float]) -> str:
     texts = "; ".join(
         f"{row.name} {points(row.gain)}, interval {cells(row).gain_interval}" for row in rows
     )
-    return _svg(figure, f"Gains in percentage points: {texts}.")
+    who = rows[0].classifier if rows else "nothing"
+    return _svg(figure, f"Gains of the classifier trained on {who}, in points: {texts}.")
 
 
 def _draw_gain(axes: Axes, place: int, row: Row, limits: tuple[float, float]) -> None:
@@ -130,7 +132,8 @@ def alpha_figure(curve: AlphaCurve, row: Row | None) -> str:
         middle = (max(calibration + test) + min(calibration + test)) / 2
         axes.set_ylim(middle - 0.5, middle + 0.5)
     ends = f"test {percent(curve.test[0])} % at alpha 0 and {percent(curve.test[-1])} % at alpha 1"
-    return _svg(figure, f"Accuracy against alpha for {curve.row}: {ends}; {chosen}.")
+    who = f"{curve.row}, classifier trained on {curve.classifier}"
+    return _svg(figure, f"Accuracy against alpha for {who}: {ends}; {chosen}.")
 
 
 def _mark_alpha(axes: Axes, alpha: float, accuracy: float, values: Sequence[float]) -> None:
@@ -175,8 +178,7 @@ def _svg(figure: Figure, description: str) -> str:
     """Save as an `<svg>` element with the page's colour variables and ids of its own."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    settings = {"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}
-    with mpl.rc_context(settings):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}):
         figure.savefig(out, format="svg", bbox_inches="tight", pad_inches=0.06, metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :]
@@ -187,7 +189,7 @@ def _svg(figure: Figure, description: str) -> str:
         text = text.replace(color, f"var(--{name})")
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)  # the page's font
     text = re.sub(r"font: ([^;\"]*?)([\d.]+px) [^;\"]*", _longhand, text)
-    prefix = f"f{abs(hash_text(description)):x}-"
+    prefix = f"f{zlib.crc32(description.encode()):x}-"
     text = re.sub(r' id="([^"]+)"', rf' id="{prefix}\1"', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", text)
     label = escape(description, quote=True)
@@ -198,10 +200,3 @@ def _longhand(found: re.Match[str]) -> str:
     """`font: bold 9px 'DejaVu Sans', ...` as weight and size, without the family."""
     weight = "bold" if "bold" in found[1] or "700" in found[1] else "normal"
     return f"font-weight: {weight}; font-size: {found[2]}"
-
-
-def hash_text(text: str) -> int:
-    """A number for a text that is the same in every process."""
-    import zlib
-
-    return zlib.crc32(text.encode())

@@ -147,7 +147,8 @@ class ZooEntry:
         """
         from genviews.invert import FeatureDistance, Inverter, Objective
 
-        settings = dict(self.card.get("inverter", {}))
+        listed = self.card.get("inverter", {})
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
         features = FeatureDistance(self.encoder.features)
         objective = Objective(**settings.pop("objective", {}), features=features)
         return Inverter(encoder=self.encoder, objective=objective, **settings)

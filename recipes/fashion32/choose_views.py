@@ -29,6 +29,7 @@ from genviews.data import fashion_mnist
 from genviews.files import write_json
 from genviews.generators import Generator
 from genviews.invert import invert
+from genviews.memory import keep_freed_memory
 from genviews.perturb import PCA, Isotropic, PCAStatistics, Perturbation, StyleMix
 from genviews.render import render
 from genviews.rng import Rng
@@ -132,5 +133,6 @@ def main() -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
     main()

@@ -21,6 +21,7 @@ from torch import Tensor
 from genviews.augment import pixel_views
 from genviews.ensemble.study import StudySettings, run_study
 from genviews.invert import InversionEncoder
+from genviews.memory import keep_freed_memory
 from genviews.render import render
 from genviews.report import write_report
 from genviews.zoo import ZooEntry, load
@@ -30,7 +31,7 @@ from recipes.run_folder import environment
 
 RESULT = Path("results/fashion32/ensemble.json")
 SETTINGS = StudySettings(num_views=16, scale_views=8, scale_images=1000, gallery_images=32)
-PIXELS = ("flip", "crop", "jitter", "flip+crop", "all")
+PIXELS = ("flip", "crop", "jitter", "flip+crop")
 
 
 def encoder_l1(entry: ZooEntry, encoder: InversionEncoder, images: Tensor) -> float:
@@ -76,6 +77,7 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
         command="python -m recipes.fashion32.ensemble",
         measures={"encoder_l1": encoder_l1(entry, entry.encoder, test.images)},
         progress=progress,
+        keep=None if quick else out / "banks",
     )
     write_report(result, out / "report.html")
     if not quick:
@@ -86,6 +88,7 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true")
     main(quick=parser.parse_args().quick)

@@ -23,6 +23,7 @@ from genviews.data import fashion_mnist, labelled_subset
 from genviews.data.images import ImageSet
 from genviews.generators import Generator, ToyGenerator
 from genviews.invert import Inverter, invert
+from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from genviews.store import ShardStore
 from genviews.types import Inversion
@@ -123,6 +124,7 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--part", default="0/1", help="index/of, e.g. 0/2")
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"])

@@ -24,6 +24,7 @@ from genviews.data import fashion_mnist, labelled_subset
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
 from genviews.files import write_json
+from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.run_folder import environment
@@ -99,6 +100,7 @@ def main(*, out: Path = Path("runs/fashion32/classifier"), quick: bool = False) 
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true")
     print(main(quick=parser.parse_args().quick))

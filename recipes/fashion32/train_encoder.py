@@ -21,6 +21,7 @@ from genviews.data import fashion_mnist
 from genviews.files import write_json
 from genviews.generators import Generator, ToyGenerator
 from genviews.invert import EncoderConfig, EncoderTraining, InversionEncoder, train_encoder
+from genviews.memory import keep_freed_memory
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.zoo import load
@@ -85,6 +86,7 @@ def main(*, out: Path = Path("runs/encoder"), quick: bool = False) -> dict[str, 
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("runs/encoder"))
     parser.add_argument("--quick", action="store_true")

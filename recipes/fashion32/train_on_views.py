@@ -29,6 +29,7 @@ from genviews.classify import (
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
 from genviews.files import write_json
+from genviews.memory import keep_freed_memory
 from genviews.perturb import Perturbation
 from genviews.types import Inversion
 from genviews.zoo import ZooEntry, load
@@ -167,5 +168,6 @@ def main(*, out: Path = Path("runs/fashion32/on_views")) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
     main()

@@ -528,7 +528,7 @@ def test_wrong_data_are_explained(monkeypatch) -> None:
         train_classifier(network(), images, labels, PLAIN, views=Marked(3))
     with pytest.raises(ValueError, match="validation labels: expected one for each of the 12"):
         train_classifier(network(), images, labels, PLAIN, validation=(images, labels[:5]))
-    with pytest.raises(ValueError, match="training labels: .* at least two"):
+    with pytest.raises(ValueError, match=r"training labels: .* at least two"):
         train_classifier(network(), images[:1], labels[:1], PLAIN)
     images[3] = math.nan
     with pytest.raises(ValueError, match="training loss of epoch 0: expected a finite number"):

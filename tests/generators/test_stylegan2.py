@@ -88,6 +88,12 @@ class TestEquations:
         got = case.map(z, label, psi=psi, cutoff=cutoff)
         np.testing.assert_allclose(got.detach().numpy(), wanted, atol=1e-4)
 
+    def test_mapping_in_float64_is_the_same_function(self, case):
+        z = case.sample(Rng(4).streams(range(3))).double() * 0.01  # small: the epsilon counts
+        wanted = naive(case).map(z.numpy(), labels(case, 3))
+        got = copy.deepcopy(case).double().map(z, labels(case, 3))
+        np.testing.assert_allclose(got.detach().numpy(), wanted, rtol=1e-10, atol=1e-10)
+
     @pytest.mark.parametrize("noise", ["const", "none"])
     def test_synthesis(self, case, noise):
         latents = Rng(1).streams(range(3)).normal(1, case.latent_spec.shape)[:, 0]

@@ -46,7 +46,7 @@ class TestFolder:
 
     def test_message_says_what_to_do(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(OSError, match="in the way.*choose another folder with --out"):
+        with pytest.raises(OSError, match=r"in the way.*choose another folder with --out"):
             check_output_dir(tmp_path / "file" / "runs")
 
     def test_file_of_that_name(self, tmp_path):

@@ -73,6 +73,13 @@ class TestFashion32:
         with pytest.raises(ValueError, match=r"split of the samples: expected one of test, val"):
             unchecked(shipped, "train")
 
+    def test_each_part_can_be_made(self, shipped):
+        """What the card says of inversion and perturbations fits the generator, encoder and PCA."""
+        assert shipped.inverter().encoder.config.num_layers == 8
+        assert len({p.name for p in shipped.perturbations()}) == len(shipped.perturbations()) > 0
+        for classifier in shipped.classifiers().values():
+            assert classifier.class_names == shipped.samples("val").class_names
+
     def test_every_file_is_on_the_card_and_right(self, shipped):
         files = {p.name for p in shipped.folder.iterdir()} - {"card.json"}
         assert files == set(shipped.card["files"])
@@ -154,10 +161,12 @@ class TestParts:
         assert len(ZooEntry(small).perturbations()) == 2
 
     def test_inverter_of_the_card(self, small):
-        update_card("inverter", {"steps": 3, "objective": {"l1": 0.5, "feature": 0.1}}, small)
+        objective = {"l1": 0.5, "feature": 0.1}
+        update_card("inverter", {"steps": 3, "betas": [0.7, 0.9], "objective": objective}, small)
         entry = ZooEntry(small)
         inverter = entry.inverter()
         assert (inverter.steps, inverter.objective.l1, inverter.objective.feature) == (3, 0.5, 0.1)
+        assert inverter.betas == (0.7, 0.9)
         assert inverter.encoder is entry.encoder
         images = entry.generator.synthesize(
             entry.generator.map(entry.generator.sample(Rng(0).streams(range(2))))

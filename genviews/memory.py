@@ -1,0 +1,36 @@
+"""Keep freed memory in the process, for programs that allocate large tensors again and again.
+
+glibc gives large blocks back to the system as soon as they are freed and gets them anew, page by page,
+at the next allocation. Rendering and inverting batches on a CPU then spend up to half of their time in
+page faults (`benchmarks/memory.py`). A program may choose otherwise; a library must not, so this is
+called by the command line, the recipes and the benchmarks, and never on import.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+__all__ = ["keep_freed_memory"]
+
+# mallopt's parameters, from glibc's malloc.h, and the largest values that 32-bit ints hold.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_LARGE = 2**30
+
+
+def keep_freed_memory() -> bool:
+    """Ask the C library to reuse freed memory; returns whether it can (glibc only).
+
+    The process then holds its peak memory until it ends.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    done = [
+        mallopt(_MMAP_THRESHOLD, _LARGE),
+        mallopt(_TRIM_THRESHOLD, 2 * _LARGE - 1),
+        mallopt(_TOP_PAD, 2**28),
+    ]
+    return all(done)

@@ -1,0 +1,119 @@
+"""Parts of a run that are small enough for a test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from genviews.classify import Classifier
+from genviews.data.images import ImageSet
+from genviews.generators import ToyGenerator
+from genviews.invert import Inverter
+from genviews.perturb import Isotropic, StyleMix
+from genviews.rng import Rng
+
+CLASSES = ("dark", "light")
+
+MODULE = """
+import torch
+from torch import nn
+from genviews.generators import ToyGenerator
+
+toy = ToyGenerator()
+
+
+def decode(z):
+    return toy.synthesize(toy.map(z))
+
+
+class Mean(nn.Module):
+    def forward(self, images):
+        mean = images.mean((1, 2, 3))
+        return torch.stack([-mean, mean], 1)
+
+
+def network():
+    return Mean()
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
+@pytest.fixture
+def user_module(here, monkeypatch):
+    """The user's own module `mine`, with a generator `decode` and a classifier `network`."""
+    (here / "mine.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(here)
+    yield "mine"
+    sys.modules.pop("mine", None)
+
+
+def draw_images(count: int, split: str) -> ImageSet:
+    toy = ToyGenerator()
+    streams = Rng(0, split).streams(range(count))
+    images = toy.synthesize(toy.map(toy.sample(streams))).detach().clamp(-1, 1)
+    order = images.mean((1, 2, 3))
+    return ImageSet(
+        images=images,
+        ids=tuple(f"{split}/{i}" for i in range(count)),
+        labels=(order > order.median()).long(),
+        class_names=CLASSES,
+    )
+
+
+@pytest.fixture
+def image_folder(here):
+    """40 images in two subfolders, and one file that is no image."""
+    images = draw_images(40, "folder")
+    for i, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
+        folder = here / "images" / CLASSES[int(label)]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = ((image[0] + 1) * 127.5).round().numpy().astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    (here / "images" / "dark" / "broken.png").write_bytes(b"no image")
+    return here / "images"
+
+
+class Mean(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        mean = images.mean((1, 2, 3))
+        return torch.stack([-mean, mean], 1)
+
+
+@pytest.fixture
+def toy_entry(tmp_path_factory, monkeypatch):
+    """A stand-in for the embedded entry, put in its place."""
+    toy = ToyGenerator()
+    folder = Path(tmp_path_factory.mktemp("entry"))
+    (folder / "card.json").write_text("{}")
+    classifier = Classifier(Mean(), toy.image_spec, CLASSES)
+    entry = SimpleNamespace(
+        folder=folder,
+        generator=toy,
+        classifiers=lambda: {"images": classifier},
+        inverter=lambda: Inverter(steps=5),
+        perturbations=lambda: [Isotropic("fine", 0.1), StyleMix("fine")],
+        samples=lambda split: draw_images(24, split),
+    )
+    monkeypatch.setattr("genviews.zoo.load", lambda name: entry)
+    monkeypatch.setattr("genviews.cli.sources.load_zoo", lambda name: entry)
+    return entry
+
+
+@pytest.fixture
+def toy_images():
+    """A function (count, split) -> an ImageSet of the toy generator, with labels."""
+    return draw_images

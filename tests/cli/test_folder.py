@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from genviews.cli.folder import RESULTS, environment, is_finished, log_to, stamp, write_json
+
+
+def finish(folder, config):
+    write_json(folder / "config.json", config)
+    for name in RESULTS:
+        (folder / name).write_text("{}")
+
+
+def test_empty_folder_is_not_finished(tmp_path):
+    assert not is_finished(tmp_path, {"seed": 0})
+    assert not is_finished(tmp_path / "none", {"seed": 0})
+
+
+@pytest.mark.parametrize("missing", RESULTS)
+def test_a_missing_result_is_not_finished(tmp_path, missing):
+    finish(tmp_path, {"seed": 0})
+    (tmp_path / missing).unlink()
+    assert not is_finished(tmp_path, {"seed": 0})
+    assert not is_finished(tmp_path, {"seed": 1})
+
+
+def test_same_config_is_finished(tmp_path):
+    config = {"seed": 0, "views": 32, "perturb": ["a"], "weights": None}
+    finish(tmp_path, config)
+    assert is_finished(tmp_path, config)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"seed": 0, "views": 8}, {}])
+def test_other_config_is_refused_with_the_difference(tmp_path, other):
+    finish(tmp_path, {"seed": 0})
+    with pytest.raises(ValueError, match=r"results of another run \(.*choose another .* --force"):
+        is_finished(tmp_path, other)
+
+
+def test_the_difference_is_named(tmp_path):
+    finish(tmp_path, {"seed": 0, "views": 32})
+    with pytest.raises(ValueError, match=r"\(seed 0 there, 1 now\)"):
+        is_finished(tmp_path, {"seed": 1, "views": 32})
+
+
+def test_unreadable_config_is_another_run(tmp_path):
+    finish(tmp_path, {"seed": 0})
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="another run"):
+        is_finished(tmp_path, {"seed": 0})
+
+
+def test_environment_has_versions_and_no_paths():
+    found = environment()
+    assert found["versions"]["torch"] != "not installed"
+    assert found["versions"]["genviews"]
+    assert "/" not in json.dumps({k: v for k, v in found.items() if k != "gpus"})
+
+
+class TestStamp:
+    def test_tells_changes(self, tmp_path):
+        folder = tmp_path / "images"
+        folder.mkdir()
+        seen = {stamp(folder)}
+        (folder / "a.png").write_bytes(b"1")
+        seen.add(stamp(folder))
+        (folder / "a.png").write_bytes(b"12")
+        seen.add(stamp(folder))
+        (folder / "a.png").rename(folder / "b.png")
+        seen.add(stamp(folder))
+        assert len(seen) == 4
+        assert stamp(folder) in seen
+
+    def test_does_not_depend_on_where_the_folder_is(self, tmp_path):
+        folder = tmp_path / "a"
+        folder.mkdir()
+        (folder / "x").write_bytes(b"1")
+        before = stamp(folder)
+        assert stamp(folder.rename(tmp_path / "b")) == before
+
+    def test_of_a_file(self, tmp_path):
+        (tmp_path / "x").write_bytes(b"1")
+        before = stamp(tmp_path / "x")
+        (tmp_path / "x").write_bytes(b"22")
+        assert stamp(tmp_path / "x") != before
+
+
+def test_log_is_appended_and_the_logger_left_as_it_was(tmp_path):
+    logger = logging.getLogger("genviews")
+    before = (logger.level, list(logger.handlers))
+    for text in ("first", "second"):
+        with log_to(tmp_path / "log.txt"):
+            logging.getLogger("genviews.cli").info(text)
+    logging.getLogger("genviews.cli").info("after")
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line.split()[-2:] for line in lines] == [["INFO", "first"], ["INFO", "second"]]
+    assert (logger.level, list(logger.handlers)) == before

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+from rich.console import Console
+
+from genviews.cli.progress import Stages, duration
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def stages(clock, *, terminal=False):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=100, color_system=None)
+    return Stages(console, clock), file
+
+
+def test_one_line_a_stage_when_not_a_terminal(clock):
+    tell, file = stages(clock)
+    with tell:
+        tell("views of test", 50, 200)
+        clock.now = 3.0
+        tell("views of test", 120, 200)
+        clock.now = 5.0
+        tell("views of test", 200, 200)
+        tell("next", 1, 3)
+    assert file.getvalue().splitlines() == [
+        "views of test: 200 in 5.0 s, 40 images/s",
+        "next: 1 in 0.0 s, 1,000,000,000 images/s",
+    ]
+
+
+def test_seconds_of_stages_add_up_to_the_run(clock):
+    tell, _ = stages(clock)
+    with tell:
+        clock.now = 2.0
+        tell.note("load")
+        clock.now = 10.0
+        tell("invert", 4, 4)
+        clock.now = 11.0
+        tell("invert again", 1, 4)
+        clock.now = 15.0
+    assert tell.seconds == {"load": 2.0, "invert": 8.0, "invert again": 5.0}
+
+
+def test_a_stage_that_comes_back_goes_on(clock):
+    tell, _ = stages(clock)
+    with tell:
+        for name in ("a", "b", "a"):
+            clock.now += 1.0
+            tell(name, 2, 2)
+    assert tell.seconds == {"a": 2.0, "b": 1.0}
+
+
+def test_a_failure_is_said(clock):
+    tell, file = stages(clock)
+
+    def broken() -> None:
+        with tell:
+            tell("invert", 1, 4)
+            clock.now = 2.0
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        broken()
+    assert file.getvalue() == "invert: 1 in 2.0 s, 0.5 images/s, not finished\n"
+
+
+def test_callback_for_one_stage(clock):
+    tell, file = stages(clock)
+    with tell:
+        clock.now = 1.0
+        tell.of("invert test images")(3, 3)
+    assert file.getvalue().startswith("invert test images: 3 in 1.0 s")
+
+
+def test_terminal_shows_rate_and_time_left(clock):
+    tell, file = stages(clock, terminal=True)
+    with tell:
+        tell("invert", 0, 400)
+        clock.now = 10.0
+        tell("invert", 100, 400)
+        tell._bars.refresh()
+    shown = file.getvalue()
+    assert "invert" in shown
+    assert "100 of 400" in shown
+    assert "10 images/s, 30 s left" in shown
+
+
+def test_lines_go_to_the_log(clock, caplog):
+    tell, _ = stages(clock)
+    with caplog.at_level(logging.INFO, logger="genviews"), tell:
+        clock.now = 1.0
+        tell("invert", 10, 10)
+    assert caplog.messages == ["invert: 10 in 1.0 s, 10 images/s"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (4.25, "4.2 s"),
+        (42.4, "42 s"),
+        (60, "1 min 00 s"),
+        (3599.6, "1 h 00 min"),
+        (7509, "2 h 05 min"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,196 @@
+"""Whole runs of both verbs on toys."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+
+import pytest
+
+from genviews.cli import main
+from genviews.ensemble.result import StudyResult
+
+FILES = {"config.json", "env.json", "inversions", "log.txt", "report.html", "results.csv"}
+FILES |= {"results.json"}
+DEMO = ["demo", "--out", "run", "--views", "4"]
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+class TestDemo:
+    @pytest.fixture
+    def done(self, here, toy_entry, capsys):
+        """A finished run: its folder and what the terminal showed."""
+        assert main(DEMO) == 0
+        return here / "run", capsys.readouterr()
+
+    def test_run_folder(self, done):
+        folder, _ = done
+        assert names(folder) == FILES
+        result = StudyResult.from_json(json.loads((folder / "results.json").read_text()))
+        rows = list(csv.DictReader((folder / "results.csv").open(encoding="utf-8")))
+        assert [row["name"] for row in rows] == [row.name for row in result.rows]
+        assert [float(row["accuracy"]) for row in rows] == [row.accuracy for row in result.rows]
+        assert {"single image", "flip", "stylemix fine", "isotropic fine"} <= {
+            row.name for row in result.rows
+        }
+        assert (result.num_calibration, result.num_test) == (24, 24)
+        assert result.command == "genviews demo --out run --seed 0 --views 4"
+        assert result.config["options"] == json.loads((folder / "config.json").read_text())
+        assert {"invert calibration images", "invert test images"} <= set(result.seconds)
+        assert result.verdict in (folder / "report.html").read_text().replace("&#39;", "'")
+        assert "done in" in (folder / "log.txt").read_text()
+
+    def test_terminal_shows_stages_table_verdict_and_report(self, done):
+        folder, (out, error) = done
+        verdict = json.loads((folder / "results.json").read_text())["verdict"]
+        assert verdict in " ".join(out.split())
+        assert "stylemix fine" in out
+        assert f"Report: {os.path.join('run', 'report.html')}" in out
+        stages = [line.split(":")[0] for line in error.splitlines()]
+        assert stages[:3] == ["load", "invert calibration images", "invert test images"]
+        assert all(" images/s" in line for line in error.splitlines()[1:3])
+
+    def test_same_run_again_does_nothing(self, done, capsys):
+        folder, _ = done
+        before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+        assert main(DEMO) == 0
+        assert "nothing to do (--force runs it again)" in capsys.readouterr().out
+        assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+
+    def test_another_run_in_the_folder_is_refused(self, done, capsys):
+        assert main([*DEMO, "--seed", "1"]) == 1
+        error = capsys.readouterr().err
+        assert "the results of another run (seed 0 there, 1 now)" in error
+        assert "Traceback" not in error
+
+    def test_force_replaces_and_gives_the_same_numbers(self, done):
+        folder, _ = done
+        first = json.loads((folder / "results.json").read_text())
+        assert main([*DEMO, "--force"]) == 0
+        second = json.loads((folder / "results.json").read_text())
+        assert first["rows"] == second["rows"]
+        assert main([*DEMO, "--force", "--seed", "1"]) == 0
+
+    def test_a_forced_run_that_fails_leaves_no_old_results(self, done, monkeypatch):
+        folder, _ = done
+        monkeypatch.setattr("genviews.cli.job.run_study", lambda *a, **k: 1 / 0)
+        assert main([*DEMO, "--force"]) == 1
+        assert not FILES & {"results.json"} & names(folder)
+        assert "ZeroDivisionError" in (folder / "log.txt").read_text()
+        monkeypatch.undo()
+
+    def test_full_disk_at_the_end_leaves_no_finished_run(
+        self, here, toy_entry, monkeypatch, capsys
+    ):
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("genviews.cli.run._save", full)
+        assert main(DEMO) == 1
+        assert "No space left" in capsys.readouterr().err
+        assert "results.json" not in names(here / "run")
+
+    def test_bad_folder_is_refused_before_the_work(self, here, toy_entry, monkeypatch, capsys):
+        (here / "file").write_text("")
+        monkeypatch.setattr("genviews.cli.job.work", lambda *a: pytest.fail("work began"))
+        assert main(["demo", "--out", "file/run"]) == 1
+        assert "choose another folder with --out" in capsys.readouterr().err
+
+    def test_unknown_device(self, here, toy_entry, capsys):
+        assert main([*DEMO, "--device", "gpu9"]) == 1
+        assert "device: expected auto, cpu, or a device of this machine" in capsys.readouterr().err
+
+
+class TestEnsemble:
+    @pytest.fixture
+    def words(self, image_folder, user_module):
+        """A command on 40 images, the user's classifier and generator."""
+        return [
+            "ensemble",
+            *("--images", "images", "--classifier", "mine:network"),
+            *("--generator", "mine:decode", "--z-dim", "8", "--steps", "4"),
+            *("--views", "3", "--out", "run"),
+        ]
+
+    def test_folder_with_subfolders(self, words, here):
+        assert main(words) == 0
+        assert names(here / "run") == FILES
+        result = json.loads((here / "run" / "results.json").read_text())
+        assert result["class_names"] == ["dark", "light"]
+        assert result["num_calibration"] + result["num_test"] == 40
+        assert [file for file, _ in result["skipped"]] == ["dark/broken.png"]
+        assert result["rows"][0]["accuracy"] > 0.8  # the classifier was trained on nothing
+        assert any(row["name"] == "isotropic all" for row in result["rows"])
+        assert "broken.png" in (here / "run" / "report.html").read_text()
+
+    def test_csv_labels_and_calibration_folder(self, words, here, image_folder):
+        lines = ["file,label"]
+        lines += [f"{p.parent.name}/{p.name},{p.parent.name}" for p in image_folder.rglob("*.png")]
+        (here / "labels.csv").write_text("\n".join(lines))
+        other = here / "other"
+        for name in ("dark", "light"):
+            (other / name).mkdir(parents=True)
+            for path in sorted((image_folder / name).glob("1*.png")):
+                path.rename(other / name / path.name)
+        kept = [line for line in lines if not (line.split("/")[-1].startswith("1"))]
+        (here / "labels.csv").write_text("\n".join(kept))
+        more = [
+            "--labels",
+            "labels.csv",
+            "--calibration",
+            "other",
+            "--perturb",
+            "isotropic_all_0.20",
+        ]
+        assert main([*words, *more]) == 0
+        result = json.loads((here / "run" / "results.json").read_text())
+        assert (result["num_calibration"], result["num_test"]) == (10, 30)
+        assert result["config"]["perturbations"] == ["isotropic_all_0.20"]
+
+    def test_changed_images_are_another_run(self, words, here, image_folder, capsys):
+        assert main(words) == 0
+        next(iter((image_folder / "light").glob("*.png"))).unlink()
+        assert main(words) == 1
+        assert "the results of another run (stamps" in capsys.readouterr().err
+
+    def test_dry_run(self, words, here, capsys):
+        assert main([*words, "--dry-run"]) == 0
+        config = json.loads(capsys.readouterr().out)
+        assert config["verb"] == "ensemble"
+        assert config["calibration"] == "0.5"
+        assert config["stamps"]["images"]
+        assert not (here / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (["--images", "imagse"], "--images: expected a file or folder that exists"),
+            (["--labels", "labels.csv"], "--labels: expected a file or folder that exists"),
+            (["--calibration", "1.5"], "strictly between 0 and 1, got 1.5"),
+            (["--calibration-labels", "mine.py"], "expected a folder as --calibration"),
+            (["--generator", "fashoin32"], "did you mean 'fashion32'"),
+            (["--generator", "mine:decoed"], "it has"),
+            (["--classifier", "mine:netwrok"], "expected a function 'netwrok' in mine"),
+            (["--classifier", "nowhere:net"], "no module named 'nowhere'"),
+            (["--perturb", "isotropic_fine_0.1"], "layer range"),
+            (["--perturb", "isotropc_all_0.1"], "did you mean 'isotropic'"),
+            (["--augment", "fashion32/flp"], "did you mean 'fashion32/flip'"),
+            (["--views", "0"], "num_views: expected an integer of at least 1"),
+        ],
+    )
+    def test_mistakes_are_one_clear_line(self, words, here, capsys, more, message):
+        assert main([*words, *more]) == 1
+        error = capsys.readouterr().err.splitlines()
+        assert message in error[-1]
+        assert error[-1].startswith("genviews: ")
+        assert not any("Traceback" in line for line in error)
+
+    def test_unlabelled_images_say_what_is_needed(self, words, here, image_folder, capsys):
+        for path in list(image_folder.rglob("*.png")):
+            path.rename(image_folder / path.name)
+        assert main(words) == 1
+        assert "labels" in capsys.readouterr().err

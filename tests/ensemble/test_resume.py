@@ -1,0 +1,173 @@
+"""Banks filled shard by shard: as in one go, resumed after a kill, never from other work."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genviews.augment import HorizontalFlip
+from genviews.classify.model import Classifier
+from genviews.ensemble import resume
+from genviews.ensemble.fill import fill_bank
+from genviews.ensemble.resume import fill_bank_resumably
+from genviews.ensemble.views import ViewSet
+from genviews.generators.toy import ToyGenerator
+from genviews.perturb import StyleMix
+
+NUMBER, SHARD = 10, 4  # shards of 4, 4 and 2 images
+SETS = (ViewSet(perturbation=StyleMix("fine")), ViewSet(pixels=HorizontalFlip()))
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def filled(monkeypatch):
+    """Small shards; returns the ids of each shard that is made, in order."""
+    calls = []
+
+    def record(classifiers, generator, images, ids, *rest, **options):
+        calls.append(list(ids))
+        return fill_bank(classifiers, generator, images, ids, *rest, **options)
+
+    monkeypatch.setattr(resume, "SHARD", SHARD)
+    monkeypatch.setattr(resume, "fill_bank", record)
+    return calls
+
+
+@pytest.fixture
+def arguments(task):
+    return {
+        "classifiers": {"one": task.classifier, "two": task.other},
+        "generator": task.generator,
+        "images": task.calibration.images[:NUMBER],
+        "ids": task.calibration.ids[:NUMBER],
+        "labels": task.calibration.labels[:NUMBER],
+        "latents": task.calibration_inversion.latents[:NUMBER],
+        "view_sets": SETS,
+        "split": "calibration",
+        "num_views": 2,
+    }
+
+
+def assert_equal_banks(got, wanted):
+    assert got.keys() == wanted.keys()
+    for name, bank in wanted.items():
+        assert got[name].ids == bank.ids
+        assert got[name].class_names == bank.class_names
+        assert (got[name].split, got[name].meta) == (bank.split, bank.meta)
+        assert torch.equal(got[name].labels, bank.labels)
+        assert got[name].logits.keys() == bank.logits.keys()
+        for key, logits in bank.logits.items():
+            torch.testing.assert_close(got[name].logits[key], logits)
+
+
+def test_equals_filling_in_one_go(tmp_path, arguments, filled):
+    got = fill_bank_resumably(tmp_path, **arguments)
+    assert [len(ids) for ids in filled] == [4, 4, 2]
+    assert_equal_banks(got, fill_bank(**arguments))
+
+
+def test_without_a_generator(tmp_path, arguments, filled):
+    arguments |= {"generator": None, "latents": None, "view_sets": SETS[1:], "labels": None}
+    got = fill_bank_resumably(tmp_path, **arguments)
+    assert set(got["one"].logits) == {"image", "flip"}
+    assert got["one"].labels is None
+
+
+def test_a_second_call_makes_nothing(tmp_path, arguments, filled):
+    first = fill_bank_resumably(tmp_path, **arguments)
+    filled.clear()
+    again = fill_bank_resumably(str(tmp_path), **arguments)
+    assert filled == []
+    for name, bank in first.items():
+        for key, logits in bank.logits.items():
+            assert torch.equal(again[name].logits[key], logits)
+
+
+def test_resumes_after_a_kill(tmp_path, arguments, filled, monkeypatch):
+    make = resume.fill_bank
+
+    def kill(*parts, **options):
+        if len(filled) == 1:
+            raise Killed
+        return make(*parts, **options)
+
+    monkeypatch.setattr(resume, "fill_bank", kill)
+    with pytest.raises(Killed):
+        fill_bank_resumably(tmp_path, **arguments)
+    monkeypatch.setattr(resume, "fill_bank", make)
+    got = fill_bank_resumably(tmp_path, **arguments)
+    ids = list(arguments["ids"])
+    assert filled == [ids[:4], ids[4:8], ids[8:]]  # the first was not made twice
+    assert_equal_banks(got, fill_bank(**arguments))
+
+
+def other_weights(classifier):
+    changed = copy.deepcopy(classifier)
+    with torch.no_grad():
+        next(changed.parameters()).add_(0.1)
+    return changed
+
+
+def other_mean(classifier):
+    return Classifier(classifier.module, classifier.image_spec, classifier.class_names, mean=0.3)
+
+
+CHANGES = {
+    "images": lambda a: {"images": a["images"] + 0.1},
+    "one latent": lambda a: {"latents": torch.cat([a["latents"][:-1], a["latents"][:1]])},
+    "ids": lambda a: {"ids": tuple(f"new {name}" for name in a["ids"])},
+    "classifier weights": lambda a: {
+        "classifiers": {**a["classifiers"], "two": other_weights(a["classifiers"]["two"])}
+    },
+    "classifier mean": lambda a: {
+        "classifiers": {**a["classifiers"], "two": other_mean(a["classifiers"]["two"])}
+    },
+    "classifier names": lambda a: {
+        "classifiers": {"two": a["classifiers"]["one"], "one": a["classifiers"]["two"]}
+    },
+    "generator weights": lambda a: {"generator": ToyGenerator(seed=1)},
+    "strength": lambda a: {"view_sets": (ViewSet(perturbation=StyleMix("fine", 0.5)), SETS[1])},
+    "transform": lambda a: {"view_sets": (SETS[0], ViewSet(pixels=HorizontalFlip(0.9)))},
+    "views of a set": lambda a: {"view_sets": (SETS[0], replace(SETS[1], num_views=3))},
+    "number of views": lambda a: {"num_views": 3},
+    "seed": lambda a: {"seed": 1},
+    "split": lambda a: {"split": "other"},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_other_work_never_reuses_a_shard(tmp_path, arguments, filled, name):
+    first = fill_bank_resumably(tmp_path, **arguments)
+    filled.clear()
+    changed = {**arguments, **CHANGES[name](arguments)}
+    got = fill_bank_resumably(tmp_path, **changed)
+    assert len(filled) == 3
+    assert_equal_banks(got, fill_bank(**changed))
+    filled.clear()
+    assert_equal_banks(fill_bank_resumably(tmp_path, **arguments), first)  # both are kept
+    assert filled == []
+
+
+def test_labels_are_not_part_of_the_work(tmp_path, arguments, filled):
+    fill_bank_resumably(tmp_path, **arguments)
+    filled.clear()
+    arguments["labels"] = 1 - arguments["labels"]
+    got = fill_bank_resumably(tmp_path, **arguments)
+    assert filled == []
+    assert torch.equal(got["one"].labels, arguments["labels"])
+
+
+def test_progress_counts_over_all_shards(tmp_path, arguments):
+    seen = []
+    fill_bank_resumably(tmp_path, **arguments, progress=lambda *step: seen.append(step))
+    assert {stage for stage, _, _ in seen} == {"views of calibration"}
+    done = [count for _, count, _ in seen]
+    assert done == sorted(done)
+    assert {4, 8, NUMBER} <= set(done)
+    assert {total for _, _, total in seen} == {NUMBER}

@@ -1,0 +1,60 @@
+"""The recipes of the embedded default run through in their quick mode and ship nothing there."""
+
+from pathlib import Path
+
+import pytest
+
+from genviews.zoo.card import ENTRIES
+from recipes.fashion32 import choose_views, invert, train_classifier, train_encoder, train_on_views
+
+
+@pytest.fixture(autouse=True)
+def nothing_shipped(monkeypatch):
+    before = {p.name: p.stat().st_mtime_ns for p in (ENTRIES / "fashion32").iterdir()}
+    yield
+    after = {p.name: p.stat().st_mtime_ns for p in (ENTRIES / "fashion32").iterdir()}
+    assert after == before
+
+
+def test_train_encoder(tmp_path):
+    result = train_encoder.main(out=tmp_path, quick=True)
+    errors = result["l1"]["generator_samples"]
+    assert 0 < errors["encoder"] < errors["mean_latent"]
+    assert (tmp_path / "encoder.safetensors").exists()
+
+
+def test_train_classifier(tmp_path):
+    result = train_classifier.main(out=tmp_path, quick=True)
+    assert result["val"]["accuracy"] > 0.8
+    assert set(result["val"]["by_class"]) == {"bright", "dark"}
+
+
+def test_invert_makes_only_what_is_missing(tmp_path):
+    invert.main(folder=tmp_path, quick=True)
+    shards = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(shards) == 1
+    stamp = shards[0].stat().st_mtime_ns
+    invert.main(folder=tmp_path, quick=True)
+    assert shards[0].stat().st_mtime_ns == stamp
+
+
+def test_plans_cover_reconstructions_and_views():
+    from genviews.zoo import load
+
+    plans = train_on_views.plans(load("fashion32"))
+    assert {p.kind for p in plans} == {"reconstructions", "views"}
+    assert len({p.file for p in plans}) == len(plans)
+    assert {p.fine_tuned for p in plans} == {True, False}
+
+
+def test_nearest_strengths_are_the_closest_to_each_target():
+    shares = {0.1: 0.99, 0.2: 0.97, 0.3: 0.94, 0.5: 0.88, 1.0: 0.5}
+    # 0.98: a tie between 0.1 and 0.2, the milder wins; 0.95: 0.3; 0.9: 0.5.
+    assert choose_views.nearest(shares) == [0.1, 0.3, 0.5]
+
+
+def test_recipes_write_no_machine_paths():
+    for path in Path("results").rglob("*.json"):
+        text = path.read_text()
+        assert "/tmp/" not in text, path
+        assert "/home/" not in text, path

@@ -1,0 +1,30 @@
+"""The pages quote the JSON files: building them again changes nothing."""
+
+import json
+
+from recipes import write_docs
+
+
+def test_pages_are_up_to_date():
+    folder = write_docs.ROOT / "results"
+    page = (write_docs.ROOT / "docs/results.md").read_text()
+    assert page == write_docs.results_page(folder)
+    readme = (write_docs.ROOT / "README.md").read_text()
+    assert readme == write_docs.with_block(readme, write_docs.readme_block(folder))
+
+
+def test_every_result_says_how_it_was_made():
+    for path in (write_docs.ROOT / "results").rglob("*.json"):
+        value = json.loads(path.read_text())
+        text = json.dumps(value)
+        assert "command" in text, path
+        assert "version" in text, path
+        assert "seed" in text, path
+
+
+def test_figures_are_formatted():
+    assert write_docs.percent(0.87649) == "87.6"
+    assert write_docs.points(0.0123, (-0.001, 0.02)) == "+1.23 [-0.10, +2.00]"
+    assert write_docs.with_block("a<!-- results -->\nold\n<!-- /results -->b", "new") == (
+        "a<!-- results -->\nnew\n<!-- /results -->b"
+    )

@@ -1,0 +1,210 @@
+"""GenerativeTTA on the toy generator: what it inverts, what it averages, and its neighbours.
+
+The classifier reads the slope of the brightness, which is the class, and a checkerboard, which the
+generator cannot draw. On clean images it makes no mistake, so alpha is 0; a checkerboard added to
+the images misleads it, but not on reconstructions and views, so alpha is above 0.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+import genviews.pipeline as pipeline
+from genviews.augment import HorizontalFlip
+from genviews.classify import Classifier
+from genviews.generators.toy import ToyGenerator
+from genviews.invert import Inverter, Objective
+from genviews.pipeline import GenerativeTTA
+from genviews.rng import Rng
+
+ROW = torch.arange(8.0)
+CHECKERBOARD = (-1.0) ** (ROW[:, None] + ROW)
+INVERTER = Inverter(steps=15, lr=0.2, objective=Objective(l1=0.0, l2=1.0))
+
+
+def slope(images):
+    return images[:, 0, :4].mean((1, 2)) - images[:, 0, 4:].mean((1, 2))
+
+
+class Misled(nn.Module):
+    """Logits from the slope, with a weakness for checkerboards."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, images):
+        board = (images[:, 0] * CHECKERBOARD).mean((1, 2))
+        logit = self.scale * (4 * slope(images) + 8 * board)
+        return torch.stack([-logit, logit], dim=1)
+
+
+TOY = ToyGenerator()
+CLASSIFIER = Classifier(Misled(), TOY.image_spec, ("down", "up"))
+
+
+@pytest.fixture(scope="module")
+def clean():
+    """(images, labels) that the classifier knows for certain."""
+    images = TOY.synthesize(TOY.map(TOY.sample(Rng(0).streams(range(60)))))
+    images = images[slope(images).abs() > 0.1][:24]
+    return images, (slope(images) > 0).long()
+
+
+@pytest.fixture(scope="module")
+def noisy(clean):
+    """The same images with a checkerboard whose sign says nothing of the class."""
+    images, labels = clean
+    sign = torch.where(torch.arange(len(images)) % 2 == 0, 1.0, -1.0)
+    return images + 0.5 * sign[:, None, None, None] * CHECKERBOARD, labels
+
+
+def tta(classifier=CLASSIFIER, **options):
+    settings = {"inverter": INVERTER, "num_views": 3, "batch_size": 16}
+    return GenerativeTTA(classifier, TOY, **{**settings, **options})
+
+
+@pytest.fixture(scope="module")
+def weighed(noisy):
+    """Fitted where views help."""
+    made = tta().fit(*noisy)
+    assert made.ensemble_.alpha_ > 0
+    return made
+
+
+@pytest.fixture
+def no_inversion(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("inverted")
+
+    return lambda: monkeypatch.setattr(pipeline, "invert", refuse)
+
+
+class TestFit:
+    def test_the_smallest_alpha_wins_a_tie(self, clean):
+        ensemble = tta().fit(*clean).ensemble_
+        assert (ensemble.curve_ == 1.0).sum() > 1
+        assert ensemble.alpha_ == 0.0
+
+    def test_views_are_used_where_they_help(self, weighed, noisy):
+        images, labels = noisy
+        alone = (CLASSIFIER(images).argmax(-1) == labels).float().mean()
+        curve = weighed.ensemble_.curve_
+        assert float(alone) == pytest.approx(float(curve[0]))
+        assert weighed.ensemble_.accuracy_ > alone + 0.2
+        assert (weighed.predict(images) == labels).float().mean() > alone + 0.2
+        best = int((curve == curve.max()).nonzero()[0])
+        assert weighed.ensemble_.alpha_ == pytest.approx(best / 20)
+
+    def test_returns_itself(self, clean):
+        made = tta()
+        assert made.fit(*clean) is made
+
+    @pytest.mark.parametrize("call", ["predict_proba", "predict", "forward"])
+    def test_comes_first(self, clean, call):
+        with pytest.raises(ValueError, match="expected `fit` first, got predict_proba before fit"):
+            getattr(tta(), call)(clean[0])
+
+
+class TestAlphaZero:
+    def test_is_the_plain_classifier_and_inverts_nothing(self, clean, noisy, no_inversion):
+        made = tta().fit(*clean)
+        no_inversion()
+        wanted = CLASSIFIER(noisy[0]).double().softmax(-1)
+        torch.testing.assert_close(made.predict_proba(noisy[0]), wanted)
+        assert torch.equal(made.predict(noisy[0]), wanted.argmax(-1))
+
+    @pytest.mark.parametrize("average", ["probs", "logits"])
+    def test_with_pixel_views_is_their_average(self, clean, noisy, no_inversion, average):
+        made = tta(pixel_views=HorizontalFlip(), average=average).fit(*clean)
+        no_inversion()
+        bank = made.bank(noisy[0], split="predict", generate=False)
+        assert {key: logits.shape[1] for key, logits in bank.logits.items()} == {
+            "image": 1,
+            "flip": 3,
+        }
+        logits = torch.cat([bank.logits["image"], bank.logits["flip"]], dim=1).double()
+        assert (logits[:, 0] - logits[:, 1:].mean(1)).abs().max() > 0.1
+        mean = logits.softmax(-1).mean(1) if average == "probs" else logits.mean(1).softmax(-1)
+        torch.testing.assert_close(made.predict_proba(noisy[0]), mean)
+
+
+class TestViews:
+    def test_probabilities_are_those_of_equation_7(self, weighed, noisy):
+        bank = weighed.bank(noisy[0][:5], split="predict")
+        assert set(bank.logits) == {"image", "reconstruction", "stylemix_fine_1.00"}
+        probs = {key: logits.double().softmax(-1) for key, logits in bank.logits.items()}
+        views = torch.cat([probs["reconstruction"], probs["stylemix_fine_1.00"]], dim=1)
+        alpha = weighed.ensemble_.alpha_
+        wanted = (1 - alpha) * probs["image"][:, 0] + alpha * views.mean(1)
+        torch.testing.assert_close(weighed.predict_proba(noisy[0][:5]), wanted)
+
+    def test_pixel_views_go_on_images_and_on_generated_views(self, noisy):
+        made = tta(pixel_views=HorizontalFlip()).fit(*noisy)
+        bank = made.bank(noisy[0][:2], split="predict")
+        views = "flip+stylemix_fine_1.00"
+        assert set(bank.logits) == {"image", "flip", "reconstruction", views}
+        assert made.ensemble_.image_views == ("flip",)
+        assert made.ensemble_.views == (views,)
+
+    def test_an_image_gets_the_same_alone_in_a_batch_and_twice(self, weighed, noisy):
+        images = noisy[0][:5]
+        whole = weighed.predict_proba(images)
+        alone = torch.cat([weighed.predict_proba(image[None]) for image in images])
+        torch.testing.assert_close(alone, whole, atol=1e-4, rtol=0)
+        twice = weighed.predict_proba(images[[3, 0, 3]])
+        assert torch.equal(twice[0], twice[2])
+        torch.testing.assert_close(twice, whole[[3, 0, 3]], atol=1e-4, rtol=0)
+
+    def test_batch_size_changes_nothing(self, weighed, noisy):
+        small = tta(batch_size=2)
+        small.ensemble_ = weighed.ensemble_
+        images = noisy[0][:5]
+        wanted = weighed.predict_proba(images)
+        torch.testing.assert_close(small.predict_proba(images), wanted, atol=1e-4, rtol=0)
+
+    def test_seed_and_ids_decide_the_views(self, weighed, noisy):
+        images = noisy[0][:2]
+        key = "stylemix_fine_1.00"
+        views = weighed.bank(images, split="predict").logits[key]
+        assert (views[:, 0] - views[:, 1]).abs().max() > 1e-3
+        other = tta(seed=1).bank(images, split="predict").logits[key]
+        assert (views - other).abs().max() > 1e-3
+        named = weighed.bank(images, split="predict", ids=["a", "b"]).logits[key]
+        assert (views - named).abs().max() > 1e-3
+
+
+class TestForward:
+    def test_is_the_logarithm_of_the_probabilities(self, weighed, noisy):
+        logits = weighed(noisy[0][:4])
+        assert logits.dtype == torch.float32
+        wanted = weighed.predict_proba(noisy[0][:4]).log().float()
+        torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=1e-4)
+
+    def test_is_finite_where_a_probability_is_zero(self, clean):
+        certain = Classifier(Misled(1e4), TOY.image_spec, ("down", "up"))
+        made = tta(certain).fit(*clean)
+        assert (made.predict_proba(clean[0]) == 0).any()
+        assert made(clean[0]).isfinite().all()
+
+
+class TestMistakes:
+    def test_a_bare_network(self):
+        unchecked = inspect.unwrap(GenerativeTTA.__init__)  # without the type check of the tests
+        with pytest.raises(TypeError, match=r"expected a genviews\.Classifier, got Misled"):
+            unchecked(GenerativeTTA.__new__(GenerativeTTA), Misled(), TOY)
+
+    def test_another_size(self):
+        with pytest.raises(ValueError, match=r"one shape, got \(1, 8, 8\) and \(1, 16, 16\)"):
+            GenerativeTTA(CLASSIFIER, ToyGenerator(size=16))
+        with pytest.raises(ValueError, match=r"images: expected shape \(\.\.\., 1, 8, 8\)"):
+            tta().fit(torch.zeros(2, 1, 16, 16), torch.tensor([0, 1]))
+
+    @pytest.mark.parametrize("what", ["num_views", "batch_size"])
+    def test_counts(self, what):
+        with pytest.raises(ValueError, match=f"{what}: expected an integer of at least 1, got 0"):
+            tta(**{what: 0})
