@@ -52,7 +52,7 @@ class StyleGAN2Config:
     mapping_layers: int = 8
     mapping_lr_multiplier: float = 0.01
     channels: Mapping[int, int] | None = None
-    resample_filter: tuple[float, ...] = (1, 3, 3, 1)
+    resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
     conv_clamp: float | None = None
     ranges: Mapping[str, tuple[int, int]] | None = None
 
@@ -64,6 +64,13 @@ class StyleGAN2Config:
                 expected="a power of two from 8",
                 got=self.resolution,
                 remedy="change it",
+            )
+        if len(self.resample_filter) < 2:
+            fail(
+                "resample_filter",
+                expected="at least two taps",
+                got=self.resample_filter,
+                remedy="use the official (1, 3, 3, 1)",
             )
         if not 1 <= self.img_channels <= 4:
             fail("img_channels", expected="1 to 4", got=self.img_channels, remedy="change it")

@@ -43,6 +43,7 @@ def encoder_l1(entry: ZooEntry, encoder: InversionEncoder, images: Tensor) -> fl
 
 def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) -> dict[str, object]:
     """Run the study and write its result; `quick` takes sample images, few steps and views."""
+    out = out.with_name(f"{out.name}-quick") if quick else out
     out.mkdir(parents=True, exist_ok=True)
     entry = load("fashion32")
     if quick:

@@ -59,6 +59,7 @@ def _toy() -> ImageSet:
 
 def main(*, out: Path = Path("runs/fashion32/classifier"), quick: bool = False) -> dict[str, object]:
     """Train, ship and measure; `quick` trains two epochs on noise and ships nothing."""
+    out = out.with_name(f"{out.name}-quick") if quick else out
     out.mkdir(parents=True, exist_ok=True)
     config = training_preset("fashion32")
     if quick:

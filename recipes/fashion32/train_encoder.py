@@ -45,6 +45,7 @@ def l1(generator: Generator, encoder: InversionEncoder | None, images: Tensor) -
 
 def main(*, out: Path = Path("runs/encoder"), quick: bool = False) -> dict[str, object]:
     """Train (or continue), ship and measure; `quick` trains briefly for the toy, ships nothing."""
+    out = out.with_name(f"{out.name}-quick") if quick else out
     out.mkdir(parents=True, exist_ok=True)
     generator = ToyGenerator() if quick else load("fashion32").generator
     config = EncoderTraining(steps=30, batch=16) if quick else CONFIG

@@ -40,7 +40,7 @@ from recipes.run_folder import environment
 ENTRY = ENTRIES / "fashion32"
 RESULT = Path("results/fashion32/train_on_views.json")
 FINE_TUNING_EPOCHS, FINE_TUNING_RATE = 20, 4e-4
-KINDS = ("stylemix", "isotropic")
+KINDS = ("stylemix",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Plan:
 
 
 def plans(entry: ZooEntry) -> list[Plan]:
-    """Reconstructions, and the middle strength of two kinds of fine view; from scratch and tuned."""
+    """Reconstructions, and the middle strength of fine style-mixing; from scratch and tuned."""
     found = [
         Plan(name="reconstructions", kind="reconstructions", perturbation=None, fine_tuned=t)
         for t in (True, False)

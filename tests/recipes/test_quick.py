@@ -20,7 +20,7 @@ def test_train_encoder(tmp_path):
     result = train_encoder.main(out=tmp_path, quick=True)
     errors = result["l1"]["generator_samples"]
     assert 0 < errors["encoder"] < errors["mean_latent"]
-    assert (tmp_path / "encoder.safetensors").exists()
+    assert (tmp_path.with_name(f"{tmp_path.name}-quick") / "encoder.safetensors").exists()
 
 
 def test_train_classifier(tmp_path):
