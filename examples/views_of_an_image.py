@@ -22,9 +22,7 @@ def main(path: Path = Path("views.png"), images: int = 6, steps: int = 60) -> to
     """Write the grid, return its rows (images, 1 + 1 + 2 x perturbations, C, H, W)."""
     zoo = load_zoo("fashion32")
     samples = zoo.samples("test").select(slice(0, images))
-    inversion = invert(
-        zoo.generator, samples.images, inverter=replace(zoo.inverter(), steps=steps)
-    )
+    inversion = invert(zoo.generator, samples.images, inverter=replace(zoo.inverter(), steps=steps))
     columns = [samples.images[:, None], inversion.reconstructions[:, None]]
     for name in NAMES:
         chosen = perturbation(name, zoo.generator, zoo.pca)

@@ -1,9 +1,9 @@
 """Keep freed memory in the process, for programs that allocate large tensors again and again.
 
-glibc gives large blocks back to the system as soon as they are freed and gets them anew, page by page,
-at the next allocation. Rendering and inverting batches on a CPU then spend up to half of their time in
-page faults (`benchmarks/memory.py`). A program may choose otherwise; a library must not, so this is
-called by the command line, the recipes and the benchmarks, and never on import.
+glibc gives large blocks back to the system as soon as they are freed and gets them anew, page by
+page, at the next allocation. Rendering views on a CPU then spends much of its time in page faults
+(`benchmarks/memory.py`). A program may choose otherwise; a library must not, so this is called by
+the command line, the recipes and the benchmarks, and never on import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeping freed memory is a choice of the program: it works on glibc and never happens on import."""
+"""Keeping freed memory is a choice of the program; it works on glibc."""
 
 import subprocess
 import sys

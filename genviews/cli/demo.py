@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genviews.checks import check_count, fail
 from genviews.cli.options import DemoOptions, RunOptions, command, plain
 from genviews.cli.progress import Stages
 from genviews.cli.run import run
 
 if TYPE_CHECKING:
+    from genviews.data.images import ImageSet
     from genviews.ensemble.result import StudyResult
 
 __all__ = ["run_demo"]
@@ -36,17 +38,20 @@ def study(
 
     device = find_device(flags.device)
     settings = StudySettings(
-        num_views=options.views, seed=options.seed, batch_size=flags.batch_size
+        num_views=options.views,
+        scale_views=min(options.views, 4),
+        seed=options.seed,
+        batch_size=flags.batch_size,
     )
-    entry, source = load(ENTRY), load_source(ENTRY)
+    entry, source = load(ENTRY), load_source(ENTRY, steps=options.steps)
     job = Job(
         title=f"{ENTRY}: do generated views help this classifier?",
         command=command("demo", options),
         config=config,
         source=source,
         classifiers=entry.classifiers(),
-        calibration=entry.samples("val"),
-        test=entry.samples("test"),
+        calibration=first(entry.samples("val"), options.calibration, "calibration"),
+        test=first(entry.samples("test"), options.test, "test"),
         perturbations=source.candidates,
         augmentations=pixel_augmentations(None),
         settings=settings,
@@ -55,3 +60,16 @@ def study(
     )
     stages.note("load")
     return work(job, stages)
+
+
+def first(images: ImageSet, count: int, what: str) -> ImageSet:
+    """The first images of a sample, as balanced as the sample is."""
+    check_count(count, f"--{what}")
+    if count > len(images):
+        fail(
+            f"--{what}",
+            expected=f"at most {len(images)} images, which is what ships",
+            got=count,
+            remedy="for more, see recipes/fashion32/ensemble.py",
+        )
+    return images.select(slice(0, count))

@@ -51,11 +51,17 @@ class DemoOptions:
         out: Folder for the results; made if missing.
         seed: Seed of the views; another seed draws others.
         views: Views made of each image, of each kind.
+        steps: Most inversion steps for each image.
+        calibration: Calibration images, at most 500.
+        test: Test images, at most 1,000; more give narrower intervals.
     """
 
     out: Path = Path("runs/demo")
     seed: int = 0
-    views: int = 32
+    views: int = 12
+    steps: int = 60
+    calibration: int = 300
+    test: int = 400
 
 
 @Parameter(name="*", group=_INPUT)

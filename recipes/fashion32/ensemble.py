@@ -3,7 +3,7 @@
 Claim: Chai et al. 2021, Sec. 4: averaging an image with generated views of it raises accuracy a
 little; training on views raises it more.
 Command: python -m recipes.fashion32.ensemble   (after invert.py and train_on_views.py)
-Time: about 30 minutes on 2 cores; banks are saved shard by shard, a re-run continues.
+Time: about 25 minutes on 2 cores; banks are saved shard by shard, a re-run continues.
 Split: scales, combinations and alpha on all 5,000 `val` images, figures on 4,000 `test` images (the
 first 400 of each class). Classifiers saw 1,200 labelled `train` images.
 Expected: accuracy on reconstructions within 3 points of accuracy on images; no promise of a gain.
@@ -30,7 +30,7 @@ from recipes.fashion32.invert import read
 from recipes.run_folder import environment
 
 RESULT = Path("results/fashion32/ensemble.json")
-SETTINGS = StudySettings(num_views=16, scale_views=8, scale_images=1000, gallery_images=32)
+SETTINGS = StudySettings(num_views=10, scale_views=8, scale_images=1000, gallery_images=32)
 PIXELS = ("flip", "crop", "jitter", "flip+crop")
 
 

@@ -4,8 +4,8 @@ Claim: the setting of the paper's cats: many images for the generator, few label
 (Chai et al. 2021, Sec. 4.3).
 Command: python -m recipes.fashion32.train_classifier
 Time: about 2 minutes on one core; a checkpoint every epoch, a re-run continues.
-Split: trained on the first 120 images of each class of `train`; no choice is made on `val` here (the
-last epoch is kept); accuracy on `val` (5,000) and `test` (10,000) is reported.
+Split: trained on the first 120 images of each class of `train`; no choice is made on `val` here
+(the last epoch is kept); accuracy on `val` (5,000) and `test` (10,000) is reported.
 Expected: 85 to 88 % on test.
 Writes: genviews/zoo/fashion32/classifier.safetensors, results/fashion32/classifier.json.
 """
@@ -57,7 +57,9 @@ def _toy() -> ImageSet:
     return ImageSet(images=images, labels=labels, ids=names, class_names=("bright", "dark"))
 
 
-def main(*, out: Path = Path("runs/fashion32/classifier"), quick: bool = False) -> dict[str, object]:
+def main(
+    *, out: Path = Path("runs/fashion32/classifier"), quick: bool = False
+) -> dict[str, object]:
     """Train, ship and measure; `quick` trains two epochs on noise and ships nothing."""
     out = out.with_name(f"{out.name}-quick") if quick else out
     out.mkdir(parents=True, exist_ok=True)

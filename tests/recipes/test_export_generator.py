@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genviews import StyleGAN2, StyleGAN2Config
+from genviews.files import save_tensors
 from genviews.zoo import ZooEntry
 from genviews.zoo.card import save_part, update_card
 from recipes.fashion32 import export_generator
@@ -28,7 +29,7 @@ def weights(tmp_path):
     generator = StyleGAN2(config)
     facts = asdict(config) | {"family": "stylegan2", "parameters": 1, "training": {"seed": 0}}
     (tmp_path / "w.json").write_text(json.dumps(facts))
-    save_file(generator.state_dict(), tmp_path / "w.safetensors")
+    save_tensors(tmp_path / "w.safetensors", generator.state_dict())
     return tmp_path / "w.safetensors"
 
 
