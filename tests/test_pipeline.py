@@ -18,6 +18,7 @@ from genviews.augment import HorizontalFlip
 from genviews.classify import Classifier
 from genviews.generators.toy import ToyGenerator
 from genviews.invert import Inverter, Objective
+from genviews.perturb import StyleMix
 from genviews.pipeline import GenerativeTTA
 from genviews.rng import Rng
 
@@ -44,6 +45,7 @@ class Misled(nn.Module):
 
 
 TOY = ToyGenerator()
+VIEWS = StyleMix("fine").name  # the default
 CLASSIFIER = Classifier(Misled(), TOY.image_spec, ("down", "up"))
 
 
@@ -136,9 +138,9 @@ class TestAlphaZero:
 class TestViews:
     def test_probabilities_are_those_of_equation_7(self, weighed, noisy):
         bank = weighed.bank(noisy[0][:5], split="predict")
-        assert set(bank.logits) == {"image", "reconstruction", "stylemix_fine_1.00"}
+        assert set(bank.logits) == {"image", "reconstruction", VIEWS}
         probs = {key: logits.double().softmax(-1) for key, logits in bank.logits.items()}
-        views = torch.cat([probs["reconstruction"], probs["stylemix_fine_1.00"]], dim=1)
+        views = torch.cat([probs["reconstruction"], probs[VIEWS]], dim=1)
         alpha = weighed.ensemble_.alpha_
         wanted = (1 - alpha) * probs["image"][:, 0] + alpha * views.mean(1)
         torch.testing.assert_close(weighed.predict_proba(noisy[0][:5]), wanted)
@@ -146,10 +148,9 @@ class TestViews:
     def test_pixel_views_go_on_images_and_on_generated_views(self, noisy):
         made = tta(pixel_views=HorizontalFlip()).fit(*noisy)
         bank = made.bank(noisy[0][:2], split="predict")
-        views = "flip+stylemix_fine_1.00"
-        assert set(bank.logits) == {"image", "flip", "reconstruction", views}
+        assert set(bank.logits) == {"image", "flip", "reconstruction", f"flip+{VIEWS}"}
         assert made.ensemble_.image_views == ("flip",)
-        assert made.ensemble_.views == (views,)
+        assert made.ensemble_.views == (f"flip+{VIEWS}",)
 
     def test_an_image_gets_the_same_alone_in_a_batch_and_twice(self, weighed, noisy):
         images = noisy[0][:5]
@@ -169,12 +170,11 @@ class TestViews:
 
     def test_seed_and_ids_decide_the_views(self, weighed, noisy):
         images = noisy[0][:2]
-        key = "stylemix_fine_1.00"
-        views = weighed.bank(images, split="predict").logits[key]
+        views = weighed.bank(images, split="predict").logits[VIEWS]
         assert (views[:, 0] - views[:, 1]).abs().max() > 1e-3
-        other = tta(seed=1).bank(images, split="predict").logits[key]
+        other = tta(seed=1).bank(images, split="predict").logits[VIEWS]
         assert (views - other).abs().max() > 1e-3
-        named = weighed.bank(images, split="predict", ids=["a", "b"]).logits[key]
+        named = weighed.bank(images, split="predict", ids=["a", "b"]).logits[VIEWS]
         assert (views - named).abs().max() > 1e-3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -61,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 failed, 2 wrong usage.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # "package.module:function" may name a module of the folder that the user works in, as it may
+    # with `python -m`; the console script alone would not look there.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     try:
         outcome = app(words, exit_on_error=False, result_action="return_value")
     except CycloptsError:

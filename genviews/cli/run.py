@@ -84,8 +84,10 @@ def _work(config: dict[str, Any], job: Callable[[Stages], StudyResult]) -> Study
 def _save(result: StudyResult, folder: Path) -> None:
     from genviews.report import csv_text, write_atomic, write_report
 
-    write_report(result, folder / "report.html")
+    # The figures first: whatever befalls the page, no hour of work is lost. `results.json`, which
+    # marks a finished run, is last.
     write_atomic(folder / "results.csv", csv_text(result.rows))
+    write_report(result, folder / "report.html")
     result.save_json(folder / "results.json")
 
 
@@ -99,6 +101,16 @@ def _show(result: StudyResult, folder: Path) -> None:
         console.print(terminal_table(result, name, console.width))
     console.print()
     console.print(result.verdict, markup=False, highlight=False)
+    if result.skipped:
+        console.print(f"Left out, with reasons in the report: {_skipped(result)}", markup=False)
     console.print(
         f"Report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True
     )
+
+
+def _skipped(result: StudyResult) -> str:
+    """The files that could not be read, shortened."""
+    names = [name for name, _ in result.skipped]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    files = "file" if len(names) == 1 else "files"
+    return f"{len(names)} {files} ({', '.join(names[:3])}{more})"

@@ -197,7 +197,7 @@ class Bench:
             latents=test.inversion.latents,
             loss=test.inversion.loss,
             view_sets=chosen.view_sets,
-            num_views=self.settings.gallery_views,
+            num_views=min(self.settings.gallery_views, self.settings.num_views),
             seed=self.settings.seed,
             conditions=banks[first].get("image")[:, 0].argmax(-1) if conditional else None,
         )

@@ -123,7 +123,7 @@ def run_study(
         reconstruction={**reconstruction_measures(last, test_banks[reference]), **(measures or {})},
         num_calibration=len(calibration),
         num_test=len(test),
-        skipped=(*calibration.skipped, *test.skipped),
+        skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
         config={
             **asdict(settings),
             "classifiers": list(classifiers),

@@ -198,8 +198,8 @@ class _Run:
         self.start_loss = self.loss.clone()
         self.status = torch.full((n,), int(Status.FAILED), device=device)
         self.steps = torch.zeros(n, dtype=torch.long, device=device)
-        flat = (images * masks).flatten(1)
-        finite = flat.isfinite().all(1) & masks.flatten(1).isfinite().all(1)
+        known = torch.where(masks == 0, 0.0, images)  # not a product: an unknown pixel may be NaN
+        finite = known.flatten(1).isfinite().all(1) & masks.flatten(1).isfinite().all(1)
         self.usable = finite & (masks.flatten(1).sum(1) > 0)
 
     def execute(self, batch_size: int, progress: Progress | None) -> None:

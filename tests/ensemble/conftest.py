@@ -52,7 +52,7 @@ def make_bank() -> MakeBank:
 
 @dataclass(frozen=True)
 class Task:
-    """Noisy images of a toy generator, their exact inversions and a weak classifier."""
+    """Noisy images of a toy generator, their inversions and two classifiers to be helped."""
 
     generator: ToyGenerator
     calibration: ImageSet
@@ -78,16 +78,23 @@ def invert_exactly(generator: ToyGenerator, images: Tensor) -> Inversion:
     )
 
 
-def fitted_classifier(images: Tensor, labels: Tensor, spec, names) -> Classifier:
-    """Least squares from few pixels: good enough to beat chance, bad enough to be helped."""
+def distracted_classifier(
+    generator: ToyGenerator, images: Tensor, labels: Tensor, names: tuple[str, ...], seed: int
+) -> Classifier:
+    """Least squares, plus a strong interest in the fine rows, which say nothing of the class."""
     flat = torch.cat([images.flatten(1), torch.ones(len(images), 1)], 1)
     targets = nn.functional.one_hot(labels, len(names)).float() * 2 - 1
-    solution = torch.linalg.lstsq(flat.T @ flat + 5 * torch.eye(flat.shape[1]), flat.T @ targets)
+    ridge = flat.T @ flat + 5 * torch.eye(flat.shape[1])
+    *weight, bias = torch.linalg.solve(ridge, flat.T @ targets)
+    true = torch.stack(weight, 1)
+    random = torch.Generator().manual_seed(seed)
+    fine = nn.functional.normalize(generator._basis[8:].float(), dim=1)  # waves of rows 2 and 3
+    false = torch.randn(len(names), len(fine), generator=random) @ fine
     linear = nn.Linear(flat.shape[1] - 1, len(names))
     with torch.no_grad():
-        linear.weight.copy_(3 * solution.solution[:-1].T)
-        linear.bias.copy_(3 * solution.solution[-1])
-    return Classifier(nn.Sequential(nn.Flatten(), linear), spec, names)
+        linear.weight.copy_(3 * (true + 12 * false * true.norm() / false.norm()))
+        linear.bias.copy_(3 * bias)
+    return Classifier(nn.Sequential(nn.Flatten(), linear), generator.image_spec, names)
 
 
 @pytest.fixture(scope="session")
@@ -98,18 +105,17 @@ def task() -> Task:
     latents = generator.map(generator.sample(Rng(0).streams(ids)))
     labels = generator.classes(latents)
     noise = torch.randn(220, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    images = (generator.synthesize(latents) + 0.6 * noise).clamp(-1, 1)
+    images = (generator.synthesize(latents) + 0.1 * noise).clamp(-1, 1)
     everything = ImageSet(images=images, ids=tuple(ids), labels=labels, class_names=names)
     train, calibration, test = (
         everything.select(slice(a, b)) for a, b in ((0, 40), (40, 100), (100, 220))
     )
-    spec = generator.image_spec
     return Task(
         generator=generator,
         calibration=calibration,
         test=test,
         calibration_inversion=invert_exactly(generator, calibration.images),
         test_inversion=invert_exactly(generator, test.images),
-        classifier=fitted_classifier(train.images, train.labels, spec, names),
-        other=fitted_classifier(train.images[:20], train.labels[:20], spec, names),
+        classifier=distracted_classifier(generator, train.images, train.labels, names, 1),
+        other=distracted_classifier(generator, train.images, train.labels, names, 2),
     )

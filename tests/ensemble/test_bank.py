@@ -36,7 +36,10 @@ def test_accuracy_is_that_of_the_images(make_bank):
         ({"logits": {"fine": torch.zeros(2, 3, 2)}}, "expected 'image' among them"),
         ({"logits": {"image": torch.zeros(2, 2, 2)}}, r"'image'.*shape \(2, 1, 2\)"),
         ({"logits": {"image": torch.zeros(2, 1, 3)}}, r"shape \(2, 1, 2\).*\(2, 1, 3\)"),
-        ({"logits": {"image": torch.zeros(3, 1, 2)}}, r"shape \(2, 1, 2\).*\(3, 1, 2\)"),
+        (
+            {"labels": None, "logits": {"image": torch.zeros(3, 1, 2)}},
+            r"shape \(2, 1, 2\).*\(3, 1, 2\)",
+        ),
         (
             {"logits": {"image": torch.tensor([[[0.0, 1.0]], [[torch.nan, 0.0]]])}},
             r"finite numbers, got others for the images at \[1\]",

@@ -161,7 +161,7 @@ def test_numbers_that_are_not_finite_are_named_before_the_work(task, what):
         "images": task.test.images[:12].clone(),
         "latents": task.test_inversion.latents[:12].clone(),
     }[what]
-    bad[3].view(-1)[0] = torch.nan
+    bad[(3,) + (0,) * (bad.ndim - 1)] = torch.nan
     calls: list[object] = []
     with pytest.raises(ValueError, match=f"{what}: expected finite numbers, got others in toy-103"):
         fill(task, **{what: bad}, progress=lambda *call: calls.append(call))

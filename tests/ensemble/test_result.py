@@ -101,7 +101,7 @@ def test_json_is_plain(result):
     [
         ({"reconstruction": {"l1": float("nan")}}, r"result, reconstruction.l1: expected a finite"),
         ({"rows": (ROW, replace(ROW, gain=float("inf")))}, r"rows\[1\].gain: expected a finite"),
-        ({"seconds": {"x": np.float32("nan")}}, "seconds.x"),
+        ({"seconds": {"x": np.float64("nan")}}, "seconds.x"),
     ],
 )
 def test_numbers_that_json_lacks_are_named(result, tmp_path, change, message):

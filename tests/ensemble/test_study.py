@@ -89,8 +89,7 @@ def test_holm_is_over_the_whole_table(result):
     assert [row.p_holm for row in tested] == pytest.approx(holm([r.p_value for r in tested]))
 
 
-def test_views_average_out_the_noise(result):
-    """Style-mixing the noisy fine rows is what the toy task rewards."""
+def test_views_help_a_classifier_that_looks_at_what_they_change(result):
     row = rows_of(result, "images")["stylemix fine"]
     assert row.alpha > 0
     assert row.gain > 0
@@ -256,3 +255,10 @@ def test_settings_are_checked():
         StudySettings(num_views=0)
     with pytest.raises(ValueError, match="scale_images"):
         StudySettings(scale_images=0)
+
+
+def test_a_gallery_never_shows_more_views_than_were_classified(task):
+    result = study(task, settings=replace(SETTINGS, num_views=3, gallery_views=6))
+    for name, views in result.gallery.views.items():
+        assert views.shape[:2] == result.gallery.view_probs[name].shape[:2], name
+        assert views.shape[1] <= 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import jaxtyping
 import pytest
 import torch
 from torch.nn import functional as F
@@ -79,7 +80,7 @@ class TestImagesFollowTheWeights:
     def test_changed_in_place(self, generator, latents, name):
         before = generator.synthesize(latents)
         with torch.no_grad():
-            generator.synthesis.get_parameter(name)[0].mul_(3.0)
+            generator.synthesis.get_parameter(name).add_(0.5)
         after = generator.synthesize(latents)
         fresh = StyleGAN2(generator.config).load_weights(generator.state_dict())
         assert (after - before).abs().max() > 0.01
@@ -152,6 +153,15 @@ def test_half_precision_of_the_last_block(generator, latents):
     assert 0 < (half - exact).abs().max() < 0.1
 
 
+@pytest.fixture
+def without_type_checks():
+    """The shape checks of the tests cannot be traced."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("without_type_checks")
 def test_compiled_images_are_equal(generator, latents):
     with torch.no_grad():
         compiled = torch.compile(generator.synthesize, backend="eager")(latents)

@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import pytest
 import torch
 
@@ -119,7 +120,8 @@ def test_gradients_and_modes_are_left_as_they_were(case):
     assert all(torch.equal(v, weights[k]) for k, v in toy.state_dict().items())
 
 
-def test_wrong_input_is_refused(case):
+def test_wrong_input_is_refused(case, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
     toy, _, images = case
     with pytest.raises(ValueError, match=r"images: expected shape \(..., 1, 8, 8\)"):
         invert(toy, images[:, :, :4], inverter=Inverter())
