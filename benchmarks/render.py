@@ -30,6 +30,7 @@ from benchmarks.naive_modconv import NaiveSynthesis
 from benchmarks.official import VARIABLE, load_networks, official_twin
 from genviews.files import write_json
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 
 OURS, NAIVE, OFFICIAL = "genviews", "naive grouped convolution", "official network, plain operators"
@@ -155,6 +156,7 @@ def synchronize(latents: Tensor) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Compare, measure, print, write."""
     options = arguments(argv)
+    keep_freed_memory()  # for every path alike
     if options.threads:
         torch.set_num_threads(options.threads)
     generator = random_generator(options.seed).to(options.device).requires_grad_(False)

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from genviews.files import write_json
 from genviews.generators.layers import ModulatedConv, ToImage
 from genviews.generators.stylegan2 import StyleGAN2
+from genviews.memory import keep_freed_memory
 from recipes.fashion32.discriminator import Discriminator, minibatch_stddev
 from recipes.fashion32.generator_trainer import Data, GeneratorTraining, Trainer
 from recipes.run_folder import environment
@@ -229,6 +230,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     config = GeneratorTraining()
     noise = torch.rand(2048, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     data = Data(noise * 2 - 1)

@@ -317,6 +317,7 @@ class TestKilledWriter:
             env={"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         )
 
+    @pytest.mark.timeout(600)  # three imports of torch, on however busy a machine
     def test_loses_at_most_the_shard_in_flight(self, tmp_path):
         """Killed three times in the middle; a warning of damage is an error, here and there."""
         delays = np.random.default_rng(0).uniform(0.02, 0.3, 3)

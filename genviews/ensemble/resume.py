@@ -1,12 +1,14 @@
 """Fill banks shard by shard, so that a killed study loses at most the shard in flight.
 
 Same arguments and same result as `fill_bank`; the logits of each shard of images are kept in a
-`ShardStore` under a key of everything they depend on.
+`ShardStore` under a key of everything they depend on. The same study started twice is two workers.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -78,7 +80,12 @@ def fill_bank_resumably(
         if progress is not None:
             progress(f"views of {split}", index * SHARD + done, total)
 
-    for index in store.missing(count):
+    waiting = store.missing(count)
+    # Each process has its own order, so that several on one folder share the work.
+    random.Random(os.getpid()).shuffle(waiting)
+    for index in waiting:
+        if not store.missing([index]):
+            continue  # another process has made it meanwhile
         rows = slice(index * SHARD, (index + 1) * SHARD)
         banks = fill_bank(
             classifiers,

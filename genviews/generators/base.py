@@ -75,12 +75,13 @@ class Generator(nn.Module, ABC):
         A generator with layers overrides this to compute the shared prefix once.
         """
         b, k = latents.shape[:2]
-        return self.synthesize(latents.flatten(0, 1)).unflatten(0, (b, k))
+        images: Tensor = self.synthesize(latents.flatten(0, 1))
+        return images.unflatten(0, (b, k))
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are; the CPU for a generator that has none."""
-        tensor = next(self.parameters(), None)
+        tensor: Tensor | None = next(self.parameters(), None)
         if tensor is None:
             tensor = next(self.buffers(), None)
         return torch.device("cpu") if tensor is None else tensor.device

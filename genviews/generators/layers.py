@@ -4,8 +4,8 @@ Formulas are for one sample; s is the style A w + b, gain sqrt(2) restores the v
 leaky ReLU takes away, and "equalised" weights are stored as N(0, 1) and scaled at run time by
 1 / sqrt(fan-in).
 
-Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2 (modulation) and Sec. 3 (skip); Karras et
-al. 2018, arXiv 1710.10196, Sec. 4.1 (equalised learning rate).
+Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2 (modulation) and Sec. 3 (skip); Karras et al.
+2018, arXiv 1710.10196, Sec. 4.1 (equalised learning rate).
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class FullyConnected(nn.Module):
 class FrozenCache:
     """Values derived from weights alone, kept while those weights are frozen and unchanged.
 
-    A training run changes its weights at every step and needs gradients through the derived
-    values, so values from weights that require gradients are never cached. Changes through
-    `Tensor.data` leave no trace and are not seen.
+    A training run changes its weights at every step and needs gradients through the derived values,
+    so values from weights that require gradients are never cached. Changes through `Tensor.data`
+    leave no trace and are not seen.
     """
 
     def __init__(self) -> None:
@@ -238,7 +238,8 @@ class ToImage(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """(N, in, h, h), (N, D) -> (N, C, h, h)."""
-        weight = self.affine(w)[:, None] * (self.weight[None, :, :, 0, 0] * self.gain)
+        style: Tensor = self.affine(w)
+        weight = style[:, None] * (self.weight[None, :, :, 0, 0] * self.gain)
         weight = weight.to(x.dtype)
         if weight.shape[1] == 1:
             # One channel out: a plain sum is twice as fast as a batched product with one column.

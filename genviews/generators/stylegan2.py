@@ -10,8 +10,7 @@ without renaming. What differs is the order of the arithmetic, for speed on a CP
   the batch: conv(x; s W d) = d * conv(s * x; W) with d = (sum_i s_i^2 sum_k W_oik^2 + 1e-8)^-0.5;
 - activations and weights are channels-last;
 - the first convolution acts on a constant, hence is linear in the style: one matrix product;
-- the 1x1 output layers are a weighted sum over channels, and two small matrices up-sample the
-  image;
+- the 1x1 output layers are weighted sums over channels, and two small matrices up-sample images;
 - views that share their first rows share the work of those rows (`synthesize_views`).
 
 Source: Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020, arXiv
@@ -97,7 +96,7 @@ class StyleGAN2(Generator):
         """
         label = self.check_label(label, z.shape[0])
         stop = self._check_truncation(psi, cutoff)
-        w = self.mapping(z, label)
+        w: Tensor = self.mapping(z, label)
         ws = w[:, None].expand(-1, self.config.num_ws, -1)
         if psi == 1.0:
             return ws.contiguous()

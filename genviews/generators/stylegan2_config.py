@@ -29,13 +29,11 @@ class StyleGAN2Config:
         w_dim: width of the mapped latent.
         c_dim: number of classes; 0 for an unconditional generator.
         mapping_layers: fully connected layers of the mapping network.
-        mapping_lr_multiplier: their learning-rate multiplier, part of the formula of their run-time
-            weights.
-        channels: resolution -> channels of its block; None for the official schedule,
+        mapping_lr_multiplier: their learning-rate multiplier, a factor of their run-time weights.
+        channels: resolution -> channels of its block; None for the official schedule
             min(32768 / resolution, 512).
         resample_filter: 1-D low-pass filter of the up-sampling.
-        conv_clamp: clamp of activations (256 in the official half-precision networks), None for
-            none.
+        conv_clamp: clamp of activations, 256 in the official half-precision networks; None: none.
         ranges: named layer ranges, name -> (start, stop); None for coarse [0, 4), middle [4, 10)
             and fine [10, L), the split of Chai et al. 2021, Sec. 3.1, where the generator has so
             many rows.

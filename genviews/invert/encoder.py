@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -34,16 +35,13 @@ class EncoderConfig:
 
     Args:
         image_channels: channels of the image; the mask adds one.
-        size: height and width in pixels that the network works at; other sizes are area-resampled
-            to it.
+        size: height and width in pixels of what the network sees; images are area-resampled to it.
         num_layers: L, style rows of the generator.
         dim: D, latent width.
-        widths: channels of the stages; each halves the resolution, so `size` must be divisible by
-            2^stages.
+        widths: channels of the stages; each halves the size, which must be divisible by 2^stages.
         blocks: residual blocks of each stage.
-        neck: channels that are flattened into the last linear layer. A spatial read-out: with the
-            global average of the paper's encoder, an image and its shifted copy would share their
-            latents.
+        neck: channels flattened into the last linear layer. A spatial read-out: with the global
+            average of the paper's encoder, an image and its shifted copy would share latents.
     """
 
     image_channels: int
@@ -159,7 +157,7 @@ class InversionEncoder(nn.Module):
         """Estimate latents; `masks` is 1 where a pixel is known, None where all are."""
         x = self.features(images, masks)[-1]
         x = F.leaky_relu(self.neck(x), 0.2).flatten(1)
-        latents = self.read_out(x).unflatten(1, (self.config.num_layers, self.config.dim))
+        latents: Tensor = self.read_out(x).unflatten(1, self.mean_latent.shape)
         return self.mean_latent + latents
 
     def features(
@@ -207,7 +205,8 @@ class InversionEncoder(nn.Module):
         if text is None:
             got = "a file without config"
             fail(f"encoder {path}", expected="an encoder", got=got, remedy="save it with `save`")
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
+        given: dict[str, Any] = json.loads(text)
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
         encoder = cls(EncoderConfig(**fields))
         encoder.load_state_dict(state)
         return encoder.eval().requires_grad_(False)

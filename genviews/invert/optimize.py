@@ -7,8 +7,7 @@ for each image. An image that has converged leaves the batch and the next one ta
 the batch stays full and no image waits for a slower one.
 
 Source: Chai et al. 2021, Sec. 3.1-3.2 (encoder, then optimisation of all rows' latents).
-Differs: Adam on a batch in place of L-BFGS on one image; the best iterate is kept in place of the
-last.
+Differs: Adam on a batch in place of L-BFGS on one image; the best iterate is kept, not the last.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def train_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed)
         encoder = InversionEncoder(architecture, generator.mean_latent())
-    encoder.to(generator.device, memory_format=torch.channels_last)
+    encoder.to(generator.device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(encoder.parameters(), lr=config.lr, betas=(0.9, 0.99))
     first = 0
     if checkpoint is not None and checkpoint.exists():

@@ -73,7 +73,7 @@ def gain_figure(rows: Sequence[Row], limits: tuple[float, float]) -> str:
         f"{row.name} {points(row.gain)}, interval {cells(row).gain_interval}" for row in rows
     )
     who = rows[0].classifier if rows else "nothing"
-    return _svg(figure, f"Gains of the classifier trained on {who}, in points: {texts}.")
+    return _svg(figure, f"Gains of the classifier trained on {who}, in points: {texts}.", fit=True)
 
 
 def _draw_gain(axes: Axes, place: int, row: Row, limits: tuple[float, float]) -> None:
@@ -111,8 +111,8 @@ def alpha_figure(curve: AlphaCurve, row: Row | None) -> str:
     Returns:
         An `<svg>` element.
     """
-    figure = _figure(3.6, 2.0)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    figure = _figure(4.1, 2.6)
+    axes = figure.add_axes((0.13, 0.19, 0.85, 0.7))
     _style(axes)
     calibration, test = ([100 * v for v in values] for values in (curve.calibration, curve.test))
     axes.plot(curve.alphas, calibration, color=MUTED, linewidth=1.4, dashes=(4, 2.5))
@@ -174,12 +174,14 @@ def _style(axes: Axes) -> None:
         axis.label.set_fontsize(10)
 
 
-def _svg(figure: Figure, description: str) -> str:
+def _svg(figure: Figure, description: str, *, fit: bool = False) -> str:
     """Save as an `<svg>` element with the page's colour variables and ids of its own."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}):
-        figure.savefig(out, format="svg", bbox_inches="tight", pad_inches=0.06, metadata=nothing)
+        # Fitting the box to the labels draws everything twice.
+        box = "tight" if fit else None
+        figure.savefig(out, format="svg", bbox_inches=box, pad_inches=0.06, metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

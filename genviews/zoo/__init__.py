@@ -148,7 +148,10 @@ class ZooEntry:
         from genviews.invert import FeatureDistance, Inverter, Objective
 
         listed = self.card.get("inverter", {})
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
+        settings: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in listed.items()
+        }
         features = FeatureDistance(self.encoder.features)
         objective = Objective(**settings.pop("objective", {}), features=features)
         return Inverter(encoder=self.encoder, objective=objective, **settings)

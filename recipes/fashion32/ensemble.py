@@ -61,7 +61,7 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
         (val, val_inversion), (test, test_inversion), settings = read("val"), read("test"), SETTINGS
 
     def progress(stage: str, done: int, total: int) -> None:
-        if done == total or done % 1000 < settings.batch_size // settings.num_views:
+        if done == total or (total >= 1000 and done % 1000 == 0):
             print(f"{stage}: {done} of {total}", flush=True)
 
     result = run_study(

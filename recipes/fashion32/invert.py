@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from genviews.data import fashion_mnist, labelled_subset
+from genviews.data.fashion import Split
 from genviews.data.images import ImageSet
 from genviews.generators import Generator, ToyGenerator
 from genviews.invert import Inverter, invert
@@ -30,13 +31,14 @@ from genviews.types import Inversion
 from genviews.zoo import load
 
 LATENTS = Path("runs/fashion32/latents")
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 SHARD = 200
 TEST_PER_CLASS = 400
 
 
-def images_of(split: str) -> ImageSet:
+def images_of(split: Split) -> ImageSet:
     """The images of a split that the studies use."""
-    images = fashion_mnist("train" if split == "train" else split)
+    images = fashion_mnist(split)
     if split == "train":
         return labelled_subset(images, per_class=120)
     if split == "test":
@@ -83,7 +85,7 @@ def run(
         print(f"shard {index + 1} of {count}: loss {loss:.4f}, {rate:.1f} images/s", flush=True)
 
 
-def read(split: str, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
+def read(split: Split, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
     """The images of a split with their stored inversions, in order.
 
     Raises:
@@ -106,7 +108,7 @@ def main(
     *,
     folder: Path = LATENTS,
     part: tuple[int, int] = (0, 1),
-    splits: tuple[str, ...] = ("train", "val", "test"),
+    splits: tuple[Split, ...] = SPLITS,
     quick: bool = False,
 ) -> None:
     """Invert every split; `quick` inverts toy images into `folder`."""
@@ -127,7 +129,7 @@ if __name__ == "__main__":
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--part", default="0/1", help="index/of, e.g. 0/2")
-    parser.add_argument("--splits", nargs="+", default=["train", "val", "test"])
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     index, _, of = given.part.partition("/")

@@ -40,6 +40,7 @@ from torch import Tensor
 from genviews.data import fashion_mnist
 from genviews.files import atomic_write_bytes, save_tensors, write_json
 from genviews.generators.stylegan2 import StyleGAN2Config
+from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from recipes.fashion32.generator_trainer import FASHION32, Data, GeneratorTraining, Trainer
 from recipes.run_folder import append_jsonl, environment, truncate_jsonl
@@ -283,6 +284,7 @@ def main(
         threads: torch threads; the number of cores if not given. A run repeats exactly only with
             the same number.
     """
+    keep_freed_memory()
     console = Console(stderr=True)
     if threads is not None:
         torch.set_num_threads(threads)
