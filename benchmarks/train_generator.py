@@ -1,6 +1,6 @@
 """Images a second of GAN training: the recipe's step against a plain PyTorch loop.
 
-Command: python -m benchmarks.train_generator [--steps 32] [--threads 1]
+Command: python -m benchmarks.train_generator [--steps 16] [--threads 1] [--separate]
 
 Both train the same networks, those of `recipes.fashion32.train_generator`, from the same first
 weights at batch 32, with the same losses, R1 at the same interval, style mixing, random noise and
@@ -10,7 +10,7 @@ an averaged generator. The baseline is the loop that one writes first, and not a
 - the formulas of the layers as the papers state them, in PyTorch's usual NCHW layout;
 - the discriminator's weights need no gradient in the generator's step; R1 is lazy; `torch.randn`.
 
-Before the timing both are checked to be the same functions. Rounds of the three loops alternate.
+Before the timing both are checked to be the same functions. Steps of the loops alternate.
 Time is processor time when there is one thread, so that other work on the machine does not count.
 """
 
@@ -21,7 +21,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +41,6 @@ from recipes.run_folder import environment
 RESULT = Path("results/benchmarks/train_generator.json")
 BASELINE = "plain PyTorch loop"
 GAIN = math.sqrt(2.0)
-ROUND = 16  # steps; one of them has the penalty
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -213,20 +212,42 @@ def check_same(trainer: Trainer, plain: PlainLoop) -> None:
     )
 
 
-def seconds(step: Callable[[], None], steps: int) -> float:
-    """Processor seconds of some steps with one thread, else seconds on the clock."""
+def seconds(loop: Trainer | PlainLoop, *, penalty: bool) -> float:
+    """Time of one step: of the processor with one thread, else on the clock."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    loop.steps = loop.config.r1_interval if penalty else 1
     started = clock()
-    for _ in range(steps):
-        step()
+    loop.step()
     return clock() - started
+
+
+def measure(loops: Mapping[str, Trainer | PlainLoop], steps: int) -> dict[str, float]:
+    """Images a second of each loop, from the median step with and without the penalty.
+
+    Steps of the loops alternate, so that a busy minute of the machine falls on all of them.
+    """
+    spent = {(name, penalty): [] for name in loops for penalty in (False, True)}
+    for i in range(-1, steps):
+        for name, loop in loops.items():
+            for penalty in (False, True) if i % 2 == 0 else (False,):
+                took = seconds(loop, penalty=penalty)
+                if i >= 0:  # the first round only warms up
+                    spent[name, penalty].append(took)
+    speed = {}
+    for name, loop in loops.items():
+        plain, with_penalty = (statistics.median(spent[name, due]) for due in (False, True))
+        interval = loop.config.r1_interval
+        total = (interval - 1) * plain + with_penalty
+        speed[name] = interval * loop.config.batch / total
+    return speed
 
 
 def main() -> None:
     """Time the loops, write the JSON, print the ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=32, help="timed steps of each loop")
+    parser.add_argument("--steps", type=int, default=16, help="timed steps of each loop")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--separate", action="store_true", help="also without shared fakes")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -235,24 +256,12 @@ def main() -> None:
     noise = torch.rand(2048, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     data = Data(noise * 2 - 1)
     trainer = Trainer(config, data)
-    separate = Trainer(replace(config, shared_fakes=False), data)
     plain = PlainLoop(trainer)
     check_same(trainer, plain)
-    loops = {"genviews": trainer, "genviews, separate fakes": separate, BASELINE: plain}
-    for loop in loops.values():
-        loop.step()
-    # Pieces of a round alternate, so that a busy minute of the machine falls on all loops.
-    spent: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(math.ceil(options.steps / ROUND)):
-        totals = dict.fromkeys(loops, 0.0)
-        for _ in range(ROUND // 4):
-            for name, loop in loops.items():
-                totals[name] += seconds(loop.step, 4)
-        for name, total in totals.items():
-            spent[name].append(total)
-    speed = {
-        name: ROUND * config.batch / statistics.median(rounds) for name, rounds in spent.items()
-    }
+    loops = {"genviews": trainer, BASELINE: plain}
+    if options.separate:
+        loops["genviews, separate fakes"] = Trainer(replace(config, shared_fakes=False), data)
+    speed = measure(loops, options.steps)
     ratio = speed["genviews"] / speed[BASELINE]
     record = {
         "benchmark": "GAN training, images a second",
@@ -260,7 +269,7 @@ def main() -> None:
         "ratios": [{"what": "training the generator", "baseline": BASELINE, "ratio": ratio}],
         "images_per_second": {name: round(value, 1) for name, value in speed.items()},
         "clock": "processor" if options.threads == 1 else "wall",
-        "steps": ROUND * len(spent[BASELINE]),
+        "steps": options.steps,
         "seed": config.seed,
         "config": config.fixed_fields(),
         "environment": environment(),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import jaxtyping
 import pytest
 import torch
+from beartype import BeartypeConf, beartype
 
-# Before the first import of genviews: beartype then checks each call against its annotations.
-jaxtyping.install_import_hook("genviews", "beartype.beartype")
+# Before the first import of genviews: beartype then checks each call against its annotations. As
+# for every type checker, an int is good where a float is asked for (PEP 484).
+_checker = types.ModuleType("genviews_type_checker")
+_checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+sys.modules[_checker.__name__] = _checker
+jaxtyping.install_import_hook("genviews", "genviews_type_checker.check")
 
 # Two torch processes whose threads share the cores stall each other (tests run with -n 2).
 torch.set_num_threads(1)

@@ -22,6 +22,7 @@ app = App(
     help="Views of an image from a generative model, and what they gain a classifier.",
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage.",
     version=genviews.__version__,
+    suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=()),
 )
 

@@ -142,6 +142,13 @@ def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> tuple[ImageSet,
     table = None if inputs.labels == "subfolders" else Path(inputs.labels)
     how = {"resize": inputs.resize, "convert": inputs.convert}
     images = load_folder(inputs.images, spec, table, names, **how)
+    if images.labels is None:
+        fail(
+            "labels",
+            expected=f"a class for each image of {inputs.images}",
+            got="images without subfolders",
+            remedy="sort them into one subfolder a class, or give --labels FILE.csv",
+        )
     fraction = _fraction(inputs.calibration)
     if fraction is not None:
         return images.split_calibration(fraction, seed)

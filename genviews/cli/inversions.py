@@ -20,7 +20,7 @@ from genviews.generators import Generator
 from genviews.invert import Inverter, invert
 from genviews.render import render
 from genviews.store import ShardStore
-from genviews.types import Inversion
+from genviews.types import Inversion, Status
 
 __all__ = ["invert_in_shards"]
 
@@ -70,7 +70,8 @@ def invert_in_shards(
         tensors = {field: getattr(found, field) for field in _KEPT}
         store.write(index, tensors, images.ids[rows.start : rows.stop])
         done += len(rows)
-        progress(done, total)
+        if not found.status.ne(Status.FAILED).any():  # `invert` had nothing to tell
+            progress(done, total)
     kept = {k: v.to(generator.device) for k, v in store.read_all(count).tensors.items()}
     with torch.no_grad():
         reconstructions = render(generator, kept["latents"], batch_size=batch_size)

@@ -43,6 +43,7 @@ def pick(single: Evaluation, ensemble: Evaluation, loss: Float[Tensor, " N"], co
         loss: inversion loss of each test image; images whose loss is not finite are not shown.
         count: number of images wanted.
     """
+    loss = loss.cpu()  # predictions are there; inversions stay where they were made
     finite = torch.isfinite(loss)
     change = (ensemble.proba - single.proba).abs().amax(1)
     far = (loss - loss[finite].median()).abs() if bool(finite.any()) else loss

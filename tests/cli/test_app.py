@@ -58,6 +58,9 @@ def test_help_loads_nothing_heavy():
     assert spent < 1.5  # seconds of CPU; loading torch alone takes more
 
 
+REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "fashion32"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -66,7 +69,7 @@ def test_help_loads_nothing_heavy():
         (["demo", "--views", "many"], 'unable to convert "many" into int'),
         (["demo", "extra"], "Unused Tokens: ['extra']"),
         (["ensemble"], "requires an argument"),
-        (["ensemble", "--average", "votes"], "votes"),
+        ([*REQUIRED, "--average", "votes"], "votes"),
     ],
 )
 def test_wrong_usage_is_explained_with_code_2(words, message, capsys):

@@ -13,7 +13,14 @@ from genviews.ensemble.result import StudyResult
 
 FILES = {"config.json", "env.json", "inversions", "log.txt", "report.html", "results.csv"}
 FILES |= {"results.json"}
-DEMO = ["demo", "--out", "run", "--views", "4"]
+DEMO = ["demo", "--out", "run", "--views", "4", "--calibration", "24", "--test", "24"]
+
+
+def with_flags(words, more):
+    """`words` with the flags of `more` in the place of its own."""
+    flags = dict(zip(words[1::2], words[2::2], strict=True))
+    flags |= dict(zip(more[::2], more[1::2], strict=True))
+    return [words[0], *(word for pair in flags.items() for word in pair)]
 
 
 def names(folder):
@@ -31,14 +38,17 @@ class TestDemo:
         folder, _ = done
         assert names(folder) == FILES
         result = StudyResult.from_json(json.loads((folder / "results.json").read_text()))
-        rows = list(csv.DictReader((folder / "results.csv").open(encoding="utf-8")))
+        text = (folder / "results.csv").read_text(encoding="utf-8")
+        rows = list(csv.DictReader(text.splitlines()))
         assert [row["name"] for row in rows] == [row.name for row in result.rows]
         assert [float(row["accuracy"]) for row in rows] == [row.accuracy for row in result.rows]
         assert {"single image", "flip", "stylemix fine", "isotropic fine"} <= {
             row.name for row in result.rows
         }
         assert (result.num_calibration, result.num_test) == (24, 24)
-        assert result.command == "genviews demo --out run --seed 0 --views 4"
+        assert result.command == (
+            "genviews demo --out run --seed 0 --views 4 --calibration 24 --test 24"
+        )
         assert result.config["options"] == json.loads((folder / "config.json").read_text())
         assert {"invert calibration images", "invert test images"} <= set(result.seconds)
         assert result.verdict in (folder / "report.html").read_text().replace("&#39;", "'")
@@ -183,7 +193,7 @@ class TestEnsemble:
         ],
     )
     def test_mistakes_are_one_clear_line(self, words, here, capsys, more, message):
-        assert main([*words, *more]) == 1
+        assert main(with_flags(words, more)) == 1
         error = capsys.readouterr().err.splitlines()
         assert message in error[-1]
         assert error[-1].startswith("genviews: ")

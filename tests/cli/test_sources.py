@@ -19,7 +19,8 @@ def weights(tmp_path):
     config = StyleGAN2Config(
         **{**CONFIG, "channels": {4: 8, 8: 8, 16: 8}, "resample_filter": (1, 3, 3, 1)}
     )
-    save_file(StyleGAN2(config).state_dict(), tmp_path / "net.safetensors")
+    weights = {name: tensor.contiguous() for name, tensor in StyleGAN2(config).state_dict().items()}
+    save_file(weights, tmp_path / "net.safetensors")
     ranges = {"coarse": [0, 2], "fine": [4, 6]}
     text = json.dumps({**CONFIG, "ranges": ranges, "training": {"seed": 0}})
     (tmp_path / "net.json").write_text(text)

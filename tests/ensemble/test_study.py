@@ -133,7 +133,7 @@ def test_batch_size_and_order_change_nothing(result, task):
         task,
         test=task.test.select(order),
         test_inversion=Inversion(**inversion),
-        settings=replace(SETTINGS, batch_size=7),
+        settings=replace(SETTINGS, batch_size=50),
     )
     for one, two in zip(result.rows, other.rows, strict=True):
         assert one == two

@@ -44,7 +44,7 @@ def naive(bank, image_keys, view_keys, alpha, average):
 def test_curve_and_probabilities_equal_loops(
     make_bank, average, reconstruction, views, image_views
 ):
-    bank = make_bank(keys={"fine": 4, "mix": 3, "crop": 2})
+    bank = make_bank(number=12, keys={"fine": 4, "mix": 3, "crop": 2})
     ensemble = Ensemble(
         views, image_views=image_views, average=average, include_reconstruction=reconstruction
     )

@@ -157,6 +157,7 @@ def make_result() -> Callable[..., StudyResult]:
         rng = np.random.default_rng(3)
         places = range(len(NAMES)) if full else (0, 2, 4, 5, 11, 12)
         rows = tuple(make_row(c, i, size, rng) for c in classifiers for i in places)
+        curves = tuple(make_curve(row) for row in rows if row.alpha is not None)
         pairs = (
             Comparison(
                 classifier=classifiers[0],
@@ -173,7 +174,7 @@ def make_result() -> Callable[..., StudyResult]:
             title="fashion32: do generated views help?",
             class_names=classes,
             rows=rows,
-            curves=tuple(make_curve(row) for row in rows if row.alpha is not None),
+            curves=curves if full else curves[:1],
             gallery=make_gallery(classes, kinds, views, channels, pixels, labelled=labelled),
             reconstruction={
                 "encoder_l1": 0.0912,

@@ -307,7 +307,7 @@ class TestGallery:
         text = render_report(make_result(kinds=("fixed",), views=5))
         assert len(self.tiles(make_result(kinds=("fixed",), views=5), "view")) == 6 * 5
         folded = text[text.index("<summary>Pixel views</summary>") :]
-        assert "by flip of" in folded
+        assert "by crop of" in folded
         assert "by stylemix_fine_1.00 of" not in folded
 
     def test_right_and_wrong_differ_beyond_colour(self, make_result):
