@@ -75,8 +75,8 @@ class Generator(nn.Module, ABC):
         A generator with layers overrides this to compute the shared prefix once.
         """
         b, k = latents.shape[:2]
-        images: Tensor = self.synthesize(latents.flatten(0, 1))
-        return images.unflatten(0, (b, k))
+        images: Tensor = self.synthesize(latents.flatten(0, 1)).unflatten(0, (b, k))
+        return images
 
     @property
     def device(self) -> torch.device:

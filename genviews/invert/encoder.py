@@ -206,7 +206,10 @@ class InversionEncoder(nn.Module):
             got = "a file without config"
             fail(f"encoder {path}", expected="an encoder", got=got, remedy="save it with `save`")
         given: dict[str, Any] = json.loads(text)
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+        }
         encoder = cls(EncoderConfig(**fields))
         encoder.load_state_dict(state)
         return encoder.eval().requires_grad_(False)
