@@ -20,6 +20,9 @@ jaxtyping.install_import_hook("genviews", "genviews_type_checker.check")
 # Two torch processes whose threads share the cores stall each other (tests run with -n 2).
 torch.set_num_threads(1)
 
+# torch shows some warnings once a process; as errors they would fail whichever test came first.
+torch.set_warn_always(True)
+
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -44,6 +47,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers():
             if not allowed.get(mark.name, True):
                 item.add_marker(pytest.mark.skip(reason=reasons[mark.name]))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Fresh networks draw their weights from torch's global generator: the same in each run."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

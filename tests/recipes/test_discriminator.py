@@ -107,7 +107,7 @@ def test_projection_adds_the_class_row():
     for i, y in enumerate(label):
         row = rows[y] / np.sqrt((rows[y] ** 2).mean() + 1e-8)
         expected = features[0][i].detach().numpy() @ row / np.sqrt(len(row))
-        assert np.isclose(float(got[i]), expected)
+        assert np.isclose(float(got[i].detach()), expected)
 
 
 def test_second_derivative_is_right():
