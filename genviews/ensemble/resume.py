@@ -21,6 +21,7 @@ from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import Progress, fill_bank
 from genviews.ensemble.views import ViewSet
 from genviews.generators.base import Generator
+from genviews.perturb import PCA
 from genviews.store import ShardStore
 
 __all__ = ["fill_bank_resumably"]
@@ -67,7 +68,7 @@ def fill_bank_resumably(
             **{name: _hash_weights(c) for name, c in classifiers.items()},
             "generator": "" if generator is None else _hash_weights(generator),
         },
-        "views": [repr(v) for v in view_sets],
+        "views": [_describe(v) for v in view_sets],
         "num_views": num_views,
         "seed": seed,
         "shard": SHARD,
@@ -131,6 +132,15 @@ def _hash(images: Tensor, latents: Tensor | None, ids: Sequence[str]) -> str:
         if tensor is not None:
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _describe(view_set: ViewSet) -> str:
+    """A view set in words, with the directions of a PCA, which its repr leaves out."""
+    perturbation = view_set.perturbation
+    if not isinstance(perturbation, PCA):
+        return repr(view_set)
+    statistics = perturbation.statistics
+    return f"{view_set!r} {_hash(statistics.components, statistics.stddev, ())}"
 
 
 def _hash_weights(module: nn.Module) -> str:

@@ -112,7 +112,7 @@ def alpha_figure(curve: AlphaCurve, row: Row | None) -> str:
         An `<svg>` element.
     """
     figure = _figure(4.1, 2.6)
-    axes = figure.add_axes((0.13, 0.19, 0.85, 0.7))
+    axes = figure.add_axes((0.165, 0.19, 0.815, 0.7))
     _style(axes)
     calibration, test = ([100 * v for v in values] for values in (curve.calibration, curve.test))
     axes.plot(curve.alphas, calibration, color=MUTED, linewidth=1.4, dashes=(4, 2.5))

@@ -15,7 +15,7 @@ from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.resume import fill_bank_resumably
 from genviews.ensemble.views import ViewSet
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb import StyleMix
+from genviews.perturb import PCA, PCAStatistics, StyleMix
 
 NUMBER, SHARD = 10, 4  # shards of 4, 4 and 2 images
 SETS = (ViewSet(perturbation=StyleMix("fine")), ViewSet(pixels=HorizontalFlip()))
@@ -184,3 +184,13 @@ def test_progress_counts_over_all_shards(tmp_path, arguments):
     assert {stage for stage, _, _ in seen} == {"views of calibration"}
     assert {4, 8, NUMBER} <= {done for _, done, _ in seen}
     assert {total for _, _, total in seen} == {NUMBER}
+
+
+def test_other_pca_directions_are_other_views():
+    def described(sign: float) -> str:
+        components = torch.tensor([[sign, 0.0, 0.0, 0.0]])
+        statistics = PCAStatistics(components, torch.ones(1))
+        return resume._describe(ViewSet(perturbation=PCA("fine", 1.0, statistics)))
+
+    assert described(1.0) == described(1.0)
+    assert described(1.0) != described(-1.0)

@@ -199,6 +199,19 @@ class TestStep:
             trainer.step()
         assert at == [0, 3, 6]
 
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_each_made_image_has_its_own_stream(self, shared, monkeypatch):
+        trainer, seen = Trainer(replace(TINY, shared_fakes=shared), DATA), []
+        plain = trainer._make
+        monkeypatch.setattr(
+            trainer, "_make", lambda streams: seen.append(streams) or plain(streams)
+        )
+        trainer.step()
+        trainer.step()
+        made = [(streams.rng.purpose, i) for streams in seen for i in streams.ids]
+        assert len(set(made)) == len(made) == (16 if shared else 32)
+        assert {i for _, i in made} == set(range(16))
+
     def test_torch_global_state_is_left_alone(self):
         state = torch.get_rng_state()
         steps(TINY, 1)
