@@ -30,7 +30,8 @@ class _RateColumn(ProgressColumn):
             return Text("")
         rate = task.completed / elapsed
         left = (task.total - task.completed) / rate
-        return Text(f"{_rate(rate)}, {duration(left)} left" if left else _rate(rate))
+        parts = [_rate(task.description, rate), f"{duration(left)} left" if left else ""]
+        return Text(", ".join(part for part in parts if part))
 
 
 class Stages:
@@ -108,18 +109,19 @@ class Stages:
         spent = now - self._began
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + spent
         line = f"{self._stage}: "
-        if self._done:
-            line += f"{self._done:,} in {duration(spent)}, {_rate(self._done / max(spent, 1e-9))}"
-        else:
-            line += duration(spent)
-        line += "" if finished else ", not finished"
+        line += f"{self._done:,} in {duration(spent)}" if self._done else duration(spent)
+        rate = _rate(self._stage, self._done / spent) if self._done and spent > 0 else ""
+        line += (f", {rate}" if rate else "") + ("" if finished else ", not finished")
         logger.info(line)
         if not self._console.is_terminal:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         self._began, self._stage, self._done, self._task = now, "", 0, None
 
 
-def _rate(rate: float) -> str:
+def _rate(stage: str, rate: float) -> str:
+    """Images a second; nothing for the stages that count something else, such as rows."""
+    if not stage.startswith(("invert", "views")):
+        return ""
     return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.2g} images/s"
 
 

@@ -36,10 +36,11 @@ def test_one_line_a_stage_when_not_a_terminal(clock):
         tell("views of test", 120, 200)
         clock.now = 5.0
         tell("views of test", 200, 200)
-        tell("next", 1, 3)
+        clock.now = 7.0
+        tell("evaluate", 1, 3)
     assert file.getvalue().splitlines() == [
         "views of test: 200 in 5.0 s, 40 images/s",
-        "next: 1 in 0.0 s, 1,000,000,000 images/s",
+        "evaluate: 1 in 2.0 s",
     ]
 
 
