@@ -112,9 +112,20 @@ def save_tensors(
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Return the bytes of a safetensors file with these tensors and metadata."""
+    """Return the bytes of a safetensors file; equal content gives equal bytes."""
     own = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    return bytes(save(own, dict(metadata) if metadata else None))
+    data = bytes(save(own, dict(metadata) if metadata else None))
+    return _sort_metadata(data) if metadata and len(metadata) > 1 else data
+
+
+def _sort_metadata(data: bytes) -> bytes:
+    # safetensors writes the metadata in another order each time.
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[8 + size :]])
 
 
 def sha256_of(path: str | Path) -> str:

@@ -13,44 +13,35 @@ loses at most the shard in flight; a re-run asks `missing` and makes only those.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import fsspec
-import torch
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.files import atomic_write_bytes, tensor_bytes
+from genviews.claim import claim, remove_stale_claims
+from genviews.files import atomic_write_bytes
+from genviews.shard import (
+    DamagedShardError,
+    Shard,
+    decode_shard,
+    encode_shard,
+    join_shards,
+    key_difference,
+    key_text,
+)
 
-__all__ = ["Shard", "ShardStore"]
+__all__ = ["Shard", "ShardStore", "stored_key"]
 
 _NAME = re.compile(r"(\d{5,})\.safetensors")
-_FORMAT = "genviews-shard-1"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Shard:
-    """Tensors whose first axis is the sample, and the samples' ids."""
-
-    tensors: dict[str, Tensor]
-    ids: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-class _DamagedShard(Exception):
-    """The file is no whole shard; the text says why."""
 
 
 class ShardStore:
@@ -74,23 +65,16 @@ class ShardStore:
     """
 
     def __init__(self, folder: str | Path, key: Mapping[str, object]) -> None:
-        self._key = _key_text(key)
+        self._key = key_text(key)
         self._files, self._root = fsspec.url_to_fs(str(folder))
         self.damaged: dict[int, str] = {}
-        for index in self.present():
-            try:
-                self._load(index)
-            except (_DamagedShard, FileNotFoundError):
-                continue  # damage is reported when the shard is asked for
-            break
+        theirs = _first_key(self._files, self._root)
+        if theirs is not None and theirs != self._key:
+            self._refuse(theirs)
 
     def present(self) -> list[int]:
         """Return the indices of the shard files that exist, whole or damaged, in order."""
-        self._files.invalidate_cache()
-        if not self._files.exists(self._root):
-            return []
-        names = (str(path).rsplit("/", 1)[-1] for path in self._files.ls(self._root, detail=False))
-        return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
+        return _present(self._files, self._root)
 
     def missing(self, shards: int | Iterable[int]) -> list[int]:
         """Return the shards that are still to be made: absent, or damaged (with a warning).
@@ -107,23 +91,67 @@ class ShardStore:
         here = set(self.present())
         return [i for i in wanted if i not in here or not self._is_whole(i)]
 
-    def write(self, index: int, tensors: Mapping[str, Tensor], ids: Sequence[str]) -> None:
+    def has(self, index: int) -> bool:
+        """Whether a shard is there and whole; a damaged one is noted in `damaged`, not warned of.
+
+        Raises:
+            ValueError: it was made under another key.
+        """
+        self.damaged.pop(index, None)
+        try:
+            self._load(index)
+        except FileNotFoundError:
+            return False
+        except DamagedShardError as error:
+            self.damaged[index] = str(error)
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def claim(self, index: int) -> Iterator[bool]:
+        """Claim a shard for the length of a `with` block, so that two runs share the work.
+
+        Only a hint: writing needs no claim. On a local disk the claim is a lock file beside the
+        shard (see `genviews.claim`); at a URL every claim is granted.
+
+        Yields:
+            False if another process is making the shard. Where True, ask `has` before making it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if not self._is_local:
+            yield True
+            return
+        with claim(f"{self._root}/.{index:05d}.lock") as mine:
+            yield mine
+
+    def remove_stale_claims(self) -> None:
+        """Remove the lock files that killed processes left."""
+        if self._is_local:
+            remove_stale_claims(self._root, ".[0-9]*.lock")
+
+    def write(
+        self,
+        index: int,
+        tensors: Mapping[str, Tensor],
+        ids: Sequence[str],
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
         """Write one shard, replacing an older or damaged one.
 
         Args:
             index: number of the shard, from 0.
             tensors: at least one tensor; the first axis of each is the sample.
             ids: unique names of the samples, in the order of that axis.
+            notes: text kept with them, such as id -> why a sample is not here.
 
         Raises:
             ValueError: no tensors, duplicate ids, or a first axis of another length.
         """
         check_count(index, "shard index", least=0)
-        _check_content(tensors, ids)
-        metadata = {"format": _FORMAT, "key": self._key, "ids": json.dumps(list(ids))}
-        metadata["checksum"] = _checksum(tensors, metadata)
-        data = tensor_bytes(tensors, metadata)
-        if isinstance(self._files, LocalFileSystem):
+        data = encode_shard(tensors, ids, self._key, notes or {})
+        if self._is_local:
             atomic_write_bytes(self._path(index), data)
         else:
             self._files.makedirs(self._root, exist_ok=True)
@@ -147,7 +175,7 @@ class ShardStore:
                 remedy="run the job again; it makes what is missing",
                 error=FileNotFoundError,
             )
-        except _DamagedShard as error:
+        except DamagedShardError as error:
             self.damaged[index] = str(error)
             fail(
                 f"shard {index} of {self._root}",
@@ -176,125 +204,77 @@ class ShardStore:
                 error=FileNotFoundError,
             )
         parts = [self.read(i) for i in indices]
-        return _join(parts, self._root)
+        return join_shards(parts, self._root)
 
     def _is_whole(self, index: int) -> bool:
-        try:
-            self._load(index)
-        except FileNotFoundError:
-            return False  # deleted since the folder was listed
-        except _DamagedShard as error:
-            self.damaged[index] = str(error)
+        if self.has(index):
+            return True
+        if index in self.damaged:
             warnings.warn(
-                f"shard {index} of {self._root} is damaged ({error}); it counts as missing",
+                f"shard {index} of {self._root} is damaged ({self.damaged[index]}); "
+                "it counts as missing",
                 RuntimeWarning,
                 stacklevel=3,
             )
-            return False
-        return True
+        return False
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._files, LocalFileSystem)
 
     def _path(self, index: int) -> str:
-        return f"{self._root}/{index:05d}.safetensors"
+        return _path(self._root, index)
 
     def _load(self, index: int) -> Shard:
-        data: bytes = self._files.cat_file(self._path(index))
-        tensors, metadata = _parse(data)
-        if metadata["key"] != self._key:
-            _refuse_key(self._root, json.loads(metadata["key"]), json.loads(self._key))
-        return Shard(tensors=tensors, ids=tuple(json.loads(metadata["ids"])))
+        shard, key = decode_shard(self._files.cat_file(self._path(index)))
+        if key != self._key:
+            self._refuse(key)
+        return shard
+
+    def _refuse(self, key: str) -> NoReturn:
+        fail(
+            f"store {self._root}",
+            expected="shards made under the same key",
+            got=key_difference(key, self._key),
+            remedy="use another folder for another configuration, or delete this one",
+        )
 
 
-def _parse(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        tensors = load(data)  # refuses a truncated file, so the header can be read after it
-        size = int.from_bytes(data[:8], "little")
-        metadata: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
-        raise _DamagedShard(f"{len(data)} bytes, {error}") from None
-    if metadata.get("format") != _FORMAT or not {"key", "ids", "checksum"} <= metadata.keys():
-        raise _DamagedShard("not written by a shard store")
-    if metadata["checksum"] != _checksum(tensors, metadata):
-        raise _DamagedShard("its checksum does not match")
-    return tensors, metadata
+def stored_key(folder: str | Path) -> dict[str, Any]:
+    """Return the key under which the shards in a folder or at a URL were made.
 
-
-def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    shapes = [(n, str(tensors[n].dtype), tuple(tensors[n].shape)) for n in sorted(tensors)]
-    digest.update(repr((metadata["key"], metadata["ids"], shapes)).encode())
-    for name in sorted(tensors):
-        flat = tensors[name].detach().cpu().contiguous().flatten()
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _check_content(tensors: Mapping[str, Tensor], ids: Sequence[str]) -> None:
-    if not tensors:
-        fail("shard", expected="at least one tensor", got="none", remedy="pass what to keep")
-    if len(set(ids)) != len(ids):
-        fail("shard ids", expected="no duplicates", got=list(ids), remedy="name each sample once")
-    for name, tensor in tensors.items():
-        if tensor.ndim == 0 or tensor.shape[0] != len(ids):
-            fail(
-                f"shard tensor {name!r}",
-                expected=f"a first axis of {len(ids)}, one entry for each id",
-                got=tuple(tensor.shape),
-                remedy="pass one row for each sample",
-            )
-
-
-def _join(parts: list[Shard], root: str) -> Shard:
-    names = parts[0].tensors.keys()
-    if any(part.tensors.keys() != names for part in parts):
+    Raises:
+        FileNotFoundError: no whole shard is there.
+    """
+    files, root = fsspec.url_to_fs(str(folder))
+    key = _first_key(files, root)
+    if key is None:
         fail(
             f"store {root}",
-            expected=f"tensors {sorted(names)} in every shard",
-            got=f"{sorted({n for p in parts for n in p.tensors})} over all",
-            remedy="the shards come from different jobs: use one folder for each",
+            expected="at least one whole shard",
+            got="none",
+            remedy="check the path, or run the job that fills it",
+            error=FileNotFoundError,
         )
-    ids = tuple(i for part in parts for i in part.ids)
-    if len(set(ids)) != len(ids):
-        fail(
-            f"store {root}",
-            expected="each sample in one shard",
-            got=f"{len(ids) - len(set(ids))} repeated",
-            remedy="put the shard size into the key, so that another cut is another store",
-        )
-    return Shard(tensors={n: torch.cat([p.tensors[n] for p in parts]) for n in names}, ids=ids)
+    found: dict[str, Any] = json.loads(key)
+    return found
 
 
-def _key_text(key: Mapping[str, object]) -> str:
-    try:
-        return json.dumps(dict(key), sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        fail(
-            "store key",
-            expected="numbers, strings, lists and dicts, all finite",
-            got=str(error),
-            remedy="describe the configuration in JSON values",
-            error=TypeError,
-        )
+def _first_key(files: AbstractFileSystem, root: str) -> str | None:
+    """The key of the first whole shard; damage is reported when the shard is asked for."""
+    for index in _present(files, root):
+        with contextlib.suppress(DamagedShardError, FileNotFoundError):
+            return decode_shard(files.cat_file(_path(root, index)))[1]
+    return None
 
 
-def _refuse_key(root: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    there, here = _flat(theirs), _flat(ours)
-    absent = "(absent)"
-    differing = [
-        f"{field}: {there.get(field, absent)} in the store, {here.get(field, absent)} asked"
-        for field in sorted(there.keys() | here.keys())
-        if there.get(field, absent) != here.get(field, absent)
-    ]
-    fail(
-        f"store {root}",
-        expected="shards made under the same key",
-        got="; ".join(differing),
-        remedy="use another folder for another configuration, or delete this one",
-    )
+def _present(files: AbstractFileSystem, root: str) -> list[int]:
+    files.invalidate_cache()
+    if not files.exists(root):
+        return []
+    names = (str(path).rsplit("/", 1)[-1] for path in files.ls(root, detail=False))
+    return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, item in value.items():
-        inner = isinstance(item, dict) and item
-        flat |= _flat(item, f"{prefix}{name}.") if inner else {f"{prefix}{name}": json.dumps(item)}
-    return flat
+def _path(root: str, index: int) -> str:
+    return f"{root}/{index:05d}.safetensors"

@@ -178,6 +178,9 @@ class Inversion:
         start_loss: (B,) objective at the start; never smaller than `loss`.
         status: (B,) values of `Status`.
         steps: (B,) optimisation steps made on each image.
+        evaluations: (B,) evaluations of loss and gradient spent on each image, from every start.
+        snapshots: (B, T, L, D) the best iterate after each of `Inverter.snapshots` steps; an image
+            that ended earlier shows its last. None where none were asked for.
     """
 
     latents: Float[Tensor, "B L D"]
@@ -186,6 +189,8 @@ class Inversion:
     start_loss: Float[Tensor, " B"]
     status: Int[Tensor, " B"]
     steps: Int[Tensor, " B"]
+    evaluations: Int[Tensor, " B"]
+    snapshots: Float[Tensor, "B T L D"] | None = None
 
     def __len__(self) -> int:
         return self.latents.shape[0]

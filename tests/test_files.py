@@ -8,6 +8,7 @@ import stat
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load
 
 from genviews import files
 from genviews.files import atomic_write_bytes, read_json, save_tensors, sha256_of, write_json
@@ -104,6 +105,16 @@ class TestTensors:
             tensors = {k: torch.full((3,), float(ord(k))) for k in order}
             save_tensors(tmp_path / name, tensors, {"k": "v"})
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+    def test_however_the_metadata_was_ordered(self):
+        """Twenty times, as safetensors shuffles it by itself; the tensors are still read."""
+        notes = {name: f'"{name}" \u00e9\n' for name in "abcdef"}
+        tensors = {"x": torch.arange(5.0), "y": torch.zeros(2, dtype=torch.uint8)}
+        orders = [notes, dict(reversed(notes.items()))] * 10
+        (data,) = {files.tensor_bytes(tensors, order) for order in orders}
+        assert (int.from_bytes(data[:8], "little") % 8, data[8:9]) == (0, b"{")
+        found = load(data)
+        assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
 def test_sha256_of(tmp_path):

@@ -14,7 +14,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genviews.store import ShardStore
+from genviews import claim
+from genviews.store import ShardStore, stored_key
 
 KEY = {"steps": 5, "inverter": {"lr": 0.1, "kind": "adam"}, "layers": [1, 2]}
 
@@ -121,6 +122,107 @@ class TestReadAndWrite:
         assert store.read_all().ids == tuple(names(0))
 
 
+class TestNotes:
+    def test_are_kept_and_joined(self, place):
+        store = ShardStore(place, KEY)
+        store.write(0, content(0), names(0), {"torn.png": "no image"})
+        store.write(1, content(1), names(1))
+        store.write(2, content(2), names(2), {"half.png": "truncated"})
+        assert store.read(0).notes == {"torn.png": "no image"}
+        assert store.read(1).notes == {}
+        assert store.read_all().notes == {"torn.png": "no image", "half.png": "truncated"}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda data: data.replace(b"no image", b"an image"),
+            lambda data: data.replace(b'"notes"', b'"motes"'),
+        ],
+    )
+    def test_are_covered_by_the_checksum(self, place, change):
+        store = ShardStore(place, KEY)
+        store.write(0, content(0), names(0), {"torn.png": "no image"})
+        damage(place, 0, change)
+        assert not store.has(0)
+        assert store.damaged == {0: "its checksum does not match"}
+
+    def test_a_shard_of_an_older_version_is_read(self, tmp_path):
+        """Without notes the file is byte for byte what it was before there were any."""
+        fill(ShardStore(tmp_path, KEY), 0)
+        header = (tmp_path / "00000.safetensors").read_bytes()
+        assert b"notes" not in header
+        assert b"1ad05d516e29984aafc1d6d949bb0641" in header
+
+
+class TestStoredKey:
+    def test_is_that_of_the_first_whole_shard(self, place):
+        fill(ShardStore(place, KEY), 0, 1)
+        damage(place, 0, flip)
+        assert stored_key(place) == KEY
+
+    def test_of_an_empty_store(self, place):
+        with pytest.raises(FileNotFoundError, match="expected at least one whole shard, got none"):
+            stored_key(place)
+
+
+class TestClaim:
+    def test_only_one_holds_it(self, tmp_path):
+        first, second = ShardStore(tmp_path, KEY), ShardStore(tmp_path, KEY)
+        with first.claim(3) as mine, second.claim(3) as yours, second.claim(4) as other:
+            assert (mine, yours, other) == (True, False, True)
+            assert sorted(p.name for p in tmp_path.iterdir()) == [".00003.lock", ".00004.lock"]
+        with second.claim(3) as yours:
+            assert yours
+        assert list(tmp_path.iterdir()) == []
+
+    def test_is_given_back_after_an_error(self, tmp_path):
+        store = ShardStore(tmp_path, KEY)
+        with pytest.raises(KeyError), store.claim(0):
+            raise KeyError
+        with store.claim(0) as mine:
+            assert mine
+
+    def test_at_a_url_each_is_granted(self):
+        store = ShardStore("memory://claims", KEY)
+        with store.claim(0) as mine, store.claim(0) as again:
+            assert mine
+            assert again
+        store.remove_stale_claims()
+
+    def test_is_granted_where_there_are_no_locks(self, tmp_path, monkeypatch):
+        def refuse(handle, operation):
+            raise OSError(95, "Operation not supported")
+
+        monkeypatch.setattr("genviews.claim.fcntl.flock", refuse)
+        store = ShardStore(tmp_path, KEY)
+        with store.claim(0) as mine, store.claim(0) as again:
+            assert mine
+            assert again
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_removed_lock_file_is_no_lock(self, tmp_path, monkeypatch):
+        """A file that its holder removed between our opening and locking it is not a claim."""
+        flock, holders = claim.fcntl.flock, []
+
+        def remove_first(handle, operation):
+            if not holders:
+                (tmp_path / "a.lock").unlink()
+                holders.append(handle)
+            flock(handle, operation)
+
+        monkeypatch.setattr("genviews.claim.fcntl.flock", remove_first)
+        with claim.claim(tmp_path / "a.lock") as mine, claim.claim(tmp_path / "a.lock") as again:
+            assert (mine, again) == (True, False)
+
+    def test_stale_files_are_removed_and_held_ones_are_not(self, tmp_path):
+        store = ShardStore(tmp_path, KEY)
+        for name in (".00000.lock", ".00001.lock", ".mine.lock"):
+            (tmp_path / name).touch()
+        with ShardStore(tmp_path, KEY).claim(1):
+            store.remove_stale_claims()
+            assert sorted(p.name for p in tmp_path.iterdir()) == [".00001.lock", ".mine.lock"]
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("tensors", "ids", "message"),
@@ -190,6 +292,13 @@ class TestKey:
             "steps: 5 in the store, 9 asked; use another"
         ) in str(error.value)
         assert "lr" not in str(error.value)
+
+    def test_a_difference_within_a_list_is_named_by_its_place(self, tmp_path):
+        fill(ShardStore(tmp_path, {"terms": [{"name": "l1", "weight": 1.0}, {"name": "l2"}]}), 0)
+        with pytest.raises(
+            ValueError, match=r"got terms\.0\.weight: 1\.0 in the store, 2\.0 asked; use"
+        ):
+            ShardStore(tmp_path, {"terms": [{"name": "l1", "weight": 2.0}, {"name": "l2"}]})
 
     def test_order_and_tuples_do_not_matter(self, place):
         fill(ShardStore(place, KEY), 0)

@@ -6,11 +6,9 @@ file of tensors alone. A file that holds both is refused: reading it would run w
 
 from __future__ import annotations
 
-import importlib
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,9 +18,10 @@ from torch import Tensor, nn
 from genviews.checks import fail
 from genviews.classify.model import Classifier, PerChannel
 from genviews.classify.network import SmallResNet
+from genviews.named import find_named
 from genviews.types import ImageSpec
 
-__all__ = ["load_classifier"]
+__all__ = ["load_classifier", "read_tensors"]
 
 _PROGRAMS = {".pt2": "an exported program", ".pt": "a TorchScript or pickle file"}
 _PROGRAMS |= {".pth": "a pickle file", ".pkl": "a pickle file", ".onnx": "an ONNX program"}
@@ -88,30 +87,12 @@ def _build(name: str) -> nn.Module:
                 remedy="it may run code when it is read: write a function that builds the network, "
                 "and give a file of its weights as `weights`",
             )
-    module_name, colon, path = name.partition(":")
-    if not (module_name and colon and path) or module_name.startswith("."):
-        fail(
-            what,
-            expected="package.module:function, or a safetensors file",
-            got=repr(name),
-            remedy="name the module and the function, with a colon between",
-        )
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        fail(
-            what,
-            expected="an importable module",
-            got=f"no module named {error.name!r}",
-            remedy="install the package, or add its folder to PYTHONPATH",
-        )
-    for attribute in path.split("."):
-        found = getattr(found, attribute, None)
+    found = find_named(name, what, "package.module:function, or a safetensors file")
     if not callable(found):
         fail(
             what,
-            expected=f"a function {path!r} in {module_name}",
-            got="none" if found is None else type(found).__name__,
+            expected="a function without arguments",
+            got=type(found).__name__,
             remedy="correct the name after the colon",
         )
     module = found()
@@ -129,7 +110,7 @@ def _build(name: str) -> nn.Module:
 def _load_weights(module: nn.Module, path: Path) -> None:
     what = f"classifier weights {path.name}"
     try:
-        module.load_state_dict(_read_tensors(path, what))
+        module.load_state_dict(read_tensors(path, what))
     except RuntimeError as error:
         fail(
             what,
@@ -139,7 +120,13 @@ def _load_weights(module: nn.Module, path: Path) -> None:
         )
 
 
-def _read_tensors(path: Path, what: str) -> dict[str, Tensor]:
+def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors or `torch.save` file by name; no code of it is run.
+
+    Raises:
+        OSError: no such file.
+        ValueError: a file of anything else; the message starts with `what`.
+    """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

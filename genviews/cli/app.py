@@ -11,7 +11,15 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import genviews
-from genviews.cli.options import DemoOptions, InputOptions, RunOptions, StudyOptions
+from genviews.cli.options import (
+    DemoOptions,
+    EngineOptions,
+    InputOptions,
+    InvertInputs,
+    InvertOptions,
+    RunOptions,
+    StudyOptions,
+)
 
 __all__ = ["app", "explain", "main"]
 
@@ -27,6 +35,7 @@ app = App(
 )
 
 _DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
+_INVERSION, _ENGINE = InvertOptions(), EngineOptions()
 
 
 @app.command
@@ -51,6 +60,24 @@ def ensemble(inputs: InputOptions, *, study: StudyOptions = _STUDY, run: RunOpti
     from genviews.cli.ensemble import run_ensemble
 
     return run_ensemble(inputs, study, run)
+
+
+@app.command
+def invert(
+    inputs: InvertInputs,
+    *,
+    inversion: InvertOptions = _INVERSION,
+    engine: EngineOptions = _ENGINE,
+    run: RunOptions = _RUN,
+) -> int:
+    """Find the latents that reproduce your images, and see how well they do.
+
+    Writes stores of latents and of reconstructions, a table and a summary of their quality, and a
+    page with the best and the worst. A killed run started again continues where it was.
+    """
+    from genviews.cli.invert import run_invert
+
+    return run_invert(inputs, inversion, engine, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from genviews.checks import check_count, fail
 from genviews.cli.options import DemoOptions, RunOptions, command, plain
 from genviews.cli.progress import Stages
 from genviews.cli.run import run
+from genviews.cli.study import StudyOutput
 
 if TYPE_CHECKING:
     from genviews.data.images import ImageSet
@@ -24,7 +25,13 @@ def run_demo(options: DemoOptions, flags: RunOptions) -> int:
     from genviews.zoo import load
 
     config = {"verb": "demo", **plain(options), "weights": stamp(load(ENTRY).folder / "card.json")}
-    return run(config, options.out, flags, lambda stages: study(options, flags, config, stages))
+    return run(
+        config,
+        options.out,
+        flags,
+        StudyOutput(),
+        lambda stages: study(options, flags, config, stages),
+    )
 
 
 def study(

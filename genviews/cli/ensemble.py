@@ -10,6 +10,7 @@ from genviews.cli.folder import stamp
 from genviews.cli.options import InputOptions, RunOptions, StudyOptions, command, plain
 from genviews.cli.progress import Stages
 from genviews.cli.run import run
+from genviews.cli.study import StudyOutput
 
 if TYPE_CHECKING:
     from genviews.data.images import ImageSet
@@ -24,7 +25,11 @@ def run_ensemble(inputs: InputOptions, options: StudyOptions, flags: RunOptions)
     _check_files(inputs)
     config = {"verb": "ensemble", **plain(inputs, options), "stamps": _stamps(inputs)}
     return run(
-        config, options.out, flags, lambda stages: study(inputs, options, flags, config, stages)
+        config,
+        options.out,
+        flags,
+        StudyOutput(),
+        lambda stages: study(inputs, options, flags, config, stages),
     )
 
 

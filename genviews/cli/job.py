@@ -12,7 +12,7 @@ import torch
 from genviews.augment import PixelViews, pixel_views
 from genviews.checks import fail
 from genviews.classify.model import Classifier
-from genviews.cli.inversions import invert_in_shards
+from genviews.cli.inversions import invert_images
 from genviews.cli.progress import Stages
 from genviews.cli.sources import Source
 from genviews.data.images import ImageSet
@@ -75,7 +75,7 @@ def work(job: Job, stages: Stages) -> StudyResult:
         inverter.encoder.to(job.device)
     classifiers = {name: classifier.to(job.device) for name, classifier in job.classifiers.items()}
     inversions = {
-        name: invert_in_shards(
+        name: invert_images(
             generator,
             images,
             inverter,

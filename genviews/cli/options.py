@@ -1,7 +1,7 @@
 """The flags of each verb, as the frozen dataclasses that describe a run.
 
 A field is a flag, and its line under `Args` is the flag's help. What a verb's options say decides
-the result; what `RunOptions` say does not.
+the result; what `RunOptions` and `EngineOptions` say does not.
 """
 
 from __future__ import annotations
@@ -13,10 +13,21 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["DemoOptions", "InputOptions", "RunOptions", "StudyOptions", "command", "plain"]
+__all__ = [
+    "DemoOptions",
+    "EngineOptions",
+    "InputOptions",
+    "InvertInputs",
+    "InvertOptions",
+    "RunOptions",
+    "StudyOptions",
+    "command",
+    "plain",
+]
 
 _INPUT = Group("Input", sort_key=1)
 _STUDY = Group("Study", sort_key=2)
+_INVERSION = Group("Inversion", sort_key=2)
 _RUN = Group("Running", sort_key=3)
 
 Flag = Annotated[bool, Parameter(show_default=False)]
@@ -131,7 +142,82 @@ class StudyOptions:
     seed: int = 0
 
 
-Options = DemoOptions | InputOptions | StudyOptions
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class InvertInputs:
+    """What to invert, and with what.
+
+    Args:
+        images: A folder of images, a CSV file with a column file, a store of images that genviews
+            wrote (folder or URL), torchvision:FashionMNIST:FOLDER:train (nothing is downloaded), or
+            package.module:function that returns such a data set.
+        generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
+            a .json file of the same name, or package.module:function that turns z into images.
+        encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
+            from the mean latent.
+        z_dim: Width of z, for a generator that is package.module:function.
+        root: Folder of the files that a CSV file names; without it: the folder of that file.
+        align: How images come to the generator's frame: none (they are in it), cars or centre (by a
+            box), ffhq or cat (by landmarks).
+        geometry: CSV file with the box or the landmarks of each image: file,x0,y0,x1,y1 or
+            file,lm0_x,lm0_y,lm1_x,...
+        resize: Crop and shrink larger images to the generator's size instead of leaving them out.
+        convert: Convert colours and transparency to what the generator makes instead of leaving
+            such images out.
+    """
+
+    images: str
+    generator: str
+    encoder: Path | None = None
+    z_dim: int | None = None
+    root: Path | None = None
+    align: str = "none"
+    geometry: Path | None = None
+    resize: Flag = False
+    convert: Flag = False
+
+
+@Parameter(name="*", group=_INVERSION)
+@dataclass(frozen=True, kw_only=True)
+class InvertOptions:
+    """How to invert.
+
+    Args:
+        out: Folder for the results; made if missing.
+        preset: default (what suits the generator), paper, reference (the paper's released code), or
+            in-domain.
+        steps: Most optimisation steps for an image. Without it: what suits the generator or the
+            preset.
+        lpips_weights: ImageNet weights of LPIPS' AlexNet, for presets that use it; LPIPS is then
+            measured too. Without it: the file that torchvision keeps, if it is there.
+        start_from: Store of an earlier inversion (its run folder will do), whose latents are the
+            starts.
+    """
+
+    out: Path = Path("runs/invert")
+    preset: str = "default"
+    steps: int | None = None
+    lpips_weights: Path | None = None
+    start_from: str | None = None
+
+
+@Parameter(name="*", group=_RUN)
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where an inversion runs and what it leaves; these flags change no number either.
+
+    Args:
+        engine: local (this process), or ray (workers of Ray, on this machine or a cluster).
+        workers: Workers at the same time, for ray.
+        png: Also write each reconstruction as a PNG file.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    workers: int = 1
+    png: Flag = False
+
+
+Options = DemoOptions | InputOptions | StudyOptions | InvertInputs | InvertOptions
 
 
 def plain(*parts: Options) -> dict[str, Any]:

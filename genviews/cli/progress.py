@@ -1,4 +1,7 @@
-"""Progress of the stages of a run: a live bar on a terminal, one line a stage anywhere else."""
+"""Progress of the stages of a run: a live bar on a terminal, lines of text anywhere else.
+
+Text goes to the log as well: one line when a stage ends, and one every half minute of a long one.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ __all__ = ["Stages", "duration"]
 
 logger = logging.getLogger("genviews.cli")
 
+EVERY = 30.0  # seconds between the lines of a stage that goes on (chosen by us)
+
 
 class _RateColumn(ProgressColumn):
-    """Items a second and time left, counted from the start of the stage."""
+    """Items a second, time left and what else the stage says."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
@@ -25,13 +30,12 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The text of one bar."""
-        elapsed = self._clock() - task.fields["began"]
-        if not task.completed or not task.total or elapsed <= 0:
+        if not task.total:
             return Text("")
-        rate = task.completed / elapsed
-        left = (task.total - task.completed) / rate
-        parts = [_rate(task.description, rate), f"{duration(left)} left" if left else ""]
-        return Text(", ".join(part for part in parts if part))
+        fresh = task.completed - task.fields["earlier"]
+        spent = self._clock() - task.fields["began"]
+        left = task.total - task.completed
+        return Text(_pace(task.description, fresh, left, spent, task.fields["note"]))
 
 
 class Stages:
@@ -41,7 +45,8 @@ class Stages:
     stage begins, or with the run.
 
     Args:
-        console: where to show; a bar if it is a terminal, else one line when a stage ends.
+        console: where to show; a bar if it is a terminal, else a line now and then and when a stage
+            ends.
         clock: seconds; another clock in tests.
 
     Attributes:
@@ -54,7 +59,8 @@ class Stages:
         self._clock = clock
         self._began = clock()
         self._stage = ""
-        self._done = 0
+        self._done, self._earlier, self._note = 0, 0, ""
+        self._said = self._began
         self._task: TaskID | None = None
         columns = (
             TextColumn("{task.description}"),
@@ -80,21 +86,40 @@ class Stages:
         self._end(finished=kind is None)
         self._bars.stop()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Take note that `done` of `total` items of `stage` are ready."""
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Take note that `done` of `total` items of `stage` are ready.
+
+        Args:
+            stage: its name.
+            done: items that are ready.
+            total: items in all.
+            note: shown beside the rate, such as "mean loss 0.02".
+        """
         if stage != self._stage:
-            self._end()
-            self._stage = stage
-            self._task = self._bars.add_task(stage, total=total, began=self._began)
-        self._done = done
+            self._begin(stage, total)
+        self._done, self._note = done, note
         if self._task is not None:
-            self._bars.update(self._task, completed=done, total=total)
+            self._bars.update(self._task, completed=done, total=total, note=note)
         if done >= total:
             self._end()
+        elif self._clock() - self._said >= EVERY:
+            self._say_pace(total)
+
+    def resume(self, stage: str, done: int, total: int) -> None:
+        """Begin a stage of which an earlier run made `done` items: they count for no rate."""
+        self._begin(stage, total, earlier=done)
+        self(stage, done, total)
 
     def of(self, stage: str) -> Callable[[int, int], None]:
-        """A `(done, total)` callback for one stage."""
-        return lambda done, total: self(stage, done, total)
+        """A `(done, total)` callback for one stage; its first call says what was done before."""
+        begun = False
+
+        def tell(done: int, total: int) -> None:
+            nonlocal begun
+            (self if begun else self.resume)(stage, done, total)
+            begun = True
+
+        return tell
 
     def note(self, stage: str) -> None:
         """End a stage that counted nothing, such as loading."""
@@ -102,25 +127,58 @@ class Stages:
         self._stage = stage
         self._end()
 
+    def _begin(self, stage: str, total: int, *, earlier: int = 0) -> None:
+        self._end()
+        self._stage, self._earlier, self._said = stage, earlier, self._clock()
+        self._task = self._bars.add_task(
+            stage, total=total, began=self._began, earlier=earlier, note=""
+        )
+
     def _end(self, *, finished: bool = True) -> None:
         if not self._stage:
             return
         now = self._clock()
         spent = now - self._began
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + spent
-        line = f"{self._stage}: "
-        line += f"{self._done:,} in {duration(spent)}" if self._done else duration(spent)
-        rate = _rate(self._stage, self._done / spent) if self._done and spent > 0 else ""
-        line += (f", {rate}" if rate else "") + ("" if finished else ", not finished")
+        line = f"{self._done:,} in {duration(spent)}" if self._done else duration(spent)
+        pace = _pace(self._stage, self._done - self._earlier, 0, spent, self._note)
+        before = f"{self._earlier:,} of them done before" if self._earlier else ""
+        end = "" if finished else "not finished"
+        self._say(", ".join(part for part in (line, before, pace, end) if part))
+        self._began, self._stage, self._task = now, "", None
+        self._done, self._earlier, self._note = 0, 0, ""
+
+    def _say_pace(self, total: int) -> None:
+        self._said = now = self._clock()
+        fresh, left = self._done - self._earlier, total - self._done
+        pace = _pace(self._stage, fresh, left, now - self._began, self._note)
+        self._say(f"{self._done:,} of {total:,}" + (f", {pace}" if pace else ""))
+
+    def _say(self, text: str) -> None:
+        line = f"{self._stage}: {text}"
         logger.info(line)
         if not self._console.is_terminal:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-        self._began, self._stage, self._done, self._task = now, "", 0, None
+
+
+def _pace(stage: str, fresh: float, left: float, spent: float, note: str) -> str:
+    """Rate, time left and note, as far as there are any.
+
+    Args:
+        stage: whose items are counted.
+        fresh: items made in this run.
+        left: items to make.
+        spent: seconds since the stage began.
+        note: what else to say.
+    """
+    rate = fresh / spent if spent > 0 else 0.0
+    parts = (_rate(stage, rate), f"{duration(left / rate)} left" if rate and left else "", note)
+    return ", ".join(part for part in parts if part)
 
 
 def _rate(stage: str, rate: float) -> str:
     """Images a second; nothing for the stages that count something else, such as rows."""
-    if not stage.startswith(("invert", "views")):
+    if not rate or not stage.startswith(("invert", "render", "views")):
         return ""
     return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.2g} images/s"
 

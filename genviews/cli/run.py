@@ -1,39 +1,78 @@
-"""One run from flags to a finished folder: what both verbs share."""
+"""One run from flags to a finished folder: what the verbs share."""
 
 from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.console import Console
 
-from genviews.cli.folder import RESULTS, environment, is_finished, log_to, write_json
+from genviews.cli.folder import (
+    check_unfinished,
+    environment,
+    is_finished,
+    log_to,
+    read_config,
+    write_json,
+)
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages, duration
 
-if TYPE_CHECKING:  # these load torch, which the flags alone do not need
-    from genviews.ensemble.result import StudyResult
-
-__all__ = ["run"]
+__all__ = ["Output", "run", "say_skipped"]
 
 logger = logging.getLogger("genviews.cli")
 
+Result = TypeVar("Result")
+
+
+class Output(ABC, Generic[Result]):
+    """What a verb leaves in its run folder and shows on the terminal.
+
+    Attributes:
+        files: results (files or folders) in the order of their writing; a folder that has them all
+            is finished. The first is the page.
+        work: subfolders that belong to one configuration: the next run goes on with what they hold,
+            `--force` removes them.
+    """
+
+    files: tuple[str, ...]
+    work: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def verdict(self, result: Result) -> str:
+        """The result in a sentence."""
+
+    @abstractmethod
+    def save(self, result: Result, folder: Path) -> None:
+        """Write the files; the last of them at the very end."""
+
+    @abstractmethod
+    def show(self, result: Result, console: Console) -> None:
+        """Print the result."""
+
 
 def run(
-    config: dict[str, Any], out: Path, flags: RunOptions, job: Callable[[Stages], StudyResult]
+    config: dict[str, Any],
+    out: Path,
+    flags: RunOptions,
+    output: Output[Result],
+    job: Callable[[Stages], Result],
 ) -> int:
     """Do a job in a run folder, unless it is already done.
 
-    The results appear last and `results.json` at the very end, so a folder that has it is complete.
+    The results appear last, so a folder that has them all is complete.
 
     Args:
         config: everything that the result depends on, as JSON values.
         out: the run folder.
         flags: dry run, force, debug.
+        output: what is left there.
         job: computes the result, telling its progress.
 
     Returns:
@@ -41,76 +80,79 @@ def run(
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: it holds the results of another run.
+        ValueError: it holds the results, or the unfinished work, of another run.
     """
     if flags.dry_run:
         sys.stdout.write(json.dumps({**config, "out": str(out)}, indent=2) + "\n")
         return 0
-    if not flags.force and is_finished(out, config):
-        Console().print(
-            f"{out} already holds the results of this run; nothing to do (--force runs it again).\n"
-            f"Report: {out / 'report.html'}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-        return 0
+    if not flags.force:
+        if is_finished(out, config, output.files):
+            _say_finished(out, output.files[0])
+            return 0
+        check_unfinished(out, config, output.work)
     from genviews.report import check_output_dir
 
     folder = check_output_dir(out)
-    for name in reversed(RESULTS):
-        (folder / name).unlink(missing_ok=True)
+    _make_room(folder, config, output, anew=flags.force)
     write_json(folder / "config.json", config)
     write_json(folder / "env.json", environment())
     with log_to(folder / "log.txt"):
         try:
-            result = _work(config, job)
-            _save(result, folder)
+            result = _work(config, output, job)
+            output.save(result, folder)
         except BaseException:
             logger.exception("failed")
             raise
-    _show(result, folder)
+    console = Console()
+    output.show(result, console)
+    _say_report(console, folder / output.files[0])
     return 0
 
 
-def _work(config: dict[str, Any], job: Callable[[Stages], StudyResult]) -> StudyResult:
+def _work(
+    config: dict[str, Any], output: Output[Result], job: Callable[[Stages], Result]
+) -> Result:
     logger.info("started: %s", json.dumps(config))
     with Stages(Console(stderr=True)) as stages:
         result = job(stages)
-    logger.info("done in %s: %s", duration(sum(stages.seconds.values())), result.verdict)
+    logger.info("done in %s: %s", duration(sum(stages.seconds.values())), output.verdict(result))
     return result
 
 
-def _save(result: StudyResult, folder: Path) -> None:
-    from genviews.report import csv_text, write_atomic, write_report
+def _make_room(folder: Path, config: dict[str, Any], output: Output[Result], *, anew: bool) -> None:
+    """Remove old results and, to begin anew, the work of earlier runs of this verb."""
+    for name in reversed(output.files):
+        if not (folder / name).is_dir():
+            (folder / name).unlink(missing_ok=True)
+    # A folder named "latents" that no run of this verb made is none of our business.
+    if anew and (read_config(folder) or {}).get("verb") == config["verb"]:
+        for name in output.work:
+            shutil.rmtree(folder / name, ignore_errors=True)
 
-    # The figures first: whatever befalls the page, no hour of work is lost. `results.json`, which
-    # marks a finished run, is last.
-    write_atomic(folder / "results.csv", csv_text(result.rows))
-    write_report(result, folder / "report.html")
-    result.save_json(folder / "results.json")
 
-
-def _show(result: StudyResult, folder: Path) -> None:
-    from genviews.report import terminal_table
-    from genviews.report.tables import classifiers
-
+def _say_finished(out: Path, page: str) -> None:
     console = Console()
-    for name in classifiers(result.rows):
-        console.print()
-        console.print(terminal_table(result, name, console.width))
-    console.print()
-    console.print(result.verdict, markup=False, highlight=False)
-    if result.skipped:
-        console.print(f"Left out, with reasons in the report: {_skipped(result)}", markup=False)
     console.print(
-        f"Report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True
+        f"{out} already holds the results of this run; nothing to do (--force runs it again).",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
+    _say_report(console, out / page)
 
 
-def _skipped(result: StudyResult) -> str:
-    """The files that could not be read, shortened."""
-    names = [name for name, _ in result.skipped]
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    files = "file" if len(names) == 1 else "files"
-    return f"{len(names)} {files} ({', '.join(names[:3])}{more})"
+def _say_report(console: Console, page: Path) -> None:
+    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def say_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
+    """Name the first files that could not be read, if there are any."""
+    if skipped:
+        names = [name for name, _ in skipped]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        files = "file" if len(names) == 1 else "files"
+        console.print(
+            f"Left out, with reasons in the report: {len(names)} {files} "
+            f"({', '.join(names[:3])}{more})",
+            markup=False,
+        )

@@ -11,7 +11,7 @@ from genviews.checks import check_count, fail, lookup
 from genviews.cli.folder import stamp
 from genviews.files import read_json
 from genviews.generators import Generator, StyleGAN2, StyleGAN2Config, load_callable
-from genviews.invert import InversionEncoder, Inverter
+from genviews.invert import EncoderStart, InversionEncoder, Inverter
 from genviews.perturb import Isotropic, PCAStatistics, Perturbation, paper_presets, perturbation
 from genviews.zoo import load as load_zoo
 from genviews.zoo import names as zoo_names
@@ -74,7 +74,7 @@ def load_source(
     """
     changes: dict[str, Any] = {}
     if encoder is not None:
-        changes["encoder"] = InversionEncoder.load(encoder)
+        changes["start"] = EncoderStart(InversionEncoder.load(encoder))
     if steps is not None:
         changes["steps"] = check_count(steps, "steps", least=0)
     if spec in zoo_names():

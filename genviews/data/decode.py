@@ -1,4 +1,4 @@
-"""One image file -> a (C, H, W) tensor in [-1, 1], or the reason why not.
+"""One image file, or a picture in memory -> a (C, H, W) tensor in [-1, 1], or the reason why not.
 
 Nothing is converted in silence: an image that is not what the `ImageSpec` asks for is refused with
 a reason, unless the caller asked for the conversion.
@@ -6,6 +6,7 @@ a reason, unless the caller asked for the conversion.
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch.nn.functional import interpolate
 
 from genviews.types import ImageSpec
 
-__all__ = ["UnfitImageError", "decode_image"]
+__all__ = ["UnfitImageError", "decode_image", "decode_pixels", "fit_pixels", "picture_pixels"]
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _OTHER_COLOUR = ("CMYK", "YCbCr", "LAB", "HSV")  # no RGB without a colour profile, or only roughly
@@ -29,7 +30,7 @@ class UnfitImageError(ValueError):
 
 
 def decode_image(
-    path: Path, spec: ImageSpec, *, resize: bool = False, convert: bool = False
+    file: Path | bytes, spec: ImageSpec, *, resize: bool = False, convert: bool = False
 ) -> Float[Tensor, "C H W"]:
     """Read one image file as the spec asks for it.
 
@@ -39,7 +40,7 @@ def decode_image(
     everywhere is dropped.
 
     Args:
-        path: the file; its content counts, not its name.
+        file: path of the file, or its bytes; the content counts, not the name.
         spec: channels (1 or 3), height and width.
         resize: cut the largest centred box with the spec's aspect ratio and shrink it (bilinear
             with antialiasing, which cannot overshoot the range). Images are never enlarged.
@@ -49,7 +50,54 @@ def decode_image(
     Raises:
         UnfitImageError: anything that keeps this file from being such an image.
     """
-    pixels = _spread(_pixels(*_open(path), convert), spec.channels, convert)
+    return fit_pixels(decode_pixels(file, spec.channels, convert=convert), spec, resize=resize)
+
+
+def decode_pixels(
+    file: Path | bytes, channels: int, *, convert: bool = False
+) -> Float[Tensor, "C h w"]:
+    """Read one image file at its own size; else as `decode_image`.
+
+    Args:
+        file: path of the file, or its bytes.
+        channels: 1 or 3.
+        convert: see `decode_image`.
+
+    Raises:
+        UnfitImageError: anything that keeps this file from being such an image.
+    """
+    return _spread(_pixels(*_open(file), convert), channels, convert)
+
+
+def picture_pixels(
+    picture: Image.Image, channels: int, *, convert: bool = False
+) -> Float[Tensor, "C h w"]:
+    """Return the pixels of a picture in memory at its own size; else as `decode_image`.
+
+    Args:
+        picture: upright: its EXIF orientation, if any, is not applied.
+        channels: 1 or 3.
+        convert: see `decode_image`.
+
+    Raises:
+        UnfitImageError: anything that keeps it from being such an image.
+    """
+    return _spread(_pixels(picture, picture.format, convert), channels, convert)
+
+
+def fit_pixels(
+    pixels: Float[Tensor, "C h w"], spec: ImageSpec, *, resize: bool = False
+) -> Float[Tensor, "C H W"]:
+    """Return the pixels at the size that the spec asks for.
+
+    Args:
+        pixels: as many channels as the spec has.
+        spec: height and width.
+        resize: see `decode_image`.
+
+    Raises:
+        UnfitImageError: another size and `resize` was not asked for, or too small.
+    """
     if pixels.shape == spec.shape:
         return pixels
     height, width = pixels.shape[1:]
@@ -61,15 +109,16 @@ def decode_image(
     return _shrink(pixels, spec)
 
 
-def _open(path: Path) -> tuple[Image.Image, str | None]:
+def _open(file: Path | bytes) -> tuple[Image.Image, str | None]:
     """Return the upright picture and the name of its file format."""
-    if path.is_file() and path.stat().st_size == 0:
+    empty = not file if isinstance(file, bytes) else file.is_file() and not file.stat().st_size
+    if empty:
         raise UnfitImageError("is an empty file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which is not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(path) as picture:
+            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
                 frames = getattr(picture, "n_frames", 1)
                 file_format = picture.format
                 picture.load()

@@ -7,8 +7,6 @@ are not there) are errors.
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,11 +17,11 @@ from torch import Tensor
 from genviews.checks import fail, lookup
 from genviews.data.decode import UnfitImageError, decode_image
 from genviews.data.images import ImageSet
+from genviews.data.listing import Skipped, check_folder, list_files
+from genviews.data.table import read_table
 from genviews.types import ImageSpec
 
 __all__ = ["load_folder"]
-
-Skipped = list[tuple[str, str]]
 
 
 def load_folder(
@@ -63,9 +61,9 @@ def load_folder(
             the two columns or that names absent files, or a class that is not in `class_names`.
     """
     folder = Path(path)
-    _check_folder(folder, image_spec)
+    check_folder(folder, image_spec)
     table = None if labels is None else Path(labels)
-    files, skipped = _list_files(folder, table)
+    files, skipped = list_files(folder, table)
     if not files and not skipped:
         fail(
             f"folder {folder}",
@@ -86,59 +84,6 @@ def load_folder(
         class_names=names,
         skipped=tuple(sorted(skipped)),
     )
-
-
-def _check_folder(folder: Path, spec: ImageSpec) -> None:
-    if spec.channels not in (1, 3):
-        fail(
-            "image spec of a folder",
-            expected="1 (grey) or 3 (RGB) channels",
-            got=spec.channels,
-            remedy="read other kinds of images yourself and make an ImageSet of them",
-        )
-    if not folder.is_dir():
-        exists = folder.exists()
-        fail(
-            f"folder {folder}",
-            expected="a folder of images",
-            got="a file" if exists else "nothing there",
-            remedy="check the path",
-            error=NotADirectoryError if exists else FileNotFoundError,
-        )
-
-
-def _list_files(folder: Path, table: Path | None) -> tuple[list[str], Skipped]:
-    """Return the sorted ids of the visible files, and what could not be listed."""
-    files: list[str] = []
-    skipped: Skipped = []
-    seen: set[str] = set()
-
-    def unreadable(error: OSError) -> None:
-        name = Path(error.filename).relative_to(folder).as_posix()
-        skipped.append((_shown(name), f"cannot be listed ({error.strerror})"))
-
-    for here, subfolders, names in os.walk(folder, followlinks=True, onerror=unreadable):
-        seen.add(os.path.realpath(here))
-        # A link to a folder above it would otherwise be walked for ever.
-        subfolders[:] = sorted(
-            s
-            for s in subfolders
-            if not s.startswith(".") and os.path.realpath(os.path.join(here, s)) not in seen
-        )
-        files += [
-            (Path(here) / name).relative_to(folder).as_posix()
-            for name in names
-            if not name.startswith(".")
-        ]
-    if table is not None and table.exists():
-        files = [f for f in files if not (folder / f).exists() or not table.samefile(folder / f)]
-    # An id is hashed and written as UTF-8, which not every file name can be.
-    skipped += [(_shown(f), "has a name that is no text") for f in files if _shown(f) != f]
-    return sorted(f for f in files if _shown(f) == f), skipped
-
-
-def _shown(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()
 
 
 def _read(
@@ -205,35 +150,13 @@ def _csv_labels(table: Path, files: list[str]) -> dict[str, str]:
 
 
 def _csv_lines(table: Path) -> list[_Line]:
-    if not table.is_file():
-        fail(
-            f"labels {table}",
-            expected="a CSV file with the columns file,label",
-            got="no such file",
-            remedy="check the path",
-            error=FileNotFoundError,
-        )
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        columns, rows = [f"unreadable text ({error})"], []
-    if not {"file", "label"} <= set(columns) or not rows:
-        fail(
-            f"labels {table}",
-            expected="CSV text with the columns file,label and at least one line",
-            got=f"columns {list(columns)} and {len(rows)} lines",
-            remedy="write a first line `file,label` and one line for each image",
-        )
     return [
         _Line(
             number,
             PurePosixPath((row["file"] or "").strip()).as_posix(),
             (row["label"] or "").strip(),
         )
-        for number, row in rows
+        for number, row in read_table(table, "labels", ("file", "label"))
     ]
 
 

@@ -87,7 +87,19 @@ class Generator(nn.Module, ABC):
         return torch.device("cpu") if tensor is None else tensor.device
 
     def mean_latent(self, num: int = 10_000, seed: int = 0) -> Float[Tensor, "L D"]:
-        """Mean of `num` mapped latents, over classes too: inversion without encoder starts here."""
+        """Mean of `num` mapped latents, over classes too: inversion without encoder starts here.
+
+        Kept until a weight changes, because every batch of an inversion asks for it.
+        """
+        tensors = (*self.parameters(), *self.buffers())
+        key = (num, seed, *((t.data_ptr(), t._version, t.dtype, t.device) for t in tensors))
+        kept: tuple[object, Tensor] | None = getattr(self, "_mean_kept", None)
+        if kept is None or kept[0] != key:
+            kept = (key, self._measure_mean(num, seed))
+            self._mean_kept = kept
+        return kept[1].clone()
+
+    def _measure_mean(self, num: int, seed: int) -> Float[Tensor, "L D"]:
         from genviews.rng import Rng
 
         streams = Rng(seed, "mean_latent").streams(range(num))

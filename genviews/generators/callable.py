@@ -7,7 +7,6 @@ function by name.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
+from genviews.named import find_named
 from genviews.rng import Rng
 from genviews.types import ImageSpec, LatentSpec
 
@@ -194,32 +194,5 @@ def load_callable(
         'nowhere'; install the package, or add its folder to PYTHONPATH.
     """
     what = f"generator {name!r}"
-    module_name, colon, path = name.partition(":")
-    if not (module_name and colon and path) or module_name.startswith("."):
-        fail(
-            what,
-            expected="package.module:function",
-            got=repr(name),
-            remedy="name both, with a colon between",
-        )
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        fail(
-            what,
-            expected="an importable module",
-            got=f"no module named {error.name!r}",
-            remedy="install the package, or add its folder to PYTHONPATH",
-        )
-    for attribute in path.split("."):
-        if getattr(found, attribute, None) is None:
-            members = getattr(found, "__dict__", {}).items()
-            known = [n for n, v in members if _is_function(v) and not n.startswith("_")]
-            fail(
-                what,
-                expected=f"an attribute {attribute!r} of {getattr(found, '__name__', path)}",
-                got=f"none; it has {', '.join(sorted(known)[:8]) or 'no function'}",
-                remedy="correct the name after the colon",
-            )
-        found = getattr(found, attribute)
+    found = find_named(name, what)
     return CallableGenerator(_check_function(found, what), z_dim, image_spec, num_classes)

@@ -17,6 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genviews.generators.modulation import (
+    GAIN,
+    SLOPE,
+    activate,
+    demodulate,
+    modulated_conv,
+    weighted_sums,
+)
+
 __all__ = [
     "FullyConnected",
     "ModulatedConv",
@@ -27,21 +36,16 @@ __all__ = [
     "normalize",
 ]
 
-SLOPE = 0.2
-GAIN = math.sqrt(2.0)
 # Above this height one banded matrix product costs more than a transposed convolution.
 MATRIX_UPSAMPLE_LIMIT = 64
+# Entries of a layer's bias and noise that are kept while its weights are frozen: 4 MB. Beside an
+# activation of more, one pass to make them anew is little.
+OFFSET_CACHE_LIMIT = 2**20
 
 
 def normalize(x: Tensor) -> Tensor:
     """Scale each row to a mean square of 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-
-
-def activate(x: Tensor, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU in place, then the clamp; the input carries the gain already (they commute)."""
-    x = F.leaky_relu_(x, SLOPE)
-    return x if clamp is None else x.clamp(-clamp, clamp)
 
 
 def fir_kernel(taps: tuple[float, ...]) -> Tensor:
@@ -118,7 +122,7 @@ class ModulatedConv(nn.Module):
     """
 
     noise_const: Tensor
-    fir: Tensor
+    fir: Tensor | None
 
     def __init__(
         self,
@@ -133,18 +137,18 @@ class ModulatedConv(nn.Module):
         """`resolution` is that of the output."""
         super().__init__()
         self.resolution = resolution
-        self.up = up_filter is not None
-        self.clamp = None if clamp is None else clamp
+        self.clamp = clamp
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         weight = torch.randn(out_channels, in_channels, 3, 3)
         self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        if up_filter is not None:
-            # Gain 4 makes up for the zeros between the samples of the stride.
-            self.register_buffer("fir", 4.0 * fir_kernel(up_filter), persistent=False)
-        self._energy, self._basis = FrozenCache(), FrozenCache()
+        # Gain 4 makes up for the zeros between the samples of the stride.
+        fir = None if up_filter is None else 4.0 * fir_kernel(up_filter)
+        self.register_buffer("fir", fir, persistent=False)
+        self._energy, self._basis, self._offset = FrozenCache(), FrozenCache(), FrozenCache()
+        self._half_weight, self._half_energy = FrozenCache(), FrozenCache()
 
     def forward(self, x: Tensor, w: Tensor, noise: str, field: Tensor | None) -> Tensor:
         """(N, in, h, h), (N, D) -> (N, out, resolution, resolution), in the type of x.
@@ -152,11 +156,16 @@ class ModulatedConv(nn.Module):
         Without gradients x is overwritten: an activation has one reader left when it comes here.
         """
         style = self.affine(w)
-        weight, style = self._prescale(style, x.dtype)
-        scale = style.to(x.dtype)[:, :, None, None]
-        x = x * scale if torch.is_grad_enabled() else x.mul_(scale)
-        x = self._convolve(x, weight.to(x.dtype))
-        return self._finish(x, self._demodulation(weight, style), noise, field)
+        weight, cache = self.weight, self._energy
+        if x.dtype != style.dtype:
+            # Half precision overflows at 65504: divide weights and styles by their largest entry.
+            # The demodulation, computed from the same numbers, cancels it.
+            weight, cache = self._half_weight.get(self._prescaled, weight), self._half_energy
+            style = style / style.abs().amax(dim=1, keepdim=True)
+        energy = cache.get(lambda: _energy(weight), weight)
+        offsets = self._offsets(noise, field, x.dtype)
+        weight = weight.to(x.dtype)
+        return modulated_conv(x, style, weight, energy, self.fir, offsets, self.clamp)
 
     def on_constant(
         self, const: Tensor, w: Tensor, noise: str, field: Tensor | None, dtype: torch.dtype
@@ -170,56 +179,38 @@ class ModulatedConv(nn.Module):
         basis = self._basis.get(lambda: self._constant_basis(const), const, self.weight)
         # The basis is laid out (in, h, w, out), which makes the product channels-last.
         x = (style @ basis).view(-1, *const.shape[1:], self.weight.shape[0]).permute(0, 3, 1, 2)
-        return self._finish(x, self._demodulation(self.weight, style), noise, field).to(dtype)
+        energy = self._energy.get(lambda: _energy(self.weight), self.weight)
+        offsets = self._offsets(noise, field, x.dtype)
+        return demodulate(x, style, energy, offsets, self.clamp).to(dtype)
 
     def _constant_basis(self, const: Tensor) -> Tensor:
         each = F.unfold(const[:, None], 3, padding=1)
         return torch.einsum("oik,ikp->ipo", self.weight.flatten(2), each).flatten(1)
 
-    def _prescale(self, style: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        # Half precision overflows at 65504: divide weights and styles by their largest entry. The
-        # demodulation, computed from the same numbers, cancels it.
-        if dtype == style.dtype:
-            return self.weight, style
+    def _prescaled(self) -> Tensor:
         weight = self.weight / self.weight.abs().amax(dim=(1, 2, 3), keepdim=True)
-        weight = weight / math.sqrt(weight[0].numel())
-        return weight, style / style.abs().amax(dim=1, keepdim=True)
+        return weight / math.sqrt(weight[0].numel())
 
-    def _demodulation(self, weight: Tensor, style: Tensor) -> Tensor:
-        if weight is self.weight:
-            energy = self._energy.get(lambda: weight.square().sum(dim=(2, 3)).t(), weight)
-        else:
-            energy = weight.square().sum(dim=(2, 3)).t()
-        return (style.square() @ energy + 1e-8).rsqrt()
+    def _offsets(self, noise: str, field: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """Bias and noise times the gain, as summands that extend to the activations' shape."""
+        if noise == "const":
+            sources = (self.bias, self.noise_const, self.noise_strength)
+            small = self.bias.numel() * self.noise_const.numel() <= OFFSET_CACHE_LIMIT
+            offset = self._offset.get(self._offset_of, *sources) if small else self._offset_of()
+            return (offset.to(dtype),)
+        bias = (self.bias * GAIN).to(dtype)[None, :, None, None]
+        if noise == "none":
+            return (bias,)
+        assert field is not None
+        return bias, (field * (self.noise_strength * GAIN)).to(dtype)
 
-    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        if not self.up:
-            return F.conv2d(x, weight, padding=1)
-        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        taps = self.fir.shape[0]
-        before, after = (taps + 1) // 2 - 1, (taps - 2) // 2
-        if before == after:
-            padding = before
-        else:
-            x, padding = F.pad(x, (before, after, before, after)), 0
-        kernel = self.fir.to(x.dtype).expand(x.shape[1], 1, taps, taps)
-        return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+    def _offset_of(self) -> Tensor:
+        offset = self.bias[:, None, None] * GAIN + self.noise_const * (self.noise_strength * GAIN)
+        return offset[None].contiguous(memory_format=torch.channels_last)
 
-    def _finish(self, x: Tensor, scale: Tensor, noise: str, field: Tensor | None) -> Tensor:
-        # The gain is folded into the three small factors instead of a pass over the activations.
-        offset = self.bias[:, None, None] * GAIN
-        if noise != "none":
-            grid = self.noise_const if noise == "const" else field
-            assert grid is not None
-            offset = offset + grid * (self.noise_strength * GAIN)
-        offset = offset if offset.ndim == 4 else offset[None]
-        offset = offset.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        scale = (scale * GAIN).to(x.dtype)[:, :, None, None]
-        if torch.is_grad_enabled():
-            x = torch.addcmul(offset, x, scale)
-        else:
-            torch.addcmul(offset, x, scale, out=x)
-        return activate(x, self.clamp)
+
+def _energy(weight: Tensor) -> Tensor:
+    return weight.square().sum(dim=(2, 3)).t()
 
 
 class ToImage(nn.Module):
@@ -240,14 +231,7 @@ class ToImage(nn.Module):
         """(N, in, h, h), (N, D) -> (N, C, h, h)."""
         style: Tensor = self.affine(w)
         weight = style[:, None] * (self.weight[None, :, :, 0, 0] * self.gain)
-        weight = weight.to(x.dtype)
-        if weight.shape[1] == 1:
-            # One channel out: a plain sum is twice as fast as a batched product with one column.
-            out = (x * weight[:, 0, :, None, None]).sum(1, keepdim=True)
-        else:
-            pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
-            out = (pixels @ weight.transpose(1, 2)).transpose(1, 2).unflatten(2, x.shape[2:])
-        out = out + self.bias.to(x.dtype)[:, None, None]
+        out = weighted_sums(x, weight.to(x.dtype), self.bias.to(x.dtype))
         return out if self.clamp is None else out.clamp(-self.clamp, self.clamp)
 
 

@@ -1,17 +1,76 @@
 """Inversion: images to the latents that reproduce them (see `genviews.invert.optimize`)."""
 
+from genviews.invert.adam import Adam
+from genviews.invert.batch import bytes_per_image, fitting_batch
+from genviews.invert.consistency import ReEncode, ToEncoder
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
-from genviews.invert.objective import FeatureDistance, Objective
+from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures, Predictions
+from genviews.invert.job import inversion_key, invert_source
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.objective import L1, L2, Objective, Target, Term, ToStart
 from genviews.invert.optimize import Inverter, invert
+from genviews.invert.optimizer import Optimizer, State
+from genviews.invert.perceptual import LPIPS
+from genviews.invert.presets import (
+    PRESETS,
+    default_objective,
+    in_domain_objective,
+    inverter_preset,
+    paper_objective,
+    reference_objective,
+)
+from genviews.invert.start import (
+    ClassMeanStart,
+    EncoderStart,
+    GivenStart,
+    MeanStart,
+    Start,
+    Starts,
+    class_means,
+)
+from genviews.invert.store import InversionStore
 from genviews.invert.train import EncoderTraining, train_encoder
 
 __all__ = [
+    "Adam",
+    "ClassMeanStart",
     "EncoderConfig",
+    "EncoderStart",
     "EncoderTraining",
+    "Feature",
     "FeatureDistance",
+    "GivenStart",
     "InversionEncoder",
+    "InversionStore",
     "Inverter",
+    "L1",
+    "L2",
+    "LBFGS",
+    "LPIPS",
+    "MeanStart",
+    "ModuleFeatures",
     "Objective",
+    "Optimizer",
+    "PRESETS",
+    "Predictions",
+    "ReEncode",
+    "Start",
+    "Starts",
+    "State",
+    "Target",
+    "Term",
+    "ToEncoder",
+    "ToStart",
+    "bytes_per_image",
+    "class_means",
+    "default_objective",
+    "fitting_batch",
+    "in_domain_objective",
+    "inversion_key",
+    "inverter_preset",
     "invert",
+    "invert_source",
+    "paper_objective",
+    "reference_objective",
     "train_encoder",
 ]

@@ -1,104 +1,174 @@
-"""What an inversion minimises: masked image distances and a pull to the start, for each image.
+"""What an inversion minimises: a weighted sum of terms, each giving one loss for every image.
 
-    L(w) = l1 |x - G(w)|_1 + l2 |x - G(w)|^2 + feature d_F(x, G(w)) + latent |w - w_0|^2
+    L_i(w) = sum over terms of  weight * loss_i(x, m, G(w), w)
 
-Every image term is a mean over known pixels (mask 1), so unknown pixels never reach the loss.
+A term compares the known pixels of an image with its rendering (here `L1`, `L2`; `LPIPS` in
+`perceptual`, `Feature` and `Predictions` in `features`) or holds the latents near a place that they
+should not leave (here `ToStart`; `ToEncoder`, `ReEncode` in `consistency`). The published
+objectives are functions in `presets`.
+
+Every image term is a mean over known pixels (mask 1), so unknown pixels never reach the loss, not
+even as NaN. What a term needs of the images alone is computed once, in `keep`.
 
 Source: Chai et al. 2021, Eq. 1 and 4.
-Differs: the perceptual term takes any network's features, because LPIPS weights cannot be shipped;
-weights are free, the paper's are 1 for both image terms and 0.5 for the latent term.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from genviews.checks import fail
+from genviews.invert.term import Target, Term, blank, masked_mean
 
-__all__ = ["FeatureDistance", "Objective", "Target"]
-
-Extract = Callable[[Tensor], Sequence[Tensor]]
-
-
-def masked_mean(
-    values: Float[Tensor, "B C H W"], mask: Float[Tensor, "B 1 H W"]
-) -> Float[Tensor, " B"]:
-    """Mean over channels and known pixels, for each image."""
-    known = mask.sum(dim=(1, 2, 3)) * values.shape[1]
-    return (values * mask).sum(dim=(1, 2, 3)) / known
+__all__ = ["L1", "L2", "Objective", "Target", "Term", "ToStart"]
 
 
-class FeatureDistance:
-    """Distance of two images in the feature maps of a network.
+@dataclass(frozen=True)
+class L1(Term):
+    """Mean absolute error of known pixels, in units of [-1, 1] images.
 
-    d(x, y) = mean over layers of the masked mean over positions of |f(x) - f(y)|^2, with each
-    position's feature vector scaled to unit length, as in LPIPS without its learnt channel weights.
+        sum(m |G(w) - x|) / (C sum(m))
 
     Args:
-        extract: images (B, C, H, W) -> feature maps (B, C_l, H_l, W_l), e.g. `encoder.features`, a
-            classifier's, or any torchvision trunk. Must not mix the images of a batch (eval mode).
+        weight: see `Term`.
+        smoothing: delta; |e| becomes sqrt(e^2 + delta^2) - delta. 0 is the absolute error itself.
 
-    Source: Zhang et al. 2018, arXiv 1801.03924, Eq. 1.
+    Source: Chai et al. 2021, Sec. 3.2; `losses.Masked_L1_Loss` of their code.
+    Differs: none known without smoothing.
     """
 
-    def __init__(self, extract: Extract) -> None:
+    weight: float = 1.0
+    smoothing: float = 0.0
+
+    def loss(
+        self,
+        target: Target,
+        kept: Sequence[Tensor],
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> Float[Tensor, " B"]:
         """See the class docstring."""
-        self.extract = extract
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Feature maps with unit vectors at each position."""
-        return [F.normalize(m, dim=1, eps=1e-8) for m in self.extract(images)]
-
-    def distance(self, maps: Sequence[Tensor], others: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """(B,) distance of two lists of `maps`; the mask is averaged down to each map's size."""
-        total = torch.zeros(mask.shape[0], dtype=mask.dtype, device=mask.device)
-        for a, b in zip(maps, others, strict=True):
-            known = F.interpolate(mask, size=a.shape[2:], mode="area")
-            squared = (a - b).square().sum(1, keepdim=True)
-            total = total + masked_mean(squared, known)
-        return total / len(maps)
+        error = blank(rendered - target.images, target.masks)
+        if self.smoothing:
+            size = (error.square() + self.smoothing**2).sqrt() - self.smoothing
+        else:
+            size = error.abs()
+        return masked_mean(size, target.masks)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """Weights of the terms; a weight of 0 leaves the term out and saves its time.
+@dataclass(frozen=True)
+class L2(Term):
+    """Mean squared error of known pixels, in units of [-1, 1] images.
 
-    Args:
-        l1: masked mean absolute error.
-        l2: masked mean squared error.
-        feature: masked feature distance; needs `features`.
-        latent: mean squared distance to the starting latent.
-        features: the network of the feature term.
+        sum(m (G(w) - x)^2) / (C sum(m))
+
+    Source: Zhu et al. 2020 (In-Domain GAN Inversion), arXiv 2004.00049.
+    Differs: with a mask their code divides by the number of all pixels, here by that of known ones.
     """
 
-    l1: float = 1.0
-    l2: float = 0.0
-    feature: float = 0.0
-    latent: float = 0.0
-    features: FeatureDistance | None = None
+    weight: float = 1.0
+
+    def loss(
+        self,
+        target: Target,
+        kept: Sequence[Tensor],
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> Float[Tensor, " B"]:
+        """See the class docstring."""
+        return masked_mean(blank(rendered - target.images, target.masks).square(), target.masks)
+
+
+@dataclass(frozen=True)
+class ToStart(Term):
+    """Mean squared distance of the latents to those that the inversion started from.
+
+        mean over rows and dimensions of (w - w_0)^2
+
+    Source: Chai et al. 2021, code of the CIFAR10 inversions (start: the class's mean w).
+    Differs: none known.
+    """
+
+    of_images: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """See `Term`."""
+        return "to_start"
+
+    def loss(
+        self,
+        target: Target,
+        kept: Sequence[Tensor],
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> Float[Tensor, " B"]:
+        """See the class docstring."""
+        return (latents - target.start).square().mean(dim=(1, 2))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The weighted sum of terms that an inversion minimises, for each image on its own.
+
+    Args:
+        terms: summed in this order; those of weight 0 are left out. At least one with a weight
+            above 0 must compare images. Default: plain L1.
+
+    Raises:
+        TypeError: not a tuple of terms.
+        ValueError: a negative weight, no image term, or two terms of one name.
+
+    Example:
+        >>> from genviews.invert import L1, L2, Objective
+        >>> objective = Objective((L1(0.5), L2(2.0)))
+        >>> one, grey = torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+        >>> latents = torch.zeros(1, 4, 2)
+        >>> objective(objective.target(one, one, latents), grey, latents)
+        tensor([2.5000])
+    """
+
+    terms: tuple[Term, ...] = (L1(),)
 
     def __post_init__(self) -> None:
-        weights = (self.l1, self.l2, self.feature, self.latent)
-        if min(weights) < 0 or max(self.l1, self.l2, self.feature) == 0:
+        given = self.terms if isinstance(self.terms, tuple) else (self.terms,)
+        if given is not self.terms or not all(isinstance(term, Term) for term in given):
+            fail(
+                "objective",
+                expected="a tuple of terms",
+                got=repr(self.terms),
+                remedy="write Objective((L1(), L2(0.5)))",
+                error=TypeError,
+            )
+        weights = {f"{t.name}={t.weight}": t.weight for t in given}
+        imaging = [t for t in given if t.of_images and t.weight > 0]
+        # Not `min(...) < 0`: a NaN weight is refused as well.
+        if not all(weight >= 0 for weight in weights.values()) or not imaging:
             fail(
                 "objective weights",
                 expected="non-negative, and at least one image term above 0",
-                got=f"l1={self.l1}, l2={self.l2}, feature={self.feature}, latent={self.latent}",
+                got=", ".join(weights) or "no term",
                 remedy="change them",
             )
-        if self.feature > 0 and self.features is None:
+        names = [t.name for t in self.active]
+        if len(set(names)) < len(names):
             fail(
                 "objective",
-                expected="`features` when `feature` > 0",
-                got="None",
-                remedy="pass FeatureDistance",
+                expected="terms with different names",
+                got=", ".join(names),
+                remedy="join those of one name, or give one another `label`",
             )
+
+    @property
+    def active(self) -> tuple[Term, ...]:
+        """The terms that count."""
+        return tuple(term for term in self.terms if term.weight != 0)
 
     def target(
         self,
@@ -106,53 +176,76 @@ class Objective:
         masks: Float[Tensor, "B 1 H W"],
         start: Float[Tensor, "B L D"],
     ) -> Target:
-        """What stays fixed while the images are inverted, their features among it."""
-        maps: list[Tensor] = []
-        if self.feature > 0 and self.features is not None:
-            with torch.no_grad():
-                # Unknown pixels are 0 on both sides: else they leak through receptive fields.
-                maps = self.features.maps(images * masks)
-        return Target(images=images, masks=masks, start=start, maps=maps)
+        """What stays fixed while the images are inverted, their features among it.
 
-    def __call__(self, target: Target, rendered: Tensor, latents: Tensor) -> Float[Tensor, " B"]:
+        Args:
+            images: in [-1, 1]; an unknown pixel may be anything.
+            masks: 1 where a pixel is known, 0 where it is not.
+            start: the latents that the inversion starts from.
+        """
+        with torch.no_grad():
+            kept = tuple(tuple(term.keep(images, masks, start)) for term in self.active)
+        return Target(images=blank(images, masks), masks=masks, start=start, kept=kept)
+
+    def parts(
+        self,
+        target: Target,
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> dict[str, Float[Tensor, " B"]]:
+        """The loss of each term, without its weight, by the term's name."""
+        pairs = zip(self.active, target.kept, strict=True)
+        return {term.name: term.loss(target, kept, rendered, latents) for term, kept in pairs}
+
+    def __call__(
+        self,
+        target: Target,
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> Float[Tensor, " B"]:
         """The loss of each image."""
-        difference = rendered - target.images
-        loss = torch.zeros(rendered.shape[0], dtype=rendered.dtype, device=rendered.device)
-        if self.l1:
-            loss = loss + self.l1 * masked_mean(difference.abs(), target.masks)
-        if self.l2:
-            loss = loss + self.l2 * masked_mean(difference.square(), target.masks)
-        if self.feature and self.features is not None:
-            maps = self.features.maps(rendered * target.masks)
-            loss = loss + self.feature * self.features.distance(maps, target.maps, target.masks)
-        if self.latent:
-            loss = loss + self.latent * (latents - target.start).square().mean(dim=(1, 2))
-        return loss
+        parts = self.parts(target, rendered, latents)
+        weighted = [term.weight * parts[term.name] for term in self.active]
+        total = weighted[0]
+        for loss in weighted[1:]:
+            total = total + loss
+        return total
 
+    def smooth_and_exact(
+        self,
+        target: Target,
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+        smoothing: float,
+    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+        """The loss with smoothed absolute errors, to descend on, and the loss itself, detached.
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """Images, masks, starts and cached features of a batch, row by row."""
-
-    images: Tensor
-    masks: Tensor
-    start: Tensor
-    maps: Sequence[Tensor]
-
-    def select(self, rows: Tensor) -> Target:
-        """The target of some of the images."""
-        return Target(
-            images=self.images[rows],
-            masks=self.masks[rows],
-            start=self.start[rows],
-            maps=[m[rows] for m in self.maps],
+        Args:
+            target: see `__call__`.
+            rendered: G(latents).
+            latents: w.
+            smoothing: see `L1`; 0 gives the loss itself twice.
+        """
+        smoothed = tuple(
+            replace(term, smoothing=smoothing) if isinstance(term, L1) else term
+            for term in self.active
         )
+        descent = Objective(smoothed)(target, rendered, latents)
+        exact = descent.detach()
+        if smoothing:
+            with torch.no_grad():
+                for term, other in zip(self.active, smoothed, strict=True):
+                    if isinstance(term, L1):  # pixel terms cost nothing beside the generator
+                        gap = term.loss(target, (), rendered, latents)
+                        gap = gap - other.loss(target, (), rendered, latents)
+                        exact = exact + term.weight * gap
+        return descent, exact
 
-    def join(self, other: Target) -> Target:
-        """This target's images followed by another's."""
-        return Target(
-            images=torch.cat([self.images, other.images]),
-            masks=torch.cat([self.masks, other.masks]),
-            start=torch.cat([self.start, other.start]),
-            maps=[torch.cat(pair) for pair in zip(self.maps, other.maps, strict=True)],
-        )
+    def modules(self) -> list[nn.Module]:
+        """The networks of the terms, each once: move them to where the images are."""
+        found = {id(module): module for term in self.active for module in term.modules()}
+        return list(found.values())
+
+    def describe(self) -> list[dict[str, object]]:
+        """All that the losses depend on besides the images, as JSON values."""
+        return [term.describe() for term in self.active]

@@ -21,7 +21,14 @@ from matplotlib.figure import Figure
 from genviews.ensemble.result import AlphaCurve, Row
 from genviews.report.tables import cells, is_significant, percent, points
 
-__all__ = ["alpha_figure", "gain_figure", "gain_limits"]
+__all__ = [
+    "alpha_figure",
+    "gain_figure",
+    "gain_limits",
+    "new_figure",
+    "style_axes",
+    "svg_element",
+]
 
 # Placeholder colours, one for each CSS variable of page.css.
 _VARIABLES = {"ink": "#010101", "muted": "#020202", "line": "#030303"}
@@ -57,9 +64,9 @@ def gain_figure(rows: Sequence[Row], limits: tuple[float, float]) -> str:
     Returns:
         An `<svg>` element.
     """
-    figure = _figure(6.4, 0.62 + 0.28 * len(rows))
+    figure = new_figure(6.4, 0.62 + 0.28 * len(rows))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    _style(axes)
+    style_axes(axes)
     axes.axvline(0.0, color=MUTED, linewidth=1.0, zorder=1)
     for place, row in enumerate(rows):
         _draw_gain(axes, place, row, limits)
@@ -73,7 +80,9 @@ def gain_figure(rows: Sequence[Row], limits: tuple[float, float]) -> str:
         f"{row.name} {points(row.gain)}, interval {cells(row).gain_interval}" for row in rows
     )
     who = rows[0].classifier if rows else "nothing"
-    return _svg(figure, f"Gains of the classifier trained on {who}, in points: {texts}.", fit=True)
+    return svg_element(
+        figure, f"Gains of the classifier trained on {who}, in points: {texts}.", fit=True
+    )
 
 
 def _draw_gain(axes: Axes, place: int, row: Row, limits: tuple[float, float]) -> None:
@@ -111,9 +120,9 @@ def alpha_figure(curve: AlphaCurve, row: Row | None) -> str:
     Returns:
         An `<svg>` element.
     """
-    figure = _figure(4.1, 2.6)
+    figure = new_figure(4.1, 2.6)
     axes = figure.add_axes((0.165, 0.19, 0.815, 0.7))
-    _style(axes)
+    style_axes(axes)
     calibration, test = ([100 * v for v in values] for values in (curve.calibration, curve.test))
     axes.plot(curve.alphas, calibration, color=MUTED, linewidth=1.4, dashes=(4, 2.5))
     axes.plot(curve.alphas, test, color=ACCENT, linewidth=1.8)
@@ -133,7 +142,7 @@ def alpha_figure(curve: AlphaCurve, row: Row | None) -> str:
         axes.set_ylim(middle - 0.5, middle + 0.5)
     ends = f"test {percent(curve.test[0])} % at alpha 0 and {percent(curve.test[-1])} % at alpha 1"
     who = f"{curve.row}, classifier trained on {curve.classifier}"
-    return _svg(figure, f"Accuracy against alpha for {who}: {ends}; {chosen}.")
+    return svg_element(figure, f"Accuracy against alpha for {who}: {ends}; {chosen}.")
 
 
 def _mark_alpha(axes: Axes, alpha: float, accuracy: float, values: Sequence[float]) -> None:
@@ -156,13 +165,15 @@ def _short(text: str, most: int = 34) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, for SVG."""
     figure = Figure(figsize=(width, height), facecolor="none")
     FigureCanvasSVG(figure)
     return figure
 
 
-def _style(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
+    """Give the axes the page's colours and no box."""
     axes.set_facecolor("none")
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
@@ -174,7 +185,7 @@ def _style(axes: Axes) -> None:
         axis.label.set_fontsize(10)
 
 
-def _svg(figure: Figure, description: str, *, fit: bool = False) -> str:
+def svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
     """Save as an `<svg>` element with the page's colour variables and ids of its own."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -11,7 +11,7 @@ from torch import Tensor
 from genviews.ensemble.result import Gallery
 from genviews.report.images import png_data_uri
 
-__all__ = ["Group", "MARKS", "Sample", "Tile", "gallery_groups"]
+__all__ = ["Group", "MARKS", "Sample", "Tile", "TileSet", "gallery_groups"]
 
 MARKS = {"right": "\N{CHECK MARK}", "wrong": "\N{MULTIPLICATION X}", "plain": ""}
 

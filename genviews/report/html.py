@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from genviews.ensemble.result import Comparison, Row, StudyResult
@@ -16,6 +14,7 @@ from genviews.ensemble.verdict import SIGNIFICANCE, best_on_calibration
 from genviews.report.figures import alpha_figure, gain_figure, gain_limits
 from genviews.report.gallery import MARKS, gallery_groups
 from genviews.report.output import write_atomic
+from genviews.report.page import Fact, page_duration, render_page
 from genviews.report.tables import (
     Cells,
     cells,
@@ -68,18 +67,13 @@ def write_report(result: StudyResult, path: str | Path) -> Path:
 
 def render_report(result: StudyResult) -> str:
     """The page of a study as text: verdict, table, figures, pictures, and how it was made."""
-    here = files("genviews.report")
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
     pixel = {key for row in result.rows if row.group == "pixel" for key in row.views}
     groups = gallery_groups(result.gallery, result.class_names, pixel)
     best = _headline(result)
     tone = _tone(best)
-    return template.render(
+    return render_page(
+        "page.html",
         title=result.title,
-        style=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
         tone=tone,
         badge=_BADGES[tone],
         verdict=result.verdict,
@@ -100,7 +94,7 @@ def render_report(result: StudyResult) -> str:
         seconds=[
             (name.replace("_", " "), f"{value:,.1f}") for name, value in result.seconds.items()
         ],
-        total=_duration(sum(result.seconds.values())) if result.seconds else "",
+        total=page_duration(sum(result.seconds.values())) if result.seconds else "",
         versions=sorted(result.versions.items()),
         config=json.dumps(result.config, indent=2, default=str) if result.config else "",
         dash=DASH,
@@ -122,13 +116,6 @@ class _Section:
     reference: bool  # whether a row has a gain over the classifier trained on images
     rows: tuple[_Line, ...]
     figure: Markup
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Fact:
-    name: str
-    value: str
-    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,28 +189,26 @@ def _tone(best: Row | None) -> str:
     return "better" if best.gain > 0 else "worse"
 
 
-def _facts(result: StudyResult, best: Row | None) -> list[_Fact]:
+def _facts(result: StudyResult, best: Row | None) -> list[Fact]:
     facts = []
     name = _reference(result)
     single = next((row for row in result.rows if is_baseline(row) and row.classifier == name), None)
     if single is not None:
         facts.append(
-            _Fact(name="Single image", value=f"{percent(single.accuracy)} %", note="test accuracy")
+            Fact(name="Single image", value=f"{percent(single.accuracy)} %", note="test accuracy")
         )
     if best is not None and not is_baseline(best):
         text = cells(best)
-        facts.append(_Fact(name=best.name, value=f"{text.accuracy} %", note="test accuracy"))
+        facts.append(Fact(name=best.name, value=f"{text.accuracy} %", note="test accuracy"))
         facts.append(
-            _Fact(name="Gain", value=points(best.gain), note=f"points ({text.gain_interval})")
+            Fact(name="Gain", value=points(best.gain), note=f"points ({text.gain_interval})")
         )
-        facts.append(_Fact(name="Fixed / broke", value=text.changed, note="test images"))
+        facts.append(Fact(name="Fixed / broke", value=text.changed, note="test images"))
         facts.append(
-            _Fact(
-                name="Weight of the views", value=text.alpha or DASH, note="alpha, on calibration"
-            )
+            Fact(name="Weight of the views", value=text.alpha or DASH, note="alpha, on calibration")
         )
     facts.append(
-        _Fact(
+        Fact(
             name="Test images",
             value=f"{result.num_test:,}",
             note=f"{result.num_calibration:,} for calibration",
@@ -253,11 +238,3 @@ def _measure(name: str) -> str:
 
 def _number(name: str, value: float) -> str:
     return percent(value) if "accuracy" in name else f"{value:.4g}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"

@@ -1,4 +1,4 @@
-"""Image tensors as PNG data URIs, so that a page needs no other file."""
+"""Image tensors as pictures, and as PNG data URIs, so that a page needs no other file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["png_data_uri"]
+__all__ = ["png_data_uri", "to_picture"]
+
+
+def to_picture(image: Float[Tensor, "C H W"]) -> Image.Image:
+    """Return the picture with 8 bits a channel of an image in [-1, 1]; see `png_data_uri`."""
+    array = image.detach().cpu().float().nan_to_num(0.0).clamp(-1.0, 1.0).numpy()
+    pixels = np.rint((array + 1.0) * 127.5).astype(np.uint8).transpose(1, 2, 0)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def png_data_uri(image: Float[Tensor, "C H W"], *, largest: int = 128) -> str:
@@ -24,9 +31,7 @@ def png_data_uri(image: Float[Tensor, "C H W"], *, largest: int = 128) -> str:
             mid-grey. One channel is grey, two grey with alpha, three RGB, four RGBA.
         largest: longest side of the encoded image in pixels (chosen by us: tiles are shown at 88).
     """
-    array = image.detach().cpu().float().nan_to_num(0.0).clamp(-1.0, 1.0).numpy()
-    pixels = np.rint((array + 1.0) * 127.5).astype(np.uint8).transpose(1, 2, 0)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    picture = to_picture(image)
     if max(picture.size) > largest:
         picture.thumbnail((largest, largest), Image.Resampling.BOX)
     out = io.BytesIO()

@@ -189,6 +189,7 @@ def mean_latent(generator: Generator) -> None:
     num = 4 * max(generator.num_classes, 1)
     mean = generator.mean_latent(num)
     _expect(mean.shape == generator.latent_spec.shape, f"its shape is {tuple(mean.shape)}")
+    generator.mean_latent(num + 1)  # so that the next is measured anew, not remembered
     _expect(torch.equal(mean, generator.mean_latent(num)), "it differs from call to call")
     _expect(not mean.requires_grad, "it carries a gradient")
 

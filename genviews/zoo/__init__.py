@@ -7,6 +7,7 @@ and its hash compared with the card's.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # torch is imported with the first part, not with this module
     from genviews.classify.model import Classifier
     from genviews.data.images import ImageSet
     from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-    from genviews.invert import Inverter
+    from genviews.invert import Inverter, Optimizer, Term
     from genviews.invert.encoder import InversionEncoder
     from genviews.perturb.base import Perturbation
     from genviews.perturb.pca import PCAStatistics
@@ -142,19 +143,25 @@ class ZooEntry:
     def inverter(self) -> Inverter:
         """Return an inverter that starts from the entry's encoder, with the card's settings.
 
-        The feature term of its objective, if it has one, compares features of the encoder, which
-        has seen no label.
+        The card's `objective` maps terms to weights: "l1", "l2", "feature" (of the encoder, which
+        has seen no label) and "latent" (distance to the start). Without one it is plain L1. Its
+        `optimizer` holds the name of one ("adam", "lbfgs") and its settings.
+
+        Raises:
+            ValueError: an unknown term or optimizer; the closest are listed.
         """
-        from genviews.invert import FeatureDistance, Inverter, Objective
+        from genviews.invert import EncoderStart, Inverter, Objective
 
         listed = self.card.get("inverter", {})
         settings: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in listed.items()
         }
-        features = FeatureDistance(self.encoder.features)
-        objective = Objective(**settings.pop("objective", {}), features=features)
-        return Inverter(encoder=self.encoder, objective=objective, **settings)
+        weights: dict[str, float] = settings.pop("objective", {})
+        objective = Objective(_terms(weights, self.encoder)) if weights else Objective()
+        if "optimizer" in settings:
+            settings["optimizer"] = _optimizer(settings["optimizer"])
+        return Inverter(start=EncoderStart(self.encoder), objective=objective, **settings)
 
     def perturbations(self) -> list[Perturbation]:
         """Return the card's perturbations: every kind, range of rows and strength to try."""
@@ -195,6 +202,28 @@ class ZooEntry:
 
     def _file(self, name: str) -> Path:
         return checked_file(self.folder, self.card, name)
+
+
+def _optimizer(settings: dict[str, Any]) -> Optimizer[Any]:
+    from genviews.invert import LBFGS, Adam
+
+    own = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items() if k != "name"}
+    table: dict[str, Callable[..., Optimizer[Any]]] = {"adam": Adam, "lbfgs": LBFGS}
+    return lookup(settings.get("name", ""), table, "optimizer of the card")(**own)
+
+
+def _terms(weights: dict[str, float], encoder: InversionEncoder) -> tuple[Term, ...]:
+    from genviews.invert import L1, L2, Feature, FeatureDistance, ToStart
+
+    table: dict[str, Callable[[float], Term]] = {
+        "l1": L1,
+        "l2": L2,
+        "feature": lambda weight: Feature(weight, FeatureDistance(encoder.features)),
+        "latent": ToStart,
+    }
+    return tuple(
+        lookup(name, table, "term of the card's objective")(w) for name, w in weights.items()
+    )
 
 
 def _generator_config(card: dict[str, Any]) -> StyleGAN2Config:

@@ -14,7 +14,7 @@ from genviews.cli import main
 from genviews.cli.app import explain
 
 HELP = Path(__file__).parent / "help"
-VERBS = {"genviews": [], "demo": ["demo"], "ensemble": ["ensemble"]}
+VERBS = {"genviews": [], **{verb: [verb] for verb in ("demo", "ensemble", "invert")}}
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,10 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == genviews.__version__
 
 
-def test_help_loads_nothing_heavy():
+@pytest.mark.parametrize("verb", ["ensemble", "invert"])
+def test_help_loads_nothing_heavy(verb):
     code = (
-        "import sys; from genviews.cli import main; main(['ensemble', '--help']); "
+        f"import sys; from genviews.cli import main; main(['{verb}', '--help']); "
         "print({'torch', 'numpy', 'matplotlib', 'sklearn', 'jinja2'} & set(sys.modules))"
     )
     root = Path(genviews.__file__).parents[1]
@@ -69,6 +70,8 @@ REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "
         (["demo", "--views", "many"], 'unable to convert "many" into int'),
         (["demo", "extra"], "Unused Tokens: ['extra']"),
         (["ensemble"], "requires an argument"),
+        (["invert", "--images", "."], "requires an argument"),
+        (["invert", "--images", ".", "--generator", "x", "--engine", "rya"], "rya"),
         ([*REQUIRED, "--average", "votes"], "votes"),
     ],
 )

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from genviews.cli import inversions
-from genviews.cli.inversions import invert_in_shards
+from genviews.cli.inversions import invert_images
 from genviews.generators import ToyGenerator
-from genviews.invert import Inverter, invert
+from genviews.invert import Inverter, invert, job
 
 INVERTER = Inverter(steps=4)
 
@@ -23,18 +23,18 @@ def counted(monkeypatch):
     """The number of images of each call of `invert`."""
     calls: list[int] = []
 
-    def counting(generator, images, **options):
+    def counting(generator, images, masks, **options):
         calls.append(len(images))
-        return invert(generator, images, **options)
+        return invert(generator, images, masks, **options)
 
-    monkeypatch.setattr(inversions, "invert", counting)
+    monkeypatch.setattr(job, "invert", counting)
     return calls
 
 
 def run(parts, inverter=INVERTER, seen=None):
     generator, images, folder = parts
     tell = (lambda done, total: None) if seen is None else lambda done, total: seen.append(done)
-    return invert_in_shards(generator, images, inverter, folder, batch_size=2, progress=tell)
+    return invert_images(generator, images, inverter, folder, batch_size=2, progress=tell)
 
 
 def test_equals_inversion_at_once(parts):

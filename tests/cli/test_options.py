@@ -4,7 +4,15 @@ import shlex
 from pathlib import Path
 
 from genviews.cli.app import app
-from genviews.cli.options import DemoOptions, InputOptions, StudyOptions, command, plain
+from genviews.cli.options import (
+    DemoOptions,
+    InputOptions,
+    InvertInputs,
+    InvertOptions,
+    StudyOptions,
+    command,
+    plain,
+)
 
 INPUTS = InputOptions(
     images=Path("my images"),
@@ -33,3 +41,12 @@ def test_command_gives_the_same_options_back():
     _, bound, _ = app.parse_args(words[1:])
     assert bound.arguments["inputs"] == INPUTS
     assert bound.arguments["study"] == STUDY
+
+
+def test_command_of_an_inversion():
+    inputs = InvertInputs(images="my images", generator="a:b", geometry=Path("x.csv"), align="cat")
+    options = InvertOptions(out=Path("y"), preset="paper", start_from="z")
+    words = shlex.split(command("invert", inputs, options))
+    _, bound, _ = app.parse_args(words[1:])
+    assert bound.arguments["inputs"] == inputs
+    assert bound.arguments["inversion"] == options

@@ -101,6 +101,49 @@ def test_terminal_shows_rate_and_time_left(clock):
     assert "10 images/s, 30 s left" in shown
 
 
+def test_a_long_stage_says_now_and_then_how_far_it_is(clock, caplog):
+    tell, file = stages(clock)
+    with caplog.at_level(logging.INFO, logger="genviews"), tell:
+        for second in range(0, 90, 10):
+            clock.now = float(second)
+            tell("invert", 10 * second, 1000, note="mean loss 0.02")
+        clock.now = 100.0
+        tell("invert", 1000, 1000, note="mean loss 0.01")
+    assert file.getvalue().splitlines() == [
+        "invert: 300 of 1,000, 10 images/s, 1 min 10 s left, mean loss 0.02",
+        "invert: 600 of 1,000, 10 images/s, 40 s left, mean loss 0.02",
+        "invert: 1,000 in 1 min 40 s, 10 images/s, mean loss 0.01",
+    ]
+    assert caplog.messages == file.getvalue().splitlines()
+
+
+def test_what_an_earlier_run_made_counts_for_no_rate(clock):
+    tell, file = stages(clock)
+    with tell:
+        on = tell.of("invert")
+        on(900, 1000)
+        clock.now = 31.0
+        on(962, 1000)
+        clock.now = 50.0
+        on(1000, 1000)
+        tell.resume("invert again", 5, 5)
+    assert file.getvalue().splitlines() == [
+        "invert: 962 of 1,000, 2 images/s, 19 s left",
+        "invert: 1,000 in 50 s, 900 of them done before, 2 images/s",
+        "invert again: 5 in 0.0 s, 5 of them done before",
+    ]
+
+
+def test_terminal_shows_the_note(clock):
+    tell, file = stages(clock, terminal=True)
+    with tell:
+        tell("invert", 0, 400)
+        clock.now = 10.0
+        tell("invert", 100, 400, note="mean loss 0.03")
+        tell._bars.refresh()
+    assert "10 images/s, 30 s left, mean loss 0.03" in file.getvalue()
+
+
 def test_lines_go_to_the_log(clock, caplog):
     tell, _ = stages(clock)
     with caplog.at_level(logging.INFO, logger="genviews"), tell:

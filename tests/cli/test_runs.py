@@ -99,7 +99,7 @@ class TestDemo:
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("genviews.cli.run._save", full)
+        monkeypatch.setattr("genviews.cli.study.StudyOutput.save", full)
         assert main(DEMO) == 1
         assert "No space left" in capsys.readouterr().err
         assert "results.json" not in names(here / "run")
@@ -184,7 +184,7 @@ class TestEnsemble:
             (["--calibration-labels", "mine.py"], "expected a folder as --calibration"),
             (["--generator", "fashoin32"], "did you mean 'fashion32'"),
             (["--generator", "mine:decoed"], "it has"),
-            (["--classifier", "mine:netwrok"], "expected a function 'netwrok' in mine"),
+            (["--classifier", "mine:netwrok"], "expected an attribute 'netwrok' of mine"),
             (["--classifier", "nowhere:net"], "no module named 'nowhere'"),
             (["--perturb", "isotropic_fine_0.1"], "layer range"),
             (["--perturb", "isotropc_all_0.1"], "did you mean 'isotropic'"),

@@ -1,101 +1,463 @@
-"""The objective equals naive float64 loops, and unknown pixels never reach it."""
+"""Each term equals a naive float64 loop, image by image, and unknown pixels never reach it."""
+
+import json
+import math
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import rel_entr, softmax
+from torch import nn
 
-from genviews.invert import FeatureDistance, Objective
+from genviews.classify import Classifier
+from genviews.fingerprint import weights_hash
+from genviews.invert import (
+    L1,
+    L2,
+    EncoderConfig,
+    Feature,
+    FeatureDistance,
+    InversionEncoder,
+    ModuleFeatures,
+    Objective,
+    Predictions,
+    ReEncode,
+    ToEncoder,
+    ToStart,
+)
+from genviews.types import ImageSpec
 
-SHAPE = (3, 2, 5, 4)
+SHAPE = (3, 2, 6, 4)
+LATENT = (3, 4, 5)
 
 
-def _case(seed: int = 0):
+def case(seed=0, dtype=torch.float32):
     rng = torch.Generator().manual_seed(seed)
     images = torch.rand(SHAPE, generator=rng) * 2 - 1
     rendered = torch.rand(SHAPE, generator=rng) * 2 - 1
-    masks = (torch.rand(3, 1, 5, 4, generator=rng) < 0.6).float()
-    latents, start = torch.randn(2, 3, 4, 6, generator=rng)
-    return images, rendered, masks, latents, start
+    masks = (torch.rand(3, 1, 6, 4, generator=rng) < 0.6).float()
+    latents, start = torch.randn(2, *LATENT, generator=rng)
+    return [t.to(dtype) for t in (images, rendered, masks, latents, start)]
 
 
-def _naive(images, rendered, masks, latents, start, l1, l2, latent):
-    out = []
-    for i in range(len(images)):
-        total, squares, known = 0.0, 0.0, 0
-        for c in range(SHAPE[1]):
-            for y in range(SHAPE[2]):
-                for x in range(SHAPE[3]):
-                    if masks[i, 0, y, x]:
-                        d = float(images[i, c, y, x]) - float(rendered[i, c, y, x])
-                        total, squares, known = total + abs(d), squares + d * d, known + 1
-        pull = np.mean((latents[i].double().numpy() - start[i].double().numpy()) ** 2)
-        out.append(l1 * total / known + l2 * squares / known + latent * pull)
-    return np.array(out)
+class Net(nn.Module):
+    """A classifier whose batch norm would mix neighbours, and whose activations are in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(2, 3, 3, 1, 1)
+        self.norm = nn.BatchNorm2d(3)
+        self.second = nn.Conv2d(3, 4, 3, 2, 1)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.relu_(self.norm(self.first(x)))
+        return self.head(torch.tanh(self.second(x)).mean((2, 3)))
 
 
-@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.5, 2.0, 0.25)])
-def test_equals_a_naive_loop(weights):
-    images, rendered, masks, latents, start = _case()
-    l1, l2, latent = weights
-    objective = Objective(l1=l1, l2=l2, latent=latent)
-    got = objective(objective.target(images, masks, start), rendered, latents)
-    expected = _naive(images, rendered, masks, latents, start, l1, l2, latent)
-    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5)
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3 * 24, 20)
+        self.norm = nn.BatchNorm1d(20)
+
+    def forward(self, images, masks):
+        return self.norm(self.linear(torch.cat([images * masks, masks], 1).flatten(1))).unflatten(
+            1, LATENT[1:]
+        )
 
 
-def _extract(images: torch.Tensor) -> list[torch.Tensor]:
-    """Two feature maps: the pixels, and sums over a 3x3 neighbourhood (leaks past a mask)."""
-    blurred = torch.nn.functional.avg_pool2d(images, 3, 1, 1)
-    return [images, torch.cat([blurred, blurred.abs()], 1)[:, :, ::2, ::2]]
+def made(kind, dtype=torch.float32):
+    torch.manual_seed(3)
+    return kind().to(dtype)
 
 
-def _unit(vector):
-    return vector / np.linalg.norm(vector)
+def terms(dtype=torch.float32):
+    """One of each, with weights that differ."""
+    net, encoder = made(Net, dtype), made(Encoder, dtype)
+    features = ModuleFeatures(net, ("norm", "second"))
+    return (
+        L1(0.5),
+        L2(2.0),
+        Feature(0.7, FeatureDistance(features)),
+        Feature(0.3, FeatureDistance(features, normalise=False), label="plain"),
+        Predictions(3.0, net, temperature=0.2),
+        ToStart(0.25),
+        ToEncoder(0.4, encoder),
+        ReEncode(0.6, encoder),
+        ReEncode(0.8, encoder, to="latents"),
+    )
 
 
-def test_feature_distance_equals_a_naive_loop():
-    images, rendered, masks, latents, start = _case()
-    masks = torch.ones_like(masks)
-    objective = Objective(l1=0.0, feature=1.0, features=FeatureDistance(_extract))
-    got = objective(objective.target(images, masks, start), rendered, latents)
+IMAGE_TERMS = ("l1", "l2", "feature", "plain", "predictions", "re_encode_encoder", "to_encoder")
+
+
+def parts(objective, images, rendered, masks, latents, start):
+    return objective.parts(objective.target(images, masks, start), rendered, latents)
+
+
+def numbers(objective, *given):
+    return {name: v.detach().double().numpy() for name, v in parts(objective, *given).items()}
+
+
+def total(objective, images, rendered, masks, latents, start):
+    return objective(objective.target(images, masks, start), rendered, latents)
+
+
+def naive(i, power, images, rendered, masks):
+    found = []
+    for c in range(SHAPE[1]):
+        for y in range(SHAPE[2]):
+            for x in range(SHAPE[3]):
+                if masks[i, 0, y, x]:
+                    d = float(images[i, c, y, x]) - float(rendered[i, c, y, x])
+                    found.append(abs(d) ** power)
+    return math.fsum(found) / len(found)
+
+
+@pytest.mark.parametrize(("term", "power"), [(L1(), 1), (L2(), 2)])
+def test_pixel_terms_equal_a_naive_loop(term, power):
+    given = case()
+    got = numbers(Objective((term,)), *given)[term.name]
+    for i in range(3):
+        assert got[i] == pytest.approx(naive(i, power, *given[:3]), rel=1e-5)
+
+
+@torch.no_grad()
+def evaluated(net, *inputs):
+    """What a net says of one image alone, in eval mode, in float64."""
+    found = net.eval().double()(*(t.double() for t in inputs))
+    return found[0].numpy()
+
+
+def one(tensor, i):
+    return tensor[i : i + 1]
+
+
+def test_latent_terms_equal_a_naive_loop():
+    images, rendered, masks, latents, start = given = case()
+    got = numbers(Objective(terms()), *given)
+    encoder, ones = made(Encoder), torch.ones_like(masks)
+    for i in range(3):
+        w = latents[i].double().numpy()
+        code = evaluated(encoder, one(images, i), one(masks, i))
+        again = evaluated(encoder, one(rendered, i), one(masks, i))
+        whole = evaluated(encoder, one(rendered, i), one(ones, i))
+        expected = {
+            "to_start": np.mean((w - start[i].double().numpy()) ** 2),
+            "to_encoder": np.mean((w - code) ** 2),
+            "re_encode_encoder": np.mean((again - code) ** 2),
+            "re_encode_latents": np.mean((w - whole) ** 2),
+        }
+        for name, value in expected.items():
+            assert got[name][i] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.2, 5.0])
+def test_predictions_equal_scipy(temperature):
+    images, rendered, masks, *_ = given = case()
+    term = Predictions(1.0, made(Net), temperature)
+    got = numbers(Objective((term,)), *given)["predictions"]
+    for i in range(3):
+        x, y = (evaluated(made(Net), one(t * masks, i)) for t in (images, rendered))
+        expected = rel_entr(softmax(x / temperature), softmax(y / temperature)).sum()
+        assert got[i] == pytest.approx(expected, rel=1e-3, abs=1e-7)
+    same = parts(Objective((term,)), images, images, *given[2:])["predictions"]
+    torch.testing.assert_close(same, torch.zeros(3), rtol=0, atol=1e-7)
+
+
+def test_predictions_of_a_classifier_with_one_logit():
+    images, rendered, masks, *_ = given = case()
+    torch.manual_seed(5)
+    single = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+    classifier = Classifier(single, ImageSpec(channels=2, height=6, width=4), ("no", "yes"))
+    got = parts(Objective((Predictions(1.0, classifier),)), *given)["predictions"]
+    p, q = (torch.sigmoid(single(t * masks)).flatten().double() for t in (images, rendered))
+    expected = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    torch.testing.assert_close(got.double(), expected, rtol=1e-3, atol=1e-7)
+    with pytest.raises(ValueError, match=r"Y of at least 2, got \(3, 1\); wrap it"):
+        parts(Objective((Predictions(1.0, single),)), *given)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_feature_distance_equals_a_naive_loop(normalise):
+    images, rendered, masks, *_ = given = case()
+    net = made(Net)
+    distance = FeatureDistance(ModuleFeatures(net, ("norm", "second")), normalise=normalise)
+    got = numbers(Objective((Feature(1.0, distance),)), *given)["feature"]
+
+    def maps(image):
+        x = net.norm(net.first(image))
+        return x[0], net.second(torch.relu(x))[0]
+
+    net.eval().double()
     for i in range(3):
         layers = []
-        for a, b in zip(_extract(images), _extract(rendered), strict=True):
-            a, b = a[i].double().numpy(), b[i].double().numpy()
-            squared = [
-                np.sum((_unit(a[:, y, x]) - _unit(b[:, y, x])) ** 2)
-                for y in range(a.shape[1])
-                for x in range(a.shape[2])
-            ]
-            layers.append(np.mean(squared))
-        assert float(got[i]) == pytest.approx(np.mean(layers), rel=1e-5)
+        with torch.no_grad():
+            pairs = zip(
+                *(maps(one(t * masks, i).double()) for t in (images, rendered)), strict=True
+            )
+        for a, b in pairs:
+            step = 6 // a.shape[1]
+            found, known = 0.0, 0.0
+            for y in range(a.shape[1]):
+                for x in range(a.shape[2]):
+                    u, v = a[:, y, x].numpy(), b[:, y, x].numpy()
+                    if normalise:
+                        d = np.sum((u / np.linalg.norm(u) - v / np.linalg.norm(v)) ** 2)
+                    else:
+                        d = np.mean((u - v) ** 2)
+                    block = masks[i, 0, step * y : step * (y + 1), step * x : step * (x + 1)]
+                    share = float(block.double().mean())
+                    found, known = found + share * d, known + share
+            layers.append(found / known)
+        assert got[i] == pytest.approx(np.mean(layers), rel=1e-4)
 
 
-def test_unknown_pixels_never_reach_the_loss():
-    images, rendered, masks, latents, start = _case()
-    objective = Objective(l1=1.0, l2=1.0, feature=1.0, features=FeatureDistance(_extract))
-    one = objective(objective.target(images, masks, start), rendered, latents)
-    elsewhere = torch.where(masks.bool(), images, torch.rand(SHAPE))
-    other = objective(objective.target(elsewhere, masks, start), rendered, latents)
-    assert torch.equal(one, other)
-    known = torch.where(masks.bool(), images + 0.1, images)
-    assert not torch.equal(one, objective(objective.target(known, masks, start), rendered, latents))
+def test_the_objective_is_the_weighted_sum():
+    objective, given = Objective(terms()), case()
+    separate = parts(objective, *given)
+    expected = sum(t.weight * separate[t.name].double() for t in objective.terms)
+    torch.testing.assert_close(total(objective, *given).double(), expected, rtol=1e-5, atol=1e-6)
+    assert list(separate) == [term.name for term in objective.terms]
+    only = Objective((L1(), *(t for t in terms() if t.name == "to_start")))
+    torch.testing.assert_close(
+        total(only, *given), separate["l1"] + 0.25 * separate["to_start"], rtol=1e-5, atol=1e-7
+    )
+
+
+def test_the_default_is_l1():
+    given = case()
+    assert torch.equal(total(Objective(), *given), parts(Objective((L1(),)), *given)["l1"])
+
+
+def test_a_batch_is_its_images():
+    objective, given = Objective(terms(torch.float64)), case(dtype=torch.float64)
+    together = parts(objective, *given)
+    for i in range(3):
+        alone = parts(objective, *(one(t, i) for t in given))
+        for name, value in alone.items():
+            torch.testing.assert_close(value, together[name][i : i + 1], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e6])
+@pytest.mark.parametrize("name", IMAGE_TERMS)
+def test_unknown_pixels_never_reach_the_loss(name, garbage):
+    images, rendered, masks, latents, start = given = case()
+    term = next(t for t in terms() if t.name == name)
+    objective = Objective((L1(), term) if name != "l1" else (term,))
+    expected = parts(objective, *given)[name]
+    dirty = torch.where(masks.bool(), images, garbage)
+    moved = torch.where(masks.bool(), rendered, garbage).requires_grad_(True)
+    latents.requires_grad_(True)
+    got = parts(objective, dirty, moved, masks, latents, start)[name]
+    assert torch.equal(got, expected)
+    if name != "to_encoder":
+        (gradient,) = torch.autograd.grad(got.sum(), moved)
+        hidden = masks.expand_as(gradient) == 0
+        assert torch.equal(gradient[hidden], torch.zeros(int(hidden.sum())))
+        assert bool(gradient.isfinite().all())
+        assert bool((gradient[~hidden] != 0).any())
+    known = torch.where(masks.bool(), images * 0.5, images)
+    assert not torch.equal(parts(objective, known, *given[1:])[name], expected)
+
+
+@pytest.mark.parametrize("name", [t.name for t in terms()])
+def test_gradients_equal_differences(name):
+    images, rendered, masks, latents, start = case(dtype=torch.float64)
+    term = next(t for t in terms(torch.float64) if t.name == name)
+    objective = Objective((L1(), term) if name != "l1" else (term,))
+    target = objective.target(images, masks, start)
+    free = [t.requires_grad_(True) for t in (rendered, latents)]
+    assert torch.autograd.gradcheck(lambda r, w: objective.parts(target, r, w)[name], free)
+
+
+def test_what_is_kept_carries_no_gradient():
+    images, _, masks, _, start = case()
+    target = Objective(terms()).target(images.requires_grad_(True), masks, start)
+    assert torch.equal(target.images, images * masks)
+    assert not any(value.requires_grad for kept in target.kept for value in kept)
+    assert [len(kept) for kept in target.kept] == [0, 0, 2, 2, 1, 0, 1, 1, 0]
 
 
 def test_selecting_and_joining_targets_keeps_rows():
-    images, rendered, masks, latents, start = _case()
-    objective = Objective(feature=1.0, features=FeatureDistance(_extract))
+    objective = Objective(terms())
+    images, rendered, masks, latents, start = case()
     whole = objective.target(images, masks, start)
     mixed = whole.select(torch.tensor([2])).join(whole.select(torch.tensor([0, 1])))
     order = torch.tensor([2, 0, 1])
-    expected = objective(whole, rendered, latents)[order]
-    torch.testing.assert_close(objective(mixed, rendered[order], latents[order]), expected)
+    expected = objective.parts(whole, rendered, latents)
+    got = objective.parts(mixed, rendered[order], latents[order])
+    for name, value in got.items():
+        torch.testing.assert_close(value, expected[name][order])
 
 
-def test_bad_weights_are_refused():
-    with pytest.raises(ValueError, match="objective weights: expected non-negative"):
-        Objective(l1=0.0)
-    with pytest.raises(ValueError, match="objective weights"):
-        Objective(latent=-1.0)
-    with pytest.raises(ValueError, match="expected `features`"):
-        Objective(feature=1.0)
+def test_a_weight_of_zero_leaves_the_term_out():
+    class Never(nn.Module):
+        def forward(self, images, masks=None):
+            raise AssertionError("called")
+
+    idle = (Predictions(0.0, Never()), ToEncoder(0.0, Never()))
+    objective, given = Objective((L2(2.0), *idle)), case()
+    assert list(parts(objective, *given)) == ["l2"]
+    assert objective.modules() == []
+    assert [d["term"] for d in objective.describe()] == ["L2"]
+
+
+def test_modules_are_listed_once():
+    objective = Objective(terms())
+    net, encoder = objective.terms[4].classifier, objective.terms[6].encoder
+    features = objective.terms[2].distance.extract
+    assert [id(m) for m in objective.modules()] == [id(m) for m in (features, net, encoder)]
+
+
+def change_a_weight(index):
+    def change(objective):
+        with torch.no_grad():
+            next(objective.terms[index].modules()[0].parameters()).view(-1)[0] += 1
+
+    return change
+
+
+@pytest.mark.parametrize("index", [2, 3, 4, 6, 7, 8])
+def test_a_description_follows_the_networks(index):
+    objective = Objective(terms())
+    before = objective.describe()
+    assert json.loads(json.dumps(before, allow_nan=False)) == before
+    assert Objective(terms()).describe() == before
+    change_a_weight(index)(objective)
+    assert objective.describe()[index] != before[index]
+
+
+def test_a_description_follows_the_settings():
+    net, encoder = made(Net), made(Encoder)
+    features = ModuleFeatures(net, ("first",))
+    different = [
+        L1(),
+        L1(0.5),
+        L2(),
+        ToStart(1.0),
+        ToEncoder(1.0, encoder),
+        ReEncode(1.0, encoder),
+        ReEncode(1.0, encoder, to="latents"),
+        Predictions(1.0, net),
+        Predictions(1.0, net, temperature=2.0),
+        Feature(1.0, FeatureDistance(features)),
+        Feature(1.0, FeatureDistance(features, normalise=False)),
+        Feature(1.0, FeatureDistance(ModuleFeatures(net, ("second",)))),
+        Feature(1.0, FeatureDistance(made(nn.Identity))),
+        Feature(1.0, FeatureDistance(lambda x: [x], module=net)),
+    ]
+    assert len({json.dumps(term.describe()) for term in different}) == len(different)
+
+
+def test_whole_numbers_are_described_like_others():
+    net = made(Net)
+    for one, other in (
+        (L1(1), L1(1.0)),
+        (Predictions(2, net, 1), Predictions(2.0, net, 1.0)),
+        (Feature(1, FeatureDistance(net)), Feature(1.0, FeatureDistance(net))),
+    ):
+        assert json.dumps(one.describe()) == json.dumps(other.describe())
+
+
+def test_a_method_of_a_network_in_training_is_called_in_eval_mode():
+    given = case()
+    config = EncoderConfig(
+        image_channels=2, size=8, num_layers=4, dim=5, widths=(8,), blocks=(1,), neck=2
+    )
+    encoder = InversionEncoder(config).train()
+    before = weights_hash(encoder)
+    objective = Objective((Feature(1.0, FeatureDistance(encoder.features)),))
+    training = parts(objective, *given)["feature"]
+    assert encoder.training
+    assert weights_hash(encoder) == before
+    encoder.eval()
+    assert torch.equal(training, parts(objective, *given)["feature"])
+    assert objective.modules() == [encoder]
+
+
+def test_a_network_that_cannot_be_found_cannot_be_described():
+    term = Feature(1.0, FeatureDistance(lambda images: [images]))
+    with pytest.raises(ValueError, match="FeatureDistance\\(extract, module="):
+        term.describe()
+
+
+class TestModuleFeatures:
+    def test_equals_the_layers_called_by_hand(self):
+        net, (images, *_) = made(Net).eval(), case()
+        first, second = ModuleFeatures(net, ("norm", "second"))(images)
+        by_hand = net.norm(net.first(images))
+        assert torch.equal(first, by_hand)  # not what the in-place relu made of it
+        assert torch.equal(second, net.second(torch.relu(by_hand)))
+
+    def test_a_classifier_normalises_first(self):
+        net, (images, *_) = made(Net), case()
+        spec = ImageSpec(channels=2, height=6, width=4)
+        classifier = Classifier(net, spec, ("a", "b", "c"), mean=0.5, std=0.25)
+        (got,) = ModuleFeatures(classifier, ("module.first",))(images)
+        torch.testing.assert_close(got, net.first((images - 0.5) / 0.25))
+
+    def test_hooks_and_modes_are_as_before(self):
+        net, (images, *_) = made(Net), case()
+        net.norm.eval()
+        running = net.norm.running_mean.clone()
+        features = ModuleFeatures(net, ("first",))
+        features(images)
+        with pytest.raises(RuntimeError):
+            features(images[:, :1])
+        assert not any(module._forward_hooks for module in net.modules())
+        modes = {name: module.training for name, module in net.named_modules()}
+        assert modes == {"": True, "first": True, "norm": False, "second": True, "head": True}
+        assert torch.equal(net.norm.running_mean, running)
+
+    def test_gradients_reach_the_images(self):
+        net, (images, *_) = made(Net), case()
+        (found,) = ModuleFeatures(net, ("second",))(images.requires_grad_(True))
+        (gradient,) = torch.autograd.grad(found[1].sum(), images)
+        assert bool(gradient[1].any())
+        assert not bool(gradient[0].any() or gradient[2].any())
+
+    def test_unknown_layers_list_close_ones(self):
+        with pytest.raises(ValueError, match=r"one of first, norm, .*did you mean 'second'"):
+            ModuleFeatures(made(Net), ("secnd",))
+        wrapped = nn.ModuleDict({"module": made(Net)})
+        with pytest.raises(ValueError, match=r"'module\.norm'"):
+            ModuleFeatures(wrapped, ("norm",))
+        with pytest.raises(ValueError, match="none is close"):
+            ModuleFeatures(made(Net), ("xyz",))
+        with pytest.raises(ValueError, match="feature layers: expected at least one"):
+            ModuleFeatures(made(Net), ())
+
+    def test_layers_without_maps_are_refused(self):
+        images = case()[0]
+        with pytest.raises(ValueError, match=r"'head': expected maps of shape .* got \(3, 3\)"):
+            ModuleFeatures(made(Net), ("head",))(images)
+        act = nn.ReLU()
+        with pytest.raises(ValueError, match="'0': expected one call, got 2 calls"):
+            ModuleFeatures(nn.Sequential(act, act), ("0",))(images)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        (L1(0.0),),
+        (L1(), L2(-1.0)),
+        (L1(math.nan),),
+        (ToStart(1.0),),
+        (L1(0.0), ToStart(1.0)),
+    ],
+)
+def test_bad_weights_are_refused(given):
+    with pytest.raises(ValueError, match="objective weights: expected non-negative, and at least"):
+        Objective(given)
+
+
+def test_bad_terms_are_refused():
+    with pytest.raises(ValueError, match="terms with different names, got l1, l1"):
+        Objective((L1(), L1(0.5)))
+    with pytest.raises(ValueError, match="temperature: expected above 0"):
+        Predictions(1.0, made(Net), 0.0)
+    distance = FeatureDistance(lambda images: [images])
+    Objective((Feature(1.0, distance), Feature(1.0, distance, label="other")))

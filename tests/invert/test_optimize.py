@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from genviews import Rng, ToyGenerator
-from genviews.invert import Inverter, Objective, invert
+from genviews.invert import L2, Inverter, Objective, invert
 from genviews.types import Status
 
 
@@ -20,7 +20,7 @@ def case():
 
 def test_recovers_toy_latents(case):
     toy, latents, images = case
-    inverter = Inverter(steps=800, lr=0.1, objective=Objective(l1=0.0, l2=1.0), tolerance=0.0)
+    inverter = Inverter(steps=800, lr=0.1, objective=Objective((L2(),)), tolerance=0.0)
     result = invert(toy, images, inverter=inverter)
     assert float((result.latents - latents).abs().max()) < 0.02
     torch.testing.assert_close(result.reconstructions, images, atol=0.02, rtol=0)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from genviews import StyleGAN2, StyleGAN2Config, load_zoo
 from genviews.classify.network import SmallResNet
 from genviews.data import fashion_mnist, labelled_subset
-from genviews.invert import EncoderConfig, InversionEncoder, invert
+from genviews.invert import EncoderConfig, InversionEncoder, Objective, invert
 from genviews.perturb.pca import PCAStatistics
 from genviews.rng import Rng
 from genviews.zoo import ZooEntry, load, names
@@ -165,7 +165,8 @@ class TestParts:
         update_card("inverter", {"steps": 3, "betas": [0.7, 0.9], "objective": objective}, small)
         entry = ZooEntry(small)
         inverter = entry.inverter()
-        assert (inverter.steps, inverter.objective.l1, inverter.objective.feature) == (3, 0.5, 0.1)
+        terms = [(term.name, term.weight) for term in inverter.objective.terms]
+        assert (inverter.steps, terms) == (3, [("l1", 0.5), ("feature", 0.1)])
         assert inverter.betas == (0.7, 0.9)
         assert inverter.encoder is entry.encoder
         images = entry.generator.synthesize(
@@ -174,7 +175,12 @@ class TestParts:
         assert invert(entry.generator, images, inverter=inverter).latents.shape == (2, 4, 4)
 
     def test_inverter_without_settings(self, small):
-        assert ZooEntry(small).inverter().objective.feature == 0
+        assert ZooEntry(small).inverter().objective == Objective()
+
+    def test_unknown_term_in_the_card(self, small):
+        update_card("inverter", {"objective": {"l1": 1.0, "featrue": 0.1}}, small)
+        with pytest.raises(ValueError, match=r"term of the card's objective: .* mean 'feature'"):
+            ZooEntry(small).inverter()
 
     def test_part_made_with_another_generator(self, small):
         weights = load_file(small / "generator.safetensors")

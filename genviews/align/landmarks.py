@@ -1,0 +1,235 @@
+"""Alignment by landmarks: the object is turned, scaled and moved to a canonical pose.
+
+`FaceQuad` cuts the square that the FFHQ faces were cut by; `Similarity` moves any landmarks as
+near as it can to canonical places. "Left" is left in the picture, not the subject's left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.align.affine import Affine
+from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableError, check_source
+from genviews.align.mask import hide_unknown, known_pixels
+from genviews.align.warp import warp
+from genviews.checks import check_count, fail
+
+__all__ = ["CAT_FACE", "FaceQuad", "Similarity"]
+
+CAT_FACE = ((0.35, 0.45), (0.65, 0.45), (0.5, 0.69))
+"""Left eye, right eye and mouth of a cat, in fractions of the frame: both ears fit above.
+
+Chosen by us: the paper aligns cats "to a canonical pose" and gives neither landmarks nor places.
+"""
+
+_FLAT = 0.02
+"""Height over length of landmarks that count as being on one line. Chosen by us: about 1 degree."""
+
+
+@dataclass(frozen=True)
+class FaceQuad(Aligner):
+    """Cut the square around a face that FFHQ cuts.
+
+    With e from the left to the right eye, m from the middle of the eyes to the middle of the mouth,
+    and rot90(x, y) = (-y, x):
+
+        x = e - rot90(m), scaled to length max(2.0 |e|, 1.8 |m|);  y = rot90(x)
+        c = middle of the eyes + 0.1 m;  corners c -x -y, c -x +y, c +x +y, c +x -y
+
+    Args:
+        size: height and width of the aligned image, in pixels: the generator's.
+
+    Source: Karras et al. 2019, arXiv 1812.04948, and the recipe published with FFHQ; 2018, arXiv
+        1710.10196, appendix C.
+    Differs: beyond the photo FFHQ mirrors and blurs it, where this marks pixels as unknown; FFHQ
+        samples at 4096 pixels and shrinks, where this shrinks the photo first and samples once.
+        CelebA-HQ images need none of this: the paper inverts them as they are.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_count(self.size, "size of the aligned image")
+
+    def align(self, image: Float[Tensor, "C H W"], geometry: Geometry) -> Aligned:
+        """Align one face by its landmarks; see the class, `quad` and `Aligner.align`.
+
+        Raises:
+            UnalignableError: as `quad`, or pixels that are not finite, or a square that has no
+                pixel of the image or less than two of its pixels in width.
+            TypeError: a box in place of landmarks, or an image that holds no floats.
+            ValueError: another number of landmarks, or an image that is not (C, H, W).
+        """
+        check_source(image)
+        nw, sw, _, ne = (self.quad(_landmarks(geometry, "FaceQuad")) + 0.5).tolist()
+        across = [(end - start) / self.size for start, end in zip(nw, ne, strict=True)]
+        down = [(end - start) / self.size for start, end in zip(nw, sw, strict=True)]
+        to_source = Affine(across[0], down[0], nw[0], across[1], down[1], nw[1])
+        return _align(image, to_source, self.size)
+
+    def quad(self, landmarks: Float[Tensor, "N 2"]) -> Float[Tensor, "4 2"]:
+        """Return the corners in the photo: top left, bottom left, bottom right, top right.
+
+        Args:
+            landmarks: the 68 of iBUG 300-W, as dlib's predictor finds them, or 5: left eye, right
+                eye, nose (not used), left and right corner of the mouth, as CelebA's. dlib's own
+                5-point predictor marks other places. In pixels, (0, 0) being the centre of the top
+                left pixel; the corners are in the same coordinates, float64.
+
+        Raises:
+            UnalignableError: landmarks that are not finite, on one line, or mirrored.
+            ValueError: neither 68 nor 5 landmarks.
+        """
+        left, right, mouth = _eyes_and_mouth(_finite(landmarks))
+        e, m = right - left, mouth - (left + right) / 2
+        sine = (e[0] * m[1] - e[1] * m[0]) / (e.norm() * m.norm()).clamp_min(1e-12)
+        if abs(sine) < _FLAT:
+            raise UnalignableError("has eyes and mouth on one line")
+        if sine < 0:
+            raise UnalignableError("has mirrored landmarks (left is left in the picture)")
+        x = e - _rot90(m)
+        x = x / x.norm() * torch.maximum(2.0 * e.norm(), 1.8 * m.norm())
+        y = _rot90(x)
+        c = (left + right) / 2 + 0.1 * m
+        return torch.stack([c - x - y, c - x + y, c + x + y, c + x - y])
+
+
+@dataclass(frozen=True)
+class Similarity(Aligner):
+    """Turn, scale and move the image so that its landmarks come nearest to canonical places.
+
+    The similarity (rotation, one scale, shift; no mirroring) of least squares: it minimises
+    sum_i |s R p_i + t - q_i|^2 over landmarks p and canonical places q.
+
+    Args:
+        canonical: (x, y) of each landmark in fractions of the frame, 0 = left or upper edge, 1 =
+            right or lower edge; at least 2, and not on one line if there are more. The landmarks of
+            an image stand in the same order. `CAT_FACE` is a preset for cats.
+        size: height and width of the aligned image, in pixels: the generator's.
+
+    Source: Umeyama 1991, IEEE TPAMI 13(4), in closed form for the plane.
+    """
+
+    canonical: tuple[tuple[float, float], ...]
+    size: int
+
+    def __post_init__(self) -> None:
+        check_count(self.size, "size of the aligned image")
+        places = torch.tensor(self.canonical, dtype=torch.float64)
+        if len(places) < 2 or not places.isfinite().all() or _flat(places):
+            fail(
+                "canonical places of landmarks",
+                expected="at least 2 different places (x, y), not on one line if more than 2",
+                got=self.canonical,
+                remedy="give fractions of the frame, as in `CAT_FACE`",
+            )
+
+    def align(self, image: Float[Tensor, "C H W"], geometry: Geometry) -> Aligned:
+        """Align one image by its landmarks; see the class and `Aligner.align`.
+
+        Args:
+            image: (C, H, W) in [-1, 1].
+            geometry: one landmark for each canonical place, in pixels, (0, 0) being the centre of
+                the top left pixel.
+
+        Raises:
+            UnalignableError: landmarks that are not finite, coincide, are on one line or mirrored;
+                pixels that are not finite; or a frame that has no pixel of the image or less than
+                two of its pixels in width.
+            TypeError: a box in place of landmarks, or an image that holds no floats.
+            ValueError: another number of landmarks, or an image that is not (C, H, W).
+        """
+        check_source(image)
+        landmarks = _landmarks(geometry, "Similarity")
+        if len(landmarks) != len(self.canonical):
+            fail(
+                "landmarks of Similarity",
+                expected=f"{len(self.canonical)}, one for each canonical place",
+                got=len(landmarks),
+                remedy="give the landmarks in the order of `canonical`",
+            )
+        places = torch.tensor(self.canonical, dtype=torch.float64) * self.size
+        return _align(image, _fit(_finite(landmarks) + 0.5, places).inverse(), self.size)
+
+
+def _align(image: Tensor, to_source: Affine, size: int) -> Aligned:
+    height, width = image.shape[1:]
+    if to_source.scale * size < 2.0:
+        raise UnalignableError("has landmarks less than a pixel apart (they are in pixels)")
+    known = known_pixels(to_source, (size, size), (height, width))
+    if not known.any():
+        raise UnalignableError(f"has landmarks outside its {width}x{height} pixels")
+    return Aligned(
+        image=hide_unknown(warp(image, to_source, (size, size)), known),
+        mask=known[None].to(image),
+        to_source=to_source,
+        source_size=(height, width),
+    )
+
+
+def _landmarks(geometry: Box | Tensor, aligner: str) -> Tensor:
+    if not isinstance(geometry, Tensor):
+        fail(
+            f"geometry of {aligner}",
+            expected="landmarks, a tensor (N, 2) of x and y",
+            got=type(geometry).__name__,
+            remedy="use CentreBox for boxes",
+            error=TypeError,
+        )
+    if geometry.ndim != 2 or geometry.shape[1] != 2:
+        fail(
+            f"landmarks of {aligner}",
+            expected="shape (N, 2), x and y of each",
+            got=tuple(geometry.shape),
+            remedy="align one image at a time",
+        )
+    return geometry
+
+
+def _finite(landmarks: Tensor) -> Tensor:
+    points = landmarks.detach().to(device="cpu", dtype=torch.float64)
+    if not bool(points.isfinite().all()):
+        raise UnalignableError("has landmarks that are no finite number")
+    return points
+
+
+def _eyes_and_mouth(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    if len(points) == 68:
+        return points[36:42].mean(0), points[42:48].mean(0), (points[48] + points[54]) / 2
+    if len(points) == 5:
+        return points[0], points[1], (points[3] + points[4]) / 2
+    fail(
+        "landmarks of FaceQuad",
+        expected="68 (iBUG 300-W) or 5 (eyes, nose, corners of the mouth)",
+        got=len(points),
+        remedy="use Similarity for other landmarks",
+    )
+
+
+def _rot90(vector: Tensor) -> Tensor:
+    return torch.stack([-vector[1], vector[0]])
+
+
+def _flat(points: Tensor) -> bool:
+    """Whether the points coincide or, where they are more than two, are on one line."""
+    long, short = torch.linalg.svdvals(points - points.mean(0)).tolist()
+    return bool(long < 1e-9 or (len(points) > 2 and short < _FLAT * long))
+
+
+def _fit(landmarks: Tensor, places: Tensor) -> Affine:
+    """Return the similarity of least squares from continuous positions to continuous places."""
+    if _flat(landmarks):
+        raise UnalignableError("has landmarks that coincide or are on one line")
+    p, q = landmarks - landmarks.mean(0), places - places.mean(0)
+    if len(p) > 2 and float(torch.linalg.det(q.T @ p)) <= 0:
+        raise UnalignableError("has mirrored landmarks (left is left in the picture)")
+    spread = float((p * p).sum())
+    a = float((p * q).sum()) / spread
+    b = float((p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum()) / spread
+    turn = Affine(a, -b, 0.0, b, a, 0.0)
+    (px, py), (qx, qy) = landmarks.mean(0).tolist(), places.mean(0).tolist()
+    return Affine.shift(qx, qy).after(turn).after(Affine.shift(-px, -py))

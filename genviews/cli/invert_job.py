@@ -1,0 +1,302 @@
+"""The work of `genviews invert`: load, invert into a store, reconstruct, and sum up."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genviews.checks import fail, lookup
+from genviews.cli.folder import versions
+from genviews.cli.images import image_source
+from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
+from genviews.cli.job import find_device
+from genviews.cli.options import EngineOptions, InvertInputs, InvertOptions, RunOptions
+from genviews.cli.presets import inverter_for
+from genviews.cli.progress import Stages
+from genviews.cli.sources import load_source
+from genviews.data import ImageSource
+from genviews.engine import Engine, LocalEngine, RayEngine
+from genviews.generators import Generator
+from genviews.invert import GivenStart, InversionStore, Inverter, invert_source
+from genviews.invert.objective import L1, L2
+from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
+from genviews.invert.result import InversionResult, Picture
+from genviews.invert.term import Term
+from genviews.memory import keep_freed_memory
+from genviews.report.output import write_atomic
+from genviews.store import ShardStore, stored_key
+from genviews.types import ImageSpec
+
+__all__ = ["InvertJob"]
+
+SHOWN = 8  # best and worst images on the page; the paper's figure has 4
+SHARD_BYTES = 2**28  # of a shard's images (chosen by us): a few copies of them are in memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertJob:
+    """An inversion, as the flags describe it.
+
+    Args:
+        inputs: what, with what.
+        options: how.
+        engine: where.
+        flags: device and batch size.
+        config: the resolved options, kept with the result.
+        command: that asks for it.
+    """
+
+    inputs: InvertInputs
+    options: InvertOptions
+    engine: EngineOptions
+    flags: RunOptions
+    config: Mapping[str, Any]
+    command: str
+
+    def run(self, stages: Stages) -> InversionResult:
+        """Do the work and tell its progress.
+
+        Raises:
+            ValueError: nothing could be read, a flag names nothing known, or the folder holds the
+                work of other images or weights.
+        """
+        keep_freed_memory()
+        device = find_device(self.flags.device)
+        generator, inverter = self._load(device)
+        source = image_source(self.inputs, generator.image_spec)
+        inverter = self._started(inverter, source)
+        stages.note("load")
+        source.fingerprint()  # reads every file once; the inversion asks for it again
+        stages.note("hash images")
+        store, earlier = self._invert(source, generator, inverter, device, stages)
+        self._check_any(store)
+        made = reconstruct(
+            store,
+            source,
+            generator,
+            self.options.out / RECONSTRUCTIONS,
+            terms=_errors(inverter),
+            batch_size=self.flags.batch_size,
+            progress=stages.of("render reconstructions"),
+        )
+        if self.engine.png:
+            _write_png(made, self.options.out / PNG)
+            stages.note("write PNG files")
+        result = self._result(source, store, made)
+        stages.note("sum up")
+        return replace(result, seconds=dict(stages.seconds), earlier=earlier)
+
+    def _load(self, device: torch.device) -> tuple[Generator, Inverter]:
+        options, inputs = self.options, self.inputs
+        source = load_source(
+            inputs.generator, z_dim=inputs.z_dim, encoder=inputs.encoder, steps=options.steps
+        )
+        inverter = inverter_for(
+            options.preset, source, lpips_weights=options.lpips_weights, steps=options.steps
+        )
+        for module in inverter.modules():
+            module.to(device)
+        return source.generator.to(device), inverter
+
+    def _started(self, inverter: Inverter, source: ImageSource) -> Inverter:
+        """The inverter, with the latents of `--start-from` as its starts."""
+        if self.options.start_from is None:
+            return inverter
+        return replace(inverter, start=GivenStart(_stored_latents(self.options.start_from, source)))
+
+    def _invert(
+        self,
+        source: ImageSource,
+        generator: Generator,
+        inverter: Inverter,
+        device: torch.device,
+        stages: Stages,
+    ) -> tuple[InversionStore, int]:
+        """The complete store, and how many images earlier runs had made."""
+        folder = self.options.out / LATENTS
+        progress = _Progress(stages, folder)
+        store = invert_source(
+            source,
+            generator,
+            inverter,
+            folder,
+            shard_size=shard_size(generator.image_spec),
+            batch_size=self.flags.batch_size,
+            engine=_engine(self.engine, device),
+            progress=progress,
+        )
+        return store, progress.earlier
+
+    def _check_any(self, store: InversionStore) -> None:
+        """Nothing readable: leave no half results, and say why."""
+        skipped = store.skipped
+        if len(skipped) < len(store):
+            return
+        if all(not len(shard) for shard in store.iter_shards()):
+            for path in (self.options.out / LATENTS).glob("*.safetensors"):
+                path.unlink()
+            (self.options.out / LATENTS).rmdir()
+            shown = "; ".join(f"{name} {reason}" for name, reason in skipped[:5])
+            fail(
+                f"--images {self.inputs.images}",
+                expected="at least one readable image",
+                got=f"none of {len(store)}: {shown}",
+                remedy="check the images; --resize and --convert accept more",
+            )
+
+    def _result(
+        self, source: ImageSource, store: InversionStore, made: Reconstructions
+    ) -> InversionResult:
+        qualities = made.qualities()
+        errors = qualities[0].errors
+        ranked_by = next(n for n in ("lpips_alex", "lpips_vgg", "l1") if n in errors)
+        best, worst = extremes(qualities, ranked_by, SHOWN)
+        pictures = _pictures([*best, *worst], source, made)
+        return InversionResult(
+            title=f"Inversion of {self.inputs.images} with {Path(self.inputs.generator).name}",
+            command=self.command,
+            config=self.config,
+            qualities=qualities,
+            ranked_by=ranked_by,
+            best=pictures[: len(best)],
+            worst=pictures[len(best) :],
+            skipped=store.skipped,
+            versions=versions(),
+        )
+
+
+class _Progress:
+    """Tells the stage "invert" how far it is, with the mean loss of the shards that are done."""
+
+    def __init__(self, stages: Stages, folder: Path) -> None:
+        self.earlier = 0
+        self._stages, self._folder = stages, folder
+        self._losses: dict[int, tuple[float, int]] = {}
+        self._begun, self._looked = False, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._begun:
+            self._begun, self.earlier = True, done
+            self._stages.resume("invert", done, total)
+            return
+        if done >= total or time.monotonic() - self._looked >= 1.0:
+            self._look()
+        self._stages("invert", done, total, note=self._note())
+
+    def _look(self) -> None:
+        # A shard that is being written, or is damaged, is the inversion's matter, not ours.
+        with contextlib.suppress(OSError, ValueError):
+            store = ShardStore(self._folder, stored_key(self._folder))
+            for index in set(store.present()) - self._losses.keys():
+                shard = store.read(index)
+                loss = shard.tensors["loss"] if len(shard) else torch.empty(0)
+                good = loss[loss.isfinite()].double()
+                self._losses[index] = (float(good.sum()), len(good))
+        self._looked = time.monotonic()
+
+    def _note(self) -> str:
+        count = sum(n for _, n in self._losses.values())
+        total = sum(loss for loss, _ in self._losses.values())
+        return f"mean loss {total / count:.4g}" if count else ""
+
+
+def shard_size(spec: ImageSpec) -> int:
+    """Images in a shard: 512, or fewer where they are large."""
+    image = 4 * spec.channels * spec.height * spec.width
+    return max(8, min(512, SHARD_BYTES // image))
+
+
+def _engine(options: EngineOptions, device: torch.device) -> Engine:
+    kinds: dict[str, Callable[[], Engine]] = {
+        "local": LocalEngine,
+        "ray": lambda: _ray(options.workers, device),
+    }
+    return lookup(options.engine, kinds, "--engine")()
+
+
+def _ray(workers: int, device: torch.device) -> RayEngine:
+    """Workers that share this machine's threads and, with a GPU as the device, its GPUs."""
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    return RayEngine(
+        workers,
+        num_threads=max(1, torch.get_num_threads() // workers),
+        num_gpus_per_actor=min(1.0, gpus / workers),
+    )
+
+
+def _errors(inverter: Inverter) -> tuple[Term, ...]:
+    """What is measured: L1, L2, and LPIPS where the objective has it."""
+    perceptual = [t for t in inverter.objective.active if t.name.startswith("lpips")]
+    return (L1(), L2(), *perceptual)
+
+
+def _stored_latents(folder: str, source: ImageSource) -> Tensor:
+    """The latents of an earlier inversion in the order of the source.
+
+    Raises:
+        FileNotFoundError: no such store.
+        ValueError: images of the source that it does not have.
+    """
+    place = Path(folder) / LATENTS
+    store = InversionStore(place if place.is_dir() else folder)
+    shard = store.read_all()
+    rows = {name: row for row, name in enumerate(shard.ids)}
+    unread = dict(store.skipped)  # those will be skipped again
+    absent = [name for name in source.ids if name not in rows and name not in unread]
+    if absent or not rows:
+        fail(
+            f"--start-from {folder}",
+            expected="a start for each image",
+            got=f"none for {len(absent)} of {len(source)}, e.g. {absent[0]!r}"
+            if absent
+            else "none",
+            remedy="start from an inversion of the same images",
+        )
+    chosen = torch.tensor([rows.get(name, 0) for name in source.ids])
+    return shard.tensors["latents"][chosen]
+
+
+def _pictures(
+    chosen: Sequence[ImageQuality], source: ImageSource, made: Reconstructions
+) -> list[Picture]:
+    places = {name: row for row, name in enumerate(source.ids)}
+    batch = source.read([places[one.id] for one in chosen])
+    rendered = made.select([one.id for one in chosen])
+    return [
+        Picture(
+            quality=one,
+            image=batch.images[row],
+            mask=None if batch.masks is None else batch.masks[row],
+            reconstruction=rendered[one.id],
+        )
+        for row, one in enumerate(chosen)
+    ]
+
+
+def _write_png(made: Reconstructions, folder: Path) -> None:
+    """One PNG file for each reconstruction, by the image's id."""
+    import io
+
+    from genviews.report.images import to_picture
+
+    for shard in made.iter_shards():
+        for name, image in zip(shard.ids, shard.tensors["reconstructions"], strict=True):
+            out = io.BytesIO()
+            to_picture(image).save(out, "PNG")
+            write_atomic(folder / png_name(name), out.getvalue())
+
+
+def png_name(image_id: str) -> str:
+    """The path of a reconstruction below its folder, which no id can lead out of."""
+    parts = [
+        "__" if part == ".." else part for part in image_id.split("/") if part not in ("", ".")
+    ]
+    name = "/".join(parts) or "_"
+    return name if name.lower().endswith(".png") else f"{name}.png"

@@ -1,0 +1,227 @@
+"""A map-style data set, such as torchvision's, as a source.
+
+    DATA SET -> align -> invert -> latents
+
+An item is a picture, or a sequence whose first element is one; labels are ignored. A picture is a
+PIL image or a uint8 tensor (C, H, W): what a data set gives without a transform. The range of a
+float tensor cannot be seen, so that one needs to be told it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, runtime_checkable
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genviews.checks import check_count, fail, lookup
+from genviews.data.decode import UnfitImageError, fit_pixels, picture_pixels
+from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch, content_hash
+from genviews.named import find_named
+from genviews.types import ImageSpec
+
+__all__ = ["DatasetSource", "load_dataset"]
+
+_FORM = "torchvision:NAME:FOLDER:SPLIT or package.module:function"
+
+
+@runtime_checkable
+class MapDataset(Protocol):
+    """What is asked of a data set."""
+
+    def __len__(self) -> int:
+        """The number of items."""
+
+    def __getitem__(self, index: int, /) -> Any:  # noqa: ANN401
+        """The item at an index."""
+
+
+class DatasetSource(ImageSource):
+    """The items of a data set; the id of item 123 is "000123".
+
+    Args:
+        dataset: read by index, from any process it is sent to.
+        image_spec: channels (1 or 3), height and width of the images.
+        resize: crop and shrink larger images (see `decode_image`); else they are skipped.
+        convert: convert colours and transparency (see `decode_image`); else they are skipped.
+        float_range: (low, high) of float tensors, which is mapped to [-1, 1]; None refuses them.
+
+    Raises:
+        TypeError: in `read` and `fingerprint`, items that are no pictures.
+        ValueError: an empty data set.
+
+    Example:
+        >>> pictures = [(torch.full((1, 2, 2), 255, dtype=torch.uint8), "label")]
+        >>> source = DatasetSource(pictures, ImageSpec(channels=1, height=2, width=2))
+        >>> source.read([0]).images.flatten()
+        tensor([1., 1., 1., 1.])
+    """
+
+    def __init__(
+        self,
+        dataset: MapDataset,
+        image_spec: ImageSpec,
+        *,
+        resize: bool = False,
+        convert: bool = False,
+        float_range: tuple[float, float] | None = None,
+    ) -> None:
+        self.image_spec, self._dataset = image_spec, dataset
+        self._resize, self._convert, self._float_range = resize, convert, float_range
+        self.ids = tuple(f"{i:06d}" for i in range(check_count(len(dataset), "items")))
+        self._fingerprint: str | None = None
+
+    def __repr__(self) -> str:
+        return f"DatasetSource({type(self._dataset).__name__}, {len(self)} items)"
+
+    def read(self, rows: Sequence[int]) -> SourceBatch:
+        """Read items; one that raises or is unfit is in `skipped`."""
+        images: list[Tensor] = []
+        ids: list[str] = []
+        skipped: list[tuple[str, str]] = []
+        for row in rows:
+            try:
+                images.append(self._image(row))
+                ids.append(self.ids[row])
+            except UnfitImageError as reason:
+                skipped.append((self.ids[row], str(reason)))
+        return SourceBatch(
+            images=torch.stack(images) if images else torch.empty(0, *self.image_spec.shape),
+            ids=tuple(ids),
+            hashes=tuple(content_hash(image.numpy().tobytes()) for image in images),
+            skipped=tuple(skipped),
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of all pixels and of what could not be read; computed once, by reading all."""
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=HASH_BYTES)
+            digest.update(repr(self.image_spec.shape).encode())
+            for row in range(len(self)):
+                one = self.read([row])
+                digest.update(repr((one.ids, one.hashes, one.skipped)).encode())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def _image(self, row: int) -> Tensor:
+        try:
+            item = self._dataset[row]
+        except Exception as error:  # a data set may raise anything on a damaged file
+            raise UnfitImageError(f"cannot be read ({type(error).__name__}: {error})") from None
+        picture = item[0] if isinstance(item, (tuple, list)) else item
+        if isinstance(picture, Image.Image):
+            pixels = picture_pixels(picture, self.image_spec.channels, convert=self._convert)
+        else:
+            pixels = self._tensor(picture)
+        return fit_pixels(pixels, self.image_spec, resize=self._resize).contiguous()
+
+    def _tensor(self, picture: object) -> Tensor:
+        if not isinstance(picture, Tensor) or picture.ndim != 3:
+            shape = f" {tuple(picture.shape)}" if isinstance(picture, Tensor) else ""
+            self._refuse(f"{type(picture).__name__}{shape}")
+        if picture.dtype == torch.uint8:
+            pixels = picture.cpu().float() / 127.5 - 1
+        elif self._float_range is None or not picture.is_floating_point():
+            self._refuse(f"a tensor of {picture.dtype}")
+        else:
+            low, high = self._float_range
+            pixels = (picture.detach().cpu().float() - low) / (high - low) * 2 - 1
+            if not bool((pixels.abs() <= 1 + 1e-4).all()):  # false for NaN
+                raise UnfitImageError(f"has values that are not within [{low:g}, {high:g}]")
+        if pixels.shape[0] != self.image_spec.channels:
+            raise UnfitImageError(f"has {pixels.shape[0]} channels, not {self.image_spec.channels}")
+        return pixels
+
+    def _refuse(self, got: str) -> NoReturn:
+        fail(
+            f"items of {type(self._dataset).__name__}",
+            expected="a PIL image or a uint8 tensor (C, H, W), alone or first in a tuple",
+            got=got,
+            remedy="leave out the data set's transform; float tensors need `float_range`",
+            error=TypeError,
+        )
+
+
+def load_dataset(spec: str) -> MapDataset:
+    """Return the data set that a text names; nothing is downloaded.
+
+    Args:
+        spec: "torchvision:FashionMNIST:data:train" (class, folder, and split where the class has
+            splits), or "package.module:function", a function without arguments that returns a data
+            set. Importing runs code: name only what you trust.
+
+    Raises:
+        FileNotFoundError: the folder does not hold the data set.
+        TypeError: a function that returns something else.
+        ValueError: another form; no such class (the closest are listed), split, module or function.
+    """
+    if spec.startswith("torchvision:"):
+        return _of_torchvision(spec, spec.partition(":")[2])
+    what = f"data set {spec!r}"
+    function = find_named(spec, what, _FORM)
+    if not callable(function):
+        fail(
+            what,
+            expected="a function that returns a data set",
+            got=type(function).__name__,
+            remedy="correct the name after the colon",
+        )
+    found = function()
+    if not isinstance(found, MapDataset):
+        fail(
+            what,
+            expected="a map-style data set, with a length and items by index",
+            got=type(found).__name__,
+            remedy="wrap it in one, or write its images to a folder",
+            error=TypeError,
+        )
+    return found
+
+
+def _of_torchvision(spec: str, rest: str) -> MapDataset:
+    from torchvision import datasets
+
+    name, _, place = rest.partition(":")
+    kinds = {
+        n: getattr(datasets, n) for n in datasets.__all__ if inspect.isclass(getattr(datasets, n))
+    }
+    kind = lookup(name, kinds, "data set of torchvision")
+    if not place:
+        fail(f"data set {spec!r}", expected=_FORM, got="no folder", remedy="add it after a colon")
+    root, colon, split = place.rpartition(":")
+    root, split = (root, split) if colon else (place, "")
+    options = _split_options(spec, kind, split)
+    try:
+        dataset: MapDataset = kind(str(Path(root).expanduser()), **options)
+    except (RuntimeError, OSError, ValueError) as error:
+        fail(
+            f"data set {spec!r}",
+            expected=f"{name} in the folder {root}",
+            got=" ".join(str(error).split()),
+            remedy="correct the folder or the split; nothing is downloaded",
+            error=ValueError if isinstance(error, ValueError) else FileNotFoundError,
+        )
+    return dataset
+
+
+def _split_options(spec: str, kind: type, split: str) -> dict[str, object]:
+    """How a class of torchvision is told its split."""
+    known = inspect.signature(kind).parameters
+    argument = next((n for n in ("split", "image_set", "train") if n in known), None)
+    if not split:
+        return {}
+    if argument == "train":
+        return {"train": lookup(split, {"train": True, "test": False}, f"split of {spec}")}
+    if argument is None:
+        fail(
+            f"data set {spec!r}",
+            expected=f"no split: {kind.__name__} has none",
+            got=repr(split),
+            remedy="leave it out",
+        )
+    return {argument: split}

@@ -1,0 +1,291 @@
+"""Image terms through any network: distances of feature maps, and of a classifier's predictions.
+
+`Feature` compares feature maps, e.g. of the inversion encoder or, by `ModuleFeatures`, of the
+user's own classifier. `Predictions` asks that the classifier say the same of the rendering.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genviews.checks import fail
+from genviews.classify.model import evaluating
+from genviews.fingerprint import weights_hash
+from genviews.invert.term import Target, Term, blank, masked_mean
+
+__all__ = ["Feature", "FeatureDistance", "ModuleFeatures", "Predictions"]
+
+Extract = Callable[[Tensor], Sequence[Tensor]]
+
+
+def hide(images: Tensor, masks: Tensor) -> Tensor:
+    """The images times their masks: unknown pixels are 0 (mid-grey) for every network here.
+
+    Done on both sides of a comparison; else unknown pixels leak through receptive fields.
+    """
+    return blank(images, masks) * masks
+
+
+class ModuleFeatures(nn.Module):
+    """Feature maps of named submodules of any module: images -> one map a name.
+
+    Args:
+        module: called on the images in eval mode; e.g. a `Classifier`, which normalises them first.
+        layers: names as in `module.named_modules()`, e.g. ("layer2", "layer3") of a torchvision
+            ResNet, ("module.layer2",) of a `Classifier` around one.
+
+    Raises:
+        ValueError: no layer, an unknown one (close names are listed), one that does not give
+            (B, C, H, W) maps, or one that is not called exactly once.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
+        >>> [tuple(m.shape) for m in ModuleFeatures(net, ("0", "1"))(torch.zeros(2, 1, 8, 8))]
+        [(2, 4, 6, 6), (2, 4, 6, 6)]
+    """
+
+    def __init__(self, module: nn.Module, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.module = module
+        self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        named = dict(module.named_modules())
+        for layer in self.layers:
+            if layer not in named:
+                _unknown_layer(layer, [name for name in named if name])
+        if not self.layers:
+            fail("feature layers", expected="at least one", got="none", remedy="name a submodule")
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> list[Tensor]:
+        """Return the maps (B, C_l, H_l, W_l) in the order of `layers`."""
+        seen: dict[str, list[object]] = {layer: [] for layer in self.layers}
+
+        def watch(layer: str) -> Callable[[nn.Module, object, object], None]:
+            def hook(module: nn.Module, inputs: object, output: object) -> None:
+                # A copy: what comes next may work in place.
+                seen[layer].append(output.clone() if isinstance(output, Tensor) else output)
+
+            return hook
+
+        handles = [
+            self.module.get_submodule(layer).register_forward_hook(watch(layer))
+            for layer in dict.fromkeys(self.layers)
+        ]
+        try:
+            with evaluating(self.module):
+                self.module(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [_only_map(layer, seen[layer], len(images)) for layer in self.layers]
+
+
+def _unknown_layer(layer: str, names: list[str]) -> None:
+    close = difflib.get_close_matches(layer, names, n=3, cutoff=0.4)
+    close += [n for n in names if n.endswith(f".{layer}") and n not in close][:3]
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "none is close"
+    some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    fail("feature layer", expected=f"one of {some}", got=repr(layer), remedy=hint)
+
+
+def _only_map(layer: str, outputs: list[object], count: int) -> Tensor:
+    what, remedy = f"feature layer {layer!r}", "choose another submodule"
+    if len(outputs) != 1:
+        fail(what, expected="one call", got=f"{len(outputs)} calls", remedy=remedy)
+    output = outputs[0]
+    if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != count:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        fail(what, expected=f"maps of shape ({count}, C, H, W)", got=got, remedy=remedy)
+    return output
+
+
+class FeatureDistance:
+    """Distance of two images in the feature maps of a network.
+
+        d(x, y) = mean over layers of the masked mean over positions of |f(x) - f(y)|^2
+
+    With `normalise`, each position's feature vector is first scaled to unit length and |.|^2 sums
+    over channels, as in LPIPS without its learnt channel weights. Without, |.|^2 is the mean over
+    channels, the plain MSE of the features.
+
+    Args:
+        extract: images (B, C, H, W) -> feature maps (B, C_l, H_l, W_l), e.g. `ModuleFeatures`,
+            `encoder.features` or any torchvision trunk. Must not mix the images of a batch.
+        normalise: see above.
+        module: the network behind `extract`, which is called in eval mode and whose weights
+            `describe` hashes. None finds it where `extract` is a module or a method of one.
+
+    Source: Zhang et al. 2018, arXiv 1801.03924, Eq. 1; plain: Zhu et al. 2020, arXiv 2004.00049.
+    Differs: the mean is over known positions (mask averaged down to the map's size), both papers
+        know no mask; no learnt weights of channels.
+    """
+
+    def __init__(
+        self, extract: Extract, *, normalise: bool = True, module: nn.Module | None = None
+    ) -> None:
+        """See the class docstring."""
+        self.extract, self.normalise = extract, normalise
+        owner = extract.__self__ if inspect.ismethod(extract) else extract
+        self.module = owner if module is None and isinstance(owner, nn.Module) else module
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps, with unit vectors at each position where `normalise` is set."""
+        with nullcontext() if self.module is None else evaluating(self.module):
+            found = self.extract(images)
+        return [F.normalize(m, dim=1, eps=1e-8) for m in found] if self.normalise else list(found)
+
+    def distance(self, maps: Sequence[Tensor], others: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """(B,) distance of two lists of `maps`; the mask is averaged down to each map's size."""
+        total = torch.zeros(mask.shape[0], dtype=mask.dtype, device=mask.device)
+        for a, b in zip(maps, others, strict=True):
+            known = F.interpolate(mask, size=a.shape[2:], mode="area")
+            squared = (a - b).square()
+            if self.normalise:
+                squared = squared.sum(1, keepdim=True)
+            total = total + masked_mean(squared, known)
+        return total / len(maps)
+
+    def describe(self) -> dict[str, object]:
+        """All that the distance depends on, as JSON values.
+
+        Raises:
+            ValueError: the network behind `extract` is not known.
+        """
+        if self.module is None:
+            fail(
+                "feature distance",
+                expected="to know the network whose weights its value depends on",
+                got=repr(self.extract),
+                remedy="pass it as FeatureDistance(extract, module=...)",
+            )
+        extract, module = self.extract, self.module
+        layers = list(extract.layers) if isinstance(extract, ModuleFeatures) else None
+        function = "" if isinstance(extract, nn.Module) else getattr(extract, "__qualname__", "")
+        return {
+            "normalise": self.normalise,
+            "network": type(module.module if layers else module).__name__,
+            "function": function,
+            "layers": layers,
+            "weights": weights_hash(module),
+        }
+
+
+@dataclass(frozen=True)
+class Feature(Term):
+    """Distance of known pixels in the feature maps of a network; see `FeatureDistance`.
+
+    Args:
+        weight: factor of the term.
+        distance: the network, and how its maps are compared.
+        label: the term's name, to be changed where an objective has two of them.
+    """
+
+    distance: FeatureDistance
+    label: str = "feature"
+
+    @property
+    def name(self) -> str:
+        """See `Term`."""
+        return self.label
+
+    def keep(
+        self,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        start: Float[Tensor, "B L D"],
+    ) -> list[Tensor]:
+        """The features of the images."""
+        return self.distance.maps(hide(images, masks))
+
+    def loss(
+        self,
+        target: Target,
+        kept: Sequence[Tensor],
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> Float[Tensor, " B"]:
+        """See the class docstring."""
+        maps = self.distance.maps(hide(rendered, target.masks))
+        return self.distance.distance(maps, kept, target.masks)
+
+    def modules(self) -> list[nn.Module]:
+        """See `Term`."""
+        return [] if self.distance.module is None else [self.distance.module]
+
+    def describe(self) -> dict[str, object]:
+        """See `Term`."""
+        return {"term": "Feature", "weight": float(self.weight), **self.distance.describe()}
+
+
+@dataclass(frozen=True)
+class Predictions(Term):
+    """Divergence of a classifier's predictions for the rendering from those for the image, in nats.
+
+        KL( softmax(C(m x) / T) || softmax(C(m G(w)) / T) )
+
+    The views are there to be classified: this keeps what the classifier sees, where pixel terms
+    spend the latent's freedom on what it does not. Labels are not read.
+
+    Args:
+        weight: factor of the term.
+        classifier: a `Classifier`, or any module of images in [-1, 1] that gives (B, Y) logits; it
+            is called in eval mode.
+        temperature: T above 0; higher gives small probabilities more say. 1: as predicted.
+        label: the term's name, to be changed where an objective has two of them.
+
+    Source: chosen by us; the divergence is that of Hinton et al. 2015, arXiv 1503.02531, Sec. 2.
+    Differs: not multiplied by T^2.
+    """
+
+    classifier: nn.Module
+    temperature: float = 1.0
+    label: str = "predictions"
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            fail("temperature", expected="above 0", got=self.temperature, remedy="try 1.0")
+
+    @property
+    def name(self) -> str:
+        """See `Term`."""
+        return self.label
+
+    def keep(
+        self,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        start: Float[Tensor, "B L D"],
+    ) -> list[Tensor]:
+        """The log-probabilities of the images."""
+        return [self._log_probs(hide(images, masks))]
+
+    def loss(
+        self,
+        target: Target,
+        kept: Sequence[Tensor],
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> Float[Tensor, " B"]:
+        """See the class docstring."""
+        log_probs = self._log_probs(hide(rendered, target.masks))
+        return F.kl_div(log_probs, kept[0], reduction="none", log_target=True).sum(1)
+
+    def _log_probs(self, images: Tensor) -> Tensor:
+        with evaluating(self.classifier):
+            logits = self.classifier(images)
+        if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
+            fail(
+                "classifier of the predictions term",
+                expected=f"logits of shape ({len(images)}, Y) with Y of at least 2",
+                got=tuple(logits.shape),
+                remedy="wrap it in `Classifier`",
+            )
+        return F.log_softmax(logits / self.temperature, dim=1)

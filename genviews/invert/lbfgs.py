@@ -1,0 +1,233 @@
+"""L-BFGS with a curvature memory, a line search and a status for each image of the batch.
+
+    d = -H g,    H from the last `history` pairs (s, y) of steps and changes of gradient
+
+A pair is kept when y.s > 0.01 s.B s, with B s = -t g_old; H starts as (y.s)/(y.y) of the newest.
+
+Safe mode, the default, never gives up an image that can still be helped. When a line search is
+used up, the best point that it found is taken; if it found none, the memory is dropped and the
+gradient is followed; when that fails too, the image is finished. Faithful mode does what the
+reference code does: it undoes the step and searches again along the same direction, which on a
+deterministic loss fails again, for all steps that remain.
+
+Source: Nocedal and Wright 2006, Algorithm 7.4 (two loops). The reference is the full-batch
+optimizer that Chai et al. 2021 use (H.-J. M. Shi and D. Mudigere, PyTorch-LBFGS).
+Differs: that code minimises one image at a time; here each image of a batch does as if alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.invert.optimizer import Optimizer
+from genviews.invert.wolfe import SearchState, WolfeSearch
+
+__all__ = ["LBFGS"]
+
+
+@dataclass
+class _LBFGSState(SearchState):
+    """The search, and the pairs in two rings; `head` is the slot of the next pair."""
+
+    moves: Tensor
+    changes: Tensor
+    rho: Tensor
+    count: Tensor
+    head: Tensor
+    scale: Tensor
+    undone: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class LBFGS(Optimizer[_LBFGSState]):
+    """Batched L-BFGS.
+
+    Args:
+        history: pairs that each image remembers. 30 was chosen by us on fashion32 `val`; memory is
+            2 * history * P numbers an image. The reference has 10.
+        curvature: a pair is kept if y.s exceeds this share of s.B s.
+        c1: see `WolfeSearch`.
+        c2: see `WolfeSearch`.
+        max_trials: see `WolfeSearch`.
+        faithful: reproduce the reference code, its failure loop and its acceptance of NaN included.
+
+    Raises:
+        ValueError: a count below 1, or not 0 < c1 < c2 < 1.
+    """
+
+    history: int = 30
+    curvature: float = 0.01
+    c1: float = 1e-4
+    c2: float = 0.9
+    max_trials: int = 10
+    faithful: bool = False
+
+    def __post_init__(self) -> None:
+        check_count(self.history, "history")
+        check_count(self.max_trials, "max_trials")
+        if not 0 < self.c1 < self.c2 < 1:
+            fail(
+                "line search",
+                expected="0 < c1 < c2 < 1",
+                got=f"c1={self.c1}, c2={self.c2}",
+                remedy="try c1=1e-4, c2=0.9",
+            )
+
+    @classmethod
+    def reference(cls) -> LBFGS:
+        """The settings of Chai et al.'s code: history 10, faithful."""
+        return cls(history=10, faithful=True)
+
+    @property
+    def search(self) -> WolfeSearch:
+        """The line search."""
+        return WolfeSearch(
+            c1=self.c1, c2=self.c2, max_trials=self.max_trials, faithful=self.faithful
+        )
+
+    def begin(self, start: Float[Tensor, "B P"], steps: int) -> _LBFGSState:
+        """See `Optimizer`."""
+        zero = start.new_zeros(len(start))
+        none = torch.zeros(len(start), dtype=torch.long, device=start.device)
+        pairs = start.new_zeros(len(start), self.history, start.shape[1])
+        return _LBFGSState(
+            point=start.clone(),
+            made=none - 1,
+            stuck=none > 0,
+            x=start.clone(),
+            f=zero,
+            g=torch.zeros_like(start),
+            direction=torch.zeros_like(start),
+            slope=zero,
+            t=zero,
+            low=zero,
+            high=zero + math.inf,
+            low_loss=zero,
+            low_slope=zero,
+            low_gradient=torch.zeros_like(start),
+            high_loss=zero + math.nan,
+            trials=none,
+            moves=pairs,
+            changes=pairs.clone(),
+            rho=pairs[:, :, 0].clone(),
+            # Written in place, so no other field may share their memory.
+            count=none.clone(),
+            head=none.clone(),
+            scale=zero + 1.0,
+            undone=none > 0,
+        )
+
+    def advance(
+        self,
+        state: _LBFGSState,
+        loss: Float[Tensor, " B"],
+        gradient: Float[Tensor, "B P"],
+        steps: int,
+    ) -> None:
+        """See `Optimizer`; one evaluation is one trial of an image's line search."""
+        # At a start, and where faithful mode has undone a step, the point is an iterate, no trial.
+        at_iterate = (state.made < 0) | state.undone
+        tried = state.t
+        verdict = self.search.judge(state, loss, gradient)
+        taken = verdict.taken & ~at_iterate
+        used_up = verdict.used_up & ~at_iterate
+        rescued = used_up & (state.low > 0) & (not self.faithful)
+        reached = torch.where(rescued, state.low_loss, loss)
+        slope_there = torch.where(rescued[:, None], state.low_gradient, gradient)
+        t = torch.where(rescued, state.low, state.t)
+        moved = taken | rescued
+        self._remember(state, moved, t, slope_there)
+        place = torch.where(rescued[:, None], state.x + t[:, None] * state.direction, state.point)
+        arrived = moved | at_iterate
+        state.x = torch.where(arrived[:, None], place, state.x)
+        state.f = torch.where(arrived, reached, state.f)
+        state.g = torch.where(arrived[:, None], slope_there, state.g)
+        state.made = state.made + arrived.long()
+        turn = arrived | self._after_failure(state, used_up & ~rescued)
+        if not self.faithful:
+            healthy = state.f.isfinite() & state.g.isfinite().all(1)
+            state.stuck = state.stuck | (arrived & ~healthy)
+        self._turn(state, turn)
+        self._place(state, turn, tried)
+
+    def _place(self, state: _LBFGSState, turn: Tensor, tried: Tensor) -> None:
+        """Set the next point of each image; `tried` is the step it has just been at."""
+        fresh = state.x + state.t[:, None] * state.direction
+        if not self.faithful:
+            state.point = fresh
+            return
+        # The reference moves its point in place, and undoes a step by going back the same way.
+        # What that leaves of round-off is all that ever breaks its failure loop.
+        onward = torch.where(state.undone, 0.0, state.t) - tried
+        state.point = torch.where(
+            turn[:, None], fresh, state.point + onward[:, None] * state.direction
+        )
+
+    def _after_failure(self, state: _LBFGSState, failed: Tensor) -> Tensor:
+        """Deal with searches that found nothing; returns who searches along a new direction."""
+        if self.faithful:
+            # The next evaluation is spent at the old point, then the same search begins again.
+            state.undone = failed
+            return failed & False
+        state.stuck = state.stuck | (failed & (state.count == 0))
+        state.count = torch.where(failed, 0, state.count)
+        state.made = state.made + failed.long()
+        return failed
+
+    def _remember(self, state: _LBFGSState, moved: Tensor, t: Tensor, gradient: Tensor) -> None:
+        """Put the pair of each image that moved into its ring, if its curvature is positive."""
+        move = t[:, None] * state.direction
+        change = gradient - state.g
+        product = (move * change).sum(1)
+        predicted = -t.square() * state.slope  # s.B s with B s = -t g_old
+        keep = torch.nonzero(moved & (product > self.curvature * predicted)).flatten()
+        if len(keep) == 0:
+            return
+        slots = state.head[keep]
+        state.moves[keep, slots] = move[keep]
+        state.changes[keep, slots] = change[keep]
+        state.rho[keep, slots] = 1.0 / product[keep]
+        state.scale[keep] = product[keep] / change[keep].square().sum(1)
+        state.head[keep] = (slots + 1) % self.history
+        state.count[keep] = (state.count[keep] + 1).clamp(max=self.history)
+
+    def _turn(self, state: _LBFGSState, turn: Tensor) -> None:
+        """Give the images of the mask a new direction and a new search."""
+        rows = torch.nonzero(turn).flatten()
+        if len(rows) == 0:
+            return
+        direction = self._direction(state, rows)
+        if not self.faithful:
+            uphill = ~((state.g[rows] * direction).sum(1) < 0)
+            direction[uphill] = -state.scale[rows[uphill], None] * state.g[rows[uphill]]
+            state.count[rows[uphill]] = 0
+        state.direction[rows] = direction
+        self.search.restart(state, turn)
+
+    def _direction(self, state: _LBFGSState, rows: Tensor) -> Tensor:
+        """-H g by the two loops over each image's own pairs."""
+        q = -state.g[rows]
+        count, head = state.count[rows], state.head[rows]
+        weights = []
+        longest = int(count.max())
+        for age in range(1, longest + 1):
+            slot = (head - age) % self.history
+            move, change = state.moves[rows, slot], state.changes[rows, slot]
+            rho = torch.where(age <= count, state.rho[rows, slot], 0.0)
+            weight = rho * (move * q).sum(1)
+            q = torch.addcmul(q, weight[:, None], change, value=-1)
+            weights.append(weight)
+        r = q * state.scale[rows, None]
+        for age in range(longest, 0, -1):
+            slot = (head - age) % self.history
+            move, change = state.moves[rows, slot], state.changes[rows, slot]
+            rho = torch.where(age <= count, state.rho[rows, slot], 0.0)
+            back = rho * (change * r).sum(1)
+            r = torch.addcmul(r, (weights[age - 1] - back)[:, None], move)
+        return r

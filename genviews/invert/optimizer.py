@@ -1,0 +1,77 @@
+"""What an optimizer of the inversion is: a batch of minimisations that know nothing of each other.
+
+The loop (`genviews.invert.optimize`) evaluates the loss and its gradient at one point of every
+image under way. An optimizer answers with the next point of each: another iterate, or another trial
+of a line search. So images that are at different stages share every evaluation of the generator.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Generic, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Optimizer", "State"]
+
+S = TypeVar("S", bound="State")
+
+
+@dataclass
+class State:
+    """What an optimizer remembers of each image; row i of every tensor belongs to image i.
+
+    Args:
+        point: (B, P) where the loss is wanted next.
+        made: (B,) steps whose end has been evaluated; -1 before the start has been.
+        stuck: (B,) whether the optimizer can do no more for the image.
+    """
+
+    point: Tensor
+    made: Tensor
+    stuck: Tensor
+
+    def select(self: S, rows: Tensor) -> S:
+        """The state of some of the images."""
+        return type(self)(**{k: v[rows] for k, v in vars(self).items()})
+
+    def join(self: S, other: S) -> S:
+        """The state of these images followed by that of others."""
+        others = vars(other)
+        return type(self)(**{k: torch.cat([v, others[k]]) for k, v in vars(self).items()})
+
+
+class Optimizer(ABC, Generic[S]):
+    """A way of minimising; leaves are frozen dataclasses of their settings."""
+
+    @abstractmethod
+    def begin(self, start: Float[Tensor, "B P"], steps: int) -> S:
+        """The state of images that start at these points, none of them evaluated yet.
+
+        Args:
+            start: flattened latents.
+            steps: most steps that will be made, for schedules.
+        """
+
+    @abstractmethod
+    def advance(
+        self, state: S, loss: Float[Tensor, " B"], gradient: Float[Tensor, "B P"], steps: int
+    ) -> None:
+        """Take in the loss and its gradient at `state.point`; set the next point of each image.
+
+        No row may depend on another. A loss that is not finite must end in another point or in
+        `stuck`, never in an exception.
+        """
+
+    def describe(self) -> dict[str, object]:
+        """The settings, as JSON values."""
+        own = fields(self)  # type: ignore[arg-type]  # leaves are dataclasses
+        values = {f.name: _plain(getattr(self, f.name)) for f in own}
+        return {"optimizer": type(self).__name__, **values}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,204 @@
+"""LPIPS as a term: the distance of deep features whose channels were weighted by human judgements.
+
+The `lpips` package gives the network and the learnt channel weights, which ship in it. The
+ImageNet weights of the backbone do not: they are a file that the user has, or that torchvision has
+already downloaded. Nothing is downloaded here.
+
+Source: Zhang et al. 2018, arXiv 1801.03924; `lpips` 0.1.4, version 0.1 of the weights.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genviews.checks import fail, lookup
+from genviews.classify.load import read_tensors
+from genviews.fingerprint import weights_hash
+from genviews.invert.features import hide
+from genviews.invert.term import Target, Term
+
+__all__ = ["LPIPS"]
+
+# Least height and width in pixels: below it the last pooling of the backbone has nothing to pool.
+_LEAST = {"alex": 31, "vgg": 16}
+
+
+@dataclass(frozen=True)
+class LPIPS(Term):
+    """Masked LPIPS: the mean over known pixels of the spatial LPIPS map.
+
+        sum(m * lpips(m G(w), m x)) / sum(m)
+
+    Grey images are repeated to three channels. The features of the image are computed once.
+
+    Args:
+        weight: factor of the term; 1 in the paper's objective, 0.5 in its code.
+        net: backbone, "alex" (as in Chai et al.) or "vgg"; images of at least 31 and 16 pixels.
+        weights: file of the backbone's ImageNet weights with torchvision's names (.pth or
+            .safetensors). None: the file that torchvision keeps in `torch.hub.get_dir()`.
+        leak: False hides unknown pixels from the network. True shows it both images whole and
+            masks the map alone, as the reference does; unknown pixels near known ones then count.
+
+    Raises:
+        ImportError: the package `lpips` is not installed.
+        FileNotFoundError: no weights of the backbone.
+        ValueError: another `net`; weights that do not fit; in `keep`, images that are too small,
+            or have neither one nor three channels.
+
+    Source: Zhang et al. 2018, arXiv 1801.03924, Eq. 1; masked as in `losses.Masked_LPIPS_Loss` of
+        Chai et al. 2021.
+    Differs: both images are multiplied by the mask before the network (`leak=True`: not).
+    """
+
+    weight: float = 1.0
+    net: Literal["alex", "vgg"] = "alex"
+    weights: str | Path | None = None
+    leak: bool = False
+    network: nn.Module = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", _load(self.net, self.weights))
+
+    @property
+    def name(self) -> str:
+        """See `Term`."""
+        return f"lpips_{self.net}"
+
+    def keep(
+        self,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        start: Float[Tensor, "B L D"],
+    ) -> list[Tensor]:
+        """The features of the images."""
+        least = _LEAST[self.net]
+        if min(images.shape[2:]) < least or images.shape[1] not in (1, 3):
+            fail(
+                f"images for LPIPS with {self.net}",
+                expected=f"1 or 3 channels, height and width of at least {least} pixels",
+                got=tuple(images.shape[1:]),
+                remedy="leave the term out, or use `Feature` with a network for small images",
+            )
+        return self._maps(images, masks)
+
+    def loss(
+        self,
+        target: Target,
+        kept: Sequence[Tensor],
+        rendered: Float[Tensor, "B C H W"],
+        latents: Float[Tensor, "B L D"],
+    ) -> Float[Tensor, " B"]:
+        """See the class docstring."""
+        masks, size = target.masks, rendered.shape[2:]
+        lins: Any = self.network.lins
+        total = torch.zeros_like(masks)
+        for ours, theirs, lin in zip(self._maps(rendered, masks), kept, lins, strict=True):
+            distance = lin((ours - theirs).square())
+            total = total + F.interpolate(distance, size, mode="bilinear", align_corners=False)
+        return (total * masks).sum(dim=(1, 2, 3)) / masks.sum(dim=(1, 2, 3))
+
+    def _maps(self, images: Tensor, masks: Tensor) -> list[Tensor]:
+        """Features of each layer, of unit length at each position."""
+        network: Any = self.network
+        seen = images if self.leak else hide(images, masks)
+        seen = seen.to(network.lin0.model[-1].weight.dtype).expand(-1, 3, -1, -1)
+        maps: Sequence[Tensor] = network.net(network.scaling_layer(seen))
+        # 1e-10 as in `lpips.normalize_tensor`, so that the numbers are the package's.
+        return [m / (torch.linalg.vector_norm(m, dim=1, keepdim=True) + 1e-10) for m in maps]
+
+    def describe(self) -> dict[str, object]:
+        """See `Term`."""
+        return {
+            "term": "LPIPS",
+            "weight": float(self.weight),
+            "net": self.net,
+            "leak": self.leak,
+            "lpips": metadata.version("lpips"),
+            "weights": weights_hash(self.network),
+        }
+
+
+def _load(net: str, weights: str | Path | None) -> nn.Module:
+    """The network of `lpips.LPIPS(net)` with spatial maps, in eval mode and frozen."""
+    lookup(net, _LEAST, "LPIPS net")
+    try:
+        import lpips
+    except ImportError:
+        fail(
+            "LPIPS",
+            expected="the package lpips",
+            got="none",
+            remedy="install it with `pip install 'genviews[perceptual]'`, or use `Feature`",
+            error=ImportError,
+        )
+    path = _backbone_file(net, weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package calls torchvision the old way
+        # Without storage: else half a gigabyte of random weights is drawn, from the global stream.
+        with torch.device("meta"):
+            network: nn.Module = lpips.LPIPS(
+                net=net, spatial=True, pretrained=False, pnet_rand=True, verbose=False
+            )
+    heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
+    state = {**_backbone(network, path), **_heads(read_tensors(heads, f"heads of lpips {net}"))}
+    state |= {k: v for k, v in network.state_dict().items() if k.startswith("scaling_layer.")}
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _backbone_file(net: str, weights: str | Path | None) -> Path:
+    from torchvision.models import AlexNet_Weights, VGG16_Weights
+
+    listed: Any = {"alex": AlexNet_Weights, "vgg": VGG16_Weights}[net].IMAGENET1K_V1
+    url = str(listed.url)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = cached if weights is None else Path(weights)
+    if not path.is_file():
+        fail(
+            f"backbone of LPIPS {net}",
+            expected=f"its ImageNet weights in {path}",
+            got="no such file",
+            remedy=f"download {url} to there, or name a file of torchvision's weights with "
+            "`weights=`",
+            error=FileNotFoundError,
+        )
+    return path
+
+
+def _backbone(network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The file's tensors under the package's names: features.3.bias -> net.slice2.3.bias."""
+    what = f"backbone weights {path.name}"
+    # torchvision's files also hold the layers that classify, which LPIPS does not use.
+    given = {k: v for k, v in read_tensors(path, what).items() if not k.startswith("classifier.")}
+    ours = {k: v for k, v in network.state_dict().items() if k.startswith("net.")}
+    names = {"features." + k.split(".", 2)[2]: k for k in ours}
+    wrong = [f"{name} is missing" for name in names if name not in given]
+    wrong += [f"{name} is unknown" for name in given if name not in names]
+    wrong += [
+        f"{name} has shape {tuple(given[name].shape)}, not {tuple(ours[key].shape)}"
+        for name, key in names.items()
+        if name in given and given[name].shape != ours[key].shape
+    ]
+    if wrong:
+        fail(
+            what,
+            expected="the weights of the backbone, with torchvision's names",
+            got="; ".join(wrong),
+            remedy="take the file of this `net` from torchvision",
+        )
+    return {key: given[name].float() for name, key in names.items()}
+
+
+def _heads(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The learnt channel weights under both names that the package gives them."""
+    return {**given, **{k.replace("lin", "lins.", 1): v for k, v in given.items()}}

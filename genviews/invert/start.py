@@ -1,0 +1,330 @@
+"""Where an inversion starts: one or several latents for each image.
+
+With several, each is optimised and the best kept (`invert` does that); a start is only asked for
+its candidates.
+
+Source: Chai et al. 2021, Sec. 3.1 (encoder), Sec. 8.5 (mean latent of the predicted class); Alaluf
+et al. 2021, ReStyle, arXiv 2104.02699 (iterated feedback).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genviews.checks import check_count, fail
+from genviews.fingerprint import tensor_hash, weights_hash
+from genviews.generators.base import Generator
+from genviews.invert.encoder import InversionEncoder
+from genviews.invert.term import masked_mean
+from genviews.rng import Rng
+
+__all__ = [
+    "ClassMeanStart",
+    "EncoderStart",
+    "GivenStart",
+    "MeanStart",
+    "Start",
+    "Starts",
+    "class_means",
+]
+
+
+class Start(ABC):
+    """Candidate latents for images; leaves are frozen dataclasses."""
+
+    @abstractmethod
+    def candidates(
+        self,
+        generator: Generator,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        rows: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B S L D"]:
+        """S candidates for each image, on the images' device; called without gradients.
+
+        Args:
+            generator: that the latents belong to.
+            images: unknown pixels are 0.
+            masks: 1 where a pixel is known.
+            rows: positions of these images among those given to `invert`.
+        """
+
+    @property
+    def count(self) -> int:
+        """S."""
+        return 1
+
+    @property
+    def encoder(self) -> InversionEncoder | None:
+        """The inversion encoder of the start, if it has one."""
+        return None
+
+    def modules(self) -> list[nn.Module]:
+        """Networks that must be where the images are."""
+        return []
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """All that the candidates depend on besides the images, as JSON values."""
+
+
+@dataclass(frozen=True)
+class MeanStart(Start):
+    """The generator's mean latent, measured on 10,000 samples."""
+
+    def candidates(
+        self,
+        generator: Generator,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        rows: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B 1 L D"]:
+        """See `Start`."""
+        mean = generator.mean_latent().to(images)
+        return mean.expand(len(images), 1, -1, -1).clone()
+
+    def describe(self) -> dict[str, object]:
+        """See `Start`."""
+        return {"start": "mean"}
+
+
+@dataclass(frozen=True)
+class EncoderStart(Start):
+    """What the encoder sees; with more passes, corrected by what it sees in the result.
+
+        w_1 = E(x, m),    w_{k+1} = w_k + E(x, m) - E(G(w_k), m)
+
+    A pass that makes an image's L1 error larger is not kept for that image.
+
+    Args:
+        network: the inversion encoder.
+        passes: times that the encoder looks; 1 is the plain encoder.
+
+    Source: Alaluf et al. 2021 (ReStyle), Sec. 3, the idea of feeding the reconstruction back.
+    Differs: ReStyle trains an encoder for the pair of images; here the one encoder sees each.
+    """
+
+    network: InversionEncoder
+    passes: int = 1
+
+    def __post_init__(self) -> None:
+        check_count(self.passes, "passes of the encoder")
+
+    @property
+    def encoder(self) -> InversionEncoder:
+        """See `Start`."""
+        return self.network
+
+    def candidates(
+        self,
+        generator: Generator,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        rows: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B 1 L D"]:
+        """See `Start`."""
+        seen: Tensor = self.network(images, masks)
+        generator.latent_spec.check(seen, "the encoder's latents")
+        best = seen
+        if self.passes > 1:
+            error, rendered = _error(generator, seen, images, masks)
+        for _ in range(self.passes - 1):
+            latents = best + seen - self.network(rendered, masks)
+            new_error, new_rendered = _error(generator, latents, images, masks)
+            better = new_error < error
+            best = torch.where(better[:, None, None], latents, best)
+            error = torch.where(better, new_error, error)
+            rendered = torch.where(better[:, None, None, None], new_rendered, rendered)
+        return best[:, None]
+
+    def modules(self) -> list[nn.Module]:
+        """See `Start`."""
+        return [self.network]
+
+    def describe(self) -> dict[str, object]:
+        """See `Start`."""
+        return {"start": "encoder", "weights": weights_hash(self.network), "passes": self.passes}
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMeanStart(Start):
+    """The mean latent of the class that a classifier sees in the image.
+
+    Args:
+        means: (Y, L, D), see `class_means`.
+        classifier: images -> logits (B, Y), in eval mode.
+
+    Source: Chai et al. 2021, Sec. 8.5 (CIFAR10).
+    """
+
+    means: Float[Tensor, "Y L D"]
+    classifier: nn.Module
+
+    def candidates(
+        self,
+        generator: Generator,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        rows: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B 1 L D"]:
+        """See `Start`."""
+        predicted = self.classifier(images).argmax(1)
+        if len(self.means) <= int(predicted.max()):
+            fail(
+                "class means",
+                expected=f"one for each of the classifier's classes, {int(predicted.max())} seen",
+                got=len(self.means),
+                remedy="make them with `class_means` for this classifier",
+            )
+        return self.means.to(images)[predicted][:, None]
+
+    def modules(self) -> list[nn.Module]:
+        """See `Start`."""
+        return [self.classifier]
+
+    def describe(self) -> dict[str, object]:
+        """See `Start`."""
+        means, network = tensor_hash(self.means), weights_hash(self.classifier)
+        return {"start": "class mean", "means": means, "classifier": network}
+
+
+@dataclass(frozen=True, eq=False)
+class GivenStart(Start):
+    """Latents that the user has, one or several for each image given to `invert`.
+
+    Args:
+        latents: (N, L, D) or (N, S, L, D), in the order of the images.
+    """
+
+    latents: Float[Tensor, "N *S L D"]
+
+    @property
+    def count(self) -> int:
+        """See `Start`."""
+        return self.latents.shape[1] if self.latents.ndim == 4 else 1
+
+    def candidates(
+        self,
+        generator: Generator,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        rows: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B S L D"]:
+        """See `Start`."""
+        generator.latent_spec.check(self.latents, "given latents")
+        if int(rows.max()) >= len(self.latents):
+            fail(
+                "given latents",
+                expected="one row for each image",
+                got=f"{len(self.latents)} rows",
+                remedy="pass the latents of these images, in their order",
+            )
+        chosen = self.latents[rows.to(self.latents.device)].to(images)
+        return chosen if chosen.ndim == 4 else chosen[:, None]
+
+    def describe(self) -> dict[str, object]:
+        """See `Start`."""
+        return {"start": "given", "latents": tensor_hash(self.latents)}
+
+
+@dataclass(frozen=True)
+class Starts(Start):
+    """Several starts; the inversion is run from each and the best result of each image kept."""
+
+    starts: Sequence[Start]
+
+    def __post_init__(self) -> None:
+        if not self.starts:
+            fail("starts", expected="at least one", got="none", remedy="pass MeanStart()")
+
+    @property
+    def count(self) -> int:
+        """See `Start`."""
+        return sum(start.count for start in self.starts)
+
+    @property
+    def encoder(self) -> InversionEncoder | None:
+        """See `Start`."""
+        return next((s.encoder for s in self.starts if s.encoder is not None), None)
+
+    def candidates(
+        self,
+        generator: Generator,
+        images: Float[Tensor, "B C H W"],
+        masks: Float[Tensor, "B 1 H W"],
+        rows: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B S L D"]:
+        """See `Start`."""
+        return torch.cat([s.candidates(generator, images, masks, rows) for s in self.starts], 1)
+
+    def modules(self) -> list[nn.Module]:
+        """See `Start`."""
+        return [module for start in self.starts for module in start.modules()]
+
+    def describe(self) -> dict[str, object]:
+        """See `Start`."""
+        return {"start": "best of", "starts": [start.describe() for start in self.starts]}
+
+
+@torch.no_grad()
+def class_means(
+    generator: Generator,
+    num_classes: int,
+    classifier: nn.Module | None = None,
+    *,
+    num: int = 10_000,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> Float[Tensor, "Y L D"]:
+    """The mean latent of each class.
+
+    Args:
+        generator: a conditional one gives the classes itself.
+        num_classes: Y.
+        classifier: sorts the samples of an unconditional generator, by its predicted class.
+        num: samples in all; how many Chai et al. used is not stated.
+        seed: of the samples.
+        batch_size: samples at once.
+
+    Raises:
+        ValueError: an unconditional generator without a classifier, or a class without samples.
+    """
+    streams = Rng(seed, "class means").streams(range(num))
+    shape = (num_classes, *generator.latent_spec.shape)
+    total, count = torch.zeros(shape, dtype=torch.float64), torch.zeros(num_classes)
+    if not generator.num_classes and classifier is None:
+        got = "an unconditional generator alone"
+        fail("class means", expected="a source of classes", got=got, remedy="pass a classifier")
+    for begin in range(0, num, batch_size):
+        z = generator.sample(streams[begin : begin + batch_size])
+        if generator.num_classes:
+            label = (torch.arange(len(z)) + begin) % num_classes
+            latents = generator.map(z, label.to(z.device))
+        else:
+            assert classifier is not None
+            latents = generator.map(z)
+            label = classifier(generator.synthesize(latents)).argmax(1).cpu()
+        total.index_add_(0, label, latents.double().cpu())
+        count += torch.bincount(label, minlength=num_classes)
+    if bool((count == 0).any()):
+        missing = torch.nonzero(count == 0).flatten().tolist()
+        fail(
+            "class means",
+            expected="samples of every class",
+            got=f"none of class {missing}",
+            remedy="draw more samples, or use another start",
+        )
+    return (total / count[:, None, None]).float().to(generator.device)
+
+
+def _error(
+    generator: Generator, latents: Tensor, images: Tensor, masks: Tensor
+) -> tuple[Tensor, Tensor]:
+    rendered = generator.synthesize(latents)
+    return masked_mean((rendered - images).abs(), masks), rendered

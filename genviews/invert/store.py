@@ -1,0 +1,155 @@
+"""The inversions of a data set on disk: read shard by shard or at once, and summed up.
+
+It is a `ShardStore` whose shards hold the fields of `Inversion` that are small (latents, losses,
+status, steps), `source_hash`, and in their notes which images could not be read, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genviews.checks import fail
+from genviews.generators.base import Generator
+from genviews.render import render
+from genviews.shard import Shard, join_shards
+from genviews.store import ShardStore, stored_key
+from genviews.types import Inversion, Status
+
+__all__ = ["InversionStore", "spread"]
+
+
+class InversionStore:
+    """What `invert_source` made.
+
+    Args:
+        folder: a path, or a URL that fsspec knows.
+        key: what it was made under (see `inversion_key`), checked; None takes the key found there.
+        left_out: (file, reason) of what the source left out before the job, for `skipped`.
+
+    Attributes:
+        key: all that the content depends on.
+
+    Raises:
+        FileNotFoundError: without a key, and no shard is there.
+        ValueError: made under another key (the message lists what differs), or no inversions.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        key: Mapping[str, Any] | None = None,
+        *,
+        left_out: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.key: dict[str, Any] = stored_key(folder) if key is None else dict(key)
+        self._folder, self._left_out = str(folder), left_out
+        if not {"images", "shard_size", "inverter"} <= self.key.keys():
+            fail(
+                f"store {folder}",
+                expected="inversions",
+                got=f"a store with the key fields {sorted(self.key)}",
+                remedy="open it as a ShardStore, or check the path",
+            )
+        self._store = ShardStore(folder, self.key)
+        self._count = -(-self.key["images"] // self.key["shard_size"])
+
+    def __len__(self) -> int:
+        """Number of images of the source, those that could not be read included."""
+        return int(self.key["images"])
+
+    def __repr__(self) -> str:
+        return f"InversionStore({self._folder!r}, {len(self)} images in {self._count} shards)"
+
+    def iter_shards(self) -> Iterator[Shard]:
+        """Yield the shards in the order of the source, one in memory at a time.
+
+        A shard none of whose images could be read has no rows, and `source_hash` alone.
+
+        Raises:
+            FileNotFoundError: a shard is missing; run the job again.
+            ValueError: a shard is damaged.
+        """
+        for index in range(self._count):
+            yield self._store.read(index)
+
+    def read_all(self) -> Shard:
+        """Return ids and tensors of all images that could be read, in the order of the source.
+
+        `latents` is (N, L, D); `source_hash` (N, 16) uint8, a BLAKE2b hash of each source image;
+        the others (N,). The notes are id -> why the image could not be read.
+
+        Raises:
+            FileNotFoundError: a shard is missing; run the job again.
+            ValueError: a shard is damaged.
+        """
+        parts = list(self.iter_shards())
+        notes = {name: reason for part in parts for name, reason in part.notes.items()}
+        joined = join_shards([part for part in parts if len(part)] or parts[:1], self._folder)
+        return replace(joined, notes=notes)
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """(id, reason) of the images that could not be read; what the source left out is first."""
+        notes = (note for shard in self.iter_shards() for note in shard.notes.items())
+        return (*self._left_out, *notes)
+
+    def inversion(self, generator: Generator, *, batch_size: int = 64) -> Inversion:
+        """Return all images' inversion, on the generator's device, with reconstructions rendered.
+
+        Args:
+            generator: the one that the images were inverted with.
+            batch_size: images rendered at once.
+
+        Raises:
+            FileNotFoundError: a shard is missing; run the job again.
+            ValueError: a shard is damaged, or no image could be read.
+        """
+        shard = self.read_all()
+        if not len(shard):
+            fail(
+                f"store {self._folder}",
+                expected="at least one image that could be read",
+                got=f"none of {len(self)}",
+                remedy="see `skipped` for the reasons",
+            )
+        names = {f.name for f in fields(Inversion)}
+        kept = {k: v.to(generator.device) for k, v in shard.tensors.items() if k in names}
+        reconstructions = render(generator, kept["latents"], batch_size=batch_size)
+        return Inversion(reconstructions=reconstructions, **kept)
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts and losses, as JSON values.
+
+        Returns:
+            `images` of the source, `inverted`, `skipped` (left out by the source included),
+            `status` (name -> number of images) and `loss` with `mean`, `median` and `p90` (90 % of
+            images are at or below it) over the images that have a loss, or None.
+        """
+        status, losses, inverted = np.zeros(len(Status), dtype=int), [np.zeros(0)], 0
+        for shard in self.iter_shards():
+            if len(shard):
+                found = shard.tensors["status"].numpy()
+                status += np.bincount(found, minlength=len(Status))
+                losses.append(shard.tensors["loss"].double().numpy())
+                inverted += len(shard)
+        loss = np.concatenate(losses)
+        return {
+            "images": len(self),
+            "inverted": inverted,
+            "skipped": len(self) - inverted + len(self._left_out),
+            "status": {s.name: int(status[s]) for s in Status if status[s]},
+            "loss": spread(loss[np.isfinite(loss)]),
+        }
+
+
+def spread(loss: np.ndarray) -> dict[str, float] | None:
+    """Mean, median and 90th percentile; None of no number."""
+    if not len(loss):
+        return None
+    median, p90 = np.quantile(loss, [0.5, 0.9])
+    return {"mean": float(loss.mean()), "median": float(median), "p90": float(p90)}

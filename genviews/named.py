@@ -1,0 +1,57 @@
+"""Objects that a user names as "package.module:function"; importing the module runs its code."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from genviews.checks import fail
+
+__all__ = ["find_named"]
+
+
+def find_named(name: str, what: str, form: str = "package.module:function") -> Any:  # noqa: ANN401
+    """Import `package.module:object` and return the object. Name only what you trust.
+
+    Args:
+        name: importable module and, after the colon, what to take from it; an attribute of an
+            object, as in "net.decode", also works.
+        what: the name stands for; messages start with it.
+        form: expected, for the message about another form.
+
+    Raises:
+        ValueError: `name` is not of this form; no such module or attribute (what there is, is
+            listed).
+
+    Example:
+        >>> find_named("math:tau", "number")
+        6.283185307179586
+    """
+    module_name, colon, path = name.partition(":")
+    if not (module_name and colon and path) or module_name.startswith("."):
+        fail(what, expected=form, got=repr(name), remedy="name both, with a colon between")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        fail(
+            what,
+            expected="an importable module",
+            got=f"no module named {error.name!r}",
+            remedy="install the package, or add its folder to PYTHONPATH",
+        )
+    for attribute in path.split("."):
+        if getattr(found, attribute, None) is None:
+            members = getattr(found, "__dict__", {}).items()
+            known = [
+                n
+                for n, v in members
+                if callable(v) and not isinstance(v, type) and not n.startswith("_")
+            ]
+            fail(
+                what,
+                expected=f"an attribute {attribute!r} of {getattr(found, '__name__', path)}",
+                got=f"none; it has {', '.join(sorted(known)[:8]) or 'no function'}",
+                remedy="correct the name after the colon",
+            )
+        found = getattr(found, attribute)
+    return found

@@ -1,0 +1,408 @@
+"""`genviews invert` on toys: whole runs, resumed, refused and mistaken ones."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genviews.cli import invert_job, main
+from genviews.cli.images import check_apart
+from genviews.cli.invert_job import png_name, shard_size
+from genviews.data import FolderSource
+from genviews.generators import ToyGenerator
+from genviews.invert import InversionStore, job
+from genviews.store import ShardStore, stored_key
+from genviews.types import ImageSpec
+
+FILES = {"config.json", "env.json", "log.txt", "latents", "reconstructions", "report.html"}
+FILES |= {"best_worst.png", "summary.csv", "summary.json"}
+SPEC = ImageSpec(channels=1, height=8, width=8)
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(invert_job, "shard_size", lambda spec: 16)
+
+
+@pytest.fixture
+def words(image_folder, user_module):
+    """A command on 40 images, a file that is no image and a text file: three shards."""
+    (image_folder / "notes.txt").write_text("text")
+    return [
+        *("invert", "--images", "images", "--generator", "mine:decode", "--z-dim", "8"),
+        *("--steps", "3", "--out", "run"),
+    ]
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The number of images of each call of `invert`."""
+    calls: list[int] = []
+    invert = job.invert
+
+    def counting(generator, images, *more, **options):
+        calls.append(len(images))
+        return invert(generator, images, *more, **options)
+
+    monkeypatch.setattr(job, "invert", counting)
+    return calls
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def table(folder):
+    with (folder / "summary.csv").open(encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
+
+
+class TestFolder:
+    @pytest.fixture
+    def done(self, words, here, capsys):
+        """A finished run: its folder and what the terminal showed."""
+        assert main(words) == 0
+        return here / "run", capsys.readouterr()
+
+    def test_run_folder(self, done):
+        folder, _ = done
+        assert names(folder) == FILES
+        found = summary(folder)
+        assert (found["images"], found["inverted"]) == (42, 40)
+        assert sum(found["status"].values()) == 40
+        assert {name for name, _ in found["skipped"]} == {"dark/broken.png", "notes.txt"}
+        assert 0 < found["loss"]["mean"] <= found["start_loss"]["mean"]
+        assert found["config"] == json.loads((folder / "config.json").read_text())
+        assert found["command"].startswith("genviews invert --images images")
+        assert {"load", "invert", "render reconstructions"} <= set(found["seconds"])
+        assert found["images_per_second"] > 0
+        assert "torch" in found["versions"]
+        assert "done in" in (folder / "log.txt").read_text()
+
+    def test_rows_are_what_the_store_holds(self, done):
+        """Errors compared with a loop over pixels of the files."""
+        folder, _ = done
+        rows = {row["id"]: row for row in table(folder)}
+        assert len(rows) == 42
+        assert rows["notes.txt"]["status"] == "SKIPPED"
+        assert rows["notes.txt"]["reason"] == "is not an image"
+        shard = InversionStore(folder / "latents").read_all()
+        toy = ToyGenerator()
+        rendered = toy.synthesize(toy.map(shard.tensors["latents"][:, 0])).double()
+        for place, name in enumerate(shard.ids):
+            pixels = np.asarray(Image.open(folder.parent / "images" / name)) / 127.5 - 1
+            difference = rendered[place, 0].numpy() - pixels
+            row = rows[name]
+            assert float(row["l1"]) == pytest.approx(np.abs(difference).mean(), abs=1e-5)
+            assert float(row["l2"]) == pytest.approx((difference**2).mean(), abs=1e-5)
+            assert float(row["loss"]) <= float(row["start_loss"])
+            assert row["steps"] == str(int(shard.tensors["steps"][place]))
+        good = [float(row["l1"]) for row in rows.values() if row["l1"]]
+        assert summary(folder)["l1"]["mean"] == pytest.approx(np.mean(good), rel=1e-5)
+
+    def test_page_shows_best_and_worst(self, done):
+        folder, _ = done
+        ranked = sorted((r for r in table(folder) if r["l1"]), key=lambda r: float(r["l1"]))
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        titles = [part.split("</h4>")[0] for part in page.split("<h4>")[1:]]
+        assert titles[:8] == [row["id"] for row in ranked[:8]]
+        assert titles[8:] == [row["id"] for row in ranked[:-9:-1]]
+        assert page.count("data:image/png") == 3 * 16
+        assert "notes.txt" in page
+        assert "<script" not in page
+        with Image.open(folder / "best_worst.png") as sheet:
+            assert sheet.width > sheet.height > 3 * 8
+
+    def test_terminal_shows_rate_and_mean_loss(self, done):
+        folder, (out, error) = done
+        mean = summary(folder)["loss"]["mean"]
+        (line,) = [line for line in error.splitlines() if line.startswith("invert:")]
+        assert "images/s" in line
+        assert f"mean loss {mean:.4g}" in line
+        assert "Inverted 40 of 42 images" in out
+        assert "Left out, with reasons in the report: 2 files" in out
+        assert "Report: run/report.html" in out
+
+    def test_same_run_again_does_nothing(self, done, words, capsys):
+        folder, _ = done
+        before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+        assert main(words) == 0
+        assert "nothing to do (--force runs it again)" in capsys.readouterr().out
+        assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+    def test_other_settings_are_refused(self, done, words, capsys):
+        assert main([*words, "--steps", "4"]) == 1
+        assert "the results of another run (steps 3 there, 4 now)" in capsys.readouterr().err
+
+    def test_changed_images_are_refused(self, done, words, here, capsys):
+        (here / "images" / "notes.txt").write_text("other text")
+        assert main(words) == 1
+        assert "the results of another run (stamps" in capsys.readouterr().err
+
+    def test_force_begins_anew(self, done, words, counted):
+        folder, _ = done
+        first = table(folder)
+        assert main([*words, "--force"]) == 0
+        assert sum(counted) == 40
+        assert table(folder) == first
+        assert main([*words, "--force", "--steps", "2"]) == 0
+        assert summary(folder)["config"]["steps"] == 2
+
+    def test_png_on_demand(self, done, words, counted):
+        folder, _ = done
+        assert main([*words, "--png"]) == 0
+        assert counted == []
+        paths = [p for p in (folder / "png").rglob("*.png")]
+        assert len(paths) == 40
+        store = ShardStore(folder / "reconstructions", stored_key(folder / "reconstructions"))
+        shard = store.read_all()
+        wanted = shard.tensors["reconstructions"][0, 0].clamp(-1, 1).add(1).mul(127.5).round()
+        assert np.array_equal(np.asarray(Image.open(folder / "png" / shard.ids[0])), wanted)
+
+
+class TestResume:
+    def kill(self, monkeypatch, after):
+        """Let the run die when it begins the shard after `after`."""
+        calls = []
+        invert = job.invert
+
+        def dying(*args, **options):
+            calls.append(1)
+            if len(calls) > after:
+                raise KeyboardInterrupt
+            return invert(*args, **options)
+
+        monkeypatch.setattr(job, "invert", dying)
+
+    def test_a_killed_run_goes_on(self, words, here, monkeypatch, counted, capsys):
+        with monkeypatch.context() as patch:
+            self.kill(patch, 1)
+            assert main(words) == 1
+        assert "the same command again continues" in capsys.readouterr().err
+        assert "summary.json" not in names(here / "run")
+        made = counted.copy()
+        assert main(words) == 0
+        assert sum(counted) == 40
+        assert counted[: len(made)] == made
+        found = summary(here / "run")
+        assert found["inverted_by_earlier_runs"] == 16
+        assert "16 of them done before" in capsys.readouterr().err
+        whole = [*words[:-1], "whole"]
+        assert main(whole) == 0
+        assert table(here / "run") == table(here / "whole")
+
+    def test_another_run_in_its_folder_is_refused(self, words, here, monkeypatch, capsys):
+        self.kill(monkeypatch, 1)
+        assert main(words) == 1
+        config = (here / "run" / "config.json").read_text()
+        assert main([*words, "--steps", "9"]) == 1
+        assert "an unfinished run of others (steps 3 there, 9 now)" in capsys.readouterr().err
+        assert (here / "run" / "config.json").read_text() == config
+
+    def test_touched_files_go_on_and_changed_ones_do_not(
+        self, words, here, monkeypatch, capsys, counted
+    ):
+        with monkeypatch.context() as patch:
+            self.kill(patch, 1)
+            assert main(words) == 1
+        path = here / "images" / "notes.txt"
+        path.write_text("changed")
+        assert main(words) == 1
+        assert "source" in capsys.readouterr().err
+        path.write_text("text")
+        assert main(words) == 0
+        assert sum(counted) == 40
+
+    def test_a_failure_after_the_inversion_loses_no_latents(
+        self, words, here, monkeypatch, counted
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(invert_job, "reconstruct", lambda *a, **k: 1 / 0)
+            assert main(words) == 1
+        assert main(words) == 0
+        assert sum(counted) == 40
+        assert names(here / "run") == FILES
+
+
+class TestOtherInputs:
+    def test_csv(self, words, here):
+        (here / "images" / "list.csv").write_text("file\nlight/nothing.png\n")
+        assert main([*words, "--images", "images/list.csv"]) == 1
+        listed = sorted(p.relative_to(here / "images") for p in (here / "images").rglob("0*.png"))
+        text = "".join(f"{path.as_posix()}\n" for path in listed)
+        (here / "list.csv").write_text("file\n" + text)
+        assert main([*words, "--images", "list.csv", "--root", "images"]) == 0
+        assert [row["id"] for row in table(here / "run")] == text.split()
+
+    def test_a_changed_image_of_a_csv_is_another_run(self, words, here, capsys):
+        (here / "images" / "list.csv").write_text("file\nnotes.txt\ndark/00.png\nlight/00.png\n")
+        there = [p for p in ("dark/00.png", "light/00.png") if (here / "images" / p).exists()]
+        (here / "images" / "list.csv").write_text("file\n" + "\n".join(there))
+        words = [*words, "--images", "images/list.csv"]
+        assert main(words) == 0
+        (here / "images" / there[0]).write_bytes(b"changed")
+        assert main(words) == 1
+        assert "the results of another run (stamps" in capsys.readouterr().err
+
+    def test_dataset(self, words, here):
+        with (here / "mine.py").open("a") as module:
+            module.write(
+                "\n\ndef pictures():\n"
+                "    values = torch.arange(5, dtype=torch.uint8)[:, None, None, None]\n"
+                "    return [(v.expand(1, 8, 8), 0) for v in values]\n"
+            )
+        assert main([*words, "--images", "mine:pictures"]) == 0
+        assert [row["id"] for row in table(here / "run")] == [f"{i:06d}" for i in range(5)]
+
+    def test_store(self, words, here):
+        assert main(words) == 0
+        again = [*words, "--images", "run/reconstructions", "--out", "again"]
+        assert main(again) == 0
+        first, second = summary(here / "run"), summary(here / "again")
+        assert second["inverted"] == 40
+        assert second["loss"]["mean"] < first["start_loss"]["mean"]
+
+    def test_start_from(self, words, here, capsys):
+        assert main(words) == 0
+        more = [*words, "--start-from", "run", "--out", "more"]
+        assert main(more) == 0
+        ends = {row["id"]: float(row["loss"]) for row in table(here / "run") if row["loss"]}
+        starts = {row["id"]: row["start_loss"] for row in table(here / "more") if row["loss"]}
+        assert {k: float(v) for k, v in starts.items()} == pytest.approx(ends, rel=1e-4)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(here / "images" / "new.png")
+        assert main([*more, "--out", "third"]) == 1
+        assert "got none for 1 of 43, e.g. 'new.png'" in capsys.readouterr().err
+
+    def test_alignment_masks(self, words, here):
+        light = sorted((here / "images" / "light").glob("*.png"))[:3]
+        lines = [f"light/{p.name},0,0,4,8" for p in light]
+        (here / "boxes.csv").write_text("file,x0,y0,x1,y1\n" + "\n".join(lines))
+        assert main([*words, "--align", "centre", "--geometry", "boxes.csv"]) == 0
+        found = summary(here / "run")
+        assert (found["inverted"], len(found["skipped"])) == (3, 39)
+        shard = InversionStore(here / "run" / "latents").read_all()
+        toy = ToyGenerator()
+        rendered = toy.synthesize(toy.map(shard.tensors["latents"][:, 0])).double()
+        rows = {row["id"]: row for row in table(here / "run")}
+        for place, name in enumerate(shard.ids):
+            pixels = np.asarray(Image.open(here / "images" / name)) / 127.5 - 1
+            # The box's middle moves from column 2 to column 4: the first two are not known.
+            known = rendered[place, 0, :, 2:].numpy() - pixels[:, :6]
+            assert float(rows[name]["l1"]) == pytest.approx(np.abs(known).mean(), abs=1e-5)
+        assert "are grey in the image" in (here / "run" / "report.html").read_text()
+
+    def test_zoo_name(self, here, toy_entry, image_folder):
+        assert main(["invert", "--images", "images", "--generator", "fashion32"]) == 0
+        assert summary(here / "runs" / "invert")["inverted"] == 40
+
+
+class TestMistakes:
+    def test_dry_run(self, words, here, capsys):
+        assert main([*words, "--dry-run", "--engine", "ray"]) == 0
+        config = json.loads(capsys.readouterr().out)
+        assert (config["verb"], config["preset"], config["steps"]) == ("invert", "default", 3)
+        assert config["stamps"]["images"]
+        assert not {"engine", "workers", "png", "batch_size"} & set(config)
+        assert not (here / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (["--images", "imagse"], "--images: expected a folder, a .csv file or a store"),
+            (["--images", "mine.py"], "got a file that is no .csv file"),
+            (["--images", "mine:picture"], "expected an attribute 'picture' of mine, got none"),
+            (["--images", "torchvision:MNIST:x:trian"], "did you mean 'train'"),
+            (["--encoder", "enc.safetensors"], "--encoder: expected a file or folder that exists"),
+            (["--start-from", "nowhere"], "at least one whole shard"),
+            (["--generator", "fashoin32"], "did you mean 'fashion32'"),
+            (["--preset", "papre"], "did you mean 'paper'"),
+            (["--preset", "paper"], "encoder"),
+            (["--align", "cras", "--geometry", "mine.py"], "did you mean 'cars'"),
+            (["--align", "cars"], "--geometry: expected --align and --geometry together"),
+            (["--geometry", "mine.py"], "--align: expected --align and --geometry together"),
+            (["--align", "cars", "--geometry", "mine.py"], "geometry mine.py"),
+            (["--root", "images"], "--root: expected a CSV file as --images"),
+            (["--workers", "2"], "--workers: expected --engine ray"),
+            (["--steps", "-1"], "steps: expected an integer of at least 0"),
+            (["--out", "images/run"], "--out: expected a folder apart from --images"),
+            (["--out", "."], "--out: expected a folder apart from --images"),
+            (["--device", "gpu9"], "device: expected auto, cpu"),
+        ],
+    )
+    def test_each_is_one_clear_line(self, words, here, capsys, more, message):
+        assert main([*words, *more]) == 1
+        error = capsys.readouterr().err.splitlines()
+        assert message in error[-1]
+        assert error[-1].startswith("genviews: ")
+        assert not any("Traceback" in line for line in error)
+
+    def test_nothing_readable_leaves_no_half_results(self, words, here, capsys):
+        for path in list((here / "images").rglob("*.png")):
+            path.write_bytes(b"no image")
+        assert main(words) == 1
+        error = capsys.readouterr().err
+        assert "at least one readable image, got none of 42: dark/" in error
+        assert names(here / "run") == {"config.json", "env.json", "log.txt"}
+        assert main([*words, "--steps", "4"]) == 1  # no folder of others stands in the way
+        assert "at least one readable image" in capsys.readouterr().err
+
+    def test_force_spares_what_is_not_ours(self, words, here):
+        (here / "run" / "png").mkdir(parents=True)
+        (here / "run" / "png" / "precious.txt").write_text("mine")
+        assert main([*words, "--force"]) == 0
+        assert (here / "run" / "png" / "precious.txt").exists()
+
+
+def test_apart(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    check_apart(tmp_path / "c", {"--images": tmp_path / "a", "--other": None, "--x": "mine:f"})
+    with pytest.raises(ValueError, match="apart from --images"):
+        check_apart(tmp_path / "a" / "b" / "c", {"--images": tmp_path / "a"})
+
+
+@pytest.mark.parametrize(
+    ("image_id", "name"),
+    [
+        ("a/b.png", "a/b.png"),
+        ("b.jpg", "b.jpg.png"),
+        ("../../b.PNG", "__/__/b.PNG"),
+        ("/etc/passwd", "etc/passwd.png"),
+        ("./a", "a.png"),
+    ],
+)
+def test_png_names_stay_in_their_folder(image_id, name):
+    assert png_name(image_id) == name
+
+
+def test_large_images_make_small_shards(monkeypatch):
+    assert shard_size(ImageSpec(channels=3, height=32, width=32)) == 512
+    large = shard_size(ImageSpec(channels=3, height=1024, width=1024))
+    assert 8 <= large <= 32
+
+
+def test_ray_equals_local(words, here):
+    pytest.importorskip("ray")
+    short = [*words[:-1], "a"]
+    assert main(short) == 0
+    assert main([*words[:-1], "b", "--engine", "ray", "--workers", "2"]) == 0
+    ours, theirs = table(here / "a"), table(here / "b")
+    assert [row["id"] for row in ours] == [row["id"] for row in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        if one["loss"]:
+            assert math.isclose(float(one["loss"]), float(other["loss"]), rel_tol=1e-3)
+
+
+def test_the_source_is_the_folder(image_folder):
+    """The fixture: 40 images and a file that is none."""
+    assert torch.is_tensor(FolderSource(image_folder, SPEC).read([0]).images)
+    assert len(FolderSource(image_folder, SPEC)) == 41

@@ -1,0 +1,188 @@
+"""Engines run the same shards to the same store; Ray's tests run in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genviews import engine
+from genviews.engine import LocalEngine, RayEngine, find_engine
+
+ROOT = Path(__file__).resolve().parents[1]
+
+EQUAL = """
+import sys, tempfile
+from pathlib import Path
+
+import ray, torch
+
+from genviews.data import MemorySource
+from genviews.engine import RayEngine
+from tests.invert.sharded import Watched, files, images, run
+
+class Mine(Watched):  # of the main script: its code is sent along
+    pass
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    marker = str(folder / "killed")
+    temporary = set(Path(tempfile.gettempdir()).glob("gv-ray-*"))
+    seen = []
+    found = run(
+        folder / "ray", source=Mine(images(30), marker=marker), engine=RayEngine(2),
+        progress=lambda done, total: seen.append(done)
+    )
+    assert not ray.is_initialized()
+    assert set(Path(tempfile.gettempdir()).glob("gv-ray-*")) <= temporary
+    assert Path(marker).exists()  # a worker was killed
+    run(folder / "local", source=MemorySource(images(30)))
+    assert len(found.read_all()) == 30
+    assert (seen[0], seen[-1]) == (0, 30) and seen == sorted(set(seen))
+    assert files(folder / "ray") == files(folder / "local")
+    assert len(files(folder / "ray")) == 10
+    print("equal")
+"""
+
+TROUBLE = """
+import sys, os, signal
+
+import ray, torch
+
+from genviews.data import MemorySource
+from genviews.engine import RayEngine
+from tests.invert.sharded import images, run
+
+def make_fatal():
+    return lambda index: os.kill(os.getpid(), signal.SIGKILL)
+
+def make_threads():
+    return lambda index: {"threads": torch.get_num_threads(), "pid": os.getpid()}
+
+def make_full():
+    def worker(index):
+        raise OSError(28, "No space left on device")
+    return worker
+
+if __name__ == "__main__":
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1])
+    told = {}
+    RayEngine(1).run(range(3), make_threads, told.__setitem__)
+    assert sorted(told) == [0, 1, 2], told
+    assert {facts["threads"] for facts in told.values()} == {1}
+    RayEngine(1, num_threads=2).run([5], make_threads, told.__setitem__)
+    assert told[5]["threads"] == 2
+    assert told[5]["pid"] != os.getpid()
+    try:
+        RayEngine().run([7], make_full, told.__setitem__)
+    except OSError as error:
+        assert error.errno == 28 and "shard 7" in error.__notes__[0], error
+    try:
+        RayEngine(max_retries=1).run([8], make_fatal, told.__setitem__)
+    except RuntimeError as error:
+        assert "shard 8 on Ray: expected a worker that lives" in str(error), error
+    try:
+        run("memory://ray", engine=RayEngine(), source=MemorySource(images(3)))
+    except RuntimeError as error:
+        assert "use a folder or URL that the workers share" in str(error), error
+    assert sorted(told) == [0, 1, 2, 5]
+    assert ray.is_initialized()  # it was started here, so it is left running
+    ray.shutdown()
+    print("done")
+"""
+
+
+def make_worker():
+    return lambda index: {"square": index**2}
+
+
+class TestLocal:
+    def test_runs_in_order_on_one_worker(self):
+        made, told = [], []
+
+        def make():
+            made.append(1)
+            return make_worker()
+
+        LocalEngine().run([3, 1, 2], make, lambda index, facts: told.append((index, facts)))
+        assert told == [(3, {"square": 9}), (1, {"square": 1}), (2, {"square": 4})]
+        assert made == [1]
+
+    def test_what_a_worker_raises_is_raised_here(self):
+        def worker(index):
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(OSError, match="No space"):
+            LocalEngine().run([0], lambda: worker, print)
+
+
+class TestFind:
+    def test_by_name(self):
+        assert isinstance(find_engine("local"), LocalEngine)
+        own = LocalEngine()
+        assert find_engine(own) is own
+
+    def test_unknown(self):
+        with pytest.raises(ValueError, match="engine: expected one of local, ray, got 'rya'"):
+            find_engine("rya")
+
+    def test_ray_that_is_not_installed(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "ray", None)
+        with pytest.raises(ModuleNotFoundError, match=r"`pip install genviews\[ray\]`"):
+            find_engine("ray")
+
+    @pytest.mark.parametrize(
+        ("options", "name"),
+        [({"num_actors": 0}, "num_actors"), ({"num_threads": 0}, "num_threads")],
+    )
+    def test_counts(self, options, name):
+        with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1"):
+            RayEngine(**options)
+
+
+class TestFacts:
+    def test_of_a_worker_come_back(self):
+        assert pickle.loads(engine._pickled({"a": 1})) == {"a": 1}
+        assert isinstance(pickle.loads(engine._pickled(OSError(28, "full"))), OSError)
+
+    def test_an_exception_that_does_not_pickle_is_described(self):
+        class LocalError(Exception):
+            pass
+
+        error = pickle.loads(engine._pickled(LocalError("why")))
+        assert isinstance(error, RuntimeError)
+        assert str(error) == "LocalError('why')"
+
+
+def run_script(code, *arguments):
+    script = Path(arguments[0]) / "script.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+class TestRay:
+    def test_with_a_killed_worker_equals_a_local_run_bit_for_bit(self, tmp_path):
+        done = run_script(EQUAL, tmp_path)
+        told = [line for line in done.stdout.splitlines() if "(raylet)" not in line]
+        assert told == ["equal"]  # Ray tells of the worker that died, ...
+        noise = [line for line in done.stderr.splitlines() if "Set ray log level" not in line]
+        assert noise == []  # ... and that its log is off, and nothing else
+
+    def test_threads_and_what_goes_wrong(self, tmp_path_factory):
+        # A short path: Ray's sockets lie below it.
+        folder = tmp_path_factory.mktemp("r")
+        assert run_script(TROUBLE, folder).stdout.splitlines()[-1] == "done"
