@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from genviews.checks import fail, lookup
 from genviews.cli.folder import versions
 from genviews.cli.images import image_source
 from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
+from genviews.cli.invert_progress import InvertProgress
 from genviews.cli.job import find_device
 from genviews.cli.options import EngineOptions, InvertInputs, InvertOptions, RunOptions
 from genviews.cli.presets import inverter_for
@@ -24,14 +23,21 @@ from genviews.cli.sources import load_source
 from genviews.data import ImageSource
 from genviews.engine import Engine, LocalEngine, RayEngine
 from genviews.generators import Generator
-from genviews.invert import GivenStart, InversionStore, Inverter, invert_source
-from genviews.invert.objective import L1, L2
+from genviews.invert import (
+    L1,
+    L2,
+    LPIPS,
+    GivenStart,
+    InversionStore,
+    Inverter,
+    Objective,
+    Term,
+    invert_source,
+)
 from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
 from genviews.invert.result import InversionResult, Picture
-from genviews.invert.term import Term
 from genviews.memory import keep_freed_memory
-from genviews.report.output import write_atomic
-from genviews.store import ShardStore, stored_key
+from genviews.report.png import write_png_files
 from genviews.types import ImageSpec
 
 __all__ = ["InvertJob"]
@@ -70,6 +76,7 @@ class InvertJob:
         keep_freed_memory()
         device = find_device(self.flags.device)
         generator, inverter = self._load(device)
+        errors = self._errors(generator, inverter)
         source = image_source(self.inputs, generator.image_spec)
         inverter = self._started(inverter, source)
         stages.note("load")
@@ -82,12 +89,12 @@ class InvertJob:
             source,
             generator,
             self.options.out / RECONSTRUCTIONS,
-            terms=_errors(inverter),
+            terms=errors,
             batch_size=self.flags.batch_size,
             progress=stages.of("render reconstructions"),
         )
         if self.engine.png:
-            _write_png(made, self.options.out / PNG)
+            write_png_files(made, self.options.out / PNG)
             stages.note("write PNG files")
         result = self._result(source, store, made)
         stages.note("sum up")
@@ -105,6 +112,20 @@ class InvertJob:
             module.to(device)
         return source.generator.to(device), inverter
 
+    def _errors(self, generator: Generator, inverter: Inverter) -> tuple[Term, ...]:
+        """What is measured: L1, L2, and LPIPS where the objective has it or weights were given."""
+        perceptual = [t for t in inverter.objective.active if t.name.startswith("lpips")]
+        if not perceptual and self.options.lpips_weights is not None:
+            perceptual = [LPIPS(1.0, "alex", self.options.lpips_weights)]
+        for module in (m for term in perceptual for m in term.modules()):
+            module.to(generator.device)
+        terms = (L1(), L2(), *perceptual)
+        # Images that a term cannot measure are a mistake to hear of now, not after the inversion.
+        latents = generator.mean_latent()[None]
+        blank = torch.zeros(1, *generator.image_spec.shape, device=generator.device)
+        Objective(terms).target(blank, torch.ones_like(blank[:, :1]), latents)
+        return terms
+
     def _started(self, inverter: Inverter, source: ImageSource) -> Inverter:
         """The inverter, with the latents of `--start-from` as its starts."""
         if self.options.start_from is None:
@@ -121,7 +142,7 @@ class InvertJob:
     ) -> tuple[InversionStore, int]:
         """The complete store, and how many images earlier runs had made."""
         folder = self.options.out / LATENTS
-        progress = _Progress(stages, folder)
+        progress = InvertProgress(stages, folder)
         store = invert_source(
             source,
             generator,
@@ -172,41 +193,6 @@ class InvertJob:
         )
 
 
-class _Progress:
-    """Tells the stage "invert" how far it is, with the mean loss of the shards that are done."""
-
-    def __init__(self, stages: Stages, folder: Path) -> None:
-        self.earlier = 0
-        self._stages, self._folder = stages, folder
-        self._losses: dict[int, tuple[float, int]] = {}
-        self._begun, self._looked = False, 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        if not self._begun:
-            self._begun, self.earlier = True, done
-            self._stages.resume("invert", done, total)
-            return
-        if done >= total or time.monotonic() - self._looked >= 1.0:
-            self._look()
-        self._stages("invert", done, total, note=self._note())
-
-    def _look(self) -> None:
-        # A shard that is being written, or is damaged, is the inversion's matter, not ours.
-        with contextlib.suppress(OSError, ValueError):
-            store = ShardStore(self._folder, stored_key(self._folder))
-            for index in set(store.present()) - self._losses.keys():
-                shard = store.read(index)
-                loss = shard.tensors["loss"] if len(shard) else torch.empty(0)
-                good = loss[loss.isfinite()].double()
-                self._losses[index] = (float(good.sum()), len(good))
-        self._looked = time.monotonic()
-
-    def _note(self) -> str:
-        count = sum(n for _, n in self._losses.values())
-        total = sum(loss for loss, _ in self._losses.values())
-        return f"mean loss {total / count:.4g}" if count else ""
-
-
 def shard_size(spec: ImageSpec) -> int:
     """Images in a shard: 512, or fewer where they are large."""
     image = 4 * spec.channels * spec.height * spec.width
@@ -229,12 +215,6 @@ def _ray(workers: int, device: torch.device) -> RayEngine:
         num_threads=max(1, torch.get_num_threads() // workers),
         num_gpus_per_actor=min(1.0, gpus / workers),
     )
-
-
-def _errors(inverter: Inverter) -> tuple[Term, ...]:
-    """What is measured: L1, L2, and LPIPS where the objective has it."""
-    perceptual = [t for t in inverter.objective.active if t.name.startswith("lpips")]
-    return (L1(), L2(), *perceptual)
 
 
 def _stored_latents(folder: str, source: ImageSource) -> Tensor:
@@ -278,25 +258,3 @@ def _pictures(
         )
         for row, one in enumerate(chosen)
     ]
-
-
-def _write_png(made: Reconstructions, folder: Path) -> None:
-    """One PNG file for each reconstruction, by the image's id."""
-    import io
-
-    from genviews.report.images import to_picture
-
-    for shard in made.iter_shards():
-        for name, image in zip(shard.ids, shard.tensors["reconstructions"], strict=True):
-            out = io.BytesIO()
-            to_picture(image).save(out, "PNG")
-            write_atomic(folder / png_name(name), out.getvalue())
-
-
-def png_name(image_id: str) -> str:
-    """The path of a reconstruction below its folder, which no id can lead out of."""
-    parts = [
-        "__" if part == ".." else part for part in image_id.split("/") if part not in ("", ".")
-    ]
-    name = "/".join(parts) or "_"
-    return name if name.lower().endswith(".png") else f"{name}.png"

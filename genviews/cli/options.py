@@ -188,8 +188,8 @@ class InvertOptions:
             in-domain.
         steps: Most optimisation steps for an image. Without it: what suits the generator or the
             preset.
-        lpips_weights: ImageNet weights of LPIPS' AlexNet, for presets that use it; LPIPS is then
-            measured too. Without it: the file that torchvision keeps, if it is there.
+        lpips_weights: ImageNet weights of AlexNet, for presets that use LPIPS; with any preset,
+            LPIPS is then measured. Without it: the file that torchvision keeps, if it is there.
         start_from: Store of an earlier inversion (its run folder will do), whose latents are the
             starts.
     """

@@ -137,6 +137,7 @@ class ModulatedConv(nn.Module):
         """`resolution` is that of the output."""
         super().__init__()
         self.resolution = resolution
+        self.up = up_filter is not None
         self.clamp = clamp
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         weight = torch.randn(out_channels, in_channels, 3, 3)
@@ -156,7 +157,8 @@ class ModulatedConv(nn.Module):
         Without gradients x is overwritten: an activation has one reader left when it comes here.
         """
         style = self.affine(w)
-        weight, cache = self.weight, self._energy
+        weight: Tensor = self.weight
+        cache = self._energy
         if x.dtype != style.dtype:
             # Half precision overflows at 65504: divide weights and styles by their largest entry.
             # The demodulation, computed from the same numbers, cancels it.

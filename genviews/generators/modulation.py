@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 __all__ = ["GAIN", "SLOPE", "activate", "demodulate", "modulated_conv", "weighted_sums"]
+
+_Context: TypeAlias = Any  # torch has no type for what it passes from forward to backward
 
 SLOPE = 0.2
 GAIN = math.sqrt(2.0)
@@ -108,7 +110,7 @@ def weighted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Sums over the channels (N, in, h, w) with weights (N, out, in), plus bias (out)."""
     if not torch.is_grad_enabled():
         return _rows_by_pixels(x, weight, bias)
-    if _by_hand((x, weight), (bias,)):
+    if _by_hand((x, weight, bias)):
         y: Tensor = _WeightedSums.apply(x, weight, bias)
         return y
     return _weighted_sums(x, weight, bias)
@@ -122,18 +124,6 @@ def _weighted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         # Pixels come first: the gradient of x is then channels-last.
         y = (_pixels(x) @ weight.transpose(1, 2)).transpose(1, 2).unflatten(2, x.shape[2:])
     return y + bias[:, None, None]
-
-
-class _Context(Protocol):
-    """What the forward pass hands to the backward pass."""
-
-    clamp: float | None
-    needs_input_grad: tuple[bool, ...]
-
-    @property
-    def saved_tensors(self) -> tuple[Tensor, ...]: ...
-
-    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
 
 
 class _ModulatedConv(torch.autograd.Function):
@@ -213,7 +203,7 @@ def _through_kinks(
 
 
 class _WeightedSums(torch.autograd.Function):
-    """`weighted_sums` whose bias gets no gradient."""
+    """`weighted_sums`, in training too: what it saves is memory layout."""
 
     @staticmethod
     def forward(ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -224,15 +214,16 @@ class _WeightedSums(torch.autograd.Function):
     def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *_differentiate(_weighted_sums, ctx, (x, weight), (bias,), grad), None
-        of_x, of_weight = ctx.needs_input_grad[:2]
+            return tuple(_differentiate(_weighted_sums, ctx, (x, weight, bias), (), grad))
+        of_x, of_weight, of_bias = ctx.needs_input_grad
         rows, grad_x = grad.flatten(2), None
         if of_x:
             # Pixels come first: the gradient is channels-last, as what it is added to.
             columns = rows.transpose(1, 2)
             product = columns * weight if weight.shape[1] == 1 else columns @ weight
-            grad_x = product.transpose(1, 2).unflatten(2, x.shape[2:])
-        return grad_x, rows @ _pixels(x) if of_weight else None, None
+            grad_x = product.transpose(1, 2).view(x.shape)
+        grad_weight = rows @ _pixels(x) if of_weight else None
+        return grad_x, grad_weight, rows.sum((0, 2)) if of_bias else None
 
 
 def _differentiate(
@@ -251,7 +242,7 @@ def _differentiate(
     return [next(left) if needed else None for needed in ctx.needs_input_grad[: len(inputs)]]
 
 
-def _by_hand(inputs: tuple[Tensor, ...], constants: tuple[Tensor, ...]) -> bool:
+def _by_hand(inputs: tuple[Tensor, ...], constants: tuple[Tensor, ...] = ()) -> bool:
     """Whether gradients are asked for, of these inputs alone, and in the ordinary way."""
     return (
         torch.is_grad_enabled()
@@ -296,9 +287,8 @@ def _filter(x: Tensor, fir: Tensor, before: int, after: int) -> Tensor:
 
 
 def _rows_by_pixels(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.baddbmm(bias[:, None], weight, _pixels(x).transpose(1, 2)).unflatten(
-        2, x.shape[2:]
-    )
+    rows = torch.baddbmm(bias[:, None], weight, _pixels(x).transpose(1, 2))
+    return rows.view(*rows.shape[:2], *x.shape[2:])
 
 
 def _pixels(x: Tensor) -> Tensor:

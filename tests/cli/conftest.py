@@ -117,3 +117,23 @@ def toy_entry(tmp_path_factory, monkeypatch):
 def toy_images():
     """A function (count, split) -> an ImageSet of the toy generator, with labels."""
     return draw_images
+
+
+@pytest.fixture
+def with_flags():
+    """A function (words, more) -> `words` with the flags of `more` in the place of its own."""
+
+    def pairs(words):
+        flags = {}
+        for word in words:
+            if word.startswith("--"):
+                flags[word] = []
+            else:
+                flags[list(flags)[-1]].append(word)
+        return flags
+
+    def replace(words, more):
+        flags = pairs(words[1:]) | pairs(more)
+        return [words[0], *(word for flag, values in flags.items() for word in (flag, *values))]
+
+    return replace

@@ -16,13 +16,6 @@ FILES |= {"results.json"}
 DEMO = ["demo", "--out", "run", "--views", "4", "--calibration", "24", "--test", "24"]
 
 
-def with_flags(words, more):
-    """`words` with the flags of `more` in the place of its own."""
-    flags = dict(zip(words[1::2], words[2::2], strict=True))
-    flags |= dict(zip(more[::2], more[1::2], strict=True))
-    return [words[0], *(word for pair in flags.items() for word in pair)]
-
-
 def names(folder):
     return {path.name for path in folder.iterdir()}
 
@@ -192,7 +185,7 @@ class TestEnsemble:
             (["--views", "0"], "num_views: expected an integer of at least 1"),
         ],
     )
-    def test_mistakes_are_one_clear_line(self, words, here, capsys, more, message):
+    def test_mistakes_are_one_clear_line(self, words, with_flags, capsys, more, message):
         assert main(with_flags(words, more)) == 1
         error = capsys.readouterr().err.splitlines()
         assert message in error[-1]
