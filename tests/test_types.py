@@ -119,6 +119,7 @@ def test_inversion_lists_the_failed_images() -> None:
         start_loss=torch.ones(4),
         status=status,
         steps=torch.zeros(4, dtype=torch.long),
+        evaluations=torch.ones(4, dtype=torch.long),
     )
     assert len(inversion) == 4
     assert inversion.failed() == [1, 3]

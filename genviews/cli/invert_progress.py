@@ -37,6 +37,7 @@ class InvertProgress:
         self._begun, self._looked = False, 0.0
 
     def __call__(self, done: int, total: int) -> None:
+        """Take note that `done` of `total` images are inverted."""
         if not self._begun:
             self._begun, self.earlier = True, done
             self._stages.resume("invert", done, total)

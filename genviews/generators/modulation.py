@@ -35,7 +35,8 @@ SLOPE = 0.2
 GAIN = math.sqrt(2.0)
 # Entries that a thread takes through all element-wise passes before the next: several buffers of
 # 4-byte numbers then stay in a second-level cache of 1 MiB.
-CACHED_ENTRIES = 2**16
+CACHED_ENTRIES = 2**18
+LEAST=1
 
 
 def activate(x: Tensor, clamp: float | None = None) -> Tensor:
@@ -140,14 +141,18 @@ class _ModulatedConv(torch.autograd.Function):
         clamp: float | None,
         *offsets: Tensor,
     ) -> Tensor:
-        scale = _scale(style, energy)
-        y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight, fir)
-        torch.addcmul(offsets[0], y, scale.to(x.dtype)[:, :, None, None], out=y)
-        for offset in offsets[1:]:
-            y.add_(offset)
-        F.leaky_relu_(y, SLOPE)
-        if clamp is not None:
-            y.clamp_(-clamp, clamp)
+        scale, side = _scale(style, energy), x.shape[2] * (1 if fir is None else 2)
+        gain_in, gain_out = (t.to(x.dtype)[:, :, None, None] for t in (style, scale))
+        y = torch.empty((len(x), len(weight), side, side),dtype=x.dtype,device=x.device,memory_format=torch.channels_last)
+        for part in _parts(y):
+            to = y[part]
+            convolved = _convolve(x[part] * gain_in[part], weight, fir)
+            torch.addcmul(_of(offsets[0], part), convolved, gain_out[part], out=to)
+            for offset in offsets[1:]:
+                to.add_(_of(offset, part))
+            F.leaky_relu_(to, SLOPE)
+            if clamp is not None:
+                to.clamp_(-clamp, clamp)
         ctx.clamp = clamp
         ctx.save_for_backward(x, y, style, scale, weight, energy, fir, *offsets)
         return y
@@ -160,46 +165,32 @@ class _ModulatedConv(torch.autograd.Function):
             again = (weight, energy, fir, offsets, ctx.clamp)
             return *_differentiate(_modulated_conv, ctx, (x, style), again, grad), *none
         of_x, of_style = ctx.needs_input_grad[:2]
-        behind, product = _through_kinks(grad, y, scale, offsets, ctx.clamp, of_style)
-        grad_x = _convolve_back(behind, weight, fir)
-        grad_style = None
-        if product is not None:
-            grad_style = style * ((product * scale.square()) @ energy.t()).mul_(-0.5)
-        gain = style.to(x.dtype)[:, :, None, None]
-        for part in _parts(x):
-            if grad_style is not None:
-                each = grad_x[part] * x[part]
-                grad_style[part].add_(each.sum((2, 3), dtype=style.dtype))
-            if of_x:
-                grad_x[part].mul_(gain[part])
-        return grad_x if of_x else None, grad_style, *none
+        gain_in, gain_out = (t.to(x.dtype)[:, :, None, None] for t in (style, scale))
+        grad_x = torch.empty_like(x) if of_x else None
+        product, grad_style = torch.empty_like(scale), torch.empty_like(style)
+        for part in _parts(y):
+            g, y_part = grad[part], y[part]
+            if ctx.clamp is not None:
+                # What lies at the bound was cut off: that a value met it exactly is not told apart.
+                g = torch.ops.aten.hardtanh_backward(g, y_part, -ctx.clamp, ctx.clamp)
+            behind = torch.ops.aten.leaky_relu_backward(g, y_part, SLOPE, True)
+            if of_style:
+                each = g * y_part
+                for offset in offsets:
+                    each.addcmul_(behind, _of(offset, part), value=-1)
+                torch.sum(each, (2, 3), dtype=scale.dtype, out=product[part])
+            back = _convolve_back(behind.mul_(gain_out[part]), weight, fir)
+            if of_style:
+                torch.sum(back * x[part], (2, 3), dtype=style.dtype, out=grad_style[part])
+            if grad_x is not None:
+                torch.mul(back, gain_in[part], out=grad_x[part])
+        if of_style:
+            grad_style -= style * ((product * scale.square()) @ energy.t()) * 0.5
+        return grad_x, grad_style if of_style else None, *none
 
 
-def _through_kinks(
-    grad: Tensor,
-    y: Tensor,
-    scale: Tensor,
-    offsets: Sequence[Tensor],
-    clamp: float | None,
-    summed: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """(d * g, sum over pixels of g * (u - b) if `summed`), see the module docstring."""
-    behind = torch.empty_like(y)
-    product = scale.new_empty(scale.shape) if summed else None
-    gain = scale.to(y.dtype)[:, :, None, None]
-    for part in _parts(y):
-        g, y_part, g_behind = grad[part], y[part], behind[part]
-        if clamp is not None:
-            # What lies at the bound was cut off: that a value met it exactly is not told apart.
-            g = torch.ops.aten.hardtanh_backward(g, y_part, -clamp, clamp)
-        torch.ops.aten.leaky_relu_backward.grad_input(g, y_part, SLOPE, True, grad_input=g_behind)
-        if product is not None:
-            each = g * y_part
-            for offset in offsets:
-                each.addcmul_(g_behind, offset[part] if len(offset) > 1 else offset, value=-1)
-            torch.sum(each, (2, 3), dtype=scale.dtype, out=product[part])
-        g_behind.mul_(gain[part])
-    return behind, product
+def _of(offset: Tensor, part: slice) -> Tensor:
+    return offset[part] if len(offset) > 1 else offset
 
 
 class _WeightedSums(torch.autograd.Function):
@@ -300,5 +291,5 @@ def _parts(x: Tensor) -> list[slice]:
     """Samples that go through the passes together; an accelerator takes all at once."""
     size = len(x)
     if x.device.type == "cpu":
-        size = CACHED_ENTRIES * torch.get_num_threads() // max(x[:1].numel(), 1)
-    return [slice(i, i + max(size, 1)) for i in range(0, len(x), max(size, 1))]
+        size = max(CACHED_ENTRIES * torch.get_num_threads() // max(x[:1].numel(), 1), LEAST)
+    return [slice(i, i + size) for i in range(0, len(x), max(size, 1))]

@@ -75,6 +75,7 @@ def invert_exactly(generator: ToyGenerator, images: Tensor) -> Inversion:
         start_loss=loss + 1,
         status=zeros,
         steps=zeros,
+        evaluations=zeros,
     )
 
 
