@@ -26,11 +26,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from benchmarks.reference_inversion import VARIABLE, load_lbfgs
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gauss_newton import GaussNewton
-from benchmarks.reference_inversion import VARIABLE, load_lbfgs
 from genviews.data import ImageSet
 from genviews.files import write_json
 from genviews.generators import Generator
@@ -201,6 +202,29 @@ def rivals(inverter: Inverter) -> dict[str, Inverter]:
     }
 
 
+class _OperatorCounter(TorchDispatchMode):
+    """Counts the operators that do work: on a GPU each starts at least one kernel."""
+
+    VIEWS = ("view", "expand", "permute", "transpose", "slice", "select", "detach", "alias")
+    VIEWS += ("unsqueeze", "squeeze", "t.default", "as_strided", "empty")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        """Call the operator and count it."""
+        name = str(func).removeprefix("aten.")
+        self.count += not name.lstrip("_").startswith(self.VIEWS)
+        return func(*args, **(kwargs or {}))
+
+
 def bounds(generator: Generator, images: Tensor, starts: Tensor, threads: int) -> dict[str, object]:
     """What an evaluation costs: floating-point operations, bytes, milliseconds by batch."""
     with FlopCounterMode(display=False) as counter:
@@ -208,7 +232,10 @@ def bounds(generator: Generator, images: Tensor, starts: Tensor, threads: int) -
     torch.set_num_threads(threads)
     batches = {b: evaluation_ms(generator, images[:b], starts[:b], 9) for b in (1, 8, 16, 32, 64)}
     flops = counter.get_total_flops()
+    with _OperatorCounter() as calls:
+        evaluation_ms(generator, images[:1], starts[:1], 1)
     return {
+        "operators_per_evaluation": calls.count,
         "gflop_per_evaluation": flops / 1e9,
         "bytes_kept_per_image": bytes_per_image(generator, OBJECTIVE),
         "milliseconds_per_image_by_batch": batches,

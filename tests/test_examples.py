@@ -17,7 +17,7 @@ def _load(name: str):
 
 
 def test_every_example_is_tested():
-    tested = {"quickstart", "views_of_an_image", "any_generator"}
+    tested = {"quickstart", "views_of_an_image", "any_generator", "invert_images"}
     assert {p.stem for p in EXAMPLES.glob("*.py")} == tested
 
 
@@ -36,3 +36,9 @@ def test_views_of_an_image(tmp_path):
 
 def test_any_generator():
     assert _load("any_generator").main() == pytest.approx(1.0, abs=0.1)
+
+
+def test_invert_images(capsys):
+    hidden = _load("invert_images").main(images=4, steps=5)
+    assert 0.0 < hidden < 0.5  # grey would be about 0.8 off
+    assert "where known" in capsys.readouterr().out

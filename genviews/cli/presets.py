@@ -45,7 +45,14 @@ def _objective(name: str, inverter: Inverter, lpips_weights: Path | None) -> Obj
     encoder = inverter.encoder
     if name == "reference":
         return reference_objective(encoder, lpips_weights)
-    if encoder is None or name != "paper":
+    if name == "in-domain":
+        fail(
+            "--preset in-domain",
+            expected="the weights of its VGG-16",
+            got="no flag for them",
+            remedy="make the inverter in Python with `in_domain_objective`, or use another preset",
+        )
+    if encoder is None:
         fail(
             f"--preset {name}",
             expected="an inversion encoder",

@@ -228,11 +228,13 @@ class ToImage(nn.Module):
         self.bias = nn.Parameter(torch.zeros(img_channels))
         self.gain = 1.0 / math.sqrt(in_channels)
         self.clamp = clamp
+        self._matrix = FrozenCache()
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """(N, in, h, h), (N, D) -> (N, C, h, h)."""
         style: Tensor = self.affine(w)
-        weight = style[:, None] * (self.weight[None, :, :, 0, 0] * self.gain)
+        weight = self._matrix.get(lambda: self.weight[:, :, 0, 0] * self.gain, self.weight)
+        weight = style[:, None] * weight
         out = weighted_sums(x, weight.to(x.dtype), self.bias.to(x.dtype))
         return out if self.clamp is None else out.clamp(-self.clamp, self.clamp)
 

@@ -19,7 +19,7 @@ be differentiated (`create_graph=True`) evaluates them once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -36,7 +36,7 @@ GAIN = math.sqrt(2.0)
 # Entries that a thread takes through all element-wise passes before the next: several buffers of
 # 4-byte numbers then stay in a second-level cache of 1 MiB.
 CACHED_ENTRIES = 2**18
-LEAST=1
+LEAST = 1
 
 
 def activate(x: Tensor, clamp: float | None = None) -> Tensor:
@@ -87,6 +87,8 @@ def modulated_conv(
         offsets: see `demodulate`.
         clamp: see `demodulate`.
     """
+    if not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return _in_parts(x, style, _scale(style, energy), weight, fir, offsets, clamp)
     if _by_hand((x, style), (weight, energy, *offsets)):
         y: Tensor = _ModulatedConv.apply(x, style, weight, energy, fir, clamp, *offsets)
         return y
@@ -141,18 +143,8 @@ class _ModulatedConv(torch.autograd.Function):
         clamp: float | None,
         *offsets: Tensor,
     ) -> Tensor:
-        scale, side = _scale(style, energy), x.shape[2] * (1 if fir is None else 2)
-        gain_in, gain_out = (t.to(x.dtype)[:, :, None, None] for t in (style, scale))
-        y = torch.empty((len(x), len(weight), side, side),dtype=x.dtype,device=x.device,memory_format=torch.channels_last)
-        for part in _parts(y):
-            to = y[part]
-            convolved = _convolve(x[part] * gain_in[part], weight, fir)
-            torch.addcmul(_of(offsets[0], part), convolved, gain_out[part], out=to)
-            for offset in offsets[1:]:
-                to.add_(_of(offset, part))
-            F.leaky_relu_(to, SLOPE)
-            if clamp is not None:
-                to.clamp_(-clamp, clamp)
+        scale = _scale(style, energy)
+        y = _in_parts(x, style, scale, weight, fir, offsets, clamp)
         ctx.clamp = clamp
         ctx.save_for_backward(x, y, style, scale, weight, energy, fir, *offsets)
         return y
@@ -165,32 +157,30 @@ class _ModulatedConv(torch.autograd.Function):
             again = (weight, energy, fir, offsets, ctx.clamp)
             return *_differentiate(_modulated_conv, ctx, (x, style), again, grad), *none
         of_x, of_style = ctx.needs_input_grad[:2]
-        gain_in, gain_out = (t.to(x.dtype)[:, :, None, None] for t in (style, scale))
-        grad_x = torch.empty_like(x) if of_x else None
-        product, grad_style = torch.empty_like(scale), torch.empty_like(style)
-        for part in _parts(y):
-            g, y_part = grad[part], y[part]
+        grad_x = torch.empty_like(x)
+        products, grad_style = torch.empty_like(scale), torch.empty_like(style)
+        parts = _parts(
+            y, grad, x, grad_x, products, grad_style, _each(style, x), _each(scale, y), *offsets
+        )
+        for y_, g, x_, to_x, to_product, to_style, s, d, *offsets_ in parts:
             if ctx.clamp is not None:
                 # What lies at the bound was cut off: that a value met it exactly is not told apart.
-                g = torch.ops.aten.hardtanh_backward(g, y_part, -ctx.clamp, ctx.clamp)
-            behind = torch.ops.aten.leaky_relu_backward(g, y_part, SLOPE, True)
+                g = torch.ops.aten.hardtanh_backward(g, y_, -ctx.clamp, ctx.clamp)
+            behind = torch.ops.aten.leaky_relu_backward(g, y_, SLOPE, True)
             if of_style:
-                each = g * y_part
-                for offset in offsets:
-                    each.addcmul_(behind, _of(offset, part), value=-1)
-                torch.sum(each, (2, 3), dtype=scale.dtype, out=product[part])
-            back = _convolve_back(behind.mul_(gain_out[part]), weight, fir)
+                product = g * y_
+                for offset in offsets_:
+                    product.addcmul_(behind, offset, value=-1)
+                torch.sum(product, (2, 3), dtype=scale.dtype, out=to_product)
+            back = _convolve_back(behind.mul_(d), weight, fir)
             if of_style:
-                torch.sum(back * x[part], (2, 3), dtype=style.dtype, out=grad_style[part])
-            if grad_x is not None:
-                torch.mul(back, gain_in[part], out=grad_x[part])
+                torch.sum(back * x_, (2, 3), dtype=style.dtype, out=to_style)
+            if of_x:
+                torch.mul(back, s, out=to_x)
         if of_style:
-            grad_style -= style * ((product * scale.square()) @ energy.t()) * 0.5
-        return grad_x, grad_style if of_style else None, *none
-
-
-def _of(offset: Tensor, part: slice) -> Tensor:
-    return offset[part] if len(offset) > 1 else offset
+            of_energy = products.mul_(scale.square()) @ energy.t()
+            grad_style.addcmul_(style, of_energy, value=-0.5)
+        return grad_x if of_x else None, grad_style if of_style else None, *none
 
 
 class _WeightedSums(torch.autograd.Function):
@@ -287,9 +277,43 @@ def _pixels(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _parts(x: Tensor) -> list[slice]:
-    """Samples that go through the passes together; an accelerator takes all at once."""
-    size = len(x)
-    if x.device.type == "cpu":
-        size = max(CACHED_ENTRIES * torch.get_num_threads() // max(x[:1].numel(), 1), LEAST)
-    return [slice(i, i + size) for i in range(0, len(x), max(size, 1))]
+def _in_parts(
+    x: Tensor,
+    style: Tensor,
+    scale: Tensor,
+    weight: Tensor,
+    fir: Tensor | None,
+    offsets: Sequence[Tensor],
+    clamp: float | None,
+) -> Tensor:
+    """y, a few samples at a time."""
+    side = x.shape[2] if fir is None else 2 * x.shape[2]
+    y = torch.empty(
+        (len(x), len(weight), side, side),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    for y_, x_, s, d, *offsets_ in _parts(y, x, _each(style, x), _each(scale, x), *offsets):
+        torch.addcmul(offsets_[0], _convolve(x_ * s, weight, fir), d, out=y_)
+        for offset in offsets_[1:]:
+            y_.add_(offset)
+        F.leaky_relu_(y_, SLOPE)
+        if clamp is not None:
+            y_.clamp_(-clamp, clamp)
+    return y
+
+
+def _each(factors: Tensor, like: Tensor) -> Tensor:
+    """(N, C) -> (N, C, 1, 1) in the type of `like`."""
+    return factors.to(like.dtype).view(*factors.shape, 1, 1)
+
+
+def _parts(y: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """`y` and the rest, a few samples at a time; an accelerator takes all at once."""
+    size = len(y)
+    if y.device.type == "cpu":
+        size = max(CACHED_ENTRIES * torch.get_num_threads() // max(y[:1].numel(), 1), LEAST)
+    if size >= len(y):
+        return [(y, *others)]
+    return zip(*(t.expand(len(y), *t.shape[1:]).split(size) for t in (y, *others)), strict=True)

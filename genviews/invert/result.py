@@ -75,8 +75,9 @@ class InversionResult:
         text = f"Inverted {count:,} of {every:,} images" if self.skipped else f"{count:,} images"
         text += "" if self.skipped else " inverted"
         if loss and start:
-            text += f"; the mean loss fell from {start['mean']:.4g} at the start to "
-            text += f"{loss['mean']:.4g}"
+            before, after = f"{start['mean']:.4g}", f"{loss['mean']:.4g}"
+            fell = f"fell from {before} at the start to {after}"
+            text += f"; the mean loss {fell if before != after else f'is {after}, as at the start'}"
         failed = sum(one.status == Status.FAILED for one in self.qualities)
         return text + (f"; {failed:,} failed" if failed else "") + "."
 

@@ -91,21 +91,27 @@ def contact_sheet(result: InversionResult) -> bytes:
     The rows are image, reconstruction and difference; a wider gap parts best from worst.
     """
     best, worst = ([_three(p) for p in group] for group in (result.best, result.worst))
-    height, width = (best + worst)[0][0].shape[1:]
-    columns = len(best) + len(worst)
+    tiles = [[_sheet_tile(pixels) for pixels in pictures] for pictures in (*best, *worst)]
+    width, height = tiles[0][0].size if tiles else (1, 1)
     gap = 4 * _GAP if best and worst else 0
-    scale = max(1, 96 // max(height, width))  # small images are enlarged, pixel by pixel
-    size = (columns * (width * scale + _GAP) + gap - _GAP, 3 * (height * scale + _GAP) - _GAP)
+    size = (max(1, len(tiles)) * (width + _GAP) + gap - _GAP, 3 * (height + _GAP) - _GAP)
     sheet = Image.new("RGB", size, "white")
-    for column, pictures in enumerate(best + worst):
-        x = column * (width * scale + _GAP) + (gap if column >= len(best) else 0)
-        for row, pixels in enumerate(pictures):
-            tile = to_picture(pixels).convert("RGB")
-            tile = tile.resize((width * scale, height * scale), Image.Resampling.NEAREST)
-            sheet.paste(tile, (x, row * (height * scale + _GAP)))
+    for column, pictures in enumerate(tiles):
+        x = column * (width + _GAP) + (gap if column >= len(best) else 0)
+        for row, tile in enumerate(pictures):
+            sheet.paste(tile, (x, row * (height + _GAP)))
     out = io.BytesIO()
     sheet.save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+def _sheet_tile(pixels: Tensor) -> Image.Image:
+    """A picture of 96 to 256 pixels: small ones are enlarged pixel by pixel, large ones reduced."""
+    tile = to_picture(pixels).convert("RGB")
+    scale = max(1, 96 // max(tile.size))
+    tile = tile.resize((tile.width * scale, tile.height * scale), Image.Resampling.NEAREST)
+    tile.thumbnail((256, 256), Image.Resampling.BOX)
+    return tile
 
 
 def _facts(result: InversionResult) -> list[Fact]:

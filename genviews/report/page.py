@@ -40,7 +40,7 @@ def render_page(template: str, **values: object) -> str:
 def page_duration(seconds: float) -> str:
     """Seconds in words: "42 seconds", "12 minutes", "3.5 hours"."""
     if seconds < 90:
-        return f"{seconds:.0f} seconds"
+        return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
