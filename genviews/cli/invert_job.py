@@ -17,7 +17,6 @@ from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
 from genviews.cli.invert_progress import InvertProgress
 from genviews.cli.job import find_device
 from genviews.cli.options import EngineOptions, InvertInputs, InvertOptions, RunOptions
-from genviews.cli.presets import inverter_for
 from genviews.cli.progress import Stages
 from genviews.cli.sources import load_source
 from genviews.data import ImageSource
@@ -33,6 +32,7 @@ from genviews.invert import (
     Objective,
     Term,
     invert_source,
+    inverter_preset,
 )
 from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
 from genviews.invert.result import InversionResult, Picture
@@ -105,9 +105,14 @@ class InvertJob:
         source = load_source(
             inputs.generator, z_dim=inputs.z_dim, encoder=inputs.encoder, steps=options.steps
         )
-        inverter = inverter_for(
-            options.preset, source, lpips_weights=options.lpips_weights, steps=options.steps
-        )
+        inverter = source.inverter
+        if options.preset != "default":  # which is what suits the generator
+            inverter = inverter_preset(
+                options.preset,
+                inverter.encoder,
+                lpips_weights=options.lpips_weights,
+                steps=options.steps,
+            )
         for module in inverter.modules():
             module.to(device)
         return source.generator.to(device), inverter

@@ -20,10 +20,11 @@ from torch.nn import functional as F
 from genviews.generators.modulation import (
     GAIN,
     SLOPE,
+    ConvWeights,
     activate,
     demodulate,
     modulated_conv,
-    weighted_sums,
+    to_image,
 )
 
 __all__ = [
@@ -123,6 +124,7 @@ class ModulatedConv(nn.Module):
 
     noise_const: Tensor
     fir: Tensor | None
+    fir_flipped: Tensor | None
 
     def __init__(
         self,
@@ -148,6 +150,8 @@ class ModulatedConv(nn.Module):
         # Gain 4 makes up for the zeros between the samples of the stride.
         fir = None if up_filter is None else 4.0 * fir_kernel(up_filter)
         self.register_buffer("fir", fir, persistent=False)
+        flipped = None if fir is None else fir.flip(0, 1)
+        self.register_buffer("fir_flipped", flipped, persistent=False)
         self._energy, self._basis, self._offset = FrozenCache(), FrozenCache(), FrozenCache()
         self._half_weight, self._half_energy = FrozenCache(), FrozenCache()
 
@@ -165,9 +169,15 @@ class ModulatedConv(nn.Module):
             weight, cache = self._half_weight.get(self._prescaled, weight), self._half_energy
             style = style / style.abs().amax(dim=1, keepdim=True)
         energy = cache.get(lambda: _energy(weight), weight)
-        offsets = self._offsets(noise, field, x.dtype)
-        weight = weight.to(x.dtype)
-        return modulated_conv(x, style, weight, energy, self.fir, offsets, self.clamp)
+        weights = ConvWeights(
+            weight.to(x.dtype),
+            energy,
+            self._offsets(noise, field, x.dtype),
+            self.fir,
+            self.fir_flipped,
+            self.clamp,
+        )
+        return modulated_conv(x, style, weights)
 
     def on_constant(
         self, const: Tensor, w: Tensor, noise: str, field: Tensor | None, dtype: torch.dtype
@@ -183,7 +193,8 @@ class ModulatedConv(nn.Module):
         x = (style @ basis).view(-1, *const.shape[1:], self.weight.shape[0]).permute(0, 3, 1, 2)
         energy = self._energy.get(lambda: _energy(self.weight), self.weight)
         offsets = self._offsets(noise, field, x.dtype)
-        return demodulate(x, style, energy, offsets, self.clamp).to(dtype)
+        weights = ConvWeights(self.weight, energy, offsets, clamp=self.clamp)
+        return demodulate(x, style, weights).to(dtype)
 
     def _constant_basis(self, const: Tensor) -> Tensor:
         each = F.unfold(const[:, None], 3, padding=1)
@@ -235,7 +246,7 @@ class ToImage(nn.Module):
         style: Tensor = self.affine(w)
         weight = self._matrix.get(lambda: self.weight[:, :, 0, 0] * self.gain, self.weight)
         weight = style[:, None] * weight
-        out = weighted_sums(x, weight.to(x.dtype), self.bias.to(x.dtype))
+        out = to_image(x, weight.to(x.dtype), self.bias.to(x.dtype))
         return out if self.clamp is None else out.clamp(-self.clamp, self.clamp)
 
 

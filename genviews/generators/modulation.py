@@ -9,7 +9,8 @@ clamp acts, times 0.2 where y < 0) and a = conv^T(d * g; W). Then
     dL/dx = s * a        dL/ds = sum_pixels(a * x) - s * E (d^2 / 2 * sum_pixels(g * (u - b)))
 
 The leaky ReLU is linear on either side of 0, hence g * u = dL/dy * y: only x and y are kept for the
-backward pass, none of the stages between, and y is the x of the next layer.
+backward pass, none of the stages between, and y is the x of the next layer. A CPU takes a few
+samples at a time through all stages, so that what lies between stays in its cache.
 
 Beside each gradient by hand stand the same formulas in differentiable operators. They serve trained
 weights, `torch.compile`, autocast, forward mode and `torch.func`; and a gradient that is itself to
@@ -19,24 +20,44 @@ be differentiated (`create_graph=True`) evaluates them once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-__all__ = ["GAIN", "SLOPE", "activate", "demodulate", "modulated_conv", "weighted_sums"]
+__all__ = ["GAIN", "SLOPE", "ConvWeights", "activate", "demodulate", "modulated_conv", "to_image"]
 
 _Context: TypeAlias = Any  # torch has no type for what it passes from forward to backward
+_Gradients: TypeAlias = tuple[Tensor | None, ...]
 
 SLOPE = 0.2
 GAIN = math.sqrt(2.0)
-# Entries that a thread takes through all element-wise passes before the next: several buffers of
-# 4-byte numbers then stay in a second-level cache of 1 MiB.
-CACHED_ENTRIES = 2**18
-LEAST = 1
+# Entries of the output that a CPU thread takes through all stages at a time: 1 MiB of floats. With
+# half as many, the calls cost more than the cache saves; with four times as many, it saves nothing.
+ENTRIES_AT_A_TIME = 2**18
+
+
+class ConvWeights(NamedTuple):
+    """What a modulated convolution computes with, besides x and the style.
+
+    Args:
+        weight: W (out, in, 3, 3), in the type of x.
+        energy: E (in, out), in the type of the style.
+        offsets: b as a sum of tensors with 4 axes that extend to the shape of y.
+        fir: low-pass filter; with one, the convolution is transposed with stride 2.
+        fir_flipped: the same, flipped along both axes.
+        clamp: bound of y.
+    """
+
+    weight: Tensor
+    energy: Tensor
+    offsets: tuple[Tensor, ...]
+    fir: Tensor | None = None
+    fir_flipped: Tensor | None = None
+    clamp: float | None = None
 
 
 def activate(x: Tensor, clamp: float | None = None) -> Tensor:
@@ -45,81 +66,49 @@ def activate(x: Tensor, clamp: float | None = None) -> Tensor:
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-def demodulate(
-    x: Tensor, style: Tensor, energy: Tensor, offsets: Sequence[Tensor], clamp: float | None
-) -> Tensor:
-    """clamp(lrelu(d * x + b)); without gradients x is overwritten.
+def demodulate(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
+    """clamp(lrelu(d * x + b)) of convolved activations (N, out, h, w)."""
+    y = torch.addcmul(weights.offsets[0], x, _each(_scale(style, weights.energy), x))
+    for offset in weights.offsets[1:]:
+        y = y.add_(offset)
+    return activate(y, weights.clamp)
 
-    Args:
-        x: the convolved activations (N, out, h, w).
-        style: (N, in).
-        energy: (in, out).
-        offsets: b as a sum of tensors that extend to the shape of x.
-        clamp: bound of the result.
+
+def modulated_conv(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
+    """The y of the module docstring, for x (N, in, h, w) and style (N, in).
+
+    Without gradients x is overwritten. The style is in single precision at least.
     """
-    scale = _scale(style, energy).to(x.dtype)[:, :, None, None]
-    if torch.is_grad_enabled():
-        x = torch.addcmul(offsets[0], x, scale)
-    else:
-        torch.addcmul(offsets[0], x, scale, out=x)
-    for offset in offsets[1:]:
-        x = x.add_(offset)
-    return activate(x, clamp)
-
-
-def modulated_conv(
-    x: Tensor,
-    style: Tensor,
-    weight: Tensor,
-    energy: Tensor,
-    fir: Tensor | None,
-    offsets: Sequence[Tensor],
-    clamp: float | None,
-) -> Tensor:
-    """The y of the module docstring; without gradients x is overwritten.
-
-    Args:
-        x: (N, in, h, w).
-        style: (N, in), at least in single precision.
-        weight: (out, in, 3, 3) in the type of x.
-        energy: (in, out) in the type of the style.
-        fir: low-pass filter; with one, the convolution is transposed with stride 2.
-        offsets: see `demodulate`.
-        clamp: see `demodulate`.
-    """
-    if not torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        return _in_parts(x, style, _scale(style, energy), weight, fir, offsets, clamp)
-    if _by_hand((x, style), (weight, energy, *offsets)):
-        y: Tensor = _ModulatedConv.apply(x, style, weight, energy, fir, clamp, *offsets)
+    if torch.compiler.is_compiling():
+        return _modulated_conv(x, style, weights)
+    if not torch.is_grad_enabled():
+        return _in_parts(x, style, _scale(style, weights.energy), weights)
+    fixed = (weights.weight, weights.energy, *weights.offsets)
+    if _ordinary(x, style) and not any(t.requires_grad for t in fixed):
+        y: Tensor = _ModulatedConv.apply(x, style, weights)
         return y
-    return _modulated_conv(x, style, weight, energy, fir, offsets, clamp)
+    return _modulated_conv(x, style, weights)
 
 
-def _modulated_conv(
-    x: Tensor,
-    style: Tensor,
-    weight: Tensor,
-    energy: Tensor,
-    fir: Tensor | None,
-    offsets: Sequence[Tensor],
-    clamp: float | None,
-) -> Tensor:
-    scale = style.to(x.dtype)[:, :, None, None]
-    x = x * scale if torch.is_grad_enabled() else x.mul_(scale)
-    return demodulate(_convolve(x, weight, fir), style, energy, offsets, clamp)
-
-
-def weighted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def to_image(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Sums over the channels (N, in, h, w) with weights (N, out, in), plus bias (out)."""
+    if torch.compiler.is_compiling():
+        return _to_image(x, weight, bias)
     if not torch.is_grad_enabled():
         return _rows_by_pixels(x, weight, bias)
-    if _by_hand((x, weight, bias)):
-        y: Tensor = _WeightedSums.apply(x, weight, bias)
+    if _ordinary(x, weight, bias):
+        y: Tensor = _ToImage.apply(x, weight, bias)
         return y
-    return _weighted_sums(x, weight, bias)
+    return _to_image(x, weight, bias)
 
 
-def _weighted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _modulated_conv(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
+    """`modulated_conv` in differentiable operators."""
+    return demodulate(_convolve(x * _each(style, x), weights), style, weights)
+
+
+def _to_image(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`to_image` in differentiable operators."""
     if weight.shape[1] == 1:
         # One channel out: a plain sum is twice as fast as a batched product with one column.
         y = (x * weight[:, 0, :, None, None]).sum(1, keepdim=True)
@@ -130,61 +119,61 @@ def _weighted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class _ModulatedConv(torch.autograd.Function):
-    """`modulated_conv` whose weights, energies and offsets get no gradient."""
+    """`modulated_conv` with weights that get no gradient."""
 
     @staticmethod
-    def forward(
-        ctx: _Context,
-        x: Tensor,
-        style: Tensor,
-        weight: Tensor,
-        energy: Tensor,
-        fir: Tensor | None,
-        clamp: float | None,
-        *offsets: Tensor,
-    ) -> Tensor:
-        scale = _scale(style, energy)
-        y = _in_parts(x, style, scale, weight, fir, offsets, clamp)
-        ctx.clamp = clamp
-        ctx.save_for_backward(x, y, style, scale, weight, energy, fir, *offsets)
+    def forward(ctx: _Context, x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
+        scale = _scale(style, weights.energy)
+        y = _in_parts(x, style, scale, weights, overwrite=False)
+        weight, energy, offsets, *ctx.others = weights
+        # Weights are saved, not merely held: torch then notices if they change before `backward`.
+        ctx.save_for_backward(x, style, scale, y, weight, energy, *offsets)
         return y
 
     @staticmethod
-    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, style, scale, weight, energy, fir, *offsets = ctx.saved_tensors
-        none = (None,) * (4 + len(offsets))
+    def backward(ctx: _Context, grad: Tensor) -> _Gradients:
+        x, style, scale, y, weight, energy, *offsets = ctx.saved_tensors
+        weights = ConvWeights(weight, energy, tuple(offsets), *ctx.others)
         if torch.is_grad_enabled():
-            again = (weight, energy, fir, offsets, ctx.clamp)
-            return *_differentiate(_modulated_conv, ctx, (x, style), again, grad), *none
-        of_x, of_style = ctx.needs_input_grad[:2]
-        grad_x = torch.empty_like(x)
-        products, grad_style = torch.empty_like(scale), torch.empty_like(style)
-        parts = _parts(
-            y, grad, x, grad_x, products, grad_style, _each(style, x), _each(scale, y), *offsets
-        )
-        for y_, g, x_, to_x, to_product, to_style, s, d, *offsets_ in parts:
-            if ctx.clamp is not None:
-                # What lies at the bound was cut off: that a value met it exactly is not told apart.
-                g = torch.ops.aten.hardtanh_backward(g, y_, -ctx.clamp, ctx.clamp)
-            behind = torch.ops.aten.leaky_relu_backward(g, y_, SLOPE, True)
+            return *_differentiate(_modulated_conv, ctx, (x, style), (weights,), grad), None
+        of_x, of_style, _ = ctx.needs_input_grad
+        grad_x, grad_style = torch.empty_like(x), torch.empty_like(style)
+        products = torch.empty_like(scale)
+        for y_, dy, x_, dx, ds, product, s, d, *b in _parts(
+            y, grad, x, grad_x, grad_style, products, _each(style, x), _each(scale, y), *offsets
+        ):
+            dy = _behind_clamp(dy, y_, weights.clamp)
+            g = torch.ops.aten.leaky_relu_backward(dy, y_, SLOPE, True)
             if of_style:
-                product = g * y_
-                for offset in offsets_:
-                    product.addcmul_(behind, offset, value=-1)
-                torch.sum(product, (2, 3), dtype=scale.dtype, out=to_product)
-            back = _convolve_back(behind.mul_(d), weight, fir)
+                torch.sum(_less(dy * y_, g, b), (2, 3), dtype=scale.dtype, out=product)
+            a = _convolve_back(g.mul_(d), weights)
             if of_style:
-                torch.sum(back * x_, (2, 3), dtype=style.dtype, out=to_style)
+                torch.sum(a * x_, (2, 3), dtype=style.dtype, out=ds)
             if of_x:
-                torch.mul(back, s, out=to_x)
+                torch.mul(a, s, out=dx)
         if of_style:
             of_energy = products.mul_(scale.square()) @ energy.t()
             grad_style.addcmul_(style, of_energy, value=-0.5)
-        return grad_x if of_x else None, grad_style if of_style else None, *none
+        return grad_x if of_x else None, grad_style if of_style else None, None
 
 
-class _WeightedSums(torch.autograd.Function):
-    """`weighted_sums`, in training too: what it saves is memory layout."""
+def _behind_clamp(grad: Tensor, y: Tensor, clamp: float | None) -> Tensor:
+    if clamp is None:
+        return grad
+    # What lies at the bound was cut off: a value that met it exactly is not told apart.
+    inside: Tensor = torch.ops.aten.hardtanh_backward(grad, y, -clamp, clamp)
+    return inside
+
+
+def _less(product: Tensor, g: Tensor, offsets: list[Tensor]) -> Tensor:
+    """G * (u - b), given g * u, which is overwritten."""
+    for offset in offsets:
+        product.addcmul_(g, offset, value=-1)
+    return product
+
+
+class _ToImage(torch.autograd.Function):
+    """`to_image`, in training too: what it saves is a gradient in another layout than x."""
 
     @staticmethod
     def forward(ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -192,10 +181,10 @@ class _WeightedSums(torch.autograd.Function):
         return _rows_by_pixels(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> _Gradients:
         x, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return tuple(_differentiate(_weighted_sums, ctx, (x, weight, bias), (), grad))
+            return _differentiate(_to_image, ctx, (x, weight, bias), (), grad)
         of_x, of_weight, of_bias = ctx.needs_input_grad
         rows, grad_x = grad.flatten(2), None
         if of_x:
@@ -213,26 +202,60 @@ def _differentiate(
     inputs: tuple[Tensor, ...],
     others: tuple[object, ...],
     grad: Tensor,
-) -> list[Tensor | None]:
+) -> _Gradients:
     """Gradients of `function(*inputs, *others)`, as functions of the inputs and of `grad`."""
     # Aliases: the search for paths ends at them, and does not go on to how the inputs were made.
     aliases = [t.view_as(t) for t in inputs]
-    wanted = [a for a, needed in zip(aliases, ctx.needs_input_grad, strict=False) if needed]
-    found = torch.autograd.grad(function(*aliases, *others), wanted, grad, create_graph=True)
-    left = iter(found)
-    return [next(left) if needed else None for needed in ctx.needs_input_grad[: len(inputs)]]
+    needed = ctx.needs_input_grad[: len(inputs)]
+    wanted = [alias for alias, of in zip(aliases, needed, strict=True) if of]
+    found = iter(torch.autograd.grad(function(*aliases, *others), wanted, grad, create_graph=True))
+    return tuple(next(found) if of else None for of in needed)
 
 
-def _by_hand(inputs: tuple[Tensor, ...], constants: tuple[Tensor, ...] = ()) -> bool:
-    """Whether gradients are asked for, of these inputs alone, and in the ordinary way."""
+def _ordinary(*inputs: Tensor) -> bool:
+    """Whether gradients, if any, are asked for in reverse mode and computed as written."""
     return (
-        torch.is_grad_enabled()
-        and not any(t.requires_grad for t in constants)
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled(inputs[0].device.type)
+        not torch.is_autocast_enabled(inputs[0].device.type)
         and not torch._C._are_functorch_transforms_active()
         and all(forward_ad.unpack_dual(t).tangent is None for t in inputs)
     )
+
+
+def _in_parts(
+    x: Tensor, style: Tensor, scale: Tensor, weights: ConvWeights, *, overwrite: bool = True
+) -> Tensor:
+    """y from operators that write where they read; x is overwritten on request only."""
+    side = x.shape[2] * (1 if weights.fir is None else 2)
+    y = torch.empty(
+        (len(x), len(weights.weight), side, side),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    for y_, x_, s, d, *b in _parts(y, x, _each(style, x), _each(scale, x), *weights.offsets):
+        convolved = _convolve(x_.mul_(s) if overwrite else x_ * s, weights)
+        torch.addcmul(b[0], convolved, d, out=y_)
+        for offset in b[1:]:
+            y_.add_(offset)
+        F.leaky_relu_(y_, SLOPE)
+        if weights.clamp is not None:
+            y_.clamp_(-weights.clamp, weights.clamp)
+    return y
+
+
+def _parts(y: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """`y` and the rest, a few samples at a time; an accelerator takes all at once."""
+    size = len(y)
+    if y.device.type == "cpu" and size:
+        size = max(ENTRIES_AT_A_TIME * torch.get_num_threads() // (y.numel() // size), 1)
+    if size >= len(y):
+        return [(y, *others)]
+    return zip(*(t.expand(len(y), *t.shape[1:]).split(size) for t in (y, *others)), strict=True)
+
+
+def _each(factors: Tensor, like: Tensor) -> Tensor:
+    """(N, C) -> (N, C, 1, 1) in the type of `like`."""
+    return factors.to(like.dtype)[..., None, None]
 
 
 def _scale(style: Tensor, energy: Tensor) -> Tensor:
@@ -240,22 +263,22 @@ def _scale(style: Tensor, energy: Tensor) -> Tensor:
     return (style.square() @ energy + 1e-8).rsqrt() * GAIN
 
 
-def _convolve(x: Tensor, weight: Tensor, fir: Tensor | None) -> Tensor:
-    if fir is None:
-        return F.conv2d(x, weight, padding=1)
-    taps = fir.shape[0]
-    before, after = (taps + 1) // 2 - 1, (taps - 2) // 2
-    return _filter(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), fir, before, after)
+def _convolve(x: Tensor, weights: ConvWeights) -> Tensor:
+    if weights.fir is None:
+        return F.conv2d(x, weights.weight, padding=1)
+    x = F.conv_transpose2d(x, weights.weight.transpose(0, 1), stride=2)
+    taps = len(weights.fir)
+    return _filter(x, weights.fir, (taps + 1) // 2 - 1, (taps - 2) // 2)
 
 
-def _convolve_back(grad: Tensor, weight: Tensor, fir: Tensor | None) -> Tensor:
+def _convolve_back(grad: Tensor, weights: ConvWeights) -> Tensor:
     """The transpose of `_convolve` as a linear map of x."""
-    if fir is None:
-        return F.conv_transpose2d(grad, weight, padding=1)
-    taps = fir.shape[0]
+    if weights.fir_flipped is None:
+        return F.conv_transpose2d(grad, weights.weight, padding=1)
+    taps = len(weights.fir_flipped)
     before, after = taps - (taps + 1) // 2, taps - 1 - (taps - 2) // 2
-    grad = _filter(grad, fir.flip([0, 1]), before, after)
-    return F.conv2d(grad, weight.transpose(0, 1), stride=2)
+    grad = _filter(grad, weights.fir_flipped, before, after)
+    return F.conv2d(grad, weights.weight.transpose(0, 1), stride=2)
 
 
 def _filter(x: Tensor, fir: Tensor, before: int, after: int) -> Tensor:
@@ -275,45 +298,3 @@ def _rows_by_pixels(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _pixels(x: Tensor) -> Tensor:
     """(N, C, h, w) -> (N, h w, C), a view of what is channels-last."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def _in_parts(
-    x: Tensor,
-    style: Tensor,
-    scale: Tensor,
-    weight: Tensor,
-    fir: Tensor | None,
-    offsets: Sequence[Tensor],
-    clamp: float | None,
-) -> Tensor:
-    """y, a few samples at a time."""
-    side = x.shape[2] if fir is None else 2 * x.shape[2]
-    y = torch.empty(
-        (len(x), len(weight), side, side),
-        dtype=x.dtype,
-        device=x.device,
-        memory_format=torch.channels_last,
-    )
-    for y_, x_, s, d, *offsets_ in _parts(y, x, _each(style, x), _each(scale, x), *offsets):
-        torch.addcmul(offsets_[0], _convolve(x_ * s, weight, fir), d, out=y_)
-        for offset in offsets_[1:]:
-            y_.add_(offset)
-        F.leaky_relu_(y_, SLOPE)
-        if clamp is not None:
-            y_.clamp_(-clamp, clamp)
-    return y
-
-
-def _each(factors: Tensor, like: Tensor) -> Tensor:
-    """(N, C) -> (N, C, 1, 1) in the type of `like`."""
-    return factors.to(like.dtype).view(*factors.shape, 1, 1)
-
-
-def _parts(y: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """`y` and the rest, a few samples at a time; an accelerator takes all at once."""
-    size = len(y)
-    if y.device.type == "cpu":
-        size = max(CACHED_ENTRIES * torch.get_num_threads() // max(y[:1].numel(), 1), LEAST)
-    if size >= len(y):
-        return [(y, *others)]
-    return zip(*(t.expand(len(y), *t.shape[1:]).split(size) for t in (y, *others)), strict=True)

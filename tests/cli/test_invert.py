@@ -19,7 +19,13 @@ from genviews.cli import invert_job, main
 from genviews.cli.images import check_apart
 from genviews.cli.invert_job import shard_size
 from genviews.generators import ToyGenerator
-from genviews.invert import InversionStore, job
+from genviews.invert import (
+    EncoderConfig,
+    InversionEncoder,
+    InversionStore,
+    inverter_preset,
+    job,
+)
 from genviews.report.png import png_name
 from genviews.store import ShardStore, stored_key
 from genviews.types import ImageSpec
@@ -310,6 +316,19 @@ class TestOtherInputs:
         assert "backbone weights alex.pth" in capsys.readouterr().err
         assert "latents" not in names(here / "run")
 
+    def test_preset(self, go, here):
+        config = EncoderConfig(
+            image_channels=1, size=8, num_layers=1, dim=8, widths=(8,), blocks=(1,)
+        )
+        InversionEncoder(config).save(here / "encoder.safetensors")
+        encoder = ("--encoder", "encoder.safetensors")
+        assert go(*encoder, "--preset", "in-domain", "--out", "a") == 0
+        network = InversionEncoder.load(here / "encoder.safetensors")
+        wanted = inverter_preset("in-domain", network, steps=3)
+        assert InversionStore(here / "a" / "latents").key["inverter"] == wanted.describe()
+        assert go(*encoder, "--out", "b") == 0
+        assert InversionStore(here / "b" / "latents").key["inverter"]["start"]["start"] == "encoder"
+
     def test_zoo_name(self, here, toy_entry, image_folder):
         assert main(["invert", "--images", "images", "--generator", "fashion32"]) == 0
         assert summary(here / "runs" / "invert")["inverted"] == 40
@@ -335,7 +354,8 @@ class TestMistakes:
             (["--start-from", "nowhere"], "at least one whole shard"),
             (["--generator", "fashoin32"], "did you mean 'fashion32'"),
             (["--preset", "papre"], "did you mean 'paper'"),
-            (["--preset", "paper"], "encoder"),
+            (["--preset", "paper"], "'paper': expected an inversion encoder, got none"),
+            (["--preset", "in-domain"], "'in-domain': expected an inversion encoder"),
             (["--align", "cras", "--geometry", "mine.py"], "did you mean 'cars'"),
             (["--align", "cars"], "--geometry: expected --align and --geometry together"),
             (["--geometry", "mine.py"], "--align: expected --align and --geometry together"),

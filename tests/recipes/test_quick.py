@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from genviews.zoo.card import ENTRIES
-from recipes.fashion32 import choose_views, invert, train_classifier, train_encoder, train_on_views
+from recipes.fashion32 import (
+    choose_views,
+    inversion,
+    invert,
+    train_classifier,
+    train_encoder,
+    train_on_views,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +43,23 @@ def test_invert_makes_only_what_is_missing(tmp_path):
     stamp = shards[0].stat().st_mtime_ns
     invert.main(folder=tmp_path, quick=True)
     assert shards[0].stat().st_mtime_ns == stamp
+
+
+def test_inversion_study_has_every_part_and_figure(tmp_path):
+    result = inversion.main(folder=tmp_path / "study", quick=True)
+    rows = {row["inversion"]: row for row in result["inversions"]}
+    assert {"pixel", "classifier predictions", "in-domain"} < set(rows)
+    for row in rows.values():
+        assert set(row["ensembles"]) == {"stylemix", "combined"}
+        low, high = row["reconstructions"]["interval"]
+        assert low <= row["reconstructions"]["accuracy"] <= high
+    steps = result["table_2"]["rows"]
+    assert [r["steps"] for r in steps] == [0, 2, 4]
+    assert steps[-1]["distances"]["l1"] < steps[0]["distances"]["l1"]
+    listed = result["figure_10"]
+    assert listed["best"][0]["loss"] <= listed["worst"][-1]["loss"] <= listed["worst"][0]["loss"]
+    files = {p.name for p in (tmp_path / "study-quick").iterdir() if p.is_file()}
+    assert files == {"inversions.csv", "steps.csv", "steps.png", "tasks.png", "extremes.png"}
 
 
 def test_plans_cover_reconstructions_and_views():
