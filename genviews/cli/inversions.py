@@ -42,7 +42,7 @@ def invert_images(
         progress: called with (images done, images in all).
     """
     source = MemorySource(images)
-    key = inversion_key(source, generator, inverter, shard_size=SHARD, batch_size=batch_size)
+    key = inversion_key(source, generator, inverter, shard_size=SHARD)
     name = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
     store = invert_source(
         source,

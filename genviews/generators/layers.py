@@ -265,7 +265,7 @@ class UpsampleImage(nn.Module):
         if max(x.shape[2:]) > MATRIX_UPSAMPLE_LIMIT:
             return self._by_convolution(x)
         rows, columns = self._matrix(x.shape[2], x), self._matrix(x.shape[3], x)
-        return rows @ x @ columns.t()
+        return F.linear(rows @ x, columns)
 
     def _by_convolution(self, x: Tensor) -> Tensor:
         n, taps, channels = len(self.taps), self.taps.to(x), x.shape[1]

@@ -92,11 +92,9 @@ def modulated_conv(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
 
 def to_image(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Sums over the channels (N, in, h, w) with weights (N, out, in), plus bias (out)."""
-    if torch.compiler.is_compiling():
-        return _to_image(x, weight, bias)
     if not torch.is_grad_enabled():
         return _rows_by_pixels(x, weight, bias)
-    if _ordinary(x, weight, bias):
+    if not torch.compiler.is_compiling() and _ordinary(x, weight, bias):
         y: Tensor = _ToImage.apply(x, weight, bias)
         return y
     return _to_image(x, weight, bias)
@@ -138,22 +136,24 @@ class _ModulatedConv(torch.autograd.Function):
             return *_differentiate(_modulated_conv, ctx, (x, style), (weights,), grad), None
         of_x, of_style, _ = ctx.needs_input_grad
         grad_x, grad_style = torch.empty_like(x), torch.empty_like(style)
-        products = torch.empty_like(scale)
-        for y_, dy, x_, dx, ds, product, s, d, *b in _parts(
-            y, grad, x, grad_x, grad_style, products, _each(style, x), _each(scale, y), *offsets
+        totals = torch.empty_like(scale)
+        for y_, dy, x_, dx, ds, total, s, d, *b in _parts(
+            y, grad, x, grad_x, grad_style, totals, _each(style, x), _each(scale, y), *offsets
         ):
-            dy = _behind_clamp(dy, y_, weights.clamp)
-            g = torch.ops.aten.leaky_relu_backward(dy, y_, SLOPE, True)
-            if of_style:
-                torch.sum(_less(dy * y_, g, b), (2, 3), dtype=scale.dtype, out=product)
-            a = _convolve_back(g.mul_(d), weights)
+            g = _behind_clamp(dy, y_, weights.clamp) * d
+            product = g * y_ if of_style else None
+            torch.ops.aten.leaky_relu_backward.grad_input(g, y_, SLOPE, True, grad_input=g)
+            if product is not None:
+                for offset in b:
+                    product.addcmul_(g, offset, value=-1)
+                torch.sum(product, (2, 3), dtype=scale.dtype, out=total)
+            a = _convolve_back(g, weights)
             if of_style:
                 torch.sum(a * x_, (2, 3), dtype=style.dtype, out=ds)
             if of_x:
                 torch.mul(a, s, out=dx)
         if of_style:
-            of_energy = products.mul_(scale.square()) @ energy.t()
-            grad_style.addcmul_(style, of_energy, value=-0.5)
+            grad_style.addcmul_(style, totals.mul_(scale) @ energy.t(), value=-0.5)
         return grad_x if of_x else None, grad_style if of_style else None, None
 
 
@@ -163,13 +163,6 @@ def _behind_clamp(grad: Tensor, y: Tensor, clamp: float | None) -> Tensor:
     # What lies at the bound was cut off: a value that met it exactly is not told apart.
     inside: Tensor = torch.ops.aten.hardtanh_backward(grad, y, -clamp, clamp)
     return inside
-
-
-def _less(product: Tensor, g: Tensor, offsets: list[Tensor]) -> Tensor:
-    """G * (u - b), given g * u, which is overwritten."""
-    for offset in offsets:
-        product.addcmul_(g, offset, value=-1)
-    return product
 
 
 class _ToImage(torch.autograd.Function):
@@ -224,7 +217,7 @@ def _ordinary(*inputs: Tensor) -> bool:
 def _in_parts(
     x: Tensor, style: Tensor, scale: Tensor, weights: ConvWeights, *, overwrite: bool = True
 ) -> Tensor:
-    """y from operators that write where they read; x is overwritten on request only."""
+    """The output y, from operators that write where they read; x is overwritten on request only."""
     side = x.shape[2] * (1 if weights.fir is None else 2)
     y = torch.empty(
         (len(x), len(weights.weight), side, side),

@@ -56,8 +56,9 @@ def invert_source(
 
     A second run on the same folder, at the same time or later, makes what is left and ends with
     the same store; a finished job costs reading it. A shard that is made again is equal bit for bit
-    on the same machine, device and number of torch's threads, which are not part of the key: they
-    change round-off alone. An image that cannot be read is listed in `InversionStore.skipped`.
+    on the same machine, device, batch size and number of torch's threads, which are not part of the
+    key: they change round-off alone. An image that cannot be read is listed in
+    `InversionStore.skipped`.
 
     Args:
         source: the images.
@@ -68,7 +69,7 @@ def invert_source(
         shard_size: images in a shard, 1 or more. Memory holds a few float32 copies of a shard's
             images (with 512 images of 3x256x256, 0.4 GB each).
         batch_size: images under way at once; None takes what `fitting_batch` finds. It changes
-            round-off, so it is in the key.
+            round-off alone, so a job that ran out of memory goes on with a smaller one.
         engine: "local" (this process), "ray", or an `Engine`.
         progress: called with (images done, images in all), those of other runs included.
 
@@ -96,7 +97,8 @@ def invert_source(
     _check_source(source, generator)
     if batch_size is None:
         batch_size = fitting_batch(generator, inverter.objective)
-    key = inversion_key(source, generator, inverter, shard_size=shard_size, batch_size=batch_size)
+    check_count(batch_size, "batch_size")
+    key = inversion_key(source, generator, inverter, shard_size=shard_size)
     job = _Job(
         source=source,
         generator=generator,
@@ -116,12 +118,11 @@ def inversion_key(
     inverter: Inverter,
     *,
     shard_size: int = SHARD,
-    batch_size: int = 64,
 ) -> dict[str, object]:
     """Return all that the content of a store depends on, as JSON values: its key.
 
     Raises:
-        ValueError: a size below 1.
+        ValueError: a shard size below 1.
     """
     return {
         "images": len(source),
@@ -130,7 +131,6 @@ def inversion_key(
         "inverter": inverter.describe(),
         "tensors": list(_FIELDS),
         "shard_size": check_count(shard_size, "shard_size"),
-        "batch_size": check_count(batch_size, "batch_size"),
     }
 
 

@@ -169,7 +169,7 @@ def _backbone_file(net: str, weights: str | Path | None) -> Path:
             expected=f"its ImageNet weights in {path}",
             got="no such file",
             remedy=f"download {url} to there, or name a file of torchvision's weights with "
-            "`weights=`",
+            "`weights=` (on the command line --lpips-weights)",
             error=FileNotFoundError,
         )
     return path

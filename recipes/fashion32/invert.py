@@ -74,13 +74,7 @@ def read(split: Split, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
         ValueError: they were made with other images, weights or settings.
     """
     images, entry = images_of(split), load("fashion32")
-    key = inversion_key(
-        MemorySource(images),
-        entry.generator,
-        entry.inverter(),
-        shard_size=SHARD,
-        batch_size=BATCH,
-    )
+    key = inversion_key(MemorySource(images), entry.generator, entry.inverter(), shard_size=SHARD)
     return images, InversionStore(folder / split, key).inversion(entry.generator)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -83,8 +84,25 @@ class TestResult:
         torch.testing.assert_close(found.tensors["latents"], whole.latents, rtol=0, atol=1e-5)
 
     def test_what_fits_at_once(self, source, tmp_path):
-        found = run(source, tmp_path, batch_size=None)
-        assert found.key["batch_size"] == fitting_batch(Quick(), INVERTER.objective)
+        asked = []
+
+        def spy(*arguments, **options):
+            asked.append(options["batch_size"])
+            return invert(*arguments, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys.modules["genviews.invert.job"], "invert", spy)
+            run(source, tmp_path, batch_size=None)
+        assert set(asked) == {fitting_batch(Quick(), INVERTER.objective)}
+
+    def test_another_batch_goes_on_with_the_same_store(self, source, tmp_path):
+        whole = run(source, tmp_path / "whole").read_all()
+        run(source, tmp_path / "cut")
+        (tmp_path / "cut/00001.safetensors").unlink()
+        cut = run(source, tmp_path / "cut", batch_size=1).read_all()
+        assert cut.ids == whole.ids
+        for name, value in whole.tensors.items():
+            torch.testing.assert_close(cut.tensors[name], value, rtol=0, atol=1e-5)
 
     def test_a_start_for_each_image_of_the_set(self, source, tmp_path):
         """The rows of a start are those of the source, also behind an image that is not read."""
@@ -220,7 +238,7 @@ class TestResume:
         assert found.read_all().ids == source.ids
         assert not list(tmp_path.glob(".*.lock"))
 
-    @pytest.mark.parametrize("change", ["settings", "weights", "images", "shard size", "batch"])
+    @pytest.mark.parametrize("change", ["settings", "weights", "images", "shard size"])
     def test_other_results_are_refused_and_the_difference_named(self, source, tmp_path, change):
         run(source, tmp_path)
         before = files(tmp_path)
@@ -232,7 +250,6 @@ class TestResume:
             ),
             "images": (lambda: run(MemorySource(images(6)), tmp_path), "images: 7 in the store, 6"),
             "shard size": (lambda: run(source, tmp_path, shard_size=2), "shard_size: 3 in"),
-            "batch": (lambda: run(source, tmp_path, batch_size=3), "batch_size: 2 in"),
         }
         call, message = changed[change]
         with pytest.raises(ValueError, match=f"made under the same key, got .*{message}"):
@@ -276,7 +293,7 @@ class TestMistakes:
 
     def test_reading_what_is_not_complete(self, source, tmp_path):
         found = run(source, tmp_path)
-        key = inversion_key(source, Quick(), INVERTER, shard_size=3, batch_size=2)
+        key = inversion_key(source, Quick(), INVERTER, shard_size=3)
         (tmp_path / "00001.safetensors").unlink()
         for read in (found.read_all, found.summary, InversionStore(tmp_path, key).read_all):
             with pytest.raises(FileNotFoundError, match=r"shard 1 of .*run the job again"):

@@ -1,0 +1,269 @@
+"""What probes share: fit on one split, select a setting on another, score on a third.
+
+    encoder -> h -> PROBE -> accuracy with its interval
+
+    probe = LinearProbe().fit(h, y, split="train").select(h_val, y_val, split="val")
+    probe.score(h_test, y_test, split="test").accuracy
+
+Neither `fit` nor `select` takes a split that is called test (law 4).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genviews.checks import fail
+from genviews.ensemble.significance import accuracy_interval
+from genviews.evaluate.features import check_features
+
+__all__ = ["Probe", "ProbeScore", "check_not_test", "mean_class_accuracy", "score_predictions"]
+
+_ELEMENTS = 2**24  # of the largest intermediate matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeScore:
+    """How well a probe reads the class from features.
+
+    Args:
+        accuracy: share of right answers, in [0, 1].
+        interval: its 95 % Wilson interval.
+        hits: number of right answers.
+        total: number of samples.
+        mean_class_accuracy: mean over classes of the accuracy within the class.
+        setting: the probe's setting, such as {"cost": 1.0}.
+        splits: which split was used to "fit", "select" and "score".
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    hits: int
+    total: int
+    mean_class_accuracy: float
+    setting: Mapping[str, float]
+    splits: Mapping[str, str]
+
+
+class Probe(ABC):
+    """A classifier of features that never changes the encoder; subclasses say which.
+
+    Attributes:
+        classes_: the labels seen by `fit`, ascending.
+        settings_: the candidate settings, simplest first.
+        curve_: accuracy of each setting on the split of `select`, NaN before.
+        splits_: the names of the splits seen.
+    """
+
+    classes_: Tensor
+    settings_: tuple[Mapping[str, float], ...]
+    curve_: tuple[float, ...]
+    splits_: dict[str, str]
+
+    @abstractmethod
+    def _fit(self, h: Tensor, targets: Tensor) -> Sequence[Mapping[str, float]]:
+        """Fit every candidate to targets in [0, number of classes); return their settings."""
+
+    @abstractmethod
+    def _predict(self, h: Tensor, which: Sequence[int]) -> Tensor:
+        """Class positions (S, n) by the S candidates `which`."""
+
+    def fit(
+        self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "train"
+    ) -> Probe:
+        """Fit every candidate setting.
+
+        Args:
+            h: features.
+            y: class of each row.
+            split: the name of the data's split; not a test split.
+
+        Returns:
+            The probe itself.
+
+        Raises:
+            ValueError: a test split; other numbers of labels than rows; fewer than two classes;
+                features that are not finite or all the same.
+        """
+        self._begin(h, y, split)
+        self._end(self._fit(h.detach(), torch.searchsorted(self.classes_, y)))
+        return self
+
+    def select(
+        self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "val"
+    ) -> Probe:
+        """Choose the setting that does best on a named validation split; the first of equals.
+
+        Args:
+            h: features.
+            y: class of each row.
+            split: the name of the data's split; not a test split.
+
+        Returns:
+            The probe itself.
+
+        Raises:
+            ValueError: a test split, or a probe that was not fitted.
+        """
+        check_not_test(split, "select")
+        self._check(h, y)
+        found = self._chunked(h, range(len(self.settings_)))
+        self.curve_ = tuple((found == y).double().mean(1).tolist())
+        self._chosen = max(range(len(self.curve_)), key=lambda i: self.curve_[i])
+        self.splits_["select"] = split
+        return self
+
+    def predict(self, h: Float[Tensor, "N E"]) -> Int[Tensor, " N"]:
+        """Return the class of each row, by the selected setting.
+
+        Raises:
+            ValueError: not fitted, or several settings and none selected.
+        """
+        return self._chunked(h, [self._selected()])[0]
+
+    def score(
+        self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "test"
+    ) -> ProbeScore:
+        """Return the accuracy of the selected setting, with its interval.
+
+        Args:
+            h: features.
+            y: class of each row; a class that `fit` did not see counts as wrong.
+            split: the name of the data's split, for the record.
+
+        Raises:
+            ValueError: not fitted, or several settings and none selected.
+        """
+        return self._score(self._selected(), h, y, split)
+
+    @property
+    def setting(self) -> Mapping[str, float]:
+        """The selected setting."""
+        return self.settings_[self._selected()]
+
+    def _begin(self, h: Tensor, y: Tensor, split: str) -> None:
+        check_not_test(split, "fit")
+        check_pair(h, y)
+        check_features(h, "features to fit")
+        self.classes_ = y.unique()
+        if len(self.classes_) < 2:
+            fail(
+                "classes",
+                expected="at least two",
+                got=self.classes_.tolist(),
+                remedy="check the labels",
+            )
+        self.splits_, self._width = {"fit": split}, h.shape[1]
+
+    def _end(self, settings: Sequence[Mapping[str, float]]) -> None:
+        self.settings_ = tuple(settings)
+        self.curve_ = (float("nan"),) * len(self.settings_)
+        self._chosen: int | None = 0 if len(self.settings_) == 1 else None
+
+    def _score(self, index: int, h: Tensor, y: Tensor, split: str) -> ProbeScore:
+        self._check(h, y)
+        found = self._chunked(h, [index])[0]
+        return score_predictions(
+            found, y, setting=self.settings_[index], splits={**self.splits_, "score": split}
+        )
+
+    def _chunked(self, h: Tensor, which: Sequence[int]) -> Tensor:
+        self._check(h)
+        size = max(1, _ELEMENTS // self._cost_per_row())
+        parts = [self._predict(chunk.detach(), which) for chunk in h.split(size)]
+        return self.classes_[torch.cat(parts, 1).to(self.classes_.device)].to(h.device)
+
+    def _cost_per_row(self) -> int:
+        return max(self._width, len(self.classes_))
+
+    def _selected(self) -> int:
+        self._check_fitted()
+        if self._chosen is None:
+            fail(
+                "probe",
+                expected="one setting",
+                got=f"{len(self.settings_)} and none selected",
+                remedy="call `select` with a validation split, or give a single setting",
+            )
+        return self._chosen
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_chosen"):
+            fail("probe", expected="a fitted one", got="none yet", remedy="call `fit` first")
+
+    def _check(self, h: Tensor, y: Tensor | None = None) -> None:
+        self._check_fitted()
+        if y is not None:
+            check_pair(h, y)
+        if h.ndim != 2 or h.shape[1] != self._width or not bool(h.isfinite().all()):
+            fail(
+                "features",
+                expected=f"finite, shape (N, {self._width}) as `fit` saw",
+                got=f"shape {tuple(h.shape)}",
+                remedy="use the same encoder for every split",
+            )
+
+
+def score_predictions(
+    found: Int[Tensor, " N"],
+    y: Int[Tensor, " N"],
+    *,
+    setting: Mapping[str, float],
+    splits: Mapping[str, str],
+) -> ProbeScore:
+    """Return the score of predicted classes.
+
+    Args:
+        found: predicted classes.
+        y: true classes.
+        setting: kept in the result.
+        splits: kept in the result.
+    """
+    hits = int((found == y).sum())
+    return ProbeScore(
+        accuracy=hits / len(y),
+        interval=accuracy_interval(hits, len(y)),
+        hits=hits,
+        total=len(y),
+        mean_class_accuracy=mean_class_accuracy(found, y),
+        setting=dict(setting),
+        splits=dict(splits),
+    )
+
+
+def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float:
+    """Mean over the classes in `y` of the share of the class that was found, in [0, 1].
+
+    Example:
+        >>> mean_class_accuracy(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]))
+        0.5
+    """
+    shares = [(found[y == c] == c).double().mean() for c in y.unique()]
+    return float(torch.stack(shares).mean())
+
+
+def check_not_test(split: str, doing: str) -> None:
+    """Raise ValueError if a split is called test: nothing is chosen on one (law 4)."""
+    if split.strip().lower().startswith("test"):
+        fail(
+            f"split to {doing} on",
+            expected="data that no result is reported on",
+            got=repr(split),
+            remedy="use the training or validation split, and keep the test split for `score`",
+        )
+
+
+def check_pair(h: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless there is one integer label for each row of (N, E) features."""
+    if h.ndim != 2 or y.shape != h.shape[:1] or y.is_floating_point() or len(y) == 0:
+        fail(
+            "features and labels",
+            expected="shapes (N, E) and (N,), labels integers",
+            got=f"{tuple(h.shape)} and {tuple(y.shape)} {y.dtype}",
+            remedy="match them by row",
+        )

@@ -1,0 +1,405 @@
+"""Batched L-BFGS: the reference's steps in faithful mode, and what safe mode promises."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from genviews.invert import LBFGS, Adam
+from tests.invert import naive_lbfgs as naive
+from tests.invert.problems import (
+    Seen,
+    bent,
+    corner,
+    drive,
+    evaluate,
+    follow,
+    going,
+    logistic,
+    quadratic,
+    rosenbrock,
+    starts,
+    walled,
+)
+
+
+def naive_runs(problems, start, steps, **settings):
+    rows = start.double().numpy()
+    return [naive.minimise(f, x, steps, **settings) for f, x in zip(problems, rows, strict=True)]
+
+
+class TestReference:
+    """`LBFGS.reference()` is the naive loop, image by image."""
+
+    @pytest.mark.parametrize(
+        ("problems", "steps"),
+        [
+            ([bent(i) for i in range(8)], 28),  # converged by then: what follows is round-off
+            ([bent(i, kinks=0.5) for i in range(8)], 48),
+            ([quadratic(i) for i in range(4)], 20),
+            ([logistic(i) for i in range(4)], 20),
+            ([rosenbrock] * 4, 30),
+            (
+                [bent(0), bent(1, 0.5), rosenbrock, corner, walled(bent(5), math.nan), logistic(2)],
+                20,
+            ),
+        ],
+        ids=["smooth", "kinks", "quadratic", "logistic", "rosenbrock", "mixed"],
+    )
+    def test_same_losses_and_same_evaluations(self, problems, steps):
+        start = starts(len(problems), seed=3)
+        seen = drive(LBFGS.reference(), problems, start, steps)
+        for row, run in zip(seen, naive_runs(problems, start, steps), strict=True):
+            np.testing.assert_allclose(row.losses, run.losses, rtol=0, atol=1e-9)
+            assert row.costs == run.costs
+            np.testing.assert_allclose(row.x[-1], run.x, rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("history", [1, 3])
+    def test_the_oldest_pair_leaves_a_full_memory(self, history):
+        problems, start = [bent(i) for i in range(4)], starts(4, seed=3)
+        settings = LBFGS(history=history, faithful=True)
+        seen = drive(settings, problems, start, 20)
+        runs = naive_runs(problems, start, 20, history=history)
+        for row, run in zip(seen, runs, strict=True):
+            np.testing.assert_allclose(row.losses, run.losses, rtol=0, atol=1e-9)
+            assert row.costs == run.costs
+        other = naive_runs(problems, start, 20, history=history + 1)
+        assert [r.losses for r in runs] != [r.losses for r in other]
+
+    def test_fewer_trials(self):
+        problems, start = [bent(i, kinks=0.5) for i in range(4)], starts(4, seed=3)
+        seen = drive(LBFGS(history=10, max_trials=2, faithful=True), problems, start, 20)
+        runs = naive_runs(problems, start, 20, max_trials=2)
+        assert any(run.failures for run in runs)
+        for row, run in zip(seen, runs, strict=True):
+            np.testing.assert_allclose(row.losses, run.losses, rtol=0, atol=1e-9)
+            assert row.costs == run.costs
+
+    def test_a_failed_search_is_repeated_for_all_steps_that_remain(self):
+        start = torch.stack([torch.zeros(12), torch.arange(12.0)]).double()
+        seen = drive(LBFGS.reference(), [corner, corner], start, 15)
+        for row, run in zip(seen, naive_runs([corner] * 2, start, 15), strict=True):
+            assert row.costs == run.costs
+            assert row.losses == run.losses
+        stuck, walking = seen
+        assert stuck.costs == [1] + 15 * [12]  # ten trials, one not looked at, one back
+        assert stuck.losses == 16 * [0.0]
+        assert walking.losses[-1] < walking.losses[0]
+
+    def test_a_search_that_fails_on_kinks_is_repeated(self):
+        problems, start = [bent(3, kinks=0.5)], starts(8, seed=3)[3:4]
+        (row,) = drive(LBFGS.reference(), problems, start, 48)
+        first = row.costs.index(12)
+        assert 5 < first < 45
+        assert set(row.costs[first:]) == {12}
+        (safe,) = drive(LBFGS(), problems, start, 48)
+        assert safe.losses[-1] < row.losses[-1]
+        assert sum(safe.costs) < sum(row.costs)
+
+    def test_a_loss_that_is_nan_is_taken(self):
+        problems = [walled(bent(i), math.nan, radius=3.5) for i in range(6)]
+        start = starts(6, seed=3)
+        seen = drive(LBFGS.reference(), problems, start, 10)
+        for row, run in zip(seen, naive_runs(problems, start, 10), strict=True):
+            np.testing.assert_array_equal(row.losses, run.losses)
+            assert row.costs == run.costs == 11 * [1]
+        taken = [row for row in seen if math.isfinite(row.losses[0])]
+        assert len(taken) == 3
+        assert all(np.isnan(row.losses[1:]).all() for row in taken)
+
+    def test_infinite_losses_halve_the_step(self):
+        problems = [walled(bent(i), math.inf, radius=5.0) for i in range(6)]
+        start = starts(6, seed=3)
+        seen = drive(LBFGS.reference(), problems, start, 20)
+        runs = naive_runs(problems, start, 20)
+        assert any(max(run.costs[:3]) > 1 for run in runs)
+        for row, run in zip(seen, runs, strict=True):
+            np.testing.assert_allclose(row.losses, run.losses, rtol=0, atol=1e-9)
+            assert row.costs == run.costs
+
+
+class TestSafe:
+    @pytest.mark.parametrize("bad", [math.nan, math.inf])
+    def test_a_loss_that_is_no_number_only_shrinks_the_step(self, bad):
+        problems = [walled(bent(i), bad, radius=4.0) for i in range(8)]
+        seen = drive(LBFGS(), problems, 0.7 * starts(8, seed=3), 60)
+        refused = 0
+        for row in seen:
+            assert np.isfinite(row.losses).all()
+            assert row.losses[-1] < 0.5 * row.losses[0]
+            asked = zip(row.points, row.points[1:], row.homes[1:], strict=False)
+            for point, then, home in asked:
+                if point @ point >= 16:
+                    refused += 1
+                    before, after = point - home, then - home
+                    ratio = (after @ before) / (before @ before)
+                    np.testing.assert_allclose(after, ratio * before, rtol=0, atol=1e-9)
+                    assert 0 < ratio <= 0.51
+        assert refused > 3
+
+    def test_a_gradient_that_is_no_number_shrinks_the_step_too(self):
+        def cracked(w):
+            loss, gradient = bent(2)(w)
+            return loss, gradient if w @ w < 16 else np.where(np.arange(12) == 5, np.nan, gradient)
+
+        (row,) = drive(LBFGS(), [cracked], 0.7 * starts(3, seed=3)[2:], 60)
+        assert any(point @ point >= 16 for point in row.points)
+        assert np.isfinite(row.x).all()
+        assert row.losses[-1] < 0.5 * row.losses[0]
+
+    def test_a_start_that_is_no_number_ends_at_once(self):
+        problems = [walled(bent(0), math.nan, radius=0.1), bent(1)]
+        bad, good = drive(LBFGS(), problems, starts(2), 5)
+        assert bad.stuck
+        assert bad.costs == [1]
+        assert len(good.losses) == 6
+
+    def test_a_failed_search_drops_the_memory_and_a_second_ends_the_image(self):
+        problems, start = [bent(i, kinks=0.5) for i in range(8)], starts(8, seed=3)
+        optimizer, steps = LBFGS(), 200
+        state = optimizer.begin(start, steps)
+        seen = [Seen() for _ in problems]
+        dropped, ended = set(), set()
+        while going(state, steps).any():
+            x, made, count, stuck = (
+                t.clone() for t in (state.x, state.made, state.count, state.stuck)
+            )
+            follow(optimizer, state, problems, seen, steps)
+            moved = (state.x != x).any(1)
+            for i in torch.nonzero((state.made > made) & ~moved & (made >= 0) & ~stuck).flatten():
+                row = int(i)
+                assert seen[row].costs[-1] == 11
+                if count[i] > 0:
+                    dropped.add(row)
+                    assert state.count[i] == 0
+                    assert not state.stuck[i]
+                    along = torch.nn.functional.cosine_similarity
+                    assert along(state.direction[i], -state.g[i], dim=0) > 1 - 1e-12
+                else:
+                    ended.add(row)
+                    assert state.stuck[i]
+        assert dropped
+        assert ended
+        assert ended == {i for i, row in enumerate(seen) if row.stuck}
+
+    def test_a_corner_ends_the_image_after_one_search(self):
+        (row,) = drive(LBFGS(), [corner], torch.zeros(1, 12).double(), 100)
+        assert row.stuck
+        assert row.costs == [1, 11]
+
+    @pytest.mark.parametrize("history", [1, 4, 30])
+    def test_the_loss_never_rises(self, history):
+        problems = [
+            *(bent(i, kinks=0.5) for i in range(3)),
+            *(walled(bent(i), math.inf, radius=4.0) for i in range(3)),
+            rosenbrock,
+            corner,
+            logistic(1),
+        ]
+        for row in drive(LBFGS(history=history), problems, 0.7 * starts(9, seed=3), 60):
+            assert (np.diff(row.losses) <= 0).all()
+            assert row.losses[-1] < row.losses[0]
+
+    def test_a_direction_that_does_not_descend_is_replaced(self):
+        problems, steps = [bent(i) for i in range(3)], 30
+        optimizer = LBFGS()
+        state = optimizer.begin(starts(3), steps)
+        seen = [Seen() for _ in problems]
+        while int(state.made.min()) < 4:
+            follow(optimizer, state, problems, seen, steps)
+        # Row 1 forgets what it knows: its memory points uphill.
+        state.rho[1] = -100 * state.rho[1].abs()
+        made = int(state.made[1])
+        while int(state.made[1]) == made:
+            follow(optimizer, state, problems, seen, steps)
+        assert (state.slope < 0).all()
+        torch.testing.assert_close(state.direction[1], -state.scale[1] * state.g[1])
+        assert state.count[1] == 0
+        assert state.count[0] > 0
+
+    def test_unbounded_descent_takes_the_farthest_step_it_tried(self):
+        slope = np.linspace(1, 2, 12)
+        line = lambda w: (float(-slope @ w), -slope)  # noqa: E731
+        start = torch.zeros(1, 12).double()
+        (row,) = drive(LBFGS(), [line], start, 1)
+        assert row.costs == [1, 11]
+        np.testing.assert_allclose(row.x[-1], 1024 * slope)
+        assert row.losses[-1] == pytest.approx(-1024 * slope @ slope)
+        (faithful,) = drive(LBFGS.reference(), [line], start, 1)
+        assert faithful.costs == [1, 12]
+        np.testing.assert_allclose(faithful.x[-1], 0, atol=1e-12)
+
+
+class TestConvergence:
+    @pytest.mark.parametrize("history", [1, 5, 30])
+    def test_reaches_the_minimum_that_scipy_finds(self, history):
+        problems = [*(logistic(i) for i in range(4)), *(quadratic(i) for i in range(4))]
+        start = starts(8, seed=1)
+        for row, f, x in zip(
+            drive(LBFGS(history=history), problems, start, 150),
+            problems,
+            start.numpy(),
+            strict=True,
+        ):
+            options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+            best = minimize(f, x, jac=True, method="L-BFGS-B", options=options)
+            assert row.losses[-1] == pytest.approx(best.fun, abs=1e-8)
+            np.testing.assert_allclose(row.x[-1], best.x, atol=1e-4)
+
+    def test_a_quadratic_takes_few_steps(self):
+        problems = [quadratic(i, condition=10.0) for i in range(6)]
+        for row in drive(LBFGS(), problems, starts(6), 25):
+            assert row.losses[-1] < 1e-9 * row.losses[0]
+            assert sum(row.costs) < 35
+
+    def test_rosenbrock_from_anywhere(self):
+        problems, start = 10 * [rosenbrock], 1.5 * starts(10, seed=2, size=4)
+        for row in drive(LBFGS(), problems, start, 150):
+            # In four dimensions there is a second, local minimum near (-1, 1, 1, 1).
+            near = np.abs(row.x[-1] - np.where(row.x[-1] < 0, -0.7757, 1)).max() < 0.02
+            assert row.losses[-1] < 1e-9 or (
+                near and row.losses[-1] == pytest.approx(3.7014, abs=1e-3)
+            )
+
+    def test_the_direction_is_that_of_the_dense_update(self):
+        problems, steps, history = [bent(i) for i in range(3)], 18, 5
+        optimizer = LBFGS(history=history)
+        state = optimizer.begin(starts(3), steps)
+        seen = [Seen() for _ in problems]
+        pairs = [[], [], []]
+        compared = 0
+        while going(state, steps).any():
+            made, along = state.made.clone(), state.direction.clone().numpy()
+            follow(optimizer, state, problems, seen, steps)
+            for i in torch.nonzero(state.made > made).flatten().tolist():
+                x, g = seen[i].x, seen[i].gradients
+                if len(x) > 1:
+                    s, y = x[-1] - x[-2], g[-1] - g[-2]
+                    t = (s @ along[i]) / (along[i] @ along[i])
+                    if s @ y > 0.01 * (s @ (-t * g[-2])):
+                        pairs[i] = [*pairs[i], (s, y)][-history:]
+                inverse = np.eye(12)
+                if pairs[i]:
+                    s, y = pairs[i][-1]
+                    inverse *= (s @ y) / (y @ y)
+                for s, y in pairs[i]:
+                    left = np.eye(12) - np.outer(s, y) / (s @ y)
+                    inverse = left @ inverse @ left.T + np.outer(s, s) / (s @ y)
+                found, size = state.direction[i].numpy(), np.linalg.norm(inverse @ g[-1])
+                np.testing.assert_allclose(found, -inverse @ g[-1], rtol=0, atol=1e-7 * size)
+                compared += 1
+        assert compared > 40
+
+
+OPTIMIZERS = {
+    "adam": Adam(lr=0.1),
+    "lbfgs": LBFGS(),
+    "lbfgs, history 2": LBFGS(history=2),
+    "reference": LBFGS.reference(),
+}
+
+
+def neighbours():
+    problems = [
+        *(bent(i) for i in range(3)),
+        *(bent(i, kinks=0.5) for i in range(3, 6)),
+        walled(bent(6), math.nan, radius=4.0),
+        walled(bent(7), math.inf, radius=0.1),
+        logistic(8),
+        corner,
+        quadratic(9),
+        rosenbrock,
+    ]
+    return problems, 0.7 * starts(len(problems), seed=4)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+class TestNeighbours:
+    """Row i of a batch is what row i is alone, to the last bits."""
+
+    def test_a_row_among_others_asks_for_what_it_asks_for_alone(self, optimizer):
+        problems, start = neighbours()
+        together = drive(optimizer, problems, start, 20)
+        for i, row in enumerate(together):
+            (alone,) = drive(optimizer, problems[i : i + 1], start[i : i + 1], 20)
+            same(alone, row)
+
+    def test_splitting_reordering_and_joining_change_nothing(self, optimizer):
+        problems, start = neighbours()
+        steps, count = 20, len(problems)
+        together = drive(optimizer, problems, start, steps)
+        # Half of the rows begin late, join in another order, and leave one by one.
+        seen = [Seen() for _ in problems]
+        early, late = torch.arange(count)[::2], torch.arange(count)[1::2]
+        state, rows = optimizer.begin(start[early], steps), early
+        for turn in range(1000):
+            if turn in (7, 11):
+                new = late[:3] if turn == 7 else late[3:]
+                state, rows = optimizer.begin(start[new], steps).join(state), torch.cat([new, rows])
+            follow(optimizer, state, [problems[i] for i in rows], [seen[i] for i in rows], steps)
+            keep = torch.nonzero(going(state, steps)).flatten().flip(0)
+            state, rows = state.select(keep), rows[keep]
+            if len(rows) == 0:
+                break
+        for ours, row in zip(seen, together, strict=True):
+            same(ours, row)
+
+    def test_a_state_that_was_selected_is_a_copy(self, optimizer):
+        problems, start = neighbours()
+        state = optimizer.begin(start, 20)
+        for _ in range(6):
+            optimizer.advance(state, *evaluate(problems, state.point), 20)
+        kept = {k: v.clone() for k, v in vars(state).items()}
+        other = state.select(torch.arange(len(problems)))
+        for _ in range(6):
+            optimizer.advance(other, *evaluate(problems, other.point), 20)
+        for name, value in vars(state).items():
+            torch.testing.assert_close(value, kept[name], rtol=0, atol=0, equal_nan=True)
+
+    def test_the_start_is_not_written_to(self, optimizer):
+        problems, start = neighbours()
+        before = start.clone()
+        drive(optimizer, problems, start, 5)
+        assert torch.equal(start, before)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_the_dtype_stays(self, optimizer, dtype):
+        problems, start = neighbours()
+        state = optimizer.begin(start.to(dtype), 20)
+        for _ in range(15):
+            optimizer.advance(state, *evaluate(problems, state.point), 20)
+        floats = [v.dtype for v in vars(state).values() if v.is_floating_point()]
+        assert set(floats) == {dtype}
+
+    def test_the_settings_are_described(self, optimizer):
+        described = optimizer.describe()
+        assert json.loads(json.dumps(described, allow_nan=False)) == described
+        assert [o for o in OPTIMIZERS.values() if o.describe() == described] == [optimizer]
+
+
+def same(one, other):
+    assert one.costs == other.costs
+    assert one.stuck == other.stuck
+    assert len(one.points) == len(other.points)
+    np.testing.assert_allclose(one.points, other.points, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(one.losses, other.losses, rtol=1e-12, atol=1e-12)
+
+
+class TestMisuse:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"history": 0}, "history: expected an integer of at least 1"),
+            ({"max_trials": 0}, "max_trials: expected an integer of at least 1"),
+            ({"c1": 0.0}, "line search: expected 0 < c1 < c2 < 1, got c1=0.0"),
+            ({"c1": 0.95}, "line search: expected 0 < c1 < c2 < 1"),
+            ({"c2": 1.0}, "line search: expected 0 < c1 < c2 < 1"),
+            ({"c2": math.nan}, "line search: expected 0 < c1 < c2 < 1"),
+        ],
+    )
+    def test_settings_out_of_range(self, settings, message):
+        with pytest.raises(ValueError, match=message):
+            LBFGS(**settings)
