@@ -35,7 +35,7 @@ def main(images: int = 64) -> float:
     tta = GenerativeTTA(
         classifier,
         generator,
-        inverter=Inverter(steps=60, lr=0.1),
+        inverter=Inverter(steps=60),
         perturbation=Isotropic("all", 0.1),
         num_views=8,
     )

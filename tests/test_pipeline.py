@@ -17,14 +17,14 @@ import genviews.pipeline as pipeline
 from genviews.augment import HorizontalFlip
 from genviews.classify import Classifier
 from genviews.generators.toy import ToyGenerator
-from genviews.invert import L2, Inverter, Objective
+from genviews.invert import L2, Adam, Inverter, Objective
 from genviews.perturb import StyleMix
 from genviews.pipeline import GenerativeTTA
 from genviews.rng import Rng
 
 ROW = torch.arange(8.0)
 CHECKERBOARD = (-1.0) ** (ROW[:, None] + ROW)
-INVERTER = Inverter(steps=15, lr=0.2, objective=Objective((L2(),)))
+INVERTER = Inverter(steps=15, optimizer=Adam(lr=0.2), objective=Objective((L2(),)))
 
 
 def slope(images):

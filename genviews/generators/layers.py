@@ -24,6 +24,7 @@ from genviews.generators.modulation import (
     activate,
     demodulate,
     modulated_conv,
+    ordinary,
     to_image,
 )
 
@@ -101,8 +102,9 @@ class FrozenCache:
         """`make()`, or what it returned last time if the weights are the same."""
         if any(w.requires_grad for w in weights) or torch.compiler.is_compiling():
             return make()
-        # Autograd refuses what was made in inference mode: it must not outlive the call.
-        if torch.is_inference_mode_enabled():
+        # Autograd refuses what was made in inference mode, autocast makes another type, and forward
+        # mode has tangents: such a value must not outlive the call.
+        if torch.is_inference_mode_enabled() or not ordinary(*weights):
             return make()
         # In-place changes (an optimiser step, loading weights) raise the version of a tensor.
         key = tuple((w.data_ptr(), w._version, w.dtype, w.device) for w in weights)

@@ -20,7 +20,7 @@ be differentiated (`create_graph=True`) evaluates them once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -28,16 +28,29 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-__all__ = ["GAIN", "SLOPE", "ConvWeights", "activate", "demodulate", "modulated_conv", "to_image"]
+__all__ = [
+    "GAIN",
+    "SLOPE",
+    "ConvWeights",
+    "activate",
+    "demodulate",
+    "modulated_conv",
+    "ordinary",
+    "to_image",
+]
 
 _Context: TypeAlias = Any  # torch has no type for what it passes from forward to backward
 _Gradients: TypeAlias = tuple[Tensor | None, ...]
 
 SLOPE = 0.2
 GAIN = math.sqrt(2.0)
-# Entries of the output that a CPU thread takes through all stages at a time: 1 MiB of floats. With
-# half as many, the calls cost more than the cache saves; with four times as many, it saves nothing.
-ENTRIES_AT_A_TIME = 2**18
+# Below so many entries in x, calls from Python cost more than the passes that they save.
+BY_HAND_FROM = 2**15
+# Entries of the output that a CPU thread takes through all stages at a time: 2 MiB of floats. With
+# a quarter as many, the calls cost more than the cache saves; with twice as many, it saves less.
+ENTRIES_AT_A_TIME = 2**19
+# Convolutions of fewer samples than this lose more by themselves: then all samples go together.
+FEWEST_AT_A_TIME = 16
 
 
 class ConvWeights(NamedTuple):
@@ -84,7 +97,7 @@ def modulated_conv(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
     if not torch.is_grad_enabled():
         return _in_parts(x, style, _scale(style, weights.energy), weights)
     fixed = (weights.weight, weights.energy, *weights.offsets)
-    if _ordinary(x, style) and not any(t.requires_grad for t in fixed):
+    if x.numel() >= BY_HAND_FROM and ordinary(x, style) and not any(t.requires_grad for t in fixed):
         y: Tensor = _ModulatedConv.apply(x, style, weights)
         return y
     return _modulated_conv(x, style, weights)
@@ -94,7 +107,7 @@ def to_image(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Sums over the channels (N, in, h, w) with weights (N, out, in), plus bias (out)."""
     if not torch.is_grad_enabled():
         return _rows_by_pixels(x, weight, bias)
-    if not torch.compiler.is_compiling() and _ordinary(x, weight, bias):
+    if not torch.compiler.is_compiling() and ordinary(x, weight, bias):
         y: Tensor = _ToImage.apply(x, weight, bias)
         return y
     return _to_image(x, weight, bias)
@@ -137,8 +150,9 @@ class _ModulatedConv(torch.autograd.Function):
         of_x, of_style, _ = ctx.needs_input_grad
         grad_x, grad_style = torch.empty_like(x), torch.empty_like(style)
         totals = torch.empty_like(scale)
+        size, in_out = _at_a_time(y, y.shape), (_each(style, x), _each(scale, y))
         for y_, dy, x_, dx, ds, total, s, d, *b in _parts(
-            y, grad, x, grad_x, grad_style, totals, _each(style, x), _each(scale, y), *offsets
+            size, y, grad, x, grad_x, grad_style, totals, *in_out, *offsets
         ):
             g = _behind_clamp(dy, y_, weights.clamp) * d
             product = g * y_ if of_style else None
@@ -205,13 +219,13 @@ def _differentiate(
     return tuple(next(found) if of else None for of in needed)
 
 
-def _ordinary(*inputs: Tensor) -> bool:
-    """Whether gradients, if any, are asked for in reverse mode and computed as written."""
-    return (
-        not torch.is_autocast_enabled(inputs[0].device.type)
-        and not torch._C._are_functorch_transforms_active()
-        and all(forward_ad.unpack_dual(t).tangent is None for t in inputs)
-    )
+def ordinary(*inputs: Tensor) -> bool:
+    """Whether torch takes operators as written: no autocast, forward mode, `torch.func`."""
+    for t in inputs:
+        if forward_ad.unpack_dual(t).tangent is not None:
+            return False
+    transformed = torch._C._are_functorch_transforms_active()
+    return not transformed and not torch.is_autocast_enabled(inputs[0].device.type)
 
 
 def _in_parts(
@@ -219,31 +233,52 @@ def _in_parts(
 ) -> Tensor:
     """The output y, from operators that write where they read; x is overwritten on request only."""
     side = x.shape[2] * (1 if weights.fir is None else 2)
-    y = torch.empty(
-        (len(x), len(weights.weight), side, side),
-        dtype=x.dtype,
-        device=x.device,
-        memory_format=torch.channels_last,
-    )
-    for y_, x_, s, d, *b in _parts(y, x, _each(style, x), _each(scale, x), *weights.offsets):
-        convolved = _convolve(x_.mul_(s) if overwrite else x_ * s, weights)
-        torch.addcmul(b[0], convolved, d, out=y_)
-        for offset in b[1:]:
-            y_.add_(offset)
-        F.leaky_relu_(y_, SLOPE)
-        if weights.clamp is not None:
-            y_.clamp_(-weights.clamp, weights.clamp)
+    shape = (len(x), len(weights.weight), side, side)
+    size = _at_a_time(x, shape)
+    read = (x, _each(style, x), _each(scale, x), *weights.offsets)
+    if size >= len(x):
+        return _stages(None, weights, overwrite, *read)
+    layout = torch.channels_last
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+    for part in _parts(size, y, *read):
+        _stages(part[0], weights, overwrite, *part[1:])
     return y
 
 
-def _parts(y: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """`y` and the rest, a few samples at a time; an accelerator takes all at once."""
-    size = len(y)
-    if y.device.type == "cpu" and size:
-        size = max(ENTRIES_AT_A_TIME * torch.get_num_threads() // (y.numel() // size), 1)
-    if size >= len(y):
-        return [(y, *others)]
-    return zip(*(t.expand(len(y), *t.shape[1:]).split(size) for t in (y, *others)), strict=True)
+def _stages(
+    y: Tensor | None,
+    weights: ConvWeights,
+    overwrite: bool,
+    x: Tensor,
+    s: Tensor,
+    d: Tensor,
+    *offsets: Tensor,
+) -> Tensor:
+    convolved = _convolve(x.mul_(s) if overwrite else x * s, weights)
+    y = convolved if y is None else y
+    torch.addcmul(offsets[0], convolved, d, out=y)
+    for offset in offsets[1:]:
+        y.add_(offset)
+    F.leaky_relu_(y, SLOPE)
+    return y if weights.clamp is None else y.clamp_(-weights.clamp, weights.clamp)
+
+
+def _at_a_time(x: Tensor, shape: Sequence[int]) -> int:
+    """How many samples go through all stages together to make an output of this shape."""
+    samples, channels, height, width = shape
+    if samples >= FEWEST_AT_A_TIME and x.device.type == "cpu":
+        fitting = ENTRIES_AT_A_TIME * torch.get_num_threads() // (channels * height * width)
+        if fitting >= FEWEST_AT_A_TIME:
+            return fitting
+    return max(samples, 1)
+
+
+def _parts(size: int, *tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """`size` samples of each tensor at a time; a tensor of one sample is everyone's."""
+    samples = len(tensors[0])
+    if size >= samples:
+        return [tensors]
+    return zip(*(t.expand(samples, *t.shape[1:]).split(size) for t in tensors), strict=True)
 
 
 def _each(factors: Tensor, like: Tensor) -> Tensor:

@@ -79,7 +79,8 @@ class Adam(Optimizer[_AdamState]):
         count = (state.made + 1)[:, None].to(gradient.dtype)
         mean = state.first / (1 - b1**count)
         spread = (state.second / (1 - b2**count)).sqrt()
-        state.point = state.point - self.rate(state.made, steps)[:, None] * mean / (spread + 1e-8)
+        rate = self.rate(state.made.to(gradient.dtype), steps)[:, None]
+        state.point = state.point - rate * mean / (spread + 1e-8)
 
     def rate(self, made: Tensor, steps: int) -> Tensor:
         """The learning rate of each image for its next step."""

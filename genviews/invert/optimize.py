@@ -56,7 +56,8 @@ class Inverter:
             descending, in units of [-1, 1] images; 0 descends on the kinks. 0.02 (5 grey levels of
             510) was chosen by us on fashion32 `val`. Losses and best iterates are exact.
         snapshots: steps after which the best iterate is kept as well, for studies of quality
-            against steps in one run.
+            against steps in one run. Each equals the result of a run that ends there, unless the
+            optimizer has a schedule that knows the end (`Adam`, but for `final=1`).
     """
 
     start: Start = field(default_factory=MeanStart)
@@ -226,6 +227,7 @@ class _Run:
         self.latents = self.mean.expand(count, -1, -1).clone()
         self.snapshots = self.latents[:, None].repeat(1, len(inverter.snapshots), 1, 1)
         self.loss = torch.full((count,), math.nan, dtype=images.dtype, device=device)
+        self.snapshot_loss = self.loss[:, None].repeat(1, len(inverter.snapshots))
         self.start_loss = self.loss.clone()
         self.status = torch.full((count,), int(Status.FAILED), device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
@@ -240,12 +242,13 @@ class _Run:
         jobs_left = torch.full((len(self.images),), self.starts)
         done = len(self.images) - len(queue)
         position, active = 0, None
-        # Refilling in groups keeps the encoder's and the objective's set-up batched.
-        room_for, refill = max(batch_size // self.starts, 1), max(batch_size // 4, 1)
+        # Refilling in groups keeps the encoder's and the objective's set-up batched. The candidates
+        # of an image come together, so they need room for all.
+        refill = max(batch_size // 4, min(self.starts, batch_size), 1)
         while position < len(queue) or active is not None:
             room = batch_size - (0 if active is None else len(active.index))
             if position < len(queue) and (active is None or room >= refill):
-                new_images = queue[position : position + max(min(room // self.starts, room_for), 1)]
+                new_images = queue[position : position + max(room // self.starts, 1)]
                 position += len(new_images)
                 new = self._begin(new_images)
                 active = new if active is None else active.join(new)
@@ -291,8 +294,8 @@ class _Run:
         """Evaluate every point, note what is best, move on; returns which jobs are finished."""
         inverter, state = self.inverter, active.state
         point = state.point.detach().requires_grad_(True)
-        latents = point.unflatten(1, self.mean.shape)
-        with torch.enable_grad():
+        with torch.enable_grad():  # the caller may have turned it off
+            latents = point.unflatten(1, self.mean.shape)
             rendered = self.generator.synthesize(latents)
             descent, loss = inverter.objective.smooth_and_exact(
                 active.target, rendered, latents, inverter.smoothing
@@ -321,6 +324,7 @@ class _Run:
         for column, steps in enumerate(self.inverter.snapshots):
             reached = (active.state.made >= steps) & (before < steps)
             self.snapshots[active.index[reached], column] = active.best[reached]
+            self.snapshot_loss[active.index[reached], column] = active.best_loss[reached]
 
     def _store(self, ended: _Active) -> None:
         index, made = ended.index, ended.state.made
@@ -340,11 +344,12 @@ class _Run:
         for column, steps in enumerate(self.inverter.snapshots):
             missed = good & (made < steps)
             self.snapshots[index[missed], column] = ended.best[missed]
+            self.snapshot_loss[index[missed], column] = ended.best_loss[missed]
 
     def result(self, batch_size: int) -> Inversion:
         """The best candidate of each image, rendered."""
-        candidates = self.loss.unflatten(0, (-1, self.starts)).nan_to_num(math.inf).argmin(1)
-        jobs = torch.arange(len(self.images), device=candidates.device) * self.starts + candidates
+        jobs = self._best(self.loss[:, None])[:, 0]
+        columns = torch.arange(len(self.inverter.snapshots), device=jobs.device)
         latents = self.latents[jobs]
         spent = self.evaluations.unflatten(0, (-1, self.starts)).sum(1)
         return Inversion(
@@ -355,5 +360,14 @@ class _Run:
             status=self.status[jobs],
             steps=self.steps[jobs],
             evaluations=spent,
-            snapshots=self.snapshots[jobs] if self.inverter.snapshots else None,
+            snapshots=self.snapshots[self._best(self.snapshot_loss), columns]
+            if self.inverter.snapshots
+            else None,
         )
+
+    def _best(self, loss: Tensor) -> Tensor:
+        """(J, T) losses of all jobs -> (B, T) the job of the best candidate of each image."""
+        candidates = loss.unflatten(0, (-1, self.starts)).nan_to_num(math.inf).argmin(1)
+        first = torch.arange(len(candidates), device=candidates.device) * self.starts
+        jobs: Tensor = first[:, None] + candidates
+        return jobs

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
+from genviews.classify.model import evaluating
 from genviews.fingerprint import tensor_hash, weights_hash
 from genviews.generators.base import Generator
 from genviews.invert.encoder import InversionEncoder
@@ -103,7 +104,7 @@ class EncoderStart(Start):
     A pass that makes an image's L1 error larger is not kept for that image.
 
     Args:
-        network: the inversion encoder.
+        network: the inversion encoder, called in eval mode.
         passes: times that the encoder looks; 1 is the plain encoder.
 
     Source: Alaluf et al. 2021 (ReStyle), Sec. 3, the idea of feeding the reconstruction back.
@@ -129,6 +130,11 @@ class EncoderStart(Start):
         rows: Int[Tensor, " B"],
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
+        with evaluating(self.network):
+            best = self._look(generator, images, masks)
+        return best[:, None]
+
+    def _look(self, generator: Generator, images: Tensor, masks: Tensor) -> Tensor:
         seen: Tensor = self.network(images, masks)
         generator.latent_spec.check(seen, "the encoder's latents")
         best = seen
@@ -141,7 +147,7 @@ class EncoderStart(Start):
             best = torch.where(better[:, None, None], latents, best)
             error = torch.where(better, new_error, error)
             rendered = torch.where(better[:, None, None, None], new_rendered, rendered)
-        return best[:, None]
+        return best
 
     def modules(self) -> list[nn.Module]:
         """See `Start`."""
@@ -158,7 +164,7 @@ class ClassMeanStart(Start):
 
     Args:
         means: (Y, L, D), see `class_means`.
-        classifier: images -> logits (B, Y), in eval mode.
+        classifier: images -> logits (B, Y), called in eval mode.
 
     Source: Chai et al. 2021, Sec. 8.5 (CIFAR10).
     """
@@ -174,7 +180,8 @@ class ClassMeanStart(Start):
         rows: Int[Tensor, " B"],
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
-        predicted = self.classifier(images).argmax(1)
+        with evaluating(self.classifier):
+            predicted = self.classifier(images).argmax(1)
         if len(self.means) <= int(predicted.max()):
             fail(
                 "class means",
@@ -287,7 +294,8 @@ def class_means(
     Args:
         generator: a conditional one gives the classes itself.
         num_classes: Y.
-        classifier: sorts the samples of an unconditional generator, by its predicted class.
+        classifier: sorts the samples of an unconditional generator, by its predicted class; called
+            in eval mode.
         num: samples in all; how many Chai et al. used is not stated.
         seed: of the samples.
         batch_size: samples at once.
@@ -309,7 +317,8 @@ def class_means(
         else:
             assert classifier is not None
             latents = generator.map(z)
-            label = classifier(generator.synthesize(latents)).argmax(1).cpu()
+            with evaluating(classifier):
+                label = classifier(generator.synthesize(latents)).argmax(1).cpu()
         total.index_add_(0, label, latents.double().cpu())
         count += torch.bincount(label, minlength=num_classes)
     if bool((count == 0).any()):

@@ -25,7 +25,7 @@ def draw(
     """Write the figures as PNG into a folder; returns name -> path."""
     figures = {
         "steps": _steps(record["table_2"]["rows"]),
-        "tasks": _tasks(record["figure_15"]),
+        "tasks": _tasks(record["figure_15"]["half"]),
         "extremes": _extremes(record["figure_10"], images, inversion),
     }
     paths = {}
@@ -77,7 +77,9 @@ def _tasks(figure15: Mapping[str, Any]) -> Figure:
     axes.axhline(0, color="0.8", zorder=0)
     axes.axvline(0, color="0.8", zorder=0)
     axes.set(
-        xlabel="gain with In-Domain inversion, points", ylabel="gain with our inversion, points"
+        xlabel="gain with In-Domain inversion, points",
+        ylabel="gain with our inversion, points",
+        title="views with half of the weight",
     )
     axes.legend(frameon=False, fontsize=8)
     return _plain(figure)

@@ -1,18 +1,21 @@
-"""The layers of StyleGAN2: what is cached and when, the constant's shortcut, half precision."""
+"""The layers of StyleGAN2: caches, gradients by hand, the constant's shortcut, half precision."""
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import NamedTuple
 
 import jaxtyping
 import pytest
 import torch
 from torch.nn import functional as F
 
-from genviews.generators.layers import FrozenCache
+from genviews.generators import modulation
+from genviews.generators.layers import FrozenCache, ModulatedConv, ToImage
 from genviews.generators.stylegan2 import StyleGAN2
 from genviews.rng import Rng
-from tests.generators.test_stylegan2 import random_generator
+from tests.generators.test_stylegan2 import CASES, random_generator
 
 
 @pytest.fixture
@@ -74,6 +77,15 @@ class TestFrozenCache:
             cache.get(make, make.weight)
         assert not cache.get(make, make.weight).is_inference()
 
+    def test_nothing_from_autocast_is_kept(self, generator, latents):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            leaf = latents.clone().requires_grad_()
+            coarse = generator.synthesize(leaf)
+            coarse.sum().backward()
+        exact = generator.synthesize(latents)
+        assert 0 < (coarse - exact).abs().max() < 0.1
+        assert leaf.grad.abs().max() > 0
+
 
 class TestImagesFollowTheWeights:
     @pytest.mark.parametrize("name", ["b4.const", "b4.conv1.weight", "b16.conv0.weight"])
@@ -124,6 +136,222 @@ class TestImagesFollowTheWeights:
         assert leaf.grad.abs().max() > 0
 
 
+def gradient(generator, latents, noise="const"):
+    """Of a sum that weights every pixel differently, with respect to the latents."""
+    leaf = latents.clone().requires_grad_()
+    streams = Rng(5).streams(range(len(leaf))) if noise == "random" else None
+    images = generator.synthesis(leaf, noise=noise, streams=streams)
+    weights = torch.linspace(-1, 2, images.numel()).reshape(images.shape).to(images)
+    return images.detach(), torch.autograd.grad((images * weights).sum(), leaf)[0]
+
+
+@pytest.fixture
+def however_small(monkeypatch):
+    """Gradients by hand, even where they do not pay."""
+    monkeypatch.setattr(modulation, "BY_HAND_FROM", 0)
+
+
+@pytest.mark.usefixtures("however_small")
+class TestFrozenGenerator:
+    """Frozen weights: gradients by hand. Trained weights: gradients by torch. They are the same."""
+
+    @pytest.mark.parametrize("noise", ["none", "const", "random"])
+    @pytest.mark.parametrize("case", CASES)
+    @pytest.mark.parametrize(
+        ("dtype", "tolerance"), [(torch.float32, 3e-5), (torch.float64, 1e-11)], ids=["f32", "f64"]
+    )
+    def test_same_images_and_gradients_as_in_training(self, case, noise, dtype, tolerance):
+        trained = random_generator(**CASES[case]).to(dtype)
+        frozen = copy.deepcopy(trained).requires_grad_(False)
+        shape = trained.latent_spec.shape
+        latents = Rng(1).streams(range(3)).normal(1, shape)[:, 0].to(dtype)
+        wanted_images, wanted = gradient(trained, latents, noise)
+        images, got = gradient(frozen, latents, noise)
+        assert wanted.abs().amin(dim=(0, 2)).max() > 0
+        assert (images - wanted_images).norm() <= tolerance * wanted_images.norm()
+        assert (got - wanted).norm() <= tolerance * wanted.norm()
+
+    def test_few_samples_at_a_time(self, generator, latents, monkeypatch):
+        _, together = gradient(generator.double(), latents.double(), "random")
+        monkeypatch.setattr(modulation, "FEWEST_AT_A_TIME", 1)
+        monkeypatch.setattr(modulation, "ENTRIES_AT_A_TIME", 1536 // torch.get_num_threads())
+        calls = []
+        back = modulation._convolve_back
+        monkeypatch.setattr(
+            modulation, "_convolve_back", lambda g, w: calls.append(tuple(g.shape)) or back(g, w)
+        )
+        _, apart = gradient(generator, latents.double(), "random")
+        assert {(3, 6, 8, 8), (1, 6, 16, 16)} <= set(calls)
+        torch.testing.assert_close(apart, together, rtol=1e-10, atol=1e-10)
+
+    def test_half_precision(self, latents):
+        trained = random_generator(resolution=16).set_half(1, torch.bfloat16)
+        frozen = copy.deepcopy(trained).requires_grad_(False)
+        (_, wanted), (_, got) = gradient(trained, latents), gradient(frozen, latents)
+        _, exact = gradient(random_generator(resolution=16), latents)
+        assert (got - exact).norm() <= 1.2 * (wanted - exact).norm() <= 0.05 * exact.norm()
+
+    def test_keeps_one_activation_a_layer(self, generator):
+        latents = Rng(1).streams(range(8)).normal(1, generator.latent_spec.shape)[:, 0]
+        large = {}
+
+        def keep(tensor):
+            if len(tensor) == 8 and tensor.ndim == 4 and tensor.shape[2] > 1:
+                large[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            generator.synthesize(latents.requires_grad_())
+        channels = 6
+        shapes = [(8, channels, r, r) for r in (4, 4, 8, 8, 16, 16)]  # twice at 4: of the constant
+        assert sorted(tuple(t.shape) for t in large.values()) == sorted(shapes)
+
+    def test_only_some_rows_want_a_gradient(self, generator, latents):
+        _, wanted = gradient(generator, latents)
+        for rows in (slice(0, 2), slice(3, 4), slice(5, 6)):
+            part = latents[:, rows].clone().requires_grad_()
+            joined = torch.cat([latents[:, : rows.start], part, latents[:, rows.stop :]], dim=1)
+            images = generator.synthesize(joined)
+            weights = torch.linspace(-1, 2, images.numel()).reshape(images.shape)
+            (got,) = torch.autograd.grad((images * weights).sum(), part)
+            torch.testing.assert_close(got, wanted[:, rows], rtol=1e-4, atol=1e-4)
+
+    def test_gradient_of_a_gradient(self):
+        """As in path-length regularisation, but of the latents."""
+        found = []
+        for train in (True, False):
+            generator = random_generator(resolution=16).double().requires_grad_(train)
+            latents = Rng(1).streams(range(2)).normal(1, (6, 8))[:, 0].double().requires_grad_()
+            images = generator.synthesize(latents)
+            (first,) = torch.autograd.grad(images.square().sum(), latents, create_graph=True)
+            found.append(torch.autograd.grad(first.square().sum(), latents)[0])
+        assert found[0].abs().min() > 0
+        torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)
+
+    def test_a_changed_weight_is_noticed_before_it_gives_a_wrong_gradient(self, generator, latents):
+        images = generator.synthesize(latents.requires_grad_())
+        generator.synthesis.b16.conv1.weight.mul_(2.0)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            images.sum().backward()
+
+    def test_no_latents(self, generator, latents):
+        _, got = gradient(generator, latents[:0])
+        assert got.shape == latents[:0].shape
+
+
+OF_TORCH = "ignore:`torch.jit.script` is deprecated"  # torch's forward mode calls it
+
+
+class Layer(NamedTuple):
+    up_filter: tuple[float, ...] | None = None
+    clamp: float | None = None
+    noise: str = "const"
+
+
+LAYERS = {
+    "plain": Layer(),
+    "no noise": Layer(noise="none"),
+    "random noise": Layer(noise="random"),
+    "clamp": Layer(clamp=0.8),
+    "up": Layer(up_filter=(1.0, 3.0, 3.0, 1.0)),
+    "up clamp random": Layer(up_filter=(1.0, 3.0, 3.0, 1.0), clamp=0.8, noise="random"),
+    "up two taps": Layer(up_filter=(1.0, 1.0)),
+    "up three taps": Layer(up_filter=(1.0, 2.0, 1.0)),
+    "up lopsided": Layer(up_filter=(1.0, 2.0, 4.0, 9.0)),
+    "up one tap": Layer(up_filter=(1.0,)),
+}
+
+
+@pytest.mark.usefixtures("however_small")
+class TestFrozenLayers:
+    """Against finite differences in float64, and what falls back to torch's own gradients."""
+
+    @pytest.fixture(params=LAYERS)
+    def case(self, request):
+        """(function of x and w, x, w): a frozen layer whose every weight is random."""
+        made, draw = LAYERS[request.param], Rng(0, request.param).torch()
+        side = 3 if made.up_filter is None else 6
+        layer = ModulatedConv(3, 2, 4, side, up_filter=made.up_filter, clamp=made.clamp).double()
+        for tensor in [*layer.parameters(), layer.noise_const]:
+            tensor.data = torch.randn(tensor.shape, generator=draw, dtype=torch.float64)
+        layer.requires_grad_(False)
+        field = None
+        if made.noise == "random":
+            field = torch.randn(2, 1, side, side, generator=draw, dtype=torch.float64)
+        x = torch.randn(2, 3, 3, 3, generator=draw, dtype=torch.float64).requires_grad_()
+        w = torch.randn(2, 4, generator=draw, dtype=torch.float64).requires_grad_()
+        return lambda x, w: layer(x, w, made.noise, field), x, w
+
+    def test_convolution(self, case):
+        function, x, w = case
+        y = function(x, w)
+        assert type(y.grad_fn).__name__ == "_ModulatedConvBackward"
+        assert torch.autograd.gradcheck(function, (x, w))
+        assert torch.autograd.gradcheck(lambda x: function(x, w.detach()), x)
+        assert torch.autograd.gradcheck(lambda w: function(x.detach(), w), w)
+
+    def test_second_order(self, case):
+        function, x, w = case
+        assert torch.autograd.gradgradcheck(function, (x, w))
+        assert torch.autograd.gradgradcheck(lambda w: function(x.detach(), w), w)
+
+    @pytest.mark.filterwarnings(OF_TORCH)
+    def test_forward_mode_and_function_transforms(self, case):
+        function, x, w = case
+        assert torch.autograd.gradcheck(function, (x, w), check_forward_ad=True)
+        wanted = torch.autograd.grad(function(x, w).square().sum(), (x, w))
+        got = torch.func.grad(lambda x, w: function(x, w).square().sum(), argnums=(0, 1))(x, w)
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+
+    def test_the_input_is_left_alone(self, case):
+        function, x, w = case
+        before = x.detach().clone()
+        y = function(x, w)
+        seen = y.detach().clone()
+        y.sum().backward()
+        assert torch.equal(x, before)
+        assert torch.equal(y, seen)
+
+    @pytest.mark.filterwarnings(OF_TORCH)
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("frozen", [False, True])
+    def test_output_layer(self, channels, frozen):
+        draw = Rng(0).torch()
+        layer = ToImage(3, channels, 4, clamp=2.0).double().requires_grad_(not frozen)
+        x = torch.randn(2, 3, 2, 3, generator=draw, dtype=torch.float64).requires_grad_()
+        w = torch.randn(2, 4, generator=draw, dtype=torch.float64).requires_grad_()
+        names = [name for name, p in layer.named_parameters() if p.requires_grad]
+
+        def function(x, w, *weights):
+            given = dict(zip(names, weights, strict=True))
+            return torch.func.functional_call(layer, given, (x, w))
+
+        inputs = (x, w, *layer.parameters()) if names else (x, w)
+        assert torch.autograd.gradcheck(function, inputs)
+        assert torch.autograd.gradgradcheck(function, inputs)
+        assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
+
+    @pytest.mark.parametrize("batch", [1, 4])
+    def test_by_hand_where_it_pays(self, batch, monkeypatch):
+        monkeypatch.setattr(modulation, "BY_HAND_FROM", 4 * 3 * 3 * 3)
+        layer = ModulatedConv(3, 2, 4, 3).requires_grad_(False)
+        x, w = torch.zeros(batch, 3, 3, 3), torch.ones(batch, 4, requires_grad=True)
+        node = type(layer(x, w, "const", None).grad_fn).__name__
+        assert (node == "_ModulatedConvBackward") == (batch == 4)
+
+    @pytest.mark.parametrize("name", ["weight", "bias", "noise_strength", "noise_const"])
+    def test_whatever_wants_a_gradient_gets_it(self, name):
+        """Noise too: the official projector optimises it, of a generator that is frozen else."""
+        layer = ModulatedConv(3, 2, 4, 3).requires_grad_(False)
+        x, w = torch.randn(2, 3, 3, 3, generator=Rng(0).torch()), torch.ones(2, 4)
+        layer.noise_strength.fill_(0.5)
+        layer(x, w.requires_grad_(), "const", None)  # the caches are full
+        wanted = getattr(layer, name).requires_grad_()
+        layer(x, w, "const", None).square().sum().backward()
+        assert wanted.grad.abs().max() > 0
+        assert w.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("noise", ["none", "const", "random"])
 def test_the_constant_is_convolved_like_any_input(generator, latents, noise):
     """Against modulation as the paper writes it, and against the path of the other layers."""
@@ -166,3 +394,15 @@ def test_compiled_images_are_equal(generator, latents):
     with torch.no_grad():
         compiled = torch.compile(generator.synthesize, backend="eager")(latents)
         assert torch.equal(compiled, generator.synthesize(latents))
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_compiled_gradients_are_equal(generator, latents):
+    def loss(latents):
+        return generator.synthesize(latents).square().sum()
+
+    leaves = [latents.clone().requires_grad_() for _ in range(2)]
+    (wanted,) = torch.autograd.grad(loss(leaves[0]), leaves[0])
+    compiled = torch.compile(loss, backend="eager", fullgraph=True)
+    (got,) = torch.autograd.grad(compiled(leaves[1]), leaves[1])
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)

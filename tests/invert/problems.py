@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -77,12 +78,12 @@ def corner(w: np.ndarray) -> tuple[float, np.ndarray]:
     return float(np.abs(w).sum()), np.where(w >= 0, 1.0, -1.0)
 
 
-def walled(inside: Function, bad: float, radius: float = 3.0) -> Function:
-    """`inside` near 0; elsewhere a loss that is no number, with a gradient that is none."""
+def walled(inside: Function, bad: float, radius: float = 3.0, spoil: float = math.nan) -> Function:
+    """`inside` near 0; elsewhere a loss that is no number, and a gradient times `spoil`."""
 
     def function(w):
         loss, gradient = inside(w)
-        return (loss, gradient) if w.dot(w) < radius**2 else (bad, gradient * np.nan)
+        return (loss, gradient) if w.dot(w) < radius**2 else (bad, gradient * spoil)
 
     return function
 

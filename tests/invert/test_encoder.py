@@ -6,6 +6,7 @@ import torch
 from genviews import Rng, ToyGenerator
 from genviews.invert import (
     EncoderConfig,
+    EncoderStart,
     EncoderTraining,
     InversionEncoder,
     Inverter,
@@ -82,7 +83,7 @@ def test_training_gives_a_better_start_than_the_mean_latent():
     )
     images = toy.synthesize(toy.map(toy.sample(Rng(9).streams(range(64)))))
     mean = invert(toy, images, inverter=Inverter(steps=0)).loss.mean()
-    ours = invert(toy, images, inverter=Inverter(encoder=encoder, steps=0)).loss.mean()
+    ours = invert(toy, images, inverter=Inverter(start=EncoderStart(encoder), steps=0)).loss.mean()
     assert ours < 0.7 * mean
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 

@@ -38,10 +38,10 @@ class TestReference:
         ("problems", "steps"),
         [
             ([bent(i) for i in range(8)], 28),  # converged by then: what follows is round-off
-            ([bent(i, kinks=0.5) for i in range(8)], 48),
+            ([bent(i, kinks=0.5) for i in range(8)], 40),
             ([quadratic(i) for i in range(4)], 20),
             ([logistic(i) for i in range(4)], 20),
-            ([rosenbrock] * 4, 30),
+            ([rosenbrock] * 4, 20),
             (
                 [bent(0), bent(1, 0.5), rosenbrock, corner, walled(bent(5), math.nan), logistic(2)],
                 20,
@@ -69,6 +69,17 @@ class TestReference:
         other = naive_runs(problems, start, 20, history=history + 1)
         assert [r.losses for r in runs] != [r.losses for r in other]
 
+    @pytest.mark.parametrize("faithful", [True, False])
+    def test_a_pair_of_little_curvature_is_not_kept(self, faithful):
+        """On k w^2 / 2 the pair has y.s = k s.B s, and with it the next step ends at 0."""
+        problems = [lambda w, k=k: (float(0.5 * k * w @ w), k * w) for k in (0.008, 0.012)]
+        start = torch.ones(2, 1).double()
+        flat, bent_more = drive(LBFGS(history=10, faithful=faithful), problems, start, 3)
+        assert abs(flat.x[-1]) > 0.1
+        assert abs(bent_more.x[-1]) < 1e-12
+        for row, run in zip((flat, bent_more), naive_runs(problems, start, 3), strict=True):
+            np.testing.assert_allclose(row.losses, run.losses, rtol=0, atol=1e-12)
+
     def test_fewer_trials(self):
         problems, start = [bent(i, kinks=0.5) for i in range(4)], starts(4, seed=3)
         seen = drive(LBFGS(history=10, max_trials=2, faithful=True), problems, start, 20)
@@ -83,7 +94,7 @@ class TestReference:
         seen = drive(LBFGS.reference(), [corner, corner], start, 15)
         for row, run in zip(seen, naive_runs([corner] * 2, start, 15), strict=True):
             assert row.costs == run.costs
-            assert row.losses == run.losses
+            np.testing.assert_allclose(row.losses, run.losses, rtol=0, atol=1e-9)
         stuck, walking = seen
         assert stuck.costs == [1] + 15 * [12]  # ten trials, one not looked at, one back
         assert stuck.losses == 16 * [0.0]
@@ -122,9 +133,10 @@ class TestReference:
 
 
 class TestSafe:
+    @pytest.mark.parametrize("spoil", [math.nan, 1.0])
     @pytest.mark.parametrize("bad", [math.nan, math.inf])
-    def test_a_loss_that_is_no_number_only_shrinks_the_step(self, bad):
-        problems = [walled(bent(i), bad, radius=4.0) for i in range(8)]
+    def test_a_loss_that_is_no_number_only_shrinks_the_step(self, bad, spoil):
+        problems = [walled(bent(i), bad, radius=4.0, spoil=spoil) for i in range(8)]
         seen = drive(LBFGS(), problems, 0.7 * starts(8, seed=3), 60)
         refused = 0
         for row in seen:
@@ -146,7 +158,12 @@ class TestSafe:
             return loss, gradient if w @ w < 16 else np.where(np.arange(12) == 5, np.nan, gradient)
 
         (row,) = drive(LBFGS(), [cracked], 0.7 * starts(3, seed=3)[2:], 60)
-        assert any(point @ point >= 16 for point in row.points)
+        spoilt = 0
+        for point, then, home in zip(row.points, row.points[1:], row.homes[1:], strict=False):
+            if point @ point >= 16:
+                spoilt += 1
+                assert np.linalg.norm(then - home) < 0.91 * np.linalg.norm(point - home)
+        assert spoilt
         assert np.isfinite(row.x).all()
         assert row.losses[-1] < 0.5 * row.losses[0]
 
@@ -157,40 +174,50 @@ class TestSafe:
         assert bad.costs == [1]
         assert len(good.losses) == 6
 
-    def test_a_failed_search_drops_the_memory_and_a_second_ends_the_image(self):
-        problems, start = [bent(i, kinks=0.5) for i in range(8)], starts(8, seed=3)
-        optimizer, steps = LBFGS(), 200
+    @pytest.mark.parametrize(("lapse", "recovers"), [(11, True), (22, False), (10**6, False)])
+    def test_a_failed_search_drops_the_memory_and_a_second_ends_the_image(self, lapse, recovers):
+        calls, inside = [], bent(2)
+
+        def lapsing(w):
+            """High wherever one asks, from the tenth call on and for some time."""
+            calls.append(w)
+            loss, gradient = inside(w)
+            return (1e9 if 10 <= len(calls) < 10 + lapse else loss), gradient
+
+        # Neighbours turn at the same time, with memories of their own.
+        problems, start = [lapsing, *(bent(i) for i in range(3, 8))], starts(6)
+        optimizer, steps, seen = LBFGS(), 60, [Seen() for _ in problems]
         state = optimizer.begin(start, steps)
-        seen = [Seen() for _ in problems]
-        dropped, ended = set(), set()
-        while going(state, steps).any():
-            x, made, count, stuck = (
-                t.clone() for t in (state.x, state.made, state.count, state.stuck)
-            )
+        while len(calls) < 9:
             follow(optimizer, state, problems, seen, steps)
-            moved = (state.x != x).any(1)
-            for i in torch.nonzero((state.made > made) & ~moved & (made >= 0) & ~stuck).flatten():
-                row = int(i)
-                assert seen[row].costs[-1] == 11
-                if count[i] > 0:
-                    dropped.add(row)
-                    assert state.count[i] == 0
-                    assert not state.stuck[i]
-                    along = torch.nn.functional.cosine_similarity
-                    assert along(state.direction[i], -state.g[i], dim=0) > 1 - 1e-12
-                else:
-                    ended.add(row)
-                    assert state.stuck[i]
-        assert dropped
-        assert ended
-        assert ended == {i for i, row in enumerate(seen) if row.stuck}
+        before, along = state.x[0].clone(), state.direction[0].clone()
+        assert state.count[0] > 2
+        while len(calls) < 20:
+            turned = state.made.clone()
+            follow(optimizer, state, problems, seen, steps)
+        assert (state.made > turned)[1:].any()
+        assert seen[0].costs[-1] == 11
+        assert torch.equal(state.x[0], before)
+        assert not state.stuck[0]
+        assert state.count[0] == 0
+        torch.testing.assert_close(state.direction[0], -state.scale[0] * state.g[0])
+        assert torch.nn.functional.cosine_similarity(along, state.direction[0], dim=0) < 0.99
+        while going(state, steps)[0]:
+            follow(optimizer, state, problems, seen, steps)
+        if recovers:
+            (untroubled,) = drive(optimizer, [inside], start[:1], steps)
+            assert seen[0].losses[-1] == pytest.approx(untroubled.losses[-1], abs=1e-8)
+        else:
+            assert state.stuck[0]
+            assert seen[0].costs[-2:] == [11, 11]
+            assert torch.equal(state.x[0], before)
 
     def test_a_corner_ends_the_image_after_one_search(self):
         (row,) = drive(LBFGS(), [corner], torch.zeros(1, 12).double(), 100)
         assert row.stuck
         assert row.costs == [1, 11]
 
-    @pytest.mark.parametrize("history", [1, 4, 30])
+    @pytest.mark.parametrize("history", [1, 30])
     def test_the_loss_never_rises(self, history):
         problems = [
             *(bent(i, kinks=0.5) for i in range(3)),
@@ -199,7 +226,7 @@ class TestSafe:
             corner,
             logistic(1),
         ]
-        for row in drive(LBFGS(history=history), problems, 0.7 * starts(9, seed=3), 60):
+        for row in drive(LBFGS(history=history), problems, 0.7 * starts(9, seed=3), 40):
             assert (np.diff(row.losses) <= 0).all()
             assert row.losses[-1] < row.losses[0]
 
@@ -210,8 +237,8 @@ class TestSafe:
         seen = [Seen() for _ in problems]
         while int(state.made.min()) < 4:
             follow(optimizer, state, problems, seen, steps)
-        # Row 1 forgets what it knows: its memory points uphill.
-        state.rho[1] = -100 * state.rho[1].abs()
+        # What row 1 remembers now points uphill.
+        state.moves[1], state.changes[1], state.rho[1] = 1.0, 0.0, -1e6
         made = int(state.made[1])
         while int(state.made[1]) == made:
             follow(optimizer, state, problems, seen, steps)
@@ -234,10 +261,10 @@ class TestSafe:
 
 
 class TestConvergence:
-    @pytest.mark.parametrize("history", [1, 5, 30])
+    @pytest.mark.parametrize("history", [1, 30])
     def test_reaches_the_minimum_that_scipy_finds(self, history):
-        problems = [*(logistic(i) for i in range(4)), *(quadratic(i) for i in range(4))]
-        start = starts(8, seed=1)
+        problems = [logistic(0), logistic(1), quadratic(0), quadratic(1)]
+        start = starts(4, seed=1)
         for row, f, x in zip(
             drive(LBFGS(history=history), problems, start, 150),
             problems,

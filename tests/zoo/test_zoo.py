@@ -13,7 +13,14 @@ from safetensors.torch import load_file
 from genviews import StyleGAN2, StyleGAN2Config, load_zoo
 from genviews.classify.network import SmallResNet
 from genviews.data import fashion_mnist, labelled_subset
-from genviews.invert import EncoderConfig, InversionEncoder, Objective, invert
+from genviews.invert import (
+    LBFGS,
+    Adam,
+    EncoderConfig,
+    InversionEncoder,
+    Objective,
+    invert,
+)
 from genviews.perturb.pca import PCAStatistics
 from genviews.rng import Rng
 from genviews.zoo import ZooEntry, load, names
@@ -162,12 +169,13 @@ class TestParts:
 
     def test_inverter_of_the_card(self, small):
         objective = {"l1": 0.5, "feature": 0.1}
-        update_card("inverter", {"steps": 3, "betas": [0.7, 0.9], "objective": objective}, small)
+        optimizer = {"name": "adam", "lr": 0.03, "betas": [0.7, 0.9]}
+        update_card("inverter", {"steps": 3, "optimizer": optimizer, "objective": objective}, small)
         entry = ZooEntry(small)
         inverter = entry.inverter()
         terms = [(term.name, term.weight) for term in inverter.objective.terms]
         assert (inverter.steps, terms) == (3, [("l1", 0.5), ("feature", 0.1)])
-        assert inverter.betas == (0.7, 0.9)
+        assert inverter.optimizer == Adam(lr=0.03, betas=(0.7, 0.9))
         assert inverter.encoder is entry.encoder
         images = entry.generator.synthesize(
             entry.generator.map(entry.generator.sample(Rng(0).streams(range(2))))
@@ -181,6 +189,15 @@ class TestParts:
         update_card("inverter", {"objective": {"l1": 1.0, "featrue": 0.1}}, small)
         with pytest.raises(ValueError, match=r"term of the card's objective: .* mean 'feature'"):
             ZooEntry(small).inverter()
+
+    def test_unknown_optimizer_in_the_card(self, small):
+        update_card("inverter", {"optimizer": {"name": "adamw", "lr": 0.1}}, small)
+        with pytest.raises(ValueError, match=r"optimizer of the card: .* mean 'adam'"):
+            ZooEntry(small).inverter()
+
+    def test_lbfgs_in_the_card(self, small):
+        update_card("inverter", {"optimizer": {"name": "lbfgs", "history": 7}}, small)
+        assert ZooEntry(small).inverter().optimizer == LBFGS(history=7)
 
     def test_part_made_with_another_generator(self, small):
         weights = load_file(small / "generator.safetensors")
