@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genviews.files import atomic_write_bytes, read_json
+from recipes import inversion_docs
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKS = ("<!-- results -->", "<!-- /results -->")
@@ -131,6 +132,7 @@ def results_page(folder: Path) -> str:
     own = folder / "fashion32"
     ensemble, encoder = read_json(own / "ensemble.json"), read_json(own / "encoder.json")
     training, views = read_json(own / "train_on_views.json"), read_json(own / "choose_views.json")
+    inversion = read_json(own / "inversion.json")
     parts = [
         "# Results",
         "",
@@ -159,12 +161,20 @@ def results_page(folder: Path) -> str:
         "",
         *training_lines(training),
         "",
+        "## Inversions compared by what comes after them",
+        "",
+        *inversion_docs.study_lines(inversion),
+        "",
         "## Which rows keep the class",
         "",
         "Share of views, in %, with the class predicted for the reconstruction "
         f"(`python -m recipes.fashion32.choose_views`, {views['images']} `val` images).",
         "",
         *rows_lines(views),
+        "",
+        "## Speed of inversion",
+        "",
+        *inversion_docs.speed_lines(read_json(folder / "benchmarks/inversion.json")),
         "",
         "## Speed",
         "",

@@ -22,6 +22,7 @@ from genviews.augment import (
     Resize,
     ResizedCrop,
     Rotate,
+    SimCLR,
     pixel_views,
 )
 from genviews.rng import Rng
@@ -41,6 +42,7 @@ ALL = [
     Rotate(25.0),
     ColorJitter(0.5, 0.5, 0.5, 0.3),
     Compose(HorizontalFlip(), RandomCrop(2), ColorJitter(0.3, 0.3)),
+    SimCLR(9, blurred=0.5),
 ]
 
 ZERO = [
@@ -183,23 +185,32 @@ def test_resized_crop_is_resize_then_crop(scale: float) -> None:
             torch.testing.assert_close(made[b, k], want, rtol=0, atol=2e-5)
 
 
-def test_random_resized_crop_is_crop_then_resize() -> None:
-    images = pictures(height=20, width=30)
-    draws = unit("resizedcrop", 6, (4,))
-    made = RandomResizedCrop(11, area=(0.3, 0.9), ratio=(0.5, 1.5))(images, 6, STREAMS)
+def window(draws: np.ndarray, height: int, width: int, ratio: tuple[float, float]) -> list[int]:
+    """The window that torchvision would take, had it drawn these numbers."""
+    for u in draws:
+        area = height * width * (0.3 + 0.6 * u[0])
+        slope = math.exp(math.log(ratio[0]) + u[1] * math.log(ratio[1] / ratio[0]))
+        tall, wide = round(math.sqrt(area / slope)), round(math.sqrt(area * slope))
+        if 0 < tall <= height and 0 < wide <= width:
+            top, left = int(u[2] * (height - tall + 1)), int(u[3] * (width - wide + 1))
+            return [top, left, tall, wide]
+    wide = min(width, round(height * ratio[1]))  # these images are all too wide
+    return [0, (width - wide) // 2, height, wide]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "ratio"),
+    [(20, 30, (0.5, 1.5)), (8, 64, (0.9, 1.2)), (70, 90, (0.75, 4 / 3))],
+)
+def test_random_resized_crop_matches_torchvision(height, width, ratio) -> None:
+    images = pictures(height=height, width=width)
+    draws = unit("resizedcrop", 6, (10, 4))
+    made = RandomResizedCrop(11, area=(0.3, 0.9), ratio=ratio)(images, 6, STREAMS)
     for b in range(5):
         for k in range(6):
-            u = draws[b, k]
-            area = 20 * 30 * (0.3 + 0.6 * u[0])
-            ratio = math.exp(math.log(0.5) + u[1] * math.log(3))
-            tall = min(round(math.sqrt(area / ratio)), 20)
-            wide = min(round(math.sqrt(area * ratio)), 30)
-            top, left = int(u[2] * (20 - tall + 1)), int(u[3] * (30 - wide + 1))
-            window = images[b, :, top : top + tall, left : left + wide]
-            inner = tvf.resize(window, [11, 11], antialias=False)
-            # At the window's border the neighbours are the image's own pixels, not clamped ones.
-            error = (made[b, k] - inner)[:, 1:-1, 1:-1].abs().max().item()
-            assert error < 2e-5
+            box = window(draws[b, k], height, width, ratio)
+            want = tvf.resized_crop(images[b], *box, [11, 11], antialias=True)
+            torch.testing.assert_close(made[b, k], want, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("fill", [-1.0, 0.0])
@@ -326,6 +337,13 @@ PRESET_SHAPES = {
     "fashion32/jitter": ((1, 32, 32), (1, 32, 32)),
     "fashion32/flip+crop": ((1, 32, 32), (1, 32, 32)),
     "fashion32/all": ((1, 32, 32), (1, 32, 32)),
+    "fashion32/simclr": ((1, 32, 32), (1, 32, 32)),
+    "fashion32/simclr-weak": ((1, 32, 32), (1, 32, 32)),
+    "genrep/train": ((3, 128, 128), (3, 112, 112)),
+    "genrep/weak": ((3, 256, 256), (3, 112, 112)),
+    "genrep/centre": ((3, 256, 256), (3, 112, 112)),
+    "stylegan-car": ((3, 512, 512), (3, 112, 112)),
+    "stylegan-car/centre": ((3, 512, 512), (3, 112, 112)),
     "identity": ((1, 8, 8), (1, 8, 8)),
 }
 
@@ -337,11 +355,25 @@ def test_preset_gives_the_classifiers_size(name: str) -> None:
     assert tuple(out.shape) == (1, 2, *made)
 
 
-def test_rendered_cars_lose_their_bars() -> None:
+@pytest.mark.parametrize("name", ["car/gan-base", "car/gan-train", "stylegan-car/centre"])
+def test_rendered_cars_lose_their_bars(name: str) -> None:
     render = torch.full((1, 3, 512, 512), 0.5)
     render[:, :, :64] = render[:, :, 448:] = -1
-    made = pixel_views("car/gan-base")(render, 1, STREAMS[:1])
+    made = pixel_views(name)(render, 8, STREAMS[:1])
     assert made.min() > 0.49
+
+
+def test_the_presets_of_learning_are_those_of_the_paper() -> None:
+    train = pixel_views("genrep/train")
+    assert isinstance(train, SimCLR)
+    assert (train.size, train.area, train.ratio) == (112, (0.2, 1.0), (3 / 4, 4 / 3))
+    strengths = (train.brightness, train.contrast, train.saturation, train.hue)
+    assert strengths == (0.4, 0.4, 0.4, 0.1)
+    assert (train.flip, train.jitter, train.grey, train.blurred) == (0.5, 0.8, 0.2, 0.0)
+    cars = pixel_views("stylegan-car")
+    assert isinstance(cars, Compose)
+    assert [repr(part) for part in cars.parts] == ["CentreCrop(height=384, width=512)", repr(train)]
+    assert repr(pixel_views("genrep/centre")) == "CentreCrop(height=112, width=112)"
 
 
 @pytest.mark.parametrize(
@@ -354,6 +386,11 @@ def test_rendered_cars_lose_their_bars() -> None:
         (lambda: RandomResizedCrop(8, area=(0.5, 0.2)), "resized crop: expected 0 < area"),
         (lambda: Rotate(-3.0), "rotation: expected at least 0 degrees"),
         (lambda: ColorJitter(hue=0.6), "colour jitter: expected strengths"),
+        (lambda: SimCLR(8, (0.2, 1.2)), "resized crop: expected 0 < area"),
+        (lambda: SimCLR(8, hue=0.6), "colour jitter: expected strengths"),
+        (lambda: SimCLR(8, sigma=(2.0, 1.0)), "sigma of the blur: expected 0 < least"),
+        (lambda: SimCLR(8, grey=2.0), "grey probability: expected a number in"),
+        (lambda: SimCLR(8)(pictures(channels=2), 1, STREAMS), "1 or 3 channels, got 2"),
         (lambda: pixel_views("celebahq/colour"), "did you mean 'celebahq/color'"),
         (lambda: RandomCrop(0, size=11)(pictures(), 1, STREAMS), "crop size: expected at most"),
         (lambda: CentreCrop(11)(pictures(), 1, STREAMS), "at most the image, 10x12, got 11x11"),

@@ -1,12 +1,12 @@
 """Transforms that move pixels: flips, crops, resizing and rotation.
 
-Whole-pixel crops and flips copy values exactly. The others are one affine map from output to input
-per view, sampled bilinearly.
+Whole-pixel crops and flips copy values exactly. Random resized crops are antialiased
+(`genviews.augment.resample`). The others are one affine map from output to input per view, sampled
+bilinearly.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genviews.augment.base import PixelViews
+from genviews.augment.resample import ATTEMPTS, crop_and_resize, random_boxes
 from genviews.checks import check_count, check_fraction, fail
 from genviews.rng import Streams
 
@@ -25,6 +26,7 @@ __all__ = [
     "Resize",
     "ResizedCrop",
     "Rotate",
+    "check_window",
 ]
 
 Fill = float | Literal["nearest"]
@@ -174,15 +176,16 @@ class ResizedCrop(PixelViews):
 
 
 class RandomResizedCrop(PixelViews):
-    """Cut a window of random area and aspect ratio and resize it to a square.
+    """Cut a window of random area and aspect ratio and resize it to a square, antialiased.
 
     Args:
         size: height and width of the result.
-        area: least and most share of the image's area; (0.8, 1) is the cars' and cats' training.
+        area: least and most share of the image's area; (0.8, 1) is the cars' and cats' training,
+            (0.2, 1) the contrastive one.
         ratio: least and most width / height of the window, drawn log-uniformly.
 
-    Differs: bilinear without antialiasing, so shrink a much larger image with `Resize` first; a
-    window that does not fit is clipped to the image instead of being drawn again.
+    Source: torchvision's `RandomResizedCrop`, which both papers use; the same law and the same
+        interpolation.
     """
 
     name = "resizedcrop"
@@ -193,29 +196,28 @@ class RandomResizedCrop(PixelViews):
         area: tuple[float, float] = (0.8, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
-        if not (0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]):
-            fail(
-                "resized crop",
-                expected="0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]",
-                got=f"area {area}, ratio {ratio}",
-                remedy="give (least, most)",
-            )
+        check_window(area, ratio)
         self.size = check_count(size, "crop size")
         self.area = area
         self.ratio = ratio
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
-        height, width = views.shape[-2:]
-        unit = streams.child("resizedcrop").uniform(views.shape[1], (4,))
-        unit = unit.to(views.device).flatten(0, 1)
-        area = height * width * (self.area[0] + unit[:, 0] * (self.area[1] - self.area[0]))
-        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        ratio = (low + unit[:, 1] * (high - low)).exp()
-        tall = (area / ratio).sqrt().round().clamp(1, height)
-        wide = (area * ratio).sqrt().round().clamp(1, width)
-        top = (unit[:, 2] * (height - tall + 1)).floor()
-        left = (unit[:, 3] * (width - wide + 1)).floor()
-        return _sample_box(views, (top, left, tall, wide), (self.size, self.size))
+        unit = streams.child("resizedcrop").uniform(views.shape[1], (ATTEMPTS, 4)).flatten(0, 1)
+        boxes = random_boxes(unit, (views.shape[-2], views.shape[-1]), self.area, self.ratio)
+        straight = torch.zeros(len(boxes), dtype=torch.bool)
+        flat = crop_and_resize(views.flatten(0, 1), boxes, straight, (self.size, self.size))
+        return _split(flat, views)
+
+
+def check_window(area: tuple[float, float], ratio: tuple[float, float]) -> None:
+    """Raise ValueError unless both are ranges that a random window can have."""
+    if not (0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]):
+        fail(
+            "resized crop",
+            expected="0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]",
+            got=f"area {area}, ratio {ratio}",
+            remedy="give (least, most)",
+        )
 
 
 class Rotate(PixelViews):

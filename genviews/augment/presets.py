@@ -5,11 +5,18 @@ at plain evaluation ("val"), for a test-time ensemble ("crop", "color"), or with
 generator rendered ("gan-base", "gan-mixed", "gan-train"). Domains without a line for a setting
 leave the image as it is.
 
-Source: Chai et al. 2021, arXiv:2104.14551, sections 4.1-4.3 and supplement 7.3, and the released
-code. fashion32 is chosen by us.
+The contrastive ones of the learning arrow crop to 112 = int(0.875 * 128) pixels from the
+generator's own resolution: "genrep/train" (T_x), "genrep/centre" (of views of T_z alone), and
+"stylegan-car" with "stylegan-car/centre", which first drop the black bars of a rendered car.
+"genrep/weak" and "fashion32/simclr-weak" are milder and chosen by us: crops of at least half (0.6
+at 32x32) of the image in place of 0.2, half the strength of the colours, grey half as often.
 
-Differs: `RandomResizedCrop` does not antialias, so rendered cars are resized before that crop, not
-after it. The range of "car/scale+crop" is not published: the training crop's is used.
+Source: Chai et al. 2021, arXiv:2104.14551, sections 4.1-4.3 and supplement 7.3, and the released
+code; Jahanian et al. 2022, arXiv:2106.05258, section 4 and appendix A, and the released code
+(`main_unified.py`). fashion32 is chosen by us.
+
+Differs: the range of "car/scale+crop" is not published: the training crop's is used. GenRep's paper
+says 128 pixels where its code crops 112.
 """
 
 from __future__ import annotations
@@ -27,9 +34,12 @@ from genviews.augment.geometry import (
     ResizedCrop,
     Rotate,
 )
+from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
 
 __all__ = ["pixel_views"]
+
+GENREP_SIZE = int(0.875 * 128)
 
 
 def _car_render() -> tuple[PixelViews, ...]:
@@ -62,7 +72,7 @@ _PRESETS: dict[str, Callable[[], PixelViews]] = {
         *_car_render(), RandomCrop(size=256), HorizontalFlip(), name="mixed"
     ),
     "car/gan-train": lambda: Compose(
-        *_car_render(), RandomResizedCrop(256), HorizontalFlip(), name="train"
+        CentreCrop(384, 512), RandomResizedCrop(256), HorizontalFlip(), name="train"
     ),
     "cat/train": lambda: Compose(RandomResizedCrop(224), HorizontalFlip(), name="train"),
     "cat/val": lambda: Compose(Resize(256), CentreCrop(224), name="val"),
@@ -78,6 +88,19 @@ _PRESETS: dict[str, Callable[[], PixelViews]] = {
     "fashion32/flip+crop": lambda: Compose(HorizontalFlip(), RandomCrop(padding=2)),
     "fashion32/all": lambda: Compose(
         HorizontalFlip(), RandomCrop(padding=2), ColorJitter(0.2, 0.2), name="all"
+    ),
+    "fashion32/simclr": lambda: SimCLR(32, saturation=0.0, hue=0.0, grey=0.0),
+    "fashion32/simclr-weak": lambda: SimCLR(
+        32, (0.6, 1.0), brightness=0.2, contrast=0.2, saturation=0.0, hue=0.0, grey=0.0
+    ),
+    "genrep/train": lambda: SimCLR(GENREP_SIZE),
+    "genrep/weak": lambda: SimCLR(
+        GENREP_SIZE, (0.5, 1.0), brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, grey=0.1
+    ),
+    "genrep/centre": lambda: CentreCrop(GENREP_SIZE),
+    "stylegan-car": lambda: Compose(CentreCrop(384, 512), SimCLR(GENREP_SIZE), name="simclr"),
+    "stylegan-car/centre": lambda: Compose(
+        CentreCrop(384, 512), CentreCrop(GENREP_SIZE), name="centre"
     ),
 }
 

@@ -111,7 +111,10 @@ class LinearProbe(Probe):
         return self
 
     def _fit(self, h: Tensor, targets: Tensor) -> Sequence[Mapping[str, float]]:
-        self._shift, self._scale = _moments(h) if self.standardise else _identity(h)
+        # The steps are made on standardised features in either case, where L-BFGS needs few; the
+        # penalty is on the weights of the features as the caller wants them.
+        self._shift, self._scale = _moments(h)
+        self._units = torch.ones_like(self._scale) if self.standardise else self._scale
         start = h.new_zeros(len(self.classes_), h.shape[1] + 1, dtype=torch.float64)
         self.candidates_: list[Tensor] = []
         converged = []
@@ -159,8 +162,8 @@ class LinearProbe(Probe):
             error[torch.arange(len(labels), device=h.device), labels] -= 1
             gradient[:, :-1] += error.T @ x / total
             gradient[:, -1] += error.sum(0) / total
-        inner = weights[:, :-1]
-        gradient[:, :-1] += inner / (cost * total)
+        inner = weights[:, :-1] / self._units
+        gradient[:, :-1] += inner / self._units / (cost * total)
         return value + float(inner.square().sum()) / (2 * cost * total), gradient
 
     def _predict(self, h: Tensor, which: Sequence[int]) -> Tensor:
@@ -221,7 +224,3 @@ def _moments(h: Tensor) -> tuple[Tensor, Tensor]:
     deviation = torch.as_tensor(squares).sqrt()
     floor = 1e-7 * deviation.max()
     return torch.as_tensor(mean), torch.where(deviation > floor, deviation, 1.0)
-
-
-def _identity(h: Tensor) -> tuple[Tensor, Tensor]:
-    return h.new_zeros(h.shape[1], dtype=torch.float64), h.new_ones(1, dtype=torch.float64)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.ensemble.significance import accuracy_interval
-from genviews.evaluate.features import check_features
+from genviews.evaluate.extractor import check_features
 
 __all__ = ["Probe", "ProbeScore", "check_not_test", "mean_class_accuracy", "score_predictions"]
 
@@ -65,6 +65,10 @@ class Probe(ABC):
     curve_: tuple[float, ...]
     splits_: dict[str, str]
 
+    _fitted = False
+    _chosen: int | None = None
+    _width: int
+
     @abstractmethod
     def _fit(self, h: Tensor, targets: Tensor) -> Sequence[Mapping[str, float]]:
         """Fit every candidate to targets in [0, number of classes); return their settings."""
@@ -73,9 +77,7 @@ class Probe(ABC):
     def _predict(self, h: Tensor, which: Sequence[int]) -> Tensor:
         """Class positions (S, n) by the S candidates `which`."""
 
-    def fit(
-        self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "train"
-    ) -> Probe:
+    def fit(self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "train") -> Probe:
         """Fit every candidate setting.
 
         Args:
@@ -94,9 +96,7 @@ class Probe(ABC):
         self._end(self._fit(h.detach(), torch.searchsorted(self.classes_, y)))
         return self
 
-    def select(
-        self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "val"
-    ) -> Probe:
+    def select(self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "val") -> Probe:
         """Choose the setting that does best on a named validation split; the first of equals.
 
         Args:
@@ -163,7 +163,8 @@ class Probe(ABC):
     def _end(self, settings: Sequence[Mapping[str, float]]) -> None:
         self.settings_ = tuple(settings)
         self.curve_ = (float("nan"),) * len(self.settings_)
-        self._chosen: int | None = 0 if len(self.settings_) == 1 else None
+        self._chosen = 0 if len(self.settings_) == 1 else None
+        self._fitted = True
 
     def _score(self, index: int, h: Tensor, y: Tensor, split: str) -> ProbeScore:
         self._check(h, y)
@@ -193,7 +194,7 @@ class Probe(ABC):
         return self._chosen
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "_chosen"):
+        if not self._fitted:
             fail("probe", expected="a fitted one", got="none yet", remedy="call `fit` first")
 
     def _check(self, h: Tensor, y: Tensor | None = None) -> None:

@@ -227,18 +227,19 @@ class Objective:
             smoothing: see `L1`; 0 gives the loss itself twice.
         """
         smoothed = tuple(
-            replace(term, smoothing=smoothing) if isinstance(term, L1) else term
+            replace(term, smoothing=smoothing)
+            if isinstance(term, L1) and term.smoothing < smoothing
+            else term
             for term in self.active
         )
         descent = Objective(smoothed)(target, rendered, latents)
         exact = descent.detach()
-        if smoothing:
-            with torch.no_grad():
-                for term, other in zip(self.active, smoothed, strict=True):
-                    if isinstance(term, L1):  # pixel terms cost nothing beside the generator
-                        gap = term.loss(target, (), rendered, latents)
-                        gap = gap - other.loss(target, (), rendered, latents)
-                        exact = exact + term.weight * gap
+        with torch.no_grad():
+            for term, other in zip(self.active, smoothed, strict=True):
+                if term is not other:  # pixel terms cost nothing beside the generator
+                    gap = term.loss(target, (), rendered, latents)
+                    gap = gap - other.loss(target, (), rendered, latents)
+                    exact = exact + term.weight * gap
         return descent, exact
 
     def modules(self) -> list[nn.Module]:

@@ -16,13 +16,18 @@ from functools import partial
 from genviews.checks import fail, lookup
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
+from genviews.perturb.independent import Independent
 from genviews.perturb.isotropic import Isotropic
 from genviews.perturb.pca import PCA, PCAStatistics, Scaling
+from genviews.perturb.steer import Steer
 from genviews.perturb.stylemix import StyleMix
+from genviews.perturb.walk import Angular, Gaussian, Uniform
+from genviews.perturb.walks import Walks
 
 __all__ = ["KINDS", "PAPER", "PAPER_TRAINING", "from_card", "paper_presets", "perturbation"]
 
 ScaleTable = Mapping[str, Mapping[str, Sequence[float]]]
+Factory = Callable[[str, float, PCAStatistics | None], Perturbation]
 
 PAPER: dict[str, ScaleTable] = {
     "face": {
@@ -87,7 +92,10 @@ def paper_presets(
 
 
 def from_card(
-    card: ScaleTable, generator: Generator, statistics: PCAStatistics | None = None
+    card: ScaleTable,
+    generator: Generator,
+    statistics: PCAStatistics | None = None,
+    walks: Walks | None = None,
 ) -> list[Perturbation]:
     """Return the perturbations of a scale table, in its order.
 
@@ -95,10 +103,11 @@ def from_card(
         card: kind -> range of rows -> strengths, as on a generator's card.
         generator: the generator that the row ranges must exist in.
         statistics: principal directions; needed when the table has "pca".
+        walks: learnt walks; needed when the table has "steer".
 
     Raises:
         ValueError: unknown kind or range (the closest are listed), a strength out of range, or
-            statistics missing.
+            statistics or walks missing.
 
     Example:
         >>> from genviews import ToyGenerator
@@ -108,7 +117,7 @@ def from_card(
     """
     found = []
     for kind, ranges in card.items():
-        make = lookup(kind, KINDS, "kind of perturbation")
+        make = _factory(kind, walks)
         for layers, strengths in ranges.items():
             generator.latent_spec.layers(layers)
             found += [make(layers, strength, statistics) for strength in strengths]
@@ -116,15 +125,19 @@ def from_card(
 
 
 def perturbation(
-    name: str, generator: Generator, statistics: PCAStatistics | None = None
+    name: str,
+    generator: Generator,
+    statistics: PCAStatistics | None = None,
+    walks: Walks | None = None,
 ) -> Perturbation:
     """Return the perturbation with a stored name such as "isotropic_fine_0.30" or "stylemix_5-7".
 
     Args:
-        name: kind, layers and strength with underscores between; style-mix may leave out a strength
-            of 1.
+        name: kind, layers and strength with underscores between; style-mix and independent may
+            leave out a strength of 1.
         generator: the generator that the layers must exist in.
         statistics: principal directions; needed for "pca".
+        walks: learnt walks; needed for "steer", as in "steer-zoom-rot3d@5.00_all_1.00".
 
     Raises:
         ValueError: unknown kind or layers (the closest are listed), or the strength is missing or
@@ -136,10 +149,10 @@ def perturbation(
         Isotropic(layers='fine', sigma=0.3)
     """
     kind, _, rest = name.partition("_")
-    make = lookup(kind, KINDS, "kind of perturbation")
+    make = _factory(kind, walks)
     layers, strength = _split(rest)
     generator.latent_spec.layers(layers)
-    if strength is None and kind != StyleMix.kind:
+    if strength is None and kind not in (StyleMix.kind, Independent.kind):
         fail(
             f"perturbation {name!r}",
             expected="a strength at the end",
@@ -158,12 +171,18 @@ def _split(rest: str) -> tuple[str, float | None]:
         return rest, None
 
 
-def _isotropic(layers: str, strength: float, statistics: PCAStatistics | None) -> Perturbation:
-    return Isotropic(layers, strength)
-
-
-def _stylemix(layers: str, strength: float, statistics: PCAStatistics | None) -> Perturbation:
-    return StyleMix(layers, strength)
+def _factory(kind: str, walks: Walks | None) -> Factory:
+    """How to make a kind; that of "steer" goes on with its edits, "steer-zoom-rot3d@5.00"."""
+    if kind.partition("-")[0] != Steer.kind:
+        return lookup(kind, KINDS, "kind of perturbation")
+    if walks is None:
+        fail(
+            "walks",
+            expected="walks of the generator, for a steer perturbation",
+            got="none",
+            remedy="pass those of `train_walks`, or `Walks.load` of a file",
+        )
+    return partial(_plain, partial(Steer.parse, kind, walks))
 
 
 def _pca(
@@ -179,11 +198,30 @@ def _pca(
     return PCA(layers, strength, statistics, scaling)
 
 
-KINDS: dict[str, Callable[[str, float, PCAStatistics | None], Perturbation]] = {
-    Isotropic.kind: _isotropic,
+def _plain(
+    make: Callable[[str, float], Perturbation],
+    layers: str,
+    strength: float,
+    statistics: PCAStatistics | None,
+) -> Perturbation:
+    return make(layers, strength)
+
+
+KINDS: dict[str, Factory] = {
+    Isotropic.kind: partial(_plain, Isotropic),
     PCA.kind: partial(_pca, "stddev"),
     f"{PCA.kind}-eigenvalue": partial(_pca, "eigenvalue"),
     f"{PCA.kind}-none": partial(_pca, "none"),
-    StyleMix.kind: _stylemix,
+    StyleMix.kind: partial(_plain, StyleMix),
+    Gaussian.kind: partial(_plain, Gaussian),
+    f"{Gaussian.kind}-fixed": partial(_plain, partial(Gaussian, reading="fixed")),
+    f"{Gaussian.kind}-free": partial(_plain, partial(Gaussian, truncation=None)),
+    Angular.kind: partial(_plain, Angular),
+    Uniform.kind: partial(_plain, Uniform),
+    f"{Uniform.kind}-ball": partial(_plain, partial(Uniform, shape="ball")),
+    Independent.kind: partial(_plain, Independent),
 }
-"""Kind -> factory from (layers, strength, statistics), for cards and the command line."""
+"""Kind -> factory from (layers, strength, statistics), for cards and the command line.
+
+Steered views are the one kind that is not here: they need walks, see `perturbation`.
+"""

@@ -14,7 +14,7 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation, format_strength
 from genviews.rng import Streams
 
-__all__ = ["StyleMix"]
+__all__ = ["StyleMix", "mix_in_samples"]
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,49 @@ class StyleMix(Perturbation):
         labels: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """The rows, moved towards those of a random latent; a constant for gradients."""
-        batch, num_views = rows.shape[:2]
-        if generator.num_classes and labels is None:
-            fail(
-                "labels of StyleMix",
-                expected=f"a class for each of the {batch} images: the generator is conditional",
-                got="none",
-                remedy="pass the predicted classes (test time) or the true ones (training)",
-            )
-        z = streams.normal(num_views, (generator.z_dim,)).flatten(0, 1).to(generator.device)
-        label = None
-        if labels is not None:
-            label = labels.to(generator.device).repeat_interleave(num_views)
-        with torch.no_grad():
-            mapped = generator.map(z, label)
-        selected = generator.latent_spec.layers(self.layers).rows
-        mixed = mapped[:, selected].reshape(rows.shape).to(rows)
-        # lerp is exact at both ends: 0 returns the rows and 1 the mixed ones, bit for bit.
-        return torch.lerp(rows, mixed, self.strength)
+        z = streams.normal(rows.shape[1], (generator.z_dim,))
+        return mix_in_samples(self, generator, rows, z, labels, self.strength)
+
+
+def mix_in_samples(
+    perturbation: Perturbation,
+    generator: Generator,
+    rows: Float[Tensor, "B K R D"],
+    z: Float[Tensor, "B K Z"],
+    labels: Int[Tensor, " B"] | None,
+    strength: float,
+    *,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+) -> Float[Tensor, "B K R D"]:
+    """Move rows by the fraction `strength` towards the same rows of mapped prior latents.
+
+    Args:
+        perturbation: whose layers the rows are.
+        generator: maps the latents, without gradients.
+        rows: the selected rows of each view.
+        z: a prior latent for each view, on any device.
+        labels: class of each image; required by a conditional generator.
+        strength: 0 returns the rows and 1 those of the samples, bit for bit.
+        psi: truncation of the samples.
+        cutoff: of the truncation.
+
+    Raises:
+        ValueError: no labels for a conditional generator.
+    """
+    if generator.num_classes and labels is None:
+        fail(
+            f"labels of {type(perturbation).__name__}",
+            expected=f"a class for each of the {len(rows)} images: the generator is conditional",
+            got="none",
+            remedy="pass the predicted classes (test time) or the true ones (training)",
+        )
+    label = None
+    if labels is not None:
+        label = labels.to(generator.device).repeat_interleave(z.shape[1])
+    with torch.no_grad():
+        mapped = generator.map(z.flatten(0, 1).to(generator.device), label, psi=psi, cutoff=cutoff)
+    selected = generator.latent_spec.layers(perturbation.layers).rows
+    mixed = mapped[:, selected].reshape(rows.shape).to(rows)
+    # lerp is exact at both ends.
+    return torch.lerp(rows, mixed, strength)

@@ -81,7 +81,7 @@ def _tasks(figure15: Mapping[str, Any]) -> Figure:
         ylabel="gain with our inversion, points",
         title="views with half of the weight",
     )
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     return _plain(figure)
 
 

@@ -15,12 +15,31 @@ from torch import Tensor
 
 from genviews.generators import CallableGenerator, Generator, StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb import PCA, Isotropic, PCAStatistics, Perturbation, StyleMix, perturbation
+from genviews.generators.zspace import z_space
+from genviews.perturb import (
+    PCA,
+    Angular,
+    Gaussian,
+    Independent,
+    Isotropic,
+    Normal,
+    PCAStatistics,
+    Perturbation,
+    Steer,
+    StyleMix,
+    Uniform,
+    Walks,
+    perturbation,
+)
 from genviews.perturb.presets import KINDS
+from genviews.perturb.walks import latent_width
+from genviews.perturb.warps import directions_of
 from genviews.render import render
 from genviews.rng import Rng, Streams
 
 Make = Callable[[str, float, PCAStatistics], Perturbation]
+
+WALKS: dict[PCAStatistics, Walks] = {}  # of the generator that the statistics are of
 
 TABLE: dict[str, tuple[Make, float]] = {
     "isotropic": (lambda layers, t, _: Isotropic(layers, t), 0.7),
@@ -29,6 +48,18 @@ TABLE: dict[str, tuple[Make, float]] = {
     "pca-none": (lambda layers, t, found: PCA(layers, t, found, "none"), 2.0),
     "stylemix": (lambda layers, t, _: StyleMix(layers, t), 1.0),
     "stylemix part": (lambda layers, t, _: StyleMix(layers, t / 2), 1.0),
+    "gaussian": (lambda layers, t, _: Gaussian(layers, t), 0.7),
+    "gaussian-fixed": (lambda layers, t, _: Gaussian(layers, t, reading="fixed"), 0.7),
+    "gaussian-free": (lambda layers, t, _: Gaussian(layers, t, None), 0.7),
+    "angular": (lambda layers, t, _: Angular(layers, t), 0.7),
+    "uniform": (lambda layers, t, _: Uniform(layers, t), 0.7),
+    "uniform-ball": (lambda layers, t, _: Uniform(layers, t, "ball"), 0.7),
+    "independent": (lambda layers, t, _: Independent(layers, t), 1.0),
+    "steer": (lambda layers, t, found: Steer(layers, WALKS[found], t), 1.0),
+    "steer-zoom": (
+        lambda layers, t, found: Steer(layers, WALKS[found], t, (("zoom", 1.0), ("colour", 0.3))),
+        1.0,
+    ),
 }
 
 SMALL = StyleGAN2Config(
@@ -44,6 +75,7 @@ GENERATORS: dict[str, Callable[[], Generator]] = {
     "toy conditional": lambda: ToyGenerator(num_classes=3),
     "stylegan2": lambda: StyleGAN2(SMALL),
     "callable": lambda: CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16),
+    "toy in z": lambda: z_space(ToyGenerator(), psi=0.9),
 }
 IDS = ["a.png", 3, "b.png", 2**40, 0]
 
@@ -52,7 +84,12 @@ IDS = ["a.png", 3, "b.png", 2**40, 0]
 def build(name: str) -> tuple[Generator, PCAStatistics]:
     torch.manual_seed(0)  # the weights of StyleGAN2
     generator = GENERATORS[name]().eval()
-    return generator, PCAStatistics.measure(generator, num_samples=300)
+    statistics = PCAStatistics.measure(generator, num_samples=300)
+    names = directions_of(generator.image_spec.channels)
+    shape = (generator.latent_spec.num_layers, latent_width(generator))
+    directions = 0.3 * Rng(0, "walks").streams(names).normal(1, shape)[:, 0]
+    WALKS[statistics] = Walks(directions=directions, names=names)
+    return generator, statistics
 
 
 @pytest.fixture(params=list(GENERATORS))
@@ -151,7 +188,7 @@ def test_a_view_is_the_same_alone_or_among_more(make, generator) -> None:
 
 def close(perturb: Perturbation, part: Tensor, whole: Tensor) -> None:
     """Bit-equal; a mapping network (style-mix) may round otherwise in another batch size."""
-    tolerance = 1e-5 if isinstance(perturb, StyleMix) else 0.0
+    tolerance = 1e-5 if isinstance(perturb, StyleMix | Independent) else 0.0
     torch.testing.assert_close(part, whole, rtol=0.0, atol=tolerance)
 
 
@@ -180,7 +217,18 @@ def test_strengths_share_their_draws(make, generator) -> None:
     latents, streams, labels = start(generator)
     full = make("all", 1.0)(generator, latents, 2, streams, labels) - latents[:, None]
     half = make("all", 0.5)(generator, latents, 2, streams, labels) - latents[:, None]
-    torch.testing.assert_close(half, full / 2, rtol=1e-4, atol=1e-5)
+    perturb = make("all", 1.0)
+    if isinstance(perturb, Angular):  # on the same great circle, in the plane of start and view
+        width = generator.z_dim if generator.latent_spec.space == "z" else latents.shape[-1]
+        plane = torch.stack([latents[:, None].expand_as(full), full, half], dim=-2)[..., :width]
+        assert (torch.linalg.svdvals(plane.double())[..., 2] < 1e-5).all()
+        assert (half.norm(dim=-1) < full.norm(dim=-1)).all()
+    elif getattr(perturb, "reading", "") == "fixed":  # the bound weighs more on the stronger
+        assert (half * full >= 0).all()
+        assert (half.abs() >= full.abs() / 2 - 1e-6).all()
+        assert (half.abs() <= full.abs()).all()
+    else:
+        torch.testing.assert_close(half, full / 2, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
@@ -197,7 +245,13 @@ def test_gradients_reach_the_latents(make, generator) -> None:
     leaf = latents.clone().requires_grad_()
     perturb = make()
     perturb(generator, leaf, 2, streams, labels).sum().backward()
-    keeps = 1.0 - perturb.strength if isinstance(perturb, StyleMix) else 1.0
+    if isinstance(perturb, Angular):  # a curve: against differences in float64
+        double = latents.double().requires_grad_()
+        assert torch.autograd.gradcheck(
+            lambda x: perturb(generator, x, 2, streams, labels), (double,)
+        )
+        return
+    keeps = 1.0 - perturb.strength if isinstance(perturb, StyleMix | Independent) else 1.0
     torch.testing.assert_close(leaf.grad, torch.full_like(leaf, 2 * keeps))
 
 
@@ -210,7 +264,7 @@ def test_an_empty_batch_is_no_error(make, generator) -> None:
 
 def test_the_name_says_all(make, generator, statistics) -> None:
     perturb = make("all", 1.0)
-    assert perturbation(perturb.name, generator, statistics) == perturb
+    assert perturbation(perturb.name, generator, statistics, WALKS[statistics]) == perturb
     assert perturb.name != make("all", 0.3).name
     assert hash(perturb) == hash(make("all", 1.0))
 
@@ -218,8 +272,9 @@ def test_the_name_says_all(make, generator, statistics) -> None:
 def test_repr_is_the_constructor_call(make) -> None:
     perturb = make("all", 1.0)
     assert repr(perturb).startswith(f"{type(perturb).__name__}(layers='all', ")
-    if not isinstance(perturb, PCA):  # which shows its statistics in short
-        assert eval(repr(perturb), {"Isotropic": Isotropic, "StyleMix": StyleMix}) == perturb
+    if not isinstance(perturb, PCA | Steer):  # which show their statistics and walks in short
+        leaves = (Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform)
+        assert eval(repr(perturb), {leaf.__name__: leaf for leaf in leaves}) == perturb
 
 
 def test_misuse_is_named(make, generator) -> None:

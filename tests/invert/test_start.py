@@ -11,6 +11,7 @@ from torch import nn
 from genviews import Rng, ToyGenerator
 from genviews.generators import CallableGenerator
 from genviews.invert import (
+    L1,
     LBFGS,
     ClassMeanStart,
     EncoderConfig,
@@ -22,6 +23,7 @@ from genviews.invert import (
     Objective,
     Start,
     Starts,
+    ToStart,
     class_means,
     invert,
 )
@@ -416,11 +418,10 @@ class TestDescriptions:
 
 
 def test_the_objective_is_that_of_each_candidate(case):
-    """`ToStart` pulls each candidate to its own start, not to that of the first."""
-    from genviews.invert import L1, ToStart
-
+    """`ToStart` pulls each candidate to its own start, not to that of another."""
     toy, latents, images = case
     start = GivenStart(torch.stack([latents + 1.0, latents], 1))
     objective = Objective((L1(), ToStart(10.0)))
-    result = invert(toy, images, inverter=Inverter(start=start, objective=objective, steps=3))
+    inverter = Inverter(start=start, objective=objective, steps=3, patience=1, tolerance=0.5)
+    result = invert(toy, images, inverter=inverter, batch_size=8)
     assert (result.loss < 1e-5).all()

@@ -110,7 +110,7 @@ def test_names_read(name: str, expected: Isotropic | PCA | StyleMix) -> None:
     ("name", "message"),
     [
         ("stylmix_fine", "kind of perturbation: .* got 'stylmix'; did you mean 'stylemix'"),
-        ("", "kind of perturbation: expected one of isotropic, pca, .* got ''"),
+        ("", "kind of perturbation: expected one of .*, isotropic, pca, .* got ''"),
         ("stylemix", "layer range: expected one of all, coarse, fine, middle, got ''"),
         ("stylemix_fien", "layer range: .* got 'fien'; did you mean 'fine'"),
         ("stylemix_9", "layer range '9': expected rows within 0-3, got rows 9-9"),

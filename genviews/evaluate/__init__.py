@@ -1,0 +1,73 @@
+"""How good a representation is, and how good the generator that taught it."""
+
+from genviews.evaluate.extractor import (
+    FeatureExtractor,
+    centre_view,
+    check_features,
+    l2_normalise,
+)
+from genviews.evaluate.features import AugmentedFeatures, Features, extract_features
+from genviews.evaluate.fidelity import (
+    FidelityReport,
+    frechet_distance,
+    frechet_inception_distance,
+    kernel_inception_distance,
+    measure_fidelity,
+    precision_recall_manifolds,
+)
+from genviews.evaluate.generated import GeneratedSource
+from genviews.evaluate.knn import KNNProbe
+from genviews.evaluate.linear import LinearProbe
+from genviews.evaluate.photos import LabelledFiles, PhotoSource
+from genviews.evaluate.precision import average_precision
+from genviews.evaluate.probe import Probe, ProbeScore
+from genviews.evaluate.readers import (
+    caltech101,
+    imagenet_subset,
+    labelled_folder,
+    read_wnids,
+    stanford_cars,
+)
+from genviews.evaluate.sgd import SGDConfig, SGDProbe, sgd_preset
+from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
+from genviews.evaluate.transfer import caltech_probe, probe_files
+from genviews.evaluate.voc import VOCFiles, classify_voc, read_voc
+
+__all__ = [
+    "AugmentedFeatures",
+    "FeatureExtractor",
+    "Features",
+    "FidelityReport",
+    "GeneratedSource",
+    "KNNProbe",
+    "LabelledFiles",
+    "LinearProbe",
+    "MultiLabelSVM",
+    "MultiLabelScore",
+    "PhotoSource",
+    "Probe",
+    "ProbeScore",
+    "SGDConfig",
+    "SGDProbe",
+    "VOCFiles",
+    "average_precision",
+    "caltech101",
+    "caltech_probe",
+    "centre_view",
+    "check_features",
+    "classify_voc",
+    "extract_features",
+    "measure_fidelity",
+    "frechet_distance",
+    "frechet_inception_distance",
+    "imagenet_subset",
+    "kernel_inception_distance",
+    "l2_normalise",
+    "labelled_folder",
+    "precision_recall_manifolds",
+    "probe_files",
+    "read_voc",
+    "read_wnids",
+    "sgd_preset",
+    "stanford_cars",
+]

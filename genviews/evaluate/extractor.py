@@ -1,0 +1,242 @@
+"""A frozen network as a function of images in [-1, 1]: the first half of every evaluation.
+
+images -> ENCODER -> features h -> probe, kNN, SVM, FID
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genviews.augment import CentreCrop, Resize
+from genviews.checks import check_count, fail
+from genviews.classify.model import evaluating
+from genviews.fingerprint import weights_hash
+from genviews.rng import Rng
+
+__all__ = ["FeatureExtractor", "centre_view", "check_features", "l2_normalise", "short_hash"]
+
+_ROUND_OFF = 1e-6  # relative spread below which float32 features do not differ
+
+
+class FeatureExtractor:
+    """A frozen network, and the images that it takes.
+
+    Args:
+        network: gives (n, E) features, or (n, E, 1, 1) maps, for (n, C, H, W) images in [-1, 1]. A
+            module is called in eval mode and every part put back in its mode; a function (M5: the
+            encoder of a BigBiGAN, any library's) is called as it is.
+        input_size: height and width of what the network sees, in pixels; None takes images as they
+            come. Images are brought to it by `centre_view`.
+        resize_to: short side before the central crop, in pixels; None is `input_size`. 128 with
+            `input_size` 112 is the paper's validation transform.
+        mean: subtracted from images in [-1, 1]; a number, or one a channel. `from_unit_range` of
+            `genviews.classify.model` converts torchvision's.
+        std: divides them then.
+        normalise: scale each row of the features to unit length; see `l2_normalise`.
+        name: says what a function is, for the key of the cache; change it when the function
+            changes. Modules are known by their weights.
+        allow_untrained: let a network pass whose batch norms never saw an image. Without, features
+            of a network that nobody loaded weights into are an error.
+        batch_size: images at once; changes results by round-off only.
+
+    Raises:
+        ValueError: a size below 1, `resize_to` without or below `input_size`, an untrained network.
+
+    Source: Jahanian et al. 2022, arXiv:2106.05258, Sec. 4; sizes from the authors' main_linear.py.
+    Differs: the authors load checkpoints with strict=False and only on a GPU, and so probe random
+        weights without a word; here an untrained batch norm is refused.
+
+    Example:
+        >>> extract = FeatureExtractor(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+        >>> extract(torch.zeros(5, 1, 8, 8)).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module | Callable[[Tensor], Tensor],
+        *,
+        input_size: int | None = None,
+        resize_to: int | None = None,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        normalise: bool = False,
+        name: str | None = None,
+        allow_untrained: bool = False,
+        batch_size: int = 256,
+    ) -> None:
+        self.network, self.name, self.normalise = network, name, normalise
+        self.input_size, self.resize_to = input_size, resize_to
+        self.batch_size = check_count(batch_size, "batch_size")
+        self.mean, self.std = torch.as_tensor(mean).float(), torch.as_tensor(std).float()
+        owner = network.__self__ if inspect.ismethod(network) else network
+        self.module = owner if isinstance(owner, nn.Module) else None
+        _check_sizes(input_size, resize_to)
+        if self.module is not None and not allow_untrained:
+            _check_trained(self.module)
+
+    def __call__(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n E"]:
+        """Return float32 features of images in [-1, 1], on the CPU.
+
+        Raises:
+            ValueError: features of another shape, or that are not finite (the rows are named).
+        """
+        parts = [self._chunk(chunk) for chunk in images.split(self.batch_size)]
+        return torch.cat(parts)
+
+    def _chunk(self, images: Tensor) -> Tensor:
+        device, dtype = _place(self.module)
+        with torch.no_grad(), nullcontext() if self.module is None else evaluating(self.module):
+            found = self.network(self._prepare(images.to(device, dtype)))
+        features = _as_rows(found, len(images)).float().cpu()
+        bad = torch.nonzero(~features.isfinite().all(1)).flatten().tolist()
+        if bad:
+            fail(
+                "features",
+                expected="finite numbers",
+                got=f"NaN or infinity for {len(bad)} of {len(images)} images, e.g. row {bad[0]}",
+                remedy="check the network's weights and the range of the images",
+            )
+        return l2_normalise(features) if self.normalise else features
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        if self.input_size is not None:
+            images = centre_view(images, self.input_size, self.resize_to)
+        mean, std = (
+            value.to(images).reshape(-1, 1, 1) if value.ndim else value.to(images)
+            for value in (self.mean, self.std)
+        )
+        return (images - mean) / std
+
+    def describe(self) -> dict[str, object]:
+        """All that the features depend on, as JSON values.
+
+        Raises:
+            ValueError: a function without `name`.
+        """
+        function = "" if isinstance(self.network, nn.Module) else _qualified(self.network)
+        if self.module is None and self.name is None:
+            fail(
+                "features of a function",
+                expected="a name that says which function they are of",
+                got=function,
+                remedy="pass FeatureExtractor(..., name=...), or compute without a folder",
+            )
+        return {
+            "network": self.name or "",
+            "function": function,
+            "module": "" if self.module is None else short_hash(repr(self.module)),
+            "weights": "" if self.module is None else weights_hash(self.module),
+            "input_size": self.input_size,
+            "resize_to": self.resize_to,
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            "normalise": self.normalise,
+        }
+
+
+def centre_view(
+    images: Float[Tensor, "n C H W"], size: int, short: int | None = None
+) -> Float[Tensor, "n C S S"]:
+    """Return the central square of images: the short side resized, then a crop.
+
+    Args:
+        images: of any size; smaller ones are enlarged.
+        size: S, height and width of the result.
+        short: length of the short side before the crop; None is `size`.
+
+    Source: torchvision's Resize and CenterCrop, as in the authors' evaluation scripts.
+    Differs: on floats, so not rounded to 256 levels in between.
+    """
+    _check_sizes(size, short)
+    streams = Rng(0).streams(range(len(images)))  # both are the same for every draw
+    views = Resize(short or size).augment(images[:, None], streams)
+    cropped: Tensor = CentreCrop(size).augment(views, streams)
+    return cropped[:, 0]
+
+
+def l2_normalise(h: Float[Tensor, "N E"], eps: float = 1e-5) -> Float[Tensor, "N E"]:
+    """Scale each row to unit length: h / (|h| + eps).
+
+    Source: Goyal et al. 2019, arXiv:1905.01235 (code), and the VOC07 script of Jahanian et al.
+    """
+    rows: Tensor = h / (h.norm(dim=1, keepdim=True) + eps)
+    return rows
+
+
+def check_features(h: Float[Tensor, "N E"], what: str = "features") -> None:
+    """Raise ValueError unless features are finite and tell at least two images apart."""
+    if 0 in h.shape or not bool(h.isfinite().all()):
+        got = f"shape {tuple(h.shape)}" if 0 in h.shape else "NaN or infinity"
+        fail(what, expected="finite numbers", got=got, remedy="check the images and the network")
+    if len(h) > 1:
+        spread = (h.amax(0) - h.amin(0)).max()
+        if bool(spread <= _ROUND_OFF * h.abs().max()):
+            fail(
+                what,
+                expected="rows that differ",
+                got=f"the same row for all {len(h)} images",
+                remedy="the encoder has collapsed, or its weights were never loaded",
+            )
+
+
+def _as_rows(found: object, count: int) -> Tensor:
+    if isinstance(found, Tensor) and found.ndim == 4 and found.shape[2:] == (1, 1):
+        found = found.flatten(1)
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != count:
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        fail(
+            "features",
+            expected=f"one row for each of {count} images, shape ({count}, E)",
+            got=got,
+            remedy="pool maps over positions, e.g. `lambda x: trunk(x).mean((2, 3))`",
+        )
+    return found
+
+
+def _check_sizes(size: int | None, short: int | None) -> None:
+    if size is not None:
+        check_count(size, "input_size")
+    if short is not None and (size is None or short < size):
+        fail("resize_to", expected=f"at least input_size ({size})", got=short, remedy="change it")
+
+
+def _check_trained(module: nn.Module) -> None:
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    fresh = [
+        m
+        for m in norms
+        if m.running_mean is not None
+        and m.running_var is not None
+        and not bool(m.running_mean.any())
+        and bool((m.running_var == 1).all())
+    ]
+    if norms and len(fresh) == len(norms):
+        fail(
+            "network of the features",
+            expected="trained weights",
+            got=f"{type(module).__name__} whose {len(norms)} batch norms never saw an image",
+            remedy="load its weights; for a random encoder as baseline pass allow_untrained=True",
+        )
+
+
+def _place(module: nn.Module | None) -> tuple[torch.device, torch.dtype]:
+    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
+    found = next((t for t in tensors if t.is_floating_point()), torch.zeros(()))
+    return found.device, found.dtype
+
+
+def _qualified(function: object) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))
+
+
+def short_hash(text: str) -> str:
+    """Return 16 hexadecimal digits that change with a text."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

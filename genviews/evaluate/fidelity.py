@@ -1,0 +1,282 @@
+"""How close generated images are to real ones, in any feature space: FID, KID, precision, recall.
+
+    generator -> images -> features \
+                                     FID, KID, precision, recall
+    real images  ->      features   /
+
+The numbers depend on the network, the number of images and how both were resized: compare only what
+was measured alike. All sums are float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.evaluate.extractor import check_features
+from genviews.rng import Rng
+
+__all__ = [
+    "FidelityReport",
+    "measure_fidelity",
+    "frechet_distance",
+    "frechet_inception_distance",
+    "kernel_inception_distance",
+    "moments",
+    "precision_recall_manifolds",
+]
+
+_ROWS = 4096
+_ROUND_OFF = 1e-12  # of a squared distance, relative to the squared lengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class FidelityReport:
+    """How close a set of generated images is to a set of real ones.
+
+    Args:
+        fid: Fréchet distance; 0 is best. Biased upwards by few images.
+        kid: unbiased squared kernel distance, mean over subsets; may be slightly negative.
+        kid_deviation: standard deviation over the subsets.
+        precision: share of generated images within the real manifold, in [0, 1].
+        recall: share of real images within the generated manifold, in [0, 1].
+        num_real: real images.
+        num_generated: generated images.
+    """
+
+    fid: float
+    kid: float
+    kid_deviation: float
+    precision: float
+    recall: float
+    num_real: int
+    num_generated: int
+
+
+def measure_fidelity(
+    real: Float[Tensor, "N E"],
+    generated: Float[Tensor, "M E"],
+    *,
+    neighbours: int = 3,
+    subsets: int = 100,
+    subset_size: int | None = None,
+    seed: int = 0,
+) -> FidelityReport:
+    """Return all four measures of two sets of features.
+
+    Args:
+        real: features of real images.
+        generated: features of generated images, by the same network.
+        neighbours: see `precision_recall_manifolds`.
+        subsets: see `kernel_inception_distance`.
+        subset_size: see `kernel_inception_distance`.
+        seed: of the subsets.
+
+    Raises:
+        ValueError: other widths, features that are not finite or all the same, or too few rows.
+
+    Example:
+        >>> same = torch.randn(50, 4)
+        >>> report = measure_fidelity(same, same.flip(0), subsets=2)
+        >>> abs(report.fid) < 1e-8, report.precision, report.recall
+        (True, 1.0, 1.0)
+    """
+    kid, deviation = kernel_inception_distance(
+        real, generated, subsets=subsets, subset_size=subset_size, seed=seed
+    )
+    precision, recall = precision_recall_manifolds(real, generated, neighbours=neighbours)
+    return FidelityReport(
+        fid=frechet_inception_distance(real, generated),
+        kid=kid,
+        kid_deviation=deviation,
+        precision=precision,
+        recall=recall,
+        num_real=len(real),
+        num_generated=len(generated),
+    )
+
+
+def frechet_inception_distance(
+    real: Float[Tensor, "N E"], generated: Float[Tensor, "M E"]
+) -> float:
+    """Fréchet distance of Gaussians fitted to two sets of features.
+
+    Args:
+        real: features of real images.
+        generated: features of generated images, by the same network.
+
+    Raises:
+        ValueError: as `measure_fidelity`.
+
+    Source: Heusel et al. 2017, arXiv:1706.08500, Eq. 6; the network is the caller's.
+    """
+    _check(real, generated, 2)
+    return frechet_distance(*moments(real), *moments(generated))
+
+
+def frechet_distance(
+    mean: Float[Tensor, " E"],
+    covariance: Float[Tensor, "E E"],
+    other_mean: Float[Tensor, " E"],
+    other_covariance: Float[Tensor, "E E"],
+) -> float:
+    """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)).
+
+    The trace of the root is that of (S^(1/2) S' S^(1/2))^(1/2), which is symmetric, so two
+    eigenvalue decompositions give it and no complex number appears, also for singular S.
+
+    Args:
+        mean: m.
+        covariance: S, symmetric and positive semi-definite.
+        other_mean: m'.
+        other_covariance: S'.
+
+    Source: Dowson and Landau 1982; Heusel et al. 2017, arXiv:1706.08500, Eq. 6.
+
+    Example:
+        >>> one = torch.eye(2).double()
+        >>> round(frechet_distance(torch.zeros(2), one, torch.ones(2), 4 * one), 6)
+        4.0
+    """
+    a, b = covariance.double(), other_covariance.double()
+    values, vectors = torch.linalg.eigh(a)
+    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    inner = root @ b @ root
+    cross = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp_min(0).sqrt().sum()
+    shift = (mean.double() - other_mean.double()).square().sum()
+    return float(shift + a.trace() + b.trace() - 2 * cross)
+
+
+def moments(h: Float[Tensor, "N E"]) -> tuple[Float[Tensor, " E"], Float[Tensor, "E E"]]:
+    """Return mean and covariance (divided by N - 1) of features, float64."""
+    mean = torch.stack([part.double().sum(0) for part in h.split(_ROWS)]).sum(0) / len(h)
+    scatter = mean.new_zeros(len(mean), len(mean))
+    for part in h.split(_ROWS):
+        centred = part.double() - mean
+        scatter += centred.T @ centred
+    return mean, scatter / (len(h) - 1)
+
+
+def kernel_inception_distance(
+    real: Float[Tensor, "N E"],
+    generated: Float[Tensor, "M E"],
+    *,
+    subsets: int = 100,
+    subset_size: int | None = None,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Unbiased squared maximum mean discrepancy with the kernel (x . y / E + 1)^3.
+
+    Args:
+        real: features of real images.
+        generated: features of generated images, by the same network.
+        subsets: drawn without replacement within a subset; the result is their mean.
+        subset_size: rows of each set in a subset; None is 1000, or all of the smaller set.
+        seed: of the draws.
+
+    Returns:
+        Mean over the subsets, and their standard deviation (divided by their number).
+
+    Raises:
+        ValueError: as `measure_fidelity`, or more rows in a subset than in a set.
+
+    Source: Binkowski et al. 2018, arXiv:1801.01401, Eq. 4 and Sec. 4.
+    """
+    _check(real, generated, 2)
+    smaller = min(len(real), len(generated))
+    size = min(1000, smaller) if subset_size is None else check_count(subset_size, "subset_size")
+    if not 2 <= size <= smaller:
+        fail("subset_size", expected=f"2 to {smaller}", got=size, remedy="change it")
+    found = []
+    for index in range(check_count(subsets, "subsets")):
+        draw = Rng(seed, "KID").child(str(index)).numpy()
+        rows = [draw.choice(len(h), size, replace=False) for h in (real, generated)]
+        found.append(_squared_mmd(real[rows[0]].double(), generated[rows[1]].double()))
+    values = torch.tensor(found, dtype=torch.float64)
+    return float(values.mean()), float(values.std(correction=0))
+
+
+def _squared_mmd(x: Tensor, y: Tensor) -> float:
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    n = len(x)
+    within = sum(float(k.sum() - k.trace()) for k in (kernel(x, x), kernel(y, y)))
+    return within / (n * (n - 1)) - 2 * float(kernel(x, y).mean())
+
+
+def precision_recall_manifolds(
+    real: Float[Tensor, "N E"], generated: Float[Tensor, "M E"], *, neighbours: int = 3
+) -> tuple[float, float]:
+    """Improved precision and recall.
+
+    The manifold of a set is the union of balls around its rows, each reaching to the row's k-th
+    nearest other row. Precision is the share of generated rows in the real manifold, recall the
+    share of real rows in the generated one.
+
+    Args:
+        real: features of real images.
+        generated: features of generated images, by the same network.
+        neighbours: k; 3 as published.
+
+    Returns:
+        (precision, recall), each in [0, 1].
+
+    Raises:
+        ValueError: as `measure_fidelity`, or at most k rows in a set.
+
+    Source: Kynkäänniemi et al. 2019, arXiv:1904.06991, Eq. 1 and 2, Algorithm 1.
+    Differs: float64; a row's own distance is left out by its place, not as the smallest one.
+    """
+    check_count(neighbours, "neighbours")
+    _check(real, generated, neighbours + 1)
+    return (
+        _inside(generated, real, _radii(real, neighbours)),
+        _inside(real, generated, _radii(generated, neighbours)),
+    )
+
+
+def _radii(h: Tensor, neighbours: int) -> Tensor:
+    """(N,) squared distance of each row to its k-th nearest other row."""
+    found = []
+    for start in range(0, len(h), _ROWS):
+        rows = h[start : start + _ROWS]
+        distances = _squared_distances(rows, h)
+        place = torch.arange(len(rows), device=h.device)
+        distances[place, place + start] = torch.inf
+        found.append(distances.kthvalue(neighbours, dim=1).values)
+    return torch.cat(found)
+
+
+def _inside(rows: Tensor, centres: Tensor, radii: Tensor) -> float:
+    """Share of the rows that lie in a ball."""
+    hits = sum(
+        int((_squared_distances(part, centres) <= radii).any(1).sum()) for part in rows.split(_ROWS)
+    )
+    return hits / len(rows)
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """(n, m) squared distances, float64; what is round-off is 0, so that equal rows are equal."""
+    a, b = a.double(), b.double()
+    centre = b.mean(0)  # small numbers cancel less
+    a, b = a - centre, b - centre
+    lengths = a.square().sum(1)[:, None] + b.square().sum(1)
+    found = lengths - 2 * (a @ b.T)
+    return torch.where(found <= _ROUND_OFF * lengths, 0.0, found)
+
+
+def _check(real: Tensor, generated: Tensor, least: int) -> None:
+    if real.shape[1:] != generated.shape[1:] or min(len(real), len(generated)) < least:
+        fail(
+            "features of real and generated images",
+            expected=f"the same width, and at least {least} rows each",
+            got=f"shapes {tuple(real.shape)} and {tuple(generated.shape)}",
+            remedy="use one network, and more images",
+        )
+    check_features(real, "features of real images")
+    check_features(generated, "features of generated images")

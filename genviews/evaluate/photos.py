@@ -1,0 +1,182 @@
+"""Labelled photo files of any size, and a source that brings each to one square size.
+
+The data sets of the transfer tasks are lists of files with a class each. Their photos come in all
+sizes, so the source resizes the short side and crops the centre as it decodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.data.decode import decode_pixels
+from genviews.data.file_source import FileSource
+from genviews.data.source import HASH_BYTES
+from genviews.evaluate.extractor import centre_view
+from genviews.evaluate.features import Features
+from genviews.rng import Rng
+from genviews.types import ImageSpec
+
+__all__ = ["LabelledFiles", "PhotoSource", "labels_of"]
+
+
+class PhotoSource(FileSource):
+    """Files named one by one, each resized by its short side and cropped to a central square.
+
+    Args:
+        root: the folder.
+        files: paths relative to it, with "/", which are the ids.
+        size: height and width of the images, in pixels; smaller photos are enlarged.
+        resize_to: short side before the crop; None is `size`.
+        channels: 3, or 1 to turn colour into luminance.
+
+    Raises:
+        FileNotFoundError: no such folder, or a file that is not in it.
+        ValueError: no file, or one named twice.
+
+    Source: Resize, CenterCrop of the papers' evaluation; 224 and 224 for VOC07, 128 and 112 for
+        ImageNet (Jahanian et al. 2022, arXiv:2106.05258, code).
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        files: Sequence[str],
+        *,
+        size: int,
+        resize_to: int | None = None,
+        channels: int = 3,
+    ) -> None:
+        self._files, self._size, self._short = tuple(files), size, resize_to
+        spec = ImageSpec(channels=channels, height=size, width=size)
+        super().__init__(Path(root), spec, resize=True, convert=True, alignment=None)
+
+    def _list(self, root: Path) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        if not self._files or len(set(self._files)) != len(self._files):
+            fail(
+                f"photos of {root}",
+                expected="at least one file, each named once",
+                got=f"{len(self._files)} names, {len(set(self._files))} different",
+                remedy="check the list",
+            )
+        absent = [name for name in self._files if not (root / name).is_file()]
+        if absent:
+            fail(
+                f"photos of {root}",
+                expected="files that exist",
+                got=f"{len(absent)} absent, e.g. {absent[0]!r}",
+                remedy="unpack the data set there, or check its folder; nothing is downloaded",
+                error=FileNotFoundError,
+            )
+        return self._files, ()
+
+    def _image(self, data: bytes, name: str) -> tuple[Tensor, Tensor | None]:
+        pixels = decode_pixels(data, self.image_spec.channels, convert=True)
+        return centre_view(pixels[None], self._size, self._short)[0].contiguous(), None
+
+    def fingerprint(self) -> str:
+        """A hash of names, bytes, size and the short side."""
+        text = f"{super().fingerprint()} {self._short}"
+        return hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledFiles:
+    """Photo files with a class each, of a named split.
+
+    Args:
+        root: the folder.
+        files: paths relative to it, with "/".
+        labels: (N,) class of each file.
+        class_names: Y names in the order of the labels.
+        split: "train", "val", "test", or another name.
+
+    Raises:
+        ValueError: other numbers of labels than of files, or a label without a name.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    labels: Int[Tensor, " N"]
+    class_names: tuple[str, ...]
+    split: str
+
+    def __post_init__(self) -> None:
+        names = len(self.class_names)
+        valid = bool(((self.labels >= 0) & (self.labels < names)).all())
+        if len(self.files) != len(self.labels) or not valid or not self.files:
+            fail(
+                f"files of {self.root}",
+                expected=f"at least one file, each with a label in [0, {names})",
+                got=f"{len(self.files)} files and {len(self.labels)} labels",
+                remedy="check the annotations",
+            )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def select(self, rows: Tensor | Sequence[int], split: str | None = None) -> LabelledFiles:
+        """Return some of the files, under a new name of the split if one is given."""
+        chosen = torch.as_tensor(rows)
+        if chosen.dtype == torch.bool:
+            chosen = torch.nonzero(chosen).flatten()
+        return replace(
+            self,
+            files=tuple(self.files[i] for i in chosen.tolist()),
+            labels=self.labels[chosen],
+            split=self.split if split is None else split,
+        )
+
+    def source(self, size: int, *, resize_to: int | None = None, channels: int = 3) -> PhotoSource:
+        """Return the photos as a source; see `PhotoSource`."""
+        return PhotoSource(self.root, self.files, size=size, resize_to=resize_to, channels=channels)
+
+    def split_per_class(
+        self, per_class: int, *, seed: int = 0, splits: tuple[str, str] = ("train", "test")
+    ) -> tuple[LabelledFiles, LabelledFiles]:
+        """Draw a fixed number of each class for training; the rest is the second split.
+
+        Which files are drawn depends on the seed and their names alone.
+
+        Args:
+            per_class: files of each class in the first split.
+            seed: another seed, another draw.
+            splits: names of the two.
+
+        Raises:
+            ValueError: a class that has no more files than that.
+        """
+        check_count(per_class, "per_class")
+        draws = Rng(seed, "split per class").streams(self.files).uniform(1, ()).flatten().tolist()
+        order = sorted(range(len(self)), key=lambda i: (draws[i], self.files[i]))
+        taken = torch.zeros(len(self), dtype=torch.bool)
+        for label, name in enumerate(self.class_names):
+            rows = [i for i in order if int(self.labels[i]) == label]
+            if len(rows) <= per_class:
+                fail(
+                    f"files of class {name!r}",
+                    expected=f"more than {per_class}",
+                    got=len(rows),
+                    remedy="draw fewer for each class",
+                )
+            taken[rows[:per_class]] = True
+        return self.select(taken, splits[0]), self.select(~taken, splits[1])
+
+
+def labels_of(files: Sequence[str], labels: Tensor, found: Features) -> Tensor:
+    """Return the labels of the rows of features: a file that could not be read has no row.
+
+    Args:
+        files: the ids of the source.
+        labels: one entry, or row of entries, for each of them.
+        found: features of that source.
+    """
+    row = {name: index for index, name in enumerate(files)}
+    return labels[[row[PurePosixPath(name).as_posix()] for name in found.ids]]

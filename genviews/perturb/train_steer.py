@@ -1,0 +1,300 @@
+"""Learn the walks of a generator: all edits jointly, from its own samples alone.
+
+    min_d  E_{z, c}  | m (G(z + sum_j c_j d_j) - edit(G(z), c)) |^2 / |m|
+
+with steps c, edit and mask m of `genviews.perturb.warps`. Every number drawn for sample i comes
+from (seed, i), so a run that was stopped goes on as if it had not been.
+
+Source: Jahanian et al. 2022, arXiv:2106.05258, section 3.3.2 and appendix B; its code
+(`biggan_steer_train.py`): walks start from N(0, 0.1), Adam with 1e-3, 160,000 samples in batches of
+32, z from a normal truncated at 2, one class drawn for each.
+
+Differs: see `genviews.perturb.warps`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import safetensors
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.checks import check_count, fail, lookup
+from genviews.files import save_tensors
+from genviews.fingerprint import weights_hash
+from genviews.generators.base import Generator
+from genviews.perturb.base import Layers
+from genviews.perturb.noise import Normal
+from genviews.perturb.walks import Walks, latent_width
+from genviews.perturb.warps import (
+    EDITS,
+    Masking,
+    StepRanges,
+    directions_of,
+    steering_loss,
+    warp,
+)
+from genviews.represent.prior import Prior
+from genviews.rng import Rng, Streams
+
+__all__ = ["SteerTraining", "measure_walks", "train_walks"]
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+def _published_prior() -> Prior:
+    return Prior(noise=Normal.fixed_bound(2.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteerTraining:
+    """How to learn walks.
+
+    Args:
+        samples: samples seen; the published 160,000 are 5,000 steps.
+        batch: samples a step.
+        lr: rate of Adam.
+        start: standard deviation of the walks' start.
+        edits: which edits get a walk.
+        layers: rows that the walks move; the rest of their vectors is zero.
+        tied: one vector for all rows, as in the mapped space W; False learns one for each row.
+        ranges: of the steps.
+        masking: "intersection", or "published" as in the reference, see `warp`.
+        prior: of the samples.
+        seed: of samples, steps and start.
+
+    Raises:
+        ValueError: a value out of range, or an unknown edit.
+    """
+
+    samples: int = 160_000
+    batch: int = 32
+    lr: float = 1e-3
+    start: float = 0.1
+    edits: tuple[str, ...] = EDITS
+    layers: Layers = "all"
+    tied: bool = True
+    ranges: StepRanges = field(default_factory=StepRanges)
+    masking: Masking = "intersection"
+    prior: Prior = field(default_factory=_published_prior)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_count(self.samples, "samples of walks")
+        check_count(self.batch, "batch of walks")
+        directions_of(1, self.edits)
+        lookup(self.masking, {"intersection": 1, "published": 1}, "masking")
+        if not self.edits or self.lr <= 0 or self.start < 0:
+            fail(
+                "training of walks",
+                expected="at least one edit, a rate above 0 and a start of at least 0",
+                got=f"edits={self.edits}, lr={self.lr}, start={self.start}",
+                remedy="leave them at their defaults",
+            )
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the optimiser; the last batch may be smaller."""
+        return math.ceil(self.samples / self.batch)
+
+
+def train_walks(
+    generator: Generator,
+    config: SteerTraining | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1000,
+    report: Report | None = None,
+) -> Walks:
+    """Learn the walks of a generator.
+
+    Args:
+        generator: any differentiable one, in z, w or w+ space, in eval mode; left as it is. Its
+            latents say where the walks live: `genviews.generators.z_space` takes a style-based
+            generator to z.
+        config: how; None is the published training.
+        checkpoint: file that a stopped run resumes from, bit for bit; written atomically. A run
+            with more `samples` goes on from where a shorter one ended.
+        checkpoint_every: in steps.
+        report: called after every step with (step, {"loss": ...}).
+
+    Returns:
+        The walks on the CPU, with their card.
+
+    Raises:
+        ValueError: the generator gives no gradient, the loss is no number, or the checkpoint is of
+            another run.
+
+    Example:
+        >>> from genviews import ToyGenerator
+        >>> train_walks(ToyGenerator(), SteerTraining(samples=64, edits=("shiftx", "zoom")))
+        Walks(shiftx, zoom; shape=(2, 4, 4))
+    """
+    config = SteerTraining() if config is None else config
+    run = _Run(generator, config)
+    first = 0 if checkpoint is None else run.resume(Path(checkpoint))
+    loss = math.nan
+    for step in range(first, config.num_steps):
+        loss = run.step(step)
+        if report is not None:
+            report(step + 1, {"loss": loss})
+        done = step + 1
+        if checkpoint is not None and (done % checkpoint_every == 0 or done == config.num_steps):
+            run.save(Path(checkpoint), done)
+    return run.walks()
+
+
+class _Run:
+    """The state of a training: the walks' parameters and their Adam."""
+
+    def __init__(self, generator: Generator, config: SteerTraining) -> None:
+        self.generator = generator
+        self.config = config
+        self.rng = Rng(config.seed, "steer")
+        self.channels = generator.image_spec.channels
+        self.names = directions_of(self.channels, config.edits)
+        self.rows = generator.latent_spec.layers(config.layers)
+        shape = (1 if config.tied else len(self.rows), latent_width(generator))
+        # A stream for each name: a walk starts alike whatever other edits are learnt with it.
+        drawn = self.rng.child("start").streams(self.names).normal(1, shape)[:, 0]
+        self.vectors = (config.start * drawn).to(generator.device).requires_grad_()
+        self.adam = torch.optim.Adam([self.vectors], lr=config.lr)
+        self.hash = weights_hash(generator)
+
+    def walks(self) -> Walks:
+        """The walks as they are now."""
+        c = self.config
+        card = {
+            "generator": self.hash,
+            "generator_type": type(self.generator).__name__,
+            "space": self.generator.latent_spec.space,
+            "layers": self.rows.name,
+            "rows": [self.rows.start, self.rows.stop],
+            "image": list(self.generator.image_spec.shape),
+            **{k: getattr(c, k) for k in ("tied", "masking", "samples", "batch", "lr", "start")},
+            "prior": repr(c.prior),
+            "seed": c.seed,
+        }
+        directions = self._directions().detach().cpu().clone()
+        return Walks(directions=directions, names=self.names, ranges=c.ranges, card=card)
+
+    def _directions(self) -> Float[Tensor, "J L D"]:
+        above, below = self.rows.start, self.generator.latent_spec.num_layers - self.rows.stop
+        inside = self.vectors.expand(-1, len(self.rows), -1)
+        return torch.nn.functional.pad(inside, (0, 0, above, below))
+
+    def step(self, step: int) -> float:
+        """One step of Adam; returns the loss before it."""
+        c = self.config
+        stop = min((step + 1) * c.batch, c.samples)
+        streams = self.rng.streams(range(step * c.batch, stop))
+        walks = Walks(directions=self._directions(), names=self.names, ranges=c.ranges)
+        steps = c.ranges.draw(streams.child("steps"), 1, self.channels)[:, 0]
+        loss = _loss(self.generator, walks, steps, c, streams)
+        if not loss.requires_grad:
+            fail(
+                "generator",
+                expected="one whose images have a gradient in the latent",
+                got=f"{self.generator!r}, which gives none",
+                remedy="walks cannot be learnt for it: use Gaussian views",
+            )
+        value = loss.item()
+        if not math.isfinite(value):
+            fail(
+                f"loss of step {step + 1}",
+                expected="a finite number",
+                got=value,
+                remedy="lower the rate; the checkpoint before it is still good",
+            )
+        (self.vectors.grad,) = torch.autograd.grad(loss, self.vectors)
+        self.adam.step()
+        return value
+
+    def _key(self) -> dict[str, str]:
+        return {"config": repr(replace(self.config, samples=1)), "generator": self.hash}
+
+    def save(self, path: Path, done: int) -> None:
+        """Write the state after `done` steps."""
+        state = self.adam.state[self.vectors]
+        tensors = {"vectors": self.vectors, **{k: state[k] for k in ("exp_avg", "exp_avg_sq")}}
+        save_tensors(path, tensors, {"done": json.dumps(done), **self._key()})
+
+    def resume(self, path: Path) -> int:
+        """Take over the state of a checkpoint, if there is one; returns the steps done."""
+        if not path.exists():
+            return 0
+        with safetensors.safe_open(str(path), "pt", device=str(self.generator.device)) as file:
+            facts = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        other = [key for key, value in self._key().items() if facts.get(key) != value]
+        done = int(facts.get("done", 0))
+        if other or done > self.config.num_steps:
+            fail(
+                f"checkpoint {path}",
+                expected="one of this run, of the same settings and generator and not beyond it",
+                got=f"another {' and '.join(other) or 'number of samples'}",
+                remedy="name another file, or delete this one",
+            )
+        with torch.no_grad():
+            self.vectors.copy_(tensors.pop("vectors"))
+        self.adam.state[self.vectors] = {"step": torch.tensor(float(done)), **tensors}
+        return done
+
+
+def _loss(
+    generator: Generator,
+    walks: Walks,
+    steps: Float[Tensor, "B M"],
+    config: SteerTraining,
+    streams: Streams,
+) -> Tensor:
+    """The loss of samples moved by steps along all directions; those without a walk stay at 0."""
+    channels = generator.image_spec.channels
+    used = torch.tensor([name in walks.names for name in directions_of(channels)])
+    steps = (steps * used).to(generator.device)
+    with torch.no_grad():
+        latents = config.prior.sample(generator, streams).latents
+        target, mask = warp(generator.synthesize(latents), steps, config.ranges, config.masking)
+    moved = walks.move(latents, walks.of_all(steps, channels))
+    return steering_loss(generator.synthesize(moved), target, mask)
+
+
+def measure_walks(
+    generator: Generator, walks: Walks, config: SteerTraining | None = None, samples: int = 256
+) -> dict[str, dict[str, float]]:
+    """How well each walk does alone: its loss, and that of not moving, on samples of its own.
+
+    Args:
+        generator: of the walks.
+        walks: to measure.
+        config: its prior, masking, batch and seed are used; None is the published training.
+        samples: how many; none of them is one of the training's.
+
+    Returns:
+        Direction -> {"loss": ..., "unmoved": ...}. A walk that does nothing has both alike.
+
+    Raises:
+        ValueError: walks of another generator.
+    """
+    config = replace(SteerTraining() if config is None else config, ranges=walks.ranges)
+    walks.check(generator)
+    still = replace(walks, directions=torch.zeros_like(walks.directions))
+    channels = generator.image_spec.channels
+    every = directions_of(channels)
+    streams = Rng(config.seed, "steer measured").streams(range(check_count(samples, "samples")))
+    drawn = walks.ranges.draw(streams.child("steps"), 1, channels)[:, 0]
+    found = {}
+    with torch.no_grad():
+        for name in walks.names:
+            alone = drawn * torch.tensor([name == other for other in every])
+            found[name] = {
+                key: _loss(generator, which, alone, config, streams).item()
+                for key, which in (("loss", walks), ("unmoved", still))
+            }
+    return found

@@ -1,0 +1,219 @@
+"""Learnt walks of a generator: a vector in the latent for each direction, and their card.
+
+`genviews.perturb.train_steer` learns them, `genviews.perturb.steer` takes random steps along them,
+and the panels here show them.
+
+Source: Jahanian, Chai, Isola, "On the steerability of generative adversarial networks", ICLR 2020,
+arXiv:1907.07171; Jahanian, Puig, Tian, Isola, "Generative models as a data source for multiview
+representation learning", ICLR 2022, arXiv:2106.05258, section 3.3.2 and appendix B.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.files import save_tensors
+from genviews.fingerprint import weights_hash
+from genviews.generators.base import Generator
+from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of, warp
+from genviews.render import render
+
+__all__ = ["Walks", "latent_width", "target_panel", "walk_panel"]
+
+
+def latent_width(generator: Generator) -> int:
+    """How much of a latent row walks move: in z space, the class after z stays."""
+    return generator.z_dim if generator.latent_spec.space == "z" else generator.latent_spec.dim
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Walks:
+    """The walks of a generator: a vector in the latent for each direction, and their card.
+
+    Args:
+        directions: (J, L, D) vectors, D without the class condition; a row that a walk does not
+            move is zero.
+        names: of the J directions, in the order of `directions_of`.
+        ranges: the steps that they were learnt for.
+        card: how they were learnt, JSON values; "generator" is the `weights_hash` of the generator.
+
+    Raises:
+        ValueError: the names do not fit, or a direction is not finite.
+    """
+
+    directions: Float[Tensor, "J L D"]
+    names: tuple[str, ...]
+    ranges: StepRanges = field(default_factory=StepRanges)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.names != directions_of(self.channels, self.edits) or not self.names:
+            fail(
+                "names of walks",
+                expected="directions of edits in their order, as `directions_of` gives them",
+                got=self.names,
+                remedy="take walks from `train_walks` or `Walks.load`",
+            )
+        if len(self.names) != len(self.directions) or not self.directions.isfinite().all():
+            fail(
+                "directions of walks",
+                expected=f"{len(self.names)} of finite numbers",
+                got=f"shape {tuple(self.directions.shape)}",
+                remedy="learn them again with `train_walks`, at a lower rate if they diverged",
+            )
+
+    def __repr__(self) -> str:
+        return f"Walks({', '.join(self.names)}; shape={tuple(self.directions.shape)})"
+
+    @property
+    def channels(self) -> int:
+        """How many directions of colour there are."""
+        return sum(name.startswith("colour") for name in self.names)
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """The edits that have a walk."""
+        known = {edit_of(name) for name in self.names}
+        return tuple(edit for edit in EDITS if edit in known)
+
+    def check(self, generator: Generator, *, same_weights: bool = True) -> None:
+        """Raise unless these walks are of `generator`.
+
+        Args:
+            generator: that the walks are to move.
+            same_weights: compare its weights with those on the card, which takes a moment; else
+                shapes alone.
+
+        Raises:
+            ValueError: latents of another shape, another number of channels, or other weights.
+        """
+        spec = generator.latent_spec
+        fits = tuple(self.directions.shape[1:]) == (spec.num_layers, latent_width(generator))
+        if not fits or self.channels not in (0, generator.image_spec.channels):
+            fail(
+                "walks",
+                expected=f"latents ({spec.num_layers}, {latent_width(generator)}) and "
+                f"{generator.image_spec.channels} channels",
+                got=f"{tuple(self.directions.shape[1:])} and {self.channels}",
+                remedy="learn walks for this generator with `train_walks`",
+            )
+        if same_weights and "generator" in self.card:
+            found = weights_hash(generator)
+            if found != self.card["generator"]:
+                fail(
+                    "generator of the walks",
+                    expected=f"weights {self.card['generator']}",
+                    got=found,
+                    remedy="these walks belong to another generator: learn its own",
+                )
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file with the card; one that exists is replaced by a complete one."""
+        facts = {"names": self.names, "ranges": asdict(self.ranges), "card": dict(self.card)}
+        text = {key: json.dumps(value, allow_nan=False) for key, value in facts.items()}
+        save_tensors(path, {"directions": self.directions}, text)
+
+    @classmethod
+    def load(cls, path: str | Path, generator: Generator | None = None) -> Walks:
+        """Read a file that `save` wrote.
+
+        Args:
+            path: the file; nothing in it is executed.
+            generator: the walks must be of it (`check`); None does not look.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: no walks, or those of another generator.
+        """
+        with safetensors.safe_open(str(path), "pt") as file:
+            facts = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if {"names", "ranges", "card"} - set(facts) or "directions" not in tensors:
+            fail(
+                f"walks {path}",
+                expected="directions with names, ranges and card",
+                got=", ".join([*tensors, *facts]),
+                remedy="name a file that `Walks.save` wrote",
+            )
+        walks = cls(
+            directions=tensors["directions"],
+            names=tuple(facts["names"]),
+            ranges=StepRanges(**facts["ranges"]),
+            card=facts["card"],
+        )
+        if generator is not None:
+            walks.check(generator)
+        return walks
+
+    def move(
+        self, rows: Float[Tensor, "*N R D"], steps: Float[Tensor, "*N J"], first: int = 0
+    ) -> Float[Tensor, "*N R D"]:
+        """Latent rows after steps along these directions: w + sum_j c_j d_j.
+
+        Args:
+            rows: rows `first`, `first` + 1, ... of latents; a class condition at their end stays.
+            steps: c, along `names`.
+            first: index of the first of the rows.
+        """
+        directions = self.directions[:, first : first + rows.shape[-2]].to(rows)
+        width, steps = directions.shape[-1], steps.to(rows)
+        moved = rows[..., :width]
+        for index, direction in enumerate(directions):  # one by one: the batch rounds nothing
+            moved = moved + steps[..., index, None, None] * direction
+        return torch.cat([moved, rows[..., width:]], dim=-1)
+
+    def of_all(self, steps: Float[Tensor, "*N M"], channels: int) -> Float[Tensor, "*N J"]:
+        """Of steps along all directions, those along these."""
+        every = directions_of(channels)
+        return steps[..., [every.index(name) for name in self.names]]
+
+
+def walk_panel(
+    generator: Generator, latent: Float[Tensor, "L D"], walks: Walks, num_steps: int = 7
+) -> Float[Tensor, "E S C H W"]:
+    """Pictures along each walk, from its furthest step back to its furthest forth.
+
+    Args:
+        generator: of the walks.
+        latent: where the walks start.
+        walks: E directions, the rows of the panel, named by `walks.names`.
+        num_steps: S, at least 2; of an odd number, the middle one is the start.
+
+    Raises:
+        ValueError: walks of another generator, or too few steps.
+    """
+    walks.check(generator)
+    steps = _panel_steps(walks, num_steps)
+    start = latent.expand(*steps.shape[:2], -1, -1)
+    return render(generator, walks.move(start, steps.to(latent.device)))
+
+
+def target_panel(
+    image: Float[Tensor, "C H W"], walks: Walks, num_steps: int = 7
+) -> Float[Tensor, "E S C H W"]:
+    """What the walks of `walk_panel` imitate: the picture itself, edited by the same steps."""
+    channels = image.shape[0]
+    every = directions_of(channels)
+    own = _panel_steps(walks, num_steps)
+    steps = own.new_zeros(*own.shape[:2], len(every))
+    steps[..., [every.index(name) for name in walks.names]] = own
+    flat = steps.flatten(0, 1).to(image)
+    edited, _ = warp(image.expand(len(flat), -1, -1, -1), flat, walks.ranges)
+    return edited.reshape(*steps.shape[:2], *image.shape)
+
+
+def _panel_steps(walks: Walks, num_steps: int) -> Float[Tensor, "E S E"]:
+    check_count(num_steps, "num_steps", least=2)
+    extents = torch.tensor([walks.ranges.extent(name) for name in walks.names])
+    line = torch.linspace(-1.0, 1.0, num_steps)
+    return torch.diag(extents)[:, None] * line[:, None]

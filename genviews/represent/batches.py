@@ -1,0 +1,121 @@
+"""What a training takes its views from, and the processes that share a batch.
+
+    BATCHES.batch(step) -> {"views": (B, V, C, H, W), "labels": (B,), "z": (B, V, Z)}
+
+Pixel augmentation is part of the batches. They depend on the step alone, so a training that goes on
+from a checkpoint sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from genviews.checks import fail
+
+__all__ = ["Batches", "DescribedBatches", "PartBatches", "Processes", "local_batch"]
+
+Batch = Mapping[str, Tensor | None]
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Batches by step."""
+
+    def batch(self, step: int) -> Batch:
+        """Return the whole batch of a step, counted from 0; the same at every call.
+
+        Returns:
+            "views": (B, V, C, H, W) in [-1, 1]; "labels": (B,) integers and "z": (B, V, Z) prior
+            latents, where the objective needs them. Other entries are not looked at.
+        """
+
+
+@runtime_checkable
+class PartBatches(Protocol):
+    """Batches of which a process can have its part made alone, without the rest."""
+
+    def part(self, step: int, process: int, processes: int) -> Batch:
+        """Return the rows of `batch(step)` that process `process` of `processes` trains on."""
+
+
+@runtime_checkable
+class DescribedBatches(Protocol):
+    """Batches that say what they are, so that a checkpoint of others can be refused."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return all that the batches depend on, as JSON values."""
+
+
+@runtime_checkable
+class Processes(Protocol):
+    """The processes that train together; an `accelerate.Accelerator` is one."""
+
+    process_index: int
+    num_processes: int
+    is_main_process: bool
+    device: torch.device
+
+    def prepare_model(self, model: nn.Module) -> nn.Module:
+        """Move a module to `device`, and wrap it in DDP where there are several processes."""
+
+    def wait_for_everyone(self) -> None:
+        """Return once every process got here."""
+
+
+def local_batch(
+    batches: Batches, step: int, device: torch.device, process: int = 0, processes: int = 1
+) -> dict[str, Tensor]:
+    """Return the entries that a process trains on, on its device; those that are None are left out.
+
+    Batches without `part` make the whole batch in every process, and each takes its rows.
+
+    Raises:
+        ValueError: views that are not (B, V, C, H, W), an entry with other than B rows, or fewer
+            rows than processes.
+        TypeError: views that are not floating-point.
+    """
+    batch: Batch
+    if processes > 1 and isinstance(batches, PartBatches):
+        batch = batches.part(step, process, processes)
+    else:
+        batch = batches.batch(step)
+        batch = {
+            name: value if value is None else value.tensor_split(processes)[process]
+            for name, value in batch.items()
+        }
+    _check(batch, step)
+    wanted = ("views", "labels", "z")
+    found = {name: batch.get(name) for name in wanted}
+    return {k: v.to(device, non_blocking=True) for k, v in found.items() if v is not None}
+
+
+def _check(batch: Batch, step: int) -> None:
+    views = batch.get("views")
+    if views is None or views.ndim != 5 or views.shape[0] == 0 or views.shape[1] == 0:
+        fail(
+            f"views of step {step}",
+            expected="shape (B, V, C, H, W), with a sample for every process",
+            got="none" if views is None else tuple(views.shape),
+            remedy='let `batch` return {"views": ...}',
+        )
+    if not views.is_floating_point():
+        fail(
+            f"views of step {step}",
+            expected="floating-point numbers in [-1, 1]",
+            got=views.dtype,
+            remedy="convert uint8 with `x.float() / 127.5 - 1`",
+            error=TypeError,
+        )
+    for name in ("labels", "z"):
+        value = batch.get(name)
+        if value is not None and len(value) != len(views):
+            fail(
+                f"{name} of step {step}",
+                expected=f"one for each of the {len(views)} samples",
+                got=len(value),
+                remedy="match them by row",
+            )

@@ -1,0 +1,24 @@
+"""Objectives of the learning arrow, by what they compare a view with.
+
+NTXent, SupCon, MultiPositive, Decoupled   other views: some attract, the rest repel
+VICReg                                     other views, without negatives
+LatentPrediction, ClassPrediction          what the generator was given
+"""
+
+from __future__ import annotations
+
+from genviews.represent.losses.base import Objective
+from genviews.represent.losses.contrastive import Decoupled, MultiPositive, NTXent, SupCon
+from genviews.represent.losses.predict import ClassPrediction, LatentPrediction
+from genviews.represent.losses.vicreg import VICReg
+
+__all__ = [
+    "ClassPrediction",
+    "Decoupled",
+    "LatentPrediction",
+    "MultiPositive",
+    "NTXent",
+    "Objective",
+    "SupCon",
+    "VICReg",
+]

@@ -1,0 +1,232 @@
+"""Contrastive objectives: views of one thing close together, all others of the batch apart.
+
+    l_i = -mean_{p in P(i)} s_ip  +  log sum_{j in N(i)} exp(s_ij),    s_ij = u_i . u_j / tau
+
+P(i), the positives of row i, are the other views of its sample, or all other rows of its class.
+N(i) is every row but i; in the decoupled form, every row but i and P(i). The loss is the mean of
+l_i over the anchors times tau / base_temperature, where one is given.
+
+The rows of `u` have length 1, and B samples of V views give B V rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from genviews.checks import fail, lookup
+from genviews.represent.losses.base import Objective
+
+__all__ = ["Decoupled", "MultiPositive", "NTXent", "SupCon"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contrastive(Objective):
+    """The fields and the formula that all contrastive objectives share.
+
+    Args:
+        temperature: tau, above 0.
+        base_temperature: the loss is multiplied by tau / base_temperature; None multiplies by 1.
+        similarity: "divide" has s = u.u / tau, "multiply" s = u.u tau as equation 1 of the paper is
+            printed.
+        anchors: "all" makes every view an anchor, "first" the first view of each sample alone, the
+            one side that the paper's equation shows. Both contrast with every row.
+    """
+
+    unit: ClassVar[bool] = True
+    temperature: float = 0.1
+    base_temperature: float | None = None
+    similarity: Literal["divide", "multiply"] = "divide"
+    anchors: Literal["all", "first"] = "all"
+
+    def __post_init__(self) -> None:
+        lookup(self.similarity, dict.fromkeys(("divide", "multiply")), "similarity")
+        lookup(self.anchors, dict.fromkeys(("all", "first")), "anchors")
+        for name in ("temperature", "base_temperature"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                fail(name, expected="a number above 0", got=value, remedy="change it")
+
+    def _contrast(self, u: Tensor, group: Tensor, *, decoupled: bool = False) -> dict[str, Tensor]:
+        """The loss of (B, V, P) projections whose positives share a value of `group`, (B,)."""
+        batch, views = u.shape[:2]
+        rows, groups = u.flatten(0, 1), group.repeat_interleave(views)
+        step = 1 if self.anchors == "all" else views
+        index = torch.arange(0, batch * views, step, device=u.device)
+        itself = index[:, None] == torch.arange(batch * views, device=u.device)
+        positive = (groups[index, None] == groups) & ~itself
+        left_out = itself | positive if decoupled else itself
+        count = positive.sum(1)
+        _check_counts(count, (~left_out).sum(1))
+        scale = self.temperature if self.similarity == "multiply" else 1 / self.temperature
+        logits = rows[index] @ rows.T * scale
+        attraction = (logits * positive).sum(1) / count
+        spread = logits.masked_fill(left_out, -math.inf).logsumexp(1)
+        factor = 1.0 if self.base_temperature is None else self.temperature / self.base_temperature
+        return {"contrast": factor * (spread - attraction).mean()}
+
+
+def _check_counts(positives: Tensor, others: Tensor) -> None:
+    # One look at the device for both, and only on its answer the details.
+    if not bool(((positives > 0) & (others > 0)).all()):
+        lonely = int((positives == 0).sum())
+        fail(
+            "contrastive batch",
+            expected="a positive and something to contrast with for every anchor",
+            got=f"{lonely} of {len(positives)} anchors without a positive"
+            if lonely
+            else "anchors with nothing but positives",
+            remedy="give two views of each sample, and two samples or more"
+            if lonely
+            else "give more samples or classes a batch",
+        )
+
+
+def _each_its_own(u: Tensor) -> Tensor:
+    return torch.arange(u.shape[0], device=u.device)
+
+
+def _check_views(u: Tensor, least: int, most: int | None, remedy: str) -> None:
+    views = u.shape[1]
+    if views < least or (most is not None and views > most):
+        wanted = f"{least}" if most == least else f"at least {least}"
+        fail("contrastive views", expected=f"{wanted} a sample", got=views, remedy=remedy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NTXent(_Contrastive):
+    """SimCLR: the positive of a view is the other view of its sample.
+
+    With all projections equal the loss is (tau / base_temperature) ln(2B - 1).
+
+    Args:
+        temperature: tau, above 0; 0.1 is the authors'.
+        base_temperature: the authors' code multiplies the loss by tau / 0.07; None does not, as
+            SimCLR. It scales the gradient as a learning rate would.
+        similarity: "divide" as in the code, "multiply" as equation 1 is printed.
+        anchors: "all" views as in the code, or the "first" alone as equation 1 shows.
+
+    Raises:
+        ValueError: other than two views, or a single sample.
+
+    Source: Chen et al. 2020, arXiv:2002.05709, equation 1; Jahanian et al. 2022, arXiv:2106.05258,
+        equation 1 and losses.py of the authors' code.
+
+    Differs: none known; the printed equation 1 is `NTXent(similarity="multiply", anchors="first",
+        base_temperature=None)`.
+
+    Example:
+        >>> u = torch.nn.functional.normalize(torch.ones(256, 2, 8), dim=-1)
+        >>> round(NTXent()(u).item(), 3)
+        8.909
+    """
+
+    base_temperature: float | None = 0.07
+
+    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
+        _check_views(u, 2, 2, "for more views use MultiPositive")
+        return self._contrast(u, _each_its_own(u))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupCon(_Contrastive):
+    """Supervised contrastive: every other row of the same class is a positive.
+
+    Any number of views; with one, each class must be in the batch twice.
+
+    Args:
+        temperature: tau, above 0; 0.1 is the authors'.
+        base_temperature: the loss is multiplied by tau / 0.07, None by 1.
+        similarity: see `NTXent`.
+        anchors: see `NTXent`.
+
+    Raises:
+        ValueError: an anchor without a positive.
+
+    Source: Khosla et al. 2020, arXiv:2004.11362, equation 2 (L_out); the authors' code.
+
+    Differs: where the code divides 0 by 0 for an anchor without a positive, this is an error.
+
+    Example:
+        >>> u = torch.nn.functional.normalize(torch.ones(4, 1, 3), dim=-1)
+        >>> loss = SupCon(base_temperature=None)(u, torch.tensor([0, 0, 1, 1]))
+        >>> round(loss.item(), 3), round(math.log(3), 3)
+        (1.099, 1.099)
+    """
+
+    base_temperature: float | None = 0.07
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The labels."""
+        return ("labels",)
+
+    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
+        assert labels is not None
+        return self._contrast(u, labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiPositive(_Contrastive):
+    """StableRep: all other views of a sample are its positives, two or more views.
+
+    It is the cross-entropy between the distribution that is even over the positives and the softmax
+    of the similarities. With two views it is `NTXent` of the same temperatures.
+
+    Args:
+        temperature: tau, above 0; 0.1 in the paper.
+        base_temperature: None in the paper.
+        similarity: see `NTXent`.
+        anchors: see `NTXent`.
+
+    Raises:
+        ValueError: a single view, or a single sample.
+
+    Source: Tian et al. 2023, arXiv:2306.00984, equations 1-3.
+
+    Differs: in the paper a caption, here a latent, is what the views of a sample share.
+
+    Example:
+        >>> u = torch.nn.functional.normalize(torch.ones(8, 4, 3), dim=-1)
+        >>> round(MultiPositive()(u).item(), 3), round(math.log(31), 3)
+        (3.434, 3.434)
+    """
+
+    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
+        _check_views(u, 2, None, "render more views of each sample")
+        return self._contrast(u, _each_its_own(u))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoupled(_Contrastive):
+    """DCL: as `MultiPositive`, but the positives are not in the denominator.
+
+    An easy positive then no longer shrinks the gradient of the negatives, which helps small
+    batches.
+
+    Args:
+        temperature: tau, above 0; 0.1 in the paper's main setting.
+        base_temperature: None in the paper.
+        similarity: see `NTXent`.
+        anchors: see `NTXent`.
+
+    Raises:
+        ValueError: a single view, or a single sample.
+
+    Source: Yeh et al. 2022, arXiv:2110.06848, equation 6 (without the weights of DCLW).
+
+    Differs: more than two views are allowed: the mean over the positives.
+
+    Example:
+        >>> u = torch.nn.functional.normalize(torch.ones(8, 2, 3), dim=-1)
+        >>> round(Decoupled()(u).item(), 3), round(math.log(14), 3)
+        (2.639, 2.639)
+    """
+
+    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
+        _check_views(u, 2, None, "render more views of each sample")
+        return self._contrast(u, _each_its_own(u), decoupled=True)

@@ -1,0 +1,202 @@
+"""The prior: where the anchors of the learning arrow come from.
+
+    PRIOR -> sample -> latents -> perturb -> render -> augment -> encode -> representation
+
+An anchor is a sample of the generator. What is drawn for sample id i depends on (seed, i) alone.
+
+Source: Jahanian et al., "Generative models as a data source for multiview representation learning",
+ICLR 2022, arXiv:2106.05258, sections 3.2 and 4, appendices A and C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.generators.base import Generator
+from genviews.perturb.independent import Independent
+from genviews.perturb.noise import STANDARD, Normal
+from genviews.rng import Streams
+
+__all__ = ["Anchors", "Prior"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Anchors:
+    """Samples of a generator.
+
+    Args:
+        z: (B, Z) prior latents.
+        latents: (B, L, D), what they map to.
+        labels: (B,) class condition; None for an unconditional generator.
+        pseudo_labels: (B,) which pseudo-class; None where the prior has none. They name shards of
+            an unconditional generator's samples and carry no meaning: never train on them.
+    """
+
+    z: Float[Tensor, "B Z"]
+    latents: Float[Tensor, "B L D"]
+    labels: Int[Tensor, " B"] | None = None
+    pseudo_labels: Int[Tensor, " B"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """Samples anchors from any generator, black boxes included.
+
+    Args:
+        noise: of z. `Normal()` takes `generator.sample`; `Normal.fixed_bound(2.0)` is the truncated
+            normal of the papers, `Normal.scaled_bound(0.4)` that of BigGAN's code at truncation
+            0.4. With t = 2 and deviation 1 the two are the same.
+        psi: truncation of the mapped latent towards its mean; 1 is none. What the paper calls a
+            normal truncated at 0.9 for StyleGAN2 is psi = 0.9 in its code.
+        cutoff: truncate rows [0, cutoff) only; None truncates every row.
+        classes: class conditions to sample from; None is all of the generator's.
+        per_class: None draws each sample's class, uniformly. A number n makes blocks: ids 0 to n-1
+            are of the first class, the next n of the second, and round again after the last, so
+            that the number of samples in each class is exact; 1 goes round the classes.
+        pseudo_classes: of an unconditional generator, how many blocks of `per_class` ids bear a
+            number of their own; 0 for none. The paper's cars have 893 of 1000.
+
+    Raises:
+        ValueError: a value out of range, or `pseudo_classes` without `per_class`.
+
+    Example:
+        >>> from genviews import Rng, ToyGenerator
+        >>> generator = ToyGenerator(num_classes=3)
+        >>> prior = Prior(noise=Normal.fixed_bound(2.0), per_class=2)
+        >>> anchors = prior.sample(generator, Rng(0).streams(range(6)))
+        >>> anchors.latents.shape, anchors.labels.tolist()
+        (torch.Size([6, 4, 4]), [0, 0, 1, 1, 2, 2])
+    """
+
+    noise: Normal = STANDARD
+    psi: float = 1.0
+    cutoff: int | None = None
+    classes: tuple[int, ...] | None = None
+    per_class: int | None = None
+    pseudo_classes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.per_class is not None:
+            check_count(self.per_class, "per_class of Prior")
+        check_count(self.pseudo_classes, "pseudo_classes of Prior", least=0)
+        if self.pseudo_classes and (self.per_class is None or self.classes is not None):
+            fail(
+                "pseudo_classes of Prior",
+                expected="per_class, and no classes",
+                got=f"per_class={self.per_class}, classes={self.classes}",
+                remedy="pass how many samples each pseudo-class has",
+            )
+        if self.classes is not None and len(set(self.classes)) != max(1, len(self.classes)):
+            fail(
+                "classes of Prior",
+                expected="at least one class, none twice",
+                got=self.classes,
+                remedy="None is all classes of the generator",
+            )
+
+    def sample(
+        self, generator: Generator, streams: Streams, labels: Int[Tensor, " B"] | None = None
+    ) -> Anchors:
+        """Draw one anchor for each sample id, on the generator's device, without gradients.
+
+        Args:
+            generator: any generator.
+            streams: one random stream for each sample, `Rng(seed).streams(ids)`.
+            labels: classes to condition on, in the place of drawn ones.
+
+        Raises:
+            ValueError: what the generator cannot do: a class it does not have, truncation in W of
+                one without W, pseudo-classes of a conditional one.
+            TypeError: blocks of classes, and ids that are no integers.
+        """
+        self.check(generator)
+        if labels is None:
+            labels = self._labels(generator, streams)
+        with torch.no_grad():
+            z = self._z(generator, streams)
+            label = None if labels is None else labels.to(generator.device)
+            latents = generator.map(z, label, psi=self.psi, cutoff=self.cutoff)
+        pseudo = None
+        if self.pseudo_classes:
+            pseudo = (self._blocks(streams) % self.pseudo_classes).to(generator.device)
+        return Anchors(z=z, latents=latents, labels=label, pseudo_labels=pseudo)
+
+    def independent(self, layers: str = "all") -> Independent:
+        """The perturbation that draws another sample of this prior, of the anchor's class."""
+        return Independent(layers, noise=self.noise, psi=self.psi, cutoff=self.cutoff)
+
+    def check(self, generator: Generator) -> None:
+        """Raise ValueError if `generator` cannot be sampled so."""
+        if self.psi != 1.0 and generator.latent_spec.space == "z":
+            fail(
+                "psi of Prior",
+                expected="1, for a generator in z space",
+                got=self.psi,
+                remedy="truncate its noise, Prior(noise=Normal.fixed_bound(2.0)), or use "
+                "z_space(generator, psi=...)",
+            )
+        count = generator.num_classes
+        unknown = [c for c in self.classes or () if not 0 <= c < count]
+        if unknown:
+            fail(
+                "classes of Prior",
+                expected=f"class indices in [0, {count})" if count else "None",
+                got=unknown,
+                remedy="choose classes of the generator" if count else "it is unconditional",
+            )
+        if count and self.pseudo_classes:
+            fail(
+                "pseudo_classes of Prior",
+                expected="0, for a conditional generator",
+                got=self.pseudo_classes,
+                remedy="per_class alone makes blocks of its own classes",
+            )
+        if self.per_class and not (count or self.pseudo_classes):
+            fail(
+                "per_class of Prior",
+                expected="classes, or pseudo_classes for an unconditional generator",
+                got="neither",
+                remedy="pass pseudo_classes, or leave per_class out",
+            )
+
+    def _z(self, generator: Generator, streams: Streams) -> Float[Tensor, "B Z"]:
+        if self.noise == STANDARD:
+            return generator.sample(streams)
+        z = self.noise.draw(streams.child("z"), 1, (generator.z_dim,))[:, 0]
+        return z.to(generator.device)
+
+    def _labels(self, generator: Generator, streams: Streams) -> Int[Tensor, " B"] | None:
+        if not generator.num_classes:
+            return None
+        known = range(generator.num_classes) if self.classes is None else self.classes
+        if self.per_class is None:
+            # In float64 the product cannot round up to the number of classes.
+            drawn = streams.child("label").uniform(1, (1,)).flatten().double()
+            which = (drawn * len(known)).long()
+        else:
+            which = self._blocks(streams) % len(known)
+        return torch.tensor(list(known))[which]
+
+    def _blocks(self, streams: Streams) -> Int[Tensor, " B"]:
+        """Which block of `per_class` ids each id is in."""
+        assert self.per_class is not None
+        return torch.tensor(_integers(streams.ids), dtype=torch.long) // self.per_class
+
+
+def _integers(ids: Sequence[int | str]) -> list[int]:
+    for i in ids:
+        if not isinstance(i, int) or i < 0:
+            fail(
+                "sample ids",
+                expected="integers from 0, to be cut into blocks of classes",
+                got=repr(i),
+                remedy="number the samples, or leave per_class out",
+                error=TypeError,
+            )
+    return [int(i) for i in ids]

@@ -1,0 +1,150 @@
+"""Views read from a store: those that `genviews.represent.generate.write_views` made.
+
+prior -> sample -> latents -> perturb -> render -> SHARDS -> augment -> encode
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+from fsspec.implementations.local import LocalFileSystem
+from safetensors.torch import load_file
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.generators.base import Generator
+from genviews.represent.manifest import describe_generator, rebuild
+from genviews.represent.views import AnchorViews, ViewBatch, check_ids, render_views
+from genviews.shard import key_difference, key_text
+from genviews.store import ShardStore, stored_key
+
+__all__ = ["FORMAT", "StoredViews", "check_same"]
+
+FORMAT = "genviews-views-1"
+
+
+class StoredViews(AnchorViews):
+    """Views that `write_views` made, read by id: the same as the `LatentViews` gave.
+
+    Images are those of `LatentViews` rounded to 8 bits; where latents alone were kept they are
+    rendered and equal up to float round-off. A shard is read whole, and its checksum compared, when
+    it is first touched; then its rows are read from the disk as they are needed (at a URL it stays
+    in memory).
+
+    Args:
+        folder: a path, or a URL that fsspec knows.
+        generator: to render latents with; needed where only latents were kept.
+        positives: K, at most the P that were stored.
+
+    Attributes:
+        num_samples: N; ids are 0 to N - 1.
+        key: all that the set was made from.
+
+    Raises:
+        FileNotFoundError: no shard is there.
+        ValueError: no views; K too large; no generator where it is needed, or another one.
+    """
+
+    def __init__(
+        self, folder: str | Path, generator: Generator | None = None, *, positives: int = 1
+    ) -> None:
+        self.key = stored_key(folder)
+        if self.key.get("format") != FORMAT:
+            fail(
+                f"store {folder}",
+                expected="views",
+                got=f"a store with the key fields {sorted(self.key)}",
+                remedy="check the path, or make them with write_views",
+            )
+        made = self.key["views"]
+        self.image_spec = rebuild(made["image"])
+        self.pool = int(made["pool"])
+        self.seed, self.num_samples = int(made["seed"]), int(self.key["num_samples"])
+        self.positives = check_count(positives, "positives")
+        if positives > self.pool:
+            fail("positives", expected=f"at most {self.pool}", got=positives, remedy="store more")
+        if self.key["keep"] == "latents" and generator is None:
+            fail("generator", expected="one, to render with", got="none", remedy="pass it")
+        if generator is not None:
+            theirs = {"generator": describe_generator(generator)}
+            check_same("generator", {"generator": made["generator"]}, theirs)
+        self._generator = generator
+        self._batch_size = int(made["batch_size"])
+        self._store, self._shards = ShardStore(folder, self.key), dict[int, dict[str, Tensor]]()
+        self._files, self._root = fsspec.url_to_fs(str(folder))
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    @property
+    def device(self) -> torch.device:
+        """The generator's, where there is one."""
+        return torch.device("cpu") if self._generator is None else self._generator.device
+
+    def describe(self) -> dict[str, Any]:
+        """What the views were made from, as JSON values."""
+        return {**self.key["views"], "positives": self.positives, "stored": self.num_samples}
+
+    def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
+        """Return the views of samples.
+
+        Raises:
+            ValueError: an id that was not stored, or a damaged shard.
+            FileNotFoundError: a shard is missing.
+        """
+        ids = check_ids(ids)
+        if ids and max(ids) >= self.num_samples:
+            fail(
+                "sample ids",
+                expected=f"below {self.num_samples}, the number stored",
+                got=max(ids),
+                remedy="store more samples, or plan with fewer unique ones",
+            )
+        anchor = torch.zeros(len(ids), 1, dtype=torch.long)
+        shown = torch.cat([anchor, 1 + self.choose(ids, visit)], dim=1)
+        rows = {name: value.to(self.device) for name, value in self._gather(ids, shown).items()}
+        pixels = rows.pop("images", None)
+        if pixels is not None:
+            images = pixels.float() / 127.5 - 1.0
+        else:
+            assert self._generator is not None
+            images = render_views(self._generator, rows["latents"], self._batch_size)
+        return ViewBatch(ids=ids, visits=(visit,) * len(ids), images=images, **rows)
+
+    def _gather(self, ids: Sequence[int], shown: Tensor) -> dict[str, Tensor]:
+        """Rows of every tensor, in the order of the ids; of views, those shown."""
+        found: dict[str, Tensor] = {}
+        where = [divmod(i, int(self.key["shard_size"])) for i in ids]
+        for index in sorted({shard for shard, _ in where}):
+            places = [n for n, (shard, _) in enumerate(where) if shard == index]
+            rows = torch.tensor([where[n][1] for n in places])
+            for name, value in self._shard(index).items():
+                views = name in ("latents", "images", "view_z")
+                part = value[rows[:, None], shown[places]] if views else value[rows]
+                if name not in found:
+                    found[name] = part.new_empty(len(ids), *part.shape[1:])
+                found[name][places] = part
+        return found
+
+    def _shard(self, index: int) -> dict[str, Tensor]:
+        if index not in self._shards:
+            tensors = self._store.read(index).tensors
+            if isinstance(self._files, LocalFileSystem):
+                tensors = load_file(f"{self._root}/{index:05d}.safetensors")  # mapped, not read
+            self._shards[index] = tensors
+        return self._shards[index]
+
+
+def check_same(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raise ValueError, and list what differs, unless two descriptions are equal."""
+    if key_text(theirs) != key_text(ours):
+        fail(
+            what,
+            expected="what the stored views were made with",
+            got=key_difference(key_text(theirs), key_text(ours)),
+            remedy="pass the same, or make other views in another folder",
+        )

@@ -1,0 +1,285 @@
+"""Views of anchors: each sample of a generator with its positives, rendered.
+
+    prior -> sample -> latents -> PERTURB -> RENDER -> augment -> encode -> representation
+
+`AnchorViews` is what training reads: sample ids in, anchors and positives out. `LatentViews`
+renders them when asked; `genviews.represent.stored.StoredViews` reads those that were made before.
+Both give the same views for the same ids, because all that is drawn for a sample comes from
+(seed, id, view index).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.generators.base import Generator
+from genviews.perturb.base import Perturbation
+from genviews.perturb.independent import Independent
+from genviews.render import render
+from genviews.represent.manifest import describe, describe_generator
+from genviews.represent.prior import Anchors, Prior
+from genviews.rng import Rng, Streams
+from genviews.types import ImageSpec
+
+__all__ = ["AnchorViews", "LatentViews", "ViewBatch", "check_ids", "render_views"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ViewBatch:
+    """Anchors and their positives; view 0 is the anchor.
+
+    Args:
+        ids: B sample ids.
+        visits: how often each had been visited before.
+        images: (B, 1+K, C, H, W) in [-1, 1].
+        z: (B, Z) prior latents of the anchors.
+        view_z: (B, 1+K, Z) prior latent of each view: what an inverter is to find. None where
+            positives have none, because they were perturbed after the mapping.
+        latents: (B, 1+K, L, D); None where only images were stored.
+        labels: (B,) class condition; None for an unconditional generator.
+        pseudo_labels: (B,) shard of an unconditional generator's samples; None where it has none.
+    """
+
+    ids: tuple[int, ...]
+    visits: tuple[int, ...]
+    images: Float[Tensor, "B V C H W"]
+    z: Float[Tensor, "B Z"]
+    view_z: Float[Tensor, "B V Z"] | None = None
+    latents: Float[Tensor, "B V L D"] | None = None
+    labels: Int[Tensor, " B"] | None = None
+    pseudo_labels: Int[Tensor, " B"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that are there, by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    def to(self, device: torch.device | str) -> ViewBatch:
+        """The same on a device."""
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self.tensors().items()}
+        return replace(self, **moved)
+
+
+class AnchorViews(ABC):
+    """Abstract source of views: sample ids to anchors and positives.
+
+    Attributes:
+        image_spec: of one image.
+        positives: K, positives of each anchor.
+        pool: P, how many different positives an anchor has; None: each visit has fresh ones.
+        seed: of all that is drawn.
+    """
+
+    image_spec: ImageSpec
+    positives: int
+    pool: int | None
+    seed: int
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the views are made."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """All that the views depend on, as JSON values, for keys and run folders."""
+
+    @abstractmethod
+    def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
+        """Return the views of samples.
+
+        Args:
+            ids: sample ids, integers from 0.
+            visit: how often these samples were visited before. The anchor stays. With a pool, K of
+                its P positives are drawn anew, different ones; without, K new ones are made.
+        """
+
+    def choose(self, ids: Sequence[int], visit: int) -> Int[Tensor, "B K"]:
+        """Which of the P positives of a pool a visit shows, from (seed, id, visit) alone."""
+        assert self.pool is not None
+        if self.pool == self.positives:
+            return torch.arange(self.pool).expand(len(ids), -1)
+        streams = Rng(self.seed, "pool of positives").streams(ids).from_view(visit)
+        return streams.uniform(1, (self.pool,))[:, 0].argsort(dim=1)[:, : self.positives]
+
+
+class LatentViews(AnchorViews):
+    """Anchors sampled from a prior, with K perturbed neighbours each, rendered.
+
+        anchor  w ~ prior,  x_0 = G(w)        positives  x_k = G(perturb_k(w)),  k = 1 .. K
+
+    Images are clamped to [-1, 1], as they are when stored.
+
+    Args:
+        generator: any; used as it is. `z_space(generator)` perturbs before the mapping.
+        perturbation: makes the positives, any of `genviews.perturb`; None: they are the anchor
+            itself (pixel views alone tell them apart), rendered once.
+        prior: of the anchors; None is `Prior()`.
+        positives: K, at least 1; the paper's 1.
+        pool: P >= K, the number of positives that each anchor has for good, of which a visit shows
+            K; the paper's 1 for all its tables, 20 in its code. None makes new ones at each visit.
+        seed: another seed, other samples.
+        batch_size: images rendered at once; memory and round-off only.
+
+    Raises:
+        ValueError: a count out of range, rows or classes that the generator does not have, or
+            independent positives of another prior than the anchors'.
+
+    Source:
+        Jahanian et al. 2022, arXiv:2106.05258, section 3.3; several positives: Tian et al.,
+        "StableRep", NeurIPS 2023, arXiv:2306.00984.
+
+    Differs:
+        The authors' code seeds the neighbours of class c by c + 1000 + k, so that classes share
+        noise; its online variant draws unseeded classes.
+
+    Example:
+        >>> from genviews import ToyGenerator
+        >>> from genviews.perturb import Gaussian
+        >>> views = LatentViews(ToyGenerator(), Gaussian("all", 0.2), positives=3)
+        >>> views([7, 8]).images.shape
+        torch.Size([2, 4, 1, 8, 8])
+        >>> bool((views([8]).latents == views([7, 8]).latents[1:]).all())
+        True
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        perturbation: Perturbation | None = None,
+        prior: Prior | None = None,
+        *,
+        positives: int = 1,
+        pool: int | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> None:
+        self.generator, self.perturbation = generator, perturbation
+        self.prior = Prior() if prior is None else prior
+        self.positives = check_count(positives, "positives")
+        self.pool = None if pool is None else check_count(pool, "pool", least=positives)
+        self.seed, self.batch_size = seed, check_count(batch_size, "batch_size")
+        self.image_spec = generator.image_spec
+        self.prior.check(generator)
+        if perturbation is not None:
+            generator.latent_spec.layers(perturbation.layers)
+            _check_independent(perturbation, self.prior)
+
+    @property
+    def device(self) -> torch.device:
+        """The generator's."""
+        return self.generator.device
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration, tensors by their hashes."""
+        return {
+            "generator": describe_generator(self.generator),
+            "image": describe(self.image_spec),
+            "prior": describe(self.prior),
+            "perturbation": describe(self.perturbation),
+            "positives": self.positives,
+            "pool": self.pool,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+        }
+
+    def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
+        """Return the views of samples, on the generator's device, without gradients."""
+        anchors, latents = self.latents(ids, visit)
+        return ViewBatch(
+            ids=check_ids(ids),
+            visits=(visit,) * len(ids),
+            images=self.render(latents),
+            z=anchors.z,
+            view_z=self.view_z(anchors.z, latents),
+            latents=latents,
+            labels=anchors.labels,
+            pseudo_labels=anchors.pseudo_labels,
+        )
+
+    def latents(
+        self, ids: Sequence[int], visit: int = 0
+    ) -> tuple[Anchors, Float[Tensor, "B V L D"]]:
+        """Return the anchors, and the latents of all views, not rendered."""
+        streams = Rng(self.seed, "latent views").streams(check_ids(ids))
+        check_count(visit, "visit", least=0)
+        anchors = self.prior.sample(self.generator, streams)
+        moved = self._positives(anchors.latents, anchors.labels, streams, visit)
+        return anchors, torch.cat([anchors.latents[:, None], moved], dim=1)
+
+    def view_z(
+        self, z: Float[Tensor, "B Z"], latents: Float[Tensor, "B V L D"]
+    ) -> Float[Tensor, "B V Z"] | None:
+        """Prior latents of all views; None where the positives have none."""
+        if self.perturbation is None:
+            return z[:, None].expand(-1, latents.shape[1], -1)
+        if self.generator.latent_spec.space == "z":
+            return latents[:, :, 0, : self.generator.z_dim]
+        return None
+
+    def render(self, latents: Float[Tensor, "B V L D"]) -> Float[Tensor, "B V C H W"]:
+        """Images of the views' latents, in [-1, 1]."""
+        return render_views(self.generator, latents, self.batch_size)
+
+    def _positives(
+        self, latents: Tensor, labels: Tensor | None, streams: Streams, visit: int
+    ) -> Tensor:
+        """(B, K, L, D)."""
+        if self.perturbation is None:
+            return latents[:, None].expand(-1, self.positives, -1, -1)
+        count, first = self.positives, visit * self.positives
+        if self.pool is not None:
+            count, first = self.pool, 0
+        with torch.no_grad():
+            moved = self.perturbation(
+                self.generator, latents, count, streams.from_view(first), labels
+            )
+        if self.pool is None or self.pool == self.positives:
+            return moved
+        chosen = self.choose([int(i) for i in streams.ids], visit).to(moved.device)
+        return moved[torch.arange(len(chosen), device=moved.device)[:, None], chosen]
+
+
+def _check_independent(perturbation: Perturbation, prior: Prior) -> None:
+    if not isinstance(perturbation, Independent):
+        return
+    ours = (perturbation.noise, perturbation.psi, perturbation.cutoff)
+    theirs = (prior.noise, prior.psi, prior.cutoff)
+    if ours != theirs:
+        fail(
+            "independent views",
+            expected=f"the prior of the anchors: {prior}",
+            got=perturbation,
+            remedy="make them with `prior.independent()`",
+        )
+
+
+def render_views(
+    generator: Generator, latents: Float[Tensor, "B V L D"], batch_size: int
+) -> Float[Tensor, "B V C H W"]:
+    """Render views and clamp them to [-1, 1], which generators overshoot."""
+    return render(generator, latents, batch_size=batch_size).clamp_(-1.0, 1.0)
+
+
+def check_ids(ids: Sequence[int]) -> tuple[int, ...]:
+    """Return sample ids as a tuple of integers from 0, or raise ValueError."""
+    plain = tuple(int(i) for i in ids)
+    if any(i < 0 for i in plain) or plain != tuple(ids):
+        fail(
+            "sample ids",
+            expected="integers from 0",
+            got=list(ids)[:5],
+            remedy="number the samples",
+        )
+    return plain
