@@ -26,12 +26,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from benchmarks.reference_inversion import VARIABLE, load_lbfgs
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gauss_newton import GaussNewton
+from benchmarks.reference_inversion import VARIABLE, load_lbfgs
 from genviews.data import ImageSet
 from genviews.files import write_json
 from genviews.generators import Generator
@@ -227,8 +227,11 @@ class _OperatorCounter(TorchDispatchMode):
 
 def bounds(generator: Generator, images: Tensor, starts: Tensor, threads: int) -> dict[str, object]:
     """What an evaluation costs: floating-point operations, bytes, milliseconds by batch."""
+    # `backward`, because the counter cannot watch `autograd.grad` reach a leaf.
+    target = OBJECTIVE.target(images[:1], torch.ones_like(images[:1]), starts[:1])
+    latents = starts[:1].clone().requires_grad_(True)
     with FlopCounterMode(display=False) as counter:
-        evaluation_ms(generator, images[:1], starts[:1], 1)
+        OBJECTIVE(target, generator.synthesize(latents), latents).sum().backward()
     torch.set_num_threads(threads)
     batches = {b: evaluation_ms(generator, images[:b], starts[:b], 9) for b in (1, 8, 16, 32, 64)}
     flops = counter.get_total_flops()

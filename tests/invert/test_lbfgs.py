@@ -153,19 +153,21 @@ class TestSafe:
         assert refused > 3
 
     def test_a_gradient_that_is_no_number_shrinks_the_step_too(self):
-        def cracked(w):
-            loss, gradient = bent(2)(w)
-            return loss, gradient if w @ w < 16 else np.where(np.arange(12) == 5, np.nan, gradient)
+        slope = np.linspace(1, 2, 12)
 
-        (row,) = drive(LBFGS(), [cracked], 0.7 * starts(3, seed=3)[2:], 60)
+        def cracked(w):
+            """Falls for ever; from a distance of 4 on, one number of its gradient is missing."""
+            return float(-slope @ w), np.where((np.arange(12) == 5) & (w @ w >= 16), np.nan, -slope)
+
+        (row,) = drive(LBFGS(), [cracked], torch.zeros(1, 12).double(), 3)
         spoilt = 0
         for point, then, home in zip(row.points, row.points[1:], row.homes[1:], strict=False):
             if point @ point >= 16:
                 spoilt += 1
-                assert np.linalg.norm(then - home) < 0.91 * np.linalg.norm(point - home)
-        assert spoilt
-        assert np.isfinite(row.x).all()
-        assert row.losses[-1] < 0.5 * row.losses[0]
+                assert np.linalg.norm(then - home) < np.linalg.norm(point - home)
+        assert spoilt > 1
+        assert row.x[-1] @ row.x[-1] < 16
+        assert (np.diff(row.losses) < 0).any()
 
     def test_a_start_that_is_no_number_ends_at_once(self):
         problems = [walled(bent(0), math.nan, radius=0.1), bent(1)]

@@ -421,7 +421,8 @@ def test_the_objective_is_that_of_each_candidate(case):
     """`ToStart` pulls each candidate to its own start, not to that of another."""
     toy, latents, images = case
     start = GivenStart(torch.stack([latents + 1.0, latents], 1))
-    objective = Objective((L1(), ToStart(10.0)))
-    inverter = Inverter(start=start, objective=objective, steps=3, patience=1, tolerance=0.5)
-    result = invert(toy, images, inverter=inverter, batch_size=8)
+    # What moves ends later than what is at its goal, so some are joined by others on the way.
+    inverter = Inverter(start=start, objective=Objective((L1(), ToStart(10.0))), patience=1)
+    result = invert(toy, images, inverter=inverter, batch_size=4)
+    assert (result.evaluations > 4).all()
     assert (result.loss < 1e-5).all()

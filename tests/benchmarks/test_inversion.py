@@ -1,0 +1,40 @@
+"""The benchmark of inversion runs through, and compares equal work."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from benchmarks import inversion
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_part_is_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inversion, "STEPS", 3)
+    monkeypatch.setattr(inversion, "LIMITS", (1, 2))
+    out = tmp_path / "inversion.json"
+    ratio = inversion.main(images=2, many=3, repeats=1, threads=1, out=out)
+    assert ratio > 0
+    record = json.loads(out.read_text())
+    assert record["baselines"][inversion.FAITHFUL]["evaluations"] >= 4  # the start and 3 steps
+    assert record["batch_against_alone"] < 1e-4
+    assert record["bounds"]["gflop_per_evaluation"] > 0
+    assert record["bounds"]["operators_per_evaluation"] > 10
+    assert [row["steps"] for row in record["at_equal_time"]] == [1, 2]
+    assert {"L-BFGS without smoothing", "Levenberg-Marquardt, 6 x 12 CG steps"} <= set(
+        record["rivals"]
+    )
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"ratio {ratio:.2f} against ")
+
+
+def test_a_curve_knows_its_loss_at_a_time():
+    curve = inversion.Curve([3.0, 2.0, 1.0], [0.1, 0.2, 0.4], 5)
+    assert [curve.at(t) for t in (0.0, 0.1, 0.39, 1.0)] == [3.0, 3.0, 2.0, 1.0]
