@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -159,15 +160,15 @@ class TestSafe:
             """Falls for ever; from a distance of 4 on, one number of its gradient is missing."""
             return float(-slope @ w), np.where((np.arange(12) == 5) & (w @ w >= 16), np.nan, -slope)
 
-        (row,) = drive(LBFGS(), [cracked], torch.zeros(1, 12).double(), 3)
+        (row,) = drive(LBFGS(), [cracked], torch.zeros(1, 12).double(), 1)
         spoilt = 0
-        for point, then, home in zip(row.points, row.points[1:], row.homes[1:], strict=False):
+        for point, then in pairwise(row.points):
             if point @ point >= 16:
                 spoilt += 1
-                assert np.linalg.norm(then - home) < np.linalg.norm(point - home)
+                assert then @ then < point @ point
         assert spoilt > 1
         assert row.x[-1] @ row.x[-1] < 16
-        assert (np.diff(row.losses) < 0).any()
+        assert row.losses[-1] < -10
 
     def test_a_start_that_is_no_number_ends_at_once(self):
         problems = [walled(bent(0), math.nan, radius=0.1), bent(1)]

@@ -28,3 +28,20 @@ def test_figures_are_formatted():
     assert write_docs.with_block("a<!-- results -->\nold\n<!-- /results -->b", "new") == (
         "a<!-- results -->\nnew\n<!-- /results -->b"
     )
+
+
+def test_inversion_pages_say_what_the_files_hold():
+    from recipes import inversion_docs
+
+    folder = write_docs.ROOT / "results"
+    study = json.loads((folder / "fashion32/inversion.json").read_text())
+    text = "\n".join(inversion_docs.study_lines(study))
+    for row in study["inversions"]:
+        assert f"| {row['inversion']} | {row['l1']:.4f} |" in text
+    bench = json.loads((folder / "benchmarks/inversion.json").read_text())
+    text = "\n".join(inversion_docs.speed_lines(bench))
+    assert f"{bench['ours']['loss']['mean']:.4f}" in text
+    lowest = min(row["loss"]["mean"] for row in bench["baselines"].values())
+    rows = bench["ours_by_step_limit"].items()
+    reached = [steps for steps, row in rows if row["loss"]["mean"] <= lowest]
+    assert (f"With {reached[0]} steps and no early stop" in text) if reached else "No step" in text
