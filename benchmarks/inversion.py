@@ -287,7 +287,7 @@ def main(
     }
     others |= _gauss_newton(generator, chosen, starts)
     crowd = time_batch(generator, _spread_over(sample, many), inverter, 1)
-    alone = invert(generator, chosen[:8], inverter=inverter, batch_size=1).loss
+    alone = invert(generator, chosen[:8], inverter=inverter).loss
     together = torch.tensor(ours.pop("losses"))  # type: ignore[arg-type]
     for row in (crowd, *limits.values(), *others.values()):
         row.pop("losses", None)

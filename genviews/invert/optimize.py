@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
-from genviews.invert.batch import fitting_batch
+from genviews.invert.batch import alike, fitting_batch
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import Objective
@@ -65,7 +65,7 @@ class Inverter:
     optimizer: Optimizer[Any] = field(default_factory=LBFGS)
     steps: int = 150
     patience: int = 10
-    tolerance: float = 0.002
+    tolerance: float = 0.001
     smoothing: float = 0.02
     snapshots: tuple[int, ...] = ()
 
@@ -77,7 +77,7 @@ class Inverter:
                 "inverter",
                 expected="tolerance in [0, 1) and a finite smoothing of at least 0",
                 got=f"tolerance={self.tolerance}, smoothing={self.smoothing}",
-                remedy="try tolerance=0.002, smoothing=0.02",
+                remedy="try tolerance=0.001, smoothing=0.02",
             )
         for steps in self.snapshots:
             check_count(steps, "snapshot steps", least=0)
@@ -122,8 +122,9 @@ def invert(
         images: in [-1, 1], of the generator's size.
         masks: 1 where a pixel is known, 0 where it is not; None: all known.
         inverter: start, objective, optimizer and when to end.
-        batch_size: images under way at once; changes speed and memory, not results. None takes what
-            fits into the memory of `fitting_batch`.
+        batch_size: images under way at once; changes speed and memory, not results: bit for bit
+            from 16 on a CPU (see `alike`), elsewhere up to round-off, which a long descent in
+            float32 magnifies. None takes what fits into the memory of `fitting_batch`.
         rows: positions of the images in a larger set, for starts that know the set (`GivenStart`);
             None counts from 0.
         progress: called with ("invert", images done, images in all).
@@ -154,9 +155,9 @@ def invert(
     for p in trainable:
         p.requires_grad_(False)
     try:
-        run = _Run(generator, inverter, images, masks.to(images.dtype), positions)
         if batch_size is None:
             batch_size = fitting_batch(generator, inverter.objective, images.dtype)
+        run = _Run(generator, inverter, images, masks.to(images.dtype), positions)
         run.execute(check_count(batch_size, "batch_size"), progress)
     finally:
         for p in trainable:
@@ -222,6 +223,7 @@ class _Run:
         self.generator, self.inverter = generator, inverter
         self.images, self.masks, self.rows = images, masks, rows
         self.starts = inverter.start.count
+        self.most = 1
         device, count = images.device, len(images) * self.starts
         self.mean = generator.mean_latent().to(images)
         self.latents = self.mean.expand(count, -1, -1).clone()
@@ -238,6 +240,7 @@ class _Run:
 
     def execute(self, batch_size: int, progress: Progress | None) -> None:
         """Work through the queue with a full batch."""
+        self.most = batch_size
         queue = torch.nonzero(self.usable).flatten()
         jobs_left = torch.full((len(self.images),), self.starts)
         done = len(self.images) - len(queue)
@@ -269,9 +272,12 @@ class _Run:
         images, masks = self.images[image].clone(), self.masks[image]
         images[masks.expand_as(images) == 0] = 0.0
         with torch.no_grad():
-            rows = self.rows[image.cpu()]
-            candidates = self.inverter.start.candidates(self.generator, images, masks, rows)
-        start = candidates.flatten(0, 1)
+            most = max(self.most // self.starts, 1)
+            parts = [
+                self._candidates(images[rows], masks[rows], image[rows])[:count]
+                for rows, count in alike(len(image), image.device, most=most)
+            ]
+        start = torch.cat(parts).flatten(0, 1)
         lost = ~start.flatten(1).isfinite().all(1)
         start = torch.where(lost[:, None, None], self.mean, start)
         images, masks = (t.repeat_interleave(self.starts, 0) for t in (images, masks))
@@ -290,27 +296,42 @@ class _Run:
             mark_step=none,
         )
 
+    def _candidates(self, images: Tensor, masks: Tensor, image: Tensor) -> Tensor:
+        rows = self.rows[image.cpu()]
+        return self.inverter.start.candidates(self.generator, images, masks, rows)
+
     def _evaluate(self, active: _Active) -> Tensor:
         """Evaluate every point, note what is best, move on; returns which jobs are finished."""
         inverter, state = self.inverter, active.state
-        point = state.point.detach().requires_grad_(True)
-        with torch.enable_grad():  # the caller may have turned it off
-            latents = point.unflatten(1, self.mean.shape)
-            rendered = self.generator.synthesize(latents)
-            descent, loss = inverter.objective.smooth_and_exact(
-                active.target, rendered, latents, inverter.smoothing
+        latents = state.point.unflatten(1, self.mean.shape)
+        parts = [
+            tuple(
+                value[:count] for value in self._losses(active.target.select(rows), latents[rows])
             )
-            (gradient,) = torch.autograd.grad(descent.sum(), point)
+            for rows, count in alike(len(latents), self.images.device, most=self.most)
+        ]
+        descent, loss, gradient = (torch.cat(values) for values in zip(*parts, strict=True))
         active.evaluations = active.evaluations + 1
         first = state.made < 0
         active.start_loss = torch.where(first, loss, active.start_loss)
         better = loss < active.best_loss
-        active.best = torch.where(better[:, None, None], latents.detach(), active.best)
+        active.best = torch.where(better[:, None, None], latents, active.best)
         active.best_loss = torch.where(better, loss, active.best_loss)
         before = state.made
-        inverter.optimizer.advance(state, descent.detach(), gradient, inverter.steps)
+        inverter.optimizer.advance(state, descent, gradient, inverter.steps)
         self._snapshot(active, before)
         return self._finished(active) | (first & ~loss.isfinite())
+
+    def _losses(self, target: Target, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss to descend on, the exact one, and the gradient (B, P) of the first."""
+        leaf = latents.detach().requires_grad_(True)
+        with torch.enable_grad():  # the caller may have turned it off
+            rendered = self.generator.synthesize(leaf)
+            descent, loss = self.inverter.objective.smooth_and_exact(
+                target, rendered, leaf, self.inverter.smoothing
+            )
+            (gradient,) = torch.autograd.grad(descent.sum(), leaf)
+        return descent.detach(), loss, gradient.flatten(1)
 
     def _finished(self, active: _Active) -> Tensor:
         inverter, made = self.inverter, active.state.made

@@ -18,7 +18,7 @@ from genviews.invert import (
     invert,
     optimize,
 )
-from genviews.invert.batch import _kept
+from genviews.invert.batch import ALIKE, _kept, alike
 
 PIXELS = 48  # of 3 channels
 
@@ -144,3 +144,17 @@ def test_invert_takes_what_fits(monkeypatch):
     invert(watched, images, inverter=inverter, batch_size=None)
     assert max(sizes) == 3
     assert asked == [(watched, inverter.objective, torch.float64)]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 15, 16, 17, 40])
+def test_parts_cover_every_row_once_and_have_one_size(rows):
+    parts = list(alike(rows, torch.device("cpu")))
+    assert {len(part) for part, _ in parts} <= {ALIKE}
+    covered = [int(i) for part, count in parts for i in part[:count]]
+    assert covered == list(range(rows))
+    assert all(int(part.max()) < rows for part, _ in parts)  # what fills up is a row, too
+
+
+def test_an_accelerator_takes_all_rows_at_once():
+    ((part, count),) = alike(40, torch.device("meta"))
+    assert (len(part), count) == (40, 40)

@@ -121,18 +121,20 @@ class TestNeighbours:
             same(invert(generator, images[i : i + 1], inverter=inverter), pick(whole, [i]))
 
     def test_a_batch_of_real_images_gives_each_what_it_gets_alone(self):
-        """In float32, whose round-off grows with each step where an activation bends."""
+        """In float32, whose round-off would grow to 1e-3 here: every part is computed alike."""
         entry = load("fashion32")
         images = entry.samples("val").images[:64]
-        inverter = Inverter(start=EncoderStart(entry.encoder), steps=4)
+        inverter = Inverter(start=EncoderStart(entry.encoder), steps=40)
         whole = invert(entry.generator, images, inverter=inverter)
         assert (whole.loss < whole.start_loss).all()
         apart = []
-        for i in range(0, 64, 7):
+        for i in range(0, 64, 13):
             alone = invert(entry.generator, images[i : i + 1], inverter=inverter)
             apart.append(abs(float(alone.loss[0]) - float(whole.loss[i])))
-        assert np.median(apart) < 1e-5
-        assert max(apart) < 2e-3
+        assert max(apart) < 1e-4
+        order = list(range(63, -1, -1))
+        turned = invert(entry.generator, images[order], inverter=inverter, batch_size=24)
+        torch.testing.assert_close(turned.loss, whole.loss[order], rtol=0, atol=1e-4)
 
     @pytest.mark.parametrize("batch_size", [1, 3, 7, 64, None])
     def test_the_size_of_the_batch_changes_nothing(self, styled, batch_size):
@@ -166,7 +168,7 @@ class TestNeighbours:
             given = GivenStart(latents[:, None].expand(-1, starts, -1, -1) + 0.3)
             inverter = Inverter(start=given, steps=4, tolerance=0.2, patience=1)
             invert(Watched(), images[:24], inverter=inverter, batch_size=batch_size)
-            assert max(sizes) == max(starts, batch_size)  # the last is the rendering of results
+            assert max(sizes) == batch_size
 
     def test_no_images_are_no_error(self, case):
         toy, _, images = case
