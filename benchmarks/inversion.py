@@ -133,7 +133,7 @@ def one_by_one(
         target = OBJECTIVE.target(image, torch.ones_like(image), start)
 
         def evaluate(latents: Tensor, target: object = target) -> Tensor:
-            return OBJECTIVE(target, generator.synthesize(latents), latents)  # type: ignore[arg-type]
+            return OBJECTIVE(target, generator.synthesize(latents), latents)
 
         curves.append(protocol(evaluate, start))
     return curves
@@ -276,7 +276,7 @@ def main(
         curves[name] = one_by_one(protocol, generator, chosen, starts)
         print(f"{name}: {_row(curves[name])}", flush=True)
     baselines = {name: _row(found) for name, found in curves.items()}
-    baseline = max(baselines, key=lambda name: float(baselines[name]["images_per_second"]))  # type: ignore[arg-type]
+    baseline = max(baselines, key=lambda name: float(baselines[name]["images_per_second"]))
 
     torch.set_num_threads(threads)
     ours = time_batch(generator, chosen, inverter, repeats)
@@ -291,13 +291,13 @@ def main(
     others |= _gauss_newton(generator, chosen, starts)
     crowd = time_batch(generator, _spread_over(sample, many), inverter, 1)
     alone = invert(generator, chosen[:8], inverter=inverter).loss
-    together = torch.tensor(ours.pop("losses"))  # type: ignore[arg-type]
+    together = torch.tensor(ours.pop("losses"))
     for row in (crowd, *limits.values(), *others.values()):
         row.pop("losses", None)
     reference_loss = {
         n: statistics.mean(c.losses[-1] for c in found) for n, found in curves.items()
     }
-    ratio = float(ours["images_per_second"]) / float(baselines[baseline]["images_per_second"])  # type: ignore[arg-type]
+    ratio = float(ours["images_per_second"]) / float(baselines[baseline]["images_per_second"])
     record = {
         "benchmark": "inversion",
         "command": "python -m benchmarks.inversion" + (" --reference CHECKOUT" if checkout else ""),
@@ -315,7 +315,7 @@ def main(
         "baseline": baseline,
         "ours": ours,
         "ours_on_many_images": crowd,
-        "reaches_the_loss_of": {n: ours["loss"]["mean"] <= v for n, v in reference_loss.items()},  # type: ignore[index]
+        "reaches_the_loss_of": {n: ours["loss"]["mean"] <= v for n, v in reference_loss.items()},
         "ours_by_step_limit": limits,
         "rivals": others,
         "at_equal_time": _equal_time(curves[baseline], limits),
@@ -324,7 +324,7 @@ def main(
         "ratios": [
             {
                 "what": "inversion, images a second at a mean loss no higher"
-                if ours["loss"]["mean"] <= reference_loss[baseline]  # type: ignore[index]
+                if ours["loss"]["mean"] <= reference_loss[baseline]
                 else "inversion, images a second, NOT reaching the loss",
                 "ratio": ratio,
                 "baseline": f"{baseline}, 500 steps one image at a time",

@@ -194,6 +194,7 @@ class _Actor:
     What the worker raises is returned, so that Ray neither retries it nor wraps it.
     """
 
+    # `office` is a handle of a Ray actor, which has no type.
     def __init__(self, office: Any, num_threads: int, on_gpu: bool) -> None:  # noqa: ANN401
         torch.set_num_threads(num_threads)
         self._ray, self._office = _import_ray(), office
@@ -205,7 +206,7 @@ class _Actor:
         index = int(batch["shard"][0])
         try:
             facts: Facts | Exception = self._make(index)
-        except Exception as error:
+        except Exception as error:  # raised again where the job was started
             error.add_note(f"in a Ray worker, shard {index}:\n{traceback.format_exc()}")
             facts = error
         return {"shard": [index], "facts": [_pickled(facts)]}
@@ -226,7 +227,7 @@ def _pickled(facts: Facts | Exception) -> bytes:
     try:
         data = pickle.dumps(facts)
         pickle.loads(data)  # some exceptions pickle and do not come back
-    except Exception:
+    except Exception:  # pickling runs code of the exception's class
         return pickle.dumps(RuntimeError(f"{facts!r}"))
     return data
 

@@ -107,7 +107,7 @@ def _dlib() -> Any:  # noqa: ANN401 - a compiled module without types
     return dlib
 
 
-def _predictor(dlib: Any, path: Path) -> Any:  # noqa: ANN401
+def _predictor(dlib: Any, path: Path) -> Any:  # noqa: ANN401 (as above)
     wanted = "the file of a 68-landmark shape predictor of dlib"
     if not path.is_file():
         fail(

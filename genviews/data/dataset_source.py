@@ -37,7 +37,7 @@ class MapDataset(Protocol):
     def __len__(self) -> int:
         """The number of items."""
 
-    def __getitem__(self, index: int, /) -> Any:  # noqa: ANN401
+    def __getitem__(self, index: int, /) -> Any:  # noqa: ANN401 (whatever it holds)
         """The item at an index."""
 
 

@@ -12,14 +12,14 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from genviews.classify import Classifier
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import Progress, fill_bank
 from genviews.ensemble.views import ViewSet
+from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
 from genviews.perturb import PCA
 from genviews.store import ShardStore
@@ -65,8 +65,8 @@ def fill_bank_resumably(
     key: dict[str, object] = {
         "data": _hash(images, latents, ids),
         "networks": {
-            **{name: _hash_weights(c) for name, c in classifiers.items()},
-            "generator": "" if generator is None else _hash_weights(generator),
+            **{name: weights_hash(c) for name, c in classifiers.items()},
+            "generator": "" if generator is None else weights_hash(generator),
         },
         "views": [_describe(v) for v in view_sets],
         "num_views": num_views,
@@ -141,14 +141,3 @@ def _describe(view_set: ViewSet) -> str:
         return repr(view_set)
     statistics = perturbation.statistics
     return f"{view_set!r} {_hash(statistics.components, statistics.stddev, ())}"
-
-
-def _hash_weights(module: nn.Module) -> str:
-    digest = hashlib.blake2b(digest_size=12)
-    # Not the state dict: it lacks what is not saved, such as a classifier's mean and std.
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode())
-        flat = tensor.detach().cpu().contiguous().flatten()
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

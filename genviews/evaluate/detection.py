@@ -101,7 +101,7 @@ class _Trunk(nn.Module):
 class _Head(nn.Module):
     """`layer4`, the extra norm, and the mean over positions."""
 
-    def __init__(self, resnet: Any) -> None:  # noqa: ANN401
+    def __init__(self, resnet: Any) -> None:  # noqa: ANN401 (no types)
         super().__init__()
         self.layer4 = resnet.layer4
         self.norm = nn.BatchNorm2d(resnet.inplanes)

@@ -97,7 +97,7 @@ class Setup:
         base = Inverter(start=EncoderStart(encoder))
 
         def ours(*more: object) -> Inverter:
-            return replace(base, objective=Objective((L1(), L2(), *more)))  # type: ignore[arg-type]
+            return replace(base, objective=Objective((L1(), L2(), *more)))
 
         found = {
             "pixel": ours(),
@@ -321,7 +321,7 @@ def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
         setup = Setup(entry=entry, calibration=calibration, report=report, folder=folder, steps=4)
         judge = LogisticRegression(max_iter=1000, C=0.01).fit(
             calibration.images.flatten(1).numpy(),
-            calibration.labels.numpy(),  # type: ignore[union-attr]
+            calibration.labels.numpy(),
         )
     else:
         chosen = labelled_subset(fashion_mnist("val"), per_class=PER_CLASS)
@@ -359,7 +359,7 @@ def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
         write_json(RESULT, record)
     for row in rows:
         kept = row["reconstructions"]
-        print(f"{row['inversion']}: L1 {row['l1']:.4f}, accuracy {kept['accuracy']:.4f}")  # type: ignore[index]
+        print(f"{row['inversion']}: L1 {row['l1']:.4f}, accuracy {kept['accuracy']:.4f}")
     return record
 
 
