@@ -69,6 +69,8 @@ class ViewStream:
         buffer: M, rendered batches that are mixed; no effect when `reuse` is 1.
         prefetch: batches made ahead by a thread; 0: made when asked for, without a thread.
         device: of the batches; None is where the views are made.
+        pixel_seed: of the pixel views; None is the seed of the views. Runs over one stored set
+            differ in it.
 
     Attributes:
         step: number of the step whose batch comes next.
@@ -105,6 +107,7 @@ class ViewStream:
         buffer: int = 1,
         prefetch: int = 2,
         device: torch.device | str | None = None,
+        pixel_seed: int | None = None,
     ) -> None:
         if steps is not None:
             check_count(steps, "steps", least=0)
@@ -119,6 +122,7 @@ class ViewStream:
             reuse=reuse,
             buffer=buffer if reuse > 1 else 1,
             device=None if device is None else torch.device(device),
+            pixel_seed=views.seed if pixel_seed is None else pixel_seed,
         )
         maker = self._maker  # not self: the thread must not keep the stream alive
         self._batches = Prefetcher(lambda: maker.batches(start, steps), prefetch)
@@ -170,7 +174,9 @@ class _Maker:
         reuse: int,
         buffer: int,
         device: torch.device | None,
+        pixel_seed: int,
     ) -> None:
+        self.pixel_seed = pixel_seed
         self.views, self.plan, self.pixels, self.device = views, plan, pixels, device
         self.reuse, self.buffer = reuse, buffer
         self.taken = self.rendered = self.images = 0
@@ -205,7 +211,7 @@ class _Maker:
         batch = self._mix(parts, window, use, slot) if use else parts[slot]
         if self.pixels is not None:
             names = [f"{i}/{v}/{use}" for i, v in zip(batch.ids, batch.visits, strict=True)]
-            streams = Rng(self.views.seed, "pixel views").streams(names)
+            streams = Rng(self.pixel_seed, "pixel views").streams(names)
             batch = replace(batch, images=self.pixels.augment(batch.images, streams))
         if self.device is not None:
             batch = batch.to(self.device)

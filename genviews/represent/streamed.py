@@ -35,6 +35,7 @@ class StreamedBatches:
         buffer: rendered batches that are mixed, see `ViewStream`.
         prefetch: batches made ahead, see `ViewStream`.
         device: of the batches; None is where the views are made.
+        pixel_seed: of the pixel views, see `ViewStream`.
 
     Example:
         >>> from genviews import ToyGenerator
@@ -56,6 +57,7 @@ class StreamedBatches:
         buffer: int = 1,
         prefetch: int = 2,
         device: torch.device | str | None = None,
+        pixel_seed: int | None = None,
     ) -> None:
         self.views, self.plan, self.pixels, self._steps = views, plan, pixels, steps
         self._options: dict[str, Any] = {
@@ -63,6 +65,7 @@ class StreamedBatches:
             "buffer": buffer,
             "prefetch": prefetch,
             "device": device,
+            "pixel_seed": views.seed if pixel_seed is None else pixel_seed,
         }
         self._stream: ViewStream | None = None
         self._part = (plan.rank, plan.world_size)
@@ -93,6 +96,7 @@ class StreamedBatches:
             "pixels": None if self.pixels is None else repr(self.pixels),
             "reuse": self._options["reuse"],
             "buffer": self._options["buffer"],
+            "pixel_seed": self._options["pixel_seed"],
         }
 
     @property

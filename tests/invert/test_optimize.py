@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import jaxtyping
 import numpy as np
@@ -226,12 +226,14 @@ class Scripted(Optimizer[State]):
     points: tuple[float, ...]
     ends: tuple[int, ...] = ()  # evaluations that end no step: trials
     stuck_after: int = 10**6
+    heard: list[tuple[int, float]] = field(default_factory=list)  # what evaluation, what loss
 
     def begin(self, start, steps):
         made = torch.full((len(start),), -1)
         return Told(point=start.clone(), made=made, stuck=made > 0, turn=made + 1)
 
     def advance(self, state, loss, gradient, steps):
+        self.heard.extend(zip(state.turn.tolist(), loss.tolist(), strict=True))
         trial = torch.isin(state.turn, torch.tensor(self.ends))
         state.made = state.made + (~trial).long()
         state.turn = state.turn + 1
@@ -252,53 +254,63 @@ class TestLoop:
     TARGETS = (0.0, 0.25, -0.5, 0.9, 0.8)
     PATH = (0.7, 0.75, 0.3, 0.1, -0.4, 0.6, -0.1, 0.05, 0.26, 0.5, 0.9, 0.85, 0.0, 0.4)
 
-    def invert(self, optimizer, targets: Sequence[float] = TARGETS, **settings):
+    def invert(self, optimizer, targets: Sequence[float] = TARGETS, smoothing=0.0, **settings):
         generator = CallableGenerator(lambda z: z.reshape(-1, 1, 1, 1), z_dim=1)
         images = torch.tensor(targets, dtype=torch.float64).reshape(-1, 1, 1, 1)
         start = GivenStart(torch.full((len(targets), 1, 1), self.START, dtype=torch.float64))
-        inverter = Inverter(start=start, optimizer=optimizer, smoothing=0.0, **settings)
+        inverter = Inverter(start=start, optimizer=optimizer, smoothing=smoothing, **settings)
         return invert(generator, images, inverter=inverter, batch_size=2)
 
-    def naive(self, target, script, steps, patience, tolerance, snapshots):
+    def naive(self, target, script, smoothing, steps, patience, tolerance, snapshots):
         points = [self.START, *script.points]
         best, best_loss, made = points[0], abs(points[0] - target), 0
         mark, mark_step, shots, spent = best_loss, 0, {0: best}, 1
+        stage, heard = 0, [(0, math.hypot(best_loss, smoothing[0]) - smoothing[0])]
         status = Status.STEP_LIMIT if steps == 0 else None
         while status is None:
             point = points[spent]
             trial = spent in script.ends
+            delta = smoothing[stage]
+            heard.append((spent, math.hypot(point - target, delta) - delta))
             spent += 1
             if abs(point - target) < best_loss:
                 best, best_loss = point, abs(point - target)
             if not trial:
                 made += 1
                 shots[made] = best
-            if best_loss < mark * (1 - tolerance):
+            last = stage == len(smoothing) - 1
+            if best_loss < mark * (1 - (tolerance if last else 5 * tolerance)):
                 mark, mark_step = best_loss, made
+            stuck = spent > script.stuck_after
+            stalled = made - mark_step >= (patience if last else max(patience // 2, 1))
             if made >= steps:
                 status = Status.STEP_LIMIT
-            elif spent > script.stuck_after or (tolerance and made - mark_step >= patience):
+            elif not last and (stuck or stalled):
+                stage, mark, mark_step = stage + 1, best_loss, made
+            elif stuck or (tolerance and stalled):
                 status = Status.CONVERGED
         if made and best_loss == abs(self.START - target):
             status = Status.START_KEPT
         last = shots[max(shots)] if status == Status.STEP_LIMIT else best
-        return best, best_loss, status, made, spent, [shots.get(k, last) for k in snapshots]
+        snapshots = [shots.get(k, last) for k in snapshots]
+        return best, best_loss, status, made, spent, snapshots, heard
 
+    @pytest.mark.parametrize("smoothing", [(0.0,), (0.3, 0.1), (0.3, 0.1, 0.0)], ids=[1, 2, 3])
     @pytest.mark.parametrize("ends", [(), (2, 3, 7)], ids=["", "trials"])
     @pytest.mark.parametrize("stuck_after", [10**6, 6])
     @pytest.mark.parametrize(
         ("steps", "patience", "tolerance"),
         [(10, 10, 0.0), (10, 3, 0.002), (10, 3, 0.6), (10, 1, 0.1), (0, 3, 0.1), (1, 1, 0.1)],
     )
-    def test_equals_the_naive_loop(self, ends, stuck_after, steps, patience, tolerance):
+    def test_equals_the_naive_loop(self, smoothing, ends, stuck_after, steps, patience, tolerance):
         script = Scripted(self.PATH, ends, stuck_after)
         rules = {"steps": steps, "patience": patience, "tolerance": tolerance}
-        snapshots = (0, 1, 2, 5, 9)
-        result = self.invert(script, snapshots=snapshots, **rules)
+        rules |= {"smoothing": smoothing, "snapshots": (0, 1, 2, 5, 9)}
+        result = self.invert(script, **rules)
+        expected = []
         for i, target in enumerate(self.TARGETS):
-            best, loss, status, made, spent, shots = self.naive(
-                target, script, snapshots=snapshots, **rules
-            )
+            best, loss, status, made, spent, shots, heard = self.naive(target, script, **rules)
+            expected += heard
             assert float(result.latents[i]) == best
             assert float(result.loss[i]) == pytest.approx(loss)
             assert float(result.start_loss[i]) == pytest.approx(abs(self.START - target))
@@ -306,6 +318,18 @@ class TestLoop:
             assert result.steps[i] == made
             assert result.evaluations[i] == spent
             assert result.snapshots[i].flatten().tolist() == shots
+        # Each image has descended on the smoothing of its own stage.
+        np.testing.assert_allclose(sorted(script.heard), sorted(expected), rtol=0, atol=1e-12)
+
+    def test_stages_are_reached_one_by_one(self):
+        """By an image that finds nothing better: 5 steps for each stage, then 10 of the last."""
+        script = Scripted(20 * (0.9,))
+        result = self.invert(script, (0.4,), smoothing=(0.4, 0.3, 0.0), steps=30)
+        assert result.status == Status.START_KEPT
+        assert result.steps == 20
+        found = [loss for _, loss in script.heard]
+        deltas = 6 * [0.4] + 5 * [0.3] + 10 * [0.0]
+        assert found == pytest.approx([math.hypot(0.5, delta) - delta for delta in deltas])
 
     def test_what_is_no_number_on_the_way_is_not_kept(self):
         script = Scripted((0.5, math.nan, 0.1, math.inf))
@@ -357,12 +381,14 @@ class TestLosses:
         latents = torch.randn(3, 2, 2, generator=rng, dtype=torch.float64)
         objective = Objective((L1(0.5), L2(2.0)))
         target = objective.target(images, masks, latents)
-        for delta in (0.0, 0.1):
+        for deltas in ((0.0, 0.0, 0.0), (0.1, 0.1, 0.1), (0.02, 0.0, 0.1)):
             rendered.requires_grad_(True)
-            smooth, exact = objective.smooth_and_exact(target, rendered, latents, delta)
+            smoothing = torch.tensor(deltas, dtype=torch.float64)
+            smooth, exact = objective.smooth_and_exact(target, rendered, latents, smoothing)
             assert (smooth.requires_grad, exact.requires_grad) == (True, False)
+            assert torch.equal(exact, objective(target, rendered, latents))
             smooth = smooth.detach()
-            for i in range(3):
+            for i, delta in enumerate(deltas):
                 known = masks[i].bool().expand(2, -1, -1)
                 e = (rendered - images)[i][known].detach().numpy()
                 rounded = [math.hypot(x, delta) - delta for x in e]
@@ -380,9 +406,103 @@ class TestLosses:
         objective = Objective((L1(smoothing=0.3),))
         target = objective.target(images, masks, latents)
         expected = objective(target, rendered, latents)
-        for delta in (0.0, 0.1):
-            exact = objective.smooth_and_exact(target, rendered, latents, delta)[1]
-            torch.testing.assert_close(exact, expected)
+        smoothing = torch.tensor([0.0, 0.1, 0.5], dtype=torch.float64)
+        smooth, exact = objective.smooth_and_exact(target, rendered, latents, smoothing)
+        assert torch.equal(exact, expected)
+        torch.testing.assert_close(smooth[:2], expected[:2])  # its own is larger
+        more = Objective((L1(smoothing=0.5),))(target, rendered, latents)
+        torch.testing.assert_close(smooth[2], more[2])
+
+    def test_an_image_without_smoothing_has_the_slope_of_the_absolute_error(self):
+        """Bit for bit, and 0 at a kink, whatever its neighbours' smoothing."""
+        images, rendered = torch.rand(2, 3, 1, 4, 4)
+        rendered[:, :, 1] = images[:, :, 1]
+        latents, masks = torch.zeros(3, 1, 1), torch.ones_like(images)
+        rendered.requires_grad_(True)
+        slopes = []
+        for objective, smoothing in (
+            (Objective(), torch.tensor([0.0, 0.2, 0.0])),
+            (Objective((L1(smoothing=0.2),)), torch.zeros(3)),
+        ):
+            target = objective.target(images, masks, latents)
+            smooth, _ = objective.smooth_and_exact(target, rendered, latents, smoothing)
+            slopes += torch.autograd.grad(smooth.sum(), rendered)
+        target = Objective().target(images, masks, latents)
+        (sharp,) = torch.autograd.grad(Objective()(target, rendered, latents).sum(), rendered)
+        mixed, smoothed = slopes
+        assert torch.equal(mixed[[0, 2]], sharp[[0, 2]])
+        torch.testing.assert_close(mixed[1], smoothed[1])
+        assert (mixed[:, :, 1] == 0).all()
+
+
+class TestStages:
+    """On images that the toy generator cannot quite draw: each smoothing has another optimum."""
+
+    @pytest.fixture(scope="class")
+    def noisy(self, case):
+        _, _, images = case
+        noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+        return ToyGenerator().double(), (images[:24] + 0.1 * noise).double()
+
+    @pytest.fixture
+    def seen(self, monkeypatch):
+        """The smoothings of each call of the objective."""
+        calls, plain = [], Objective.smooth_and_exact
+
+        def watched(self, target, rendered, latents, smoothing):
+            calls.append(smoothing.tolist())
+            return plain(self, target, rendered, latents, smoothing)
+
+        monkeypatch.setattr(Objective, "smooth_and_exact", watched)
+        return calls
+
+    @pytest.mark.parametrize("tolerance", [0.001, 0.0])
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=IDS)
+    def test_the_next_stage_goes_on_to_a_lower_loss(self, noisy, optimizer, tolerance):
+        toy, images = noisy
+        inverter = Inverter(steps=150, optimizer=optimizer, tolerance=tolerance)
+        one, two = (
+            invert(toy, images, inverter=replace(inverter, smoothing=smoothing))
+            for smoothing in (0.3, (0.3, 0.02))
+        )
+        assert (two.loss <= one.loss + 1e-12).all()
+        assert two.loss.mean() < 0.98 * one.loss.mean()
+        assert (tolerance > 0) or (two.steps == 150).float().mean() > 0.9
+
+    def test_images_at_different_stages_do_not_know_of_each_other(self, noisy, seen):
+        toy, images = noisy
+        inverter = Inverter(smoothing=(0.3, 0.05, 0.0), steps=40, snapshots=(3, 20))
+        whole = invert(toy, images, inverter=inverter, batch_size=16)
+        assert max(len(set(call)) for call in seen) == 3
+        for i in range(24):
+            alone = invert(toy, images[i : i + 1], inverter=inverter, batch_size=16)
+            for name, value in vars(alone).items():
+                assert torch.equal(value, getattr(whole, name)[i : i + 1]), name
+
+    def test_a_renewal_costs_one_evaluation_and_no_step(self, noisy, seen):
+        toy, images = noisy
+        inverter = Inverter(smoothing=(0.3, 0.0), steps=60, snapshots=(0, 10, 30))
+        result = invert(toy, images[:1], inverter=inverter)
+        deltas = [call[0] for call in seen]
+        assert len(deltas) == int(result.evaluations)
+        early = deltas.count(0.3)
+        assert deltas == early * [0.3] + (len(deltas) - early) * [0.0]
+        seen.clear()
+        # The same descent, cut off where the stage ended.
+        for steps in (0, 10, 30):
+            short = invert(toy, images[:1], inverter=replace(inverter, steps=steps, snapshots=()))
+            column = inverter.snapshots.index(steps)
+            assert torch.equal(short.latents, result.snapshots[:, column])
+
+    def test_an_objective_that_smoothing_leaves_as_it_is_has_one_stage(self, noisy):
+        toy, images = noisy
+        for objective in (Objective((L2(),)), Objective((L1(smoothing=0.3), ToStart(0.1)))):
+            many, one = (
+                invert(toy, images, inverter=Inverter(objective=objective, smoothing=smoothing))
+                for smoothing in ((0.3, 0.02, 0.0), 0.0)
+            )
+            for name, value in vars(many).items():
+                assert value is None or torch.equal(value, getattr(one, name)), name
 
 
 class TestEnds:
@@ -401,7 +521,7 @@ class TestEnds:
         images[4] = toy.synthesize(toy.mean_latent()[None])[0]  # already inverted
         inverter = Inverter(steps=300, optimizer=Adam(lr=0.05), patience=10)
         result = invert(toy, images, inverter=inverter)
-        assert result.steps[4] == 10
+        assert result.steps[4] == 5 + 10  # of both stages
         assert result.status[4] == Status.START_KEPT
         assert result.steps.max() > 50
 
@@ -575,10 +695,15 @@ def test_wrong_input_is_refused(case, monkeypatch):
     [
         ({"steps": -1}, "steps: expected an integer of at least 0"),
         ({"patience": 0}, "patience: expected an integer of at least 1"),
-        ({"tolerance": 1.0}, r"tolerance in \[0, 1\)"),
-        ({"tolerance": math.nan}, r"tolerance in \[0, 1\)"),
-        ({"smoothing": -0.1}, "finite smoothing of at least 0"),
-        ({"smoothing": math.inf}, "finite smoothing of at least 0"),
+        ({"tolerance": 1.0}, r"tolerance: expected a number in \[0, 1\), got 1.0"),
+        ({"tolerance": math.nan}, r"tolerance: expected a number in \[0, 1\)"),
+        ({"smoothing": -0.1}, "smoothing: expected a finite number of at least 0"),
+        ({"smoothing": math.inf}, "smoothing: expected a finite number of at least 0"),
+        ({"smoothing": (0.1, math.nan)}, "smoothing: expected a finite number of at least 0"),
+        ({"smoothing": (0.1, -0.1)}, "smoothing: expected a finite number of at least 0"),
+        ({"smoothing": (0.1, 0.1)}, r"or several that fall, got \(0.1, 0.1\); try"),
+        ({"smoothing": (0.1, 0.2)}, "or several that fall"),
+        ({"smoothing": ()}, r"smoothing: expected .*, got \(\); try \(0.02, 0.005\)"),
         ({"snapshots": (3, -1)}, "snapshot steps: expected an integer of at least 0"),
     ],
 )
@@ -594,6 +719,8 @@ def test_the_settings_are_described():
         Inverter(patience=3),
         Inverter(tolerance=0.1),
         Inverter(smoothing=0),
+        Inverter(smoothing=0.02),
+        Inverter(smoothing=(0.02, 0.0)),
         Inverter(snapshots=(1,)),
         Inverter(objective=Objective((L2(),))),
         Inverter(optimizer=Adam()),
@@ -602,8 +729,10 @@ def test_the_settings_are_described():
     ]
     texts = [json.dumps(inverter.describe(), allow_nan=False) for inverter in different]
     assert len(set(texts)) == len(texts)
-    assert Inverter(smoothing=0).describe() == Inverter(smoothing=0.0).describe()
-    assert json.loads(texts[5]) == different[5].describe()
+    alike = [Inverter(smoothing=smoothing) for smoothing in (0, 0.0, (0.0,), (0,), [0.0])]
+    assert len({json.dumps(inverter.describe()) for inverter in alike}) == 1
+    assert alike[0].describe()["smoothing"] == [0.0]
+    assert json.loads(texts[7]) == different[7].describe()
 
 
 def test_networks_are_listed():

@@ -1,0 +1,120 @@
+"""An encoder judged on labelled images: a linear probe and nearest neighbours on the same features.
+
+    encoder -> h(train), h(val), h(test) -> linear probe, kNN -> accuracies and answers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from genviews.checks import fail
+from genviews.data.images import ImageSet
+from genviews.evaluate.extractor import FeatureExtractor
+from genviews.evaluate.knn import KNNProbe
+from genviews.evaluate.linear import LinearProbe
+from genviews.evaluate.probe import Probe, ProbeScore
+
+__all__ = ["EncoderScores", "ProbeData", "probe_encoder"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProbeData:
+    """Three labelled splits of one task: fit, select and report.
+
+    Args:
+        train: what probes are fitted to.
+        val: what their settings are chosen on.
+        test: what is reported.
+
+    Raises:
+        ValueError: a split without labels, other classes or images of another shape, or an image
+            (by its id) in two splits.
+    """
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+
+    def __post_init__(self) -> None:
+        parts = self.splits()
+        unlabelled = [name for name, images in parts.items() if images.labels is None]
+        kinds = {(images.class_names, tuple(images.images.shape[1:])) for images in parts.values()}
+        ids = [i for images in parts.values() for i in images.ids]
+        twice = len(ids) - len(set(ids))
+        if unlabelled or len(kinds) != 1 or twice:
+            fail(
+                "splits of the probe",
+                expected="labels, the same classes and image size, and no image in two of them",
+                got=f"{unlabelled or 'none'} without labels, {len(kinds)} kinds of images or "
+                f"classes, {twice} ids twice",
+                remedy="read the three with the same class names, and give each image one split",
+            )
+
+    def splits(self) -> dict[str, ImageSet]:
+        """The splits by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncoderScores:
+    """How well probes read the classes of `test` from an encoder's features.
+
+    Args:
+        linear: of the linear probe.
+        knn: of nearest neighbours.
+        val: accuracy of each on `val`, with the chosen setting.
+        answers: class of each test image, by probe.
+    """
+
+    linear: ProbeScore
+    knn: ProbeScore
+    val: dict[str, float]
+    answers: dict[str, Int[Tensor, " N"]] = field(repr=False)
+
+
+def probe_encoder(
+    extractor: FeatureExtractor,
+    data: ProbeData,
+    *,
+    costs: Sequence[float] = (0.01, 0.1, 1.0, 10.0),
+    neighbours: Sequence[int] = (10, 20, 50),
+) -> EncoderScores:
+    """Fit a linear probe and nearest neighbours on `train`, choose on `val`, report on `test`.
+
+    Args:
+        extractor: the frozen encoder.
+        data: the splits.
+        costs: candidates of the linear probe, see `LinearProbe`.
+        neighbours: candidates of k, see `KNNProbe`; those above the size of `train` are left out.
+
+    Raises:
+        ValueError: features that are not finite, or an encoder that was never trained.
+    """
+    features = {name: extractor(images.images) for name, images in data.splits().items()}
+    labels = {name: _labels(images) for name, images in data.splits().items()}
+    few = [k for k in neighbours if k <= len(labels["train"])] or [len(labels["train"])]
+    probes: dict[str, Probe] = {
+        # The default tolerance changes no answer of these grids, and costs four times as long.
+        "linear": LinearProbe(costs, tolerance=1e-4),
+        "knn": KNNProbe(few),
+    }
+    scores: dict[str, ProbeScore] = {}
+    val: dict[str, float] = {}
+    answers: dict[str, Tensor] = {}
+    for name, probe in probes.items():
+        probe.fit(features["train"], labels["train"], split="train")
+        probe.select(features["val"], labels["val"], split="val")
+        scores[name] = probe.score(features["test"], labels["test"], split="test")
+        val[name] = max(probe.curve_)
+        answers[name] = probe.predict(features["test"])
+    return EncoderScores(linear=scores["linear"], knn=scores["knn"], val=val, answers=answers)
+
+
+def _labels(images: ImageSet) -> Tensor:
+    assert images.labels is not None  # checked by ProbeData
+    return images.labels

@@ -1,0 +1,63 @@
+"""Objectives by name, each with the projection head that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from genviews.checks import fail, lookup
+from genviews.represent.losses.base import Objective
+from genviews.represent.losses.contrastive import Decoupled, MultiPositive, NTXent, SupCon
+from genviews.represent.losses.predict import ClassPrediction, LatentPrediction
+from genviews.represent.losses.vicreg import VICReg
+
+__all__ = ["OBJECTIVES", "choose_objective"]
+
+OBJECTIVES: dict[str, Callable[[int, int], Objective]] = {
+    "nt-xent": lambda z_dim, classes: NTXent(),
+    "supcon": lambda z_dim, classes: SupCon(),
+    "multi-positive": lambda z_dim, classes: MultiPositive(),
+    "decoupled": lambda z_dim, classes: Decoupled(),
+    "vicreg": lambda z_dim, classes: VICReg(),
+    "inverter": lambda z_dim, classes: LatentPrediction(z_dim=z_dim, num_classes=classes),
+    "classifier": lambda z_dim, classes: ClassPrediction(num_classes=classes),
+}
+"""Name -> objective, from the width of z and the number of classes."""
+
+
+def choose_objective(
+    name: str, *, z_dim: int = 0, num_classes: int = 0
+) -> tuple[Objective, dict[str, Any]]:
+    """Return an objective, and what it asks of the encoder's config.
+
+    Args:
+        name: a key of `OBJECTIVES`.
+        z_dim: width of the prior latent, for "inverter".
+        num_classes: of the data; "inverter" of an unconditional generator takes 0.
+
+    Raises:
+        ValueError: unknown (the closest are listed), or an objective that needs classes or latents
+            which the data does not have.
+
+    Example:
+        >>> choose_objective("inverter", z_dim=8)[1]
+        {'normalize': False, 'head': 'linear', 'projection': 8}
+    """
+    make = lookup(name, OBJECTIVES, "objective")
+    if (name in ("classifier", "supcon") and num_classes < 2) or (name == "inverter" and not z_dim):
+        needed = "the latents of generated data" if name == "inverter" else "classes"
+        fail(
+            f"objective {name!r}",
+            expected=f"data with {needed}",
+            got="none",
+            remedy="take labelled images or a conditional generator"
+            if name != "inverter"
+            else "take generated data",
+        )
+    objective = make(z_dim, num_classes)
+    config: dict[str, Any] = {"normalize": objective.unit}
+    if isinstance(objective, LatentPrediction):
+        config |= {"head": "linear", "projection": z_dim + num_classes}
+    elif isinstance(objective, ClassPrediction):
+        config |= {"head": "linear", "projection": num_classes}
+    return objective, config

@@ -1,0 +1,258 @@
+"""Real images as anchors, and mixes of real and generated ones: the comparison is one argument.
+
+    images -> VIEWS -> augment -> encode -> representation
+
+Source: Jahanian et al. 2022, arXiv:2106.05258, table 1 (real data) and appendix F (mixes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.fingerprint import tensor_hash
+from genviews.represent.views import AnchorViews, ViewBatch, check_ids
+from genviews.rng import Rng
+from genviews.types import ImageSpec
+
+__all__ = ["MixedViews", "RealViews"]
+
+Mix = Literal["fixed", "sampled"]
+
+
+class RealViews(AnchorViews):
+    """Real images as anchors; their positives are the image itself, told apart by pixel views.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1]; row i is sample i.
+        labels: (N,) integer classes, for objectives that use them.
+        positives: K, at least 1.
+        seed: of what is drawn for the views downstream, pixel views among it.
+
+    Raises:
+        TypeError: images that are not floating-point.
+        ValueError: no image, other numbers of labels than images, or values outside [-1, 1].
+
+    Example:
+        >>> views = RealViews(torch.zeros(5, 1, 8, 8))
+        >>> views([4, 0]).images.shape
+        torch.Size([2, 2, 1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        images: Float[Tensor, "N C H W"],
+        labels: Int[Tensor, " N"] | None = None,
+        *,
+        positives: int = 1,
+        seed: int = 0,
+    ) -> None:
+        _check_images(images, labels)
+        self.images, self.labels = images, labels
+        self.image_spec = _spec(images)
+        self.positives, self.seed = check_count(positives, "positives"), seed
+        self.pool = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def device(self) -> torch.device:
+        """The images'."""
+        return self.images.device
+
+    @cached_property
+    def _hashes(self) -> dict[str, str | None]:
+        labels = None if self.labels is None else tensor_hash(self.labels)
+        return {"images": tensor_hash(self.images), "labels": labels}
+
+    def describe(self) -> dict[str, Any]:
+        """Hashes of the images and their labels, and the settings."""
+        return {"real": self._hashes, "positives": self.positives, "seed": self.seed}
+
+    def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
+        """Return the images, each 1 + K times.
+
+        Raises:
+            ValueError: an id of no image.
+        """
+        ids = check_ids(ids)
+        if ids and max(ids) >= len(self):
+            fail(
+                "sample ids",
+                expected=f"below {len(self)}, the number of images",
+                got=max(ids),
+                remedy="plan with as many unique samples as there are images",
+            )
+        rows = torch.tensor(ids, dtype=torch.long, device=self.device)
+        images = self.images[rows]
+        return ViewBatch(
+            ids=ids,
+            visits=(visit,) * len(ids),
+            images=images[:, None].expand(-1, 1 + self.positives, -1, -1, -1),
+            z=images.new_zeros(len(ids), 0),  # nobody knows the latents of a real image
+            labels=None if self.labels is None else self.labels[rows],
+        )
+
+
+class MixedViews(AnchorViews):
+    """Real samples, a share of which is replaced by generated ones.
+
+    Sample i is the real image i or the generator's sample i.
+
+    Args:
+        real: of the samples that stay.
+        generated: of those that replace.
+        share: of generated samples, in [0, 1].
+        num_samples: N; ids are 0 to N - 1.
+        mix: "fixed" replaces the same round(share N) samples for good, as the paper says; "sampled"
+            tosses a coin at each visit, as its code does.
+        seed: of the choice.
+
+    Raises:
+        ValueError: images of different shapes or numbers of positives, or a share out of range.
+
+    Source: Jahanian et al. 2022, arXiv:2106.05258, appendix F (Fig. 9).
+
+    Differs: the authors make pixel views of anchors alone; here generated positives may be
+        perturbed as well.
+
+    Example:
+        >>> real, made = RealViews(torch.zeros(8, 1, 4, 4)), RealViews(torch.ones(8, 1, 4, 4))
+        >>> mixed = MixedViews(real, made, 0.25, 8)
+        >>> float(mixed(range(8)).images[:, 0].mean())
+        0.25
+    """
+
+    def __init__(
+        self,
+        real: AnchorViews,
+        generated: AnchorViews,
+        share: float,
+        num_samples: int,
+        *,
+        mix: Mix = "fixed",
+        seed: int = 0,
+    ) -> None:
+        _check_pair(real, generated)
+        self.real, self.generated = real, generated
+        self.share = check_fraction(share, "share of generated samples")
+        self.mix: str = lookup(mix, {"fixed": "fixed", "sampled": "sampled"}, "mix")
+        self.num_samples, self.seed = check_count(num_samples, "num_samples"), seed
+        self.image_spec, self.positives = real.image_spec, real.positives
+        self.pool = None
+
+    @property
+    def device(self) -> torch.device:
+        """The real images'."""
+        return self.real.device
+
+    def describe(self) -> dict[str, Any]:
+        """Both parts and how they are mixed."""
+        return {
+            "real": self.real.describe(),
+            "generated": self.generated.describe(),
+            "share": self.share,
+            "num_samples": self.num_samples,
+            "mix": self.mix,
+            "seed": self.seed,
+        }
+
+    def is_generated(self, ids: Sequence[int], visit: int = 0) -> Bool[Tensor, " B"]:
+        """Which samples are generated ones."""
+        if self.mix == "sampled":
+            streams = Rng(self.seed, "mix").streams(check_ids(ids)).from_view(visit)
+            return streams.uniform(1, (1,)).flatten() < self.share
+        return self._replaced[torch.tensor(check_ids(ids), dtype=torch.long)]
+
+    @cached_property
+    def _replaced(self) -> Tensor:
+        order = Rng(self.seed, "mix").numpy().permutation(self.num_samples)
+        replaced = torch.zeros(self.num_samples, dtype=torch.bool)
+        replaced[torch.from_numpy(order[: round(self.share * self.num_samples)])] = True
+        return replaced
+
+    def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
+        """Return the views of samples, with labels where both parts have them.
+
+        Raises:
+            ValueError: an id that is not below N.
+        """
+        ids = check_ids(ids)
+        if ids and max(ids) >= self.num_samples:
+            fail(
+                "sample ids",
+                expected=f"below {self.num_samples}",
+                got=max(ids),
+                remedy="plan with as many unique samples as are mixed",
+            )
+        which = self.is_generated(ids, visit)
+        parts = [
+            (torch.nonzero(rows).flatten(), views)
+            for views, rows in ((self.real, ~which), (self.generated, which))
+            if bool(rows.any())
+        ]
+        found = [(rows, views([ids[int(r)] for r in rows], visit)) for rows, views in parts]
+        images = self._join([(rows, batch.images) for rows, batch in found])
+        labels = [(rows, batch.labels) for rows, batch in found if batch.labels is not None]
+        return ViewBatch(
+            ids=ids,
+            visits=(visit,) * len(ids),
+            images=images,
+            z=images.new_zeros(len(ids), 0),
+            labels=self._join(labels) if len(labels) == len(found) else None,
+        )
+
+    def _join(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        order = torch.cat([rows for rows, _ in parts]).argsort()
+        joined = torch.cat([values.to(self.device) for _, values in parts])
+        return joined[order.to(self.device)]
+
+
+def _check_images(images: Tensor, labels: Tensor | None) -> None:
+    if not images.is_floating_point():
+        fail(
+            "real images",
+            expected="floating-point numbers in [-1, 1]",
+            got=images.dtype,
+            remedy="convert uint8 with `x.float() / 127.5 - 1`",
+            error=TypeError,
+        )
+    inside = images.ndim == 4 and len(images) > 0 and float(images.abs().max()) <= 1 + 1e-4
+    if not inside:  # also for NaN
+        fail(
+            "real images",
+            expected="shape (N, C, H, W), at least one, values in [-1, 1]",
+            got=f"shape {tuple(images.shape)}",
+            remedy="convert bytes with `x.float() / 127.5 - 1`, and stack equal sizes",
+        )
+    if labels is not None and labels.shape != images.shape[:1]:
+        fail(
+            "labels of real images",
+            expected=f"{len(images)}, one for each image",
+            got=tuple(labels.shape),
+            remedy="match them by row",
+        )
+
+
+def _check_pair(real: AnchorViews, generated: AnchorViews) -> None:
+    ours = (real.image_spec.shape, real.positives)
+    theirs = (generated.image_spec.shape, generated.positives)
+    if ours != theirs:
+        fail(
+            "generated samples of a mix",
+            expected=f"images {ours[0]} with {ours[1]} positives, as the real ones",
+            got=f"{theirs[0]} with {theirs[1]}",
+            remedy="resize the real images, or give both the same number of positives",
+        )
+
+
+def _spec(images: Tensor) -> ImageSpec:
+    channels, height, width = images.shape[1:]
+    return ImageSpec(channels=channels, height=height, width=width)

@@ -1,0 +1,102 @@
+"""A row of the learning arrow's tables: what is shown to the encoder, and what it is asked.
+
+    data x latent views x pixel views x objective
+
+Source: Jahanian et al. 2022, arXiv:2106.05258, tables 1-6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.represent.losses.choose import OBJECTIVES
+
+__all__ = ["LearningRow"]
+
+Data = Literal["generated", "real", "mixed", "none"]
+Space = Literal["z", "own"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRow:
+    """One way to learn an encoder.
+
+    Args:
+        name: of the row, unique in a table.
+        data: "generated", "real", "mixed", or "none" for the encoder as it is drawn.
+        views: perturbation that makes the positives of generated anchors, by its name, such as
+            "gaussian_all_0.20", "stylemix_fine", "independent_all", or "steer_all_1.00"; None: the
+            anchor itself.
+        space: where the perturbation acts: "z", before the mapping, as in the paper; "own", in the
+            generator's own latents (w+ of a style-based one).
+        pixels: whether pixel views T_x are made of every view.
+        objective: one of `genviews.represent.losses.choose.OBJECTIVES`.
+        positives: K, seen with each anchor.
+        pool: P >= K different positives of each anchor; None is K, fixed for good, as in the paper.
+        ratio: unique samples, in units of the base size.
+        share: of generated samples in "mixed" data.
+        mix: "fixed" or "sampled", see `MixedViews`.
+        updates: in units of the base number of updates.
+
+    Raises:
+        ValueError: a number out of its range, an unknown word, views of real data, or a share of
+            data that is not mixed.
+
+    Example:
+        >>> LearningRow(name="Gaussian + T_x", views="gaussian_all_0.20", pixels=True).ratio
+        1.0
+    """
+
+    name: str
+    data: Data = "generated"
+    views: str | None = None
+    space: Space = "z"
+    pixels: bool = False
+    objective: str = "nt-xent"
+    positives: int = 1
+    pool: int | None = None
+    ratio: float = 1.0
+    share: float | None = None
+    mix: Literal["fixed", "sampled"] = "fixed"
+    updates: float = 1.0
+
+    def __post_init__(self) -> None:
+        what = f"row {self.name!r}"
+        lookup(self.data, dict.fromkeys(("generated", "real", "mixed", "none")), f"data of {what}")
+        lookup(self.space, dict.fromkeys(("z", "own")), f"space of {what}")
+        lookup(self.mix, dict.fromkeys(("fixed", "sampled")), f"mix of {what}")
+        lookup(self.objective, OBJECTIVES, f"objective of {what}")
+        check_count(self.positives, f"positives of {what}")
+        if self.pool is not None:
+            check_count(self.pool, f"pool of {what}", least=self.positives)
+        if not (self.ratio > 0 and self.updates > 0):
+            fail(
+                what,
+                expected="ratio and updates above 0",
+                got=f"{self.ratio} and {self.updates}",
+                remedy="1 is the base",
+            )
+        if self.views is not None and self.data not in ("generated", "mixed"):
+            fail(
+                what,
+                expected="latent views of generated samples",
+                got=f"{self.views!r} of {self.data} data",
+                remedy="leave `views` out, or take generated data",
+            )
+        if (self.share is not None) != (self.data == "mixed"):
+            fail(
+                what,
+                expected="a share of generated samples for mixed data, and for no other",
+                got=f"share={self.share}, data={self.data!r}",
+                remedy="give both or neither",
+            )
+        if self.share is not None:
+            check_fraction(self.share, f"share of {what}")
+
+    @property
+    def slug(self) -> str:
+        """The name as that of a folder."""
+        kept = "".join(c if c.isalnum() or c in ".-" else "_" for c in self.name.lower())
+        return "_".join(part for part in kept.split("_") if part)

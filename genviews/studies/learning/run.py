@@ -1,0 +1,260 @@
+"""Run rows: train the encoder of each seed, judge it, keep both; what is done is not done again.
+
+    ROW, seed -> batches -> train -> encoder -> probe -> `row.json`
+
+A row and seed has a folder with its checkpoint while it trains, then `encoder.safetensors`,
+`answers.safetensors` (the classes that the probes gave the test images) and last `row.json`.
+Processes that run the same study share its rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from genviews.checks import fail
+from genviews.claim import claim
+from genviews.evaluate.encoders import EncoderScores, probe_encoder
+from genviews.evaluate.extractor import FeatureExtractor
+from genviews.files import read_json, save_tensors, write_json
+from genviews.represent.encoder import RepresentationEncoder
+from genviews.represent.losses.choose import choose_objective
+from genviews.represent.run import StepRecord
+from genviews.represent.train import train_representation
+from genviews.shard import key_difference, key_text
+from genviews.studies.learning.data import RowBatches
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.setting import LearningSetting
+
+__all__ = ["RowReport", "RowResult", "run_row", "run_rows"]
+
+POLL = 1.0  # seconds between looks at rows that another process is running
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowReport:
+    """How far a row is.
+
+    Args:
+        row: name of the row.
+        seed: its seed.
+        stage: "views" (rendered into the store), "train", "probe" or "done".
+        done: samples rendered, or updates made.
+        total: of them.
+        record: of training, where there is a new one.
+    """
+
+    row: str
+    seed: int
+    stage: str
+    done: int = 0
+    total: int = 0
+    record: StepRecord | None = None
+
+
+Report = Callable[[RowReport], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowResult:
+    """What a row and seed came to.
+
+    Args:
+        row: the row.
+        seed: of first weights, order and pixel views.
+        folder: with the encoder.
+        record: what `row.json` holds: "linear" and "knn" (accuracy on test, its interval, the
+            setting, accuracy on val), "training" (loss, samples a second, share of time spent
+            waiting for views, seconds) and "key".
+        answers: (N,) class of each test image, by probe; empty where nothing was probed.
+    """
+
+    row: LearningRow
+    seed: int
+    folder: Path
+    record: dict[str, Any]
+    answers: dict[str, Tensor] = field(default_factory=dict)
+
+    def encoder(self) -> RepresentationEncoder:
+        """The trained encoder."""
+        return RepresentationEncoder.load(self.folder / "encoder.safetensors")
+
+
+def run_rows(
+    rows: Sequence[LearningRow],
+    setting: LearningSetting,
+    seeds: Sequence[int],
+    folder: str | Path,
+    *,
+    report: Report | None = None,
+) -> list[RowResult]:
+    """Run rows with every seed: all rows of the first seed, then those of the next.
+
+    Args:
+        rows: with different names.
+        setting: of the study.
+        seeds: one encoder each.
+        folder: of the study. Another process may run the same study there; it takes other rows.
+        report: called as rows go on.
+
+    Returns:
+        A result for each row and seed, seeds within rows.
+
+    Raises:
+        ValueError: two rows of one name, or a folder that holds results of another setting.
+    """
+    slugs = [row.slug for row in rows]
+    if len(set(slugs)) != len(slugs):
+        fail("rows", expected="different names", got=slugs, remedy="rename those that are equal")
+    found: dict[tuple[str, int], RowResult] = {}
+    left = [(row, seed) for seed in seeds for row in rows]
+    for row, seed in left:  # refuse early, not after hours
+        _known(row, seed, setting, Path(folder))
+    while left:
+        busy = []
+        for row, seed in left:
+            with claim(_place(row, seed, Path(folder)) / ".lock") as mine:
+                if mine:
+                    result = run_row(row, setting, seed, folder, report=report)
+                    found[row.slug, seed] = result
+                else:
+                    busy.append((row, seed))
+        if len(busy) == len(left):
+            time.sleep(POLL)
+        left = busy
+    return [found[row.slug, seed] for row in rows for seed in seeds]
+
+
+def run_row(
+    row: LearningRow,
+    setting: LearningSetting,
+    seed: int,
+    folder: str | Path,
+    *,
+    report: Report | None = None,
+) -> RowResult:
+    """Run one row with one seed, or read its result where it is there.
+
+    Raises:
+        ValueError: the folder holds a result of another setting, or the row asks for what the
+            setting does not have.
+    """
+    say = report or (lambda _: None)
+    known = _known(row, seed, setting, Path(folder))
+    if known is not None:
+        say(RowReport(row=row.name, seed=seed, stage="done"))
+        return known
+    place = _place(row, seed, Path(folder))
+    place.mkdir(parents=True, exist_ok=True)
+    encoder, trained = _train(row, setting, seed, Path(folder), say)
+    say(RowReport(row=row.name, seed=seed, stage="probe"))
+    scores = _probe(encoder, setting, untrained=row.data == "none")
+    encoder.save(place / "encoder.safetensors", {"row": row.name, "seed": str(seed)})
+    answers = {} if scores is None else scores.answers
+    if answers:
+        save_tensors(place / "answers.safetensors", {k: v.short() for k, v in answers.items()})
+    record = {
+        "row": asdict(row),
+        "seed": seed,
+        **({} if scores is None else _scores(scores)),
+        "training": trained,
+        "key": key_text(setting.describe(row, seed)),
+    }
+    write_json(place / "row.json", record)
+    (place / "checkpoint.pt").unlink(missing_ok=True)
+    say(RowReport(row=row.name, seed=seed, stage="done"))
+    return RowResult(row=row, seed=seed, folder=place, record=record, answers=answers)
+
+
+def _place(row: LearningRow, seed: int, folder: Path) -> Path:
+    return folder / "rows" / row.slug / f"seed{seed}"
+
+
+def _known(
+    row: LearningRow, seed: int, setting: LearningSetting, folder: Path
+) -> RowResult | None:
+    place = _place(row, seed, folder)
+    if not (place / "row.json").exists():
+        return None
+    record = read_json(place / "row.json")
+    ours = key_text(setting.describe(row, seed))
+    if record["key"] != ours:
+        fail(
+            f"result of row {row.name!r}, seed {seed}",
+            expected="the setting of this study",
+            got=key_difference(record["key"], ours),
+            remedy="choose another folder, or remove that row's",
+        )
+    answers = {}
+    if (place / "answers.safetensors").exists():
+        answers = {k: v.long() for k, v in load_file(place / "answers.safetensors").items()}
+    return RowResult(row=row, seed=seed, folder=place, record=record, answers=answers)
+
+
+def _train(
+    row: LearningRow, setting: LearningSetting, seed: int, folder: Path, say: Report
+) -> tuple[RepresentationEncoder, dict[str, Any]]:
+    generator = setting.generator
+    z_dim = generator.z_dim if generator is not None and row.data == "generated" else 0
+    objective, head = choose_objective(
+        row.objective, z_dim=z_dim, num_classes=setting.num_classes(row)
+    )
+    encoder = RepresentationEncoder(
+        replace(setting.encoder, channels=setting.image_spec.channels, **head), seed=seed
+    )
+    if row.data == "none":
+        return encoder.eval(), {"updates": 0}
+    updates, began = setting.updates_of(row), time.perf_counter()
+
+    def rendered(done: int, total: int) -> None:
+        say(RowReport(row=row.name, seed=seed, stage="views", done=done, total=total))
+
+    def trained(record: StepRecord) -> None:
+        at = {"done": record.step, "total": updates, "record": record}
+        say(RowReport(row=row.name, seed=seed, stage="train", **at))
+
+    batches = RowBatches(row, setting, seed, folder, rendered)
+    views_seconds, began = time.perf_counter() - began, time.perf_counter()
+    try:
+        result = train_representation(
+            encoder,
+            batches,
+            objective,
+            replace(setting.training(updates), seed=seed),
+            checkpoint=_place(row, seed, folder) / "checkpoint.pt",
+            report=trained,
+        )
+    finally:
+        batches.close()
+    last = result.history[-1]
+    speeds = torch.tensor([record.samples_per_second for record in result.history])
+    waits = torch.tensor([record.data_share for record in result.history])
+    return result.encoder, {
+        "updates": updates,
+        "loss": last.loss,
+        "samples_per_second": float(speeds.median()),
+        "waiting_for_views": float(waits.median()),
+        "views_seconds": views_seconds,
+        "seconds": time.perf_counter() - began,
+        "monitors": last.monitors,
+    }
+
+
+def _probe(
+    encoder: RepresentationEncoder, setting: LearningSetting, *, untrained: bool
+) -> EncoderScores | None:
+    if setting.probe is None:
+        return None
+    return probe_encoder(FeatureExtractor(encoder, allow_untrained=untrained), setting.probe)
+
+
+def _scores(scores: EncoderScores) -> dict[str, Any]:
+    parts = {"linear": scores.linear, "knn": scores.knn}
+    return {name: {**asdict(s), "val": scores.val[name]} for name, s in parts.items()}

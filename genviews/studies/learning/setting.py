@@ -1,0 +1,173 @@
+"""What all rows of a study share: generator, real images, pixel views, training, encoder, probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from genviews.augment.base import PixelViews
+from genviews.checks import check_count, fail
+from genviews.data.images import ImageSet
+from genviews.evaluate.encoders import ProbeData
+from genviews.fingerprint import tensor_hash
+from genviews.generators.base import Generator
+from genviews.generators.zspace import z_space
+from genviews.perturb.pca import PCAStatistics
+from genviews.perturb.walks import Walks
+from genviews.represent.config import RepresentationTraining
+from genviews.represent.encoder import RepresentationConfig
+from genviews.represent.manifest import describe, describe_generator
+from genviews.represent.prior import Prior
+from genviews.studies.learning.row import LearningRow
+from genviews.types import ImageSpec
+
+__all__ = ["LearningSetting"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LearningSetting:
+    """The setting of a study; a row changes one thing of it.
+
+    Args:
+        training: number of updates -> how to train for so long.
+        updates: of a row whose `updates` is 1; all rows of a table have the same number.
+        base: unique samples of a row whose `ratio` is 1, usually the number of real images.
+        generator: None where all rows are of real data.
+        real: images to train on, labelled for "supcon" and "classifier" rows; None for none.
+        pixels: T_x, the pixel views of rows that ask for them.
+        encoder: its architecture; the objective of a row sets its head.
+        probe: labelled splits that every encoder is judged on; None trains without judging.
+        prior: of anchors.
+        batch: anchors an update.
+        walks: for "steer" views.
+        statistics: for "pca" views.
+        stored: render the views of a row once, into the study's folder, and let every seed read
+            them; False renders them while training. The views are the same, but for the rounding
+            to 8 bits of stored ones.
+        views_seed: of the samples of the generator; seeds of a study differ in first weights,
+            order and pixel views.
+        render_batch: images rendered at once.
+        prefetch: batches made ahead, see `ViewStream`; 0 makes them in the training's thread.
+
+    Raises:
+        ValueError: neither generator nor real images, or images of different shapes.
+    """
+
+    training: Callable[[int], RepresentationTraining]
+    updates: int
+    base: int
+    generator: Generator | None = None
+    real: ImageSet | None = None
+    pixels: PixelViews | None = None
+    encoder: RepresentationConfig = field(default_factory=RepresentationConfig)
+    probe: ProbeData | None = None
+    prior: Prior = field(default_factory=Prior)
+    batch: int = 256
+    walks: Walks | None = None
+    statistics: PCAStatistics | None = None
+    stored: bool = True
+    views_seed: int = 0
+    render_batch: int = 64
+    prefetch: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "base", "batch", "render_batch"):
+            check_count(getattr(self, name), name)
+        shapes = {tuple(images.shape[1:]) for images in self._pixels()}
+        if self.generator is not None:
+            shapes.add(self.generator.image_spec.shape)
+        if len(shapes) != 1:
+            fail(
+                "images of the study",
+                expected="one shape (C, H, W), of the generator, the real images and the probe",
+                got=sorted(shapes) or "neither generator nor images",
+                remedy="resize or convert the images to what the generator makes",
+            )
+
+    def _pixels(self) -> list[Any]:
+        found = [] if self.real is None else [self.real.images]
+        if self.probe is not None:
+            found += [part.images for part in self.probe.splits().values()]
+        return found
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """Of all images."""
+        if self.generator is not None:
+            return self.generator.image_spec
+        channels, height, width = self._pixels()[0].shape[1:]
+        return ImageSpec(channels=channels, height=height, width=width)
+
+    def generator_of(self, row: LearningRow) -> tuple[Generator, Prior]:
+        """The generator in the space where a row's views are made, and the prior there.
+
+        Raises:
+            ValueError: no generator.
+        """
+        if self.generator is None:
+            fail(
+                f"row {row.name!r}",
+                expected="a generator",
+                got="none",
+                remedy="pass one, or take rows of real data",
+            )
+        if row.space == "own" or self.generator.latent_spec.space == "z":
+            return self.generator, self.prior
+        moved = z_space(self.generator, psi=self.prior.psi, cutoff=self.prior.cutoff)
+        return moved, replace(self.prior, psi=1.0, cutoff=None)
+
+    def num_classes(self, row: LearningRow) -> int:
+        """Number of classes of a row's data; 0 where it has none.
+
+        Raises:
+            ValueError: labels are mixed with conditions of another number of classes.
+        """
+        real = 0
+        if self.real is not None and self.real.labels is not None:
+            real = len(self.real.class_names)
+        made = 0 if self.generator is None else self.generator.num_classes
+        if row.data == "mixed" and row.objective in ("supcon", "classifier") and real != made:
+            fail(
+                f"row {row.name!r}",
+                expected="labelled real images and a generator of the same classes",
+                got=f"{real} and {made} classes",
+                remedy="mix without labels, by the objective nt-xent",
+            )
+        return real if row.data == "real" else made
+
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        """What does not depend on the row."""
+        return {
+            "generator": None if self.generator is None else describe_generator(self.generator),
+            "real": None if self.real is None else _hashes(self.real),
+            "pixels": None if self.pixels is None else repr(self.pixels),
+            "encoder": asdict(self.encoder),
+            "probe": None
+            if self.probe is None
+            else {name: _hashes(part) for name, part in self.probe.splits().items()},
+            "prior": describe(self.prior),
+            "walks": None if self.walks is None else tensor_hash(self.walks.directions),
+            "statistics": None if self.statistics is None else describe(self.statistics),
+            "base": self.base,
+            "batch": self.batch,
+            "stored": self.stored,
+            "views_seed": self.views_seed,
+        }
+
+    def describe(self, row: LearningRow, seed: int) -> dict[str, Any]:
+        """All that the result of a row and seed depends on, as JSON values."""
+        training = replace(self.training(self.updates_of(row)), seed=seed)
+        named = {name: value for name, value in asdict(row).items() if name != "name"}
+        return {"row": named, "seed": seed, "training": training.fingerprint(), **self._shared}
+
+    def updates_of(self, row: LearningRow) -> int:
+        """Updates of a row."""
+        return max(1, round(row.updates * self.updates))
+
+
+def _hashes(images: ImageSet) -> dict[str, Any]:
+    labels = None if images.labels is None else tensor_hash(images.labels)
+    return {"images": tensor_hash(images.images), "labels": labels, "count": len(images)}
