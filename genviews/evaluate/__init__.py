@@ -1,5 +1,11 @@
 """How good a representation is, and how good the generator that taught it."""
 
+from genviews.evaluate.detection_ap import (
+    BoxAnnotations,
+    Detections,
+    DetectionScore,
+    detection_ap,
+)
 from genviews.evaluate.extractor import (
     FeatureExtractor,
     centre_view,
@@ -32,9 +38,20 @@ from genviews.evaluate.sgd import SGDConfig, SGDProbe, sgd_preset
 from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
 from genviews.evaluate.transfer import caltech_probe, probe_files
 from genviews.evaluate.voc import VOCFiles, classify_voc, read_voc
+from genviews.evaluate.voc_detection import (
+    BoxedFiles,
+    detect_voc,
+    evaluate_detector,
+    read_voc_boxes,
+    train_detector,
+)
 
 __all__ = [
     "AugmentedFeatures",
+    "BoxAnnotations",
+    "BoxedFiles",
+    "DetectionScore",
+    "Detections",
     "FeatureExtractor",
     "Features",
     "FidelityReport",
@@ -56,6 +73,9 @@ __all__ = [
     "centre_view",
     "check_features",
     "classify_voc",
+    "detect_voc",
+    "detection_ap",
+    "evaluate_detector",
     "extract_features",
     "measure_fidelity",
     "frechet_distance",
@@ -67,7 +87,9 @@ __all__ = [
     "precision_recall_manifolds",
     "probe_files",
     "read_voc",
+    "read_voc_boxes",
     "read_wnids",
     "sgd_preset",
     "stanford_cars",
+    "train_detector",
 ]

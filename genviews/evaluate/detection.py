@@ -46,6 +46,7 @@ class DetectionConfig:
         mean: subtracted from images in [-1, 1]; one a channel.
         std: divides them then.
         regions: of each training image that the head learns from.
+        batch: images a step.
         learning_rate: after the warm-up, for 8 images a step.
         warmup: steps from `learning_rate` / 1000 up to it.
         milestones: steps at which the rate falls to a tenth.
@@ -59,6 +60,7 @@ class DetectionConfig:
     mean: Sequence[float] = (-0.03, -0.088, -0.188)  # ImageNet's, 2 m - 1
     std: Sequence[float] = (0.458, 0.448, 0.45)
     regions: int = 512
+    batch: int = 8
     learning_rate: float = 0.02
     warmup: int = 100
     milestones: tuple[int, ...] = (18_000, 22_000)
@@ -68,6 +70,8 @@ class DetectionConfig:
     def __post_init__(self) -> None:
         check_count(self.num_classes, "num_classes")
         check_count(self.regions, "regions")
+        check_count(self.batch, "batch")
+        check_count(self.steps, "steps")
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0.

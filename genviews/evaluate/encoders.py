@@ -81,7 +81,7 @@ def probe_encoder(
     extractor: FeatureExtractor,
     data: ProbeData,
     *,
-    costs: Sequence[float] = (0.01, 0.1, 1.0, 10.0),
+    costs: Sequence[float] = (0.01, 0.1, 1.0),
     neighbours: Sequence[int] = (10, 20, 50),
 ) -> EncoderScores:
     """Fit a linear probe and nearest neighbours on `train`, choose on `val`, report on `test`.

@@ -25,6 +25,7 @@ __all__ = ["COSTS", "LinearProbe", "linear_predict", "stratified_folds"]
 COSTS = tuple(10.0**e for e in range(-4, 5))  # decades: with standardised features wide enough
 _ROWS = 8192  # converted to float64 at once
 _KEPT = 2**26  # elements that are converted once and kept, half a gigabyte
+_FLOOR = 1e-12  # added to the curvature, in units of the largest; it moves steps, not the answer
 
 
 class LinearProbe(Probe):
@@ -138,7 +139,8 @@ class LinearProbe(Probe):
 
         def weights_of(flat: object) -> Tensor:
             moved = torch.as_tensor(flat, dtype=torch.float64).view_as(start).to(start.device)
-            return torch.linalg.solve_triangular(root, moved, upper=False, left=False)
+            plain: Tensor = torch.linalg.solve_triangular(root, moved, upper=False, left=False)
+            return plain
 
         def objective(flat: object) -> tuple[float, object]:
             value, gradient = self._objective(rows, targets, cost, weights_of(flat))
@@ -165,32 +167,33 @@ class LinearProbe(Probe):
         In the variable W R, in which the steps are made, the curvature is near 1 in all directions,
         and L-BFGS needs a fraction of the steps (on features of an untrained encoder a fifth).
         """
-        classes, total = len(self.classes_), rows.total
+        classes = len(self.classes_)
         share = (classes - 1) / classes**2  # p (1 - p) of equally likely classes
         curvature = share * rows.covariance
-        curvature.diagonal().add_(1 / (self._units.square() * cost * total))
+        curvature.diagonal().add_(1 / (self._units.square() * cost * rows.total))
+        # It has a root even where features repeat each other and the penalty is next to nothing.
+        curvature.diagonal().add_(_FLOOR * curvature.diagonal().max())
         root = torch.zeros(len(curvature) + 1, len(curvature) + 1).to(curvature)
         root[:-1, :-1] = torch.linalg.cholesky(curvature)
         root[-1, -1] = share**0.5
         return root
 
     def _objective(
-        self, h: _Rows, targets: Tensor, cost: float, weights: Tensor
+        self, rows: _Rows, targets: Tensor, cost: float, weights: Tensor
     ) -> tuple[float, Tensor]:
         """The objective of the module's docstring and its gradient, in float64."""
-        total = h.total
         gradient = torch.zeros_like(weights)
         value = 0.0
-        for x, labels in zip(h.parts(), targets.split(_ROWS), strict=True):
+        for x, labels in zip(rows.parts(), targets.split(_ROWS), strict=True):
             log_probs = F.log_softmax(x @ weights[:, :-1].T + weights[:, -1], 1)
-            value -= float(log_probs.gather(1, labels[:, None]).sum()) / total
+            value -= float(log_probs.gather(1, labels[:, None]).sum()) / rows.total
             error = log_probs.exp()
             error[torch.arange(len(labels), device=x.device), labels] -= 1
-            gradient[:, :-1] += error.T @ x / total
-            gradient[:, -1] += error.sum(0) / total
+            gradient[:, :-1] += error.T @ x / rows.total
+            gradient[:, -1] += error.sum(0) / rows.total
         inner = weights[:, :-1] / self._units
-        gradient[:, :-1] += inner / self._units / (cost * total)
-        return value + float(inner.square().sum()) / (2 * cost * total), gradient
+        gradient[:, :-1] += inner / self._units / (cost * rows.total)
+        return value + float(inner.square().sum()) / (2 * cost * rows.total), gradient
 
     def _predict(self, h: Tensor, which: Sequence[int]) -> Tensor:
         x = (h.double() - self._shift.to(h.device)) / self._scale.to(h.device)
@@ -222,7 +225,10 @@ class _Rows:
     @cached_property
     def covariance(self) -> Float[Tensor, "E E"]:
         """Mean of x x'."""
-        return torch.stack([x.T @ x for x in self.parts()]).sum(0) / self.total
+        total = self._scale.new_zeros(len(self._scale), len(self._scale))
+        for x in self.parts():
+            total += x.T @ x
+        return total / self.total
 
     def _convert(self) -> Iterator[Tensor]:
         for rows in self._h.split(_ROWS):

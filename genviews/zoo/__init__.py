@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # torch is imported with the first part, not with this module
     from genviews.invert.encoder import InversionEncoder
     from genviews.perturb.base import Perturbation
     from genviews.perturb.pca import PCAStatistics
+    from genviews.perturb.walks import Walks
     from genviews.types import ImageSpec
 
 __all__ = ["ZooEntry", "load", "names"]
@@ -119,6 +120,13 @@ class ZooEntry:
         from genviews.perturb.pca import PCAStatistics
 
         return PCAStatistics.load(self._file("pca.safetensors"))
+
+    @cached_property
+    def walks(self) -> Walks:
+        """The latent walks that were learnt for the generator, in z."""
+        from genviews.perturb.walks import Walks
+
+        return Walks.load(self._file("walks.safetensors"))
 
     def classifiers(self) -> dict[str, Classifier]:
         """Return the classifiers by what they were trained on.

@@ -7,7 +7,9 @@ Source: Jahanian et al. 2022, arXiv:2106.05258, tables 1-6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from genviews.checks import check_count, check_fraction, fail, lookup
@@ -97,6 +99,8 @@ class LearningRow:
 
     @property
     def slug(self) -> str:
-        """The name as that of a folder."""
-        kept = "".join(c if c.isalnum() or c in ".-" else "_" for c in self.name.lower())
-        return "_".join(part for part in kept.split("_") if part)
+        """Name of its folder: what the row is, whatever it is called, so that tables share it."""
+        fields = {name: value for name, value in asdict(self).items() if name != "name"}
+        digest = hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=4)
+        words = [self.data, self.views or "", "pixels" if self.pixels else "", digest.hexdigest()]
+        return "-".join(word for word in words if word)

@@ -110,9 +110,9 @@ def run_rows(
     Raises:
         ValueError: two rows of one name, or a folder that holds results of another setting.
     """
-    slugs = [row.slug for row in rows]
-    if len(set(slugs)) != len(slugs):
-        fail("rows", expected="different names", got=slugs, remedy="rename those that are equal")
+    names = [row.name for row in rows]
+    if len(set(names)) != len(names):
+        fail("rows", expected="different names", got=names, remedy="rename those that are equal")
     found: dict[tuple[str, int], RowResult] = {}
     left = [(row, seed) for seed in seeds for row in rows]
     for row, seed in left:  # refuse early, not after hours
@@ -123,13 +123,13 @@ def run_rows(
             with claim(_place(row, seed, Path(folder)) / ".lock") as mine:
                 if mine:
                     result = run_row(row, setting, seed, folder, report=report)
-                    found[row.slug, seed] = result
+                    found[row.name, seed] = result
                 else:
                     busy.append((row, seed))
         if len(busy) == len(left):
             time.sleep(POLL)
         left = busy
-    return [found[row.slug, seed] for row in rows for seed in seeds]
+    return [found[row.name, seed] for row in rows for seed in seeds]
 
 
 def run_row(
@@ -177,9 +177,7 @@ def _place(row: LearningRow, seed: int, folder: Path) -> Path:
     return folder / "rows" / row.slug / f"seed{seed}"
 
 
-def _known(
-    row: LearningRow, seed: int, setting: LearningSetting, folder: Path
-) -> RowResult | None:
+def _known(row: LearningRow, seed: int, setting: LearningSetting, folder: Path) -> RowResult | None:
     place = _place(row, seed, folder)
     if not (place / "row.json").exists():
         return None
@@ -217,8 +215,16 @@ def _train(
         say(RowReport(row=row.name, seed=seed, stage="views", done=done, total=total))
 
     def trained(record: StepRecord) -> None:
-        at = {"done": record.step, "total": updates, "record": record}
-        say(RowReport(row=row.name, seed=seed, stage="train", **at))
+        say(
+            RowReport(
+                row=row.name,
+                seed=seed,
+                stage="train",
+                done=record.step,
+                total=updates,
+                record=record,
+            )
+        )
 
     batches = RowBatches(row, setting, seed, folder, rendered)
     views_seconds, began = time.perf_counter() - began, time.perf_counter()

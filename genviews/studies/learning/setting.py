@@ -138,30 +138,47 @@ class LearningSetting:
         return real if row.data == "real" else made
 
     @cached_property
-    def _shared(self) -> dict[str, Any]:
-        """What does not depend on the row."""
+    def _parts(self) -> dict[str, Any]:
+        """What rows may use, as JSON values."""
         return {
             "generator": None if self.generator is None else describe_generator(self.generator),
             "real": None if self.real is None else _hashes(self.real),
-            "pixels": None if self.pixels is None else repr(self.pixels),
-            "encoder": asdict(self.encoder),
+            "pixels": repr(self.pixels),
             "probe": None
             if self.probe is None
             else {name: _hashes(part) for name, part in self.probe.splits().items()},
             "prior": describe(self.prior),
             "walks": None if self.walks is None else tensor_hash(self.walks.directions),
             "statistics": None if self.statistics is None else describe(self.statistics),
-            "base": self.base,
-            "batch": self.batch,
-            "stored": self.stored,
-            "views_seed": self.views_seed,
         }
 
     def describe(self, row: LearningRow, seed: int) -> dict[str, Any]:
-        """All that the result of a row and seed depends on, as JSON values."""
+        """All that the result of a row and seed depends on, as JSON values.
+
+        What a row does not use is left out, so that tables of one folder can share rows.
+        """
         training = replace(self.training(self.updates_of(row)), seed=seed)
-        named = {name: value for name, value in asdict(row).items() if name != "name"}
-        return {"row": named, "seed": seed, "training": training.fingerprint(), **self._shared}
+        made, views = row.data in ("generated", "mixed"), row.views or ""
+        used = {
+            "generator": made,
+            "prior": made,
+            "real": row.data in ("real", "mixed"),
+            "pixels": row.pixels,
+            "walks": views.startswith("steer"),
+            "statistics": views.startswith("pca"),
+            "probe": True,
+        }
+        own = {name: value for name, value in asdict(row).items() if name != "name"}
+        return {
+            "row": own,
+            "seed": seed,
+            "training": training.fingerprint(),
+            "encoder": asdict(self.encoder),
+            **{name: self._parts[name] for name, needed in used.items() if needed},
+            "base": self.base,
+            "batch": self.batch,
+            **({"stored": self.stored, "views_seed": self.views_seed} if made else {}),
+        }
 
     def updates_of(self, row: LearningRow) -> int:
         """Updates of a row."""

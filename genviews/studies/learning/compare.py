@@ -1,0 +1,183 @@
+"""What rows say beside each other: means over seeds, and differences with their uncertainty.
+
+    answers of each seed -> accuracy, paired difference to a reference row, interval, p
+
+Two things vary: which images are in the test set, and which seed the encoder had. An interval that
+knows one of them alone is too narrow, so both go into
+
+    half width = sqrt((1.96 s_images / sqrt(N))^2 + (t s_seeds / sqrt(S))^2)
+
+s_images is the deviation over test images of the difference in correctness, averaged over seeds;
+s_seeds that of the difference in accuracy over seeds; t is Student's at S - 1 degrees of freedom.
+With one seed the second term is unknown, and the result says so (`seeds` is 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from scipy import stats
+from torch import Tensor
+
+from genviews.checks import fail
+from genviews.studies.learning.run import RowResult
+
+__all__ = ["Difference", "RowSummary", "compare_answers", "summarise"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A mean with its uncertainty, over test images and seeds.
+
+    Args:
+        mean: of the accuracy, or of the difference of two.
+        interval: 95 %, see the module.
+        p_value: two-sided, that the mean is 0: a normal law whose 95 % is the interval.
+        seeds: S.
+        per_seed: the value of each seed.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    p_value: float
+    seeds: int
+    per_seed: tuple[float, ...]
+
+
+def compare_answers(values: Sequence[Tensor]) -> Difference:
+    """Return the mean of per-image values over images and seeds, with its uncertainty.
+
+    Args:
+        values: for each seed (N,) numbers of the same test images: correctness (0 or 1), or the
+            difference of two rows' correctness (-1, 0 or 1).
+
+    Raises:
+        ValueError: no seed, or other numbers of images.
+
+    Example:
+        >>> one = torch.tensor([1.0, 1.0, 0.0, 1.0])
+        >>> compare_answers([one, one]).mean
+        0.75
+    """
+    lengths = {len(v) for v in values}
+    if len(lengths) != 1 or 0 in lengths:
+        fail(
+            "answers of the seeds",
+            expected="those to the same test images, for one seed or more",
+            got=f"{[len(v) for v in values]} answers",
+            remedy="compare results of one study",
+        )
+    table = torch.stack([v.double() for v in values])
+    seeds, images = table.shape
+    per_seed = table.mean(1)
+    mean = float(per_seed.mean())
+    by_image = float(table.mean(0).std(correction=1)) / math.sqrt(images) if images > 1 else 0.0
+    by_seed = float(per_seed.std(correction=1)) / math.sqrt(seeds) if seeds > 1 else 0.0
+    student = float(stats.t.ppf(0.975, seeds - 1)) if seeds > 1 else 0.0
+    half = math.sqrt((float(stats.norm.ppf(0.975)) * by_image) ** 2 + (student * by_seed) ** 2)
+    return Difference(
+        mean=mean,
+        interval=(mean - half, mean + half),
+        p_value=_p_value(mean, half),
+        seeds=seeds,
+        per_seed=tuple(per_seed.tolist()),
+    )
+
+
+def _p_value(mean: float, half: float) -> float:
+    """The p of the interval: a normal law whose 95 % has this half width."""
+    if half == 0.0:
+        return 1.0 if mean == 0.0 else 0.0
+    return float(2 * stats.norm.sf(abs(mean) * float(stats.norm.ppf(0.975)) / half))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSummary:
+    """A row over its seeds.
+
+    Args:
+        name: of the row.
+        accuracy: by probe.
+        against: by probe, the difference to the reference row, with the same seeds and images; None
+            for the reference itself.
+        val: mean accuracy on val, by probe: what may be chosen by.
+        samples_per_second: median over seeds; None for an untrained row.
+        waiting_for_views: share of the training's time, median over seeds.
+    """
+
+    name: str
+    accuracy: dict[str, Difference]
+    against: dict[str, Difference] | None
+    val: dict[str, float]
+    samples_per_second: float | None
+    waiting_for_views: float | None
+
+
+def summarise(results: Sequence[RowResult], truth: Tensor, *, reference: str) -> list[RowSummary]:
+    """Summarise the rows of a study, in their order.
+
+    Args:
+        results: of every row and seed.
+        truth: (N,) classes of the test images.
+        reference: name of the row that others are compared with.
+
+    Raises:
+        ValueError: no such row, or rows with other seeds than the reference's.
+    """
+    rows: dict[str, dict[int, RowResult]] = {}
+    for result in results:
+        rows.setdefault(result.row.name, {})[result.seed] = result
+    if reference not in rows:
+        fail(
+            "reference row", expected=f"one of {', '.join(rows)}", got=reference, remedy="name one"
+        )
+    base = rows[reference]
+    for name, own in rows.items():
+        if own.keys() != base.keys():
+            fail(
+                f"seeds of row {name!r}",
+                expected=f"{sorted(base)}, those of {reference!r}",
+                got=sorted(own),
+                remedy="run the same seeds for every row",
+            )
+    return [
+        _summary(name, own, None if name == reference else base, truth)
+        for name, own in rows.items()
+    ]
+
+
+def _summary(
+    name: str, own: dict[int, RowResult], base: dict[int, RowResult] | None, truth: Tensor
+) -> RowSummary:
+    probes = list(next(iter(own.values())).answers)
+    correct = {p: {s: _correct(own[s], p, truth) for s in own} for p in probes}
+    against = None
+    if base is not None:
+        against = {
+            p: compare_answers(
+                [correct[p][s].double() - _correct(base[s], p, truth).double() for s in own]
+            )
+            for p in probes
+        }
+    trained = [result.record["training"] for result in own.values()]
+    return RowSummary(
+        name=name,
+        accuracy={p: compare_answers(list(correct[p].values())) for p in probes},
+        against=against,
+        val={p: sum(r.record[p]["val"] for r in own.values()) / len(own) for p in probes},
+        samples_per_second=_median([t.get("samples_per_second") for t in trained]),
+        waiting_for_views=_median([t.get("waiting_for_views") for t in trained]),
+    )
+
+
+def _correct(result: RowResult, probe: str, truth: Tensor) -> Bool[Tensor, " N"]:
+    return result.answers[probe] == truth
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(torch.tensor(known).median()) if known else None
