@@ -52,7 +52,7 @@ def load(name: str = "fashion32") -> ZooEntry:
         8
         >>> load("fashoin32")
         Traceback (most recent call last):
-        ValueError: entry of the zoo: expected one of fashion32, got 'fashoin32'; did you mean ...
+        ValueError: entry of the zoo: expected one of fashion32, fashion32-classes, got ...
     """
     return ZooEntry(lookup(name, {n: ENTRIES / n for n in names()}, "entry of the zoo"))
 
@@ -149,7 +149,9 @@ class ZooEntry:
         return Classifier(network, self.image_spec, self.class_names)
 
     def inverter(self) -> Inverter:
-        """Return an inverter that starts from the entry's encoder, with the card's settings.
+        """Return an inverter with the card's settings.
+
+        It starts from the entry's encoder; where there is none, from the mean latent.
 
         The card's `objective` maps terms to weights: "l1", "l2", "feature" (of the encoder, which
         has seen no label) and "latent" (distance to the start). Without one it is plain L1. Its
@@ -158,18 +160,21 @@ class ZooEntry:
         Raises:
             ValueError: an unknown term or optimizer; the closest are listed.
         """
-        from genviews.invert import EncoderStart, Inverter, Objective
+        from genviews.invert import EncoderStart, Inverter, MeanStart, Objective, Start
 
         listed = self.card.get("inverter", {})
         settings: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in listed.items()
         }
+        start: Start = MeanStart()
+        if "encoder.safetensors" in self.card.get("files", {}):
+            start = EncoderStart(self.encoder)
         weights: dict[str, float] = settings.pop("objective", {})
         objective = Objective(_terms(weights, self.encoder)) if weights else Objective()
         if "optimizer" in settings:
             settings["optimizer"] = _optimizer(settings["optimizer"])
-        return Inverter(start=EncoderStart(self.encoder), objective=objective, **settings)
+        return Inverter(start=start, objective=objective, **settings)
 
     def perturbations(self) -> list[Perturbation]:
         """Return the card's perturbations: every kind, range of rows and strength to try."""

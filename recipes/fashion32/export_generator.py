@@ -1,8 +1,9 @@
 """Ship trained weights as genviews/zoo/fashion32/generator.safetensors, and write the card.
 
-Command: python -m recipes.fashion32.export_generator WEIGHTS [--check IMAGES]
+Command: python -m recipes.fashion32.export_generator WEIGHTS [--check IMAGES] [--folder ENTRY]
 Time: seconds on a CPU.
-Split: none is read. The generator saw `train` without labels.
+Split: none is read. The generator saw `train`; that of the entry fashion32 without labels, that of
+fashion32-classes (train_generator --classes) with them.
 
 WEIGHTS is a safetensors file with the official parameter names. Beside it lies WEIGHTS with the
 ending .json: the architecture and the facts of the training. IMAGES holds `z` and the `image` that
@@ -51,10 +52,6 @@ ARCHITECTURE = (
 # Until they are measured: rows 0-2 act at 4x4 and 8x8, rows 3-4 at 16x16, rows 5-7 up to 32x32.
 RANGES = {"coarse": (0, 3), "middle": (3, 5), "fine": (5, 8)}
 SECTIONS: dict[str, Mapping[str, object]] = {
-    "about": {
-        "name": "fashion32",
-        "text": "StyleGAN2 on Fashion-MNIST padded to 32x32, one channel; trained without labels.",
-    },
     "licence": {
         "data": "MIT: Fashion-MNIST, Xiao, Rasul and Vollgraf 2017, arXiv 1708.07747",
         "weights": "MIT",
@@ -94,7 +91,7 @@ def export(weights: Path, folder: Path, check: Path | None = None) -> list[str]:
     generator = _build(facts, state)
     known = _render(generator) if check is None else load_file(check)
     _compare(generator, known)
-    start_card(folder, {**SECTIONS, **_facts(facts)})
+    start_card(folder, {"about": _about(facts, folder.name), **SECTIONS, **_facts(facts)})
     if "ranges" not in read_card(folder):
         start_card(folder, {"ranges": {name: list(rows) for name, rows in RANGES.items()}})
     save_part(folder, GENERATOR, state, what="StyleGAN2 weights, official parameter names")
@@ -126,6 +123,12 @@ def _build(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> StyleGAN2:
     return generator.load_weights(state).eval().requires_grad_(False)
 
 
+def _about(facts: Mapping[str, Any], name: str) -> dict[str, object]:
+    labels = "with class labels as a condition" if facts["c_dim"] else "without labels"
+    what = "StyleGAN2 on Fashion-MNIST padded to 32x32, one channel"
+    return {"name": name, "text": f"{what}; trained {labels}."}
+
+
 def _facts(facts: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:
     config = {name: facts[name] for name in ARCHITECTURE}
     generator = {
@@ -139,11 +142,18 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:
 
 def _render(generator: StyleGAN2) -> dict[str, Tensor]:
     z = generator.sample(Rng(0, "generator check").streams(range(4)))
-    return {"z": z, "image": generator.synthesize(generator.map(z))}
+    return {"z": z, "image": _images(generator, z)}
+
+
+def _images(generator: StyleGAN2, z: Tensor) -> Tensor:
+    """Their images; of a conditional generator, of the first classes in turn."""
+    classes = generator.num_classes
+    label = torch.arange(len(z)) % classes if classes else None
+    return generator.synthesize(generator.map(z, label))
 
 
 def _compare(generator: StyleGAN2, known: Mapping[str, Tensor]) -> None:
-    image = generator.synthesize(generator.map(known["z"]))
+    image = _images(generator, known["z"])
     difference = float((image - known["image"]).abs().max())
     if not difference <= TOLERANCE:
         fail(

@@ -58,7 +58,7 @@ CONDITIONAL = ("table3", "table6", "figure8")
 def training(updates: int) -> RepresentationTraining:
     """How every row is trained: SGD at 0.03 with weight decay 1e-4, as in the paper.
 
-    It did best on `val` of SGD at 0.03, 0.1 and 0.3 and AdamW at 2e-3 and 5e-3.
+    It did best on `val` of SGD at 0.03 and 0.1 and AdamW at 2e-3 and 5e-3.
     """
     return RepresentationTraining(
         schedule=StepCosine(steps=updates, peak=0.03), log_every=min(50, updates)

@@ -1,12 +1,13 @@
 """Learn the walks of fashion32: what it can do of shift, zoom, rotation and colour; and ship them.
 
 Claim: latent walks imitate edits of the picture (Jahanian et al. 2022, Sec. 3.3.2, App. B).
-Command: python -m recipes.fashion32.train_walks
+Command: python -m recipes.fashion32.train_walks [--entry fashion32-classes]
 Time: about 4 minutes on one core; a checkpoint every 500 steps, a re-run continues.
 Split: none is read; the generator's samples alone.
 Expected: what the training images vary in (brightness, width) can be steered; they are all upright
 and centred, so shifts and rotations hardly can.
-Writes: genviews/zoo/fashion32/walks.safetensors and results/fashion32/walks.json.
+Writes: genviews/zoo/ENTRY/walks.safetensors and results/fashion32/walks.json, for another entry
+than fashion32 walks_ENTRY.json.
 
 The walks live in z, as in the paper. Ranges are smaller than its, whose pictures are of cluttered
 scenes: a garment fills its frame, and a shift by 40 % would leave half of it. Set beforehand.
@@ -27,18 +28,19 @@ from genviews.zoo import load
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.run_folder import environment
 
-ENTRY = ENTRIES / "fashion32"
 FILE = "walks.safetensors"
-RESULT = Path("results/fashion32/walks.json")
+RESULTS = Path("results/fashion32")
 RANGES = StepRanges(shift=4 / 32, zoom=1.5, rot2d=15.0, rot3d=40.0, slide=1 / 32, colour=0.3)
 CONFIG = SteerTraining(ranges=RANGES)  # 160,000 samples at a rate of 1e-3, as published
 
 
-def main(*, out: Path = Path("runs/fashion32/walks"), quick: bool = False) -> dict[str, object]:
+def main(
+    *, entry: str = "fashion32", out: Path = Path("runs/fashion32/walks"), quick: bool = False
+) -> dict[str, object]:
     """Learn (or continue), measure and ship; `quick` learns briefly and ships nothing."""
-    out = out.with_name(f"{out.name}-quick") if quick else out
+    out = out.with_name(f"{out.name}-quick") if quick else out / entry
     out.mkdir(parents=True, exist_ok=True)
-    generator = z_space(load("fashion32").generator)
+    generator = z_space(load(entry).generator)
     config = replace(CONFIG, samples=128) if quick else CONFIG
 
     def report(step: int, losses: dict[str, float]) -> None:
@@ -54,7 +56,7 @@ def main(*, out: Path = Path("runs/fashion32/walks"), quick: bool = False) -> di
     )
     result: dict[str, object] = {
         "recipe": "recipes.fashion32.train_walks",
-        "command": "python -m recipes.fashion32.train_walks",
+        "command": f"python -m recipes.fashion32.train_walks --entry {entry}",
         "seed": config.seed,
         "config": {**asdict(config), "space": "z"},
         "measured": measure_walks(generator, walks, config, samples=64 if quick else 1024),
@@ -62,17 +64,19 @@ def main(*, out: Path = Path("runs/fashion32/walks"), quick: bool = False) -> di
         "environment": environment(),
     }
     if not quick:
-        walks.save(ENTRY / FILE)
+        walks.save(ENTRIES / entry / FILE)
         what = "latent walks in z: shiftx, shifty, zoom, rot2d, rot3d, colour"
-        record_file(ENTRY, FILE, what=what, made_with=("generator.safetensors",))
-        write_json(RESULT, result)
+        record_file(ENTRIES / entry, FILE, what=what, made_with=("generator.safetensors",))
+        name = "walks.json" if entry == "fashion32" else f"walks_{entry}.json"
+        write_json(RESULTS / name, result)
     return result
 
 
 if __name__ == "__main__":
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--entry", default="fashion32", help="of the zoo")
     parser.add_argument("--out", type=Path, default=Path("runs/fashion32/walks"))
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    print(main(out=given.out, quick=given.quick))
+    print(main(entry=given.entry, out=given.out, quick=given.quick))

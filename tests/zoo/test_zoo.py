@@ -37,7 +37,7 @@ def shipped():
 
 class TestFashion32:
     def test_names(self):
-        assert names() == ["fashion32"]
+        assert names() == ["fashion32", "fashion32-classes"]
         assert load_zoo is load
         with pytest.raises(ValueError, match=r"entry of the zoo: .* did you mean 'fashion32'"):
             load("fashion-32")
@@ -48,6 +48,20 @@ class TestFashion32:
         images = generator.synthesize(generator.map(known["z"]))
         torch.testing.assert_close(images, known["image"], atol=1e-4, rtol=0)
         assert float(images.std()) > 0.1
+
+    def test_classes_are_a_condition(self):
+        """Each class has images of its own: the classifier, which never saw one, names most."""
+        generator = load("fashion32-classes").generator
+        known = load_file(load("fashion32-classes").folder / "generator_check.safetensors")
+        images = generator.synthesize(generator.map(known["z"], torch.arange(4)))
+        torch.testing.assert_close(images, known["image"], atol=1e-4, rtol=0)
+        label = torch.arange(200) % 10
+        z = generator.sample(Rng(1).streams(range(200)))
+        with torch.no_grad():
+            images = generator.synthesize(generator.map(z, label)).clamp(-1, 1)
+            said = load("fashion32").classifier(images).argmax(-1)
+        assert generator.num_classes == 10
+        assert float((said == label).float().mean()) > 0.6
 
     def test_generator_is_frozen_and_its_ranges_are_those_of_the_card(self, shipped):
         generator = shipped.generator

@@ -1,0 +1,233 @@
+"""Panels of views: what an encoder is shown of a few samples, a line each.
+
+    anchor, T_x of it | view, T_x of it | view, T_x of it | ...
+
+A column is a tensor first (`view_columns`) and then a part of a picture (`view_panel`).
+
+Source: Jahanian et al. 2022, arXiv:2106.05258, figures 4, 7, 10 and 11.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from genviews.checks import check_count, fail
+from genviews.report.figures import INK, MUTED, new_figure
+from genviews.report.images import to_picture
+from genviews.represent.plan import SamplePlan
+from genviews.represent.stream import ViewStream
+from genviews.studies.learning.data import latent_views
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.setting import LearningSetting
+
+__all__ = ["ViewColumn", "view_columns", "view_panel"]
+
+PIXELS = "$T_x$"  # as matplotlib sets formulas
+_DPI = 100
+_GAP, _WIDE, _MARGIN = 4, 20, 8  # pixels between columns, between groups of them, and around all
+_LINE, _LETTER = 17, 7.5  # pixels of a line of text, and of a letter on average
+_SMALL, _LARGE = 96, 256  # pixels: pictures are enlarged to about the one, reduced to the other
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ViewColumn:
+    """One column of a panel.
+
+    Args:
+        group: "anchor", or the name of the row whose views these are.
+        title: of the column in its group.
+        images: of each sample, in [-1, 1].
+    """
+
+    group: str
+    title: str
+    images: Float[Tensor, "B C H W"]
+
+
+def view_panel(
+    rows: Sequence[LearningRow],
+    setting: LearningSetting,
+    *,
+    samples: int = 6,
+    views: int = 1,
+    seed: int = 0,
+) -> Image.Image:
+    """Draw the columns of `view_columns`, which has the arguments, under their titles.
+
+    Small images are enlarged pixel by pixel, large ones reduced.
+
+    Returns:
+        A colour picture with a line for each sample.
+    """
+    return _draw(view_columns(rows, setting, samples=samples, views=views, seed=seed))
+
+
+def view_columns(
+    rows: Sequence[LearningRow],
+    setting: LearningSetting,
+    *,
+    samples: int = 6,
+    views: int = 1,
+    seed: int = 0,
+) -> list[ViewColumn]:
+    """Return anchors, then the views of each row, each followed by its pixel view T_x.
+
+    Views and T_x are those of a training with this seed at its first visit of a sample, whether the
+    row itself asks for T_x or not. Without pixel views in the setting, the columns of T_x are left
+    out.
+
+    Args:
+        rows: of generated or mixed data, with latent views. Their anchors are the same images.
+        setting: of the study.
+        samples: B, the sample ids from 0 to B - 1.
+        views: how many of an anchor's positives are shown, the first of its pool.
+        seed: of T_x.
+
+    Raises:
+        ValueError: no row, a row without latent views, no generator, or views that it cannot have.
+
+    Example:
+        >>> from genviews import ToyGenerator
+        >>> from genviews.represent import RepresentationTraining
+        >>> setting = LearningSetting(
+        ...     training=lambda updates: RepresentationTraining(steps=updates),
+        ...     updates=1,
+        ...     base=8,
+        ...     generator=ToyGenerator(),
+        ... )
+        >>> rows = [LearningRow(name="Gaussian", views="gaussian_all_0.20")]
+        >>> [(c.group, c.title) for c in view_columns(rows, setting)]
+        [('anchor', 'image'), ('Gaussian', 'view')]
+    """
+    check_count(samples, "samples")
+    check_count(views, "views")
+    check_count(len(rows), "number of rows")
+    columns: list[ViewColumn] = []
+    for row in rows:
+        plain, pixels = _images(row, setting, samples, views, seed)
+        if not columns:
+            columns += _pair("anchor", "image", 0, plain, pixels)
+        # Rows differ in the space of their views, not in their samples.
+        assert float((plain[:, 0] - columns[0].images).abs().mean()) < 0.01
+        for view in range(1, views + 1):
+            title = "view" if views == 1 else f"view {view}"
+            columns += _pair(row.name, title, view, plain, pixels)
+    return columns
+
+
+def _images(
+    row: LearningRow, setting: LearningSetting, samples: int, views: int, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """Anchors and views (B, 1+K, C, H, W) as they are rendered, and with T_x."""
+    if row.views is None:
+        fail(
+            f"row {row.name!r}",
+            expected="latent views",
+            got=f"{row.data} data without",
+            remedy="leave the row out, its anchors and T_x are the first columns",
+        )
+    made = latent_views(replace(row, positives=views, pool=None), setting)
+    plain = made(range(samples)).images
+    if setting.pixels is None:
+        return plain, None
+    plan = SamplePlan(batch_size=samples)
+    with ViewStream(
+        made, plan, 1, pixels=setting.pixels, prefetch=0, pixel_seed=seed
+    ) as first_batch:
+        return plain, next(first_batch).images
+
+
+def _pair(
+    group: str, title: str, view: int, plain: Tensor, pixels: Tensor | None
+) -> list[ViewColumn]:
+    found = [ViewColumn(group=group, title=title, images=plain[:, view])]
+    if pixels is not None:
+        found.append(ViewColumn(group=group, title=PIXELS, images=pixels[:, view]))
+    return found
+
+
+def _draw(columns: Sequence[ViewColumn]) -> Image.Image:
+    tile_width, tile_height = _tile_size(*columns[0].images.shape[-2:])
+    groups = [(name, list(part)) for name, part in groupby(columns, key=lambda c: c.group)]
+    spans = [len(part) * (tile_width + _GAP) - _GAP for _, part in groups]
+    names = [
+        textwrap.wrap(name, max(8, int(span / _LETTER)))
+        for (name, _), span in zip(groups, spans, strict=True)
+    ]
+    head = _MARGIN + _LINE * (max(map(len, names)) + 1)
+    samples = len(columns[0].images)
+    width = 2 * _MARGIN + sum(spans) + _WIDE * (len(groups) - 1)
+    height = head + samples * (tile_height + _GAP) - _GAP + _MARGIN
+    sheet = _Sheet(width, height)
+    left = _MARGIN
+    for (_, part), span, lines in zip(groups, spans, names, strict=True):
+        for place, line in enumerate(reversed(lines), start=2):
+            sheet.text(line, left + span / 2, head - _LINE * place, bold=True)
+        for column in part:
+            sheet.text(column.title, left + tile_width / 2, head - _LINE)
+            for row, image in enumerate(column.images):
+                top = head + row * (tile_height + _GAP)
+                sheet.picture(to_picture(image), left, top, tile_width, tile_height)
+            left += tile_width + _GAP
+        left += _WIDE - _GAP
+    return sheet.image()
+
+
+def _tile_size(height: int, width: int) -> tuple[int, int]:
+    """Width and height of a tile: a whole multiple of the image where it is small."""
+    longest = max(height, width)
+    scale = min(max(1, _SMALL // longest), _LARGE / longest)
+    return round(scale * width), round(scale * height)
+
+
+class _Sheet:
+    """A figure that is addressed in pixels from its top left corner."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        self._figure: Figure = new_figure(width / _DPI, height / _DPI)
+        self._figure.set_dpi(_DPI)
+        self._figure.set_facecolor("white")
+
+    def text(self, words: str, centre: float, top: float, *, bold: bool = False) -> None:
+        """Write one line; its base is the same for all words."""
+        self._figure.text(
+            centre / self._width,
+            1 - (top + 0.75 * _LINE) / self._height,
+            words,
+            ha="center",
+            va="baseline",
+            fontsize=9,
+            fontweight="bold" if bold else "normal",
+            color=INK if bold else MUTED,
+            parse_math=not bold,  # a row's name may hold a dollar
+        )
+
+    def picture(self, picture: Image.Image, left: int, top: int, width: int, height: int) -> None:
+        """Draw a picture into a box, as large as its shape allows."""
+        bottom = self._height - top - height
+        box = (
+            left / self._width,
+            bottom / self._height,
+            width / self._width,
+            height / self._height,
+        )
+        axes = self._figure.add_axes(box)
+        axes.set_axis_off()
+        axes.imshow(np.asarray(picture.convert("RGB")))
+
+    def image(self) -> Image.Image:
+        """The figure as a picture."""
+        canvas = FigureCanvasAgg(self._figure)  # in the place of the one for SVG
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
