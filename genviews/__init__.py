@@ -4,8 +4,13 @@ A view is `render(perturb(latent))`. The test-time arrow gets the latent by inve
 
     image -> invert -> latent -> perturb -> render -> classify -> weigh -> prediction
 
-Read `genviews.pipeline` first. The public names stand in the order of the arrow; each is imported
-when it is first used: `import genviews` loads no torch, reads no file and draws no random number.
+The learning arrow samples it:
+
+    prior -> sample -> latent -> perturb -> render -> augment -> encode -> representation
+
+Read `genviews.pipeline` first; for learning `genviews.represent.views`. The public names stand in
+the order of the arrows. Each is imported when it is first used: `import genviews` loads no torch,
+reads no file and draws no random number.
 """
 
 from __future__ import annotations
@@ -16,20 +21,35 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
+    from genviews.augment.simclr import SimCLR
     from genviews.classify.model import Classifier
     from genviews.ensemble.bank import PredictionBank
     from genviews.ensemble.weigh import Ensemble
+    from genviews.evaluate.extractor import FeatureExtractor
+    from genviews.evaluate.knn import KNNProbe
+    from genviews.evaluate.linear import LinearProbe
     from genviews.generators.base import Generator
     from genviews.generators.callable import CallableGenerator
     from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
     from genviews.generators.toy import ToyGenerator
+    from genviews.generators.zspace import z_space
     from genviews.invert.encoder import InversionEncoder
     from genviews.invert.optimize import Inverter, invert
     from genviews.perturb.isotropic import Isotropic
     from genviews.perturb.pca import PCA, PCAStatistics
+    from genviews.perturb.steer import Steer
     from genviews.perturb.stylemix import StyleMix
+    from genviews.perturb.walk import Gaussian
     from genviews.pipeline import GenerativeTTA
     from genviews.render import render
+    from genviews.represent.config import RepresentationTraining
+    from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
+    from genviews.represent.plan import SamplePlan
+    from genviews.represent.prior import Prior
+    from genviews.represent.real import RealViews
+    from genviews.represent.streamed import StreamedBatches
+    from genviews.represent.train import train_representation
+    from genviews.represent.views import LatentViews
     from genviews.rng import Rng
     from genviews.zoo import load as load_zoo
 
@@ -54,6 +74,22 @@ __all__ = [
     "Classifier",
     "PredictionBank",
     "Ensemble",
+    "z_space",
+    "Prior",
+    "Gaussian",
+    "Steer",
+    "SimCLR",
+    "LatentViews",
+    "RealViews",
+    "StreamedBatches",
+    "SamplePlan",
+    "RepresentationConfig",
+    "RepresentationEncoder",
+    "RepresentationTraining",
+    "train_representation",
+    "FeatureExtractor",
+    "LinearProbe",
+    "KNNProbe",
     "load_zoo",
 ]
 
@@ -77,6 +113,22 @@ _PUBLIC = {
     "Classifier": "genviews.classify.model",
     "PredictionBank": "genviews.ensemble.bank",
     "Ensemble": "genviews.ensemble.weigh",
+    "z_space": "genviews.generators.zspace",
+    "Prior": "genviews.represent.prior",
+    "Gaussian": "genviews.perturb.walk",
+    "Steer": "genviews.perturb.steer",
+    "SimCLR": "genviews.augment.simclr",
+    "LatentViews": "genviews.represent.views",
+    "RealViews": "genviews.represent.real",
+    "StreamedBatches": "genviews.represent.streamed",
+    "SamplePlan": "genviews.represent.plan",
+    "RepresentationConfig": "genviews.represent.encoder",
+    "RepresentationEncoder": "genviews.represent.encoder",
+    "RepresentationTraining": "genviews.represent.config",
+    "train_representation": "genviews.represent.train",
+    "FeatureExtractor": "genviews.evaluate.extractor",
+    "LinearProbe": "genviews.evaluate.linear",
+    "KNNProbe": "genviews.evaluate.knn",
     "load_zoo": "genviews.zoo:load",
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genviews.files import atomic_write_bytes, read_json
-from recipes import inversion_docs
+from recipes import inversion_docs, learning_docs
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKS = ("<!-- results -->", "<!-- /results -->")
@@ -172,6 +172,10 @@ def results_page(folder: Path) -> str:
         "",
         *rows_lines(views),
         "",
+        "## Learning from a generator alone (fashion32)",
+        "",
+        *learning_docs.learning_lines(own),
+        "",
         "## Speed of inversion",
         "",
         *inversion_docs.speed_lines(read_json(folder / "benchmarks/inversion.json")),
@@ -200,7 +204,9 @@ def readme_block(folder: Path) -> str:
         p = "" if row["group"] == "image" else _p(row["p_holm"])
         lines.append(f"| {row['name']} | {percent(row['accuracy'])} | {gain} | {p} |")
     command, file = "python -m recipes.fashion32.ensemble", "results/fashion32/ensemble.json"
-    lines += ["", f"`{command}` -> `{file}`.", "", *benchmark_lines(folder / "benchmarks")]
+    lines += ["", f"`{command}` -> `{file}`."]
+    lines += learning_docs.readme_lines(folder / "fashion32")
+    lines += ["", *benchmark_lines(folder / "benchmarks")]
     return "\n".join(lines)
 
 

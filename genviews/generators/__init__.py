@@ -4,6 +4,7 @@ from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
+from genviews.generators.zspace import z_space
 
 __all__ = [
     "CallableGenerator",
@@ -12,4 +13,5 @@ __all__ = [
     "StyleGAN2Config",
     "ToyGenerator",
     "load_callable",
+    "z_space",
 ]

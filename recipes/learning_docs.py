@@ -1,0 +1,125 @@
+"""The pages' section on learning from a generator alone, from results/fashion32/learn_*.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genviews.files import read_json
+
+__all__ = ["learning_lines", "learning_table", "readme_lines"]
+
+Json = dict[str, Any]
+
+TITLES = {
+    "table1": "Unconditional generator (Table 1 of the paper)",
+    "figure5": "Deviation of the Gaussian step, with pixel views (Fig. 5)",
+    "figure6": "Number of unique samples at equal updates, Gaussian + T_x (Fig. 6)",
+    "figure9": "Real images, a share of which is replaced by generated ones (Fig. 9)",
+    "table3": "Class-conditional generator, supervised contrastive (Table 3)",
+    "table6": "Classifiers (Table 6)",
+    "longer": "Longer trainings (ours)",
+}
+
+
+def learning_lines(folder: Path) -> list[str]:
+    """Everything that the recipe has measured: claims first, then the tables."""
+    found = _studies(folder)
+    if not found:
+        return ["`python -m recipes.fashion32.learn` has not been run."]
+    first = next(iter(found.values()))
+    lines = [
+        f"{first['updates']} updates of {first['batch']} anchors for every row, "
+        f"{len(first['seeds'])} seeds, one compact encoder; probes fitted on the "
+        f"{first['config']['probe']} ({first['test_images']:,} images). Intervals are of test "
+        "images and seeds together (95 %); differences are paired, p is corrected by Holm over the "
+        "rows of a table. The generator has seen `train` without labels.",
+        "",
+        "### The paper's claims, at this size",
+        "",
+        *claim_lines(list(found.values())),
+    ]
+    for name, study in found.items():
+        lines += ["", f"### {TITLES[name]}", "", *_intro(study), "", *learning_table(study)]
+    return lines
+
+
+def _studies(folder: Path) -> dict[str, Json]:
+    paths = {name: folder / f"learn_{name}.json" for name in TITLES}
+    return {name: read_json(path) for name, path in paths.items() if path.exists()}
+
+
+def claim_lines(studies: list[Json]) -> list[str]:
+    """A line for each claim."""
+    lines = [
+        "| claim | paper, % | ours, points [95 %] | verdict | command |",
+        "|---|---|---|---|---|",
+    ]
+    for study in studies:
+        for claim in study["claims"]:
+            gap = claim["difference"]
+            lines.append(
+                f"| {claim['text']}: {claim['a']} against {claim['b']} | {claim['paper']} "
+                f"| {_points(gap)} | {claim['verdict']} | `{study['command']}` |"
+            )
+    lines += [
+        "",
+        "The paper's figures are top-1 on ImageNet (Table 1, 3) or ImageNet-100 (Fig. 9, Table 6), "
+        "other data and scale. Verdicts: `holds`, `not seen` (the interval has 0 in it), `the "
+        "opposite`; for claims of equality `holds` means within one point, `better` or `worse` "
+        "that 0 is outside, `no difference seen` that the interval is wider than a point.",
+    ]
+    return lines
+
+
+def _intro(study: Json) -> list[str]:
+    return [f"`{study['command']}`. {study['verdict']}"]
+
+
+def learning_table(study: Json) -> list[str]:
+    """A line for each row."""
+    against = study["reference"]
+    lines = [
+        f"| row | linear probe, % [95 %] | against {against}, points [95 %] | p | kNN, % [95 %] "
+        "| on val, % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in study["rows"]:
+        gap = "" if row["against"] is None else _points(row["against"]["linear"])
+        p = study["p_holm"]["linear"].get(row["name"])
+        lines.append(
+            f"| {row['name']} | {_accuracy(row['accuracy']['linear'])} | {gap} "
+            f"| {'' if p is None else f'{p:.2g}'} | {_accuracy(row['accuracy']['knn'])} "
+            f"| {100 * row['val']['linear']:.1f} |"
+        )
+    return lines
+
+
+def readme_lines(folder: Path) -> list[str]:
+    """The short answer of the learning arrow."""
+    studies = _studies(folder)
+    if "table1" not in studies:
+        return []
+    study = studies["table1"]
+    lines = [
+        "",
+        f"Learning from the generator alone: {study['verdict']}",
+        "",
+        "| encoder learnt from | linear probe, % [95 %] | against real, points [95 %] |",
+        "|---|---|---|",
+    ]
+    for row in study["rows"]:
+        gap = "" if row["against"] is None else _points(row["against"]["linear"])
+        lines.append(f"| {row['name']} | {_accuracy(row['accuracy']['linear'])} | {gap} |")
+    lines += ["", f"`{study['command']}` -> `results/fashion32/learn_table1.json`."]
+    return lines
+
+
+def _accuracy(found: Json) -> str:
+    low, high = found["interval"]
+    return f"{100 * found['mean']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _points(found: Json) -> str:
+    low, high = found["interval"]
+    return f"{100 * found['mean']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
