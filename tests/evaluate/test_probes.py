@@ -16,7 +16,7 @@ from torch import nn
 
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate import KNNProbe, LinearProbe, SGDConfig, SGDProbe, sgd_preset
-from genviews.evaluate.linear import stratified_folds
+from genviews.evaluate.linear import _Rows, stratified_folds
 from genviews.evaluate.probe import mean_class_accuracy
 from genviews.rng import Rng
 
@@ -25,6 +25,23 @@ ALL = {
     "sgd": lambda: SGDProbe(SGDConfig(epochs=4, learning_rate=0.1)),
     "knn": lambda: KNNProbe((5, 20)),
 }
+
+
+def correlated(seed, num, width=12, classes=3, condition=1e4):
+    """(h, y) in float64: overlapping classes; the covariance is far from the axes and from round.
+
+    Its condition number is near `condition`, and stays so when features are standardised.
+    """
+    shape = torch.Generator().manual_seed(5)
+    rotate, mix = (
+        torch.linalg.qr(torch.randn(width, width, generator=shape).double()).Q for _ in range(2)
+    )
+    scales = torch.logspace(0, -math.log10(condition) / 2, width).double()
+    centres = torch.randn(classes, width, generator=shape).double()
+    draw = torch.Generator().manual_seed(seed)
+    y = torch.randint(classes, (num,), generator=draw)
+    x = 0.8 * centres[y] + torch.randn(num, width, generator=draw).double()
+    return x @ (rotate * scales) @ mix, y
 
 
 @pytest.fixture(params=ALL)
@@ -126,19 +143,85 @@ class TestLinear:
             torch.testing.assert_close(logits.log_softmax(1), wanted, atol=2e-4, rtol=1e-3)
             assert torch.equal(probe._predict(h2, [index])[0], torch.as_tensor(oracle.predict(x2)))
 
-    def test_objective_and_gradient_are_autograds(self, make_features):
+    @pytest.mark.parametrize("standardise", [False, True])
+    @pytest.mark.parametrize("rows", [16, 8192], ids=["in parts", "at once"])
+    def test_objective_and_gradient_are_autograds(
+        self, make_features, monkeypatch, rows, standardise
+    ):
+        monkeypatch.setattr("genviews.evaluate.linear._ROWS", rows)
         h, y = make_features(0, 60)
-        probe = LinearProbe((1.0,), standardise=False).fit(h, y)
+        probe = LinearProbe((1.0,), standardise=standardise).fit(h, y)
         weights = torch.randn(4, 11, dtype=torch.float64, requires_grad=True)
-        value, gradient = probe._objective(h, y, 0.3, weights.detach())
+        kept = _Rows(h, probe._shift, probe._scale)
+        value, gradient = probe._objective(kept, y, 0.3, weights.detach())
         deviation = h.double().std(0, correction=0)
         x = (h.double() - h.double().mean(0)) / deviation
         logits = nn.functional.linear(x, weights[:, :-1], weights[:, -1])
-        penalty = (weights[:, :-1] / deviation).square().sum() / (2 * 0.3 * 60)
+        units = 1.0 if standardise else deviation
+        penalty = (weights[:, :-1] / units).square().sum() / (2 * 0.3 * 60)
         wanted = nn.functional.cross_entropy(logits, y) + penalty
         wanted.backward()
         assert value == pytest.approx(wanted.item())
         torch.testing.assert_close(gradient, weights.grad)
+
+    @pytest.mark.parametrize("cost", [1e-3, 0.1, 10.0, 1e3])
+    @pytest.mark.parametrize("standardise", [False, True])
+    def test_optimum_is_sklearns_on_badly_conditioned_features(self, standardise, cost):
+        h, y = correlated(0, 500)
+        x = torch.as_tensor(StandardScaler().fit_transform(h)) if standardise else h
+        condition = np.linalg.cond(np.cov(x.T.numpy()))
+        assert 5e3 < condition < 5e4
+        probe = LinearProbe((cost,), standardise=standardise, tolerance=1e-9).fit(h, y)
+        oracle = LogisticRegression(C=cost, tol=1e-12, solver="newton-cholesky", max_iter=1000)
+        oracle.fit(x.numpy(), y.numpy())
+        units = 1.0 if standardise else probe._scale
+        found, wanted = probe.candidates_[0][:, :-1] / units, torch.as_tensor(oracle.coef_)
+        assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
+        h2 = correlated(1, 300)[0]
+        z = (h2 - probe._shift) / probe._scale
+        logits = z @ probe.candidates_[0][:, :-1].T + probe.candidates_[0][:, -1]
+        x2 = (h2 - h.mean(0)) / h.std(0, correction=0) if standardise else h2
+        wanted = torch.as_tensor(oracle.predict_log_proba(x2.numpy()))
+        torch.testing.assert_close(logits.log_softmax(1), wanted, atol=1e-4, rtol=1e-5)
+
+    @pytest.mark.parametrize("standardise", [False, True])
+    def test_few_steps_reach_it(self, standardise):
+        """Steps in the weights themselves need some 600 (False) and 1,000 (True)."""
+        probe = LinearProbe((1e3,), standardise=standardise, tolerance=1e-9, max_iter=200)
+        assert probe.fit(*correlated(0, 500)).converged_ == (True,)
+
+    @pytest.mark.parametrize("standardise", [False, True])
+    def test_rows_converted_anew_or_in_parts_give_the_same(
+        self, make_features, monkeypatch, standardise
+    ):
+        def fitted():
+            return LinearProbe((0.1, 10.0), standardise=standardise, tolerance=1e-9).fit(h, y)
+
+        (h, y), converted = make_features(0, 300, gap=0.5), []
+        convert = _Rows._convert
+        monkeypatch.setattr(_Rows, "_convert", lambda rows: converted.append(1) or convert(rows))
+        whole = fitted()
+        assert len(converted) == 1  # once for both costs
+        monkeypatch.setattr("genviews.evaluate.linear._KEPT", h.numel() - 1)
+        anew = fitted()
+        assert len(converted) > 10
+        monkeypatch.setattr("genviews.evaluate.linear._ROWS", 64)
+        in_parts = fitted()
+        for a, b, c in zip(whole.candidates_, anew.candidates_, in_parts.candidates_, strict=True):
+            assert torch.equal(a, b)
+            torch.testing.assert_close(a, c, atol=1e-6, rtol=1e-6)
+
+    def test_repeated_features_count_as_one_at_twice_the_cost(self, make_features):
+        """Two equal columns have weights of one half each, so half the penalty; no curvature."""
+        h, y = make_features(0, 400, gap=0.5)
+        h = h.double() * 1e6  # the penalty is some 1e-19 of the curvature
+        options = {"standardise": False, "tolerance": 1e-9}
+        twice = LinearProbe((1e4,), **options).fit(torch.cat([h, h], 1), y)
+        once = LinearProbe((2e4,), **options).fit(h, y)
+        found = twice.candidates_[0]
+        torch.testing.assert_close(
+            found[:, :10] + found[:, 10:20], once.candidates_[0][:, :10], atol=1e-5, rtol=1e-5
+        )
 
     def test_standardised_probe_ignores_the_scale_of_features(self, make_features):
         (h, y), (h2, _) = make_features(0, 400), make_features(1, 300)

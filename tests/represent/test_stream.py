@@ -94,6 +94,20 @@ def test_pixel_views_are_drawn_by_sample_visit_and_use() -> None:
             torch.testing.assert_close(batch.images[row : row + 1], alone, rtol=0, atol=1e-5)
 
 
+def test_pixel_seed_moves_pixel_views_alone() -> None:
+    plain, wanted = take(5), take(5, pixels=PIXELS)
+    same(take(5, pixels=PIXELS, pixel_seed=VIEWS.seed), wanted)
+    moved = take(5, pixels=PIXELS, pixel_seed=3)
+    for batch, before, rendered in zip(moved, wanted, plain, strict=True):
+        assert (batch.ids, batch.visits) == (before.ids, before.visits)
+        assert not (batch.images == before.images).flatten(2).all(2).any()
+        assert torch.equal(batch.latents, before.latents)
+        names = [f"{i}/{v}/0" for i, v in zip(batch.ids, batch.visits, strict=True)]
+        drawn = PIXELS.augment(rendered.images, Rng(3, "pixel views").streams(names))
+        assert torch.equal(batch.images, drawn)
+    same(take(5, pixel_seed=3), plain)  # without pixel views there is nothing to draw
+
+
 @pytest.mark.parametrize(("reuse", "buffer"), [(1, 1), (3, 1), (2, 3), (4, 2)])
 def test_each_rendered_batch_is_used_so_often_with_its_own_latents(reuse, buffer) -> None:
     steps = 2 * reuse * buffer
@@ -220,6 +234,16 @@ class TestStreamedBatches:
         assert batches.stats.steps == 8
         batches.close()
         assert batches.stats.steps == 8
+
+    def test_pixel_seed_is_passed_on_and_described(self) -> None:
+        batches = [StreamedBatches(VIEWS, PLAN, PIXELS, pixel_seed=seed) for seed in (None, 0, 3)]
+        views = [b.batch(2)["views"] for b in batches]
+        assert torch.equal(views[0], views[1])  # VIEWS has seed 0
+        (wanted,) = take(3, pixels=PIXELS, pixel_seed=3)[2:]
+        assert torch.equal(views[2], wanted.images)
+        assert [b.describe()["pixel_seed"] for b in batches] == [0, 0, 3]
+        for b in batches:
+            b.close()
 
     def test_parts_are_made_alone(self) -> None:
         batches = StreamedBatches(VIEWS, PLAN, PIXELS)

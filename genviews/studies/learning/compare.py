@@ -15,6 +15,7 @@ With one seed the second term is unknown, and the result says so (`seeds` is 1).
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -180,4 +181,4 @@ def _correct(result: RowResult, probe: str, truth: Tensor) -> Bool[Tensor, " N"]
 
 def _median(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
-    return float(torch.tensor(known).median()) if known else None
+    return float(statistics.median(known)) if known else None

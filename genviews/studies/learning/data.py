@@ -1,16 +1,23 @@
-"""The batches of a row: real, generated or mixed views, stored or streamed."""
+"""The batches of a row: real, generated or mixed views, stored or streamed.
+
+ROW -> views -> (store) -> pixel views -> batches
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from genviews.augment.base import PixelViews
 from genviews.checks import fail
+from genviews.data.images import ImageSet
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
 from genviews.perturb.presets import perturbation
@@ -20,11 +27,12 @@ from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.stored import StoredViews
 from genviews.represent.stream import StreamStats
 from genviews.represent.streamed import StreamedBatches
-from genviews.represent.views import AnchorViews, LatentViews
+from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
+from genviews.rng import Rng
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 
-__all__ = ["RowBatches", "latent_views"]
+__all__ = ["RowBatches", "check_row", "latent_views"]
 
 Progress = Callable[[int, int], None]
 # They look at one view at a time, so a second one would be work for nothing.
@@ -35,7 +43,7 @@ class RowBatches:
     """Batches of a row and seed, with only the views that its objective looks at.
 
     Args:
-        row: the row.
+        row: the row, of any data but "none".
         setting: of the study.
         seed: of order and pixel views.
         folder: of the study; stored views are kept in its subfolder `views`.
@@ -43,6 +51,25 @@ class RowBatches:
 
     Raises:
         ValueError: data that the setting does not have, or fewer samples than a batch.
+
+    Example:
+        >>> import tempfile
+        >>> from genviews import ToyGenerator
+        >>> from genviews.represent.config import RepresentationTraining
+        >>> from genviews.represent.schedule import StepCosine
+        >>> setting = LearningSetting(
+        ...     training=lambda steps: RepresentationTraining(schedule=StepCosine(steps=steps)),
+        ...     updates=2,
+        ...     base=8,
+        ...     batch=4,
+        ...     generator=ToyGenerator(),
+        ... )
+        >>> row = LearningRow(name="Gaussian", views="gaussian_all_0.20")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batches = RowBatches(row, setting, 0, folder)
+        ...     batches.batch(0)["views"].shape
+        ...     batches.close()
+        torch.Size([4, 2, 1, 8, 8])
     """
 
     def __init__(
@@ -50,16 +77,17 @@ class RowBatches:
         row: LearningRow,
         setting: LearningSetting,
         seed: int,
-        folder: Path,
+        folder: str | Path,
         progress: Progress | None = None,
     ) -> None:
-        unique = round(row.ratio * setting.base)
-        views = _views(row, setting, unique, folder, progress)
+        # What may be refused comes before the rendering, which may take hours.
+        plan, pixels = _plan(row, setting, seed), _pixels(row, setting)
+        views = _views(row, setting, Path(folder), progress)
         self._single = row.objective in _SINGLE_VIEW
         self._batches = StreamedBatches(
-            views,
-            SamplePlan.of_ratio(row.ratio, setting.base, batch_size=setting.batch, seed=seed),
-            _pixels(row, setting),
+            _Anchors(views) if self._single else views,
+            plan,
+            pixels,
             steps=setting.updates_of(row),
             prefetch=setting.prefetch,
             pixel_seed=seed,
@@ -67,11 +95,11 @@ class RowBatches:
 
     def batch(self, step: int) -> dict[str, Tensor | None]:
         """See `genviews.represent.batches.Batches`."""
-        return self._cut(self._batches.batch(step))
+        return self._batches.batch(step)
 
     def part(self, step: int, process: int, processes: int) -> dict[str, Tensor | None]:
         """See `genviews.represent.batches.PartBatches`."""
-        return self._cut(self._batches.part(step, process, processes))
+        return self._batches.part(step, process, processes)
 
     def describe(self) -> Mapping[str, Any]:
         """What the batches depend on."""
@@ -86,14 +114,47 @@ class RowBatches:
         """End the thread that makes batches ahead."""
         self._batches.close()
 
-    def _cut(self, batch: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
-        if not self._single:
-            return batch
-        per_view = ("views", "z")
-        return {
-            name: value[:, :1] if name in per_view and value is not None else value
-            for name, value in batch.items()
-        }
+
+def check_row(row: LearningRow, setting: LearningSetting) -> None:
+    """Raise for a row that asks for what the setting does not have; renders and trains nothing.
+
+    A table is checked as a whole before its first row is run: the ninth row must not fail after
+    the hours of eight others.
+
+    Raises:
+        ValueError: no generator, no pixel views, or too few real images; latent views that the
+            generator cannot have; classes that the data do not have; views that the objective does
+            not take; fewer samples than a batch; a training of another number of updates.
+
+    Example:
+        >>> from genviews import ToyGenerator
+        >>> setting = LearningSetting(
+        ...     training=lambda updates: None, updates=2, base=8, batch=4, generator=ToyGenerator()
+        ... )
+        >>> check_row(LearningRow(name="a", data="real"), setting)
+        Traceback (most recent call last):
+        ValueError: row 'a': expected at least 8 real images, got 0; pass more images, or lower the
+        base size or the ratio.
+    """
+    if row.data == "none":
+        return
+    _plan(row, setting, 0)
+    _pixels(row, setting)
+    if row.data != "generated":
+        _check_real(row, setting)
+    if row.data != "real":
+        latent_views(row, setting).latents([0])  # one sample's: what a perturbation cannot do shows
+    setting.objective_of(row)
+    _check_objective(row)
+    updates = setting.updates_of(row)
+    steps = setting.training(updates).schedule.total_steps
+    if steps != updates:
+        fail(
+            f"training of row {row.name!r}",
+            expected=f"{updates} updates, as it was asked for",
+            got=steps,
+            remedy="let `training` of the setting make a schedule of so many steps",
+        )
 
 
 def latent_views(row: LearningRow, setting: LearningSetting) -> LatentViews:
@@ -106,8 +167,8 @@ def latent_views(row: LearningRow, setting: LearningSetting) -> LatentViews:
     found: Perturbation | None = None
     if row.views is not None:
         found = perturbation(row.views, generator, setting.statistics, setting.walks)
-    if isinstance(found, Independent):
-        found = prior.independent(row.views.partition("_")[2] if row.views else "all")
+    if isinstance(found, Independent):  # another sample of the same prior
+        found = replace(found, noise=prior.noise, psi=prior.psi, cutoff=prior.cutoff)
     return LatentViews(
         generator,
         found,
@@ -119,7 +180,44 @@ def latent_views(row: LearningRow, setting: LearningSetting) -> LatentViews:
     )
 
 
-def _pixels(row: LearningRow, setting: LearningSetting) -> Any:  # noqa: ANN401  (PixelViews | None)
+class _Anchors(AnchorViews):
+    """Views without their positives, cut off before pixel views are made of them."""
+
+    def __init__(self, views: AnchorViews) -> None:
+        self._views = views
+        self.image_spec, self.seed = views.image_spec, views.seed
+        self.positives, self.pool = 0, None
+
+    @property
+    def device(self) -> torch.device:
+        return self._views.device
+
+    def describe(self) -> dict[str, Any]:
+        return self._views.describe()
+
+    def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
+        batch = self._views(ids, visit)
+        return replace(
+            batch,
+            images=batch.images[:, :1],
+            view_z=None if batch.view_z is None else batch.view_z[:, :1],
+            latents=None if batch.latents is None else batch.latents[:, :1],
+        )
+
+
+def _plan(row: LearningRow, setting: LearningSetting, seed: int) -> SamplePlan:
+    unique = setting.samples_of(row)
+    if unique < setting.batch:
+        fail(
+            f"row {row.name!r}",
+            expected=f"at least {setting.batch} samples, which make a batch",
+            got=f"{unique}, {row.ratio:g} times the base size",
+            remedy="raise the ratio or the base size, or lower `batch`",
+        )
+    return SamplePlan(batch_size=setting.batch, num_unique=unique, seed=seed)
+
+
+def _pixels(row: LearningRow, setting: LearningSetting) -> PixelViews | None:
     if row.pixels and setting.pixels is None:
         fail(
             f"row {row.name!r}",
@@ -131,33 +229,44 @@ def _pixels(row: LearningRow, setting: LearningSetting) -> Any:  # noqa: ANN401 
 
 
 def _views(
-    row: LearningRow,
-    setting: LearningSetting,
-    unique: int,
-    folder: Path,
-    progress: Progress | None,
+    row: LearningRow, setting: LearningSetting, folder: Path, progress: Progress | None
 ) -> AnchorViews:
-    if row.data == "real":
-        return _real(row, setting, unique)
-    views: AnchorViews = latent_views(row, setting)
-    if setting.stored:
-        assert isinstance(views, LatentViews)
-        views = _stored(views, max(unique, setting.base), row.positives, folder, progress)
     if row.data == "generated":
-        return views
+        return _generated(row, setting, folder, progress)
+    real = _real(row, setting)
+    if row.data == "real":
+        return real
     assert row.share is not None
-    return MixedViews(
-        _real(row, setting, unique),
-        views,
-        row.share,
-        unique,
-        mix=row.mix,
-        seed=setting.views_seed,
-    )
+    made, count = _generated(row, setting, folder, progress), setting.samples_of(row)
+    return MixedViews(real, made, row.share, count, mix=row.mix, seed=setting.views_seed)
 
 
-def _real(row: LearningRow, setting: LearningSetting, unique: int) -> RealViews:
-    have = 0 if setting.real is None else len(setting.real)
+def _generated(
+    row: LearningRow, setting: LearningSetting, folder: Path, progress: Progress | None
+) -> AnchorViews:
+    views = latent_views(row, setting)
+    if not setting.stored:
+        return views
+    # Never fewer than the base size, so that smaller ratios read the same store.
+    count = max(setting.samples_of(row), setting.base)
+    text = json.dumps([views.describe(), count], sort_keys=True)
+    place = folder / "views" / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    write_views(views, place, count, keep="images", progress=progress)
+    return StoredViews(place, views.generator, positives=row.positives)
+
+
+def _real(row: LearningRow, setting: LearningSetting) -> RealViews:
+    images = _check_real(row, setting)
+    unique = setting.samples_of(row)
+    if unique < len(images):
+        # Not the first ones: files are often sorted by class. Smaller sets are parts of larger.
+        order = Rng(setting.views_seed, "real images").numpy().permutation(len(images))
+        images = images.select(torch.from_numpy(order[:unique]))
+    return RealViews(images.images, images.labels, positives=row.positives)
+
+
+def _check_real(row: LearningRow, setting: LearningSetting) -> ImageSet:
+    unique, have = setting.samples_of(row), 0 if setting.real is None else len(setting.real)
     if setting.real is None or unique > have:
         fail(
             f"row {row.name!r}",
@@ -165,14 +274,22 @@ def _real(row: LearningRow, setting: LearningSetting, unique: int) -> RealViews:
             got=have,
             remedy="pass more images, or lower the base size or the ratio",
         )
-    labels = setting.real.labels
-    return RealViews(setting.real.images, labels, positives=row.positives)
+    return setting.real
 
 
-def _stored(
-    views: LatentViews, count: int, positives: int, folder: Path, progress: Progress | None
-) -> StoredViews:
-    text = json.dumps([views.describe(), count], sort_keys=True)
-    name = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    write_views(views, folder / "views" / name, count, keep="images", progress=progress)
-    return StoredViews(folder / "views" / name, views.generator, positives=positives)
+def _check_objective(row: LearningRow) -> None:
+    """Raise where an objective would leave views out, or not know what to do with them."""
+    if row.objective in _SINGLE_VIEW and row.views is not None:
+        fail(
+            f"row {row.name!r}",
+            expected=f"no latent views: {row.objective!r} looks at anchors alone",
+            got=repr(row.views),
+            remedy="leave `views` out, or take a contrastive objective",
+        )
+    if row.objective == "nt-xent" and row.positives != 1:
+        fail(
+            f"row {row.name!r}",
+            expected="one positive, for the objective 'nt-xent'",
+            got=row.positives,
+            remedy="take the objective 'multi-positive'",
+        )

@@ -32,7 +32,6 @@ from genviews.studies.learning.setting import LearningSetting
 
 __all__ = ["ViewColumn", "view_columns", "view_panel"]
 
-PIXELS = "$T_x$"  # as matplotlib sets formulas
 _DPI = 100
 _GAP, _WIDE, _MARGIN = 4, 20, 8  # pixels between columns, between groups of them, and around all
 _LINE, _LETTER = 17, 7.5  # pixels of a line of text, and of a letter on average
@@ -98,9 +97,10 @@ def view_columns(
 
     Example:
         >>> from genviews import ToyGenerator
-        >>> from genviews.represent import RepresentationTraining
+        >>> from genviews.represent.config import RepresentationTraining
+        >>> from genviews.represent.schedule import StepCosine
         >>> setting = LearningSetting(
-        ...     training=lambda updates: RepresentationTraining(steps=updates),
+        ...     training=lambda n: RepresentationTraining(schedule=StepCosine(steps=n, peak=0.03)),
         ...     updates=1,
         ...     base=8,
         ...     generator=ToyGenerator(),
@@ -141,10 +141,8 @@ def _images(
     if setting.pixels is None:
         return plain, None
     plan = SamplePlan(batch_size=samples)
-    with ViewStream(
-        made, plan, 1, pixels=setting.pixels, prefetch=0, pixel_seed=seed
-    ) as first_batch:
-        return plain, next(first_batch).images
+    with ViewStream(made, plan, 1, pixels=setting.pixels, prefetch=0, pixel_seed=seed) as stream:
+        return plain, next(stream).images
 
 
 def _pair(
@@ -152,7 +150,8 @@ def _pair(
 ) -> list[ViewColumn]:
     found = [ViewColumn(group=group, title=title, images=plain[:, view])]
     if pixels is not None:
-        found.append(ViewColumn(group=group, title=PIXELS, images=pixels[:, view]))
+        title = f"$T_x$({title})"  # as matplotlib sets formulas
+        found.append(ViewColumn(group=group, title=title, images=pixels[:, view]))
     return found
 
 

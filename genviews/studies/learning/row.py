@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -73,10 +74,10 @@ class LearningRow:
         check_count(self.positives, f"positives of {what}")
         if self.pool is not None:
             check_count(self.pool, f"pool of {what}", least=self.positives)
-        if not (self.ratio > 0 and self.updates > 0):
+        if not (0 < self.ratio < math.inf and 0 < self.updates < math.inf):
             fail(
                 what,
-                expected="ratio and updates above 0",
+                expected="ratio and updates above 0, and finite",
                 got=f"{self.ratio} and {self.updates}",
                 remedy="1 is the base",
             )

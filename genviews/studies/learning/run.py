@@ -2,15 +2,15 @@
 
     ROW, seed -> batches -> train -> encoder -> probe -> `row.json`
 
-A row and seed has a folder with its checkpoint while it trains, then `encoder.safetensors`,
-`answers.safetensors` (the classes that the probes gave the test images) and last `row.json`.
-Processes that run the same study share its rows.
+A row and seed has a folder with `started.json` (the setting) and its checkpoint while it trains,
+then `encoder.safetensors`, `answers.safetensors` (the classes that the probes gave the test images)
+and last `row.json`. Processes that run the same study share its rows.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,10 @@ from genviews.evaluate.encoders import EncoderScores, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.files import read_json, save_tensors, write_json
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.losses.choose import choose_objective
 from genviews.represent.run import StepRecord
 from genviews.represent.train import train_representation
 from genviews.shard import key_difference, key_text
-from genviews.studies.learning.data import RowBatches
+from genviews.studies.learning.data import RowBatches, check_row
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 
@@ -108,15 +107,13 @@ def run_rows(
         A result for each row and seed, seeds within rows.
 
     Raises:
-        ValueError: two rows of one name, or a folder that holds results of another setting.
+        ValueError: two rows of one name, a row that asks for what the setting does not have (see
+            `check_row`), or a folder that holds results of another setting; all before the first
+            row is run.
     """
-    names = [row.name for row in rows]
-    if len(set(names)) != len(names):
-        fail("rows", expected="different names", got=names, remedy="rename those that are equal")
-    found: dict[tuple[str, int], RowResult] = {}
     left = [(row, seed) for seed in seeds for row in rows]
-    for row, seed in left:  # refuse early, not after hours
-        _known(row, seed, setting, Path(folder))
+    _check_rows(rows, left, setting, Path(folder))
+    found: dict[tuple[str, int], RowResult] = {}
     while left:
         busy = []
         for row, seed in left:
@@ -142,17 +139,43 @@ def run_row(
 ) -> RowResult:
     """Run one row with one seed, or read its result where it is there.
 
+    Args:
+        row: the row.
+        setting: of the study.
+        seed: of first weights, order and pixel views.
+        folder: of the study.
+        report: called as the row goes on.
+
     Raises:
         ValueError: the folder holds a result of another setting, or the row asks for what the
-            setting does not have.
+            setting does not have (see `check_row`).
+
+    Example:
+        >>> import tempfile
+        >>> from genviews import ToyGenerator
+        >>> from genviews.represent.config import RepresentationTraining
+        >>> from genviews.represent.schedule import StepCosine
+        >>> setting = LearningSetting(
+        ...     training=lambda steps: RepresentationTraining(schedule=StepCosine(steps=steps)),
+        ...     updates=2,
+        ...     base=8,
+        ...     batch=4,
+        ...     generator=ToyGenerator(),
+        ... )
+        >>> row = LearningRow(name="Gaussian", views="gaussian_all_0.20")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = run_row(row, setting, 0, folder)
+        ...     result.record["training"]["updates"], result.encoder().config.channels
+        (2, 1)
     """
     say = report or (lambda _: None)
+    check_row(row, setting)
     known = _known(row, seed, setting, Path(folder))
     if known is not None:
         say(RowReport(row=row.name, seed=seed, stage="done"))
         return known
-    place = _place(row, seed, Path(folder))
-    place.mkdir(parents=True, exist_ok=True)
+    place, key = _place(row, seed, Path(folder)), key_text(setting.describe(row, seed))
+    write_json(place / "started.json", {"key": key})
     encoder, trained = _train(row, setting, seed, Path(folder), say)
     say(RowReport(row=row.name, seed=seed, stage="probe"))
     scores = _probe(encoder, setting, untrained=row.data == "none")
@@ -165,7 +188,7 @@ def run_row(
         "seed": seed,
         **({} if scores is None else _scores(scores)),
         "training": trained,
-        "key": key_text(setting.describe(row, seed)),
+        "key": key,
     }
     write_json(place / "row.json", record)
     (place / "checkpoint.pt").unlink(missing_ok=True)
@@ -177,11 +200,28 @@ def _place(row: LearningRow, seed: int, folder: Path) -> Path:
     return folder / "rows" / row.slug / f"seed{seed}"
 
 
+def _check_rows(
+    rows: Sequence[LearningRow],
+    runs: Sequence[tuple[LearningRow, int]],
+    setting: LearningSetting,
+    folder: Path,
+) -> None:
+    names = [row.name for row in rows]
+    if len(set(names)) != len(names):
+        fail("rows", expected="different names", got=names, remedy="rename those that are equal")
+    for row in rows:
+        check_row(row, setting)
+    for row, seed in runs:
+        _known(row, seed, setting, folder)
+
+
 def _known(row: LearningRow, seed: int, setting: LearningSetting, folder: Path) -> RowResult | None:
+    """The result that is there; None where there is none, or one that was not finished."""
     place = _place(row, seed, folder)
-    if not (place / "row.json").exists():
+    kept = [name for name in ("row.json", "started.json") if (place / name).exists()]
+    if not kept:
         return None
-    record = read_json(place / "row.json")
+    record = read_json(place / kept[0])
     ours = key_text(setting.describe(row, seed))
     if record["key"] != ours:
         fail(
@@ -190,6 +230,8 @@ def _known(row: LearningRow, seed: int, setting: LearningSetting, folder: Path) 
             got=key_difference(record["key"], ours),
             remedy="choose another folder, or remove that row's",
         )
+    if kept[0] == "started.json":
+        return None
     answers = {}
     if (place / "answers.safetensors").exists():
         answers = {k: v.long() for k, v in load_file(place / "answers.safetensors").items()}
@@ -199,17 +241,10 @@ def _known(row: LearningRow, seed: int, setting: LearningSetting, folder: Path) 
 def _train(
     row: LearningRow, setting: LearningSetting, seed: int, folder: Path, say: Report
 ) -> tuple[RepresentationEncoder, dict[str, Any]]:
-    generator = setting.generator
-    z_dim = generator.z_dim if generator is not None and row.data == "generated" else 0
-    objective, head = choose_objective(
-        row.objective, z_dim=z_dim, num_classes=setting.num_classes(row)
-    )
-    encoder = RepresentationEncoder(
-        replace(setting.encoder, channels=setting.image_spec.channels, **head), seed=seed
-    )
     if row.data == "none":
-        return encoder.eval(), {"updates": 0}
-    updates, began = setting.updates_of(row), time.perf_counter()
+        return _encoder(setting, seed).eval(), {"updates": 0}
+    objective, head = setting.objective_of(row)
+    encoder, updates = _encoder(setting, seed, head), setting.updates_of(row)
 
     def rendered(done: int, total: int) -> None:
         say(RowReport(row=row.name, seed=seed, stage="views", done=done, total=total))
@@ -226,6 +261,7 @@ def _train(
             )
         )
 
+    began = time.perf_counter()
     batches = RowBatches(row, setting, seed, folder, rendered)
     views_seconds, began = time.perf_counter() - began, time.perf_counter()
     try:
@@ -251,6 +287,14 @@ def _train(
         "seconds": time.perf_counter() - began,
         "monitors": last.monitors,
     }
+
+
+def _encoder(
+    setting: LearningSetting, seed: int, head: Mapping[str, Any] | None = None
+) -> RepresentationEncoder:
+    """With the head that an objective asks for; an untrained one has none to please."""
+    config = replace(setting.encoder, channels=setting.image_spec.channels, **(head or {}))
+    return RepresentationEncoder(config, seed=seed).to(setting.device)
 
 
 def _probe(

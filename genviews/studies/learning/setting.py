@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from genviews.augment.base import PixelViews
 from genviews.checks import check_count, fail
 from genviews.data.images import ImageSet
@@ -18,6 +21,8 @@ from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
+from genviews.represent.losses.base import Objective
+from genviews.represent.losses.choose import choose_objective
 from genviews.represent.manifest import describe, describe_generator
 from genviews.represent.prior import Prior
 from genviews.studies.learning.row import LearningRow
@@ -75,7 +80,8 @@ class LearningSetting:
     def __post_init__(self) -> None:
         for name in ("updates", "base", "batch", "render_batch"):
             check_count(getattr(self, name), name)
-        shapes = {tuple(images.shape[1:]) for images in self._pixels()}
+        check_count(self.prefetch, "prefetch", least=0)
+        shapes = {tuple(images.shape[1:]) for images in self._images()}
         if self.generator is not None:
             shapes.add(self.generator.image_spec.shape)
         if len(shapes) != 1:
@@ -86,7 +92,7 @@ class LearningSetting:
                 remedy="resize or convert the images to what the generator makes",
             )
 
-    def _pixels(self) -> list[Any]:
+    def _images(self) -> list[Tensor]:
         found = [] if self.real is None else [self.real.images]
         if self.probe is not None:
             found += [part.images for part in self.probe.splits().values()]
@@ -97,8 +103,13 @@ class LearningSetting:
         """Of all images."""
         if self.generator is not None:
             return self.generator.image_spec
-        channels, height, width = self._pixels()[0].shape[1:]
+        channels, height, width = self._images()[0].shape[1:]
         return ImageSpec(channels=channels, height=height, width=width)
+
+    @property
+    def device(self) -> torch.device:
+        """Where encoders are trained: where the generator is, or else the images."""
+        return self._images()[0].device if self.generator is None else self.generator.device
 
     def generator_of(self, row: LearningRow) -> tuple[Generator, Prior]:
         """The generator in the space where a row's views are made, and the prior there.
@@ -136,6 +147,16 @@ class LearningSetting:
                 remedy="mix without labels, by the objective nt-xent",
             )
         return real if row.data == "real" else made
+
+    def objective_of(self, row: LearningRow) -> tuple[Objective, dict[str, Any]]:
+        """The objective of a row, and what it asks of the encoder's config.
+
+        Raises:
+            ValueError: it needs classes or latents that the row's data do not have.
+        """
+        known = self.generator if row.data == "generated" else None  # whose latents are known
+        z_dim = 0 if known is None else known.z_dim
+        return choose_objective(row.objective, z_dim=z_dim, num_classes=self.num_classes(row))
 
     @cached_property
     def _parts(self) -> dict[str, Any]:
@@ -183,6 +204,10 @@ class LearningSetting:
     def updates_of(self, row: LearningRow) -> int:
         """Updates of a row."""
         return max(1, round(row.updates * self.updates))
+
+    def samples_of(self, row: LearningRow) -> int:
+        """Unique samples of a row."""
+        return round(row.ratio * self.base)
 
 
 def _hashes(images: ImageSet) -> dict[str, Any]:

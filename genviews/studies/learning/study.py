@@ -11,6 +11,7 @@ from typing import Any
 
 from genviews.checks import fail
 from genviews.ensemble.significance import holm
+from genviews.ensemble.verdict import SIGNIFICANCE
 from genviews.studies.learning.compare import Difference, RowSummary, summarise
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import Report, RowResult, run_rows
@@ -31,6 +32,8 @@ COLUMNS = (
     "p_holm",
     "val",
     "seeds",
+    "samples_per_second",
+    "waiting_for_views",
 )
 
 
@@ -57,29 +60,40 @@ class LearningStudy:
     facts: dict[str, Any]
 
     @property
+    def best(self) -> RowSummary | None:
+        """The compared row that does best on val, by the linear probe; None where there is none.
+
+        What is untrained is a control, not a way to learn.
+        """
+        kinds = {name: row["data"] for name, row in self.facts["definitions"].items()}
+        made = [row for row in self.rows if row.against is not None and kinds[row.name] != "none"]
+        return max(made, key=lambda row: row.val["linear"], default=None)
+
+    @property
     def verdict(self) -> str:
         """One sentence: which row is best of those compared, and how it stands to the reference.
 
         Which one is best is chosen on val; what is said of it is of test.
         """
-        kinds = {name: row["data"] for name, row in self.facts["definitions"].items()}
-        made = [row for row in self.rows if row.against is not None and kinds[row.name] != "none"]
-        if not made:
+        best = self.best
+        if best is None:
             return "There is no row to compare."
-        best = max(made, key=lambda row: row.val["linear"])
         assert best.against is not None
         gap, p = best.against["linear"], self.p_holm["linear"][best.name]
         low, high = (100 * v for v in gap.interval)
-        word = "level with" if p > 0.05 else "above" if gap.mean > 0 else "below"
+        word = "level with" if p >= SIGNIFICANCE else "above" if gap.mean > 0 else "below"
+        seeds = (
+            "1 seed, whose luck is not in the interval" if gap.seeds == 1 else f"{gap.seeds} seeds"
+        )
         return (
             f"{best.name}, the best on val, is {word} {self.reference}: linear probe "
             f"{100 * best.accuracy['linear'].mean:.1f} %, {100 * gap.mean:+.1f} points "
-            f"[{low:+.1f}, {high:+.1f}], p = {p:.2g} (Holm), {gap.seeds} "
-            f"{'seed' if gap.seeds == 1 else 'seeds'}, {self.test_images} test images."
+            f"[{low:+.1f}, {high:+.1f}], p = {p:.2g} (Holm), {seeds}, "
+            f"{self.test_images:,} test images."
         )
 
     def csv_text(self) -> str:
-        """A line for each row and probe."""
+        """A line for each row and probe; what a row does not have is empty."""
         file = io.StringIO()
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
@@ -90,6 +104,10 @@ class LearningStudy:
                     [row.name, probe, found.mean, *found.interval]
                     + ([""] * 4 if against is None else _difference(against))
                     + [self.p_holm[probe].get(row.name, ""), row.val[probe], found.seeds]
+                    + [
+                        "" if v is None else v
+                        for v in (row.samples_per_second, row.waiting_for_views)
+                    ]
                 )
         return file.getvalue()
 
@@ -130,8 +148,10 @@ def run_study(
         report: see `run_rows`.
 
     Raises:
-        ValueError: no probe in the setting, or an unknown reference.
+        ValueError: no row, no probe in the setting, or an unknown reference.
     """
+    if not rows:
+        fail("rows of a study", expected="at least one", got="none", remedy="name some")
     if setting.probe is None:
         fail(
             "study",
@@ -150,8 +170,19 @@ def run_study(
 def read_study(
     name: str, results: Sequence[RowResult], setting: LearningSetting, reference: str
 ) -> LearningStudy:
-    """Compare results that are there."""
-    assert setting.probe is not None and setting.probe.test.labels is not None
+    """Compare results that are there.
+
+    Args:
+        name: of the table.
+        results: of every row and seed.
+        setting: that they were made with, with a probe.
+        reference: name of the row to compare with.
+
+    Raises:
+        ValueError: see `summarise`.
+    """
+    assert setting.probe is not None
+    assert setting.probe.test.labels is not None  # checked by ProbeData
     truth = setting.probe.test.labels
     rows = summarise(results, truth, reference=reference)
     first = results[0]
