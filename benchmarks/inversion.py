@@ -198,6 +198,7 @@ def rivals(inverter: Inverter) -> dict[str, Inverter]:
             exact, optimizer=Adam(lr=0.1, betas=(0.9, 0.95), final=0.02), steps=300
         ),
         "L-BFGS without smoothing": replace(exact, steps=150),
+        "L-BFGS, one smoothing of 0.02": replace(inverter, smoothing=0.02),
         "L-BFGS, history 10": replace(inverter, optimizer=LBFGS(history=10)),
     }
 
@@ -261,10 +262,19 @@ def main(
     chosen = _spread_over(sample, images)
     with torch.no_grad():
         starts = entry.encoder(chosen)
-    # Chosen on 64 images of `val`, where the default passes the loss of the repository's optimizer
-    # narrowly and this with a margin for other images.
-    start = EncoderStart(entry.encoder)
-    inverter = Inverter(start=start, objective=OBJECTIVE, steps=300, patience=15)
+    # Chosen on 64 images of `val`, where the repository's optimizer ends at 0.05251: the longer one
+    # ends 1.0 % below with 165 evaluations, for a margin on other images; the shorter 0.8 % below
+    # with 121. The first is `ours`, whatever comes out.
+    longer = Inverter(
+        start=EncoderStart(entry.encoder),
+        objective=OBJECTIVE,
+        optimizer=LBFGS(history=50),
+        steps=300,
+        patience=20,
+        tolerance=0.0005,
+    )
+    shorter = replace(longer, patience=15, tolerance=0.001)
+    inverter = longer
 
     single = best_threads(generator, chosen[:1], starts[:1], threads)
     torch.set_num_threads(single)
@@ -281,6 +291,10 @@ def main(
     torch.set_num_threads(threads)
     ours = time_batch(generator, chosen, inverter, repeats)
     print(f"ours: {ours['loss']}, {ours['images_per_second']:.2f} images/s", flush=True)
+    sooner = time_batch(generator, chosen, shorter, repeats)
+    print(
+        f"ours, shorter: {sooner['loss']}, {sooner['images_per_second']:.2f} images/s", flush=True
+    )
     limits = {
         steps: time_batch(generator, chosen, replace(inverter, steps=steps, tolerance=0.0), 1)
         for steps in LIMITS
@@ -292,7 +306,7 @@ def main(
     crowd = time_batch(generator, _spread_over(sample, many), inverter, 1)
     alone = invert(generator, chosen[:8], inverter=inverter).loss
     together = torch.tensor(ours.pop("losses"))
-    for row in (crowd, *limits.values(), *others.values()):
+    for row in (sooner, crowd, *limits.values(), *others.values()):
         row.pop("losses", None)
     reference_loss = {
         n: statistics.mean(c.losses[-1] for c in found) for n, found in curves.items()
@@ -314,6 +328,7 @@ def main(
         "baselines": baselines,
         "baseline": baseline,
         "ours": ours,
+        "ours_shorter": {"inverter": shorter.describe(), **sooner},
         "ours_on_many_images": crowd,
         "reaches_the_loss_of": {n: ours["loss"]["mean"] <= v for n, v in reference_loss.items()},
         "ours_by_step_limit": limits,
@@ -322,13 +337,8 @@ def main(
         "batch_against_alone": float((alone - together[:8]).abs().max()),
         "bounds": bounds(generator, chosen, starts, threads),
         "ratios": [
-            {
-                "what": "inversion, images a second at a mean loss no higher"
-                if ours["loss"]["mean"] <= reference_loss[baseline]
-                else "inversion, images a second, NOT reaching the loss",
-                "ratio": ratio,
-                "baseline": f"{baseline}, 500 steps one image at a time",
-            }
+            _ratio(row, baselines[baseline], baseline, reference_loss[baseline], what)
+            for what, row in (("inversion", ours), ("inversion, stopped sooner", sooner))
         ],
         "environment": environment(),
     }
@@ -336,6 +346,19 @@ def main(
         write_json(out, record)
     print(f"ratio {ratio:.2f} against {baseline}")
     return ratio
+
+
+def _ratio(
+    row: dict[str, object], base: dict[str, object], name: str, loss: float, what: str
+) -> dict[str, object]:
+    """Images a second against the baseline, and whether at no higher a loss."""
+    reached = float(row["loss"]["mean"]) <= loss  # type: ignore[index]
+    how = "at a mean loss no higher" if reached else "NOT reaching the loss"
+    return {
+        "what": f"{what}, images a second {how}",
+        "ratio": float(row["images_per_second"]) / float(base["images_per_second"]),
+        "baseline": f"{name}, 500 steps one image at a time",
+    }
 
 
 def _spread_over(sample: ImageSet, count: int) -> Tensor:

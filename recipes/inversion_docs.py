@@ -147,6 +147,7 @@ def speed_lines(bench: Json) -> list[str]:
     for name, row in bench["baselines"].items():
         lines.append(_speed_row(f"{name}, 500 steps", row))
     lines.append(_speed_row("**ours**", ours))
+    lines.append(_speed_row("ours, stopped sooner", bench["ours_shorter"]))
     lines.append(_speed_row(f"ours, {config['many_images']} images", bench["ours_on_many_images"]))
     lines += [_speed_row(f"batch, {name}", row) for name, row in bench["rivals"].items()]
     lines += ["", _lowest_line(bench)]

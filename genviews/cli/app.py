@@ -11,6 +11,14 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import genviews
+from genviews.cli.learn_options import (
+    LearnInputs,
+    LearnOptions,
+    ProbeOptions,
+    TableArgument,
+    TableOptions,
+    TrainingOptions,
+)
 from genviews.cli.options import (
     DemoOptions,
     EngineOptions,
@@ -27,7 +35,7 @@ DONE, FAILED, USAGE = 0, 1, 2
 
 app = App(
     name="genviews",
-    help="Views of an image from a generative model, and what they gain a classifier.",
+    help="Views from a generative model: what they gain a classifier, what is learnt from them.",
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage.",
     version=genviews.__version__,
     suppress_keyboard_interrupt=False,
@@ -36,6 +44,8 @@ app = App(
 
 _DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
 _INVERSION, _ENGINE = InvertOptions(), EngineOptions()
+_LEARNT_FROM, _VIEWS, _TABLE = LearnInputs(), LearnOptions(), TableOptions()
+_TRAINING = TrainingOptions()
 
 
 @app.command
@@ -78,6 +88,57 @@ def invert(
     from genviews.cli.invert import run_invert
 
     return run_invert(inputs, inversion, engine, run)
+
+
+@app.command
+def learn(
+    inputs: LearnInputs = _LEARNT_FROM,
+    *,
+    views: LearnOptions = _VIEWS,
+    training: TrainingOptions = _TRAINING,
+    run: RunOptions = _RUN,
+) -> int:
+    """Learn an encoder from generated views, from real images, or from a mix.
+
+    Writes the encoder, its backbone with the key names of torchvision or timm, the history of the
+    training and a page. With --data a linear probe and nearest neighbours judge it. A killed run
+    started again continues where it was.
+    """
+    from genviews.cli.learn import run_learn
+
+    return run_learn(inputs, views, training, run)
+
+
+@app.command
+def probe(options: ProbeOptions, *, run: RunOptions = _RUN) -> int:
+    """Judge an encoder on labelled images: a linear probe and nearest neighbours, with intervals.
+
+    The encoder is frozen. Probes are fitted on train, their settings chosen on val, and accuracies
+    are of test.
+    """
+    from genviews.cli.probe import run_probe
+
+    return run_probe(options, run)
+
+
+@app.command
+def study(
+    table: TableArgument,
+    /,
+    inputs: LearnInputs = _LEARNT_FROM,
+    *,
+    rows: TableOptions = _TABLE,
+    training: TrainingOptions = _TRAINING,
+    run: RunOptions = _RUN,
+) -> int:
+    """Compare ways to learn: generated against real data, with seeds, intervals and tests.
+
+    Each row of the table is learnt with every seed and judged on --data. A killed run started again
+    continues where it was, and runs at the same time in one folder share the work.
+    """
+    from genviews.cli.learning_study import run_learning_study
+
+    return run_learning_study(table, inputs, rows, training, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

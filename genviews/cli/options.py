@@ -9,9 +9,12 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = [
     "DemoOptions",
@@ -217,30 +220,32 @@ class EngineOptions:
     png: Flag = False
 
 
-Options = DemoOptions | InputOptions | StudyOptions | InvertInputs | InvertOptions
-
-
-def plain(*parts: Options) -> dict[str, Any]:
+def plain(*parts: DataclassInstance) -> dict[str, Any]:
     """The options as JSON holds them, without the output folder: a finished run may be moved."""
     return {name: _json(value) for name, value in _items(parts) if name != "out"}
 
 
-def command(verb: str, *parts: Options) -> str:
-    """The shortest command line that gives these options; for the record."""
-    words = ["genviews", verb]
+def command(verb: str, *parts: DataclassInstance) -> str:
+    """The shortest command line that gives these options; for the record.
+
+    Args:
+        verb: with what stands behind it without a flag, as in "study table1".
+        parts: options.
+    """
+    words = ["genviews", *verb.split()]
     defaults = {f.name: f.default for part in parts for f in fields(part)}
     for name, value in _items(parts):
         flag = "--" + name.replace("_", "-")
         if value is True:
             words.append(flag)
         elif isinstance(value, tuple):
-            words += [word for item in value for word in (flag, item)]
+            words += [word for item in value for word in (flag, str(item))]
         elif value != defaults[name] or name in ("out", "seed"):
             words += [flag, str(value)]
     return shlex.join(words)
 
 
-def _items(parts: tuple[Options, ...]) -> list[tuple[str, Any]]:
+def _items(parts: tuple[DataclassInstance, ...]) -> list[tuple[str, Any]]:
     return [(f.name, getattr(part, f.name)) for part in parts for f in fields(part)]
 
 

@@ -89,7 +89,7 @@ def load_source(
 
 def _from_zoo(spec: str, changes: Mapping[str, Any]) -> Source:
     entry = load_zoo(spec)
-    candidates = tuple(entry.perturbations())
+    candidates = tuple(entry.perturbations()) or _everywhere()
     has_directions = any(p.name.startswith("pca") for p in candidates)
     return Source(
         generator=entry.generator,

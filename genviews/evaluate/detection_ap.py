@@ -243,4 +243,3 @@ def _check(
             remedy="take another split",
         )
     return counts
-

@@ -1,6 +1,6 @@
 """An encoder judged on labelled images: a linear probe and nearest neighbours on the same features.
 
-    encoder -> h(train), h(val), h(test) -> linear probe, kNN -> accuracies and answers
+encoder -> h(train), h(val), h(test) -> linear probe, kNN -> accuracies and answers
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -34,6 +33,17 @@ class ProbeData:
     Raises:
         ValueError: a split without labels, other classes or images of another shape, or an image
             (by its id) in two splits.
+
+    Example:
+        >>> import torch
+        >>> def images(name: str, count: int = 20) -> ImageSet:
+        ...     labels = torch.arange(count) % 2
+        ...     pixels = torch.linspace(-1, 1, count)[:, None, None, None].expand(-1, 1, 8, 8)
+        ...     ids = tuple(f"{name}/{i}" for i in range(count))
+        ...     return ImageSet(images=pixels, ids=ids, labels=labels, class_names=("a", "b"))
+        >>> data = ProbeData(train=images("train"), val=images("val"), test=images("test"))
+        >>> list(data.splits())
+        ['train', 'val', 'test']
     """
 
     train: ImageSet
@@ -89,11 +99,15 @@ def probe_encoder(
     Args:
         extractor: the frozen encoder.
         data: the splits.
-        costs: candidates of the linear probe, see `LinearProbe`.
-        neighbours: candidates of k, see `KNNProbe`; those above the size of `train` are left out.
+        costs: candidates of the linear probe, see `LinearProbe`; four decades (chosen by us).
+        neighbours: candidates of k, see `KNNProbe`; those above the size of `train` are left out,
+            and if that is all of them, k is that size.
+
+    Returns:
+        Scores on `test`, with the setting that did best on `val`, and the answers behind them.
 
     Raises:
-        ValueError: features that are not finite, or an encoder that was never trained.
+        ValueError: features that are not finite, or the same for all images.
     """
     features = {name: extractor(images.images) for name, images in data.splits().items()}
     labels = {name: _labels(images) for name, images in data.splits().items()}

@@ -28,8 +28,8 @@ from genviews.evaluate.detection import (
 )
 from genviews.evaluate.detection_ap import (
     BoxAnnotations,
-    DetectionScore,
     Detections,
+    DetectionScore,
     Method,
     detection_ap,
 )
@@ -293,7 +293,7 @@ def _training_pair(
 
 
 def _plain(found: Mapping[str, Any]) -> Detections:
-    """torchvision's detections, with classes from 0."""
+    """Detections of torchvision, with classes from 0."""
     boxes, labels, scores = (found[name].cpu() for name in ("boxes", "labels", "scores"))
     return Detections(boxes=boxes, labels=labels - 1, scores=scores)
 

@@ -24,8 +24,8 @@ LARGEST = 256  # on two CPU cores nothing is gained beyond 64, on a GPU little b
 OVERHEAD = 2.0
 
 # Rows that a CPU takes at once, always so many. Kernels for other numbers of rows round otherwise,
-# and a long descent makes much of little: without this, losses of an image alone and in a batch
-# differed by some 1e-3 after 80 steps. With 16 it costs little (benchmarks/inversion.py).
+# and a long descent makes much of little: without this, an image alone and in a batch ended at
+# losses that one could tell apart. With 16 it costs little (benchmarks/inversion.py).
 ALIKE = 16
 
 

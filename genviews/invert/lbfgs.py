@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail
@@ -33,7 +33,11 @@ __all__ = ["LBFGS"]
 
 @dataclass
 class _LBFGSState(SearchState):
-    """The search, and the pairs in two rings; `head` is the slot of the next pair."""
+    """The search, and the pairs in two rings; `head` is the slot of the next pair.
+
+    The next point is no trial but the iterate itself where faithful mode has `undone` a step, which
+    ends that step, and where the objective has been `renewed`, which ends none.
+    """
 
     moves: Tensor
     changes: Tensor
@@ -42,6 +46,7 @@ class _LBFGSState(SearchState):
     head: Tensor
     scale: Tensor
     undone: Tensor
+    renewed: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,7 @@ class LBFGS(Optimizer[_LBFGSState]):
     """Batched L-BFGS.
 
     Args:
-        history: pairs that each image remembers. 30 was chosen by us on fashion32 `val`; memory is
+        history: pairs that each image remembers. 50 was chosen by us on fashion32 `val`; memory is
             2 * history * P numbers an image. The reference has 10.
         curvature: a pair is kept if y.s exceeds this share of s.B s.
         c1: see `WolfeSearch`.
@@ -61,7 +66,7 @@ class LBFGS(Optimizer[_LBFGSState]):
         ValueError: a count below 1, or not 0 < c1 < c2 < 1.
     """
 
-    history: int = 30
+    history: int = 50
     curvature: float = 0.01
     c1: float = 1e-4
     c2: float = 0.9
@@ -121,6 +126,7 @@ class LBFGS(Optimizer[_LBFGSState]):
             head=none.clone(),
             scale=zero + 1.0,
             undone=none > 0,
+            renewed=none > 0,
         )
 
     def advance(
@@ -131,8 +137,8 @@ class LBFGS(Optimizer[_LBFGSState]):
         steps: int,
     ) -> None:
         """See `Optimizer`; one evaluation is one trial of an image's line search."""
-        # At a start, and where faithful mode has undone a step, the point is an iterate, no trial.
-        at_iterate = (state.made < 0) | state.undone
+        ends_here = (state.made < 0) | state.undone
+        at_iterate = ends_here | state.renewed
         tried = state.t
         verdict = self.search.judge(state, loss, gradient)
         taken = verdict.taken & ~at_iterate
@@ -148,13 +154,20 @@ class LBFGS(Optimizer[_LBFGSState]):
         state.x = torch.where(arrived[:, None], place, state.x)
         state.f = torch.where(arrived, reached, state.f)
         state.g = torch.where(arrived[:, None], slope_there, state.g)
-        state.made = state.made + arrived.long()
+        state.made = state.made + (moved | ends_here).long()
+        state.renewed = state.renewed & False
         turn = arrived | self._after_failure(state, used_up & ~rescued)
         if not self.faithful:
             healthy = state.f.isfinite() & state.g.isfinite().all(1)
             state.stuck = state.stuck | (arrived & ~healthy)
         self._turn(state, turn)
         self._place(state, turn, tried)
+
+    def renew(self, state: _LBFGSState, rows: Bool[Tensor, " B"]) -> None:
+        """See `Optimizer`; the pairs stay, as a first guess of the new curvature."""
+        super().renew(state, rows)
+        state.point = torch.where(rows[:, None], state.x, state.point)
+        state.renewed = state.renewed | rows
 
     def _place(self, state: _LBFGSState, turn: Tensor, tried: Tensor) -> None:
         """Set the next point of each image; `tried` is the step it has just been at."""

@@ -16,7 +16,8 @@ Source: Chai et al. 2021, Eq. 1 and 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar
 
 import torch
@@ -27,6 +28,10 @@ from genviews.checks import fail
 from genviews.invert.term import Target, Term, blank, masked_mean
 
 __all__ = ["L1", "L2", "Objective", "Target", "Term", "ToStart"]
+
+
+def _rounded(error: Tensor, delta: float | Tensor) -> Tensor:
+    return (error.square() + delta**2).sqrt() - delta
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,22 @@ class L1(Term):
     ) -> Float[Tensor, " B"]:
         """See the class docstring."""
         error = blank(rendered - target.images, target.masks)
-        if self.smoothing:
-            size = (error.square() + self.smoothing**2).sqrt() - self.smoothing
-        else:
-            size = error.abs()
+        size = _rounded(error, self.smoothing) if self.smoothing else error.abs()
         return masked_mean(size, target.masks)
+
+    def smoother(
+        self,
+        target: Target,
+        rendered: Float[Tensor, "B C H W"],
+        smoothing: Float[Tensor, " B"],
+    ) -> Float[Tensor, " B"]:
+        """`loss` with a smoothing for each image, or the term's own where that is larger."""
+        error = blank(rendered - target.images, target.masks)
+        delta = smoothing.clamp(min=self.smoothing)[:, None, None, None]
+        sharp = delta == 0
+        # The root has no slope at 0: an image without smoothing takes another delta, then |e|.
+        size = _rounded(error, torch.where(sharp, 1.0, delta))
+        return masked_mean(torch.where(sharp, error.abs(), size), target.masks)
 
 
 @dataclass(frozen=True)
@@ -205,18 +221,20 @@ class Objective:
     ) -> Float[Tensor, " B"]:
         """The loss of each image."""
         parts = self.parts(target, rendered, latents)
-        weighted = [term.weight * parts[term.name] for term in self.active]
-        total = weighted[0]
-        for loss in weighted[1:]:
-            total = total + loss
-        return total
+        return reduce(torch.add, [term.weight * parts[term.name] for term in self.active])
+
+    def stages(self, smoothings: Sequence[float]) -> tuple[float, ...]:
+        """Those of the falling smoothings that make a difference: with no L1 term, none but one."""
+        own = [term.smoothing for term in self.active if isinstance(term, L1)]
+        least = min(own, default=smoothings[0])
+        return tuple(dict.fromkeys(max(delta, least) for delta in smoothings))
 
     def smooth_and_exact(
         self,
         target: Target,
         rendered: Float[Tensor, "B C H W"],
         latents: Float[Tensor, "B L D"],
-        smoothing: float,
+        smoothing: Float[Tensor, " B"],
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """The loss with smoothed absolute errors, to descend on, and the loss itself, detached.
 
@@ -224,23 +242,16 @@ class Objective:
             target: see `__call__`.
             rendered: G(latents).
             latents: w.
-            smoothing: see `L1`; 0 gives the loss itself twice.
+            smoothing: of each image, see `L1`; 0 gives the loss itself twice.
         """
-        smoothed = tuple(
-            replace(term, smoothing=smoothing)
-            if isinstance(term, L1) and term.smoothing < smoothing
-            else term
-            for term in self.active
-        )
-        descent = Objective(smoothed)(target, rendered, latents)
-        exact = descent.detach()
-        with torch.no_grad():
-            for term, other in zip(self.active, smoothed, strict=True):
-                if term is not other:  # pixel terms cost nothing beside the generator
-                    gap = term.loss(target, (), rendered, latents)
-                    gap = gap - other.loss(target, (), rendered, latents)
-                    exact = exact + term.weight * gap
-        return descent, exact
+        descent, exact = [], []
+        for term, kept in zip(self.active, target.kept, strict=True):
+            loss = term.loss(target, kept, rendered, latents)
+            exact.append(term.weight * loss.detach())
+            if isinstance(term, L1):  # a pixel term costs nothing beside the generator
+                loss = term.smoother(target, rendered, smoothing)
+            descent.append(term.weight * loss)
+        return reduce(torch.add, descent), reduce(torch.add, exact)
 
     def modules(self) -> list[nn.Module]:
         """The networks of the terms, each once: move them to where the images are."""

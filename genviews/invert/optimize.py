@@ -9,7 +9,7 @@ its place, so the batch stays full and no image waits for a slower one.
 Source: Chai et al. 2021, Sec. 3.1-3.2 (encoder, then optimisation of all rows' latents).
 Differs: a batch in place of one image; the best iterate is kept, not the last; while it descends,
 the absolute error is rounded off near 0 (`Inverter.smoothing`), without which no curvature can be
-learnt there; losses are always those of the objective itself.
+learnt there, first much and then little; losses are always those of the objective itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -39,6 +40,12 @@ __all__ = ["Inverter", "invert"]
 
 Progress = Callable[[str, int, int], None]
 
+# A stage of the smoothing before the last ends sooner than an inversion does, since its optimum is
+# not the one wanted: on this share of `patience`, with this multiple of `tolerance`. Chosen by us
+# on fashion32 `val`.
+EARLIER_PATIENCE = 0.5
+EARLIER_TOLERANCE = 5.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inverter:
@@ -53,8 +60,11 @@ class Inverter:
             fraction) within this many steps.
         tolerance: see `patience`; 0 uses every step.
         smoothing: delta of sqrt(e^2 + delta^2) - delta, which stands for |e| in the L1 term while
-            descending, in units of [-1, 1] images; 0 descends on the kinks. 0.02 (5 grey levels of
-            510) was chosen by us on fashion32 `val`. Losses and best iterates are exact.
+            descending, in units of [-1, 1] images; 0 descends on the kinks. Several are stages: an
+            image goes on with the next, and its curvature memory, when its best loss has not fallen
+            by 5 `tolerance` within half of `patience` steps, or when the optimizer is stuck. The
+            default (2.5 and 0.6 grey levels) was chosen by us on fashion32 `val`. Losses and best
+            iterates are exact.
         snapshots: steps after which the best iterate is kept as well, for studies of quality
             against steps in one run. Each equals the result of a run that ends there, unless the
             optimizer has a schedule that knows the end (`Adam`, but for `final=1`).
@@ -66,21 +76,31 @@ class Inverter:
     steps: int = 150
     patience: int = 10
     tolerance: float = 0.001
-    smoothing: float = 0.02
+    smoothing: float | tuple[float, ...] = (0.02, 0.005)
     snapshots: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_count(self.steps, "steps", least=0)
         check_count(self.patience, "patience")
-        if not (0 <= self.tolerance < 1 and 0 <= self.smoothing < math.inf):
+        if not 0 <= self.tolerance < 1:
+            fail("tolerance", expected="a number in [0, 1)", got=self.tolerance, remedy="try 0.001")
+        finite = all(0 <= delta < math.inf for delta in self.stages)
+        falling = all(before > delta for before, delta in pairwise(self.stages))
+        if not (self.stages and finite and falling):
             fail(
-                "inverter",
-                expected="tolerance in [0, 1) and a finite smoothing of at least 0",
-                got=f"tolerance={self.tolerance}, smoothing={self.smoothing}",
-                remedy="try tolerance=0.001, smoothing=0.02",
+                "smoothing",
+                expected="a finite number of at least 0, or several that fall",
+                got=self.smoothing,
+                remedy="try (0.02, 0.005)",
             )
         for steps in self.snapshots:
             check_count(steps, "snapshot steps", least=0)
+
+    @property
+    def stages(self) -> tuple[float, ...]:
+        """The smoothings, one after another."""
+        given = self.smoothing
+        return (float(given),) if isinstance(given, int | float) else tuple(map(float, given))
 
     @property
     def encoder(self) -> InversionEncoder | None:
@@ -100,7 +120,7 @@ class Inverter:
             "steps": self.steps,
             "patience": self.patience,
             "tolerance": float(self.tolerance),
-            "smoothing": float(self.smoothing),
+            "smoothing": list(self.stages),
             "snapshots": list(self.snapshots),
         }
 
@@ -195,6 +215,7 @@ class _Active:
     start_loss: Tensor
     mark_loss: Tensor
     mark_step: Tensor
+    stage: Tensor
 
     def select(self, rows: Tensor) -> _Active:
         """Some of the rows."""
@@ -235,6 +256,8 @@ class _Run:
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
         self.evaluations = self.steps.clone()
         known = torch.where(masks == 0, 0.0, images)  # not a product: an unknown pixel may be NaN
+        stages = inverter.objective.stages(inverter.stages)
+        self.smoothing = torch.tensor(stages, dtype=images.dtype, device=device)
         finite = known.flatten(1).isfinite().all(1) & masks.flatten(1).isfinite().all(1)
         self.usable = finite & (masks.flatten(1).sum(1) > 0)
 
@@ -294,6 +317,7 @@ class _Run:
             start_loss=unknown,
             mark_loss=unknown,
             mark_step=none,
+            stage=none,
         )
 
     def _candidates(self, images: Tensor, masks: Tensor, image: Tensor) -> Tensor:
@@ -306,7 +330,10 @@ class _Run:
         latents = state.point.unflatten(1, self.mean.shape)
         parts = [
             tuple(
-                value[:count] for value in self._losses(active.target.select(rows), latents[rows])
+                value[:count]
+                for value in self._losses(
+                    active.target.select(rows), latents[rows], self.smoothing[active.stage[rows]]
+                )
             )
             for rows, count in alike(len(latents), self.images.device, most=self.most)
         ]
@@ -322,24 +349,37 @@ class _Run:
         self._snapshot(active, before)
         return self._finished(active) | (first & ~loss.isfinite())
 
-    def _losses(self, target: Target, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _losses(
+        self, target: Target, latents: Tensor, smoothing: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss to descend on, the exact one, and the gradient (B, P) of the first."""
         leaf = latents.detach().requires_grad_(True)
         with torch.enable_grad():  # the caller may have turned it off
             rendered = self.generator.synthesize(leaf)
             descent, loss = self.inverter.objective.smooth_and_exact(
-                target, rendered, leaf, self.inverter.smoothing
+                target, rendered, leaf, smoothing
             )
             (gradient,) = torch.autograd.grad(descent.sum(), leaf)
         return descent.detach(), loss, gradient.flatten(1)
 
     def _finished(self, active: _Active) -> Tensor:
-        inverter, made = self.inverter, active.state.made
-        fell = active.best_loss < active.mark_loss * (1 - inverter.tolerance)
-        active.mark_loss = torch.where(fell, active.best_loss, active.mark_loss)
+        """Which jobs have ended; one that has only ended a stage is handed to the next."""
+        inverter, made, mark = self.inverter, active.state.made, active.mark_loss
+        last = active.stage == len(self.smoothing) - 1
+        goal, sooner = (mark * (1 - k * inverter.tolerance) for k in (1, EARLIER_TOLERANCE))
+        fell = active.best_loss < torch.where(last, goal, sooner)
+        active.mark_loss = torch.where(fell, active.best_loss, mark)
         active.mark_step = torch.where(fell, made, active.mark_step)
-        stalled = (made - active.mark_step >= inverter.patience) & (inverter.tolerance > 0)
-        return stalled | active.state.stuck | (made >= inverter.steps)
+        earlier = max(int(EARLIER_PATIENCE * inverter.patience), 1)
+        stalled = made - active.mark_step >= torch.where(last, inverter.patience, earlier)
+        onward = ~last & (stalled | active.state.stuck)
+        if bool(onward.any()):
+            active.stage = active.stage + onward.long()
+            active.mark_loss = torch.where(onward, active.best_loss, active.mark_loss)
+            active.mark_step = torch.where(onward, made, active.mark_step)
+            inverter.optimizer.renew(active.state, onward)
+        converged = last & stalled & (inverter.tolerance > 0)
+        return converged | active.state.stuck | (made >= inverter.steps)
 
     def _snapshot(self, active: _Active, before: Tensor) -> None:
         for column, steps in enumerate(self.inverter.snapshots):

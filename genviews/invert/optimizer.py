@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 __all__ = ["Optimizer", "State"]
@@ -65,6 +65,15 @@ class Optimizer(ABC, Generic[S]):
         No row may depend on another. A loss that is not finite must end in another point or in
         `stuck`, never in an exception.
         """
+
+    def renew(self, state: S, rows: Bool[Tensor, " B"]) -> None:
+        """The objective of the images of the mask has changed: go on from where they are.
+
+        No row is stuck any more, for what was the end of one descent need not be that of another.
+        A method that keeps the loss or the gradient of an iterate overrides this, and has both
+        evaluated anew there; that evaluation ends no step, so `made` stays.
+        """
+        state.stuck = state.stuck & ~rows
 
     def describe(self) -> dict[str, object]:
         """The settings, as JSON values."""

@@ -24,6 +24,7 @@ from genviews.types import ImageSpec
 __all__ = ["MixedViews", "RealViews"]
 
 Mix = Literal["fixed", "sampled"]
+_RANGE_TOLERANCE = 1e-4  # round-off of `x / 127.5 - 1` and of resizing
 
 
 class RealViews(AnchorViews):
@@ -36,8 +37,10 @@ class RealViews(AnchorViews):
         seed: of what is drawn for the views downstream, pixel views among it.
 
     Raises:
-        TypeError: images that are not floating-point.
+        TypeError: images that are not floating-point, or labels that are.
         ValueError: no image, other numbers of labels than images, or values outside [-1, 1].
+
+    Source: Jahanian et al. 2022, arXiv:2106.05258, table 1 ("real").
 
     Example:
         >>> views = RealViews(torch.zeros(5, 1, 8, 8))
@@ -77,19 +80,12 @@ class RealViews(AnchorViews):
         return {"real": self._hashes, "positives": self.positives, "seed": self.seed}
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
-        """Return the images, each 1 + K times.
+        """Return the images, each 1 + K times; the same at every visit.
 
         Raises:
             ValueError: an id of no image.
         """
-        ids = check_ids(ids)
-        if ids and max(ids) >= len(self):
-            fail(
-                "sample ids",
-                expected=f"below {len(self)}, the number of images",
-                got=max(ids),
-                remedy="plan with as many unique samples as there are images",
-            )
+        ids = _check_known(ids, len(self), "there are images")
         rows = torch.tensor(ids, dtype=torch.long, device=self.device)
         images = self.images[rows]
         return ViewBatch(
@@ -165,11 +161,16 @@ class MixedViews(AnchorViews):
         }
 
     def is_generated(self, ids: Sequence[int], visit: int = 0) -> Bool[Tensor, " B"]:
-        """Which samples are generated ones."""
+        """Which samples are generated ones, at a visit.
+
+        Raises:
+            ValueError: an id that is not below N.
+        """
+        ids = _check_known(ids, self.num_samples, "are mixed")
         if self.mix == "sampled":
-            streams = Rng(self.seed, "mix").streams(check_ids(ids)).from_view(visit)
+            streams = Rng(self.seed, "mix").streams(ids).from_view(visit)
             return streams.uniform(1, (1,)).flatten() < self.share
-        return self._replaced[torch.tensor(check_ids(ids), dtype=torch.long)]
+        return self._replaced[torch.tensor(ids, dtype=torch.long)]
 
     @cached_property
     def _replaced(self) -> Tensor:
@@ -179,24 +180,17 @@ class MixedViews(AnchorViews):
         return replaced
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
-        """Return the views of samples, with labels where both parts have them.
+        """Return the views of samples, with labels where all of these samples have one.
 
         Raises:
             ValueError: an id that is not below N.
         """
-        ids = check_ids(ids)
-        if ids and max(ids) >= self.num_samples:
-            fail(
-                "sample ids",
-                expected=f"below {self.num_samples}",
-                got=max(ids),
-                remedy="plan with as many unique samples as are mixed",
-            )
         which = self.is_generated(ids, visit)
+        ids = check_ids(ids)
         parts = [
-            (torch.nonzero(rows).flatten(), views)
-            for views, rows in ((self.real, ~which), (self.generated, which))
-            if bool(rows.any())
+            (torch.nonzero(chosen).flatten(), views)
+            for views, chosen in ((self.real, ~which), (self.generated, which))
+            if bool(chosen.any())
         ]
         found = [(rows, views([ids[int(r)] for r in rows], visit)) for rows, views in parts]
         images = self._join([(rows, batch.images) for rows, batch in found])
@@ -215,6 +209,18 @@ class MixedViews(AnchorViews):
         return joined[order.to(self.device)]
 
 
+def _check_known(ids: Sequence[int], count: int, what: str) -> tuple[int, ...]:
+    known = check_ids(ids)
+    if known and max(known) >= count:
+        fail(
+            "sample ids",
+            expected=f"below {count}",
+            got=max(known),
+            remedy=f"plan with as many unique samples as {what}",
+        )
+    return known
+
+
 def _check_images(images: Tensor, labels: Tensor | None) -> None:
     if not images.is_floating_point():
         fail(
@@ -224,20 +230,35 @@ def _check_images(images: Tensor, labels: Tensor | None) -> None:
             remedy="convert uint8 with `x.float() / 127.5 - 1`",
             error=TypeError,
         )
-    inside = images.ndim == 4 and len(images) > 0 and float(images.abs().max()) <= 1 + 1e-4
-    if not inside:  # also for NaN
+    if images.ndim != 4 or images.numel() == 0:
         fail(
             "real images",
-            expected="shape (N, C, H, W), at least one, values in [-1, 1]",
+            expected="shape (N, C, H, W), at least one",
             got=f"shape {tuple(images.shape)}",
-            remedy="convert bytes with `x.float() / 127.5 - 1`, and stack equal sizes",
+            remedy="stack images of equal size along a first axis",
+        )
+    largest = float(images.abs().max())
+    if not largest <= 1 + _RANGE_TOLERANCE:  # also for NaN
+        fail(
+            "real images",
+            expected="values in [-1, 1]",
+            got=f"a magnitude of {largest:g}",
+            remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1",
         )
     if labels is not None and labels.shape != images.shape[:1]:
         fail(
             "labels of real images",
             expected=f"{len(images)}, one for each image",
-            got=tuple(labels.shape),
+            got=f"shape {tuple(labels.shape)}",
             remedy="match them by row",
+        )
+    if labels is not None and labels.is_floating_point():
+        fail(
+            "labels of real images",
+            expected="integers",
+            got=labels.dtype,
+            remedy="convert them with `.long()`",
+            error=TypeError,
         )
 
 

@@ -29,9 +29,16 @@ def test_every_part_is_measured(tmp_path, monkeypatch, capsys):
     assert record["bounds"]["gflop_per_evaluation"] > 0
     assert record["bounds"]["operators_per_evaluation"] > 10
     assert [row["steps"] for row in record["at_equal_time"]] == [1, 2]
-    assert {"L-BFGS without smoothing", "Levenberg-Marquardt, 6 x 12 CG steps"} <= set(
-        record["rivals"]
-    )
+    assert {
+        "L-BFGS without smoothing",
+        "L-BFGS, one smoothing of 0.02",
+        "Levenberg-Marquardt, 6 x 12 CG steps",
+    } <= set(record["rivals"])
+    assert [row["what"].split(",")[:-1] for row in record["ratios"]] == [
+        ["inversion"],
+        ["inversion", " stopped sooner"],
+    ]
+    assert record["ours_shorter"]["inverter"]["patience"] < record["config"]["inverter"]["patience"]
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"ratio {ratio:.2f} against ")
 
 

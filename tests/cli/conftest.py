@@ -87,6 +87,19 @@ def image_folder(here):
     return here / "images"
 
 
+@pytest.fixture
+def labelled_data(here):
+    """A folder with train, val and test, each with the two classes: 48, 24 and 32 images."""
+    for split, count in (("train", 48), ("val", 24), ("test", 32)):
+        images = draw_images(count, split)
+        for i, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
+            folder = here / "data" / split / CLASSES[int(label)]
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = ((image[0] + 1) * 127.5).round().numpy().astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    return here / "data"
+
+
 class Mean(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         mean = images.mean((1, 2, 3))

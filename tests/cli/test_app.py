@@ -14,7 +14,8 @@ from genviews.cli import main
 from genviews.cli.app import explain
 
 HELP = Path(__file__).parent / "help"
-VERBS = {"genviews": [], **{verb: [verb] for verb in ("demo", "ensemble", "invert")}}
+NAMES = ("demo", "ensemble", "invert", "learn", "probe", "study")
+VERBS = {"genviews": [], **{verb: [verb] for verb in NAMES}}
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == genviews.__version__
 
 
-@pytest.mark.parametrize("verb", ["ensemble", "invert"])
+@pytest.mark.parametrize("verb", ["ensemble", "invert", "study"])
 def test_help_loads_nothing_heavy(verb):
     code = (
         f"import sys; from genviews.cli import main; main(['{verb}', '--help']); "
@@ -73,6 +74,10 @@ REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "
         (["invert", "--images", "."], "requires an argument"),
         (["invert", "--images", ".", "--generator", "x", "--engine", "rya"], "rya"),
         ([*REQUIRED, "--average", "votes"], "votes"),
+        (["study"], "requires an argument"),
+        (["study", "tabel1"], 'Did you mean "table1"?'),
+        (["learn", "--objective", "nt-xnet"], 'Did you mean "nt-xent"?'),
+        (["probe", "--data", "x"], "requires an argument"),
     ],
 )
 def test_wrong_usage_is_explained_with_code_2(words, message, capsys):

@@ -25,7 +25,7 @@ def images(name, count, classes=3, size=8):
     labels = torch.arange(count) % classes
     pixels = 0.6 * Rng(2, name).streams(range(count)).normal(1, (1, size, size))[:, 0]
     for i, label in enumerate(labels.tolist()):
-        pixels[i, :, 4 * (label // 2) :, 4 * (label % 2) :][:, :4, :4] += 0.25
+        pixels[i, :, 4 * (label // 2) :, 4 * (label % 2) :][:, :4, :4] += 0.4
     return ImageSet(
         images=pixels.clamp(-1, 1),
         ids=tuple(f"{name}/{i}" for i in range(count)),

@@ -52,9 +52,7 @@ def write_split(root, split, scenes, first=0):
             text += OBJECT.format(colour, difficult, x2, x1, y1, y2)
         photo = Image.fromarray(pixels)
         photo.save(root / f"JPEGImages/{name}.jpg", quality=100, subsampling=0)
-        (root / f"Annotations/{name}.xml").write_text(
-            f"<annotation>{text}</annotation>"
-        )
+        (root / f"Annotations/{name}.xml").write_text(f"<annotation>{text}</annotation>")
     (root / f"ImageSets/Main/{split}.txt").write_text("\n".join(ids) + "\n")
 
 

@@ -79,6 +79,19 @@ def test_a_gradient_that_is_no_number_ends_the_image():
     assert state.stuck.tolist() == [False, True, False]
 
 
+def test_a_new_objective_changes_no_more_than_who_is_stuck():
+    optimizer = Adam()
+    state = optimizer.begin(starts(3), 5)
+    loss, gradient = evaluate([bent(i) for i in range(3)], state.point)
+    loss[:2] = math.inf
+    optimizer.advance(state, loss, gradient, 5)
+    before = {name: value.clone() for name, value in vars(state).items()}
+    optimizer.renew(state, torch.tensor([True, False, False]))
+    assert before.pop("stuck").tolist() == [True, True, False]
+    assert state.stuck.tolist() == [False, True, False]
+    assert all(torch.equal(getattr(state, name), value) for name, value in before.items())
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -324,6 +324,122 @@ class TestConvergence:
         assert compared > 40
 
 
+FAITHFUL = pytest.mark.parametrize("faithful", [False, True], ids=["safe", "faithful"])
+
+
+class TestRenewal:
+    """The objective of some images changes on the way."""
+
+    STEPS = 80
+
+    def part_of_the_way(self, optimizer, problems, start, evaluations):
+        state = optimizer.begin(start, self.STEPS)
+        for _ in range(evaluations):
+            optimizer.advance(state, *evaluate(problems, state.point), self.STEPS)
+        return state
+
+    @FAITHFUL
+    @pytest.mark.parametrize("evaluations", [4, 13, 20])
+    def test_loss_gradient_and_direction_are_those_of_the_new_one(self, faithful, evaluations):
+        optimizer, start = LBFGS(history=6, faithful=faithful), starts(4, seed=3)
+        old, new = [bent(i, kinks=0.5) for i in range(4)], [bent(i, kinks=0.2) for i in range(4)]
+        state = self.part_of_the_way(optimizer, old, start, evaluations)
+        rows, everyone = torch.tensor([True, False, True, False]), torch.arange(4)
+        alone = state.select(everyone)
+        x, made = state.x.clone(), state.made.clone()
+        rings = [t.clone() for t in (state.moves, state.changes, state.rho, state.count)]
+        optimizer.renew(state, rows)
+        assert torch.equal(state.point[rows], x[rows])
+        assert torch.equal(state.made, made)
+        problems = [b if renewed else a for a, b, renewed in zip(old, new, rows, strict=True)]
+        optimizer.advance(state, *evaluate(problems, state.point), self.STEPS)
+        for i in (0, 2):
+            loss, gradient = new[i](x[i].numpy())
+            assert state.f[i] == loss
+            assert np.array_equal(state.g[i].numpy(), gradient)
+            assert torch.equal(state.x[i], x[i])
+            assert state.made[i] == made[i]
+            for ring, before in zip(("moves", "changes", "rho", "count"), rings, strict=True):
+                assert torch.equal(getattr(state, ring)[i], before[i])
+            ages = range(int(state.count[i]), 0, -1)  # from the oldest pair on
+            slots = [int((state.head[i] - age) % 6) for age in ages]
+            pairs = [(state.moves[i, s].numpy(), state.changes[i, s].numpy()) for s in slots]
+            assert pairs
+            found = naive.two_loops(gradient, pairs, float(state.scale[i]))
+            np.testing.assert_allclose(state.direction[i].numpy(), found, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(state.point[i].numpy(), (x[i].numpy() + found), atol=1e-9)
+        # The others have noticed nothing.
+        optimizer.advance(alone, *evaluate(old, alone.point), self.STEPS)
+        for name, value in vars(alone).items():
+            torch.testing.assert_close(
+                getattr(state, name)[~rows], value[~rows], rtol=0, atol=0, equal_nan=True
+            )
+
+    @FAITHFUL
+    def test_it_goes_on_to_the_minimum_of_the_new_one(self, faithful):
+        optimizer, start = LBFGS(history=10, faithful=faithful), starts(3, seed=1)
+        state = self.part_of_the_way(optimizer, [quadratic(i) for i in range(3)], start, 9)
+        made = state.made.tolist()
+        optimizer.renew(state, torch.tensor([True, True, True]))
+        seen, problems = [Seen() for _ in range(3)], [logistic(i) for i in range(3)]
+        while going(state, self.STEPS).any():
+            follow(optimizer, state, problems, seen, self.STEPS)
+        fresh = drive(LBFGS(), problems, start, self.STEPS)
+        for row, other, before in zip(seen, fresh, made, strict=True):
+            assert row.losses[-1] == pytest.approx(other.losses[-1], abs=1e-6)
+            assert row.costs[0] > 1  # the iterate anew, then a step
+
+    @FAITHFUL
+    def test_at_the_start_it_changes_nothing(self, faithful):
+        optimizer, problems = LBFGS(history=10, faithful=faithful), [bent(0), bent(1)]
+        state = optimizer.begin(starts(2), self.STEPS)
+        optimizer.renew(state, torch.tensor([True, False]))
+        seen = [Seen(), Seen()]
+        while going(state, 6).any():
+            follow(optimizer, state, problems, seen, 6)
+        for row, plain in zip(seen, drive(optimizer, problems, starts(2), 6), strict=True):
+            same(row, plain)
+
+    def test_a_stuck_image_goes_on(self):
+        optimizer, start = LBFGS(), torch.zeros(2, 12).double()
+        state = self.part_of_the_way(optimizer, [corner, corner], start, 12)
+        assert state.stuck.all()
+        made = state.made.clone()
+        optimizer.renew(state, torch.tensor([True, False]))
+        assert state.stuck.tolist() == [False, True]
+        seen, problems = [Seen(), Seen()], [logistic(0), corner]
+        follow(optimizer, state, problems, seen, self.STEPS)
+        assert torch.equal(state.made, made)
+        while going(state, self.STEPS)[0]:
+            follow(optimizer, state, problems, seen, self.STEPS)
+        (fresh,) = drive(optimizer, problems[:1], start[:1], self.STEPS)
+        assert seen[0].losses[-1] == pytest.approx(fresh.losses[-1], abs=1e-9)
+
+    @pytest.mark.parametrize(("evaluations", "made", "then"), [(12, 0, 1), (13, 1, 1), (14, 1, 1)])
+    def test_a_step_that_faithful_mode_undoes_counts_once(self, evaluations, made, then):
+        """A start, ten trials, one not looked at; the 13th evaluation is back at the start."""
+        optimizer, start = LBFGS.reference(), torch.zeros(1, 12).double()
+        state = self.part_of_the_way(optimizer, [corner], start, evaluations)
+        assert state.made == made
+        optimizer.renew(state, torch.tensor([True]))
+        optimizer.advance(state, *evaluate([logistic(0)], state.point), self.STEPS)
+        assert state.made == then
+        assert state.f[0] == logistic(0)(np.zeros(12))[0]
+        seen = [Seen()]
+        while going(state, self.STEPS).any():
+            follow(optimizer, state, [logistic(0)], seen, self.STEPS)
+        (fresh,) = drive(LBFGS(), [logistic(0)], start, self.STEPS)
+        assert seen[0].losses[-1] == pytest.approx(fresh.losses[-1], abs=1e-6)
+
+    def test_a_new_one_that_is_no_number_there_ends_the_image(self):
+        optimizer, start = LBFGS(), starts(2)
+        state = self.part_of_the_way(optimizer, [bent(0), bent(1)], start, 5)
+        optimizer.renew(state, torch.tensor([True, False]))
+        problems = [walled(bent(0), math.nan, radius=0.0), bent(1)]
+        optimizer.advance(state, *evaluate(problems, state.point), self.STEPS)
+        assert state.stuck.tolist() == [True, False]
+
+
 OPTIMIZERS = {
     "adam": Adam(lr=0.1),
     "lbfgs": LBFGS(),

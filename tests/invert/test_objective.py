@@ -231,6 +231,21 @@ def test_the_default_is_l1():
     assert torch.equal(total(Objective(), *given), parts(Objective((L1(),)), *given)["l1"])
 
 
+@pytest.mark.parametrize(
+    ("given", "stages"),
+    [
+        ((L1(), L2()), (0.1, 0.02, 0.0)),
+        ((L1(smoothing=0.02),), (0.1, 0.02)),
+        ((L1(smoothing=0.05),), (0.1, 0.05)),
+        ((L1(smoothing=0.5), L2()), (0.5,)),
+        ((L2(),), (0.1,)),
+        ((L1(0.0), L2()), (0.1,)),
+    ],
+)
+def test_stages_are_those_that_make_a_difference(given, stages):
+    assert Objective(given).stages((0.1, 0.02, 0.0)) == stages
+
+
 def test_a_batch_is_its_images():
     objective, given = Objective(terms(torch.float64)), case(dtype=torch.float64)
     together = parts(objective, *given)

@@ -117,7 +117,7 @@ class TestReal:
 
 
 class TestMix:
-    @pytest.mark.parametrize("share", [0.0, 0.05, 0.25, 0.3125, 0.5, 1.0])
+    @pytest.mark.parametrize("share", [0.0, 0.05, 0.25, 0.3125, 0.34, 0.5, 1.0])
     def test_fixed_replaces_an_exact_number_for_good(self, share) -> None:
         views = mixed(share)
         which = views.is_generated(range(COUNT))

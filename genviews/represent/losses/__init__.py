@@ -3,16 +3,20 @@
 NTXent, SupCon, MultiPositive, Decoupled   other views: some attract, the rest repel
 VICReg                                     other views, without negatives
 LatentPrediction, ClassPrediction          what the generator was given
+
+`choose_objective` makes them by name.
 """
 
 from __future__ import annotations
 
 from genviews.represent.losses.base import Objective
+from genviews.represent.losses.choose import OBJECTIVES, choose_objective
 from genviews.represent.losses.contrastive import Decoupled, MultiPositive, NTXent, SupCon
 from genviews.represent.losses.predict import ClassPrediction, LatentPrediction
 from genviews.represent.losses.vicreg import VICReg
 
 __all__ = [
+    "OBJECTIVES",
     "ClassPrediction",
     "Decoupled",
     "LatentPrediction",
@@ -21,4 +25,5 @@ __all__ = [
     "Objective",
     "SupCon",
     "VICReg",
+    "choose_objective",
 ]

@@ -1,4 +1,7 @@
-"""Objectives by name, each with the projection head that it needs."""
+"""Objectives by name, each with the projection head that it needs.
+
+NAME -> objective, config of the encoder
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,12 @@ def choose_objective(
 
     Args:
         name: a key of `OBJECTIVES`.
-        z_dim: width of the prior latent, for "inverter".
-        num_classes: of the data; "inverter" of an unconditional generator takes 0.
+        z_dim: Z, the width of the prior latent, for "inverter"; 0 where latents are not known.
+        num_classes: Y, of the data; 0 for none, with which "inverter" predicts z alone.
+
+    Returns:
+        The objective, and fields of `RepresentationConfig`: whether projections are normalised, and
+        for objectives that predict also a linear head of the width that they predict.
 
     Raises:
         ValueError: unknown (the closest are listed), or an objective that needs classes or latents
@@ -44,15 +51,19 @@ def choose_objective(
         {'normalize': False, 'head': 'linear', 'projection': 8}
     """
     make = lookup(name, OBJECTIVES, "objective")
-    if (name in ("classifier", "supcon") and num_classes < 2) or (name == "inverter" and not z_dim):
-        needed = "the latents of generated data" if name == "inverter" else "classes"
+    if name == "inverter" and not z_dim:
         fail(
             f"objective {name!r}",
-            expected=f"data with {needed}",
-            got="none",
-            remedy="take labelled images or a conditional generator"
-            if name != "inverter"
-            else "take generated data",
+            expected="generated data, whose latents are known",
+            got="other data",
+            remedy="take generated data alone",
+        )
+    if name in ("classifier", "supcon") and num_classes < 2:
+        fail(
+            f"objective {name!r}",
+            expected="data with two classes or more",
+            got=num_classes or "none",
+            remedy="take labelled images or a conditional generator",
         )
     objective = make(z_dim, num_classes)
     config: dict[str, Any] = {"normalize": objective.unit}

@@ -5,11 +5,14 @@
 Two things vary: which images are in the test set, and which seed the encoder had. An interval that
 knows one of them alone is too narrow, so both go into
 
-    half width = sqrt((1.96 s_images / sqrt(N))^2 + (t s_seeds / sqrt(S))^2)
+    half width(p) = sqrt((z s_images / sqrt(N))^2 + (t s_seeds / sqrt(S))^2)
 
 s_images is the deviation over test images of the difference in correctness, averaged over seeds;
-s_seeds that of the difference in accuracy over seeds; t is Student's at S - 1 degrees of freedom.
-With one seed the second term is unknown, and the result says so (`seeds` is 1).
+s_seeds that of the difference in accuracy over seeds; z is the normal quantile at 1 - p/2 and t
+Student's with S - 1 degrees of freedom. p = 0.05 gives the interval; the p-value of a difference is
+the p whose interval ends at 0. With one seed the second term is unknown, and the result says so
+(`seeds` is 1). Two seeds give a wide interval, since t is then 12.7; three or more are worth their
+time.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from genviews.studies.learning.run import RowResult
 
 __all__ = ["Difference", "RowSummary", "compare_answers", "summarise"]
 
+_LEAST_P, _HALVINGS = 1e-300, 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -37,7 +42,7 @@ class Difference:
     Args:
         mean: of the accuracy, or of the difference of two.
         interval: 95 %, see the module.
-        p_value: two-sided, that the mean is 0: a normal law whose 95 % is the interval.
+        p_value: two-sided, that the mean is 0; below 0.05 if and only if 0 is outside the interval.
         seeds: S.
         per_seed: the value of each seed.
     """
@@ -49,12 +54,13 @@ class Difference:
     per_seed: tuple[float, ...]
 
 
-def compare_answers(values: Sequence[Tensor]) -> Difference:
+def compare_answers(values: Sequence[Tensor], *, least: float = -1.0) -> Difference:
     """Return the mean of per-image values over images and seeds, with its uncertainty.
 
     Args:
         values: for each seed (N,) numbers of the same test images: correctness (0 or 1), or the
             difference of two rows' correctness (-1, 0 or 1).
+        least: what no value is below; the interval ends there, and at 1. 0 for correctness.
 
     Raises:
         ValueError: no seed, or other numbers of images.
@@ -73,27 +79,52 @@ def compare_answers(values: Sequence[Tensor]) -> Difference:
             remedy="compare results of one study",
         )
     table = torch.stack([v.double() for v in values])
-    seeds, images = table.shape
-    per_seed = table.mean(1)
+    per_seed, seeds = table.mean(1), len(table)
     mean = float(per_seed.mean())
-    by_image = float(table.mean(0).std(correction=1)) / math.sqrt(images) if images > 1 else 0.0
-    by_seed = float(per_seed.std(correction=1)) / math.sqrt(seeds) if seeds > 1 else 0.0
-    student = float(stats.t.ppf(0.975, seeds - 1)) if seeds > 1 else 0.0
-    half = math.sqrt((float(stats.norm.ppf(0.975)) * by_image) ** 2 + (student * by_seed) ** 2)
+    errors = _Errors(
+        images=_error(table.mean(0)), seeds=_error(per_seed), degrees_of_freedom=seeds - 1
+    )
+    half = errors.half_width(0.05)
     return Difference(
         mean=mean,
-        interval=(mean - half, mean + half),
-        p_value=_p_value(mean, half),
+        interval=(max(mean - half, least), min(mean + half, 1.0)),
+        p_value=errors.p_value(mean),
         seeds=seeds,
         per_seed=tuple(per_seed.tolist()),
     )
 
 
-def _p_value(mean: float, half: float) -> float:
-    """The p of the interval: a normal law whose 95 % has this half width."""
-    if half == 0.0:
-        return 1.0 if mean == 0.0 else 0.0
-    return float(2 * stats.norm.sf(abs(mean) * float(stats.norm.ppf(0.975)) / half))
+def _error(values: Tensor) -> float:
+    """Standard error of a mean; 0 where a single value cannot say."""
+    return float(values.std(correction=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Errors:
+    """Standard errors of a mean over images and seeds."""
+
+    images: float
+    seeds: float
+    degrees_of_freedom: int  # of `seeds`
+
+    def half_width(self, p: float) -> float:
+        """Of the interval that misses the truth with probability p."""
+        by_image = self.images * float(stats.norm.isf(p / 2))
+        if not self.degrees_of_freedom:
+            return by_image
+        return math.hypot(by_image, self.seeds * float(stats.t.isf(p / 2, self.degrees_of_freedom)))
+
+    def p_value(self, mean: float) -> float:
+        """The p whose interval around `mean` ends at 0."""
+        if mean == 0.0:
+            return 1.0
+        low, high = _LEAST_P, 1.0
+        if self.half_width(low) <= abs(mean):
+            return 0.0
+        for _ in range(_HALVINGS):  # of the logarithm: small values are to be right as well
+            middle = math.sqrt(low) * math.sqrt(high)
+            low, high = (low, middle) if self.half_width(middle) < abs(mean) else (middle, high)
+        return high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +198,7 @@ def _summary(
     trained = [result.record["training"] for result in own.values()]
     return RowSummary(
         name=name,
-        accuracy={p: compare_answers(list(correct[p].values())) for p in probes},
+        accuracy={p: compare_answers(list(correct[p].values()), least=0.0) for p in probes},
         against=against,
         val={p: sum(r.record[p]["val"] for r in own.values()) / len(own) for p in probes},
         samples_per_second=_median([t.get("samples_per_second") for t in trained]),

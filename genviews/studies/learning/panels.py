@@ -9,14 +9,15 @@ Source: Jahanian et al. 2022, arXiv:2106.05258, figures 4, 7, 10 and 11.
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -57,11 +58,11 @@ def view_panel(
     rows: Sequence[LearningRow],
     setting: LearningSetting,
     *,
-    samples: int = 6,
+    samples: int | Sequence[int] = 6,
     views: int = 1,
     seed: int = 0,
 ) -> Image.Image:
-    """Draw the columns of `view_columns`, which has the arguments, under their titles.
+    """Draw the columns of `view_columns`, which explains the arguments, under their titles.
 
     Small images are enlarged pixel by pixel, large ones reduced.
 
@@ -75,7 +76,7 @@ def view_columns(
     rows: Sequence[LearningRow],
     setting: LearningSetting,
     *,
-    samples: int = 6,
+    samples: int | Sequence[int] = 6,
     views: int = 1,
     seed: int = 0,
 ) -> list[ViewColumn]:
@@ -88,12 +89,13 @@ def view_columns(
     Args:
         rows: of generated or mixed data, with latent views. Their anchors are the same images.
         setting: of the study.
-        samples: B, the sample ids from 0 to B - 1.
+        samples: B sample ids, or B alone for those from 0 to B - 1.
         views: how many of an anchor's positives are shown, the first of its pool.
         seed: of T_x.
 
     Raises:
-        ValueError: no row, a row without latent views, no generator, or views that it cannot have.
+        ValueError: no row or sample, a row without latent views, no generator, or views that it
+            cannot have.
 
     Example:
         >>> from genviews import ToyGenerator
@@ -109,12 +111,13 @@ def view_columns(
         >>> [(c.group, c.title) for c in view_columns(rows, setting)]
         [('anchor', 'image'), ('Gaussian', 'view')]
     """
-    check_count(samples, "samples")
+    ids = tuple(range(samples)) if isinstance(samples, int) else tuple(samples)
+    check_count(len(ids), "number of samples")
     check_count(views, "views")
     check_count(len(rows), "number of rows")
     columns: list[ViewColumn] = []
     for row in rows:
-        plain, pixels = _images(row, setting, samples, views, seed)
+        plain, pixels = _images(row, setting, ids, views, seed)
         if not columns:
             columns += _pair("anchor", "image", 0, plain, pixels)
         # Rows differ in the space of their views, not in their samples.
@@ -126,7 +129,7 @@ def view_columns(
 
 
 def _images(
-    row: LearningRow, setting: LearningSetting, samples: int, views: int, seed: int
+    row: LearningRow, setting: LearningSetting, ids: Sequence[int], views: int, seed: int
 ) -> tuple[Tensor, Tensor | None]:
     """Anchors and views (B, 1+K, C, H, W) as they are rendered, and with T_x."""
     if row.views is None:
@@ -137,12 +140,17 @@ def _images(
             remedy="leave the row out, its anchors and T_x are the first columns",
         )
     made = latent_views(replace(row, positives=views, pool=None), setting)
-    plain = made(range(samples)).images
+    plain = made(ids).images
     if setting.pixels is None:
         return plain, None
-    plan = SamplePlan(batch_size=samples)
-    with ViewStream(made, plan, 1, pixels=setting.pixels, prefetch=0, pixel_seed=seed) as stream:
-        return plain, next(stream).images
+    seen: list[Tensor] = []
+    for one in ids:  # a batch of one has the number of its sample
+        plan = SamplePlan(batch_size=1)
+        with ViewStream(
+            made, plan, start=one, pixels=setting.pixels, prefetch=0, pixel_seed=seed
+        ) as stream:
+            seen.append(next(stream).images)
+    return plain, torch.cat(seen)
 
 
 def _pair(
@@ -195,8 +203,6 @@ class _Sheet:
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
         self._figure: Figure = new_figure(width / _DPI, height / _DPI)
-        self._figure.set_dpi(_DPI)
-        self._figure.set_facecolor("white")
 
     def text(self, words: str, centre: float, top: float, *, bold: bool = False) -> None:
         """Write one line; its base is the same for all words."""
@@ -227,6 +233,6 @@ class _Sheet:
 
     def image(self) -> Image.Image:
         """The figure as a picture."""
-        canvas = FigureCanvasAgg(self._figure)  # in the place of the one for SVG
-        canvas.draw()
-        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+        out = io.BytesIO()
+        self._figure.savefig(out, format="png", dpi=_DPI, facecolor="white")
+        return Image.open(out).convert("RGB")

@@ -168,7 +168,7 @@ def run_row(
         ...     result.record["training"]["updates"], result.encoder().config.channels
         (2, 1)
     """
-    say = report or (lambda _: None)
+    say = (lambda _: None) if report is None else report
     check_row(row, setting)
     known = _known(row, seed, setting, Path(folder))
     if known is not None:

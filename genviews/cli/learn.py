@@ -1,0 +1,197 @@
+"""`genviews learn`: one encoder from generated views, real images, or a mix of both."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from genviews.checks import check_count, check_fraction, fail
+from genviews.cli.folder import stamp
+from genviews.cli.images import check_apart
+from genviews.cli.labelled import check_labelled, labelled_stamp
+from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
+from genviews.cli.options import RunOptions, command, plain
+from genviews.cli.progress import Stages
+from genviews.cli.real import check_real, real_stamp
+from genviews.cli.run import Output, run, say_skipped
+
+if TYPE_CHECKING:  # these load torch, which the flags alone do not need
+    from genviews.studies.learning.result import EncoderResult
+
+__all__ = ["LearnOutput", "check_inputs", "input_stamps", "run_learn"]
+
+WORK = "work"  # subfolder with stored views and the checkpoint, removed at the end
+_GAUSSIAN = "gaussian_all_0.20"  # the paper's for BigBiGAN
+_ONE_VIEW = ("inverter", "classifier")  # objectives that look at one view of a sample
+
+
+def run_learn(
+    inputs: LearnInputs, views: LearnOptions, training: TrainingOptions, flags: RunOptions
+) -> int:
+    """Learn into a run folder; returns the exit code."""
+    _check(inputs, views, training)
+    check_inputs(inputs, training, views.out)
+    config = {
+        "verb": "learn",
+        **plain(inputs, views, training),
+        "views": views_of(inputs, views),
+        "stamps": input_stamps(inputs),
+    }
+
+    def job(stages: Stages) -> EncoderResult:
+        from genviews.cli.learn_job import LearnJob
+
+        return LearnJob(
+            inputs=inputs,
+            views=views,
+            training=training,
+            flags=flags,
+            config=config,
+            command=command("learn", inputs, views, training),
+        ).run(stages)
+
+    return run(config, views.out, flags, LearnOutput(inputs.generator), job)
+
+
+class LearnOutput(Output["EncoderResult"]):
+    """Page, history, both forms of the encoder, and summary.
+
+    Args:
+        generator: that views were made with, for the encoder's file.
+    """
+
+    files = (
+        "report.html",
+        "training.csv",
+        "training.json",
+        "backbone.safetensors",
+        "encoder.safetensors",
+        "summary.json",
+    )
+    work = (WORK,)
+
+    def __init__(self, generator: str | None = None) -> None:
+        self._generator = Path(generator).name if generator else "none"
+
+    def verdict(self, result: EncoderResult) -> str:
+        """See `Output`."""
+        return result.verdict
+
+    def save(self, result: EncoderResult, folder: Path) -> None:
+        """See `Output`."""
+        from genviews.files import write_json
+        from genviews.report import write_atomic
+        from genviews.report.learning import render_encoder_report
+
+        # The weights first: whatever befalls the page, no hour of work is lost.
+        about = {"images": str(result.facts["images"]), "generator": self._generator}
+        result.encoder.save(folder / "encoder.safetensors", about)
+        result.encoder.export_backbone(folder / "backbone.safetensors", about)
+        write_atomic(folder / "training.csv", result.history_csv())
+        write_json(folder / "training.json", result.history_records())
+        write_atomic(folder / "report.html", render_encoder_report(result))
+        write_json(folder / "summary.json", result.summary())
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+
+    def show(self, result: EncoderResult, console: Console) -> None:
+        """See `Output`."""
+        show_encoder(result, console)
+
+
+def show_encoder(result: EncoderResult, console: Console) -> None:
+    """Print the probes of an encoder and the verdict."""
+    from genviews.report.learning_tables import probe_table
+
+    console.print()
+    if result.scores is not None:
+        console.print(probe_table(result))
+        console.print()
+    console.print(result.verdict, markup=False, highlight=False)
+    say_skipped(console, result.skipped)
+
+
+def views_of(inputs: LearnInputs, views: LearnOptions) -> str | None:
+    """The latent views that are asked for, or those that suit data and objective."""
+    if views.views is not None:
+        return None if views.views == "none" else views.views
+    alone = inputs.generator is not None and inputs.real is None
+    return _GAUSSIAN if alone and views.objective not in _ONE_VIEW else None
+
+
+def _check(inputs: LearnInputs, views: LearnOptions, training: TrainingOptions) -> None:
+    """Find what is wrong with the flags of one encoder, before anything is loaded."""
+    if inputs.generator is None and inputs.real is None:
+        fail(
+            "what to learn from",
+            expected="--generator, --real or both",
+            got="neither",
+            remedy="name a generator, or images",
+        )
+    both = inputs.generator is not None and inputs.real is not None
+    if both != (views.share is not None):
+        fail(
+            "--share",
+            expected="a part of generated samples, for --generator together with --real",
+            got="none" if both else "a part, and only one of the two",
+            remedy="add --share 0.5, or leave one of the two out" if both else "leave it out",
+        )
+    if views.share is not None:
+        check_fraction(views.share, "--share")
+    check_count(views.positives, "--positives")
+    if views.pool is not None:
+        check_count(views.pool, "--pool", least=views.positives)
+    found = views_of(inputs, views)
+    if found is not None and inputs.generator is None:
+        fail("--views", expected="a generator", got="none", remedy="add --generator, or leave out")
+    kind = "" if found is None else found.partition("_")[0]
+    if kind == "stylemix" and views.space == "z":
+        fail(
+            "--views",
+            expected="views that can be made in z",
+            got=found,
+            remedy="add --space own: style-mixing acts on the rows behind the mapping",
+        )
+    if found is None and training.pixels == "none" and views.objective not in _ONE_VIEW:
+        fail(
+            "--views and --pixels",
+            expected="views that tell two pictures of a sample apart",
+            got="none of either",
+            remedy="leave one of the two flags out",
+        )
+
+
+def check_inputs(inputs: LearnInputs, training: TrainingOptions, out: Path) -> None:
+    """Find what is wrong with the flags of inputs and training, before anything is loaded."""
+    check_real(inputs)
+    if inputs.data is not None:
+        check_labelled(inputs.data)
+    check_apart(out, {"--real": inputs.real, "--data": inputs.data})
+    if inputs.walks is not None and not inputs.walks.is_file():
+        fail(
+            "--walks",
+            expected="a file that exists",
+            got=repr(str(inputs.walks)),
+            remedy="correct the path; relative ones start in the current folder",
+            error=FileNotFoundError,
+        )
+    if inputs.walks is not None and inputs.generator is None:
+        fail("--walks", expected="a generator", got="none", remedy="leave it out")
+    from genviews.cli.learn_setting import check_training
+
+    check_training(training)
+
+
+def input_stamps(inputs: LearnInputs) -> Mapping[str, str]:
+    """What changes when a file changes: the same command on other data is another run."""
+    from genviews.cli.sources import source_stamp
+
+    return {
+        "generator": "" if inputs.generator is None else source_stamp(inputs.generator),
+        "real": real_stamp(inputs),
+        "data": labelled_stamp(inputs.data),
+        "walks": "" if inputs.walks is None else stamp(inputs.walks),
+    }

@@ -1,0 +1,241 @@
+"""From flags to a `LearningSetting`: generator, images, pixel views, encoder, training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from genviews.augment import PixelViews, SimCLR, pixel_views
+from genviews.checks import check_count, fail
+from genviews.cli.labelled import probe_data
+from genviews.cli.learn_options import LearnInputs, TrainingOptions
+from genviews.cli.real import real_images, real_spec
+from genviews.cli.sources import Source, load_source
+from genviews.perturb.walks import Walks
+from genviews.represent.backbones import make_backbone
+from genviews.represent.config import RepresentationTraining
+from genviews.represent.encoder import RepresentationConfig
+from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.setting import LearningSetting
+from genviews.types import ImageSpec
+from genviews.zoo import load as load_zoo
+from genviews.zoo import names as zoo_names
+
+__all__ = [
+    "Loaded",
+    "check_training",
+    "encoder_config",
+    "load_generator",
+    "load_setting",
+    "load_walks",
+    "pixel_preset",
+    "training",
+]
+
+SAMPLES = 20_000  # unique ones, without real images (chosen by us)
+SMALL = 64  # pixels, up to which images get small networks (chosen by us)
+RATES = {"sgd": 0.03, "adamw": 1e-3}
+DECAYS = {"sgd": 1e-4, "adamw": 0.05}
+RECORDS = 40  # of a training, at least
+LOOKS = 20  # at signs of collapse, in a training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What was loaded.
+
+    Args:
+        setting: of a study or of one encoder.
+        skipped: (file, reason) of images that were left out.
+    """
+
+    setting: LearningSetting
+    skipped: tuple[tuple[str, str], ...]
+
+
+def load_setting(
+    inputs: LearnInputs,
+    options: TrainingOptions,
+    device: torch.device,
+    *,
+    batch_size: int,
+    source: Source | None,
+    walks: Walks | None,
+) -> Loaded:
+    """Read the images and put the parts together.
+
+    Args:
+        inputs: the flags that say what to learn from.
+        options: how.
+        device: of the generator; without one, of the real images, since encoders are trained where
+            these are.
+        batch_size: images rendered at once.
+        source: what `--generator` names, already loaded; None for real images alone.
+        walks: for steered views.
+
+    Raises:
+        ValueError: images that cannot be used, unknown pixel views or backbone, counts out of
+            range.
+    """
+    generator = None if source is None else source.generator.to(device)
+    spec = real_spec(inputs) if generator is None else generator.image_spec
+    real, skipped = real_images(inputs, spec)
+    if real is not None and generator is None:
+        real = replace(real, images=real.images.to(device))
+    probe = None
+    if inputs.data is not None:
+        probe, more = probe_data(inputs.data, spec, resize=inputs.resize, convert=inputs.convert)
+        skipped += more
+    base = options.samples or (SAMPLES if real is None else len(real))
+    busy = device.type == "cpu" and torch.get_num_threads() == 1
+    return Loaded(
+        setting=LearningSetting(
+            training=training(options),
+            updates=options.updates,
+            base=base,
+            generator=generator,
+            real=real,
+            pixels=pixel_preset(options.pixels, spec),
+            encoder=encoder_config(options, spec),
+            probe=probe,
+            batch=options.batch,
+            walks=walks,
+            statistics=None if source is None else source.statistics,
+            stored=not options.stream,
+            render_batch=batch_size,
+            # With one core, a thread that makes views ahead would only take the other's time.
+            prefetch=0 if busy else 2,
+        ),
+        skipped=skipped,
+    )
+
+
+def load_walks(inputs: LearnInputs, source: Source | None) -> Walks | None:
+    """The walks that `--walks` names, or those that ship with the generator, or None.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no walks, or those of a generator of another shape.
+    """
+    if source is None:
+        return None
+    if inputs.walks is not None:
+        return Walks.load(inputs.walks)
+    if inputs.generator in zoo_names():
+        try:
+            return load_zoo(inputs.generator).walks
+        except FileNotFoundError:
+            return None  # the entry has none
+    return None
+
+
+def load_generator(inputs: LearnInputs) -> Source | None:
+    """What `--generator` names; None without it.
+
+    Raises:
+        ValueError: unknown; the closest names are listed.
+        FileNotFoundError: no such file.
+    """
+    if inputs.generator is None:
+        return None
+    return load_source(inputs.generator, z_dim=inputs.z_dim)
+
+
+def pixel_preset(name: str | None, spec: ImageSpec) -> PixelViews | None:
+    """The named pixel views; SimCLR's at the size of the images where none are named.
+
+    Args:
+        name: a preset, "none", or None.
+        spec: of the images.
+
+    Raises:
+        ValueError: an unknown name; the closest are listed.
+    """
+    if name == "none":
+        return None
+    if name is not None:
+        return pixel_views(name)
+    if spec.shape == (1, 32, 32):
+        return pixel_views("fashion32/simclr")
+    size = min(spec.height, spec.width)
+    if spec.channels == 3:
+        return SimCLR(size)
+    return SimCLR(size, saturation=0.0, hue=0.0, grey=0.0)
+
+
+def encoder_config(options: TrainingOptions, spec: ImageSpec) -> RepresentationConfig:
+    """The architecture that the flags ask for, or one that suits the size of the images.
+
+    Raises:
+        ImportError: a network of timm where timm is not installed.
+    """
+    side = min(spec.height, spec.width)
+    fits = side <= SMALL and not (spec.height % 8 or spec.width % 8)  # what `compact` takes
+    name = options.backbone or ("compact" if fits else "resnet50")
+    stem = options.stem or ("small" if side <= SMALL else "imagenet")
+    if not name.startswith("resnet"):
+        stem = "imagenet"  # others have none; one word, so that equal encoders have equal keys
+    size = _image_size(name, spec) if name.startswith("timm:") else None
+    return RepresentationConfig(backbone=name, channels=spec.channels, stem=stem, image_size=size)
+
+
+def _image_size(name: str, spec: ImageSpec) -> int | None:
+    """The size to tell a network of timm; None for one without position embedding."""
+    side = min(spec.height, spec.width)
+    try:
+        make_backbone(name, channels=spec.channels, image_size=side)
+    except ValueError:
+        return None
+    return side
+
+
+def training(options: TrainingOptions) -> Callable[[int], RepresentationTraining]:
+    """How to train for a number of updates, as the flags say.
+
+    Raises:
+        ValueError: a learning rate that is not above 0.
+    """
+    rate = RATES[options.optimizer] if options.lr is None else options.lr
+    if not 0 < rate < math.inf:
+        fail("--lr", expected="a number above 0", got=rate, remedy="0.03 is the paper's")
+
+    def of(updates: int) -> RepresentationTraining:
+        log = max(1, min(50, updates // RECORDS))
+        return RepresentationTraining(
+            # AdamW needs a warm-up; SGD has none, as in the paper at this batch.
+            schedule=StepCosine(
+                steps=updates,
+                peak=rate,
+                warmup_steps=updates // 20 if options.optimizer == "adamw" else 0,
+            ),
+            optimizer=options.optimizer,
+            weight_decay=DECAYS[options.optimizer],
+            decay_all=options.optimizer == "sgd",
+            log_every=log,
+            monitor_every=log * max(1, updates // (LOOKS * log)),
+            checkpoint_every=log * max(1, min(500, updates // 20) // log),
+        )
+
+    return of
+
+
+def check_training(options: TrainingOptions) -> None:
+    """Find numbers out of range, before anything is loaded.
+
+    Raises:
+        ValueError: a count below 1, fewer samples than a batch, an unknown backbone or unknown
+            pixel views; the closest names are listed.
+        ImportError: a network of timm where timm is not installed.
+    """
+    check_count(options.updates, "--updates")
+    check_count(options.batch, "--batch", least=2)
+    if options.samples is not None:
+        check_count(options.samples, "--samples", least=options.batch)
+    training(options)
+    if options.backbone is not None:
+        make_backbone(options.backbone, channels=3, stem=options.stem or "imagenet")
+    if options.pixels not in (None, "none"):
+        pixel_views(str(options.pixels))

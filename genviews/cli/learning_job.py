@@ -1,0 +1,222 @@
+"""The work of `genviews study`: load, choose the rows, run them, compare."""
+
+from __future__ import annotations
+
+import io
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from genviews.checks import fail, lookup
+from genviews.cli.folder import versions
+from genviews.cli.job import find_device
+from genviews.cli.learn_options import LearnInputs, TableName, TableOptions, TrainingOptions
+from genviews.cli.learn_progress import StudyProgress
+from genviews.cli.learn_setting import Loaded, load_generator, load_setting, load_walks
+from genviews.cli.options import RunOptions
+from genviews.cli.progress import Stages
+from genviews.cli.sources import Source
+from genviews.memory import keep_freed_memory
+from genviews.perturb.walks import Walks
+from genviews.studies.learning.data import check_row
+from genviews.studies.learning.panels import view_panel
+from genviews.studies.learning.result import TableResult
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.study import run_study
+from genviews.studies.learning.tables import Strengths, learning_table
+
+__all__ = ["LearningJob", "choose_rows", "strengths"]
+
+logger = logging.getLogger("genviews.cli")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningJob:
+    """A table, as the flags describe it.
+
+    Args:
+        table: its name.
+        inputs: what to learn from and what to judge on.
+        options: which rows and seeds, how strong views are.
+        training: how to train.
+        flags: device, batch size, force.
+        config: the resolved options, kept with the result.
+        command: that asks for it.
+    """
+
+    table: TableName
+    inputs: LearnInputs
+    options: TableOptions
+    training: TrainingOptions
+    flags: RunOptions
+    config: Mapping[str, Any]
+    command: str
+
+    def run(self, stages: Stages) -> TableResult:
+        """Do the work and tell its progress.
+
+        Raises:
+            ValueError: rows that the flags cannot serve, or a folder with rows of another setting.
+        """
+        keep_freed_memory()
+        device = find_device(self.flags.device)
+        source = load_generator(self.inputs)
+        walks = load_walks(self.inputs, source)
+        rows, left_out = self._rows(source, walks)
+        self._check_given(rows, source)
+        loaded = load_setting(
+            self.inputs,
+            self.training,
+            device,
+            batch_size=self.flags.batch_size,
+            source=source,
+            walks=walks,
+        )
+        for row in rows:
+            check_row(row, loaded.setting)
+        if self.flags.force:
+            self._forget(rows)
+        stages.note("load")
+        return self._study(rows, loaded, left_out, stages)
+
+    def _study(
+        self, rows: list[LearningRow], loaded: Loaded, left_out: tuple[str, ...], stages: Stages
+    ) -> TableResult:
+        seeds, setting = self.options.seeds, loaded.setting
+        study = run_study(
+            self.table,
+            rows,
+            setting,
+            range(seeds),
+            self._work,
+            report=StudyProgress(stages, rows, seeds, setting),
+        )
+        stages.note("compare")
+        return TableResult(
+            study=study,
+            command=self.command,
+            config=self.config,
+            left_out=left_out,
+            panel=_panel(rows, setting),
+            skipped=loaded.skipped,
+            seconds=dict(stages.seconds),
+            versions=versions(),
+        )
+
+    def _rows(
+        self, source: Source | None, walks: Walks | None
+    ) -> tuple[list[LearningRow], tuple[str, ...]]:
+        """The rows to run, and why others of the table are left out."""
+        chosen, lacking = strengths(self.options, source, walks)
+        rows, names = learning_table(self.table, chosen), self.options.rows
+        notes = tuple(
+            note
+            for kind, note in lacking.items()
+            if any((row.views or "").startswith(kind) for row in learning_table(self.table))
+        )
+        if names is not None and set(names) <= {row.name for row in rows}:
+            notes = ()  # nobody asked for the others
+        for note in notes:  # at once, and not after hours
+            logger.info("left out: %s", note)
+            Console(stderr=True).print(f"left out: {note}", markup=False, highlight=False)
+        return choose_rows(rows, names), notes
+
+    def _check_given(self, rows: list[LearningRow], source: Source | None) -> None:
+        """Refuse rows whose data nobody named, before any image is read."""
+        made = [row.name for row in rows if row.data in ("generated", "mixed")]
+        real = [row.name for row in rows if row.data in ("real", "mixed")]
+        for flag, needed, there in (
+            ("--generator", made, source is not None),
+            ("--real", real, self.inputs.real is not None),
+        ):
+            if needed and not there:
+                fail(
+                    f"rows {', '.join(needed)} of {self.table}",
+                    expected=flag,
+                    got="none",
+                    remedy=f"add {flag}, or choose other rows with --rows",
+                )
+        labelled = [
+            row.name
+            for row in rows
+            if row.data in ("generated", "mixed") and row.objective in ("supcon", "classifier")
+        ]
+        if labelled and source is not None and source.generator.num_classes < 2:
+            fail(
+                f"rows {', '.join(labelled)} of {self.table}",
+                expected="a class-conditional generator",
+                got=f"{self.inputs.generator}, which has no classes",
+                remedy="name a conditional one, such as fashion32-classes, or choose another table",
+            )
+
+    @property
+    def _work(self) -> Path:
+        return self.options.out if self.options.work is None else self.options.work
+
+    def _forget(self, rows: list[LearningRow]) -> None:
+        """Remove the encoders of these rows and seeds; those of other tables stay."""
+        for row in rows:
+            for seed in range(self.options.seeds):
+                place = self._work / "rows" / row.slug / f"seed{seed}"
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def strengths(
+    options: TableOptions, source: Source | None, walks: Walks | None
+) -> tuple[Strengths, dict[str, str]]:
+    """How strong the views of a table are, and which kinds are left out for want of something.
+
+    Args:
+        options: the flags.
+        source: the generator.
+        walks: for steered views, or None.
+
+    Returns:
+        The strengths, and for each kind of views that is left out what it needs.
+    """
+    ranges = [] if source is None else [r.name for r in source.generator.latent_spec.ranges]
+    lacking = {}
+    steer, mix = options.steer, options.mix
+    if steer and walks is None:
+        steer = 0.0
+        lacking["steer"] = "steered views, which need latent walks (--walks FILE)"
+    if mix is None:
+        mix = "fine" if "fine" in ranges else "none"
+        if mix == "none":
+            lacking["stylemix"] = (
+                "style-mixing, which needs a generator with fine rows (--mix ROWS)"
+            )
+    found = Strengths(std=options.std, steer=steer, mix="" if mix == "none" else mix)
+    return found if options.sweep is None else replace(found, sweep=options.sweep), lacking
+
+
+def choose_rows(rows: list[LearningRow], names: tuple[str, ...] | None) -> list[LearningRow]:
+    """The named rows in the order of the table, or all.
+
+    Raises:
+        ValueError: a name that no row has; the closest are listed.
+    """
+    if names is None:
+        return rows
+    known = {row.name: row for row in rows}
+    chosen = {lookup(name, known, "--rows").name for name in names}
+    return [row for row in rows if row.name in chosen]
+
+
+def _panel(rows: list[LearningRow], setting: LearningSetting) -> bytes | None:
+    """The views of each row beside the anchors, as PNG; None where no row has latent views."""
+    shown: dict[tuple[str | None, str], LearningRow] = {}
+    for row in rows:
+        if row.views is not None:
+            shown.setdefault((row.views, row.space), row)
+    if not shown:
+        return None
+    out = io.BytesIO()
+    view_panel(list(shown.values()), setting).save(out, "PNG", optimize=True)
+    return out.getvalue()

@@ -1,0 +1,142 @@
+"""`genviews study`: a table of the learning arrow, from flags to a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from genviews.checks import check_count, fail
+from genviews.cli.folder import read_config, write_json
+from genviews.cli.learn import check_inputs, input_stamps
+from genviews.cli.learn_options import LearnInputs, TableName, TableOptions, TrainingOptions
+from genviews.cli.options import RunOptions, command, plain
+from genviews.cli.progress import Stages
+from genviews.cli.run import Output, run, say_skipped
+
+if TYPE_CHECKING:  # these load torch, which the flags alone do not need
+    from genviews.studies.learning.result import TableResult
+
+__all__ = ["LearningOutput", "run_learning_study"]
+
+# What a later run may change and still go on: each row and seed is kept by itself.
+_MAY_GROW = ("rows", "seeds")
+
+
+def run_learning_study(
+    table: TableName,
+    inputs: LearnInputs,
+    rows: TableOptions,
+    training: TrainingOptions,
+    flags: RunOptions,
+) -> int:
+    """Run a table in its folder; returns the exit code."""
+    _check(inputs, rows)
+    check_inputs(inputs, training, rows.out)
+    config = {
+        "verb": "study",
+        "table": table,
+        **plain(inputs, rows, training),
+        "stamps": input_stamps(inputs),
+    }
+    del config["work"]  # where encoders lie changes no number
+    if not flags.dry_run and not flags.force:
+        _reopen(rows.out, config)
+
+    def job(stages: Stages) -> TableResult:
+        from genviews.cli.learning_job import LearningJob
+
+        return LearningJob(
+            table=table,
+            inputs=inputs,
+            options=rows,
+            training=training,
+            flags=flags,
+            config=config,
+            command=command(f"study {table}", inputs, rows, training),
+        ).run(stages)
+
+    return run(config, rows.out, flags, LearningOutput(), job)
+
+
+class LearningOutput(Output["TableResult"]):
+    """Page, figure, table and JSON of a table."""
+
+    files = ("report.html", "figure.svg", "results.csv", "results.json")
+    work = ("rows", "views")
+
+    def verdict(self, result: TableResult) -> str:
+        """See `Output`."""
+        return result.study.verdict
+
+    def save(self, result: TableResult, folder: Path) -> None:
+        """See `Output`."""
+        from genviews.files import write_json
+        from genviews.report import write_atomic
+        from genviews.report.learning import learning_figure, render_learning_report
+
+        write_atomic(folder / "results.csv", result.study.csv_text())
+        write_atomic(folder / "figure.svg", learning_figure(result.study))
+        write_atomic(folder / "report.html", render_learning_report(result))
+        write_json(folder / "results.json", result.record())
+
+    def show(self, result: TableResult, console: Console) -> None:
+        """See `Output`."""
+        from genviews.report.learning_tables import study_table
+
+        console.print()
+        console.print(study_table(result.study, console.width))
+        console.print()
+        console.print(result.study.verdict, markup=False, highlight=False)
+        for note in result.left_out:
+            console.print(f"Left out: {note}", markup=False, highlight=False)
+        say_skipped(console, result.skipped)
+
+
+def _check(inputs: LearnInputs, rows: TableOptions) -> None:
+    """Find what is wrong with the flags of a table, before anything is loaded."""
+    if inputs.data is None:
+        fail(
+            "--data",
+            expected="labelled images, to judge encoders on",
+            got="none",
+            remedy="name a folder with train, val and test, or fashion32",
+        )
+    if inputs.generator is None and inputs.real is None:
+        fail(
+            "what to learn from",
+            expected="--generator, --real or both",
+            got="neither",
+            remedy="name a generator, images, or both",
+        )
+    check_count(rows.seeds, "--seeds")
+    for value in (rows.std, *(rows.sweep or ())):
+        if not value >= 0.01 or round(value, 2) != value:  # a row is named by two decimals
+            fail(
+                "--std and --sweep",
+                expected="at least 0.01, with at most two decimals",
+                got=value,
+                remedy="round it",
+            )
+    if not 0 <= rows.steer < float("inf") or round(rows.steer, 2) != rows.steer:
+        fail(
+            "--steer",
+            expected="a strength of at least 0, with at most two decimals",
+            got=rows.steer,
+            remedy="1 draws the steps of the walks' training, 0 leaves the rows out",
+        )
+
+
+def _reopen(out: Path, config: dict[str, Any]) -> None:
+    """Let a table go on with other rows or more seeds: each row and seed is kept by itself."""
+    before = read_config(out)
+    if before is None or before == config:
+        return
+    old, new = (
+        {name: value for name, value in one.items() if name not in _MAY_GROW}
+        for one in (before, config)
+    )
+    if old == new:
+        (out / LearningOutput.files[-1]).unlink(missing_ok=True)
+        write_json(out / "config.json", config)

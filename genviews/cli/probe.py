@@ -1,0 +1,136 @@
+"""`genviews probe`: how well a linear probe and nearest neighbours read classes from an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from genviews.checks import check_count, fail
+from genviews.cli.folder import stamp
+from genviews.cli.images import check_apart
+from genviews.cli.labelled import FASHION, check_labelled, labelled_stamp
+from genviews.cli.learn_options import ProbeOptions
+from genviews.cli.options import RunOptions, command, plain
+from genviews.cli.progress import Stages
+from genviews.cli.run import Output, run
+
+if TYPE_CHECKING:  # these load torch, which the flags alone do not need
+    from genviews.represent.encoder import RepresentationEncoder
+    from genviews.studies.learning.result import EncoderResult
+    from genviews.types import ImageSpec
+
+__all__ = ["ProbeOutput", "run_probe"]
+
+
+def run_probe(options: ProbeOptions, flags: RunOptions) -> int:
+    """Judge an encoder into a run folder; returns the exit code."""
+    _check(options)
+    config = {
+        "verb": "probe",
+        **plain(options),
+        "stamps": {"encoder": stamp(options.encoder), "data": labelled_stamp(options.data)},
+    }
+
+    def job(stages: Stages) -> EncoderResult:
+        return _judge(options, flags, config, stages)
+
+    return run(config, options.out, flags, ProbeOutput(), job)
+
+
+class ProbeOutput(Output["EncoderResult"]):
+    """Page, table and JSON of the probes."""
+
+    files = ("report.html", "results.csv", "results.json")
+
+    def verdict(self, result: EncoderResult) -> str:
+        """See `Output`."""
+        return result.verdict
+
+    def save(self, result: EncoderResult, folder: Path) -> None:
+        """See `Output`."""
+        from genviews.files import write_json
+        from genviews.report import write_atomic
+        from genviews.report.learning import render_encoder_report
+
+        write_atomic(folder / "results.csv", result.probe_csv())
+        write_atomic(folder / "report.html", render_encoder_report(result))
+        write_json(folder / "results.json", result.summary())
+
+    def show(self, result: EncoderResult, console: Console) -> None:
+        """See `Output`."""
+        from genviews.cli.learn import show_encoder
+
+        show_encoder(result, console)
+
+
+def _check(options: ProbeOptions) -> None:
+    """Find what is wrong with the flags before anything is loaded."""
+    if not options.encoder.is_file():
+        fail(
+            "--encoder",
+            expected="a file that exists",
+            got=repr(str(options.encoder)),
+            remedy="correct the path; relative ones start in the current folder",
+            error=FileNotFoundError,
+        )
+    check_labelled(options.data)
+    check_apart(options.out, {"--data": options.data})
+    if options.size is not None:
+        check_count(options.size, "--size")
+
+
+def _judge(
+    options: ProbeOptions, flags: RunOptions, config: Mapping[str, Any], stages: Stages
+) -> EncoderResult:
+    from genviews.cli.folder import versions
+    from genviews.cli.job import find_device
+    from genviews.cli.labelled import probe_data
+    from genviews.cli.learn_job import judge
+    from genviews.represent.encoder import RepresentationEncoder
+    from genviews.studies.learning.result import EncoderResult
+
+    device = find_device(flags.device)
+    encoder = RepresentationEncoder.load(options.encoder)
+    spec = _image_spec(options, encoder)
+    data, skipped = probe_data(options.data, spec, resize=options.resize, convert=options.convert)
+    stages.note("load")
+    scores = judge(encoder.to(device), data, flags.batch_size)
+    stages.note("probe")
+    return EncoderResult(
+        title=f"What {options.encoder.name} knows of {options.data}",
+        encoder=encoder.cpu(),
+        command=command("probe", options),
+        config=config,
+        scores=scores,
+        skipped=skipped,
+        seconds=dict(stages.seconds),
+        versions=versions(),
+    )
+
+
+def _image_spec(options: ProbeOptions, encoder: RepresentationEncoder) -> ImageSpec:
+    """The images that the encoder takes: its channels, and the size that is known."""
+    from safetensors import safe_open
+
+    from genviews.types import ImageSpec
+
+    with safe_open(str(options.encoder), framework="pt") as file:
+        text = (file.metadata() or {}).get("images", "")
+    channels = encoder.config.channels
+    if options.size is not None:
+        height = width = options.size
+    elif options.data == FASHION:
+        height = width = 32
+    elif text:
+        _, height, width = (int(part) for part in text.split("x"))
+    else:
+        fail(
+            f"size of the images for {options.encoder.name}",
+            expected="--size, where the encoder's file does not say it",
+            got="none",
+            remedy="add --size, for example --size 32",
+        )
+    return ImageSpec(channels=channels, height=height, width=width)

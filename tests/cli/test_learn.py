@@ -1,0 +1,335 @@
+"""`genviews learn` on toys: whole runs, killed and resumed ones, and mistakes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import get_args
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from genviews.cli import main
+from genviews.cli.learn import views_of
+from genviews.cli.learn_options import (
+    LearnInputs,
+    LearnOptions,
+    ObjectiveName,
+    TrainingOptions,
+)
+from genviews.cli.learn_setting import check_training, encoder_config, pixel_preset, training
+from genviews.represent.encoder import RepresentationEncoder
+from genviews.represent.losses.choose import OBJECTIVES
+from genviews.represent.run import TrainingRun
+from genviews.types import ImageSpec
+
+FILES = {"config.json", "env.json", "log.txt", "report.html", "summary.json"}
+FILES |= {"training.csv", "training.json", "encoder.safetensors", "backbone.safetensors"}
+GENERATOR = ("--generator", "mine:decode", "--z-dim", "8")
+SMALL = ("--samples", "16", "--batch", "8", "--updates", "6", "--out", "run")
+
+
+@pytest.fixture
+def go(user_module, with_flags):
+    """Learn from the toy generator in six updates; a function of further flags."""
+    return lambda *more: main(with_flags(["learn", *GENERATOR, *SMALL], more))
+
+
+@pytest.fixture
+def go_real(image_folder, with_flags):
+    """Learn from 40 real images (and a file that is none) without a generator."""
+    return lambda *more: main(with_flags(["learn", "--real", "images", *SMALL], more))
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def weights(folder):
+    return load_file(folder / "encoder.safetensors")
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(bool((one[k] == other[k]).all()) for k in one)
+
+
+class TestRun:
+    def test_folder_terminal_and_second_call(self, go, here, labelled_data, capsys):
+        assert go("--data", "data") == 0
+        run = here / "run"
+        assert names(run) == FILES
+        summary, history = read(run / "summary.json"), read(run / "training.json")
+        assert [record["step"] for record in history] == [1, 2, 3, 4, 5, 6]
+        assert summary["training"]["last"] == history[-1]
+        assert summary["training"]["row"]["views"] == "gaussian_all_0.20"
+        assert summary["training"]["samples"] == 16
+        assert summary["config"] == read(run / "config.json")
+        assert summary["command"].startswith("genviews learn --generator mine:decode")
+        assert {"load", "render views", "train", "probe"} == set(summary["seconds"])
+        assert {"alignment", "uniformity", "rankme", "knn"} == set(history[-1]["monitors"])
+        with (run / "training.csv").open(encoding="utf-8", newline="") as text:
+            rows = list(csv.DictReader(text))
+        assert [float(row["loss"]) for row in rows] == [record["loss"] for record in history]
+        assert float(rows[-1]["knn"]) == history[-1]["monitors"]["knn"]
+
+        for probe, score in summary["probes"].items():
+            assert score["total"] == 32
+            assert score["interval"][0] <= score["accuracy"] <= score["interval"][1], probe
+            assert score["splits"] == {"fit": "train", "select": "val", "score": "test"}
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert summary["verdict"] in page
+        assert page.count("<svg") == 5  # the loss and four monitors
+        assert "<script" not in page
+
+        out, error = capsys.readouterr()
+        assert summary["verdict"] in " ".join(out.split())
+        assert "Report: run/report.html" in out
+        lines = {line.split(":")[0]: line for line in error.splitlines()}
+        assert lines["render views"].startswith("render views: 32 in")  # an image and a view each
+        assert "images/s" in lines["render views"]
+        assert lines["train"].startswith("train: 48 in")
+        assert f"loss {history[-1]['loss']:.4g}" in lines["train"]
+
+        before = {p: p.stat().st_mtime_ns for p in run.rglob("*")}
+        assert go("--data", "data") == 0
+        assert "nothing to do (--force runs it again)" in capsys.readouterr().out
+        assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
+        assert go("--data", "data", "--seed", "1") == 1
+        assert "the results of another run (seed 0 there, 1 now)" in capsys.readouterr().err
+
+    def test_backbone_is_the_encoders_under_plain_names(self, go, here):
+        assert go("--backbone", "resnet18", "--updates", "1") == 0
+        import torchvision
+
+        network = torchvision.models.resnet18(weights=None)
+        network.conv1 = torch.nn.Conv2d(1, 64, 3, 1, 1, bias=False)
+        network.maxpool = torch.nn.Identity()
+        network.fc = torch.nn.Identity()
+        network.load_state_dict(load_file(here / "run" / "backbone.safetensors"))
+        encoder = RepresentationEncoder.load(here / "run" / "encoder.safetensors")
+        images = torch.linspace(-1, 1, 128).view(2, 1, 8, 8)
+        with torch.no_grad():
+            assert torch.allclose(network.eval()(images), encoder(images), atol=1e-5)
+
+    def test_a_killed_run_goes_on_to_the_same_weights(self, go, here, monkeypatch, capsys):
+        steps = []
+        advance = TrainingRun.advance
+
+        def dying(run):
+            if len(steps) == 4:
+                raise KeyboardInterrupt
+            steps.append(run.step)
+            return advance(run)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingRun, "advance", dying)
+            assert go() == 1
+        assert "the same command again continues" in capsys.readouterr().err
+        assert (here / "run" / "work" / "checkpoint.pt").exists()
+        assert not names(here / "run") & {"summary.json", "encoder.safetensors"}
+        assert go("--seed", "1") == 1
+        assert "an unfinished run of others (seed 0 there, 1 now)" in capsys.readouterr().err
+
+        seen = []
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                TrainingRun, "advance", lambda run: (seen.append(run.step), advance(run))[1]
+            )
+            assert go() == 0
+        assert seen == [4, 5]
+        assert "32 of them done before" in capsys.readouterr().err
+        assert names(here / "run") == FILES
+        assert [r["step"] for r in read(here / "run" / "training.json")] == [1, 2, 3, 4, 5, 6]
+        assert go("--out", "whole") == 0
+        assert equal(weights(here / "run"), weights(here / "whole"))
+        assert go("--out", "other", "--seed", "1") == 0
+        assert not equal(weights(here / "run"), weights(here / "other"))
+
+    def test_force_begins_anew(self, go, here):
+        assert go() == 0
+        first = weights(here / "run")
+        assert go("--force", "--updates", "5") == 0
+        assert not equal(first, weights(here / "run"))
+        assert read(here / "run" / "config.json")["updates"] == 5
+
+
+class TestData:
+    def test_real_images_alone(self, go_real, here, capsys):
+        assert go_real() == 0
+        summary = read(here / "run" / "summary.json")
+        assert summary["training"]["row"]["data"] == "real"
+        assert summary["training"]["images"] == "1x8x8"
+        assert [file for file, _ in summary["skipped"]] == ["dark/broken.png"]
+        assert summary["probes"] == {}
+        assert "so nobody judged it" in " ".join(capsys.readouterr().out.split())
+
+    def test_classes_of_a_folder_are_learnt_from(self, go_real, here):
+        assert go_real("--objective", "classifier") == 0
+        assert read(here / "run" / "summary.json")["encoder"]["projection"] == 2
+
+    def test_a_csv_has_no_classes(self, go_real, here, capsys):
+        (here / "images" / "dark" / "broken.png").unlink()
+        files = sorted(p.relative_to(here) for p in (here / "images").rglob("*.png"))
+        (here / "list.csv").write_text("file\n" + "".join(f"{f.as_posix()}\n" for f in files))
+        assert go_real("--real", "list.csv") == 0
+        assert go_real("--real", "list.csv", "--objective", "supcon", "--out", "x") == 1
+        assert "expected data with two classes or more, got none" in capsys.readouterr().err
+
+    def test_a_mix(self, go, here, image_folder):
+        mix = ("--real", "images", "--share", "0.5")
+        assert go(*mix) == 0
+        assert (
+            read(here / "run" / "summary.json")["training"]["row"]
+            | {
+                "data": "mixed",
+                "share": 0.5,
+                "views": None,
+            }
+            == read(here / "run" / "summary.json")["training"]["row"]
+        )
+        assert go(*mix, "--share", "0", "--out", "real") == 0
+        assert go("--out", "made", "--views", "none") == 0
+        found = [weights(here / name) for name in ("run", "real", "made")]
+        assert not equal(found[0], found[1])
+        assert not equal(found[0], found[2])
+
+    def test_streamed_views_are_stored_ones_but_for_eight_bits(self, go, here, capsys):
+        assert go("--updates", "1") == 0
+        assert go("--updates", "1", "--stream", "--out", "streamed") == 0
+        assert "render views" not in capsys.readouterr().err.splitlines()[-2]
+        stored, streamed = (read(here / n / "training.json")[0] for n in ("run", "streamed"))
+        assert stored["loss"] == pytest.approx(streamed["loss"], abs=0.02)
+        assert stored["loss"] != streamed["loss"]
+
+    def test_larger_images_need_resize(self, go_real, here, capsys):
+        assert go_real("--size", "4") == 1
+        assert "at least one readable image, got none of 41" in capsys.readouterr().err
+        assert "work" not in names(here / "run")  # nothing that stands in the way
+        assert go_real("--size", "4", "--resize", "--backbone", "resnet18") == 0
+        assert read(here / "run" / "summary.json")["training"]["images"] == "1x4x4"
+
+
+class TestMistakes:
+    def test_dry_run(self, go, here, capsys):
+        assert go("--dry-run", "--device", "cpu") == 0
+        config = json.loads(capsys.readouterr().out)
+        assert (config["verb"], config["updates"], config["objective"]) == ("learn", 6, "nt-xent")
+        assert config["views"] == "gaussian_all_0.20"
+        assert not {"device", "batch_size"} & set(config)
+        assert not (here / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (["--generator", "fashoin32"], "did you mean 'fashion32'"),
+            (["--real", "nowhere", "--share", "0.5"], "--real: expected a folder, a .csv file"),
+            (["--real", "images"], "add --share 0.5, or leave one of the two out"),
+            (["--share", "0.5"], "--share: expected a part of generated samples"),
+            (["--real", "images", "--share", "1.5"], "--share: expected a number in [0, 1]"),
+            (["--real", "fashion32", "--share", "0.5"], "expected a generator of 32x32 grey"),
+            (["--data", "nowhere"], "--data: expected fashion32, or a folder"),
+            (["--data", "images"], "got no train, val, test; also dark, light"),
+            (["--walks", "nowhere"], "--walks: expected a file that exists"),
+            (["--views", "gausian_all_0.2"], "did you mean 'gaussian'"),
+            (["--views", "gaussian_fine_0.20"], "layer range: expected one of all"),
+            (["--views", "steer_all_1.00"], "walks of the generator"),
+            (["--views", "stylemix_fine"], "add --space own"),
+            (["--views", "none", "--pixels", "none"], "--views and --pixels: expected views"),
+            (["--views", "gaussian_all_0.20", "--objective", "inverter"], "no latent views"),
+            (["--objective", "supcon"], "expected data with two classes or more"),
+            (["--positives", "0"], "--positives: expected an integer of at least 1"),
+            (["--positives", "2"], "take the objective 'multi-positive'"),
+            (["--positives", "3", "--pool", "2"], "--pool: expected an integer of at least 3"),
+            (["--pixels", "fashion32/simclr-weka"], "did you mean 'fashion32/simclr-weak'"),
+            (["--backbone", "compct"], "did you mean 'compact'"),
+            (["--updates", "0"], "--updates: expected an integer of at least 1"),
+            (["--samples", "7"], "--samples: expected an integer of at least 8"),
+            (["--lr", "-1"], "--lr: expected a number above 0"),
+            (["--size", "8"], "--size: expected no generator"),
+            (["--out", "images/run", "--real", "images", "--share", "0.5"], "apart from --real"),
+            (["--device", "gpu9"], "device: expected auto, cpu"),
+        ],
+    )
+    def test_each_is_one_clear_line(self, go, here, image_folder, capsys, more, message):
+        assert go(*more) == 1
+        error = capsys.readouterr().err.splitlines()
+        assert message in error[-1]
+        assert error[-1].startswith("genviews: ")
+        assert not any("Traceback" in line for line in error)
+        assert not (here / "run" / "work").exists()
+
+    def test_nothing_to_learn_from(self, here, capsys):
+        assert main(["learn"]) == 1
+        assert "expected --generator, --real or both, got neither" in capsys.readouterr().err
+
+    def test_a_run_in_use_is_left_alone(self, go, here, capsys):
+        from genviews.claim import claim
+
+        with claim(here / "run" / "work" / ".lock"):
+            assert go() == 1
+        assert "another process that trains there" in capsys.readouterr().err
+
+
+def test_flags_know_every_objective():
+    assert set(get_args(ObjectiveName)) == set(OBJECTIVES)
+
+
+class TestDefaults:
+    def test_views_suit_the_data(self):
+        made, both = LearnInputs(generator="g"), LearnInputs(generator="g", real="r")
+        plain = LearnOptions()
+        assert views_of(made, plain) == "gaussian_all_0.20"
+        assert views_of(both, plain) is None
+        assert views_of(LearnInputs(real="r"), plain) is None
+        assert views_of(made, LearnOptions(objective="inverter")) is None
+        assert views_of(made, LearnOptions(views="none")) is None
+        assert views_of(both, LearnOptions(views="steer_all_1.00")) == "steer_all_1.00"
+
+    @pytest.mark.parametrize(
+        ("shape", "size", "grey"),
+        [((1, 32, 32), 32, True), ((1, 64, 48), 48, True), ((3, 128, 128), 128, False)],
+    )
+    def test_pixel_views_suit_the_images(self, shape, size, grey):
+        spec = ImageSpec(channels=shape[0], height=shape[1], width=shape[2])
+        found = pixel_preset(None, spec)
+        assert (found.size, found.saturation == found.grey == 0.0) == (size, grey)
+        assert pixel_preset("none", spec) is None
+
+    @pytest.mark.parametrize(
+        ("side", "flags", "backbone", "stem"),
+        [
+            (32, {}, "compact", "imagenet"),
+            (65, {}, "resnet50", "imagenet"),
+            (30, {}, "resnet50", "small"),  # not what the compact one takes
+            (32, {"backbone": "resnet18"}, "resnet18", "small"),
+            (32, {"backbone": "resnet18", "stem": "imagenet"}, "resnet18", "imagenet"),
+        ],
+    )
+    def test_encoder_suits_the_images(self, side, flags, backbone, stem):
+        spec = ImageSpec(channels=3, height=side, width=side)
+        found = encoder_config(TrainingOptions(**flags), spec)
+        assert (found.backbone, found.stem, found.channels) == (backbone, stem, 3)
+
+    @pytest.mark.parametrize("updates", [1, 6, 350, 2000, 101_580])
+    @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+    def test_training(self, updates, optimizer):
+        found = training(TrainingOptions(optimizer=optimizer))(updates)
+        assert found.schedule.total_steps == updates
+        peak = max(found.schedule.rate(s) for s in range(0, updates, max(1, updates // 50)))
+        assert peak <= (0.03 if optimizer == "sgd" else 1e-3)
+        assert updates // found.log_every >= min(40, updates)
+        assert found.checkpoint_every % found.log_every == 0  # a resumed stage counts by records
+        assert found.checkpoint_every <= 500
+        assert found.decay_all == (optimizer == "sgd")
+
+    def test_sgd_starts_at_the_papers_rate(self):
+        assert training(TrainingOptions())(350).schedule.rate(0) == 0.03
+
+    def test_a_batch_of_one_has_no_negative(self):
+        with pytest.raises(ValueError, match="--batch: expected an integer of at least 2"):
+            check_training(TrainingOptions(batch=1))

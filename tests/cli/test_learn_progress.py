@@ -1,0 +1,121 @@
+"""What the terminal says while encoders are trained."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from genviews.cli.learn_progress import StudyProgress, TrainProgress
+from genviews.cli.progress import Stages
+from genviews.generators import ToyGenerator
+from genviews.represent.config import RepresentationTraining
+from genviews.represent.run import StepRecord
+from genviews.represent.schedule import StepCosine
+from genviews.studies.learning import LearningRow, LearningSetting, RowReport
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def shown(clock):
+    """Stages that write to a text file, and that file."""
+    file = io.StringIO()
+    return Stages(Console(file=file, width=200, color_system=None), clock), file
+
+
+def record(step, loss=2.5):
+    return StepRecord(
+        step=step, loss=loss, terms={}, learning_rate=0.1, samples_per_second=1.0, data_share=0.0
+    )
+
+
+class TestTraining:
+    def test_samples_rate_and_loss(self, shown, clock):
+        stages, file = shown
+        tell = TrainProgress(stages, updates=4, batch=50, log_every=2)
+        with stages:
+            clock.now = 5.0
+            tell(record(2))
+            clock.now = 10.0
+            tell(record(4, loss=1.25))
+        assert file.getvalue() == "train: 200 in 10 s, 20 images/s, loss 1.25\n"
+
+    def test_updates_of_an_earlier_run_count_for_no_rate(self, shown, clock):
+        stages, file = shown
+        tell = TrainProgress(stages, updates=10, batch=50, log_every=2)
+        with stages:
+            clock.now = 5.0
+            tell(record(8))  # goes on from a checkpoint at 6
+            clock.now = 10.0
+            tell(record(10))
+        assert "300 of them done before, 20 images/s" in file.getvalue()
+
+    def test_a_last_record_may_be_a_short_one(self, shown, clock):
+        stages, file = shown
+        tell = TrainProgress(stages, updates=7, batch=10, log_every=2)
+        with stages:
+            clock.now = 1.0
+            tell(record(7))  # goes on from a checkpoint at 6
+        assert "60 of them done before, 10 images/s" in file.getvalue()
+
+
+ROWS = [
+    LearningRow(name="untrained", data="none"),
+    LearningRow(name="steps", views="gaussian_all_0.20", pool=3),
+    LearningRow(name="plain", pixels=True, updates=0.5),
+]
+
+
+@pytest.fixture
+def setting():
+    return LearningSetting(
+        training=lambda n: RepresentationTraining(schedule=StepCosine(steps=n), log_every=10),
+        updates=20,
+        base=100,
+        batch=5,
+        generator=ToyGenerator(),
+    )
+
+
+class TestStudy:
+    def test_each_row_is_named_and_the_end_foretold(self, shown, clock, setting):
+        stages, file = shown
+        tell = StudyProgress(stages, ROWS, 2, setting, clock)
+
+        def say(row, stage, done=0, total=0, seconds=0.0, seed=0):
+            clock.now += seconds
+            step = record(done) if stage == "train" else None
+            tell(RowReport(row=row, seed=seed, stage=stage, done=done, total=total, record=step))
+
+        with stages:
+            say("untrained", "done")  # by an earlier run
+            say("steps", "views", 100, 100, seconds=8.0)
+            say("steps", "train", 10, 20, seconds=10.0)
+            say("steps", "train", 20, 20, seconds=10.0)
+            say("steps", "probe")
+            say("steps", "done", seconds=2.0)
+            say("plain", "train", 10, 10, seconds=5.0)
+            say("plain", "probe")
+            say("plain", "done", seconds=1.0)
+        lines = file.getvalue().splitlines()
+        # 100 samples with three views each.
+        assert lines[0] == "render views: 400 in 8.0 s, 50 images/s, steps, seed 0 (2 of 6)"
+        assert lines[1] == "train: 100 in 20 s, 5 images/s, loss 2.5, steps, seed 0 (2 of 6)"
+        assert lines[2] == "probe: 1 in 2.0 s, steps, seed 0 (2 of 6)"
+        # The first row took 30 s for 20 updates. 20 + 10 of the other seed are left.
+        assert lines[3].endswith("loss 2.5, plain, seed 0 (3 of 6), all rows in 45 s")
+        assert tell.known == 1
+        assert set(stages.seconds) == {"render views", "train", "probe"}

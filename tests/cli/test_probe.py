@@ -1,0 +1,239 @@
+"""`genviews probe` on toys, and the folders of labelled images that it reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from genviews.cli import main
+from genviews.cli.labelled import check_labelled, probe_data
+from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
+from genviews.types import ImageSpec
+
+FILES = {"config.json", "env.json", "log.txt", "report.html", "results.csv", "results.json"}
+GREY8 = ImageSpec(channels=1, height=8, width=8)
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture
+def encoder(here):
+    """An encoder of grey images that has seen images, though it never learnt."""
+    found = RepresentationEncoder(RepresentationConfig(channels=1), seed=3)
+    found.train()
+    with torch.no_grad():
+        found(torch.linspace(-1, 1, 512).view(8, 1, 8, 8))
+    found.eval().save(here / "encoder.safetensors", {"images": "1x8x8"})
+    return found
+
+
+@pytest.fixture
+def go(encoder, labelled_data, with_flags):
+    """Judge that encoder on the toy data; a function of further flags."""
+    words = ["probe", "--encoder", "encoder.safetensors", "--data", "data", "--out", "run"]
+    return lambda *more: main(with_flags(words, more))
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def pixels_of(folder):
+    """Images in [-1, 1] and labels by class name, read here file by file."""
+    files = sorted(folder.rglob("*.png"))
+    images = [np.asarray(Image.open(file), np.float32) / 127.5 - 1 for file in files]
+    return torch.from_numpy(np.stack(images))[:, None], [file.parent.name for file in files]
+
+
+class TestRun:
+    def test_folder_terminal_and_second_call(self, go, here, capsys):
+        assert go() == 0
+        run = here / "run"
+        assert names(run) == FILES
+        results = read(run / "results.json")
+        assert set(results["probes"]) == {"linear", "knn"}
+        assert results["training"] is None
+        with (run / "results.csv").open(encoding="utf-8", newline="") as text:
+            rows = {row["probe"]: row for row in csv.DictReader(text)}
+        for name, found in results["probes"].items():
+            assert float(rows[name]["accuracy"]) == found["accuracy"]
+            assert [float(rows[name][k]) for k in ("low", "high")] == found["interval"]
+            assert found["hits"] == round(found["accuracy"] * 32)
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert results["verdict"] in page
+        assert "<svg" not in page  # there is no training to show
+        out, _ = capsys.readouterr()
+        assert results["verdict"] in " ".join(out.split())
+        assert f"{100 * results['probes']['linear']['accuracy']:.1f}" in out
+
+        before = {p: p.stat().st_mtime_ns for p in run.rglob("*")}
+        assert go() == 0
+        assert "nothing to do" in capsys.readouterr().out
+        assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
+        (here / "data" / "test" / "dark" / "new.png").write_bytes(b"no image")
+        assert go() == 1
+        assert "the results of another run (stamps" in capsys.readouterr().err
+
+    def test_accuracies_are_sklearns(self, go, here, encoder):
+        """The settings that were chosen, fitted by other code on images read by other code."""
+        assert go() == 0
+        found = read(here / "run" / "results.json")["probes"]
+        h, y = {}, {}
+        for split in SPLITS:
+            images, y[split] = pixels_of(here / "data" / split)
+            h[split] = encoder.features(images).double().numpy()
+        mean, std = h["train"].mean(0), h["train"].std(0)
+        scaled = {split: (h[split] - mean) / np.where(std > 1e-12, std, 1.0) for split in SPLITS}
+        # Its penalty is on the sum of losses: C as ours.
+        model = LogisticRegression(C=found["linear"]["setting"]["cost"], max_iter=5000)
+        accuracy = model.fit(scaled["train"], y["train"]).score(scaled["test"], y["test"])
+        assert found["linear"]["accuracy"] == pytest.approx(accuracy, abs=1.01 / 32)
+
+        def weights(distance):
+            return np.exp((1 - distance) / 0.07)
+
+        near = KNeighborsClassifier(
+            int(found["knn"]["setting"]["neighbours"]), metric="cosine", weights=weights
+        )
+        accuracy = near.fit(h["train"], y["train"]).score(h["test"], y["test"])
+        assert found["knn"]["accuracy"] == pytest.approx(accuracy, abs=1.01 / 32)
+
+    def test_a_learnt_encoder_gets_the_numbers_of_its_run(
+        self, user_module, here, labelled_data, capsys
+    ):
+        words = ["--generator", "mine:decode", "--z-dim", "8", "--data", "data"]
+        words += ["--samples", "16", "--batch", "8", "--updates", "2"]
+        assert main(["learn", *words, "--out", "learnt"]) == 0
+        encoder = ["--encoder", "learnt/encoder.safetensors"]
+        assert main(["probe", *encoder, "--data", "data"]) == 0  # the size is in the file
+        ours, theirs = read(here / "runs/probe/results.json"), read(here / "learnt/summary.json")
+        assert ours["probes"] == theirs["probes"]
+
+    def test_images_that_cannot_be_read_are_named(self, go, here, capsys):
+        (here / "data" / "val" / "light" / "broken.png").write_bytes(b"no image")
+        assert go() == 0
+        assert read(here / "run" / "results.json")["skipped"] == [
+            ["val/light/broken.png", "is not an image"]
+        ]
+        assert "val/light/broken.png" in (here / "run" / "report.html").read_text()
+        assert "Left out, with reasons in the report: 1 file" in capsys.readouterr().out
+
+    def test_size(self, go, here, encoder, capsys):
+        encoder.save(here / "encoder.safetensors")  # does not say the size of its images
+        assert go() == 1
+        assert "add --size" in capsys.readouterr().err
+        assert go("--size", "8") == 0
+        for path in (here / "data").rglob("*.png"):
+            Image.open(path).resize((16, 16), Image.Resampling.NEAREST).save(path)
+        assert go("--size", "8", "--out", "b") == 1
+        assert "is 16x16 pixels, not 8x8" in capsys.readouterr().err
+        assert go("--size", "8", "--out", "b", "--resize") == 0
+        ours, theirs = (read(here / n / "results.json")["probes"] for n in ("run", "b"))
+        assert ours == theirs  # each pixel was four equal ones
+
+    def test_dry_run(self, go, here, capsys):
+        assert go("--dry-run") == 0
+        config = json.loads(capsys.readouterr().out)
+        assert (config["verb"], config["data"]) == ("probe", "data")
+        assert set(config["stamps"]) == {"encoder", "data"}
+        assert not (here / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (["--encoder", "nowhere"], "--encoder: expected a file that exists"),
+            (["--encoder", "other.safetensors"], "expected a safetensors file"),
+            (["--data", "nowhere"], "--data: expected fashion32, or a folder"),
+            (["--data", "fashion32", "--size", "8"], "encoder or generator of 32x32 grey images"),
+            (["--size", "0"], "--size: expected an integer of at least 1"),
+            (["--out", "data/run"], "--out: expected a folder apart from --data"),
+            (["--device", "gpu9"], "device: expected auto, cpu"),
+        ],
+    )
+    def test_each_mistake_is_one_clear_line(self, go, here, capsys, more, message):
+        (here / "other.safetensors").write_bytes(b"something else")
+        assert go(*more) == 1
+        error = capsys.readouterr().err.splitlines()
+        assert message in error[-1]
+        assert not any("Traceback" in line for line in error)
+
+    def test_a_file_that_does_not_match_is_refused(self, go, here, encoder, capsys):
+        encoder.export_backbone(here / "backbone.safetensors")
+        assert go("--encoder", "backbone.safetensors") == 1
+        assert "expected a RepresentationEncoder" in capsys.readouterr().err
+        other = RepresentationConfig(backbone="resnet18", channels=1)
+        other_encoder = RepresentationEncoder(other)
+        other_encoder.config = encoder.config  # the weights of one under the name of another
+        other_encoder.save(here / "wrong.safetensors")
+        assert go("--encoder", "wrong.safetensors") == 1
+        assert "missing: " in capsys.readouterr().err
+
+
+class TestFolders:
+    """A folder that is no class would be one, and shift all labels after it."""
+
+    def refused(self, match):
+        with pytest.raises(ValueError, match=match):
+            check_labelled("data")
+
+    def test_a_good_one(self, labelled_data):
+        check_labelled("data")
+        (labelled_data / ".cache").mkdir()
+        (labelled_data / "test" / ".DS_Store").write_text("")
+        (labelled_data / "README.txt").write_text("a text beside the splits harms nobody")
+        check_labelled("data")
+
+    @pytest.mark.parametrize("split", SPLITS)
+    def test_a_stray_class(self, labelled_data, split):
+        (labelled_data / split / "aaa").mkdir()
+        self.refused(rf"the same two classes or more in train, val and test, got aaa in {split}")
+
+    def test_a_missing_class(self, labelled_data):
+        shutil.rmtree(labelled_data / "val" / "dark")
+        self.refused("got dark in train and test alone")
+
+    def test_a_stray_and_a_missing_split(self, labelled_data):
+        (labelled_data / "val").rename(labelled_data / "valid")
+        self.refused("got no val; also valid")
+
+    def test_a_file_beside_the_classes(self, labelled_data):
+        (labelled_data / "test" / "loose.png").write_bytes(b"")
+        self.refused("files in class folders alone, got files test/loose.png")
+
+    def test_a_single_class(self, labelled_data):
+        for split in SPLITS:
+            shutil.rmtree(labelled_data / split / "dark")
+        self.refused("the same two classes or more")
+
+    def test_a_class_without_a_readable_image(self, labelled_data):
+        for path in (labelled_data / "val" / "light").iterdir():
+            path.write_bytes(b"no image")
+        with pytest.raises(ValueError, match=r"class 'light' of val.*is not an image"):
+            probe_data("data", GREY8)
+
+    def test_an_empty_class(self, labelled_data):
+        shutil.rmtree(labelled_data / "train" / "light")
+        (labelled_data / "train" / "light").mkdir()
+        with pytest.raises(ValueError, match=r"class 'light' of train.*an empty folder"):
+            probe_data("data", GREY8)
+
+    def test_labels_are_those_of_the_folders(self, labelled_data):
+        data, skipped = probe_data("data", GREY8)
+        assert skipped == ()
+        for split, part in data.splits().items():
+            assert part.class_names == ("dark", "light")
+            for name, label in zip(part.ids, part.labels.tolist(), strict=True):
+                assert name.split("/")[:2] == [split, part.class_names[label]]
+            images, _ = pixels_of(labelled_data / split)
+            assert torch.equal(part.images, images)

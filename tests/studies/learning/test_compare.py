@@ -1,0 +1,215 @@
+"""What rows say beside each other, compared with naive computations and simulated studies."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from genviews.studies.learning.compare import compare_answers, summarise
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import RowResult
+
+
+def naive(values, p=0.05):
+    """Mean and half width by loops over images and seeds, in plain Python numbers."""
+    seeds, images = len(values), len(values[0])
+    by_image = [sum(v[i] for v in values) / seeds for i in range(images)]
+    by_seed = [sum(v) / images for v in values]
+
+    def error(numbers):
+        if len(numbers) < 2:
+            return 0.0
+        middle = sum(numbers) / len(numbers)
+        spread = sum((x - middle) ** 2 for x in numbers) / (len(numbers) - 1)
+        return math.sqrt(spread / len(numbers))
+
+    z = stats.norm.ppf(1 - p / 2) * error(by_image)
+    t = stats.t.ppf(1 - p / 2, seeds - 1) * error(by_seed) if seeds > 1 else 0.0
+    return sum(by_seed) / seeds, math.sqrt(z * z + t * t)
+
+
+def random_answers(seeds, images, seed=0, low=-1):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(low, 2, size=images).tolist() for _ in range(seeds)]
+
+
+class TestCompareAnswers:
+    @pytest.mark.parametrize(("seeds", "images"), [(1, 50), (2, 7), (3, 50), (5, 1)])
+    def test_equals_a_naive_computation(self, seeds, images):
+        values = random_answers(seeds, images)
+        found = compare_answers([torch.tensor(v) for v in values])
+        mean, half = naive(values)
+        assert found.mean == pytest.approx(mean, abs=1e-12)
+        assert found.interval == pytest.approx((max(mean - half, -1), min(mean + half, 1)))
+        assert found.per_seed == pytest.approx([sum(v) / images for v in values])
+        assert found.seeds == seeds
+
+    def test_with_one_seed_it_is_the_interval_of_a_mean(self):
+        values = torch.tensor(random_answers(1, 200)[0]).double()
+        found = compare_answers([values])
+        low, high = stats.norm.interval(0.95, float(values.mean()), stats.sem(values.numpy()))
+        assert found.interval == pytest.approx((low, high))
+        assert found.p_value == pytest.approx(
+            2 * stats.norm.sf(abs(values.mean() / stats.sem(values)))
+        )
+
+    def test_with_one_image_it_is_students_test(self):
+        """Images do not vary where there is one, so seeds alone count."""
+        values = [0.1, 0.3, 0.2, 0.25]
+        found = compare_answers([torch.tensor([v], dtype=torch.float64) for v in values])
+        test = stats.ttest_1samp(values, 0.0)
+        assert found.p_value == pytest.approx(test.pvalue, rel=1e-9)
+        assert found.interval == pytest.approx(tuple(test.confidence_interval()))
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_p_is_below_five_percent_where_the_interval_leaves_zero_out(self, seed):
+        rng = np.random.default_rng(seed)
+        shift = rng.uniform(-0.6, 0.6)
+        values = [np.sign(rng.normal(shift, 1, 40)) for _ in range(3)]
+        found = compare_answers([torch.from_numpy(v) for v in values])
+        inside = found.interval[0] <= 0 <= found.interval[1]
+        assert inside == (found.p_value >= 0.05)
+        mean, half = naive([v.tolist() for v in values], found.p_value)
+        assert half == pytest.approx(abs(mean), rel=1e-6)  # the interval that ends at 0
+
+    def test_an_interval_stays_where_values_can_be(self):
+        values = [torch.tensor([1.0, 1, 1, 0]), torch.tensor([1.0, 1, 1, 1])]
+        assert compare_answers(values, least=0.0).interval == (0.0, 1.0)
+        opposite = compare_answers([-v for v in values]).interval
+        assert opposite[0] == -1.0
+        assert opposite[1] > 0.0
+
+    def test_equal_rows_do_not_differ_and_constant_ones_surely_do(self):
+        nothing, one = torch.zeros(30), torch.ones(30)
+        found = compare_answers([nothing, nothing])
+        assert (found.mean, found.interval, found.p_value) == (0.0, (0.0, 0.0), 1.0)
+        assert compare_answers([one, one]).p_value == 0.0
+
+    def test_far_apart_is_not_rounded_to_zero_too_early(self):
+        values = torch.cat([torch.ones(300), torch.zeros(100)])
+        z = float(values.mean()) / stats.sem(values.double().numpy())
+        assert compare_answers([values]).p_value == pytest.approx(2 * stats.norm.sf(z), rel=1e-3)
+
+    @pytest.mark.parametrize("values", [[], [torch.zeros(0)], [torch.zeros(3), torch.zeros(4)]])
+    def test_answers_to_other_images_are_refused(self, values):
+        with pytest.raises(ValueError, match="those to the same test images"):
+            compare_answers(values)
+
+
+def simulate(seeds, deviation, *, studies=250, images=150, seed=0):
+    """How often the interval of a difference holds the true one.
+
+    Two rows on the same test images, some of which are hard. The luck of an encoder's seed moves
+    its ability by `deviation`; the truth is the mean over all images and seeds that there could be.
+    """
+    rng = np.random.default_rng(seed)
+    scale = math.sqrt(1 + 1 + deviation**2)
+    truth = stats.norm.cdf(1.2 / scale) - stats.norm.cdf(0.9 / scale)
+    held = rejected = 0
+    for _ in range(studies):
+        ease = rng.normal(size=images)
+        right = [
+            rng.random((seeds, images))
+            < stats.norm.cdf(skill + ease + rng.normal(0, deviation, (seeds, 1)))
+            for skill in (1.2, 0.9)
+        ]
+        gaps = right[0].astype(float) - right[1]
+        found = compare_answers([torch.from_numpy(gap) for gap in gaps])
+        held += found.interval[0] <= truth <= found.interval[1]
+        rejected += found.p_value < 0.05
+    return held / studies, rejected / studies
+
+
+class TestCoverage:
+    @pytest.mark.parametrize("seeds", [2, 3, 5])
+    @pytest.mark.parametrize("deviation", [0.0, 0.1, 0.5])
+    def test_intervals_hold_the_truth_as_often_as_they_say(self, seeds, deviation):
+        held, _ = simulate(seeds, deviation)
+        assert held >= 0.91  # of 0.95, with 250 studies
+
+    def test_an_interval_of_images_alone_would_not(self):
+        """The simulation can tell: without the seeds' part the interval is too narrow."""
+        rng = np.random.default_rng(0)
+        held = 0
+        for _ in range(300):
+            luck = rng.normal(0, 0.5, (3, 1))
+            right = rng.random((3, 150)) < stats.norm.cdf(1 + rng.normal(size=150) + luck)
+            found = compare_answers([torch.from_numpy(right.mean(0))])  # one row: no seeds
+            held += found.interval[0] <= stats.norm.cdf(1 / 1.5) <= found.interval[1]
+        assert held / 300 < 0.85
+
+    def test_more_seeds_find_more(self):
+        assert simulate(5, 0.1)[1] > simulate(2, 0.1)[1] + 0.1
+
+
+def result(name, seed, answers, val=0.5, **training):
+    record = {probe: {"val": val} for probe in answers}
+    tensors = {probe: torch.tensor(values) for probe, values in answers.items()}
+    row = LearningRow(name=name, pixels=True)
+    return RowResult(
+        row=row,
+        seed=seed,
+        folder=Path(),
+        record={**record, "training": training},
+        answers=tensors,
+    )
+
+
+TRUTH = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+class TestSummarise:
+    @pytest.fixture
+    def results(self):
+        good, bad = [0, 1, 2, 0, 1, 0], [0, 0, 0, 0, 1, 2]
+        return [
+            result("a", 0, {"linear": bad}, 0.5, samples_per_second=10.0, waiting_for_views=0.1),
+            result("a", 1, {"linear": good}, 0.7, samples_per_second=30.0, waiting_for_views=0.3),
+            result("b", 0, {"linear": good}, 0.8),
+            result("b", 1, {"linear": good}, 0.6),
+        ]
+
+    def test_accuracies_and_paired_differences(self, results):
+        a, b = summarise(results, TRUTH, reference="a")
+        assert a.accuracy["linear"].per_seed == pytest.approx((4 / 6, 5 / 6))
+        assert a.against is None
+        assert b.accuracy["linear"].mean == pytest.approx(5 / 6)
+        gaps = [[0, 1, 1, 0, 0, -1], [0, 0, 0, 0, 0, 0]]
+        mean, half = naive(gaps)
+        assert b.against["linear"].mean == pytest.approx(mean)
+        assert b.against["linear"].interval == pytest.approx(
+            (max(mean - half, -1), min(mean + half, 1))
+        )
+
+    def test_val_and_speed_over_seeds(self, results):
+        a, b = summarise(results, TRUTH, reference="a")
+        assert a.val == {"linear": pytest.approx(0.6)}
+        assert (a.samples_per_second, a.waiting_for_views) == (20.0, pytest.approx(0.2))
+        assert (b.samples_per_second, b.waiting_for_views) == (None, None)
+
+    def test_seeds_are_matched_by_their_number(self, results):
+        shuffled = [results[i] for i in (3, 1, 0, 2)]
+        found = {row.name: row for row in summarise(shuffled, TRUTH, reference="a")}
+        wanted = summarise(results, TRUTH, reference="a")[1]
+        assert found["b"].against["linear"].mean == wanted.against["linear"].mean
+        assert sorted(found["b"].against["linear"].per_seed) == sorted(
+            wanted.against["linear"].per_seed
+        )
+
+    def test_an_interval_of_accuracy_is_within_zero_and_one(self, results):
+        for row in summarise(results, TRUTH, reference="a"):
+            low, high = row.accuracy["linear"].interval
+            assert 0.0 <= low <= high <= 1.0
+
+    def test_an_unknown_reference(self, results):
+        with pytest.raises(ValueError, match="reference row: expected one of a, b, got c"):
+            summarise(results, TRUTH, reference="c")
+
+    def test_other_seeds_than_the_references(self, results):
+        with pytest.raises(ValueError, match=r"seeds of row 'b': expected \[0, 1\]"):
+            summarise(results[:3], TRUTH, reference="a")

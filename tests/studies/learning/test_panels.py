@@ -1,0 +1,162 @@
+"""Panels show the views that training sees, of the same anchors in every row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from genviews.augment import pixel_views
+from genviews.generators.toy import ToyGenerator
+from genviews.represent.config import RepresentationTraining
+from genviews.represent.plan import SamplePlan
+from genviews.represent.prior import Prior
+from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.data import RowBatches, latent_views
+from genviews.studies.learning.panels import view_columns, view_panel
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.setting import LearningSetting
+
+ROWS = [
+    LearningRow(name="Gaussian", views="gaussian_all_0.30", space="z"),
+    LearningRow(name="mixed styles", views="stylemix_fine", space="own"),
+    LearningRow(name="other samples", views="independent_all", space="z", pool=3),
+]
+SAMPLES = 5
+
+
+@pytest.fixture
+def setting():
+    return LearningSetting(
+        training=lambda n: RepresentationTraining(schedule=StepCosine(steps=n, peak=0.03)),
+        updates=1,
+        base=SAMPLES,
+        batch=SAMPLES,
+        generator=ToyGenerator(num_classes=3),
+        prior=Prior(psi=0.7, per_class=2),
+        pixels=pixel_views("fashion32/crop"),
+        stored=False,
+        prefetch=0,
+    )
+
+
+def images_of(columns, group, title):
+    (found,) = [c.images for c in columns if (c.group, c.title) == (group, title)]
+    return found
+
+
+class TestColumns:
+    def test_order_and_titles(self, setting):
+        found = [(c.group, c.title) for c in view_columns(ROWS, setting, samples=SAMPLES)]
+        names = ["Gaussian", "mixed styles", "other samples"]
+        views = [(name, title) for name in names for title in ("view", "$T_x$(view)")]
+        assert found == [("anchor", "image"), ("anchor", "$T_x$(image)"), *views]
+        two = view_columns(ROWS[:1], setting, samples=2, views=2)
+        titles = [c.title for c in two if c.group == "Gaussian"]
+        assert titles == ["view 1", "$T_x$(view 1)", "view 2", "$T_x$(view 2)"]
+
+    @pytest.mark.parametrize("psi", [1.0, 0.7])
+    def test_rows_of_every_space_have_the_same_anchors(self, setting, psi):
+        setting = replace(setting, prior=Prior(psi=psi, per_class=2))
+        anchors = [latent_views(row, setting)(range(SAMPLES)).images[:, 0] for row in ROWS]
+        assert torch.equal(anchors[0], anchors[2])
+        torch.testing.assert_close(anchors[0], anchors[1], rtol=0, atol=1e-5)
+        apart = (anchors[0][:, None] - anchors[0]).abs().mean((2, 3, 4))
+        assert float(apart[~torch.eye(SAMPLES, dtype=torch.bool)].min()) > 0.02
+        shown = view_columns(ROWS, setting, samples=SAMPLES)[0].images
+        assert torch.equal(shown, anchors[0])
+
+    def test_views_are_those_of_the_row(self, setting):
+        columns = view_columns(ROWS, setting, samples=SAMPLES)
+        for row in ROWS[:2]:
+            wanted = latent_views(row, setting)(range(SAMPLES)).images[:, 1]
+            assert torch.equal(images_of(columns, row.name, "view"), wanted)
+
+    def test_more_views_begin_with_the_same(self, setting):
+        one = view_columns(ROWS[2:], setting, samples=3)
+        three = view_columns(ROWS[2:], setting, samples=3, views=3)
+        assert [len(one), len(three)] == [4, 8]
+        for a, b in zip(one, three, strict=False):
+            torch.testing.assert_close(a.images, b.images, rtol=0, atol=1e-5)
+        pool = latent_views(replace(ROWS[2], positives=3), setting)(range(3)).images
+        for view in (1, 2, 3):
+            shown = images_of(three, "other samples", f"view {view}")
+            torch.testing.assert_close(shown, pool[:, view], rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("seed", [0, 3])
+    def test_pixel_views_are_those_of_a_training(self, setting, seed, tmp_path):
+        columns = view_columns(ROWS[:2], setting, samples=SAMPLES, seed=seed)
+        ids, _ = SamplePlan.of_ratio(1.0, SAMPLES, batch_size=SAMPLES, seed=seed).batch(0)
+        assert sorted(ids) == list(range(SAMPLES))
+        first = 2  # column of the first row's view
+        for number, row in enumerate(ROWS[:2]):
+            batches = RowBatches(replace(row, pixels=True), setting, seed, tmp_path)
+            seen = batches.batch(0)["views"]
+            batches.close()
+            pair = [columns[1].images, columns[first + 2 * number + 1].images]
+            for view, shown in enumerate(pair):
+                torch.testing.assert_close(shown[list(ids)], seen[:, view], rtol=0, atol=1e-5)
+
+    def test_another_seed_changes_pixel_views_alone(self, setting):
+        a, b = (view_columns(ROWS, setting, samples=SAMPLES, seed=s) for s in (0, 1))
+        same = [torch.equal(x.images, y.images) for x, y in zip(a, b, strict=True)]
+        assert same == [True, False] * 4
+
+    def test_samples_by_their_ids(self, setting):
+        every = view_columns(ROWS, setting, samples=8)
+        chosen = view_columns(ROWS, setting, samples=(7, 2))
+        for a, b in zip(every, chosen, strict=True):
+            torch.testing.assert_close(b.images, a.images[[7, 2]], rtol=0, atol=1e-5)
+
+    def test_without_pixel_views(self, setting):
+        columns = view_columns(ROWS, replace(setting, pixels=None), samples=2)
+        assert [c.title for c in columns] == ["image", "view", "view", "view"]
+
+    def test_refusals(self, setting):
+        for row in (LearningRow(name="plain"), LearningRow(name="plain", data="real")):
+            with pytest.raises(ValueError, match="row 'plain': expected latent views, got"):
+                view_columns([ROWS[0], row], setting)
+        for fields in ({"samples": 0}, {"samples": ()}, {"views": 0}):
+            with pytest.raises(ValueError, match="expected an integer of at least 1"):
+                view_columns(ROWS, setting, **fields)
+        with pytest.raises(ValueError, match="number of rows"):
+            view_columns([], setting)
+
+
+def tiles_of(panel, lines, columns, side):
+    """Pixels of every tile, found by the white lines and columns between them."""
+    pixels = np.asarray(panel)
+    head = pixels.shape[0] - 8 - lines * (side + 4) + 4
+    below = (pixels[head:] != 255).any((0, 2))
+    lefts = [x for x in range(1, below.size) if below[x] and not below[x - 1]]
+    assert len(lefts) == columns
+    assert (pixels[:head] < 100).any()  # titles
+    return [
+        [pixels[top : top + side, left : left + side] for left in lefts]
+        for top in range(head, head + lines * (side + 4), side + 4)
+    ]
+
+
+class TestPanel:
+    def test_each_tile_is_its_image_enlarged_pixel_by_pixel(self, setting):
+        columns = view_columns(ROWS[:2], setting, samples=3)
+        panel = view_panel(ROWS[:2], setting, samples=3)
+        assert panel.mode == "RGB"
+        tiles = tiles_of(panel, 3, 6, 96)
+        for line in range(3):
+            for place, column in enumerate(columns):
+                grey = np.rint((column.images[line, 0].numpy() + 1) * 127.5).astype(np.uint8)
+                wanted = grey.repeat(12, 0).repeat(12, 1)[..., None].repeat(3, 2)
+                np.testing.assert_array_equal(tiles[line][place], wanted)
+
+    def test_it_repeats(self, setting):
+        a, b = (np.asarray(view_panel(ROWS, setting, samples=2)) for _ in range(2))
+        np.testing.assert_array_equal(a, b)
+
+    def test_long_names_are_broken_into_lines(self, setting):
+        short, long = (replace(ROWS[0], name=n) for n in ("$x_", "views of a very long name " * 3))
+        sizes = [view_panel([row], setting, samples=2).size for row in (short, long)]
+        assert sizes[0][0] == sizes[1][0]
+        assert sizes[1][1] > sizes[0][1] + 17

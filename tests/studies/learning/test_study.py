@@ -1,0 +1,260 @@
+"""A table run and read: the reference, Holm's correction, the verdict, the CSV file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from genviews.data import ImageSet
+from genviews.evaluate.encoders import ProbeData
+from genviews.generators import ToyGenerator
+from genviews.represent.config import RepresentationTraining
+from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import RowResult
+from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.study import COLUMNS, read_study, run_study
+from genviews.studies.learning.tables import learning_table
+
+TEST = 400  # images
+
+
+def image_set(split, count):
+    return ImageSet(
+        images=torch.linspace(-1, 1, count * 64).view(count, 1, 8, 8),
+        ids=tuple(f"{split}/{i}" for i in range(count)),
+        labels=torch.arange(count) % 2,
+        class_names=("a", "b"),
+    )
+
+
+@pytest.fixture
+def setting():
+    return LearningSetting(
+        training=lambda n: RepresentationTraining(schedule=StepCosine(steps=n), log_every=1),
+        updates=1,
+        base=8,
+        batch=4,
+        generator=ToyGenerator(),
+        real=image_set("real", 8),
+        probe=ProbeData(
+            train=image_set("train", 24), val=image_set("val", 12), test=image_set("test", TEST)
+        ),
+        prefetch=0,
+    )
+
+
+def result(setting, row, right, *, seed=0, val=0.5, knn=None):
+    """A result whose probes answer the first `right` (and `knn`) test images rightly."""
+    truth = setting.probe.test.labels
+    order = torch.arange(TEST)
+    counts = {"linear": right, "knn": right if knn is None else knn}
+    return RowResult(
+        row=row,
+        seed=seed,
+        folder=Path(),
+        record={
+            **{probe: {"val": val} for probe in counts},
+            "training": {"samples_per_second": 100.0, "waiting_for_views": 0.25},
+        },
+        answers={probe: torch.where(order < n, truth, 1 - truth) for probe, n in counts.items()},
+    )
+
+
+REAL = LearningRow(name="real + T_x", data="real", pixels=True)
+GOOD = LearningRow(name="good", views="gaussian_all_0.20")
+BAD = LearningRow(name="bad", views="gaussian_all_1.00")
+NONE = LearningRow(name="untrained", data="none")
+
+
+def study(setting, rows, reference="real + T_x"):
+    """A study of (row, right answers, accuracy on val)."""
+    results = [result(setting, row, right, val=val) for row, right, val in rows]
+    return read_study("toy", results, setting, reference)
+
+
+class TestVerdict:
+    def test_above(self, setting):
+        found = study(setting, [(REAL, 200, 0.5), (GOOD, 300, 0.9), (BAD, 100, 0.2)])
+        assert found.best.name == "good"
+        assert found.verdict.startswith(
+            "good, the best on val, is above real + T_x: linear probe 75.0 %, +25.0 points "
+            "[+20.8, +29.2], p = "
+        )
+        assert "1 seed, whose luck is not in the interval, 400 test images." in found.verdict
+
+    def test_below(self, setting):
+        found = study(setting, [(REAL, 300, 0.5), (GOOD, 200, 0.9), (BAD, 250, 0.2)])
+        assert "good, the best on val, is below real + T_x" in found.verdict
+        assert "-25.0 points" in found.verdict
+
+    def test_level(self, setting):
+        found = study(setting, [(REAL, 300, 0.5), (GOOD, 302, 0.9)])
+        assert "is level with real + T_x" in found.verdict
+        assert found.p_holm["linear"]["good"] > 0.05
+
+    def test_the_best_is_chosen_on_val_alone(self, setting):
+        found = study(setting, [(REAL, 200, 0.9), (GOOD, 150, 0.8), (BAD, 390, 0.7)])
+        assert found.best.name == "good"
+
+    def test_what_is_untrained_is_no_way_to_learn(self, setting):
+        found = study(setting, [(REAL, 200, 0.5), (NONE, 390, 0.9), (BAD, 100, 0.2)])
+        assert found.best.name == "bad"
+        alone = study(setting, [(REAL, 200, 0.5), (NONE, 390, 0.9)])
+        assert alone.best is None
+        assert alone.verdict == "There is no row to compare."
+
+    def test_holm_can_turn_a_difference_level(self, setting):
+        """One comparison at p = 0.03 counts; among ten of them it does not."""
+        pair = [(REAL, 200, 0.5), (GOOD, 205, 0.9)]
+        assert "is above" in study(setting, pair).verdict
+        others = [(replace(BAD, name=f"other {i}"), 200, 0.1) for i in range(9)]
+        many = study(setting, [*pair, *others])
+        assert "is level with" in many.verdict
+        # Holm: the smallest of ten is multiplied by ten.
+        assert many.p_holm["linear"]["good"] == pytest.approx(
+            min(1.0, 10 * many.rows[1].against["linear"].p_value)
+        )
+        assert set(many.p_holm["linear"]) == {row.name for row in many.rows} - {"real + T_x"}
+
+
+class TestHolm:
+    def test_is_the_step_down_method(self, setting):
+        rows = [(replace(GOOD, name=str(n)), n, 0.5) for n in (203, 205, 209, 250)]
+        found = study(setting, [(REAL, 200, 0.5), *rows])
+        raw = {row.name: row.against["linear"].p_value for row in found.rows if row.against}
+        wanted, last = {}, 0.0
+        for place, (name, p) in enumerate(sorted(raw.items(), key=lambda item: item[1])):
+            last = max(last, min(1.0, (len(raw) - place) * p))
+            wanted[name] = last
+        assert found.p_holm["linear"] == pytest.approx(wanted)
+
+    def test_probes_are_corrected_apart(self, setting):
+        results = [
+            result(setting, REAL, 200, knn=300),
+            result(setting, GOOD, 300, knn=300),
+            result(setting, BAD, 200, knn=100),
+        ]
+        found = read_study("toy", results, setting, "real + T_x")
+        assert found.p_holm["linear"]["good"] < 0.001
+        assert found.p_holm["knn"]["good"] == 1.0
+        assert found.p_holm["knn"]["bad"] < 0.001
+
+
+class TestFiles:
+    @pytest.fixture
+    def found(self, setting):
+        results = [
+            result(setting, row, right + seed, seed=seed, val=0.5)
+            for row, right in ((REAL, 200), (GOOD, 300))
+            for seed in (0, 1)
+        ]
+        return read_study("toy", results, setting, "real + T_x")
+
+    def test_csv_has_a_line_for_each_row_and_probe(self, found):
+        lines = list(csv.DictReader(found.csv_text().splitlines()))
+        assert tuple(lines[0]) == COLUMNS
+        assert [(line["row"], line["probe"]) for line in lines] == [
+            ("real + T_x", "linear"),
+            ("real + T_x", "knn"),
+            ("good", "linear"),
+            ("good", "knn"),
+        ]
+        reference, good = lines[0], lines[2]
+        assert float(good["accuracy"]) == pytest.approx(300.5 / 400)
+        assert float(good["difference"]) == pytest.approx(0.25)
+        assert float(good["p_holm"]) == pytest.approx(float(good["p"]))
+        assert {reference[name] for name in ("difference", "difference_low", "p", "p_holm")} == {""}
+        assert (good["seeds"], good["samples_per_second"], good["waiting_for_views"]) == (
+            "2",
+            "100.0",
+            "0.25",
+        )
+
+    def test_an_untrained_row_has_no_speed(self, setting):
+        untrained = result(setting, NONE, 100)
+        untrained.record["training"] = {"updates": 0}
+        found = read_study("toy", [result(setting, REAL, 200), untrained], setting, "real + T_x")
+        line = list(csv.DictReader(found.csv_text().splitlines()))[2]
+        assert (line["row"], line["samples_per_second"]) == ("untrained", "")
+
+    def test_the_record_is_json_and_says_how(self, found):
+        record = json.loads(json.dumps(found.record()))
+        assert (record["table"], record["reference"]) == ("toy", "real + T_x")
+        assert (record["seeds"], record["test_images"]) == ([0, 1], TEST)
+        assert record["verdict"] == found.verdict
+        assert "2 seeds, 400 test images" in found.verdict
+        assert record["definitions"]["good"]["views"] == "gaussian_all_0.20"
+        assert (record["updates"], record["batch"], record["base"]) == (1, 4, 8)
+        assert record["encoder"]["backbone"] == "compact"
+        assert "StepCosine" in record["training"]["schedule"]
+
+
+class TestRun:
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """Rows that were run; nothing is trained."""
+        found = []
+
+        def run_rows(rows, setting, seeds, folder, *, report):
+            found.extend(rows)
+            return [result(setting, row, 200, seed=s) for row in rows for s in seeds]
+
+        monkeypatch.setattr("genviews.studies.learning.study.run_rows", run_rows)
+        return found
+
+    def test_the_first_real_row_is_the_reference(self, setting, asked, tmp_path):
+        found = run_study("table1", learning_table("table1"), setting, [0], tmp_path)
+        assert found.reference == "real + T_x"
+        assert len(found.rows) == len(asked)
+
+    @pytest.mark.parametrize(
+        ("table", "reference"),
+        [
+            ("figure5", "std 0.00"),
+            ("figure9", "0 % generated"),
+            ("table6", "classifier, real + T_x"),
+            ("training-time", "0.25 of the updates"),
+        ],
+    )
+    def test_else_it_is_the_first_that_is_trained(self, setting, asked, tmp_path, table, reference):
+        found = run_study(table, learning_table(table), setting, [0], tmp_path)
+        assert found.reference == reference
+
+    def test_what_is_untrained_is_no_reference_but_where_it_is_alone(
+        self, setting, asked, tmp_path
+    ):
+        assert run_study("toy", [NONE, BAD, GOOD], setting, [0], tmp_path).reference == "bad"
+        assert run_study("toy", [NONE], setting, [0], tmp_path).reference == "untrained"
+
+    def test_it_can_be_named(self, setting, asked, tmp_path):
+        found = run_study("toy", [REAL, GOOD], setting, [0], tmp_path, reference="good")
+        assert found.rows[1].against is None
+        with pytest.raises(ValueError, match=r"reference row: expected one of real \+ T_x, good"):
+            run_study("toy", [REAL, GOOD], setting, [0], tmp_path, reference="bad")
+
+    def test_mistakes_come_before_the_training(self, setting, asked, tmp_path):
+        with pytest.raises(ValueError, match="rows of a study: expected at least one, got none"):
+            run_study("toy", [], setting, [0], tmp_path)
+        with pytest.raises(ValueError, match="labelled splits to judge encoders on"):
+            run_study("toy", [GOOD], replace(setting, probe=None), [0], tmp_path)
+        assert asked == []
+
+    def test_it_is_run_and_read_again(self, setting, tmp_path):
+        rows = [NONE, GOOD]
+        stages = []
+        first = run_study(
+            "toy", rows, setting, [0], tmp_path, report=lambda r: stages.append(r.stage)
+        )
+        assert {"views", "train", "probe", "done"} == set(stages)
+        stages.clear()
+        second = run_study(
+            "toy", rows, setting, [0], tmp_path, report=lambda r: stages.append(r.stage)
+        )
+        assert stages == ["done", "done"]
+        assert first.record() == second.record()
