@@ -9,6 +9,7 @@ and nothing would tell.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,8 +142,6 @@ def probe_data(
 def _read(
     root: Path, split: str, spec: ImageSpec, names: tuple[str, ...], *, resize: bool, convert: bool
 ) -> ImageSet:
-    from dataclasses import replace
-
     from genviews.data import load_folder
 
     found = load_folder(root / split, spec, class_names=names, resize=resize, convert=convert)

@@ -16,7 +16,13 @@ from genviews.cli.job import find_device
 from genviews.cli.learn import WORK, views_of
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
 from genviews.cli.learn_progress import PROBE, VIEWS, TrainProgress
-from genviews.cli.learn_setting import Loaded, load_generator, load_setting, load_walks
+from genviews.cli.learn_setting import (
+    Loaded,
+    check_walks,
+    load_generator,
+    load_setting,
+    load_walks,
+)
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
 from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
@@ -104,6 +110,7 @@ class LearnJob:
             walks=load_walks(self.inputs, source),
         )
         check_row(row, loaded.setting)
+        check_walks([row], loaded.setting)
         return row, loaded
 
     def _row(self) -> LearningRow:

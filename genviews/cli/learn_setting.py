@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,11 +14,13 @@ from genviews.cli.labelled import probe_data
 from genviews.cli.learn_options import LearnInputs, TrainingOptions
 from genviews.cli.real import real_images, real_spec
 from genviews.cli.sources import Source, load_source
+from genviews.perturb.steer import Steer
 from genviews.perturb.walks import Walks
 from genviews.represent.backbones import make_backbone
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 from genviews.types import ImageSpec
 from genviews.zoo import load as load_zoo
@@ -27,6 +29,7 @@ from genviews.zoo import names as zoo_names
 __all__ = [
     "Loaded",
     "check_training",
+    "check_walks",
     "encoder_config",
     "load_generator",
     "load_setting",
@@ -118,7 +121,7 @@ def load_walks(inputs: LearnInputs, source: Source | None) -> Walks | None:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no walks, or those of a generator of another shape.
+        ValueError: a file that holds no walks.
     """
     if source is None:
         return None
@@ -142,6 +145,16 @@ def load_generator(inputs: LearnInputs) -> Source | None:
     if inputs.generator is None:
         return None
     return load_source(inputs.generator, z_dim=inputs.z_dim)
+
+
+def check_walks(rows: Sequence[LearningRow], setting: LearningSetting) -> None:
+    """Raise ValueError if steered views would be made with the walks of another generator."""
+    spaces = {
+        row.space: row for row in rows if row.views is not None and row.views.startswith(Steer.kind)
+    }
+    for row in spaces.values():
+        assert setting.walks is not None  # the views could not have been made
+        setting.walks.check(setting.generator_of(row)[0])
 
 
 def pixel_preset(name: str | None, spec: ImageSpec) -> PixelViews | None:

@@ -17,7 +17,13 @@ from genviews.cli.folder import versions
 from genviews.cli.job import find_device
 from genviews.cli.learn_options import LearnInputs, TableName, TableOptions, TrainingOptions
 from genviews.cli.learn_progress import StudyProgress
-from genviews.cli.learn_setting import Loaded, load_generator, load_setting, load_walks
+from genviews.cli.learn_setting import (
+    Loaded,
+    check_walks,
+    load_generator,
+    load_setting,
+    load_walks,
+)
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
 from genviews.cli.sources import Source
@@ -80,6 +86,7 @@ class LearningJob:
         )
         for row in rows:
             check_row(row, loaded.setting)
+        check_walks(rows, loaded.setting)
         if self.flags.force:
             self._forget(rows)
         stages.note("load")

@@ -54,7 +54,7 @@ PROBE_IMAGES = 20_000
 SAMPLES_BASE = 11_000  # of figure 6, so that ten times as many are still seen about once
 STRENGTHS = Strengths(std=0.2, sweep=(0.05, 0.1, 0.2, 0.5, 1.0))
 TABLES = ("table1", "figure5", "figure6", "figure9", "table3", "table6")
-CONDITIONAL = ("table3", "table6", "figure8")
+CONDITIONAL = ("table3", "table6")
 
 
 def training(updates: int) -> RepresentationTraining:
@@ -83,7 +83,7 @@ def setting(table: str, *, quick: bool = False) -> LearningSetting:
     """What the rows of a table share."""
     real, probe = splits(quick=quick)
     entry = load("fashion32-classes" if table in CONDITIONAL else "fashion32")
-    base = SAMPLES_BASE if table in ("figure6", "figure8") else len(real)
+    base = SAMPLES_BASE if table == "figure6" else len(real)
     found = LearningSetting(
         training=training,
         updates=UPDATES,
@@ -103,7 +103,7 @@ def setting(table: str, *, quick: bool = False) -> LearningSetting:
 
 def rows_of(table: str) -> list[LearningRow]:
     """The rows of a table."""
-    return learning_table(table, STRENGTHS)
+    return learning_table(table, replace(STRENGTHS, mix="") if table in CONDITIONAL else STRENGTHS)
 
 
 def say(report: RowReport) -> None:
@@ -122,6 +122,7 @@ def run_table(
 ) -> LearningStudy:
     """Run what is missing of a table, and write its JSON."""
     folder = folder.with_name(f"{folder.name}-quick") if quick else folder
+    folder = folder / _part(table)
     shared, rows = setting(table, quick=quick), rows_of(table)
     study = run_study(table, rows, shared, seeds, folder, report=say)
     print(study.verdict, flush=True)
@@ -140,6 +141,13 @@ def run_table(
         }
         write_json(RESULTS / f"learn_{table}.json", record)
     return study
+
+
+def _part(table: str) -> str:
+    """Tables of one generator and base size share a folder, and so their rows."""
+    if table in CONDITIONAL:
+        return "classes"
+    return "samples" if table == "figure6" else "images"
 
 
 def claims(

@@ -95,6 +95,22 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             expected="level",
         ),
     ),
+    "figure5": (
+        Claim(
+            text="inverse U, rising side: a middle deviation beats none",
+            paper="65.46 (0.2) against 57.10 (Table 4, T_x)",
+            a="std 0.20",
+            b="std 0.00",
+            expected="above",
+        ),
+        Claim(
+            text="inverse U, falling side: a middle deviation beats a large one",
+            paper="65.46 (0.2) against 64.42 (0.4)",
+            a="std 0.20",
+            b="std 1.00",
+            expected="above",
+        ),
+    ),
     "figure9": (
         Claim(
             text="a little synthetic data helps real data",

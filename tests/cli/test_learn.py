@@ -19,6 +19,8 @@ from genviews.cli.learn_options import (
     TrainingOptions,
 )
 from genviews.cli.learn_setting import check_training, encoder_config, pixel_preset, training
+from genviews.generators import load_callable
+from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.run import TrainingRun
@@ -205,6 +207,17 @@ class TestData:
         stored, streamed = (read(here / n / "training.json")[0] for n in ("run", "streamed"))
         assert stored["loss"] == pytest.approx(streamed["loss"], abs=0.02)
         assert stored["loss"] != streamed["loss"]
+
+    def test_steered_views_need_the_walks_of_the_generator(self, go, here, capsys):
+        decode = load_callable("mine:decode", 8)
+        learnt = train_walks(decode, SteerTraining(samples=32, lr=0.05))
+        learnt.save(here / "walks.safetensors")
+        steered = ("--views", "steer_all_1.00", "--walks", "walks.safetensors", "--updates", "1")
+        assert go(*steered) == 0
+        assert read(here / "run" / "summary.json")["config"]["stamps"]["walks"]
+        other = ("--generator", "fashion32", "--out", "other")
+        assert go(*steered, *other) == 1
+        assert "learn walks for this generator" in capsys.readouterr().err
 
     def test_larger_images_need_resize(self, go_real, here, capsys):
         assert go_real("--size", "4") == 1

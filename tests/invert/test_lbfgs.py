@@ -379,13 +379,12 @@ class TestRenewal:
     def test_it_goes_on_to_the_minimum_of_the_new_one(self, faithful):
         optimizer, start = LBFGS(history=10, faithful=faithful), starts(3, seed=1)
         state = self.part_of_the_way(optimizer, [quadratic(i) for i in range(3)], start, 9)
-        made = state.made.tolist()
         optimizer.renew(state, torch.tensor([True, True, True]))
         seen, problems = [Seen() for _ in range(3)], [logistic(i) for i in range(3)]
         while going(state, self.STEPS).any():
             follow(optimizer, state, problems, seen, self.STEPS)
         fresh = drive(LBFGS(), problems, start, self.STEPS)
-        for row, other, before in zip(seen, fresh, made, strict=True):
+        for row, other in zip(seen, fresh, strict=True):
             assert row.losses[-1] == pytest.approx(other.losses[-1], abs=1e-6)
             assert row.costs[0] > 1  # the iterate anew, then a step
 

@@ -151,6 +151,19 @@ class TestRow:
         other = weights(run_row(UNTRAINED, setting, 2, tmp_path))
         assert not same(kept, other)
 
+    def test_dropout_of_a_training_has_the_seed_of_the_row(
+        self, setting, tmp_path, monkeypatch
+    ) -> None:
+        seeds, train = [], run.train_representation
+
+        def seen(encoder, batches, objective, config, **options):
+            seeds.append(config.seed)
+            return train(encoder, batches, objective, config, **options)
+
+        monkeypatch.setattr(run, "train_representation", seen)
+        run_rows([GAUSSIAN], setting, (0, 5), tmp_path)
+        assert seeds == [0, 5]
+
     def test_an_untrained_row_needs_nothing_of_its_objective(self, setting, tmp_path) -> None:
         row = replace(UNTRAINED, objective="supcon")
         assert same(
