@@ -9,9 +9,11 @@ from recipes.fashion32 import (
     choose_views,
     inversion,
     invert,
+    learn,
     train_classifier,
     train_encoder,
     train_on_views,
+    train_walks,
 )
 
 
@@ -82,3 +84,22 @@ def test_recipes_write_no_machine_paths():
         text = path.read_text()
         assert "/tmp/" not in text, path
         assert "/home/" not in text, path
+
+
+def test_learn_runs_a_table_once(tmp_path):
+    study = learn.run_table("table6", quick=True, seeds=[0], folder=tmp_path / "learn")
+    assert [row.name for row in study.rows] == [
+        "classifier, real + T_x",
+        "classifier, generated + T_x",
+    ]
+    made = sorted(tmp_path.rglob("row.json"))
+    assert len(made) == 2
+    stamps = [path.stat().st_mtime_ns for path in made]
+    again = learn.run_table("table6", quick=True, seeds=[0], folder=tmp_path / "learn")
+    assert again.record() == study.record()
+    assert [path.stat().st_mtime_ns for path in made] == stamps
+
+
+def test_train_walks(tmp_path):
+    result = train_walks.main(out=tmp_path / "walks", quick=True)
+    assert set(result["measured"]) == {"shiftx", "shifty", "zoom", "rot2d", "rot3d", "colour0"}
