@@ -18,6 +18,7 @@ def _load(name: str):
 
 def test_every_example_is_tested():
     tested = {"quickstart", "views_of_an_image", "any_generator", "invert_images"}
+    tested.add("learn_from_a_generator")
     assert {p.stem for p in EXAMPLES.glob("*.py")} == tested
 
 
@@ -42,3 +43,11 @@ def test_invert_images(capsys):
     hidden = _load("invert_images").main(images=4, steps=5)
     assert 0.0 < hidden < 0.5  # grey would be about 0.8 off
     assert "where known" in capsys.readouterr().out
+
+
+def test_learn_from_a_generator(capsys):
+    accuracy = _load("learn_from_a_generator").main(updates=20, batch=16)
+    assert 0.5 < accuracy < 1.0  # chance is 0.1
+    said = capsys.readouterr().out
+    assert "20 updates: loss" in said
+    assert "linear probe" in said
