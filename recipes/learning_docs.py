@@ -42,7 +42,29 @@ def learning_lines(folder: Path) -> list[str]:
     ]
     for name, study in found.items():
         lines += ["", f"### {TITLES[name]}", "", *_intro(study), "", *learning_table(study)]
-    return lines
+    path = folder / "fidelity.json"
+    return [*lines, *(fidelity_lines(read_json(path)) if path.exists() else [])]
+
+
+def fidelity_lines(result: Json) -> list[str]:
+    """How close the generators' images are, beside what they teach."""
+    config = result["config"]
+    lines = [
+        "",
+        "### How good the generators are",
+        "",
+        f"`{result['command']}`: {config['count']:,} samples against as many `{config['split']}` "
+        f"images; features: {config['features']}. Not to be compared with FIDs of Inception "
+        "features.",
+        "",
+        "| | FID | KID | precision, % | recall, % |",
+        "|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {name} | {row['fid']:.2f} | {row['kid']:.4f} | {100 * row['precision']:.1f} "
+        f"| {100 * row['recall']:.1f} |"
+        for name, row in result["measured"].items()
+    ]
 
 
 def _studies(folder: Path) -> dict[str, Json]:

@@ -7,6 +7,7 @@ import pytest
 from genviews.zoo.card import ENTRIES
 from recipes.fashion32 import (
     choose_views,
+    fidelity,
     inversion,
     invert,
     learn,
@@ -103,3 +104,9 @@ def test_learn_runs_a_table_once(tmp_path):
 def test_train_walks(tmp_path):
     result = train_walks.main(out=tmp_path / "walks", quick=True)
     assert set(result["measured"]) == {"shiftx", "shifty", "zoom", "rot2d", "rot3d", "colour0"}
+
+
+def test_fidelity_ranks_real_images_first():
+    measured = fidelity.main(quick=True)["measured"]
+    assert set(measured) == {"fashion32", "fashion32-classes", "images of train"}
+    assert measured["images of train"]["fid"] == min(row["fid"] for row in measured.values())
