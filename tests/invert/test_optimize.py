@@ -121,7 +121,7 @@ class TestNeighbours:
             same(invert(generator, images[i : i + 1], inverter=inverter), pick(whole, [i]))
 
     def test_a_batch_of_real_images_gives_each_what_it_gets_alone(self):
-        """In float32, whose round-off would grow to 1e-3 here: every part is computed alike."""
+        """In float32, whose round-off a long descent magnifies: every part is computed alike."""
         entry = load("fashion32")
         images = entry.samples("val").images[:64]
         inverter = Inverter(start=EncoderStart(entry.encoder), steps=40)
