@@ -352,6 +352,7 @@ def _ratio(
     row: dict[str, object], base: dict[str, object], name: str, loss: float, what: str
 ) -> dict[str, object]:
     """Images a second against the baseline, and whether at no higher a loss."""
+    # Rows are JSON, whose values have no types.
     reached = float(row["loss"]["mean"]) <= loss  # type: ignore[index]
     how = "at a mean loss no higher" if reached else "NOT reaching the loss"
     return {

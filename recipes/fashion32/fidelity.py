@@ -37,6 +37,7 @@ def main(*, quick: bool = False) -> dict[str, object]:
     classifier = load("fashion32").classifier.module
 
     def last_block(images: Tensor) -> Tensor:
+        # The entry's module is a SmallResNet, typed as any module.
         maps: Tensor = classifier.features(images)[-1]  # type: ignore[operator]
         return maps.mean((2, 3))
 

@@ -70,6 +70,7 @@ INVERTER = LearningRow(name="inverter", objective="inverter")
 
 def _both(name: str, views: str, *, alone: bool = True, **fields: object) -> list[LearningRow]:
     """Latent views without and with pixel views."""
+    # Fields are passed on by name; the row itself checks them.
     row = LearningRow(name=name, views=views, **fields)  # type: ignore[arg-type]
     with_pixels = replace(row, name=f"{name} + T_x", pixels=True)
     return [row, with_pixels] if alone else [with_pixels]
