@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
+from genviews.classify.norm import rectified_norm
 from genviews.files import save_tensors
 from genviews.rng import Rng
 
@@ -81,7 +81,7 @@ class SmallResNet(nn.Module):
             (N, width, H/2, W/2), (N, 2 width, H/4, W/4), (N, 3 width, H/8, W/8), not negative.
         """
         x = images.contiguous(memory_format=torch.channels_last)
-        x = F.relu(self.stem_norm(self.stem(x)), inplace=True)
+        x = rectified_norm(self.stem_norm, self.stem(x))
         maps = []
         for block in self.blocks:
             x = block(x)
@@ -144,8 +144,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rectified sum."""
-        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x), inplace=True)
+        y = rectified_norm(self.norm1, self.conv1(x))
+        return rectified_norm(self.norm2, self.conv2(y), self.shortcut(x))
 
 
 def _conv(channels: int, width: int, kernel: int, stride: int) -> nn.Conv2d:

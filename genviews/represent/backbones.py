@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genviews.checks import fail, lookup
 from genviews.classify.network import SmallResNet
+from genviews.classify.norm import rectified_norm
 
 __all__ = ["CompactBackbone", "make_backbone"]
 
@@ -60,7 +61,8 @@ class CompactBackbone(nn.Module):
                 remedy="crop the views to such a size",
             )
         maps = self.trunk.features(images)[-1]
-        return F.relu(self.norm(self.expand(maps))).mean((2, 3))
+        # Pooled, not averaged: the gradient of a mean is a view that torch's rectifier is slow on.
+        return F.adaptive_avg_pool2d(rectified_norm(self.norm, self.expand(maps)), 1).flatten(1)
 
 
 def make_backbone(
