@@ -34,7 +34,8 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.generators.toy import ToyGenerator
     from genviews.generators.zspace import z_space
     from genviews.invert.encoder import InversionEncoder
-    from genviews.invert.optimize import Inverter, invert
+    from genviews.invert.inverter import Inverter
+    from genviews.invert.optimize import invert
     from genviews.perturb.isotropic import Isotropic
     from genviews.perturb.pca import PCA, PCAStatistics
     from genviews.perturb.steer import Steer
@@ -103,7 +104,7 @@ _PUBLIC = {
     "ToyGenerator": "genviews.generators.toy",
     "CallableGenerator": "genviews.generators.callable",
     "InversionEncoder": "genviews.invert.encoder",
-    "Inverter": "genviews.invert.optimize",
+    "Inverter": "genviews.invert.inverter",
     "invert": "genviews.invert.optimize",
     "Isotropic": "genviews.perturb.isotropic",
     "PCA": "genviews.perturb.pca",

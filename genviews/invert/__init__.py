@@ -5,10 +5,11 @@ from genviews.invert.batch import bytes_per_image, fitting_batch
 from genviews.invert.consistency import ReEncode, ToEncoder
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures, Predictions
+from genviews.invert.inverter import Inverter
 from genviews.invert.job import inversion_key, invert_source
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, Target, Term, ToStart
-from genviews.invert.optimize import Inverter, invert
+from genviews.invert.optimize import invert
 from genviews.invert.optimizer import Optimizer, State
 from genviews.invert.perceptual import LPIPS
 from genviews.invert.presets import (

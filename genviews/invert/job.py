@@ -26,7 +26,8 @@ from genviews.engine import Engine, find_engine
 from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
 from genviews.invert.batch import fitting_batch
-from genviews.invert.optimize import Inverter, invert
+from genviews.invert.inverter import Inverter
+from genviews.invert.optimize import invert
 from genviews.invert.store import InversionStore
 from genviews.store import ShardStore
 from genviews.types import Inversion

@@ -16,9 +16,9 @@ from genviews.invert.adam import Adam
 from genviews.invert.consistency import ReEncode, ToEncoder
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance
+from genviews.invert.inverter import Inverter
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, ToStart
-from genviews.invert.optimize import Inverter
 from genviews.invert.perceptual import LPIPS
 from genviews.invert.start import EncoderStart, MeanStart
 from genviews.invert.term import Term
