@@ -9,13 +9,18 @@ independent ones; a difference stops the run. Two pairs, each with its own basel
     stored      views in a store, T_x batched   | 8-bit pairs in memory, a DataLoader that applies
                                                 | torchvision's transforms to one image at a time
     streamed    views rendered while training,  | rendering in the loop when the batch is due, then
-                two batches ahead               | torchvision's transforms, one image at a time
+                T_x batched                     | torchvision's transforms, one image at a time
 
-A trial gives each path its fastest number of torch's threads, and the DataLoader its fastest of 0,
-1 and 2 workers. Every path begins anew in each repeat, warms up, and goes on making batches past
-the last timed step. Paths take turns; medians are quoted. Freed memory is kept for all.
+The plain loops have our encoder object, and so its norm; "torch's batch norm" is the same network
+with torch's operators. "bfloat16" is the encoder under autocast, in ours and in the plain loops;
+`recipes.fashion32.learn_bfloat16` says what it does to accuracy.
 
-"waiting" is measured on both of ours. Parts of the time of a step, with v the time to make a batch
+A trial gives each path its fastest number of torch's threads, ours the better of making views when
+they are due and two batches ahead, and the DataLoader its fastest of 0, 1 and 2 workers. Every path
+begins anew in each repeat, warms up, and goes on making batches past the last timed step. Paths
+take turns; medians are quoted. Freed memory is kept for all.
+
+"waiting" is measured on all of ours. Parts of the time of a step, with v the time to make a batch
 of views, r the part of v that renders (0 for stored views, which are read) and e the time of a step
 on a batch that is there, both with all threads and nothing else running:
 
@@ -29,7 +34,7 @@ on a batch that is there, both with all threads and nothing else running:
 time there: on a whole batch it draws one parameter for all images, which is another law and is
 timed only to be seen beside.
 
-About 4 minutes on 2 idle cores. Writes results/benchmarks/learn.json.
+About 8 minutes on 2 idle cores. Writes results/benchmarks/learn.json.
 """
 
 from __future__ import annotations
@@ -46,14 +51,15 @@ from torch import Tensor
 
 from benchmarks import augment, plain_learning
 from benchmarks.learning_paths import (
-    AHEAD,
     ENCODER,
+    HALF,
     IN_LOOP,
     LOADER,
     MAKING,
     SEED,
     STORED,
     STREAMED,
+    TORCH,
     Run,
     Setting,
     Timing,
@@ -75,6 +81,15 @@ SHARED = "torchvision v2, one parameter for the whole batch: another law"
 PIXELS = "fashion32/simclr"
 SPARE = 4  # batches that a DataLoader with two workers makes ahead, so many more than are timed
 TOLERANCE = 1e-5
+# What is quoted: ours against a plain loop; the last is printed last.
+PAIRS = (
+    ("views rendered while training", STREAMED, IN_LOOP),
+    ("views rendered while training, bfloat16", STREAMED + HALF, IN_LOOP),
+    ("stored views, bfloat16", STORED + HALF, LOADER),
+    ("stored views, bfloat16", STORED + HALF, LOADER + HALF),
+    ("stored views", STORED, LOADER + TORCH),
+    ("stored views", STORED, LOADER),
+)
 
 
 def fastest(options: Mapping[str, Run]) -> tuple[str, dict[str, float]]:
@@ -143,10 +158,12 @@ def parts_of_waiting(timing: Timing, alone: Timing, encoder: float, *, renders: 
 
 def waiting(found: Mapping[str, Sequence[Timing]], name: str) -> Timing:
     """Medians over the repeats, each with the parts that were timed in it."""
+    views = name.removesuffix(HALF)
+    encoder = ENCODER + name.removeprefix(views)
     rows = [
-        parts_of_waiting(timing, alone, encoder["seconds"], renders=name == STREAMED)
-        for timing, alone, encoder in zip(
-            found[name], found[MAKING + name], found[ENCODER], strict=True
+        parts_of_waiting(timing, alone, step["seconds"], renders=views == STREAMED)
+        for timing, alone, step in zip(
+            found[name], found[MAKING + views], found[encoder], strict=True
         )
     ]
     return {key: statistics.median(row[key] for row in rows) for key in rows[0]}
@@ -216,11 +233,11 @@ def summarise(
 ) -> dict[str, Any]:
     """Rates, ratios and shares of waiting, with the setting that they are of."""
     rates = {
-        path: [setting.batch / timing["seconds"] for timing in found[path]]
-        for path in (STORED, LOADER, STREAMED, IN_LOOP)
+        path: [setting.batch / timing["seconds"] for timing in timings]
+        for path, timings in found.items()
+        if path.startswith((STORED, LOADER, STREAMED, IN_LOOP))
     }
     medians = {path: statistics.median(values) for path, values in rates.items()}
-    pairs = (("views rendered while training", STREAMED, IN_LOOP), ("stored views", STORED, LOADER))
     return {
         "benchmark": "learn",
         "command": "python -m benchmarks.learn",
@@ -231,7 +248,6 @@ def summarise(
             "warmup": setting.warmup,
             "repeats": repeats,
             "threads": setting.threads,
-            "prefetch": AHEAD,
             "views": setting.views.describe(),
             "pixels": repr(setting.pixels),
             "encoder": repr(setting.encoder.config),
@@ -240,7 +256,11 @@ def summarise(
         },
         "anchors_per_second": rates,
         "seconds_per_step": found,
-        "waiting": {name: waiting(found, name) for name in (STORED, STREAMED)},
+        "waiting": {
+            name: waiting(found, name)
+            for views in (STORED, STREAMED)
+            for name in (views, views + HALF)
+        },
         "waiting_of_the_loader": statistics.median(
             timing["waiting"] / timing["seconds"] for timing in found[LOADER]
         ),
@@ -250,7 +270,7 @@ def summarise(
                 "ratio": medians[ours] / medians[plain],
                 "baseline": plain,
             }
-            for what, ours, plain in pairs
+            for what, ours, plain in PAIRS
         ],
     }
 

@@ -5,9 +5,10 @@ A path is a function without arguments that trains anew and returns seconds a st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from genviews.represent.views import LatentViews
 STORED, STREAMED = "genviews, stored views", "genviews, views rendered while training"
 LOADER = "a DataLoader with torchvision's transforms, one image at a time"
 IN_LOOP = "rendering in the loop, torchvision's transforms one image at a time"
+HALF, TORCH = ", bfloat16", ", torch's batch norm"  # endings of a path's name
 ENCODER, MAKING = "encoder alone", "views alone: "
 STD, AHEAD, CHUNK, SEED = 0.2, 2, 64, 0
 Timing = dict[str, float]
@@ -51,6 +53,7 @@ class Setting:
         steps: timed steps.
         warmup: steps before them.
         threads: of torch, the most.
+        bfloat16: the encoder under autocast.
     """
 
     generator: Generator
@@ -60,6 +63,7 @@ class Setting:
     steps: int
     warmup: int
     threads: int
+    bfloat16: bool = False
 
     @property
     def views(self) -> LatentViews:
@@ -74,16 +78,17 @@ class Setting:
             schedule=StepCosine(steps=self.warmup + self.steps, peak=plain_learning.RATE),
             momentum=plain_learning.MOMENTUM,
             weight_decay=plain_learning.DECAY,
+            bfloat16=self.bfloat16,
             log_every=self.warmup,
         )
 
-    def stored(self, folder: Path, prefetch: int = AHEAD) -> StreamedBatches:
+    def stored(self, folder: Path, prefetch: int) -> StreamedBatches:
         """Batches of the views in a store."""
         views = StoredViews(folder)
         plan = SamplePlan(batch_size=self.batch, num_unique=len(views))
         return StreamedBatches(views, plan, self.pixels, prefetch=prefetch)
 
-    def streamed(self, prefetch: int = AHEAD) -> StreamedBatches:
+    def streamed(self, prefetch: int) -> StreamedBatches:
         """Batches of views that are rendered, new ones each."""
         plan = SamplePlan(batch_size=self.batch)
         return StreamedBatches(self.views, plan, self.pixels, prefetch=prefetch)
@@ -135,7 +140,7 @@ def time_views(setting: Setting, batches: StreamedBatches) -> Timing:
 def time_loader(setting: Setting, pairs: plain_learning.Pairs, workers: int) -> Timing:
     """The plain loop over a DataLoader."""
     batches = plain_learning.load_pairs(pairs, setting.batch, workers)
-    return plain_learning.train(setting.encoder, batches, setting.steps, setting.warmup)[1]
+    return time_plain(setting, batches)
 
 
 def time_rendering_loop(setting: Setting) -> Timing:
@@ -144,7 +149,14 @@ def time_rendering_loop(setting: Setting) -> Timing:
     batches = plain_learning.render_pairs(
         setting.generator, transform, setting.batch, std=STD, chunk=CHUNK
     )
-    return plain_learning.train(setting.encoder, batches, setting.steps, setting.warmup)[1]
+    return time_plain(setting, batches)
+
+
+def time_plain(setting: Setting, batches: Iterator[Tensor]) -> Timing:
+    """The plain loop over batches, in the precision of the setting."""
+    return plain_learning.train(
+        setting.encoder, batches, setting.steps, setting.warmup, bfloat16=setting.bfloat16
+    )[1]
 
 
 def with_threads(count: int, run: Run) -> Run:
@@ -164,15 +176,20 @@ def with_threads(count: int, run: Run) -> Run:
 def training_paths(
     setting: Setting, folder: Path, pairs: plain_learning.Pairs, workers: Sequence[int]
 ) -> dict[str, dict[str, Run]]:
-    """Both pairs of paths, each in all its options."""
-    plain: dict[str, dict[str, Run]] = {
-        STORED: {"": lambda: time_stream(setting, setting.stored(folder))},
-        LOADER: {
-            f"workers {count}, ": lambda count=count: time_loader(setting, pairs, count)  # type: ignore[misc]
-            for count in workers
-        },
-        STREAMED: {"": lambda: time_stream(setting, setting.streamed())},
+    """Ours and the plain loops, each in all its options."""
+    half = replace(setting, bfloat16=True)
+    torchs = replace(setting, encoder=plain_learning.layers_of_torch(setting.encoder))
+    plain = {
+        STORED: _ours(lambda n: time_stream(setting, setting.stored(folder, n))),
+        STORED + HALF: _ours(lambda n: time_stream(half, half.stored(folder, n))),
+        LOADER: _loaders(setting, pairs, workers),
+        LOADER + HALF: _loaders(half, pairs, workers),
+        LOADER + TORCH: _loaders(torchs, pairs, workers),
+        STREAMED: _ours(lambda n: time_stream(setting, setting.streamed(n))),
+        STREAMED + HALF: _ours(lambda n: time_stream(half, half.streamed(n))),
         IN_LOOP: {"": lambda: time_rendering_loop(setting)},
+        IN_LOOP + HALF: {"": lambda: time_rendering_loop(half)},
+        IN_LOOP + TORCH: {"": lambda: time_rendering_loop(torchs)},
     }
     return {
         name: {
@@ -184,12 +201,25 @@ def training_paths(
     }
 
 
+def _ours(run: Callable[[int], Timing]) -> dict[str, Run]:
+    """Views made in the training's own thread, or ahead of it in another."""
+    return {f"prefetch {ahead}, ": partial(run, ahead) for ahead in (0, AHEAD)}
+
+
+def _loaders(
+    setting: Setting, pairs: plain_learning.Pairs, workers: Sequence[int]
+) -> dict[str, Run]:
+    return {f"workers {n}, ": partial(time_loader, setting, pairs, n) for n in workers}
+
+
 def part_paths(setting: Setting, folder: Path) -> dict[str, Run]:
     """What ours consists of, each alone."""
     ready = setting.stored(folder, prefetch=0).batch(0)["views"]
     assert ready is not None
+    half = replace(setting, bfloat16=True)
     return {
         ENCODER: lambda: time_training(setting, Same(ready)),
+        ENCODER + HALF: lambda: time_training(half, Same(ready)),
         MAKING + STORED: lambda: time_views(setting, setting.stored(folder, prefetch=0)),
         MAKING + STREAMED: lambda: time_views(setting, setting.streamed(prefetch=0)),
     }

@@ -102,8 +102,26 @@ def nt_xent(u: Tensor) -> Tensor:
     return F.cross_entropy(logits, target) * (TEMPERATURE / BASE_TEMPERATURE)
 
 
+class _TorchNorm(nn.BatchNorm2d):
+    """torch's own batch norm, which our networks call as it is: `rectified_norm` knows its type."""
+
+
+def layers_of_torch(encoder: RepresentationEncoder) -> RepresentationEncoder:
+    """A copy with the same weights that norms, adds and rectifies by torch's operators."""
+    encoder = copy.deepcopy(encoder)
+    for module in encoder.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = _TorchNorm
+    return encoder
+
+
 def train(
-    encoder: RepresentationEncoder, batches: Iterator[Tensor], steps: int, warmup: int
+    encoder: RepresentationEncoder,
+    batches: Iterator[Tensor],
+    steps: int,
+    warmup: int,
+    *,
+    bfloat16: bool = False,
 ) -> tuple[RepresentationEncoder, dict[str, float]]:
     """Train a copy of the encoder by SGD, its rate falling as a cosine.
 
@@ -112,6 +130,7 @@ def train(
         batches: (B, 2, C, H, W) views.
         steps: timed steps.
         warmup: steps before them, which are not timed.
+        bfloat16: the encoder under torch's autocast.
 
     Returns:
         The copy, and seconds a step: "seconds" of all, "waiting" of these for `next(batches)`.
@@ -128,7 +147,8 @@ def train(
             began, waited = asked, 0.0
         views = next(batches)
         waited += time.perf_counter() - asked
-        u = encoder.project(encoder(views.flatten(0, 1))).unflatten(0, views.shape[:2])
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            u = encoder.project(encoder(views.flatten(0, 1))).unflatten(0, views.shape[:2])
         optimizer.zero_grad()
         loss = nt_xent(u)
         loss.backward()

@@ -67,7 +67,8 @@ class ViewStream:
         start: the step to begin with, to resume a run.
         reuse: R, how often a rendered batch is used; 1 is always fresh views.
         buffer: M, rendered batches that are mixed; no effect when `reuse` is 1.
-        prefetch: batches made ahead by a thread; 0: made when asked for, without a thread.
+        prefetch: batches made ahead by a thread; 0: made when asked for, without a thread, which is
+            faster where views and encoder share a processor (`benchmarks/learn.py`).
         device: of the batches; None is where the views are made.
         pixel_seed: of the pixel views; None is the seed of the views. Runs over one stored set
             differ in it.

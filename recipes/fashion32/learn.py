@@ -95,8 +95,6 @@ def setting(table: str, *, quick: bool = False) -> LearningSetting:
         probe=probe,
         batch=BATCH,
         walks=entry.walks,
-        # One core a process: a thread that renders ahead would only take the other's time.
-        prefetch=0,
     )
     return replace(found, updates=3, base=64, batch=16) if quick else found
 

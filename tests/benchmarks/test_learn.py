@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import statistics
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,17 +79,28 @@ def test_report(tmp_path, capsys):
     report = json.loads(path.read_text())
     assert str(tmp_path) not in path.read_text()
     assert options.items() <= report["config"].items()
-    paths = [learn.STORED, learn.LOADER, learn.STREAMED, learn.IN_LOOP]
-    assert list(report["anchors_per_second"]) == paths == list(report["chosen"])
+    named = [(learn.STORED, learn.LOADER), (learn.STREAMED, learn.IN_LOOP)]
+    paths = {ours + end for ours, _ in named for end in ("", learn.HALF)}
+    paths |= {plain + end for _, plain in named for end in ("", learn.HALF, learn.TORCH)}
+    assert set(report["anchors_per_second"]) == paths == set(report["chosen"])
     assert all(len(r) == 2 and min(r) > 0 for r in report["anchors_per_second"].values())
     assert set(report["trial"][learn.LOADER]) == {"workers 0, threads 1", "workers 1, threads 1"}
-    assert set(report["trial"][learn.STORED]) == {"threads 1"}
-    assert set(report["waiting"]) == {learn.STORED, learn.STREAMED}
+    ahead = {"prefetch 0, threads 1", "prefetch 2, threads 1"}
+    assert set(report["trial"][learn.STORED]) == ahead
+    assert set(report["waiting"]) == {
+        learn.STORED,
+        learn.STORED + learn.HALF,
+        learn.STREAMED,
+        learn.STREAMED + learn.HALF,
+    }
     for shares in report["waiting"].values():
         assert 0 <= shares["beyond_rendering"] <= shares["share"] < 1
         assert shares["beyond_the_sum"] < shares["beyond_the_slower"] < 1
     assert 0 < report["waiting_of_the_loader"] < 1
-    assert [r["baseline"] for r in report["ratios"]] == [learn.IN_LOOP, learn.LOADER]
+    medians = {name: statistics.median(r) for name, r in report["anchors_per_second"].items()}
+    for (_, ours, plain), told in zip(learn.PAIRS, report["ratios"], strict=True):
+        assert told["baseline"] == plain
+        assert told["ratio"] == pytest.approx(medians[ours] / medians[plain])
     assert {augment.LOOP, learn.SHARED} <= set(report["pixel_views"]["ours_against"])
     assert report["environment"]["device"] == "cpu"
 
@@ -112,6 +125,34 @@ def test_both_loops_end_with_the_same_weights(setting):
         torch.testing.assert_close(value, wanted[name], rtol=1e-4, atol=1e-5, msg=name)
         assert not torch.equal(value, first[name]), name
     assert set(timing) == {"seconds", "waiting"}
+
+
+def test_layers_of_torch_are_the_same_network(setting):
+    """And they do not take our norm's short way."""
+    torchs, views = plain_learning.layers_of_torch(setting.encoder), random_views(1)[0]
+    ours, plain = (
+        plain_learning.train(encoder, iter([views] * 3), STEPS, WARMUP)[0].state_dict()
+        for encoder in (setting.encoder, torchs)
+    )
+    for name, value in ours.items():
+        torch.testing.assert_close(value, plain[name], rtol=1e-4, atol=1e-5, msg=name)
+    with torch.enable_grad():
+        graph = str(torchs.train().backbone(views.flatten(0, 1)).grad_fn.next_functions)
+        own = str(setting.encoder.train().backbone(views.flatten(0, 1)).grad_fn.next_functions)
+    assert "RectifiedNorm" not in graph
+    assert graph != own
+    norms = [type(m) for m in setting.encoder.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert set(norms) == {nn.BatchNorm2d}  # the given encoder is as it was
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_both_loops_have_one_precision(setting, half):
+    setting, views = replace(setting, bfloat16=half), random_views()
+    seen = []
+    setting.encoder.backbone.trunk.stem.register_forward_hook(lambda *a: seen.append(a[2].dtype))
+    learning_paths.time_training(setting, Given(views))
+    learning_paths.time_plain(setting, iter(Given(views)))
+    assert seen == [torch.bfloat16 if half else torch.float32] * 2 * (STEPS + WARMUP)
 
 
 def test_both_loops_read_the_same_images(setting, folder):
@@ -191,7 +232,7 @@ def test_waiting_is_measured_in_both_loops(setting):
 
 
 def test_no_thread_is_left(setting):
-    learning_paths.time_stream(setting, setting.streamed())
+    learning_paths.time_stream(setting, setting.streamed(prefetch=2))
     assert "genviews prefetch" not in {thread.name for thread in threading.enumerate()}
 
 

@@ -11,6 +11,7 @@ from recipes.fashion32 import (
     inversion,
     invert,
     learn,
+    learn_bfloat16,
     train_classifier,
     train_encoder,
     train_on_views,
@@ -110,3 +111,15 @@ def test_fidelity_ranks_real_images_first():
     measured = fidelity.main(quick=True)["measured"]
     assert set(measured) == {"fashion32", "fashion32-classes", "images of train"}
     assert measured["images of train"]["fid"] == min(row["fid"] for row in measured.values())
+
+
+def test_bfloat16_is_compared_row_by_row_with_the_same_seeds(tmp_path):
+    found = learn_bfloat16.main(quick=True, seeds=[0, 1], folder=tmp_path / "learn")["compared"]
+    assert list(found) == list(learn_bfloat16.ROWS)
+    for row in found.values():
+        assert row["float32"]["against"] is None
+        gap = row["bfloat16"]["against"]["linear"]
+        each = zip(*(row[p]["accuracy"]["linear"]["per_seed"] for p in row), strict=True)
+        assert gap["per_seed"] == pytest.approx([half - single for single, half in each])
+    assert learn_bfloat16.half_training(3).bfloat16
+    assert not learn_bfloat16.learn.training(3).bfloat16

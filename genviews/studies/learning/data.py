@@ -89,7 +89,7 @@ class RowBatches:
             plan,
             pixels,
             steps=setting.updates_of(row),
-            prefetch=setting.prefetch,
+            prefetch=setting.batches_ahead,
             pixel_seed=seed,
         )
 

@@ -54,7 +54,8 @@ class LearningSetting:
         views_seed: of the samples of the generator; seeds of a study differ in first weights,
             order and pixel views.
         render_batch: images rendered at once.
-        prefetch: batches made ahead, see `ViewStream`; 0 makes them in the training's thread.
+        prefetch: batches made ahead, see `ViewStream`; 0 makes them in the training's thread. None
+            is 2 on a GPU and 0 on a processor, where a thread would take the encoder's time.
 
     Raises:
         ValueError: neither generator nor real images, or images of different shapes.
@@ -75,12 +76,13 @@ class LearningSetting:
     stored: bool = True
     views_seed: int = 0
     render_batch: int = 64
-    prefetch: int = 2
+    prefetch: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("updates", "base", "batch", "render_batch"):
             check_count(getattr(self, name), name)
-        check_count(self.prefetch, "prefetch", least=0)
+        if self.prefetch is not None:
+            check_count(self.prefetch, "prefetch", least=0)
         shapes = {tuple(images.shape[1:]) for images in self._images()}
         if self.generator is not None:
             shapes.add(self.generator.image_spec.shape)
@@ -110,6 +112,13 @@ class LearningSetting:
     def device(self) -> torch.device:
         """Where encoders are trained: where the generator is, or else the images."""
         return self._images()[0].device if self.generator is None else self.generator.device
+
+    @property
+    def batches_ahead(self) -> int:
+        """Batches that a thread makes ahead of training."""
+        if self.prefetch is not None:
+            return self.prefetch
+        return 0 if self.device.type == "cpu" else 2  # measured by benchmarks/learn.py
 
     def generator_of(self, row: LearningRow) -> tuple[Generator, Prior]:
         """The generator in the space where a row's views are made, and the prior there.

@@ -35,8 +35,9 @@ class TestChecks:
         with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1, got 0"):
             small(**{name: 0})
 
-    def test_prefetch_may_be_0(self) -> None:
-        assert small(prefetch=0).prefetch == 0
+    def test_prefetch_is_0_on_a_processor_unless_it_is_named(self) -> None:
+        assert small(prefetch=None).batches_ahead == 0
+        assert [small(prefetch=n).batches_ahead for n in (0, 3)] == [0, 3]
         with pytest.raises(ValueError, match="prefetch: expected an integer of at least 0, got -1"):
             small(prefetch=-1)
 
