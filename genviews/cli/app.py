@@ -18,6 +18,7 @@ from genviews.cli.learn_options import (
     TableArgument,
     TableOptions,
     TrainingOptions,
+    VOCOptions,
 )
 from genviews.cli.options import (
     DemoOptions,
@@ -45,7 +46,7 @@ app = App(
 _DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
 _INVERSION, _ENGINE = InvertOptions(), EngineOptions()
 _LEARNT_FROM, _VIEWS, _TABLE = LearnInputs(), LearnOptions(), TableOptions()
-_TRAINING = TrainingOptions()
+_TRAINING, _VOC = TrainingOptions(), VOCOptions()
 
 
 @app.command
@@ -129,16 +130,18 @@ def study(
     *,
     rows: TableOptions = _TABLE,
     training: TrainingOptions = _TRAINING,
+    voc: VOCOptions = _VOC,
     run: RunOptions = _RUN,
 ) -> int:
     """Compare ways to learn: generated against real data, with seeds, intervals and tests.
 
-    Each row of the table is learnt with every seed and judged on --data. A killed run started again
-    continues where it was, and runs at the same time in one folder share the work.
+    Each row of the table is learnt with every seed and judged on --data, and on --voc if it is
+    named. A killed run started again continues where it was, and runs at the same time in one
+    folder share the work.
     """
     from genviews.cli.learning_study import run_learning_study
 
-    return run_learning_study(table, inputs, rows, training, run)
+    return run_learning_study(table, inputs, rows, training, voc, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

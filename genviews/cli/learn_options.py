@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 from genviews.cli.options import Flag
 
 __all__ = [
+    "SHOWN",
     "LearnInputs",
     "LearnOptions",
     "ObjectiveName",
@@ -22,13 +23,17 @@ __all__ = [
     "TableName",
     "TableOptions",
     "TrainingOptions",
+    "VOCOptions",
 ]
+
+SHOWN = (0, 1, 2, 3, 4, 5)  # samples in a picture of views, where --show names none
 
 _INPUT = Group("Input", sort_key=1)
 _VIEWS = Group("Views and objective", sort_key=2)
 _TABLE = Group("Table", sort_key=2)
 _PROBE = Group("Probe", sort_key=2)
 _TRAINING = Group("Training", sort_key=2.5)
+_VOC = Group("PASCAL VOC", sort_key=2.7)
 
 # Written out, since what they name loads torch; a test compares both.
 TableName = Literal[
@@ -38,17 +43,24 @@ TableName = Literal[
     "table4",
     "table5",
     "table6",
+    "figure4",
     "figure5",
     "figure6",
+    "figure7",
     "figure8",
     "figure9",
+    "figure10",
+    "figure11",
     "training-time",
     "pool",
     "objectives",
 ]
 TableArgument = Annotated[
     TableName,
-    Parameter(help="Table or figure of the paper (Jahanian et al. 2022), or one of ours."),
+    Parameter(
+        help="Table or figure of the paper (Jahanian et al. 2022), or one of ours. Figures 4, 7, "
+        "10 and 11 are pictures of views: they need --generator alone and take seconds."
+    ),
 ]
 ObjectiveName = Literal[
     "nt-xent", "supcon", "multi-positive", "decoupled", "vicreg", "inverter", "classifier"
@@ -139,6 +151,7 @@ class TableOptions:
         steer: Strength of steered views; 0 leaves their rows out.
         mix: Rows of the latent that style-mixing replaces, such as fine; none leaves style-mixing
             out. Without it: fine, where the generator has it.
+        show: Sample in the picture of views, by its number. Repeat the flag. Without it: 0 to 5.
     """
 
     out: Path = Path("runs/study")
@@ -149,6 +162,7 @@ class TableOptions:
     sweep: tuple[float, ...] | None = None
     steer: float = 1.0
     mix: str | None = None
+    show: tuple[int, ...] | None = None
 
 
 @Parameter(name="*", group=_TRAINING)
@@ -170,6 +184,8 @@ class TrainingOptions:
         optimizer: sgd (momentum 0.9, weight decay 1e-4) or adamw (0.05).
         lr: Highest learning rate, of a cosine. Without it: 0.03 for sgd, as in the paper, 0.001 for
             adamw.
+        bfloat16: Compute the encoder in bfloat16 where that is safe (mixed precision): faster on
+            most processors and GPUs; weights and loss stay in 32 bits.
         stream: Render views while training, instead of once into the run folder; the views are the
             same but for the 8 bits of stored ones.
     """
@@ -182,7 +198,31 @@ class TrainingOptions:
     stem: Literal["imagenet", "small"] | None = None
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float | None = None
+    bfloat16: Flag = False
     stream: Flag = False
+
+
+@Parameter(name="*", group=_VOC)
+@dataclass(frozen=True, kw_only=True)
+class VOCOptions:
+    """What encoders are judged on beside their own images; can be added to a study that is there.
+
+    Args:
+        voc: Folder VOCdevkit or VOC2007: judge every encoder by VOC07 classification as well, with
+            an SVM for each class. Grey encoders are shown grey photos.
+        voc_protocol: What SVMs are fitted to and scored on: authors (train, val) or usual
+            (trainval, test).
+        voc_size: Short side and central square of the photos, in pixels.
+        detection: Also fine-tune a Faster R-CNN around every encoder, as in the paper: for resnets
+            with --stem imagenet, on colour images; hours on a GPU each.
+        detection_steps: Steps of the fine-tuning. Without it: 24,000.
+    """
+
+    voc: Path | None = None
+    voc_protocol: Literal["authors", "usual"] = "authors"
+    voc_size: int = 224
+    detection: Flag = False
+    detection_steps: int | None = None
 
 
 @Parameter(name="*", group=_PROBE)

@@ -14,6 +14,7 @@ from genviews.studies.learning.setting import LearningSetting
 __all__ = ["StudyProgress", "TrainProgress"]
 
 VIEWS, TRAIN, PROBE = "render views", "train", "probe"  # stages; the first two count images
+VOC = {"voc": "voc", "svm": "svm", "detection": "fine-tune"}  # of VOC; the first counts photos
 
 
 class TrainProgress:
@@ -79,12 +80,18 @@ class StudyProgress:
         self._total = len(rows) * seeds
         self._left = seeds * sum(self._updates(row) for row in rows)  # updates
         self._begun: dict[tuple[str, int], TrainProgress | None] = {}
+        self._judged: set[tuple[str, int]] = set()
         self._spent, self._made, self._since = 0.0, 0, clock()
         self._at = 0  # updates of the row that is training
 
     def __call__(self, report: RowReport) -> None:
         """Take note of a report."""
         key, row = (report.row, report.seed), self._rows[report.row]
+        if report.stage in VOC:
+            self._judged.add(key)
+            which = f"{report.row}, seed {report.seed} (encoder {len(self._judged)})"
+            self._stages(VOC[report.stage], report.done, report.total, which)
+            return
         known = report.stage == "done" and key not in self._begun
         self._begun.setdefault(key, None)
         if report.stage == "views":

@@ -93,7 +93,6 @@ def load_setting(
         probe, more = probe_data(inputs.data, spec, resize=inputs.resize, convert=inputs.convert)
         skipped += more
     base = options.samples or (SAMPLES if real is None else len(real))
-    busy = device.type == "cpu" and torch.get_num_threads() == 1
     return Loaded(
         setting=LearningSetting(
             training=training(options),
@@ -109,8 +108,6 @@ def load_setting(
             statistics=None if source is None else source.statistics,
             stored=not options.stream,
             render_batch=batch_size,
-            # With one core, a thread that makes views ahead would only take the other's time.
-            prefetch=0 if busy else 2,
         ),
         skipped=skipped,
     )
@@ -227,6 +224,7 @@ def training(options: TrainingOptions) -> Callable[[int], RepresentationTraining
             optimizer=options.optimizer,
             weight_decay=DECAYS[options.optimizer],
             decay_all=options.optimizer == "sgd",
+            bfloat16=options.bfloat16,
             log_every=log,
             monitor_every=log * max(1, updates // (LOOKS * log)),
             checkpoint_every=log * max(1, min(500, updates // 20) // log),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from rich.console import Console
 from genviews.checks import fail, lookup
 from genviews.cli.folder import versions
 from genviews.cli.job import find_device
-from genviews.cli.learn_options import LearnInputs, TableName, TableOptions, TrainingOptions
+from genviews.cli.learn_options import (
+    SHOWN,
+    LearnInputs,
+    TableName,
+    TableOptions,
+    TrainingOptions,
+    VOCOptions,
+)
 from genviews.cli.learn_progress import StudyProgress
 from genviews.cli.learn_setting import (
     Loaded,
@@ -24,6 +32,7 @@ from genviews.cli.learn_setting import (
     load_setting,
     load_walks,
 )
+from genviews.cli.learning_voc import voc_task
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
 from genviews.cli.sources import Source
@@ -36,8 +45,9 @@ from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import run_study
 from genviews.studies.learning.tables import Strengths, learning_table
+from genviews.studies.learning.voc_task import VOCTask
 
-__all__ = ["LearningJob", "choose_rows", "strengths"]
+__all__ = ["LearningJob", "choose_rows", "strengths", "table_rows"]
 
 logger = logging.getLogger("genviews.cli")
 
@@ -51,6 +61,7 @@ class LearningJob:
         inputs: what to learn from and what to judge on.
         options: which rows and seeds, how strong views are.
         training: how to train.
+        voc: what else to judge on.
         flags: device, batch size, force.
         config: the resolved options, kept with the result.
         command: that asks for it.
@@ -60,6 +71,7 @@ class LearningJob:
     inputs: LearnInputs
     options: TableOptions
     training: TrainingOptions
+    voc: VOCOptions
     flags: RunOptions
     config: Mapping[str, Any]
     command: str
@@ -74,7 +86,9 @@ class LearningJob:
         device = find_device(self.flags.device)
         source = load_generator(self.inputs)
         walks = load_walks(self.inputs, source)
-        rows, left_out = self._rows(source, walks)
+        rows, left_out = table_rows(
+            partial(learning_table, self.table), self.options, source, walks
+        )
         self._check_given(rows, source)
         loaded = load_setting(
             self.inputs,
@@ -87,13 +101,21 @@ class LearningJob:
         for row in rows:
             check_row(row, loaded.setting)
         check_walks(rows, loaded.setting)
+        voc = voc_task(self.voc)
+        if voc is not None:
+            voc.check(loaded.setting)
         if self.flags.force:
             self._forget(rows)
         stages.note("load")
-        return self._study(rows, loaded, left_out, stages)
+        return self._study(rows, loaded, left_out, voc, stages)
 
     def _study(
-        self, rows: list[LearningRow], loaded: Loaded, left_out: tuple[str, ...], stages: Stages
+        self,
+        rows: list[LearningRow],
+        loaded: Loaded,
+        left_out: tuple[str, ...],
+        voc: VOCTask | None,
+        stages: Stages,
     ) -> TableResult:
         seeds, setting = self.options.seeds, loaded.setting
         study = run_study(
@@ -103,6 +125,7 @@ class LearningJob:
             range(seeds),
             self._work,
             report=StudyProgress(stages, rows, seeds, setting),
+            voc=voc,
         )
         stages.note("compare")
         return TableResult(
@@ -110,29 +133,11 @@ class LearningJob:
             command=self.command,
             config=self.config,
             left_out=left_out,
-            panel=_panel(rows, setting),
+            panel=_panel(rows, setting, self.options.show),
             skipped=loaded.skipped,
             seconds=dict(stages.seconds),
             versions=versions(),
         )
-
-    def _rows(
-        self, source: Source | None, walks: Walks | None
-    ) -> tuple[list[LearningRow], tuple[str, ...]]:
-        """The rows to run, and why others of the table are left out."""
-        chosen, lacking = strengths(self.options, source, walks)
-        rows, names = learning_table(self.table, chosen), self.options.rows
-        notes = tuple(
-            note
-            for kind, note in lacking.items()
-            if any((row.views or "").startswith(kind) for row in learning_table(self.table))
-        )
-        if names is not None and set(names) <= {row.name for row in rows}:
-            notes = ()  # nobody asked for the others
-        for note in notes:  # at once, and not after hours
-            logger.info("left out: %s", note)
-            Console(stderr=True).print(f"left out: {note}", markup=False, highlight=False)
-        return choose_rows(rows, names), notes
 
     def _check_given(self, rows: list[LearningRow], source: Source | None) -> None:
         """Refuse rows whose data nobody named, before any image is read."""
@@ -172,6 +177,40 @@ class LearningJob:
             for seed in range(self.options.seeds):
                 place = self._work / "rows" / row.slug / f"seed{seed}"
                 shutil.rmtree(place, ignore_errors=True)
+
+
+def table_rows(
+    build: Callable[[Strengths], list[LearningRow]],
+    options: TableOptions,
+    source: Source | None,
+    walks: Walks | None,
+) -> tuple[list[LearningRow], tuple[str, ...]]:
+    """The rows of a table or panel that flags and generator allow, and why others are left out.
+
+    What is left out is told at once, and not after hours.
+
+    Args:
+        build: the rows, by the strengths of their views.
+        options: the flags.
+        source: the generator.
+        walks: for steered views, or None.
+
+    Raises:
+        ValueError: `--rows` with a name that no row has.
+    """
+    chosen, lacking = strengths(options, source, walks)
+    rows, names = build(chosen), options.rows
+    notes = tuple(
+        note
+        for kind, note in lacking.items()
+        if any((row.views or "").startswith(kind) for row in build(Strengths()))
+    )
+    if names is not None and set(names) <= {row.name for row in rows}:
+        notes = ()  # nobody asked for the others
+    for note in notes:
+        logger.info("left out: %s", note)
+        Console(stderr=True).print(f"left out: {note}", markup=False, highlight=False)
+    return choose_rows(rows, names), notes
 
 
 def strengths(
@@ -216,7 +255,9 @@ def choose_rows(rows: list[LearningRow], names: tuple[str, ...] | None) -> list[
     return [row for row in rows if row.name in chosen]
 
 
-def _panel(rows: list[LearningRow], setting: LearningSetting) -> bytes | None:
+def _panel(
+    rows: list[LearningRow], setting: LearningSetting, samples: tuple[int, ...] | None
+) -> bytes | None:
     """The views of each row beside the anchors, as PNG; None where no row has latent views."""
     shown: dict[tuple[str | None, str], LearningRow] = {}
     for row in rows:
@@ -225,5 +266,7 @@ def _panel(rows: list[LearningRow], setting: LearningSetting) -> bytes | None:
     if not shown:
         return None
     out = io.BytesIO()
-    view_panel(list(shown.values()), setting).save(out, "PNG", optimize=True)
+    view_panel(list(shown.values()), setting, samples=samples or SHOWN).save(
+        out, "PNG", optimize=True
+    )
     return out.getvalue()

@@ -10,10 +10,18 @@ from rich.console import Console
 from genviews.checks import check_count, fail
 from genviews.cli.folder import read_config, write_json
 from genviews.cli.learn import check_inputs, input_stamps
-from genviews.cli.learn_options import LearnInputs, TableName, TableOptions, TrainingOptions
+from genviews.cli.learn_options import (
+    LearnInputs,
+    TableName,
+    TableOptions,
+    TrainingOptions,
+    VOCOptions,
+)
+from genviews.cli.learning_voc import VOC_CONFIG, check_voc, voc_config
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
 from genviews.cli.run import Output, run, say_skipped
+from genviews.cli.view_panel import PANEL_NAMES, check_strengths, run_view_panel
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.studies.learning.result import TableResult
@@ -21,7 +29,7 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
 __all__ = ["LearningOutput", "run_learning_study"]
 
 # What a later run may change and still go on: each row and seed is kept by itself.
-_MAY_GROW = ("rows", "seeds")
+_MAY_GROW = ("rows", "seeds", "show", *VOC_CONFIG)
 
 
 def run_learning_study(
@@ -29,15 +37,20 @@ def run_learning_study(
     inputs: LearnInputs,
     rows: TableOptions,
     training: TrainingOptions,
+    voc: VOCOptions,
     flags: RunOptions,
 ) -> int:
     """Run a table in its folder; returns the exit code."""
+    if table in PANEL_NAMES:
+        return run_view_panel(table, inputs, rows, training, voc, flags)
     _check(inputs, rows)
     check_inputs(inputs, training, rows.out)
+    check_voc(voc, rows.out)
     config = {
         "verb": "study",
         "table": table,
         **plain(inputs, rows, training),
+        **voc_config(voc),
         "stamps": input_stamps(inputs),
     }
     del config["work"]  # where encoders lie changes no number
@@ -52,9 +65,10 @@ def run_learning_study(
             inputs=inputs,
             options=rows,
             training=training,
+            voc=voc,
             flags=flags,
             config=config,
-            command=command(f"study {table}", inputs, rows, training),
+            command=command(f"study {table}", inputs, rows, training, voc),
         ).run(stages)
 
     return run(config, rows.out, flags, LearningOutput(), job)
@@ -111,25 +125,11 @@ def _check(inputs: LearnInputs, rows: TableOptions) -> None:
             remedy="name a generator, images, or both",
         )
     check_count(rows.seeds, "--seeds")
-    for value in (rows.std, *(rows.sweep or ())):
-        if not value >= 0.01 or round(value, 2) != value:  # a row is named by two decimals
-            fail(
-                "--std and --sweep",
-                expected="at least 0.01, with at most two decimals",
-                got=value,
-                remedy="round it",
-            )
-    if not 0 <= rows.steer < float("inf") or round(rows.steer, 2) != rows.steer:
-        fail(
-            "--steer",
-            expected="a strength of at least 0, with at most two decimals",
-            got=rows.steer,
-            remedy="1 draws the steps of the walks' training, 0 leaves the rows out",
-        )
+    check_strengths(rows)
 
 
 def _reopen(out: Path, config: dict[str, Any]) -> None:
-    """Let a table go on with other rows or more seeds: each row and seed is kept by itself."""
+    """Let a table go on with other rows, more seeds or VOC: each row and seed is kept by itself."""
     before = read_config(out)
     if before is None or before == config:
         return

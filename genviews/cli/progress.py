@@ -178,7 +178,7 @@ def _pace(stage: str, fresh: float, left: float, spent: float, note: str) -> str
 
 def _rate(stage: str, rate: float) -> str:
     """Images a second; nothing for the stages that count something else, such as rows."""
-    if not rate or not stage.startswith(("invert", "render", "views", "train")):
+    if not rate or not stage.startswith(("invert", "render", "views", "train", "voc")):
         return ""
     return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.2g} images/s"
 

@@ -25,7 +25,7 @@ from genviews.evaluate.generated import GeneratedSource
 from genviews.evaluate.knn import KNNProbe
 from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.photos import LabelledFiles, PhotoSource
-from genviews.evaluate.precision import average_precision
+from genviews.evaluate.precision import average_precision, resampled_precision
 from genviews.evaluate.probe import Probe, ProbeScore
 from genviews.evaluate.readers import (
     caltech101,
@@ -37,10 +37,11 @@ from genviews.evaluate.readers import (
 from genviews.evaluate.sgd import SGDConfig, SGDProbe, sgd_preset
 from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
 from genviews.evaluate.transfer import caltech_probe, probe_files
-from genviews.evaluate.voc import VOCFiles, classify_voc, read_voc
+from genviews.evaluate.voc import VOCDecisions, VOCFiles, classify_voc, decide_voc, read_voc
 from genviews.evaluate.voc_detection import (
     BoxedFiles,
     detect_voc,
+    detection_photos,
     evaluate_detector,
     read_voc_boxes,
     train_detector,
@@ -66,6 +67,7 @@ __all__ = [
     "ProbeScore",
     "SGDConfig",
     "SGDProbe",
+    "VOCDecisions",
     "VOCFiles",
     "average_precision",
     "caltech101",
@@ -73,8 +75,10 @@ __all__ = [
     "centre_view",
     "check_features",
     "classify_voc",
+    "decide_voc",
     "detect_voc",
     "detection_ap",
+    "detection_photos",
     "evaluate_detector",
     "extract_features",
     "measure_fidelity",
@@ -89,6 +93,7 @@ __all__ = [
     "read_voc",
     "read_voc_boxes",
     "read_wnids",
+    "resampled_precision",
     "sgd_preset",
     "stanford_cars",
     "train_detector",

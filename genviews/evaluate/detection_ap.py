@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.evaluate.precision import average_precision, precision_recall
+from genviews.evaluate.precision import curve_precision, precision_recall
 
 __all__ = ["BoxAnnotations", "DetectionScore", "Detections", "detection_ap"]
 
@@ -189,12 +189,8 @@ def _class_ap(best: _Best, count: int, threshold: float, method: Method) -> floa
     if not len(firsts):
         return 0.0
     reached = len(firsts) / count  # of the boxes that are to be found, how many ever are
-    if method == "area":
-        return reached * average_precision(kept.scores, hit, "area")
     precision, recall = precision_recall(kept.scores, hit)
-    # The round-off of a recall must not miss a point: see `average_precision`.
-    beyond = (precision[reached * recall >= point / 10 - 1e-12] for point in range(11))
-    return sum(float(p.max()) for p in beyond if len(p)) / 11
+    return curve_precision(precision, reached * recall, method)
 
 
 def _check(

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
@@ -26,7 +26,7 @@ from genviews.evaluate.extractor import check_features, l2_normalise
 from genviews.evaluate.precision import AveragePrecision, average_precision
 from genviews.evaluate.probe import check_not_test
 
-__all__ = ["SVM_COSTS", "MultiLabelScore", "MultiLabelSVM"]
+__all__ = ["SVM_COSTS", "MultiLabelScore", "MultiLabelSVM", "counted"]
 
 # Ten decades, and sixteen halvings: the authors' list, in their order.
 SVM_COSTS = (*(10.0**e for e in range(-7, 3)), *(0.5**n for n in range(4, 20)))
@@ -112,6 +112,25 @@ class MultiLabelSVM:
         self.max_iter, self.tolerance = check_count(max_iter, "max_iter"), tolerance
         self._models: list[Any] = []
 
+    def describe(self) -> dict[str, object]:
+        """All that a fit depends on beside its data, as JSON values."""
+        return {
+            "costs": list(self.costs),
+            "folds": self.folds,
+            "normalise": self.normalise,
+            "difficult": self.difficult,
+            "dual": self.dual,
+            "max_iter": self.max_iter,
+            "tolerance": self.tolerance,
+            "seed": self.seed,
+        }
+
+    def check_labels(self, labels: Int[Tensor, "N Y"]) -> None:
+        """Raise ValueError if a class has fewer positives or negatives than there are folds."""
+        for index, column in enumerate(labels.cpu().T):
+            keep, positive = counted(column, self.difficult)
+            self._check_folds(index, positive[keep].numpy())
+
     def fit(
         self,
         h: Float[Tensor, "N E"],
@@ -181,7 +200,7 @@ class MultiLabelSVM:
         self._check(h, labels, len(self._models))
         found = []
         for column, truth in zip(scores.T, labels.cpu().T, strict=True):
-            keep, positive = self._truth(truth)
+            keep, positive = counted(truth, self.difficult)
             found.append(average_precision(column[keep], positive[keep], method))
         return MultiLabelScore(
             mean=sum(found) / len(found),
@@ -195,7 +214,7 @@ class MultiLabelSVM:
         )
 
     def _fit_class(self, index: int, x: np.ndarray, labels: Tensor) -> None:
-        keep, positive = self._truth(labels.cpu())
+        keep, positive = counted(labels.cpu(), self.difficult)
         rows, target = x[keep.numpy()], positive[keep].numpy()
         self._check_folds(index, target)
         means = [self._cross_validate(rows, target, cost) for cost in self.costs]
@@ -238,13 +257,6 @@ class MultiLabelSVM:
                 warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
         return model, not missed
 
-    def _truth(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Which rows count, and which are positive."""
-        if self.difficult == "ignore":
-            return labels != 0, labels == 1
-        floor = 0 if self.difficult == "positive" else 1
-        return torch.ones_like(labels, dtype=torch.bool), labels >= floor
-
     def _rows(self, h: Tensor) -> np.ndarray:
         x = h.detach().double().cpu()
         rows: np.ndarray = (l2_normalise(x) if self.normalise else x).numpy()
@@ -270,3 +282,18 @@ class MultiLabelSVM:
                 got=f"{positives} and {len(target) - positives}",
                 remedy="give more images, or fewer folds",
             )
+
+
+def counted(
+    labels: Int[Tensor, " N"], difficult: str
+) -> tuple[Bool[Tensor, " N"], Bool[Tensor, " N"]]:
+    """Return which images of a class count, and which of all are positive.
+
+    Args:
+        labels: 1 where the class is there, -1 where not, 0 where all of it is difficult.
+        difficult: see `MultiLabelSVM`.
+    """
+    if difficult == "ignore":
+        return labels != 0, labels == 1
+    floor = 0 if difficult == "positive" else 1
+    return torch.ones_like(labels, dtype=torch.bool), labels >= floor

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import fail, lookup
@@ -26,7 +27,16 @@ from genviews.evaluate.photos import PhotoSource, labels_of
 from genviews.evaluate.precision import AveragePrecision
 from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
 
-__all__ = ["VOC_CLASSES", "VOCFiles", "classify_voc", "read_voc"]
+__all__ = [
+    "VOC_CLASSES",
+    "VOCDecisions",
+    "VOCFiles",
+    "VOCProtocol",
+    "classify_voc",
+    "decide_voc",
+    "protocol_splits",
+    "read_voc",
+]
 
 VOC_CLASSES = (
     "aeroplane",
@@ -51,6 +61,7 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 
+VOCProtocol = Literal["authors", "usual"]
 _PROTOCOLS = {"authors": ("train", "val"), "usual": ("trainval", "test")}
 
 
@@ -75,9 +86,30 @@ class VOCFiles:
     def __len__(self) -> int:
         return len(self.files)
 
-    def source(self, size: int = 224, *, resize_to: int | None = None) -> PhotoSource:
+    def source(
+        self, size: int = 224, *, resize_to: int | None = None, channels: int = 3
+    ) -> PhotoSource:
         """Return the photos as a source; see `PhotoSource`."""
-        return PhotoSource(self.root, self.files, size=size, resize_to=resize_to)
+        return PhotoSource(self.root, self.files, size=size, resize_to=resize_to, channels=channels)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VOCDecisions:
+    """How SVMs rank the photos of a split, and what that is worth.
+
+    Args:
+        score: average precision of each class.
+        decisions: (N, Y) w h + b of each photo and class, float64.
+        labels: (N, Y) as in `VOCFiles`.
+        ids: the N photos.
+        skipped: (file, reason) of photos of both splits that could not be read.
+    """
+
+    score: MultiLabelScore
+    decisions: Float[Tensor, "N Y"]
+    labels: Int[Tensor, "N Y"]
+    ids: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
 
 
 def read_voc(
@@ -123,14 +155,24 @@ def read_voc(
     )
 
 
+def protocol_splits(protocol: str) -> tuple[str, str]:
+    """Return the splits that a protocol fits on and scores on.
+
+    Raises:
+        ValueError: an unknown protocol.
+    """
+    return lookup(protocol, _PROTOCOLS, "protocol of VOC")
+
+
 def classify_voc(
     extractor: FeatureExtractor,
     path: str | Path,
     *,
-    protocol: Literal["authors", "usual"] = "authors",
+    protocol: VOCProtocol = "authors",
     svm: MultiLabelSVM | None = None,
     method: AveragePrecision = "area",
     size: int = 224,
+    channels: int = 3,
     year: int = 2007,
     class_names: Sequence[str] = VOC_CLASSES,
     folder: str | Path | None = None,
@@ -145,6 +187,7 @@ def classify_voc(
         svm: None is the authors' setting; see `MultiLabelSVM` for difficult objects.
         method: see `average_precision`.
         size: of the images: short side and central square, in pixels.
+        channels: 3, or 1 for the luminance of the photos.
         year: of the challenge.
         class_names: the classes.
         folder: where features are kept; see `extract_features`.
@@ -156,17 +199,80 @@ def classify_voc(
 
     Source: Jahanian et al. 2022, arXiv:2106.05258, Sec. 4 and transfer_classification.
     """
-    names = lookup(protocol, _PROTOCOLS, "protocol of VOC")
+    names = protocol_splits(protocol)
+    fit, score = (read_voc(path, name, year=year, class_names=class_names) for name in names)
+    return decide_voc(
+        extractor,
+        fit,
+        score,
+        svm=svm,
+        method=method,
+        size=size,
+        channels=channels,
+        folder=folder,
+        progress=progress,
+    ).score
+
+
+def decide_voc(
+    extractor: FeatureExtractor,
+    fit: VOCFiles,
+    score: VOCFiles,
+    *,
+    svm: MultiLabelSVM | None = None,
+    method: AveragePrecision = "area",
+    size: int = 224,
+    channels: int = 3,
+    folder: str | Path | None = None,
+    seen: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> VOCDecisions:
+    """Return what SVMs on an encoder's features say of each photo, with their score.
+
+    Args:
+        extractor: the encoder.
+        fit: photos that the SVMs are fitted to; not a test split.
+        score: photos that are ranked.
+        svm: see `classify_voc`, as for what follows.
+        method: of the average precision.
+        size: of the images.
+        channels: of the images.
+        folder: where features are kept.
+        seen: called as the photos of both splits pass the encoder, with done and all.
+        progress: called after each class.
+
+    Raises:
+        FileNotFoundError: photos that are missing.
+        ValueError: as `classify_voc`.
+    """
     svm = MultiLabelSVM() if svm is None else svm
     h: list[Tensor] = []
     labels: list[Tensor] = []
-    for split in names:
-        files = read_voc(path, split, year=year, class_names=class_names)
-        found = extract_features(extractor, files.source(size), folder=folder)
+    skipped: list[tuple[str, str]] = []
+    before, total = 0, len(fit) + len(score)
+    for files in (fit, score):
+        found = extract_features(
+            extractor,
+            files.source(size, channels=channels),
+            folder=folder,
+            progress=None if seen is None else partial(_tell, seen, before, total),
+        )
+        before += len(files)
         h.append(found.h)
         labels.append(labels_of(files.files, files.labels, found))
-    svm.fit(h[0], labels[0], split=names[0], progress=progress)
-    return svm.score(h[1], labels[1], split=names[1], method=method)
+        skipped += found.skipped
+    svm.fit(h[0], labels[0], split=fit.split, progress=progress)
+    return VOCDecisions(
+        score=svm.score(h[1], labels[1], split=score.split, method=method),
+        decisions=svm.decision(h[1]),
+        labels=labels[1],
+        ids=found.ids,
+        skipped=tuple(skipped),
+    )
+
+
+def _tell(seen: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
+    seen(before + done, total)
 
 
 def _objects(file: Path) -> list[tuple[str, bool]]:

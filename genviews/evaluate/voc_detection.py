@@ -37,7 +37,16 @@ from genviews.evaluate.voc import VOC_CLASSES, read_voc
 from genviews.represent.plan import SamplePlan
 from genviews.rng import Rng
 
-__all__ = ["BoxedFiles", "detect_voc", "evaluate_detector", "read_voc_boxes", "train_detector"]
+__all__ = [
+    "PAPER_TEST",
+    "PAPER_TRAIN",
+    "BoxedFiles",
+    "detect_voc",
+    "detection_photos",
+    "evaluate_detector",
+    "read_voc_boxes",
+    "train_detector",
+]
 
 Split = tuple[int, str]
 PAPER_TRAIN: tuple[Split, ...] = ((2007, "trainval"), (2012, "trainval"))
@@ -236,18 +245,41 @@ def detect_voc(
     Source: see the module's docstring; `c4_detector` says how it differs.
     """
     config = DetectionConfig() if config is None else config
-    check_count(len(train), "number of splits to train on")
-    learnt, scored = (
-        [read_voc_boxes(path, split, year=year, class_names=class_names) for year, split in splits]
-        for splits in (train, (test,))
-    )
-    photos = learnt[0]
-    for part in learnt[1:]:
-        photos = photos + part
-    _check_apart(photos, scored[0])
+    learnt, scored = detection_photos(path, train=train, test=test, class_names=class_names)
     detector = c4_detector(weights, config, architecture=architecture).to(device)
-    train_detector(detector, photos, config, progress=progress)
-    return evaluate_detector(detector, scored[0], method="11point" if test[0] == 2007 else "area")
+    train_detector(detector, learnt, config, progress=progress)
+    return evaluate_detector(detector, scored, method="11point" if test[0] == 2007 else "area")
+
+
+def detection_photos(
+    path: str | Path,
+    *,
+    train: Sequence[Split] = PAPER_TRAIN,
+    test: Split = PAPER_TEST,
+    class_names: Sequence[str] = VOC_CLASSES,
+) -> tuple[BoxedFiles, BoxedFiles]:
+    """Return the photos that a detector is fine-tuned on, and those that it is scored on.
+
+    Args:
+        path: the folder VOCdevkit, with that of each year in it.
+        train: years and splits, joined.
+        test: year and split.
+        class_names: the classes.
+
+    Raises:
+        FileNotFoundError: a part of the data set is missing.
+        ValueError: no split to train on, a photo in both, or what `read_voc_boxes` refuses.
+    """
+    check_count(len(train), "number of splits to train on")
+    parts = [
+        read_voc_boxes(path, split, year=year, class_names=class_names) for year, split in train
+    ]
+    learnt = parts[0]
+    for part in parts[1:]:
+        learnt = learnt + part
+    scored = read_voc_boxes(path, test[1], year=test[0], class_names=class_names)
+    _check_apart(learnt, scored)
+    return learnt, scored
 
 
 def _boxes(file: Path, columns: Mapping[str, int]) -> BoxAnnotations:

@@ -19,7 +19,7 @@ from torch import Tensor
 from genviews.invert.result import InversionResult, Picture
 from genviews.report.figures import ACCENT, LINE, MUTED, new_figure, style_axes, svg_element
 from genviews.report.gallery import Tile, TileSet
-from genviews.report.images import png_data_uri, to_picture
+from genviews.report.images import png_data_uri, tile_size, to_picture
 from genviews.report.output import write_atomic
 from genviews.report.page import Fact, page_duration, render_page
 from genviews.types import Status
@@ -106,12 +106,11 @@ def contact_sheet(result: InversionResult) -> bytes:
 
 
 def _sheet_tile(pixels: Tensor) -> Image.Image:
-    """A picture of 96 to 256 pixels: small ones are enlarged pixel by pixel, large ones reduced."""
-    tile = to_picture(pixels).convert("RGB")
-    scale = max(1, 96 // max(tile.size))
-    tile = tile.resize((tile.width * scale, tile.height * scale), Image.Resampling.NEAREST)
-    tile.thumbnail((256, 256), Image.Resampling.BOX)
-    return tile
+    """A picture of `tile_size`: small ones are enlarged pixel by pixel, large ones reduced."""
+    picture = to_picture(pixels).convert("RGB")
+    size = tile_size(*picture.size)
+    method = Image.Resampling.BOX if size < picture.size else Image.Resampling.NEAREST
+    return picture.resize(size, method, reducing_gap=2.0)
 
 
 def _facts(result: InversionResult) -> list[Fact]:

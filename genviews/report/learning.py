@@ -17,13 +17,24 @@ from genviews.report.learning_figures import (
     sweep_figure,
     training_figures,
 )
-from genviews.report.learning_tables import probe_cells, row_verdict, signed, study_cells
+from genviews.report.learning_tables import (
+    probe_cells,
+    row_verdict,
+    signed,
+    study_cells,
+    voc_words,
+)
 from genviews.report.page import Fact, page_duration, render_page
 from genviews.report.tables import percent
-from genviews.studies.learning.result import EncoderResult, TableResult, probe_name
+from genviews.studies.learning.result import EncoderResult, PanelResult, TableResult, probe_name
 from genviews.studies.learning.study import LearningStudy
 
-__all__ = ["learning_figure", "render_encoder_report", "render_learning_report"]
+__all__ = [
+    "learning_figure",
+    "render_encoder_report",
+    "render_learning_report",
+    "render_panel_report",
+]
 
 DASH = "\N{EN DASH}"  # an empty cell
 
@@ -56,6 +67,8 @@ def render_learning_report(result: TableResult) -> str:
         left_out=result.left_out,
         num_test=f"{study.test_images:,}",
         one_seed=len(study.seeds) == 1,
+        voc=voc_words(study),
+        detection=bool(study.rows[0].detection),
         skipped=result.skipped,
         dash=DASH,
         **_how(result.command, result.seconds, result.versions, result.config),
@@ -77,6 +90,24 @@ def render_encoder_report(result: EncoderResult) -> str:
         probes=probe_cells(result),
         curves=[(caption, Markup(svg)) for caption, svg in training_figures(result.history)],
         skipped=result.skipped,
+        **_how(result.command, result.seconds, result.versions, result.config),
+    )
+
+
+def render_panel_report(result: PanelResult) -> str:
+    """The page of a panel of views: the picture, what is in it, and how it was made."""
+    return render_page(
+        "panel.html",
+        title=f"{result.name}: views of {result.generator}",
+        verdict=result.verdict,
+        facts=[],
+        picture=_data_uri(result.picture),
+        rows=[(row["name"], row["views"], row["space"]) for row in result.rows],
+        samples=", ".join(map(str, result.samples)),
+        views=result.views,
+        pixels=result.pixels,
+        seed=result.seed,
+        left_out=result.left_out,
         **_how(result.command, result.seconds, result.versions, result.config),
     )
 

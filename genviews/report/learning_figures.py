@@ -62,7 +62,7 @@ SWEEPS: Mapping[str, tuple[str, Callable[[Definition], float], bool]] = {
 
 
 def rows_figure(study: LearningStudy) -> str:
-    """A dot and its 95 % interval for each row: the linear probe, and beside it the neighbours.
+    """A dot and its 95 % interval for each row: the linear probe, beside it neighbours and VOC.
 
     The reference is a line. A filled dot differs from it significantly after Holm's correction, a
     hollow one does not: the reading does not hang on colour. What was never trained does not
@@ -73,11 +73,12 @@ def rows_figure(study: LearningStudy) -> str:
     """
     height = 0.75 + 0.28 * len(study.rows)
     names = max(len(row.name) for row in study.rows) * _LETTER + 0.2
-    width, gap = max(9.4, names + 5.5), 0.75
+    panels, gap = len(study.probes), 0.75
+    width = max(2.2 + 3.6 * panels, names + 2.75 * panels)
     figure = new_figure(width, height)
-    panel = (width - names - 2 * gap) / 2
+    panel = (width - names - panels * gap) / panels
     told = []
-    for place, probe in enumerate(("linear", "knn")):
+    for place, probe in enumerate(study.probes):
         left = (names + place * (panel + gap)) / width
         axes = figure.add_axes((left, 0.5 / height, panel / width, 1 - 0.75 / height))
         _draw_rows(axes, study, probe, names=place == 0)

@@ -22,6 +22,7 @@ __all__ = [
     "row_words",
     "study_cells",
     "study_table",
+    "voc_words",
 ]
 
 
@@ -41,6 +42,18 @@ class StudyCells:
     rate: str
     waiting: str
     verdict: str  # "better", "worse", "not significant" or "reference"
+    voc: str = ""  # mean average precision, and what follows of it
+    voc_interval: str = ""
+    voc_difference: str = ""
+    voc_difference_interval: str = ""
+    voc_p_holm: str = ""
+    voc_verdict: str = ""
+    detection: tuple[tuple[str, str], ...] = ()  # AP, AP50, AP75 with their intervals
+
+    @property
+    def detection_words(self) -> str:
+        """The three measures in a cell: "46.8/74.9/49.7"."""
+        return "/".join(value for value, _ in self.detection)
 
 
 def study_cells(study: LearningStudy) -> list[StudyCells]:
@@ -56,16 +69,34 @@ def _cells(study: LearningStudy, row: RowSummary) -> StudyCells:
         linear=percent(row.accuracy["linear"].mean, 1),
         linear_interval=_interval(row.accuracy["linear"]),
         difference="" if gap is None else signed(gap.mean),
-        difference_interval=""
-        if gap is None
-        else f"{signed(gap.interval[0])} to {signed(gap.interval[1])}",
+        difference_interval="" if gap is None else _signed_interval(gap),
         p_holm="" if gap is None else p_text(study.p_holm["linear"][row.name]),
         knn=percent(row.accuracy["knn"].mean, 1),
         knn_interval=_interval(row.accuracy["knn"]),
         rate="" if row.samples_per_second is None else f"{row.samples_per_second:,.0f}",
         waiting="" if row.waiting_for_views is None else f"{100 * row.waiting_for_views:.0f} %",
         verdict=row_verdict(study, row, "linear"),
+        **_voc_cells(study, row),
+        detection=tuple(
+            (percent(one.mean, 1), "" if one.interval is None else _range(one.interval))
+            for one in row.detection.values()
+        ),
     )
+
+
+def _voc_cells(study: LearningStudy, row: RowSummary) -> dict[str, str]:
+    """The fields of VOC07 classification; none where nobody judged it."""
+    if "voc" not in row.accuracy:
+        return {}
+    gap, found = row.against["voc"] if row.against else None, row.accuracy["voc"]
+    return {
+        "voc": percent(found.mean, 1),
+        "voc_interval": _interval(found),
+        "voc_difference": "" if gap is None else signed(gap.mean),
+        "voc_difference_interval": "" if gap is None else _signed_interval(gap),
+        "voc_p_holm": "" if gap is None else p_text(study.p_holm["voc"][row.name]),
+        "voc_verdict": row_verdict(study, row, "voc"),
+    }
 
 
 def row_verdict(study: LearningStudy, row: RowSummary, probe: str) -> str:
@@ -103,9 +134,34 @@ def signed(value: float) -> str:
     return f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
 
 
+def voc_words(study: LearningStudy) -> str:
+    """What the columns of VOC are of: "VOC AP: VOC07, SVMs on train, 2,510 photos of val"."""
+    known = study.facts.get("voc")
+    if known is None:
+        return ""
+    fit, score = known["splits"]
+    words = f"VOC AP: VOC07, SVMs on {fit}, {known['photos'][1]:,} photos of {score}"
+    detection = known["detection"]
+    if detection is None:
+        return words
+    learnt, scored = detection["splits"]
+    return f"{words}; detectors: {detection['steps']:,} steps on {learnt}, scored on {scored}" + (
+        ", one seed" if len(study.seeds) == 1 else ""
+    )
+
+
 def _interval(found: Difference) -> str:
-    low, high = found.interval
+    return _range(found.interval)
+
+
+def _range(interval: tuple[float, float]) -> str:
+    low, high = interval
     return f"{percent(low, 1)} to {percent(high, 1)}"
+
+
+def _signed_interval(gap: Difference) -> str:
+    low, high = gap.interval
+    return f"{signed(low)} to {signed(high)}"
 
 
 # Columns of the terminal table: the least terminal width that shows it, its header, its field.
@@ -121,6 +177,12 @@ _TERMINAL = (
     (108, "images/s", "rate"),
     (118, "waiting", "waiting"),
 )
+# Those of VOC, where encoders were judged on it, and the room that each takes from the others.
+_VOC_TERMINAL = (
+    (48, "VOC AP %", "voc", 10),
+    (104, "difference", "voc_difference", 12),
+    (96, "det. AP/50/75", "detection_words", 16),
+)
 _STYLES = {"better": "green", "worse": "red", "not significant": "", "reference": "bold"}
 
 
@@ -135,12 +197,12 @@ def study_table(study: LearningStudy, width: int = 80) -> Table:
         A rich table. Differences are percentage points; a star marks a significant one, whatever
         the colours.
     """
-    shown = [column for column in _TERMINAL if width >= column[0]]
+    shown = _columns(study, width)
     seeds = "1 seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
     table = Table(
         title=f"{study.name}: {study.test_images:,} test images, {seeds}",
         caption=f"difference to {study.reference}, points of the linear probe; "
-        "* significant (Holm p < 0.05)",
+        "* significant (Holm p < 0.05)" + (f"\n{note}" if (note := voc_words(study)) else ""),
         title_justify="left",
         caption_justify="left",
         box=None,
@@ -152,12 +214,27 @@ def study_table(study: LearningStudy, width: int = 80) -> Table:
         else:
             table.add_column(header, justify="right", no_wrap=True)
     for cells in study_cells(study):
-        star = " *" if cells.verdict in ("better", "worse") else ""
+        stars = {"difference": cells.verdict, "voc": cells.voc_verdict}
         values = [
-            getattr(cells, field) + (star if field == "difference" else "") for *_, field in shown
+            getattr(cells, field) + (" *" if stars.get(field) in ("better", "worse") else "")
+            for *_, field in shown
         ]
         table.add_row(*(Text(value) for value in values), style=_STYLES[cells.verdict])
     return table
+
+
+def _columns(study: LearningStudy, width: int) -> list[tuple[int, str, str]]:
+    """The columns of the terminal table: those of VOC, and of the others what these leave."""
+    first, known = study.rows[0], "voc" in study.rows[0].accuracy
+    extra = [
+        column
+        for column in _VOC_TERMINAL
+        if known and width >= column[0] and (column[2] != "detection_words" or first.detection)
+    ]
+    left = width - sum(room for *_, room in extra)
+    shown = [column for column in _TERMINAL if not column[0] or left >= column[0]]
+    place = next(i for i, column in enumerate(shown) if column[2] == "knn") + 1
+    return shown[:place] + [(least, name, field) for least, name, field, _ in extra] + shown[place:]
 
 
 def probe_cells(result: EncoderResult) -> list[tuple[str, ...]]:

@@ -343,6 +343,10 @@ class TestDefaults:
     def test_sgd_starts_at_the_papers_rate(self):
         assert training(TrainingOptions())(350).schedule.rate(0) == 0.03
 
+    def test_precision(self):
+        assert not training(TrainingOptions())(10).bfloat16
+        assert training(TrainingOptions(bfloat16=True))(10).bfloat16
+
     def test_a_batch_of_one_has_no_negative(self):
         with pytest.raises(ValueError, match="--batch: expected an integer of at least 2"):
             check_training(TrainingOptions(batch=1))

@@ -18,7 +18,7 @@ from genviews.cli.sources import Source
 from genviews.generators import ToyGenerator
 from genviews.invert import Inverter
 from genviews.represent.run import TrainingRun
-from genviews.studies.learning import TABLES, learning_table, run_study
+from genviews.studies.learning import PANELS, TABLES, learning_table, run_study
 from genviews.zoo import load
 
 FILES = {"config.json", "env.json", "log.txt", "rows", "views"}
@@ -251,7 +251,8 @@ class TestMistakes:
 
 
 def test_flags_know_every_table():
-    assert list(get_args(TableName)) == list(TABLES)
+    assert set(get_args(TableName)) == {*TABLES, *PANELS}
+    assert not set(TABLES) & set(PANELS)
 
 
 class TestChoices:

@@ -19,8 +19,10 @@ from genviews.evaluate import (
     MultiLabelSVM,
     average_precision,
     classify_voc,
+    decide_voc,
     l2_normalise,
     read_voc,
+    resampled_precision,
 )
 from genviews.evaluate.precision import precision_recall
 from genviews.evaluate.svm import SVM_COSTS
@@ -294,3 +296,94 @@ def test_photo_smaller_than_the_view_is_enlarged(devkit):
     assert batch.skipped == ()
     different = {files.source(*a).fingerprint() for a in product((24, 30))}
     assert len(different | {files.source(24, resize_to=30).fingerprint()}) == 3
+
+
+class TestResampledPrecision:
+    """Against the naive rule on photos that are really repeated."""
+
+    @pytest.mark.parametrize("levels", [1000, 4])  # the second with many equal scores
+    def test_equals_repeated_images(self, levels):
+        draw = np.random.default_rng(0)
+        scores = torch.from_numpy(draw.integers(0, levels, 40) / 7.0)
+        positive = torch.from_numpy(draw.random(40) < 0.3)
+        counts = torch.from_numpy(draw.multinomial(40, [1 / 40] * 40, size=30).T.copy())
+        found = resampled_precision(scores, positive, counts)
+        for column, value in zip(counts.T, found.tolist(), strict=True):
+            rows = torch.repeat_interleave(torch.arange(40), column)
+            assert value == pytest.approx(average_precision(scores[rows], positive[rows]))
+        if levels > 4:
+            whole = naive_area(scores.tolist(), positive.tolist())
+            one = resampled_precision(scores, positive, torch.ones(40, 1, dtype=torch.int32))
+            assert one.tolist() == pytest.approx([whole])
+
+    def test_a_draw_without_a_positive_has_none(self):
+        scores, positive = torch.tensor([2.0, 1.0]), torch.tensor([True, False])
+        found = resampled_precision(scores, positive, torch.tensor([[0, 1], [2, 1]]))
+        assert found.isnan().tolist() == [True, False]
+        assert found[1] == 1.0
+        with pytest.raises(ValueError, match="at least one positive"):
+            resampled_precision(scores, ~positive & ~positive.flip(0), torch.ones(2, 1).int())
+
+
+class TestDecisions:
+    EXTRACT = FeatureExtractor(lambda x: x.mean((2, 3)), name="mean colour")
+
+    def test_score_is_that_of_the_decisions(self, devkit):
+        fit, score = (read_voc(devkit, split, class_names=NAMES) for split in ("train", "val"))
+        seen, fitted = [], []
+        svm = MultiLabelSVM((0.1, 1.0), difficult="ignore")
+        found = decide_voc(
+            self.EXTRACT,
+            fit,
+            score,
+            svm=svm,
+            size=24,
+            seen=lambda *a: seen.append(a),
+            progress=lambda *a: fitted.append(a),
+        )
+        assert found.ids == score.files
+        assert torch.equal(found.labels, score.labels)
+        for column in range(2):
+            keep = found.labels[:, column] != 0
+            ranked = found.decisions[keep, column].tolist()
+            wanted = naive_area(ranked, (found.labels[keep, column] == 1).tolist())
+            assert found.score.per_class[column] == pytest.approx(wanted)
+        assert found.score == classify_voc(
+            self.EXTRACT, devkit, svm=svm, size=24, class_names=NAMES
+        )
+        assert seen == [(24, 48), (48, 48)]
+        assert fitted == [(1, 2), (2, 2)]
+        assert found.skipped == ()
+
+    def test_photos_of_grey_encoders_are_luminance(self, devkit):
+        seen = []
+
+        def look(images):
+            seen.append(images)
+            return images.flatten(1)
+
+        svm, grey = MultiLabelSVM((0.1,)), FeatureExtractor(look, name="pixels")
+        classify_voc(grey, devkit, svm=svm, size=8, channels=1, class_names=NAMES)
+        classify_voc(grey, devkit, svm=svm, size=8, class_names=NAMES)
+        assert [images.shape[1] for images in seen] == [1, 1, 3, 3]
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+        luminance = (seen[2] * weights).sum(1, keepdim=True)
+        torch.testing.assert_close(seen[0], luminance, atol=0.01, rtol=0)
+
+    def test_an_unreadable_photo_is_left_out_and_named(self, devkit):
+        (devkit / "VOC2007/JPEGImages/000103.jpg").write_bytes(b"no photo")
+        fit, score = (read_voc(devkit, split, class_names=NAMES) for split in ("train", "val"))
+        found = decide_voc(self.EXTRACT, fit, score, svm=MultiLabelSVM((0.1,)), size=24)
+        assert [file for file, _ in found.skipped] == ["JPEGImages/000103.jpg"]
+        assert found.ids == score.files[:3] + score.files[4:]
+        assert torch.equal(found.labels, torch.cat([score.labels[:3], score.labels[4:]]))
+        assert len(found.decisions) == 23
+
+    def test_labels_are_checked_before_any_fit(self, multi_label):
+        _, labels = multi_label
+        MultiLabelSVM().check_labels(labels)
+        few = torch.full_like(labels, -1)
+        few[:3] = 0
+        MultiLabelSVM().check_labels(few)
+        with pytest.raises(ValueError, match="images of class 0: expected at least 3 with it"):
+            MultiLabelSVM(difficult="ignore").check_labels(few)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from genviews.report import render_report, write_report
-from genviews.report.images import png_data_uri
+from genviews.report.images import png_data_uri, tile_size
 from genviews.report.tables import cells, classifiers
 
 VOID = {"meta", "link", "br", "img", "path", "use"}  # path and use are self-closing in the SVG
@@ -349,6 +349,21 @@ class TestImages:
     def test_large_images_are_reduced_in_proportion(self):
         found = self.decode(png_data_uri(torch.zeros(3, 512, 256), largest=128))
         assert found.shape == (128, 64, 3)
+
+    @pytest.mark.parametrize(
+        ("picture", "tile"),
+        [
+            ((32, 32), (96, 96)),
+            ((32, 64), (32, 64)),
+            ((20, 40), (40, 80)),
+            ((96, 97), (96, 97)),
+            ((256, 200), (256, 200)),
+            ((512, 384), (256, 192)),
+            ((2, 1024), (1, 256)),
+        ],
+    )
+    def test_a_tile_is_a_whole_multiple_of_a_small_picture(self, picture, tile):
+        assert tile_size(*picture) == tile
 
     def test_gradients_do_not_matter(self):
         image = torch.zeros(1, 4, 4, requires_grad=True)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool
@@ -30,7 +30,15 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.studies.learning.run import RowResult
 
-__all__ = ["Difference", "RowSummary", "compare_answers", "summarise"]
+__all__ = [
+    "Difference",
+    "RowSummary",
+    "SeedMean",
+    "compare_answers",
+    "compare_seeds",
+    "over_seeds",
+    "summarise",
+]
 
 _LEAST_P, _HALVINGS = 1e-300, 60
 
@@ -79,18 +87,69 @@ def compare_answers(values: Sequence[Tensor], *, least: float = -1.0) -> Differe
             remedy="compare results of one study",
         )
     table = torch.stack([v.double() for v in values])
-    per_seed, seeds = table.mean(1), len(table)
-    mean = float(per_seed.mean())
-    errors = _Errors(
-        images=_error(table.mean(0)), seeds=_error(per_seed), degrees_of_freedom=seeds - 1
-    )
+    return over_seeds(table.mean(1).tolist(), images=_error(table.mean(0)), least=least)
+
+
+def over_seeds(per_seed: Sequence[float], *, images: float, least: float = -1.0) -> Difference:
+    """Return the mean of the seeds' values with the uncertainty of images and seeds.
+
+    Args:
+        per_seed: the value of each seed.
+        images: standard error of their mean over test images.
+        least: see `compare_answers`.
+
+    Example:
+        >>> over_seeds([0.5], images=0.1).interval[1]
+        0.695996398454005
+    """
+    values, seeds = torch.tensor(per_seed, dtype=torch.float64), len(per_seed)
+    mean = float(values.mean())
+    errors = _Errors(images=images, seeds=_error(values), degrees_of_freedom=seeds - 1)
     half = errors.half_width(0.05)
     return Difference(
         mean=mean,
         interval=(max(mean - half, least), min(mean + half, 1.0)),
         p_value=errors.p_value(mean),
         seeds=seeds,
-        per_seed=tuple(per_seed.tolist()),
+        per_seed=tuple(values.tolist()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedMean:
+    """A mean whose uncertainty is known over seeds alone.
+
+    Args:
+        mean: of what each seed came to, or of the difference of two rows with the same seeds.
+        interval: 95 %, Student's; None with one seed.
+        p_value: two-sided, that the mean is 0; None with one seed.
+        per_seed: the value of each seed.
+    """
+
+    mean: float
+    interval: tuple[float, float] | None
+    p_value: float | None
+    per_seed: tuple[float, ...]
+
+
+def compare_seeds(per_seed: Sequence[float], *, least: float = -1.0) -> SeedMean:
+    """Return the mean of the seeds' values with its uncertainty over seeds.
+
+    Args:
+        per_seed: the value of each seed.
+        least: see `compare_answers`.
+
+    Example:
+        >>> compare_seeds([0.5]).interval is None
+        True
+    """
+    found = over_seeds(per_seed, images=0.0, least=least)
+    known = found.seeds > 1
+    return SeedMean(
+        mean=found.mean,
+        interval=found.interval if known else None,
+        p_value=found.p_value if known else None,
+        per_seed=found.per_seed,
     )
 
 
@@ -133,12 +192,14 @@ class RowSummary:
 
     Args:
         name: of the row.
-        accuracy: by probe.
+        accuracy: by probe; under "voc" the mean average precision on VOC07, where it was judged.
         against: by probe, the difference to the reference row, with the same seeds and images; None
             for the reference itself.
-        val: mean accuracy on val, by probe: what may be chosen by.
+        val: mean accuracy on val, by probe: what may be chosen by. None is of VOC.
         samples_per_second: median over seeds; None for an untrained row.
         waiting_for_views: share of the training's time, median over seeds.
+        detection: "ap", "ap50" and "ap75" of detectors on VOC; empty where none was fine-tuned.
+        detection_against: as `against`.
     """
 
     name: str
@@ -147,6 +208,8 @@ class RowSummary:
     val: dict[str, float]
     samples_per_second: float | None
     waiting_for_views: float | None
+    detection: dict[str, SeedMean] = field(default_factory=dict)
+    detection_against: dict[str, SeedMean] | None = None
 
 
 def summarise(results: Sequence[RowResult], truth: Tensor, *, reference: str) -> list[RowSummary]:

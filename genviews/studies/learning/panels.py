@@ -24,7 +24,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.report.figures import INK, MUTED, new_figure
-from genviews.report.images import to_picture
+from genviews.report.images import tile_size, to_picture
 from genviews.represent.plan import SamplePlan
 from genviews.represent.stream import ViewStream
 from genviews.studies.learning.data import latent_views
@@ -36,7 +36,6 @@ __all__ = ["ViewColumn", "view_columns", "view_panel"]
 _DPI = 100
 _GAP, _WIDE, _MARGIN = 4, 20, 8  # pixels between columns, between groups of them, and around all
 _LINE, _LETTER = 17, 7.5  # pixels of a line of text, and of a letter on average
-_SMALL, _LARGE = 96, 256  # pixels: pictures are enlarged to about the one, reduced to the other
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,7 +138,9 @@ def _images(
             got=f"{row.data} data without",
             remedy="leave the row out, its anchors and T_x are the first columns",
         )
-    made = latent_views(replace(row, positives=views, pool=None), setting)
+    # A batch is filled up to its size, and each sample is rendered by itself below.
+    small = replace(setting, render_batch=1 + views)
+    made = latent_views(replace(row, positives=views, pool=None), small)
     plain = made(ids).images
     if setting.pixels is None:
         return plain, None
@@ -164,7 +165,7 @@ def _pair(
 
 
 def _draw(columns: Sequence[ViewColumn]) -> Image.Image:
-    tile_width, tile_height = _tile_size(*columns[0].images.shape[-2:])
+    tile_width, tile_height = tile_size(columns[0].images.shape[-1], columns[0].images.shape[-2])
     groups = [(name, list(part)) for name, part in groupby(columns, key=lambda c: c.group)]
     spans = [len(part) * (tile_width + _GAP) - _GAP for _, part in groups]
     names = [
@@ -188,13 +189,6 @@ def _draw(columns: Sequence[ViewColumn]) -> Image.Image:
             left += tile_width + _GAP
         left += _WIDE - _GAP
     return sheet.image()
-
-
-def _tile_size(height: int, width: int) -> tuple[int, int]:
-    """Width and height of a tile: a whole multiple of the image where it is small."""
-    longest = max(height, width)
-    scale = min(max(1, _SMALL // longest), _LARGE / longest)
-    return round(scale * width), round(scale * height)
 
 
 class _Sheet:

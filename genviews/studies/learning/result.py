@@ -17,9 +17,9 @@ from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.run import StepRecord
 from genviews.studies.learning.study import LearningStudy
 
-__all__ = ["PROBES", "EncoderResult", "TableResult", "probe_name"]
+__all__ = ["PROBES", "EncoderResult", "PanelResult", "TableResult", "probe_name"]
 
-PROBES = {"linear": "Linear probe", "knn": "Nearest neighbours"}
+PROBES = {"linear": "Linear probe", "knn": "Nearest neighbours", "voc": "VOC07 AP"}
 
 
 def probe_name(probe: str) -> str:
@@ -172,6 +172,67 @@ class TableResult:
             **self.study.record(),
             "left_out": list(self.left_out),
             "skipped": [list(one) for one in self.skipped],
+            "command": self.command,
+            "config": dict(self.config),
+            "seconds": dict(self.seconds),
+            "versions": dict(self.versions),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PanelResult:
+    """Views of a few samples, as a picture.
+
+    Args:
+        name: of the figure.
+        generator: as it was named.
+        samples: ids, a line of the picture each.
+        views: of each sample and row.
+        rows: whose views are shown, as JSON values.
+        pixels: T_x in words; None where it is not shown.
+        seed: of samples and views, and of T_x.
+        picture: PNG, with the record in its text.
+        command: that asked for it.
+        config: its resolved options.
+        left_out: kinds of views that were left out, and what they need.
+        seconds: by stage.
+        versions: of packages.
+    """
+
+    name: str
+    generator: str
+    samples: tuple[int, ...]
+    views: int
+    rows: tuple[Mapping[str, Any], ...]
+    pixels: str | None
+    seed: int
+    picture: bytes = field(repr=False)
+    command: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """What is shown, in a sentence."""
+        kinds = ", ".join(str(row["name"]) for row in self.rows)
+        count = "1 sample" if len(self.samples) == 1 else f"{len(self.samples)} samples"
+        beside = "" if self.pixels is None else ", with pixel views T_x beside each image"
+        return f"{count} of {self.generator} and their views ({kinds}){beside}."
+
+    def record(self) -> dict[str, Any]:
+        """All but the picture, as JSON values."""
+        return {
+            "name": self.name,
+            "verdict": self.verdict,
+            "generator": self.generator,
+            "samples": list(self.samples),
+            "views": self.views,
+            "rows": [dict(row) for row in self.rows],
+            "pixels": self.pixels,
+            "seed": self.seed,
+            "left_out": list(self.left_out),
             "command": self.command,
             "config": dict(self.config),
             "seconds": dict(self.seconds),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -32,7 +32,10 @@ from genviews.studies.learning.data import RowBatches, check_row
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 
-__all__ = ["RowReport", "RowResult", "run_row", "run_rows"]
+__all__ = ["RowReport", "RowResult", "new_encoder", "run_row", "run_rows", "share_work"]
+
+Piece = TypeVar("Piece")
+Done = TypeVar("Done")
 
 POLL = 1.0  # seconds between looks at rows that another process is running
 
@@ -44,8 +47,9 @@ class RowReport:
     Args:
         row: name of the row.
         seed: its seed.
-        stage: "views" (rendered into the store), "train", "probe" or "done".
-        done: samples rendered, or updates made.
+        stage: "views" (rendered into the store), "train", "probe" or "done"; then, where encoders
+            are judged on VOC, "voc" (photos seen), "svm" (classes) and "detection".
+        done: samples rendered, or updates made, or photos or classes.
         total: of them.
         record: of training, where there is a new one.
     """
@@ -113,20 +117,37 @@ def run_rows(
     """
     left = [(row, seed) for seed in seeds for row in rows]
     _check_rows(rows, left, setting, Path(folder))
-    found: dict[tuple[str, int], RowResult] = {}
+    done = share_work(
+        [(_place(row, seed, Path(folder)) / ".lock", (row, seed)) for row, seed in left],
+        lambda one: run_row(one[0], setting, one[1], folder, report=report),
+    )
+    found = {(result.row.name, result.seed): result for result in done}
+    return [found[row.name, seed] for row in rows for seed in seeds]
+
+
+def share_work(pieces: Sequence[tuple[Path, Piece]], work: Callable[[Piece], Done]) -> list[Done]:
+    """Do pieces of work, those that another process is at last; it waits for them.
+
+    Args:
+        pieces: a lock file and what to do, each.
+        work: does a piece, or reads what it came to where it is done.
+
+    Returns:
+        The results, in the order in which they were there.
+    """
+    left, found = list(pieces), []
     while left:
         busy = []
-        for row, seed in left:
-            with claim(_place(row, seed, Path(folder)) / ".lock") as mine:
+        for lock, piece in left:
+            with claim(lock) as mine:
                 if mine:
-                    result = run_row(row, setting, seed, folder, report=report)
-                    found[row.name, seed] = result
+                    found.append(work(piece))
                 else:
-                    busy.append((row, seed))
+                    busy.append((lock, piece))
         if len(busy) == len(left):
             time.sleep(POLL)
         left = busy
-    return [found[row.name, seed] for row in rows for seed in seeds]
+    return found
 
 
 def run_row(
@@ -234,7 +255,8 @@ def _known(row: LearningRow, seed: int, setting: LearningSetting, folder: Path) 
         return None
     answers = {}
     if (place / "answers.safetensors").exists():
-        answers = {k: v.long() for k, v in load_file(place / "answers.safetensors").items()}
+        tensors = load_file(place / "answers.safetensors")  # in the order of the alphabet
+        answers = {name: tensors[name].long() for name in record if name in tensors}
     return RowResult(row=row, seed=seed, folder=place, record=record, answers=answers)
 
 
@@ -242,9 +264,9 @@ def _train(
     row: LearningRow, setting: LearningSetting, seed: int, folder: Path, say: Report
 ) -> tuple[RepresentationEncoder, dict[str, Any]]:
     if row.data == "none":
-        return _encoder(setting, seed).eval(), {"updates": 0}
+        return new_encoder(setting, seed).eval(), {"updates": 0}
     objective, head = setting.objective_of(row)
-    encoder, updates = _encoder(setting, seed, head), setting.updates_of(row)
+    encoder, updates = new_encoder(setting, seed, head), setting.updates_of(row)
 
     def rendered(done: int, total: int) -> None:
         say(RowReport(row=row.name, seed=seed, stage="views", done=done, total=total))
@@ -289,10 +311,16 @@ def _train(
     }
 
 
-def _encoder(
+def new_encoder(
     setting: LearningSetting, seed: int, head: Mapping[str, Any] | None = None
 ) -> RepresentationEncoder:
-    """With the head that an objective asks for; an untrained one has none to please."""
+    """Return a fresh encoder with the head that an objective asks for.
+
+    Args:
+        setting: of the study, which says where it is.
+        seed: of its weights.
+        head: fields of its config; None, for an untrained one, has no objective to please.
+    """
     config = replace(setting.encoder, channels=setting.image_spec.channels, **(head or {}))
     return RepresentationEncoder(config, seed=seed).to(setting.device)
 

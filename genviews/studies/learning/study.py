@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genviews.checks import fail
 from genviews.ensemble.significance import holm
 from genviews.ensemble.verdict import SIGNIFICANCE
-from genviews.studies.learning.compare import Difference, RowSummary, summarise
+from genviews.studies.learning.compare import Difference, RowSummary, SeedMean, summarise
+from genviews.studies.learning.compare_voc import DETECTION, with_voc
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import Report, RowResult, run_rows
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.voc import VOCResult, judge_rows
+from genviews.studies.learning.voc_task import VOCTask
 
 __all__ = ["LearningStudy", "read_study", "run_study"]
 
+VOC_DETECTION = "voc_detection_"  # and the measure: a name among the probes
 COLUMNS = (
     "row",
     "probe",
@@ -48,7 +52,8 @@ class LearningStudy:
         test_images: N.
         seeds: of every row.
         p_holm: by probe and row, p-values of the differences corrected for their number (Holm).
-        facts: "definitions" of the rows by name, and what all rows share, for the record.
+        facts: "definitions" of the rows by name, and what all rows share, for the record. "voc"
+            says what encoders were judged on beside their own images, where they were.
     """
 
     name: str
@@ -58,6 +63,11 @@ class LearningStudy:
     seeds: tuple[int, ...]
     p_holm: dict[str, dict[str, float]]
     facts: dict[str, Any]
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """What rows are compared by: "linear", "knn", and "voc" where they were judged on VOC."""
+        return tuple(self.rows[0].accuracy)
 
     @property
     def best(self) -> RowSummary | None:
@@ -93,7 +103,10 @@ class LearningStudy:
         )
 
     def csv_text(self) -> str:
-        """A line for each row and probe; what a row does not have is empty."""
+        """A line for each row and probe; what a row does not have is empty.
+
+        Lines of VOC hold average precision in the place of accuracy.
+        """
         file = io.StringIO()
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
@@ -103,13 +116,26 @@ class LearningStudy:
                 lines.writerow(
                     [row.name, probe, found.mean, *found.interval]
                     + ([""] * 4 if against is None else _difference(against))
-                    + [self.p_holm[probe].get(row.name, ""), row.val[probe], found.seeds]
-                    + [
-                        "" if v is None else v
-                        for v in (row.samples_per_second, row.waiting_for_views)
-                    ]
+                    + [self.p_holm[probe].get(row.name, ""), row.val.get(probe, ""), found.seeds]
+                    + _speeds(row)
                 )
+            lines.writerows(self._detection_lines(row))
         return file.getvalue()
+
+    def _detection_lines(self, row: RowSummary) -> Iterator[list[Any]]:
+        for measure, found in row.detection.items():
+            probe = f"{VOC_DETECTION}{measure}"
+            against = None if row.detection_against is None else row.detection_against[measure]
+            yield (
+                [row.name, probe, *_seed_cells(found)]
+                + (
+                    [""] * 4
+                    if against is None
+                    else [*_seed_cells(against), _known(against.p_value)]
+                )
+                + [self.p_holm.get(probe, {}).get(row.name, ""), "", len(found.per_seed)]
+                + _speeds(row)
+            )
 
     def record(self) -> dict[str, Any]:
         """As JSON values."""
@@ -134,6 +160,7 @@ def run_study(
     *,
     reference: str | None = None,
     report: Report | None = None,
+    voc: VOCTask | None = None,
 ) -> LearningStudy:
     """Run the rows that are not done yet, and compare them.
 
@@ -146,9 +173,13 @@ def run_study(
         reference: name of the row to compare with; None: the first of real data, or else the first
             that is trained.
         report: see `run_rows`.
+        voc: what encoders are judged on as well; None leaves VOC out. It can be added to a study
+            that is there, and changes nothing of it.
 
     Raises:
-        ValueError: no row, no probe in the setting, or an unknown reference.
+        ValueError: no row, no probe in the setting, an unknown reference, or what
+            `VOCTask.check` refuses; all before the first row is run.
+        FileNotFoundError: a part of VOC is missing.
     """
     if not rows:
         fail("rows of a study", expected="at least one", got="none", remedy="name some")
@@ -163,12 +194,22 @@ def run_study(
     if chosen not in [row.name for row in rows]:
         names = ", ".join(row.name for row in rows)
         fail("reference row", expected=f"one of {names}", got=chosen, remedy="name one of them")
+    if voc is not None:
+        voc.check(setting)
     results = run_rows(rows, setting, seeds, folder, report=report)
-    return read_study(name, results, setting, chosen)
+    if voc is None:
+        return read_study(name, results, setting, chosen)
+    judged = judge_rows(results, voc, setting, report=report)
+    study = read_study(name, results, setting, chosen, judged)
+    return replace(study, facts={**study.facts, "voc": voc.facts()})
 
 
 def read_study(
-    name: str, results: Sequence[RowResult], setting: LearningSetting, reference: str
+    name: str,
+    results: Sequence[RowResult],
+    setting: LearningSetting,
+    reference: str,
+    judged: Sequence[VOCResult] = (),
 ) -> LearningStudy:
     """Compare results that are there.
 
@@ -177,6 +218,7 @@ def read_study(
         results: of every row and seed.
         setting: that they were made with, with a probe.
         reference: name of the row to compare with.
+        judged: what the same rows and seeds came to on VOC; empty leaves it out.
 
     Raises:
         ValueError: see `summarise`.
@@ -185,14 +227,16 @@ def read_study(
     assert setting.probe.test.labels is not None  # checked by ProbeData
     truth = setting.probe.test.labels
     rows = summarise(results, truth, reference=reference)
-    first = results[0]
+    if judged:
+        rows = with_voc(rows, judged, reference=reference)
     return LearningStudy(
         name=name,
         rows=tuple(rows),
         reference=reference,
         test_images=len(truth),
         seeds=tuple(sorted({result.seed for result in results})),
-        p_holm={probe: _corrected(rows, probe) for probe in first.answers},
+        p_holm={probe: _corrected(rows, probe) for probe in rows[0].accuracy}
+        | {f"{VOC_DETECTION}{name}": _corrected_seeds(rows, name) for name in _detected(rows)},
         facts={
             "definitions": {result.row.name: asdict(result.row) for result in results},
             "updates": setting.updates,
@@ -217,5 +261,33 @@ def _corrected(rows: Sequence[RowSummary], probe: str) -> dict[str, float]:
     return dict(zip([row.name for row in compared], holm(p_values), strict=True))
 
 
+def _detected(rows: Sequence[RowSummary]) -> tuple[str, ...]:
+    """Measures of detection whose differences have p-values."""
+    known = rows[0].detection and all(len(r.detection["ap"].per_seed) > 1 for r in rows)
+    return DETECTION if known else ()
+
+
+def _corrected_seeds(rows: Sequence[RowSummary], measure: str) -> dict[str, float]:
+    found = {
+        row.name: row.detection_against[measure].p_value
+        for row in rows
+        if row.detection_against is not None
+    }
+    p_values = [p for p in found.values() if p is not None]
+    return dict(zip(found, holm(p_values), strict=True))
+
+
 def _difference(found: Difference) -> list[float]:
     return [found.mean, *found.interval, found.p_value]
+
+
+def _seed_cells(found: SeedMean) -> list[Any]:
+    return [found.mean, *(("", "") if found.interval is None else found.interval)]
+
+
+def _speeds(row: RowSummary) -> list[Any]:
+    return [_known(row.samples_per_second), _known(row.waiting_for_views)]
+
+
+def _known(value: float | None) -> float | str:
+    return "" if value is None else value

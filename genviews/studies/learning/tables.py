@@ -6,7 +6,9 @@ Each row is data x latent views x pixel views x objective. The strengths are tho
 because what suits one generator does not suit another: the paper takes a deviation of 0.2 for
 BigBiGAN, 1.0 for BigGAN and 0.25 for StyleGAN2.
 
-Source: Jahanian et al. 2022, arXiv:2106.05258, tables 1-6, figures 5, 6, 8 and 9, appendix D.
+A panel (`PANELS`) is a list of rows whose views are looked at; nothing is learnt from them.
+
+Source: Jahanian et al. 2022, arXiv:2106.05258, tables 1-6, figures 4-11, appendix D.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from genviews.checks import fail, lookup
 from genviews.represent.plan import RATIOS
 from genviews.studies.learning.row import LearningRow
 
-__all__ = ["TABLES", "Strengths", "learning_table"]
+__all__ = ["PANELS", "TABLES", "Panel", "Strengths", "learning_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +186,55 @@ TABLES: Mapping[str, Callable[[Strengths], list[LearningRow]]] = {
     "pool": pool,
     "objectives": objectives,
 }
-"""Name -> rows. Tables 2, 4 and 5 are 1 and 3 with other data; `figure4`, `7`, `10` and `11` are
-`genviews.studies.learning.panels`."""
+"""Name -> rows. Tables 2, 4 and 5 are 1 and 3 with other data; figures 4, 7, 10 and 11 are
+`PANELS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Views of a few samples beside their anchors, as pictures.
+
+    Args:
+        rows: whose views are shown.
+        views: of each sample and row.
+        pixels: show T_x of each image beside it.
+        classes: of a class-conditional generator.
+    """
+
+    rows: Callable[[Strengths], list[LearningRow]]
+    views: int = 1
+    pixels: bool = True
+    classes: bool = False
+
+
+def _steps(s: Strengths) -> list[LearningRow]:
+    """Views near the sample."""
+    rows = [LearningRow(name="Gaussian", views=s.gaussian)]
+    if s.steer:
+        rows.append(LearningRow(name="steered", views=f"steer_all_{s.steer:.2f}"))
+    return rows
+
+
+def figure4(s: Strengths) -> list[LearningRow]:
+    """Fig. 4: Gaussian and steered views; style-mixing is ours."""
+    mixed = LearningRow(name="style-mix", views=f"stylemix_{s.mix}", space="own")
+    return [*_steps(s), mixed] if s.mix else _steps(s)
+
+
+def figure7(s: Strengths) -> list[LearningRow]:
+    """Fig. 7: as Fig. 4, and another sample of the class."""
+    steps = _steps(s)
+    independent = LearningRow(name="independent", views="independent_all")
+    return [*steps, independent, *figure4(s)[len(steps) :]]
+
+
+PANELS: Mapping[str, Panel] = {
+    "figure4": Panel(rows=figure4),
+    "figure7": Panel(rows=figure7, classes=True),
+    "figure10": Panel(rows=_steps, views=3, pixels=False),
+    "figure11": Panel(rows=_steps, views=3, pixels=False, classes=True),
+}
+"""Name -> panel. Figs. 10 and 11 show several neighbours, without T_x."""
 
 
 def learning_table(name: str, strengths: Strengths | None = None) -> list[LearningRow]:

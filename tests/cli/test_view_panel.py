@@ -1,0 +1,181 @@
+"""`genviews study figure4` and its like: pictures of views that are those of the library."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genviews.cli import main
+from genviews.cli.view_panel import PANEL_NAMES, PanelOutput
+from genviews.generators.zspace import z_space
+from genviews.perturb.presets import perturbation
+from genviews.represent import LatentViews
+from genviews.represent.run import TrainingRun
+from genviews.studies.learning import PANELS, Strengths
+from genviews.zoo import load
+
+SIDE, HEAD, MARGIN, GAP, WIDE = 96, 8 + 17 * 2, 8, 4, 20  # of the picture, in pixels
+FILES = {"config.json", "env.json", "log.txt", *PanelOutput.files}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(TrainingRun, "advance", lambda run: pytest.fail("trained"))
+    return tmp_path
+
+
+def draw(figure, *flags, generator="fashion32"):
+    return main(["study", figure, "--generator", generator, "--out", "run", *flags])
+
+
+def tile(line, column, groups):
+    """Grey values of a tile; `groups` are the numbers of columns that stand together."""
+    before = np.cumsum([0, *groups])
+    gaps = sum(column >= edge for edge in before[1:])
+    left = MARGIN + column * (SIDE + GAP) + gaps * (WIDE - GAP)
+    top = HEAD + line * (SIDE + GAP)
+    picture = np.asarray(Image.open("run/panel.png").convert("L"), dtype=float)
+    # The middle of each pixel of the image: three by three pixels of the picture.
+    return picture[top : top + SIDE, left : left + SIDE][1::3, 1::3]
+
+
+def grey(image):
+    return ((image[0].clamp(-1, 1) + 1) * 127.5).numpy()
+
+
+class TestPictures:
+    def test_neighbours_are_those_of_the_library(self):
+        assert draw("figure10", "--show", "3", "--show", "7", "--std", "0.4") == 0
+        entry = load("fashion32")
+        space = z_space(entry.generator)
+        for group, name in enumerate(("gaussian_all_0.40", "steer_all_1.00")):
+            steps = perturbation(name, space, None, entry.walks)
+            views = LatentViews(space, steps, positives=3)([3, 7]).images
+            for line, view in product(range(2), range(4)):
+                column = 0 if view == 0 else 3 * group + view
+                shown = tile(line, column, (1, 3, 3))
+                np.testing.assert_allclose(shown, grey(views[line, view]), atol=2)
+
+    def test_pixel_views_stand_beside_their_images(self):
+        flags = ("--rows", "Gaussian", "--show", "5", "--pixels", "fashion32/flip")
+        assert draw("figure4", *flags) == 0
+        space = z_space(load("fashion32").generator)
+        steps = perturbation("gaussian_all_0.20", space, None, None)
+        views = LatentViews(space, steps)([5]).images[0]
+        for view in range(2):
+            plain, seen = (tile(0, 2 * view + column, (2, 2)) for column in range(2))
+            np.testing.assert_allclose(plain, grey(views[view]), atol=2)
+            np.testing.assert_allclose(seen, plain[:, ::-1], atol=2)
+            assert not np.allclose(seen, plain, atol=2)
+
+    def test_a_conditional_generator(self, here):
+        flags = ("--show", "2", "--rows", "independent", "--rows", "style-mix")
+        assert draw("figure7", *flags, generator="fashion32-classes") == 0
+        found = json.loads((here / "run" / "results.json").read_text())
+        assert [row["name"] for row in found["rows"]] == ["independent", "style-mix"]
+        assert found["samples"] == [2]
+
+    def test_columns_are_the_papers(self):
+        told = {name: [row.name for row in p.rows(Strengths())] for name, p in PANELS.items()}
+        assert told == {
+            "figure4": ["Gaussian", "steered", "style-mix"],
+            "figure7": ["Gaussian", "steered", "independent", "style-mix"],
+            "figure10": ["Gaussian", "steered"],
+            "figure11": ["Gaussian", "steered"],
+        }
+        assert [p.classes for p in PANELS.values()] == [False, True, False, True]
+        assert [(p.views, p.pixels) for p in PANELS.values()] == [(1, True)] * 2 + [(3, False)] * 2
+        assert tuple(PANELS) == PANEL_NAMES
+
+
+class TestFolder:
+    def test_files_say_what_is_shown(self, here, capsys):
+        assert draw("figure4", "--show", "1", "--show", "3") == 0
+        assert {path.name for path in (here / "run").iterdir()} == FILES
+        results = json.loads((here / "run" / "results.json").read_text())
+        assert results["samples"] == [1, 3]
+        assert [row["views"] for row in results["rows"]] == [
+            "gaussian_all_0.20",
+            "steer_all_1.00",
+            "stylemix_fine",
+        ]
+        assert results["command"] == (
+            "genviews study figure4 --generator fashion32 --out run --show 1 --show 3"
+        )
+        assert results["versions"]["torch"]
+        assert results["seed"] == 0
+        text = Image.open("run/panel.png").text
+        assert json.loads(text["samples"]) == [1, 3]
+        assert json.loads(text["rows"]) == results["rows"]
+        assert (text["figure"], text["seed"]) == ("figure4", "0")
+        page = (here / "run" / "report.html").read_text()
+        assert page.count("data:image/png") == 1
+        assert results["verdict"] in page
+        assert results["verdict"] == (
+            "2 samples of fashion32 and their views (Gaussian, steered, style-mix), "
+            "with pixel views T_x beside each image."
+        )
+        assert results["verdict"] in " ".join(capsys.readouterr().out.split())
+        assert "Files left out" not in page  # it reads none
+
+        before = (here / "run" / "panel.png").read_bytes()
+        assert draw("figure4", "--show", "1", "--show", "3") == 0
+        assert "nothing to do (--force runs it again)" in capsys.readouterr().out
+        assert draw("figure4", "--show", "1", "--show", "3", "--force") == 0
+        assert (here / "run" / "panel.png").read_bytes() == before
+        assert draw("figure4", "--show", "2") == 1
+        assert "the results of another run" in capsys.readouterr().err
+
+    def test_dry_run(self, here, capsys):
+        assert draw("figure11", "--dry-run") == 0
+        config = json.loads(capsys.readouterr().out)
+        assert (config["table"], config["std"], config["show"]) == ("figure11", 0.2, None)
+        assert not {"updates", "seeds", "data", "voc"} & set(config)
+        assert list(here.iterdir()) == []
+
+    def test_what_a_generator_lacks_is_left_out_and_said(self, here, user_module, capsys):
+        assert draw("figure4", "--z-dim", "8", generator="mine:decode") == 0
+        found = json.loads((here / "run" / "results.json").read_text())
+        assert [row["name"] for row in found["rows"]] == ["Gaussian"]
+        assert [note.split(",")[0] for note in found["left_out"]] == [
+            "steered views",
+            "style-mixing",
+        ]
+        out, error = capsys.readouterr()
+        assert "left out: steered views" in error
+        assert "Left out: style-mixing" in out
+        assert "Left out: style-mixing" in (here / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("figure", "flags", "message"),
+    [
+        ("figure7", (), "expected a class-conditional one, got fashion32, which has no classes"),
+        ("figure11", (), "name one, such as fashion32-classes"),
+        ("figure4", ("--seeds", "2", "--stream"), "got --seeds, --stream; leave them out"),
+        ("figure4", ("--data", "fashion32"), "got --data; leave them out"),
+        ("figure4", ("--voc-size", "32"), "got --voc-size; leave them out"),
+        ("figure10", ("--pixels", "none"), "got --pixels; leave them out"),
+        ("figure4", ("--show", "-1"), "--show: expected numbers of samples, of at least 0, got -1"),
+        ("figure4", ("--std", "0.123"), "with at most two decimals"),
+        ("figure4", ("--rows", "steerd"), "did you mean 'steered'"),
+        ("figure4", ("--walks", "none.safetensors"), "--walks: expected a file that exists"),
+    ],
+)
+def test_mistakes_are_one_clear_line(here, capsys, figure, flags, message):
+    assert draw(figure, *flags) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert message in error[-1]
+    assert error[-1].startswith("genviews: ")
+    assert not (here / "run" / "panel.png").exists()
+
+
+def test_a_generator_is_needed(here, capsys):
+    assert main(["study", "figure4"]) == 1
+    assert "figure4, a picture of views: expected --generator, got none" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
