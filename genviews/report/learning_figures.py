@@ -83,7 +83,7 @@ def rows_figure(study: LearningStudy) -> str:
         axes = figure.add_axes((left, 0.5 / height, panel / width, 1 - 0.75 / height))
         _draw_rows(axes, study, probe, names=place == 0)
         told += [
-            f"{row.name} {probe_name(probe).lower()} {percent(row.accuracy[probe].mean, 1)} %"
+            f"{row.name} {probe_name(probe, inside=True)} {percent(row.accuracy[probe].mean, 1)} %"
             for row in study.rows
         ]
     return svg_element(figure, f"{study.name}, accuracy on test: {'; '.join(told)}.")
@@ -102,7 +102,7 @@ def _draw_rows(axes: Axes, study: LearningStudy, probe: str, *, names: bool) -> 
     )
     axes.set_ylim(len(study.rows) - 0.4, -0.6)
     axes.set_xlim(*limits)
-    axes.set_xlabel(f"{probe_name(probe).lower()}, %")
+    axes.set_xlabel(f"{probe_name(probe, inside=True)}, %")
     axes.grid(axis="x", color=LINE, linewidth=0.6)
     axes.tick_params(axis="y", length=0, pad=9)  # room for a marker at the edge
 

@@ -119,3 +119,24 @@ class TestStudy:
         assert lines[3].endswith("loss 2.5, plain, seed 0 (3 of 6), all rows in 45 s")
         assert tell.known == 1
         assert set(stages.seconds) == {"render views", "train", "probe"}
+
+    def test_encoders_that_are_judged_are_counted(self, shown, clock, setting):
+        stages, file = shown
+        tell = StudyProgress(stages, ROWS, 1, setting, clock)
+
+        def say(row, stage, done, total, seconds):
+            clock.now += seconds
+            tell(RowReport(row=row, seed=0, stage=stage, done=done, total=total))
+
+        with stages:
+            for row in ("steps", "plain"):
+                say(row, "voc", 50, 100, 5.0)
+                say(row, "voc", 100, 100, 5.0)
+                say(row, "svm", 20, 20, 4.0)
+                say(row, "detection", 8, 8, 2.0)
+        lines = file.getvalue().splitlines()
+        assert lines[0].startswith("voc: 100 in 10 s, 10 images/s, steps, seed 0 (encoder 1)")
+        assert lines[1].startswith("svm: 20 in 4.0 s")
+        assert "images/s" not in lines[1]
+        assert lines[2].startswith("fine-tune: 8 in 2.0 s")
+        assert "plain, seed 0 (encoder 2)" in lines[3]

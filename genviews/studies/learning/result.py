@@ -22,9 +22,19 @@ __all__ = ["PROBES", "EncoderResult", "PanelResult", "TableResult", "probe_name"
 PROBES = {"linear": "Linear probe", "knn": "Nearest neighbours", "voc": "VOC07 AP"}
 
 
-def probe_name(probe: str) -> str:
-    """The name of a probe as people read it."""
-    return PROBES.get(probe, probe)
+def probe_name(probe: str, *, inside: bool = False) -> str:
+    """The name of a probe as people read it.
+
+    Args:
+        probe: a key of `PROBES`.
+        inside: of a sentence, where a word begins with a small letter and a short form does not.
+
+    Example:
+        >>> probe_name("linear", inside=True), probe_name("voc", inside=True)
+        ('linear probe', 'VOC07 AP')
+    """
+    name = PROBES.get(probe, probe)
+    return name if not inside or name[:2].isupper() else name[0].lower() + name[1:]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +74,7 @@ class EncoderResult:
             parts.append(f"Learnt in {last.step:,} updates, to a loss of {last.loss:.4g}.")
         if self.scores is None:
             return " ".join([*parts, "No labelled images were given, so nobody judged it."])
-        told = [f"{probe_name(n).lower()} {_percent(s)}" for n, s in self.probes().items()]
+        told = [f"{probe_name(n, inside=True)} {_percent(s)}" for n, s in self.probes().items()]
         total = self.scores.linear.total
         parts.append(f"Right answers on {total:,} test images: {', '.join(told)}.")
         return " ".join(parts)

@@ -1,0 +1,140 @@
+"""`genviews study --voc` on a tiny devkit: beside a study that is there, killed, and mistaken."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from genviews.cli import main
+from genviews.evaluate import FeatureExtractor, MultiLabelSVM, classify_voc
+from genviews.represent.encoder import RepresentationEncoder
+from genviews.represent.run import TrainingRun
+from tests.devkit import write_devkit
+
+ROWS = ("real + T_x", "Gaussian + T_x")
+WORDS = [
+    *("study", "table1", "--generator", "mine:decode", "--z-dim", "8", "--real", "images"),
+    *("--data", "data", "--samples", "16", "--batch", "8", "--updates", "2", "--seeds", "2"),
+    *("--out", "run", *(word for row in ROWS for word in ("--rows", row))),
+]
+VOC = ("--voc", "VOCdevkit", "--voc-size", "16")
+
+
+@pytest.fixture
+def go(here, user_module, image_folder, labelled_data):
+    """A function that runs the study with further flags."""
+    (image_folder / "dark" / "broken.png").unlink()
+    write_devkit(here)
+    return lambda *more: main([*WORDS, *more])
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    made = []
+    advance = TrainingRun.advance
+    monkeypatch.setattr(TrainingRun, "advance", lambda run: (made.append(1), advance(run))[1])
+    return made
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
+    assert go() == 0
+    assert len(trained) == 8
+    plain = read(here / "run" / "results.json")
+    capsys.readouterr()
+    assert go(*VOC) == 0
+    assert len(trained) == 8
+    out, error = capsys.readouterr()
+    found = read(here / "run" / "results.json")
+    for old, new in zip(plain["rows"], found["rows"], strict=True):
+        assert new["accuracy"]["linear"] == old["accuracy"]["linear"]
+    assert found["verdict"] == plain["verdict"]
+    assert "--voc VOCdevkit --voc-size 16" in found["command"]
+
+    # The numbers are those of the protocol on the encoders that lie there.
+    for row, kind in zip(found["rows"], ("real", "generated"), strict=True):
+        (folder,) = (here / "run" / "rows").glob(f"{kind}-*")
+        for seed, value in enumerate(row["accuracy"]["voc"]["per_seed"]):
+            encoder = RepresentationEncoder.load(folder / f"seed{seed}" / "encoder.safetensors")
+            wanted = classify_voc(FeatureExtractor(encoder), "VOCdevkit", size=16, channels=1)
+            assert value == pytest.approx(wanted.mean, abs=1e-6)
+    assert found["voc"]["photos"] == [24, 24]
+
+    with (here / "run" / "results.csv").open(newline="") as text:
+        lines = {(line["row"], line["probe"]): line for line in csv.DictReader(text)}
+    told = float(lines[ROWS[1], "voc"]["accuracy"])
+    assert told == pytest.approx(found["rows"][1]["accuracy"]["voc"]["mean"])
+    page = (here / "run" / "report.html").read_text()
+    assert "VOC07 AP" in page
+    assert "VOC AP %" in out
+    assert "svm" in error
+
+    assert go(*VOC) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert go() == 0  # and it can be left out again
+    assert "voc" not in read(here / "run" / "results.json")["rows"][0]["accuracy"]
+    assert len(trained) == 8
+
+
+def test_a_killed_judgement_goes_on(go, here, trained, monkeypatch):
+    fits, fit = [], MultiLabelSVM.fit
+
+    def dying(self, *args, **more):
+        if len(fits) == 2:
+            raise KeyboardInterrupt
+        fits.append(1)
+        return fit(self, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiLabelSVM, "fit", dying)
+        assert go(*VOC) == 1
+    assert not (here / "run" / "results.json").exists()
+    more = []
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiLabelSVM, "fit", lambda *a, **k: (more.append(1), fit(*a, **k))[1])
+        assert go(*VOC) == 0
+    assert (len(fits), len(more), len(trained)) == (2, 2, 8)
+    assert len(read(here / "run" / "results.json")["rows"][1]["accuracy"]["voc"]["per_seed"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--detection",), "--detection: expected --voc, the folder of the photos"),
+        (("--voc-size", "32"), "--voc-size: expected --voc"),
+        (("--voc", "nowhere"), "--voc: expected the folder VOCdevkit"),
+        (("--voc", "VOCdevkit", "--voc-size", "0"), "--voc-size: expected an integer of at least"),
+        ((*VOC, "--detection-steps", "3"), "--detection-steps: expected --detection"),
+        ((*VOC, "--detection"), "encoders to fine-tune detectors around: expected a ResNet"),
+        (("--voc", "VOCdevkit", "--voc-size", "30"), "VOC photos of 30 pixels"),
+        (("--voc", "VOCdevkit", "--out", "VOCdevkit/run"), "expected a folder apart from --voc"),
+        (("--voc", "data"), "data"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_trained(go, capsys, trained, flags, message):
+    words = list(flags)
+    if "--out" in words:
+        place = words.index("--out")
+        out = words[place : place + 2]
+        del words[place : place + 2]
+        start = WORDS.index("--out")
+        code = main([*WORDS[:start], *out, *WORDS[start + 2 :], *words])
+    else:
+        code = go(*words)
+    assert code == 1
+    error = capsys.readouterr().err.splitlines()
+    assert message in error[-1]
+    assert error[-1].startswith("genviews: ")
+    assert trained == []
+
+
+def test_a_missing_photo_is_found_before_anything_is_trained(go, here, capsys, trained):
+    (here / "VOCdevkit/VOC2007/JPEGImages/000103.jpg").unlink()
+    assert go(*VOC) == 1
+    assert "000103" in capsys.readouterr().err
+    assert trained == []
