@@ -21,11 +21,7 @@ from torch import Tensor
 from genviews.evaluate.precision import resampled_precision
 from genviews.evaluate.svm import counted
 from genviews.rng import Rng
-from genviews.studies.learning.compare import (
-    RowSummary,
-    compare_seeds,
-    over_seeds,
-)
+from genviews.studies.learning.compare import RowSummary, compare_seeds, over_seeds
 from genviews.studies.learning.voc import VOCResult
 
 __all__ = ["DETECTION", "photo_draws", "resampled_means", "with_voc"]

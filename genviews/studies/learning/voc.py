@@ -25,13 +25,8 @@ from torch import Tensor
 
 from genviews.evaluate.detection import DetectionConfig
 from genviews.evaluate.extractor import FeatureExtractor, short_hash
-from genviews.evaluate.voc import (
-    decide_voc,
-)
-from genviews.evaluate.voc_detection import (
-    PAPER_TEST,
-    detect_voc,
-)
+from genviews.evaluate.voc import decide_voc
+from genviews.evaluate.voc_detection import PAPER_TEST, detect_voc
 from genviews.files import read_json, save_tensors, sha256_of, write_json
 from genviews.shard import key_text
 from genviews.studies.learning.row import LearningRow
