@@ -138,8 +138,8 @@ def speed_lines(bench: Json) -> list[str]:
             for name, rate in rates.items()
         ],
         "",
-        f"Twice the plain loop was the aim. With stored views it is {rates[ours] / rates[plain]:.2f} "
-        "times in 32 bits, where both have our encoder, "
+        "Twice the plain loop was the aim. With stored views it is "
+        f"{rates[ours] / rates[plain]:.2f} times in 32 bits, where both have our encoder, "
         f"{rates[ours] / rates[plain + TORCH]:.2f} times where the plain loop has torch's batch "
         f"norm; in bfloat16 {rates[ours + HALF] / rates[plain]:.2f} times the loop in 32 bits and "
         f"{rates[ours + HALF] / rates[plain + HALF]:.2f} times the loop in bfloat16. The encoder's "
