@@ -128,13 +128,14 @@ class LearningJob:
             voc=voc,
         )
         stages.note("compare")
+        unread = study.facts["voc"]["skipped"] if voc is not None else []
         return TableResult(
             study=study,
             command=self.command,
             config=self.config,
             left_out=left_out,
             panel=_panel(rows, setting, self.options.show),
-            skipped=loaded.skipped,
+            skipped=(*loaded.skipped, *((file, reason) for file, reason in unread)),
             seconds=dict(stages.seconds),
             versions=versions(),
         )

@@ -180,7 +180,7 @@ _TERMINAL = (
 # Those of VOC, where encoders were judged on it, and the room that each takes from the others.
 _VOC_TERMINAL = (
     (48, "VOC AP %", "voc", 10),
-    (104, "difference", "voc_difference", 12),
+    (104, "AP difference", "voc_difference", 15),
     (96, "det. AP/50/75", "detection_words", 16),
 )
 _STYLES = {"better": "green", "worse": "red", "not significant": "", "reference": "bold"}

@@ -46,6 +46,8 @@ def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
     assert go() == 0
     assert len(trained) == 8
     plain = read(here / "run" / "results.json")
+    # A run of a version without --voc is still the same run.
+    assert not [name for name in plain["config"] if "voc" in name or "detection" in name]
     capsys.readouterr()
     assert go(*VOC) == 0
     assert len(trained) == 8
@@ -131,6 +133,17 @@ def test_mistakes_are_found_before_anything_is_trained(go, capsys, trained, flag
     assert message in error[-1]
     assert error[-1].startswith("genviews: ")
     assert trained == []
+
+
+def test_a_photo_that_cannot_be_read_is_named(go, here, capsys):
+    photo = here / "VOCdevkit/VOC2007/JPEGImages/000103.jpg"
+    photo.write_bytes(photo.read_bytes()[:200])
+    assert go(*VOC) == 0
+    assert "1 file (JPEGImages/000103.jpg)" in capsys.readouterr().out
+    found = read(here / "run" / "results.json")
+    assert [name for name, _ in found["skipped"]] == ["JPEGImages/000103.jpg"]
+    assert found["voc"]["skipped"] == found["skipped"]
+    assert "000103.jpg" in (here / "run" / "report.html").read_text()
 
 
 def test_a_missing_photo_is_found_before_anything_is_trained(go, here, capsys, trained):

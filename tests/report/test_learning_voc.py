@@ -22,6 +22,7 @@ FACTS = {
     "size": 224,
     "difficult": "positive",
     "detection": None,
+    "skipped": [],
 }
 DETECTORS = {"splits": ["trainval", "test"], "photos": [100, 50], "steps": 24_000}
 

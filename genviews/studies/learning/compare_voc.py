@@ -43,6 +43,9 @@ def resampled_means(result: VOCResult, counts: Int[Tensor, "N B"]) -> Float[Tens
     Args:
         result: with the decisions.
         counts: of `photo_draws`. A class that a draw does not hold is not in that draw's mean.
+
+    Returns:
+        (B,) in [0, 1]; nan for a draw that holds no class.
     """
     found = []
     for scores, labels in zip(result.decisions.T, result.labels.T, strict=True):
@@ -119,8 +122,12 @@ def _summary(
 
 
 def _spread(drawn: Sequence[Tensor]) -> float:
-    """Standard error over photos of the mean over seeds."""
-    return float(torch.stack(list(drawn)).mean(0).std(correction=1))
+    """Standard error over photos of the mean over seeds.
+
+    A draw without a positive of any class, which tiny data alone has, says nothing.
+    """
+    means = torch.stack(list(drawn)).mean(0)
+    return float(means[means.isfinite()].std(correction=1))
 
 
 def _measures(results: Mapping[int, VOCResult]) -> tuple[str, ...]:

@@ -201,7 +201,8 @@ def run_study(
         return read_study(name, results, setting, chosen)
     judged = judge_rows(results, voc, setting, report=report)
     study = read_study(name, results, setting, chosen, judged)
-    return replace(study, facts={**study.facts, "voc": voc.facts()})
+    skipped = judged[0].record["skipped"]  # the same photos whatever the encoder
+    return replace(study, facts={**study.facts, "voc": {**voc.facts(), "skipped": skipped}})
 
 
 def read_study(

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.metrics import precision_recall_curve
 
 from genviews.ensemble.significance import holm
-from genviews.studies.learning.compare import compare_seeds
+from genviews.studies.learning.compare import compare_seeds, summarise
 from genviews.studies.learning.compare_voc import photo_draws, resampled_means, with_voc
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import RowResult
@@ -108,6 +108,22 @@ def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean(rows):
     assert found == pytest.approx(mean_area(rows[0], photos))
 
 
+def test_a_draw_without_any_class_says_nothing():
+    few = [judged("base", 0, skill=1.0)]
+    few[0].labels[1:] = -1
+    few[0].labels[0] = 1
+    few[0].record["mean"] = mean_area(few[0], range(PHOTOS))
+    counts = photo_draws(PHOTOS)
+    drawn = resampled_means(few[0], counts).numpy()
+    empty = counts[0].numpy() == 0
+    assert 0 < empty.sum() < len(empty)
+    assert np.array_equal(np.isnan(drawn), empty)
+    _, (row,) = summaries(few)
+    half = stats.norm.isf(0.025) * np.std(drawn[~empty], ddof=1)
+    value = row.accuracy["voc"]
+    assert value.interval == pytest.approx((max(0, value.mean - half), min(1, value.mean + half)))
+
+
 def half_width(images, per_seed, p=0.05):
     seeds = np.std(per_seed, ddof=1) / math.sqrt(len(per_seed))
     return math.hypot(stats.norm.isf(p / 2) * images, stats.t.isf(p / 2, SEEDS - 1) * seeds)
@@ -115,8 +131,6 @@ def half_width(images, per_seed, p=0.05):
 
 def summaries(rows, reference="base"):
     """The rows' own summaries, with VOC added."""
-    from genviews.studies.learning.compare import summarise
-
     truth = torch.tensor([0, 1] * 4)
     own = [answered(one.row.name, one.seed, truth) for one in rows]
     plain = summarise(own, truth, reference=reference)
