@@ -99,8 +99,8 @@ def over_seeds(per_seed: Sequence[float], *, images: float, least: float = -1.0)
         least: see `compare_answers`.
 
     Example:
-        >>> over_seeds([0.5], images=0.1).interval[1]
-        0.695996398454005
+        >>> round(over_seeds([0.5], images=0.1).interval[1], 4)
+        0.696
     """
     values, seeds = torch.tensor(per_seed, dtype=torch.float64), len(per_seed)
     mean = float(values.mean())
