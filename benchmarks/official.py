@@ -81,7 +81,7 @@ def official_twin(networks: types.ModuleType, ours: StyleGAN2) -> nn.Module:
         setattr(twin.synthesis, f"b{resolution}", block)
     filters = {k: v for k, v in twin.state_dict().items() if k.endswith("resample_filter")}
     twin.load_state_dict({**filters, **ours.state_dict()})
-    return twin.eval().requires_grad_(False)  # type: ignore[no-any-return]
+    return twin.eval().requires_grad_(False)  # type: ignore[no-any-return]  # it has no types
 
 
 def _stand_in_for_absent_modules() -> None:

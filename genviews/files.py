@@ -8,6 +8,7 @@ reads.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -16,12 +17,22 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from genviews.checks import fail
 
-__all__ = ["atomic_write_bytes", "read_json", "save_tensors", "sha256_of", "write_json"]
+__all__ = [
+    "atomic_write_bytes",
+    "load_tensors",
+    "read_csv",
+    "read_json",
+    "save_tensors",
+    "sha256_of",
+    "write_json",
+]
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:
@@ -98,6 +109,43 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return dict(value)
 
 
+def read_csv(
+    path: Path, what: str, wanted: str, *, trim: bool = False
+) -> tuple[list[str], list[tuple[int, dict[str | None, Any]]]]:
+    """Return the columns of a CSV file, and its lines by column, each with its number in the file.
+
+    Args:
+        path: UTF-8 text with a first line of column names.
+        what: the file holds, for messages.
+        wanted: the columns, in words, for messages.
+        trim: drop spaces around the names of columns and before values.
+
+    Returns:
+        Columns and lines. A cell is text, or None where a line is short; what goes beyond the
+        columns is a list, under None. Where the file holds no text: one column that says so, and
+        no line.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if not path.is_file():
+        fail(
+            f"{what} {path}",
+            expected=f"a CSV file with {wanted}",
+            got="no such file",
+            remedy="check the path",
+            error=FileNotFoundError,
+        )
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text, skipinitialspace=trim)
+            columns = [name.strip() if trim else name for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            return columns, [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        return [f"unreadable text ({error})"], []
+
+
 def save_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -109,6 +157,27 @@ def save_tensors(
         metadata: text kept in the header.
     """
     atomic_write_bytes(path, tensor_bytes(tensors, metadata))
+
+
+def load_tensors(
+    path: str | Path, device: torch.device | str = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file whole; no code of it is run.
+
+    Args:
+        path: the file.
+        device: of the tensors.
+
+    Returns:
+        The tensors by name, and the text in the header, {} where there is none.
+
+    Raises:
+        FileNotFoundError: no such file.
+        safetensors.SafetensorError: another kind of file; callers say which one they expected.
+    """
+    with safe_open(str(path), framework="pt", device=str(device)) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        return tensors, file.metadata() or {}
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from genviews.checks import fail
 
-__all__ = ["find_named"]
+__all__ = ["find_function", "find_named"]
+
+_FORM = "package.module:function"
 
 
-def find_named(name: str, what: str, form: str = "package.module:function") -> Any:  # noqa: ANN401
+def find_function(name: str, what: str, expected: str, form: str = _FORM) -> Callable[..., Any]:
+    """Like `find_named`, for what can be called.
+
+    Args:
+        name: see `find_named`.
+        what: see `find_named`.
+        expected: of the function, for the message about what is none.
+        form: see `find_named`.
+
+    Raises:
+        ValueError: see `find_named`; or what is found cannot be called.
+    """
+    found: object = find_named(name, what, form)
+    if not callable(found):
+        fail(
+            what,
+            expected=expected,
+            got=type(found).__name__,
+            remedy="correct the name after the colon",
+        )
+    return found
+
+
+def find_named(name: str, what: str, form: str = _FORM) -> Any:  # noqa: ANN401 (whatever it is)
     """Import `package.module:object` and return the object. Name only what you trust.
 
     Args:

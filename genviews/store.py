@@ -17,7 +17,7 @@ import contextlib
 import json
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -125,6 +125,23 @@ class ShardStore:
             return
         with claim(f"{self._root}/.{index:05d}.lock") as mine:
             yield mine
+
+    def make(self, index: int, work: Callable[[], Mapping[str, object]]) -> dict[str, object]:
+        """Have a shard made, unless it is there or another process is making it.
+
+        Args:
+            index: number of the shard.
+            work: writes the shard and returns what is to be told of it.
+
+        Returns:
+            What `work` returned, with "state": "made"; or "state": "there" or "busy" alone.
+        """
+        with self.claim(index) as mine:
+            if not mine:
+                return {"state": "busy"}
+            if self.has(index):  # another process made it since somebody looked
+                return {"state": "there"}
+            return {"state": "made", **work()}
 
     def remove_stale_claims(self) -> None:
         """Remove the lock files that killed processes left."""

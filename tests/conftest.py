@@ -73,3 +73,19 @@ def toy(device: torch.device, dtype: torch.dtype):
     from genviews.generators.toy import ToyGenerator
 
     return ToyGenerator().to(device=device, dtype=dtype).eval()
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of images of each call of `invert` that a sharded inversion makes."""
+    from genviews.invert import job
+
+    calls: list[int] = []
+    invert = job.invert
+
+    def counting(generator, images, *more, **options):
+        calls.append(len(images))
+        return invert(generator, images, *more, **options)
+
+    monkeypatch.setattr(job, "invert", counting)
+    return calls

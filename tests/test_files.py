@@ -7,11 +7,19 @@ import stat
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save_file
 
 from genviews import files
-from genviews.files import atomic_write_bytes, read_json, save_tensors, sha256_of, write_json
+from genviews.files import (
+    atomic_write_bytes,
+    load_tensors,
+    read_csv,
+    read_json,
+    save_tensors,
+    sha256_of,
+    write_json,
+)
 
 
 class TestAtomicWrite:
@@ -91,6 +99,39 @@ class TestJson:
             read_json(tmp_path / "x.json")
 
 
+class TestCSV:
+    def test_lines_by_column_with_their_numbers(self, tmp_path):
+        path = tmp_path / "x.csv"
+        path.write_bytes('\ufefffile, label\na.png, "x, y"\n\nb.png\nc.png,1,2,3\n'.encode())
+        columns, lines = read_csv(path, "labels", "two columns", trim=True)
+        assert columns == ["file", "label"]
+        assert lines == [
+            (2, {"file": "a.png", "label": "x, y"}),
+            (4, {"file": "b.png", "label": None}),
+            (5, {"file": "c.png", "label": "1", None: ["2", "3"]}),
+        ]
+        columns, lines = read_csv(path, "labels", "two columns")
+        assert columns == ["file", " label"]
+        assert lines[2][1][" label"] == "1"
+
+    @pytest.mark.parametrize(
+        ("data", "columns", "lines"),
+        [(b"", [], []), (b"a,b\n", ["a", "b"], []), (b"\nx\n", [], [(2, {None: ["x"]})])],
+    )
+    def test_what_is_missing_is_left_to_the_caller(self, tmp_path, data, columns, lines):
+        (tmp_path / "x.csv").write_bytes(data)
+        assert read_csv(tmp_path / "x.csv", "labels", "a column") == (columns, lines)
+
+    def test_no_text_and_no_file(self, tmp_path):
+        (tmp_path / "x.csv").write_bytes(b"a\n\xff\n")
+        (column,), lines = read_csv(tmp_path / "x.csv", "labels", "a column")
+        assert column.startswith("unreadable text ('utf-8' codec")
+        assert lines == []
+        wanted = r"labels .*y\.csv: expected a CSV file with a column, got no such file; check"
+        with pytest.raises(FileNotFoundError, match=wanted):
+            read_csv(tmp_path / "y.csv", "labels", "a column")
+
+
 class TestTensors:
     def test_views_shared_storage_and_metadata(self, tmp_path):
         whole = torch.arange(12.0).reshape(3, 4).requires_grad_()
@@ -99,6 +140,22 @@ class TestTensors:
         with safe_open(tmp_path / "x.safetensors", "pt") as file:
             assert file.metadata() == {"who": "me"}
             assert all(torch.equal(file.get_tensor(k), v.detach()) for k, v in tensors.items())
+
+    @pytest.mark.parametrize("notes", [{}, {"who": "me", "at": "\u00e9"}])
+    def test_what_safetensors_wrote_is_read(self, tmp_path, notes):
+        tensors = {"b": torch.arange(6.0).view(2, 3), "a": torch.tensor([1, 2])}
+        save_file(tensors, tmp_path / "x", notes or None)
+        found, header = load_tensors(tmp_path / "x")
+        assert header == notes
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+
+    def test_what_is_no_tensors_is_refused(self, tmp_path):
+        with pytest.raises(FileNotFoundError):
+            load_tensors(tmp_path / "x")
+        (tmp_path / "x").write_bytes(b"no tensors")
+        with pytest.raises(SafetensorError):
+            load_tensors(tmp_path / "x")
 
     def test_equal_content_gives_equal_bytes(self, tmp_path):
         for name, order in (("a", ("x", "y")), ("b", ("y", "x"))):

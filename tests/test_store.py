@@ -165,6 +165,34 @@ class TestStoredKey:
             stored_key(place)
 
 
+class TestMake:
+    def test_once_and_not_beside_another(self, tmp_path):
+        store, other = ShardStore(tmp_path, KEY), ShardStore(tmp_path, KEY)
+        calls = []
+
+        def work():
+            calls.append(other.make(2, work))  # while it is being made
+            store.write(2, {"x": torch.ones(1)}, ["a"])
+            return {"images": 1}
+
+        assert store.make(2, work) == {"state": "made", "images": 1}
+        assert calls == [{"state": "busy"}]
+        assert other.make(2, work) == {"state": "there"}
+        assert len(calls) == 1
+
+    def test_of_a_damaged_shard_is_done_again(self, place):
+        store = ShardStore(place, KEY)
+        store.write(0, {"x": torch.zeros(1)}, ["a"])
+        damage(place, 0, flip)
+
+        def work():
+            store.write(0, {"x": torch.ones(1)}, ["a"])
+            return {}
+
+        assert ShardStore(place, KEY).make(0, work) == {"state": "made"}
+        assert store.read(0).tensors["x"].tolist() == [1.0]
+
+
 class TestClaim:
     def test_only_one_holds_it(self, tmp_path):
         first, second = ShardStore(tmp_path, KEY), ShardStore(tmp_path, KEY)

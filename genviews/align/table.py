@@ -9,17 +9,18 @@ its top left pixel. A line whose positions are all empty says that nothing was f
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 
 from genviews.align.base import Box, Geometry, UnalignableError
 from genviews.checks import fail
+from genviews.files import read_csv
 
 __all__ = ["GeometryTable", "read_geometry"]
 
@@ -75,7 +76,9 @@ def read_geometry(path: str | Path) -> GeometryTable:
             missing or no finite number; the message names the line.
     """
     table = Path(path)
-    columns, lines = _read(table)
+    columns, lines = read_csv(table, "geometry", _WANTED, trim=True)
+    if "file" not in columns or not lines:
+        _refuse_columns(table, f"columns {columns} and {len(lines)} lines")
     wanted = _position_columns(table, columns)
     rows: dict[str, Geometry | None] = {}
     for number, line in lines:
@@ -89,28 +92,6 @@ def read_geometry(path: str | Path) -> GeometryTable:
             )
         rows[file] = _geometry(table, number, line, wanted)
     return GeometryTable(table, wanted, rows)
-
-
-def _read(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
-    if not table.is_file():
-        fail(
-            f"geometry {table}",
-            expected=f"a CSV file with {_WANTED}",
-            got="no such file",
-            remedy="check the path",
-            error=FileNotFoundError,
-        )
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, skipinitialspace=True)
-            columns = [column.strip() for column in reader.fieldnames or []]
-            reader.fieldnames = columns
-            lines = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        columns, lines = [f"unreadable text ({error})"], []
-    if "file" not in columns or not lines:
-        _refuse_columns(table, f"columns {columns} and {len(lines)} lines")
-    return columns, lines
 
 
 def _position_columns(table: Path, columns: Sequence[str]) -> tuple[str, ...]:
@@ -139,7 +120,7 @@ def _refuse_columns(table: Path, got: str) -> None:
 
 
 def _geometry(
-    table: Path, number: int, line: dict[str, str | None], columns: tuple[str, ...]
+    table: Path, number: int, line: Mapping[str | None, Any], columns: tuple[str, ...]
 ) -> Geometry | None:
     cells = [(line[column] or "").strip() for column in columns]
     values = [_number(cell) for cell in cells]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from genviews.checks import fail
 from genviews.classify.model import Classifier, PerChannel
 from genviews.classify.network import SmallResNet
-from genviews.named import find_named
+from genviews.named import find_function
 from genviews.types import ImageSpec
 
 __all__ = ["load_classifier", "read_tensors"]
@@ -87,15 +87,13 @@ def _build(name: str) -> nn.Module:
                 remedy="it may run code when it is read: write a function that builds the network, "
                 "and give a file of its weights as `weights`",
             )
-    found = find_named(name, what, "package.module:function, or a safetensors file")
-    if not callable(found):
-        fail(
-            what,
-            expected="a function without arguments",
-            got=type(found).__name__,
-            remedy="correct the name after the colon",
-        )
-    module = found()
+    build = find_function(
+        name,
+        what,
+        "a function without arguments",
+        "package.module:function, or a safetensors file",
+    )
+    module = build()
     if not isinstance(module, nn.Module):
         fail(
             what,

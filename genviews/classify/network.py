@@ -15,12 +15,12 @@ from typing import NoReturn
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
 from genviews.classify.norm import rectified_norm
-from genviews.files import save_tensors
+from genviews.files import load_tensors, save_tensors
 from genviews.rng import Rng
 
 __all__ = ["SmallResNet"]
@@ -112,9 +112,7 @@ class SmallResNet(nn.Module):
             ValueError: not a SmallResNet file, or missing, unused or misshapen weights.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            weights, header = load_tensors(path)
         except SafetensorError as error:
             _refuse(path, f"a file that safetensors cannot read ({error})")
         if header.get("network") != _KIND:

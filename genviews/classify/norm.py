@@ -109,7 +109,7 @@ class _RectifiedNorm(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(
-        ctx: Any,  # noqa: ANN401
+        ctx: Any,  # noqa: ANN401  (as above)
         dy: Tensor,
         *_: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, None]:

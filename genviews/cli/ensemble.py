@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genviews.checks import fail
-from genviews.cli.folder import stamp
+from genviews.cli.folder import stamps
+from genviews.cli.images import check_exist
 from genviews.cli.options import InputOptions, RunOptions, StudyOptions, command, plain
 from genviews.cli.progress import Stages
 from genviews.cli.run import run
@@ -84,24 +85,17 @@ def _check_files(inputs: InputOptions) -> None:
     """Name a missing file or folder now, before anything is loaded."""
     table = None if inputs.labels == "subfolders" else Path(inputs.labels)
     folder = None if _fraction(inputs.calibration) is not None else Path(inputs.calibration)
-    paths = {
-        "--images": inputs.images,
-        "--labels": table,
-        "--calibration": folder,
-        "--calibration-labels": inputs.calibration_labels,
-        "--class-names": inputs.class_names,
-        "--weights": inputs.weights,
-        "--encoder": inputs.encoder,
-    }
-    for flag, path in paths.items():
-        if path is not None and not path.exists():
-            fail(
-                flag,
-                expected="a file or folder that exists",
-                got=repr(str(path)),
-                remedy="correct the path; relative ones start in the current folder",
-                error=FileNotFoundError,
-            )
+    check_exist(
+        {
+            "--images": inputs.images,
+            "--labels": table,
+            "--calibration": folder,
+            "--calibration-labels": inputs.calibration_labels,
+            "--class-names": inputs.class_names,
+            "--weights": inputs.weights,
+            "--encoder": inputs.encoder,
+        }
+    )
     if folder is None and inputs.calibration_labels is not None:
         fail(
             "--calibration-labels",
@@ -132,8 +126,7 @@ def _stamps(inputs: InputOptions) -> dict[str, str]:
         "weights": inputs.weights,
         "encoder": inputs.encoder,
     }
-    found = {name: stamp(p) for name, p in paths.items() if p is not None and p.exists()}
-    return {**found, "generator": source_stamp(inputs.generator)}
+    return {**stamps(paths), "generator": source_stamp(inputs.generator)}
 
 
 def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> tuple[ImageSet, ImageSet]:

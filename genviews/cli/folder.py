@@ -26,6 +26,7 @@ __all__ = [
     "log_to",
     "read_config",
     "stamp",
+    "stamps",
     "versions",
     "write_json",
 ]
@@ -151,6 +152,11 @@ def stamp(path: Path, files: Iterable[Path] | None = None) -> str:
                 f"{file.relative_to(path)}|{status.st_size}|{status.st_mtime_ns}\n".encode()
             )
     return digest.hexdigest()
+
+
+def stamps(paths: Mapping[str, Path | None]) -> dict[str, str]:
+    """The stamp of each file or folder that is given and there, by name."""
+    return {name: stamp(p) for name, p in paths.items() if p is not None and p.exists()}
 
 
 def write_json(path: Path, value: object) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genviews.data import Alignment, ImageSource
     from genviews.types import ImageSpec
 
-__all__ = ["check_apart", "check_images", "image_source", "images_stamp"]
+__all__ = ["check_apart", "check_exist", "check_images", "image_source", "images_stamp"]
 
 _SHARD = "[0-9][0-9][0-9][0-9][0-9]*.safetensors"
 
@@ -74,6 +74,27 @@ def check_images(inputs: InvertInputs) -> None:
             got="a store, whose images are taken as they are",
             remedy="leave them out",
         )
+
+
+def check_exist(given: Mapping[str, Path | None], *, folders: bool = True) -> None:
+    """Name a missing file or folder before anything is loaded.
+
+    Args:
+        given: flag -> what is read, if anything.
+        folders: whether a folder will do.
+
+    Raises:
+        FileNotFoundError: one is not there; the message names its flag.
+    """
+    for flag, path in given.items():
+        if path is not None and not (path.exists() if folders else path.is_file()):
+            fail(
+                flag,
+                expected=f"a file{' or folder' if folders else ''} that exists",
+                got=repr(str(path)),
+                remedy="correct the path; relative ones start in the current folder",
+                error=FileNotFoundError,
+            )
 
 
 def check_apart(out: Path, given: Mapping[str, str | Path | None]) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from genviews.checks import check_count, fail
-from genviews.cli.folder import stamp
-from genviews.cli.images import check_apart, check_images, images_stamp
+from genviews.cli.folder import stamps
+from genviews.cli.images import check_apart, check_exist, check_images, images_stamp
 from genviews.cli.options import (
     EngineOptions,
     InvertInputs,
@@ -103,21 +103,14 @@ def _check(inputs: InvertInputs, options: InvertOptions, engine: EngineOptions) 
     check_count(engine.workers, "--workers")
     if engine.engine == "local" and engine.workers > 1:
         fail("--workers", expected="--engine ray", got="local", remedy="add --engine ray")
-    paths = {
-        "--encoder": inputs.encoder,
-        "--root": inputs.root,
-        "--geometry": inputs.geometry,
-        "--lpips-weights": options.lpips_weights,
-    }
-    for flag, path in paths.items():
-        if path is not None and not path.exists():
-            fail(
-                flag,
-                expected="a file or folder that exists",
-                got=repr(str(path)),
-                remedy="correct the path; relative ones start in the current folder",
-                error=FileNotFoundError,
-            )
+    check_exist(
+        {
+            "--encoder": inputs.encoder,
+            "--root": inputs.root,
+            "--geometry": inputs.geometry,
+            "--lpips-weights": options.lpips_weights,
+        }
+    )
 
 
 def _stamps(inputs: InvertInputs, options: InvertOptions) -> dict[str, str]:
@@ -130,6 +123,8 @@ def _stamps(inputs: InvertInputs, options: InvertOptions) -> dict[str, str]:
         "lpips_weights": options.lpips_weights,
         "start_from": Path(options.start_from) if options.start_from else None,
     }
-    found = {name: stamp(p) for name, p in paths.items() if p is not None and p.exists()}
-    images = images_stamp(inputs)
-    return {**found, "images": images, "generator": source_stamp(inputs.generator)}
+    return {
+        **stamps(paths),
+        "images": images_stamp(inputs),
+        "generator": source_stamp(inputs.generator),
+    }

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from genviews.checks import check_count, check_fraction, fail
 from genviews.cli.folder import stamp
-from genviews.cli.images import check_apart
+from genviews.cli.images import check_apart, check_exist
 from genviews.cli.labelled import check_labelled, labelled_stamp
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
 from genviews.cli.options import RunOptions, command, plain
@@ -170,14 +170,7 @@ def check_inputs(inputs: LearnInputs, training: TrainingOptions, out: Path) -> N
     if inputs.data is not None:
         check_labelled(inputs.data)
     check_apart(out, {"--real": inputs.real, "--data": inputs.data})
-    if inputs.walks is not None and not inputs.walks.is_file():
-        fail(
-            "--walks",
-            expected="a file that exists",
-            got=repr(str(inputs.walks)),
-            remedy="correct the path; relative ones start in the current folder",
-            error=FileNotFoundError,
-        )
+    check_exist({"--walks": inputs.walks}, folders=False)
     if inputs.walks is not None and inputs.generator is None:
         fail("--walks", expected="a generator", got="none", remedy="leave it out")
     from genviews.cli.learn_setting import check_training

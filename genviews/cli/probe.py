@@ -10,7 +10,7 @@ from rich.console import Console
 
 from genviews.checks import check_count, fail
 from genviews.cli.folder import stamp
-from genviews.cli.images import check_apart
+from genviews.cli.images import check_apart, check_exist
 from genviews.cli.labelled import FASHION, check_labelled, labelled_stamp
 from genviews.cli.learn_options import ProbeOptions
 from genviews.cli.options import RunOptions, command, plain
@@ -68,14 +68,7 @@ class ProbeOutput(Output["EncoderResult"]):
 
 def _check(options: ProbeOptions) -> None:
     """Find what is wrong with the flags before anything is loaded."""
-    if not options.encoder.is_file():
-        fail(
-            "--encoder",
-            expected="a file that exists",
-            got=repr(str(options.encoder)),
-            remedy="correct the path; relative ones start in the current folder",
-            error=FileNotFoundError,
-        )
+    check_exist({"--encoder": options.encoder}, folders=False)
     check_labelled(options.data)
     check_apart(options.out, {"--data": options.data})
     if options.size is not None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail, lookup
 from genviews.data.decode import UnfitImageError, fit_pixels, picture_pixels
 from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch, content_hash
-from genviews.named import find_named
+from genviews.named import find_function
 from genviews.types import ImageSpec
 
 __all__ = ["DatasetSource", "load_dataset"]
@@ -163,15 +163,7 @@ def load_dataset(spec: str) -> MapDataset:
     if spec.startswith("torchvision:"):
         return _of_torchvision(spec, spec.partition(":")[2])
     what = f"data set {spec!r}"
-    function = find_named(spec, what, _FORM)
-    if not callable(function):
-        fail(
-            what,
-            expected="a function that returns a data set",
-            got=type(function).__name__,
-            remedy="correct the name after the colon",
-        )
-    found = function()
+    found = find_function(spec, what, "a function that returns a data set", _FORM)()
     if not isinstance(found, MapDataset):
         fail(
             what,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from genviews.checks import fail
+from genviews.files import read_csv
 
 __all__ = ["read_table"]
 
 
 def read_table(
     table: Path, what: str, columns: Sequence[str]
-) -> list[tuple[int, dict[str, str | None]]]:
-    """Return the lines of a CSV file by column name, each with its number in the file.
+) -> list[tuple[int, dict[str | None, Any]]]:
+    """Return the lines of a CSV file as `read_csv` does, if they have the columns.
 
     Args:
         table: UTF-8 text with a first line of column names.
@@ -27,21 +28,7 @@ def read_table(
     """
     names = ",".join(columns)
     wanted = f"the column{'s' if len(columns) > 1 else ''} {names}"
-    if not table.is_file():
-        fail(
-            f"{what} {table}",
-            expected=f"a CSV file with {wanted}",
-            got="no such file",
-            remedy="check the path",
-            error=FileNotFoundError,
-        )
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text)
-            found = list(reader.fieldnames or [])
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        found, rows = [f"unreadable text ({error})"], []
+    found, rows = read_csv(table, what, wanted)
     if not set(columns) <= set(found) or not rows:
         fail(
             f"{what} {table}",

@@ -17,11 +17,11 @@ from typing import NoReturn
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from genviews.checks import fail, lookup
-from genviews.files import save_tensors
+from genviews.files import load_tensors, save_tensors
 
 __all__ = ["PredictionBank"]
 
@@ -194,11 +194,9 @@ class PredictionBank:
             ValueError: the file is not a prediction bank.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors, header = load_tensors(path)
         except SafetensorError as error:
-            header, tensors = {"format": str(error)}, {}
+            tensors, header = {}, {"format": str(error)}
         if header.get("format") != FORMAT:
             got = header.get("format", "a file without that mark")
             _refuse(f"file {Path(path).name}", FORMAT, got, "write it with `PredictionBank.save`")

@@ -8,7 +8,7 @@ function by name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Float, Int
@@ -102,9 +102,9 @@ class CallableGenerator(Generator):
 
     def _call(self, latents: Tensor) -> Tensor:
         z, one_hot = latents[:, 0, : self.z_dim], latents[:, 0, self.z_dim :]
-        images: Any = self.function(z, one_hot) if self.num_classes else self.function(z)
+        images = self.function(z, one_hot) if self.num_classes else self.function(z)
         _check_images(images, len(z), repr(self))
-        return images  # type: ignore[no-any-return]
+        return images
 
     @torch.no_grad()
     def _probe(self) -> ImageSpec:
@@ -133,12 +133,12 @@ class CallableGenerator(Generator):
         return ImageSpec(channels=channels, height=height, width=width)
 
 
-def _is_function(found: object) -> bool:
+def _is_function(found: object) -> TypeGuard[Callable[..., Tensor]]:
     """Can it be called with z? A class would only make an object of it."""
     return callable(found) and not isinstance(found, type)
 
 
-def _check_function(found: Any, what: str) -> Callable[..., Tensor]:  # noqa: ANN401
+def _check_function(found: object, what: str) -> Callable[..., Tensor]:
     """Return `found`, a function or module, or raise TypeError."""
     if not _is_function(found):
         fail(
@@ -148,7 +148,7 @@ def _check_function(found: Any, what: str) -> Callable[..., Tensor]:  # noqa: AN
             remedy="name the function itself, or an instance of the class",
             error=TypeError,
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _check_images(images: object, batch: int, who: str) -> None:

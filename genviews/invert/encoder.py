@@ -17,13 +17,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail
-from genviews.files import atomic_write_bytes
+from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 
 __all__ = ["EncoderConfig", "InversionEncoder"]
@@ -184,8 +183,7 @@ class InversionEncoder(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write weights and config to one safetensors file, atomically."""
-        tensors = {k: v.contiguous() for k, v in self.state_dict().items()}
-        atomic_write_bytes(path, save(tensors, {"config": json.dumps(asdict(self.config))}))
+        save_tensors(path, self.state_dict(), {"config": json.dumps(asdict(self.config))})
 
     @classmethod
     def load(cls, path: str | Path) -> InversionEncoder:
@@ -195,17 +193,15 @@ class InversionEncoder(nn.Module):
             ValueError: not such a file, or weights that do not fit its config.
         """
         try:
-            with safe_open(str(path), "pt") as file:
-                text = (file.metadata() or {}).get("config")
-                state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+            state, header = load_tensors(path)
         except (OSError, SafetensorError) as error:
             fail(
                 f"encoder {path}", expected="a safetensors file", got=error, remedy="check the path"
             )
-        if text is None:
+        if "config" not in header:
             got = "a file without config"
             fail(f"encoder {path}", expected="an encoder", got=got, remedy="save it with `save`")
-        given: dict[str, Any] = json.loads(text)
+        given: dict[str, Any] = json.loads(header["config"])
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in given.items()

@@ -236,12 +236,7 @@ class _Job:
 
     def make(self, index: int) -> dict[str, object]:
         """Make one shard, unless it is there or being made."""
-        with self.store.claim(index) as mine:
-            if not mine:
-                return {"state": "busy"}
-            if self.store.has(index):  # another run made it since the driver looked
-                return {"state": "there"}
-            return {"state": "made", **self._invert(index)}
+        return self.store.make(index, lambda: self._invert(index))
 
     def _invert(self, index: int) -> dict[str, object]:
         began = time.perf_counter()

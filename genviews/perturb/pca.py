@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
-import safetensors
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.files import save_tensors
+from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation, check_strength, format_strength
 from genviews.rng import Rng, Streams
@@ -148,9 +147,7 @@ class PCAStatistics:
             with np.load(path, allow_pickle=False) as arrays:
                 tensors = {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
         else:
-            with safetensors.safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                facts = file.metadata() or {}
+            tensors, facts = load_tensors(path)
         missing = {"components", "stddev"} - set(tensors)
         if missing:
             fail(

@@ -20,13 +20,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import safetensors
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.files import save_tensors
+from genviews.files import load_tensors, save_tensors
 from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
 from genviews.perturb.base import Layers
@@ -229,9 +228,7 @@ class _Run:
         """Take over the state of a checkpoint, if there is one; returns the steps done."""
         if not path.exists():
             return 0
-        with safetensors.safe_open(str(path), "pt", device=str(self.generator.device)) as file:
-            facts = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, facts = load_tensors(path, self.generator.device)
         other = [key for key, value in self._key().items() if facts.get(key) != value]
         done = int(facts.get("done", 0))
         if other or done > self.config.num_steps:

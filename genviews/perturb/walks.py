@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.files import save_tensors
+from genviews.files import load_tensors, save_tensors
 from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
 from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of, warp
@@ -135,9 +134,8 @@ class Walks:
             FileNotFoundError: no such file.
             ValueError: no walks, or those of another generator.
         """
-        with safetensors.safe_open(str(path), "pt") as file:
-            facts = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, header = load_tensors(path)
+        facts = {key: json.loads(text) for key, text in header.items()}
         if {"names", "ranges", "card"} - set(facts) or "directions" not in tensors:
             fail(
                 f"walks {path}",

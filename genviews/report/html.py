@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from genviews.ensemble.verdict import SIGNIFICANCE, best_on_calibration
 from genviews.report.figures import alpha_figure, gain_figure, gain_limits
 from genviews.report.gallery import MARKS, gallery_groups
 from genviews.report.output import write_atomic
-from genviews.report.page import Fact, page_duration, render_page
+from genviews.report.page import DASH, Fact, how_made, render_page
 from genviews.report.tables import (
     Cells,
     cells,
@@ -26,8 +25,6 @@ from genviews.report.tables import (
 )
 
 __all__ = ["render_report", "write_report"]
-
-DASH = "\N{EN DASH}"  # an empty cell
 
 _BADGES = {
     "better": "Significant gain",
@@ -90,16 +87,15 @@ def render_report(result: StudyResult) -> str:
         num_test=f"{result.num_test:,}",
         num_calibration=f"{result.num_calibration:,}",
         seed=result.seed,
-        command=result.command,
-        seconds=[
-            (name.replace("_", " "), f"{value:,.1f}") for name, value in result.seconds.items()
-        ],
-        total=page_duration(sum(result.seconds.values())) if result.seconds else "",
-        versions=sorted(result.versions.items()),
-        config=json.dumps(result.config, indent=2, default=str) if result.config else "",
         dash=DASH,
         reference=_reference(result),
         comparisons=[_comparison(c) for c in result.comparisons],
+        **how_made(
+            result.command,
+            {name.replace("_", " "): value for name, value in result.seconds.items()},
+            result.versions,
+            result.config,
+        ),
     )
 
 

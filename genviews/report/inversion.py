@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from genviews.report.figures import ACCENT, LINE, MUTED, new_figure, style_axes,
 from genviews.report.gallery import Tile, TileSet
 from genviews.report.images import png_data_uri, tile_size, to_picture
 from genviews.report.output import write_atomic
-from genviews.report.page import Fact, page_duration, render_page
+from genviews.report.page import Fact, how_made, render_page
 from genviews.types import Status
 
 __all__ = [
@@ -73,11 +72,7 @@ def render_inversion_report(result: InversionResult) -> str:
         ranked_by=_measure(result.ranked_by),
         masked=any(p.mask is not None for p in (*result.best, *result.worst)),
         skipped=result.skipped,
-        command=result.command,
-        seconds=[(name, f"{value:,.1f}") for name, value in result.seconds.items()],
-        total=page_duration(sum(result.seconds.values())) if result.seconds else "",
-        versions=sorted(result.versions.items()),
-        config=json.dumps(dict(result.config), indent=2),
+        **how_made(result.command, result.seconds, result.versions, result.config),
     )
 
 

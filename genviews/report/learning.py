@@ -6,8 +6,6 @@ Each is one self-contained HTML file that computes nothing: every number is in t
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -24,7 +22,7 @@ from genviews.report.learning_tables import (
     study_cells,
     voc_words,
 )
-from genviews.report.page import Fact, page_duration, render_page
+from genviews.report.page import DASH, Fact, how_made, render_page
 from genviews.report.tables import percent
 from genviews.studies.learning.result import EncoderResult, PanelResult, TableResult, probe_name
 from genviews.studies.learning.study import LearningStudy
@@ -35,8 +33,6 @@ __all__ = [
     "render_learning_report",
     "render_panel_report",
 ]
-
-DASH = "\N{EN DASH}"  # an empty cell
 
 _BADGES = {
     "better": "Significantly above the reference",
@@ -71,7 +67,7 @@ def render_learning_report(result: TableResult) -> str:
         detection=bool(study.rows[0].detection),
         skipped=result.skipped,
         dash=DASH,
-        **_how(result.command, result.seconds, result.versions, result.config),
+        **how_made(result.command, result.seconds, result.versions, result.config),
     )
 
 
@@ -90,7 +86,7 @@ def render_encoder_report(result: EncoderResult) -> str:
         probes=probe_cells(result),
         curves=[(caption, Markup(svg)) for caption, svg in training_figures(result.history)],
         skipped=result.skipped,
-        **_how(result.command, result.seconds, result.versions, result.config),
+        **how_made(result.command, result.seconds, result.versions, result.config),
     )
 
 
@@ -108,7 +104,7 @@ def render_panel_report(result: PanelResult) -> str:
         pixels=result.pixels,
         seed=result.seed,
         left_out=result.left_out,
-        **_how(result.command, result.seconds, result.versions, result.config),
+        **how_made(result.command, result.seconds, result.versions, result.config),
     )
 
 
@@ -190,22 +186,6 @@ def _encoder_facts(result: EncoderResult) -> list[Fact]:
 
 def _channels(count: int) -> str:
     return "1 channel" if count == 1 else f"{count} channels"
-
-
-def _how(
-    command: str,
-    seconds: Mapping[str, float],
-    versions: Mapping[str, str],
-    config: Mapping[str, object],
-) -> dict[str, object]:
-    """What the last section of a page says."""
-    return {
-        "command": command,
-        "seconds": [(name, f"{value:,.1f}") for name, value in seconds.items()],
-        "total": page_duration(sum(seconds.values())) if seconds else "",
-        "versions": sorted(versions.items()),
-        "config": json.dumps(dict(config), indent=2) if config else "",
-    }
 
 
 def _data_uri(png: bytes | None) -> str:

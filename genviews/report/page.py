@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-__all__ = ["Fact", "page_duration", "render_page"]
+__all__ = ["DASH", "Fact", "how_made", "page_duration", "render_page"]
+
+DASH = "\N{EN DASH}"  # an empty cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,29 @@ def render_page(template: str, **values: object) -> str:
         loader=FunctionLoader(_read),
     )
     return environment.get_template(template).render(style=Markup(_read("page.css")), **values)
+
+
+def how_made(
+    command: str,
+    seconds: Mapping[str, float],
+    versions: Mapping[str, str],
+    config: Mapping[str, object],
+) -> dict[str, object]:
+    """The values of the last section of every page.
+
+    Args:
+        command: that made the results; "" is left out.
+        seconds: stage -> its duration.
+        versions: package -> its version.
+        config: the resolved options.
+    """
+    return {
+        "command": command,
+        "seconds": [(name, f"{value:,.1f}") for name, value in seconds.items()],
+        "total": page_duration(sum(seconds.values())) if seconds else "",
+        "versions": sorted(versions.items()),
+        "config": json.dumps(dict(config), indent=2, default=str) if config else "",
+    }
 
 
 def page_duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from rich.markup import escape
@@ -23,8 +23,10 @@ __all__ = [
     "is_significant",
     "p_text",
     "percent",
+    "percent_range",
     "points",
     "terminal_table",
+    "text_table",
 ]
 
 
@@ -68,9 +70,15 @@ def percent(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f}"
 
 
-def points(value: float) -> str:
+def percent_range(interval: tuple[float, float]) -> str:
+    """An interval of fractions in percent: (0.8, 0.9124) -> "80.0 to 91.2"."""
+    low, high = interval
+    return f"{percent(low, 1)} to {percent(high, 1)}"
+
+
+def points(value: float, digits: int = 2) -> str:
     """A difference of fractions in percentage points, signed: -0.004 -> "-0.40"."""
-    return f"{round(100 * value, 2) + 0.0:+.2f}"  # + 0.0: never "-0.00"
+    return f"{round(100 * value, digits) + 0.0:+.{digits}f}"  # + 0.0: never "-0.00"
 
 
 def p_text(value: float) -> str:
@@ -93,7 +101,7 @@ def cells(row: Row) -> Cells:
         name=row.name,
         num_views=str(row.num_views),
         accuracy=percent(row.accuracy),
-        interval=f"{percent(row.interval[0], 1)} to {percent(row.interval[1], 1)}",
+        interval=percent_range(row.interval),
         gain="" if base else points(row.gain),
         gain_interval="" if base else _between(row.gain_interval),
         reference_gain="" if row.reference_gain is None else points(row.reference_gain),
@@ -155,7 +163,6 @@ _TERMINAL = (
     (120, "oracle", "oracle"),
 )
 _STYLES = {"better": "green", "worse": "red", "not significant": "", "baseline": "dim"}
-_MARKS = {"better": " *", "worse": " *", "not significant": "", "baseline": ""}
 
 
 def terminal_table(result: StudyResult, classifier: str, width: int = 80) -> Table:
@@ -170,26 +177,51 @@ def terminal_table(result: StudyResult, classifier: str, width: int = 80) -> Tab
         A rich table. Gains are percentage points; a star marks a significant row, whatever the
         colours.
     """
-    shown = [column for column in _TERMINAL if width >= column[0]]
-    table = Table(
+    own = [cells(row) for row in result.rows if row.classifier == classifier]
+    return text_table(
+        [column for column in _TERMINAL if width >= column[0]],
+        [(text, _STYLES[text.verdict], {"gain": text.verdict}) for text in own],
         title=f"classifier trained on {escape(classifier)}, {result.num_test:,} test images",
         caption="gain in percentage points; * significant (Holm p < 0.05)",
+        width=width,
+    )
+
+
+def text_table(
+    columns: Sequence[tuple[int, str, str]],
+    rows: Iterable[tuple[object, str, Mapping[str, str]]],
+    *,
+    title: str,
+    caption: str,
+    width: int,
+) -> Table:
+    """A table for a terminal: names are folded, numbers keep all digits.
+
+    Args:
+        columns: (terminal width that it needs, header, field), of which "name" is text.
+        rows: the object whose fields are shown, its style, and field -> verdict: "better" and
+            "worse" get a star.
+        title: above the table, in rich's markup.
+        caption: below it.
+        width: of the terminal; a narrow one gets narrow gaps.
+    """
+    table = Table(
+        title=title,
+        caption=caption,
         title_justify="left",
         caption_justify="left",
         box=None,
         padding=(0, 2 if width >= 74 else 1, 0, 0),
     )
-    for _, header, field in shown:
+    for _, header, field in columns:
         if field == "name":
             table.add_column(header, overflow="fold")
         else:
             table.add_column(header, justify="right", no_wrap=True)
-    for row in result.rows:
-        if row.classifier == classifier:
-            text = cells(row)
-            mark = _MARKS[text.verdict]
-            values = [
-                getattr(text, field) + (mark if field == "gain" else "") for *_, field in shown
-            ]
-            table.add_row(*(Text(value) for value in values), style=_STYLES[text.verdict])
+    for texts, style, verdicts in rows:
+        values = [
+            getattr(texts, field) + (" *" if verdicts.get(field) in ("better", "worse") else "")
+            for *_, field in columns
+        ]
+        table.add_row(*(Text(value) for value in values), style=style)
     return table

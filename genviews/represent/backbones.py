@@ -6,6 +6,7 @@ A backbone gives features h, (N, E), of images (N, C, H, W).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -103,7 +104,7 @@ def make_backbone(
         )
     lookup(stem, dict.fromkeys(("imagenet", "small")), "stem")
     table: dict[str, Callable[[], tuple[nn.Module, int]]] = {
-        name: lambda name=name: _resnet(name, channels, stem)  # type: ignore[misc]
+        name: partial(_resnet, name, channels, stem)
         for name in ("resnet18", "resnet34", "resnet50", "resnet101")
     }
     table["compact"] = lambda: (CompactBackbone(channels), _COMPACT_FEATURES)
@@ -113,8 +114,8 @@ def make_backbone(
 def _resnet(name: str, channels: int, stem: Stem) -> tuple[nn.Module, int]:
     import torchvision
 
-    network: nn.Module = getattr(torchvision.models, name)(weights=None)
-    width = int(network.fc.in_features)  # type: ignore[union-attr,arg-type]
+    network = getattr(torchvision.models, name)(weights=None)
+    width = int(network.fc.in_features)
     network.fc = nn.Identity()
     if stem == "small":
         network.conv1 = _stem(channels, kernel=3, stride=1)

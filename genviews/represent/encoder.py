@@ -17,13 +17,13 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail, lookup
 from genviews.classify.model import evaluating
 from genviews.classify.optimizer import own_dropout
-from genviews.files import save_tensors
+from genviews.files import load_tensors, save_tensors
 from genviews.represent.backbones import Stem, make_backbone
 from genviews.rng import Rng
 
@@ -215,9 +215,7 @@ class RepresentationEncoder(nn.Module):
         what = f"encoder file {Path(path).name}"
         remedy = "write it with RepresentationEncoder.save"
         try:
-            with safe_open(str(path), framework="pt") as file:
-                header = file.metadata() or {}
-                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            weights, header = load_tensors(path)
         except SafetensorError as error:
             fail(what, expected="a safetensors file", got=str(error), remedy=remedy)
         if header.get("network") != _KIND:

@@ -70,13 +70,13 @@ class _Gather(torch.autograd.Function):
     """`_join` whose gradient is summed over the processes; it cannot be differentiated twice."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:  # noqa: ANN401 (torch's)
         ctx.sizes = sizes
         return _join(rows, sizes)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 (torch's)
         total = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total.split(ctx.sizes)[dist.get_rank()], None

@@ -218,15 +218,13 @@ class _Job:
 
     def make(self, index: int) -> dict[str, object]:
         """Make one shard, unless it is there or being made."""
-        with self.store.claim(index) as mine:
-            if not mine:
-                return {"state": "busy"}
-            if self.store.has(index):
-                return {"state": "there"}
-            start = index * self.key["shard_size"]
-            ids = range(start, min(start + self.key["shard_size"], self.key["num_samples"]))
-            self.store.write(index, self._tensors(ids), [str(i) for i in ids])
-            return {"state": "made"}
+        return self.store.make(index, lambda: self._write(index))
+
+    def _write(self, index: int) -> dict[str, object]:
+        start = index * self.key["shard_size"]
+        ids = range(start, min(start + self.key["shard_size"], self.key["num_samples"]))
+        self.store.write(index, self._tensors(ids), [str(i) for i in ids])
+        return {}
 
     def _tensors(self, ids: range) -> dict[str, Tensor]:
         keep, views = self.key["keep"], _whole(self.views)

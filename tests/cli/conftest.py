@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from genviews.data.images import ImageSet
 from genviews.generators import ToyGenerator
 from genviews.invert import Inverter
 from genviews.perturb import Isotropic, StyleMix
+from genviews.represent.run import TrainingRun
 from genviews.rng import Rng
 
 CLASSES = ("dark", "light")
@@ -130,6 +132,68 @@ def toy_entry(tmp_path_factory, monkeypatch):
 def toy_images():
     """A function (count, split) -> an ImageSet of the toy generator, with labels."""
     return draw_images
+
+
+class Clock:
+    """A clock that a test sets: `now`, in seconds."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands at 0."""
+    return Clock()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The steps of all updates that trainings made, in their order."""
+    made = []
+    advance = TrainingRun.advance
+    monkeypatch.setattr(
+        TrainingRun, "advance", lambda run: (made.append(run.step), advance(run))[1]
+    )
+    return made
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """A function: a context in which a training is interrupted once it made so many updates."""
+
+    @contextmanager
+    def killed(updates):
+        made = []
+        advance = TrainingRun.advance
+
+        def dying(run):
+            if len(made) == updates:
+                raise KeyboardInterrupt
+            made.append(run.step)
+            return advance(run)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingRun, "advance", dying)
+            yield
+
+    return killed
+
+
+@pytest.fixture
+def says_in_one_line(capsys):
+    """A function (message) that asserts what a mistake of the user ends with."""
+
+    def check(message):
+        error = capsys.readouterr().err.splitlines()
+        assert message in error[-1]
+        assert error[-1].startswith("genviews: ")
+        assert not any("Traceback" in line for line in error)
+
+    return check
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from genviews.cli import inversions
 from genviews.cli.inversions import invert_images
 from genviews.generators import ToyGenerator
-from genviews.invert import Inverter, invert, job
+from genviews.invert import Inverter, invert
 
 INVERTER = Inverter(steps=4)
 
@@ -16,19 +16,6 @@ def parts(toy_images, tmp_path, monkeypatch):
     """Generator, 7 images, and a folder; shards of 3."""
     monkeypatch.setattr(inversions, "SHARD", 3)
     return ToyGenerator(), toy_images(7, "x"), tmp_path / "inversions"
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """The number of images of each call of `invert`."""
-    calls: list[int] = []
-
-    def counting(generator, images, masks, **options):
-        calls.append(len(images))
-        return invert(generator, images, masks, **options)
-
-    monkeypatch.setattr(job, "invert", counting)
-    return calls
 
 
 def run(parts, inverter=INVERTER, seen=None):

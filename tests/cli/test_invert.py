@@ -29,6 +29,7 @@ from genviews.invert import (
 from genviews.report.png import png_name
 from genviews.store import ShardStore, stored_key
 from genviews.types import ImageSpec
+from tests.folders import names
 
 FILES = {"config.json", "env.json", "log.txt", "latents", "reconstructions", "report.html"}
 FILES |= {"best_worst.png", "summary.csv", "summary.json"}
@@ -52,24 +53,6 @@ def go(image_folder, user_module, with_flags):
         *("--steps", "3", "--out", "run"),
     ]
     return lambda *more: main(with_flags(words, more))
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """The number of images of each call of `invert`."""
-    calls: list[int] = []
-    invert = job.invert
-
-    def counting(generator, images, *more, **options):
-        calls.append(len(images))
-        return invert(generator, images, *more, **options)
-
-    monkeypatch.setattr(job, "invert", counting)
-    return calls
-
-
-def names(folder):
-    return {path.name for path in folder.iterdir()}
 
 
 def summary(folder):
@@ -368,12 +351,9 @@ class TestMistakes:
             (["--device", "gpu9"], "device: expected auto, cpu"),
         ],
     )
-    def test_each_is_one_clear_line(self, go, here, capsys, more, message):
+    def test_each_is_one_clear_line(self, go, here, says_in_one_line, more, message):
         assert go(*more) == 1
-        error = capsys.readouterr().err.splitlines()
-        assert message in error[-1]
-        assert error[-1].startswith("genviews: ")
-        assert not any("Traceback" in line for line in error)
+        says_in_one_line(message)
 
     def test_nothing_readable_leaves_no_half_results(self, go, here, capsys):
         for path in list((here / "images").rglob("*.png")):

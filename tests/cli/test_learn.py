@@ -23,8 +23,8 @@ from genviews.generators import load_callable
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses.choose import OBJECTIVES
-from genviews.represent.run import TrainingRun
 from genviews.types import ImageSpec
+from tests.folders import names, read
 
 FILES = {"config.json", "env.json", "log.txt", "report.html", "summary.json"}
 FILES |= {"training.csv", "training.json", "encoder.safetensors", "backbone.safetensors"}
@@ -42,14 +42,6 @@ def go(user_module, with_flags):
 def go_real(image_folder, with_flags):
     """Learn from 40 real images (and a file that is none) without a generator."""
     return lambda *more: main(with_flags(["learn", "--real", "images", *SMALL], more))
-
-
-def names(folder):
-    return {path.name for path in folder.iterdir()}
-
-
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def weights(folder):
@@ -118,18 +110,10 @@ class TestRun:
         with torch.no_grad():
             assert torch.allclose(network.eval()(images), encoder(images), atol=1e-5)
 
-    def test_a_killed_run_goes_on_to_the_same_weights(self, go, here, monkeypatch, capsys):
-        steps = []
-        advance = TrainingRun.advance
-
-        def dying(run):
-            if len(steps) == 4:
-                raise KeyboardInterrupt
-            steps.append(run.step)
-            return advance(run)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(TrainingRun, "advance", dying)
+    def test_a_killed_run_goes_on_to_the_same_weights(
+        self, go, here, killed_after, trained, capsys
+    ):
+        with killed_after(4):
             assert go() == 1
         assert "the same command again continues" in capsys.readouterr().err
         assert (here / "run" / "work" / "checkpoint.pt").exists()
@@ -137,13 +121,9 @@ class TestRun:
         assert go("--seed", "1") == 1
         assert "an unfinished run of others (seed 0 there, 1 now)" in capsys.readouterr().err
 
-        seen = []
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                TrainingRun, "advance", lambda run: (seen.append(run.step), advance(run))[1]
-            )
-            assert go() == 0
-        assert seen == [4, 5]
+        trained.clear()
+        assert go() == 0
+        assert trained == [4, 5]
         assert "32 of them done before" in capsys.readouterr().err
         assert names(here / "run") == FILES
         assert [r["step"] for r in read(here / "run" / "training.json")] == [1, 2, 3, 4, 5, 6]
@@ -248,6 +228,7 @@ class TestMistakes:
             (["--data", "nowhere"], "--data: expected fashion32, or a folder"),
             (["--data", "images"], "got no train, val, test; also dark, light"),
             (["--walks", "nowhere"], "--walks: expected a file that exists"),
+            (["--walks", "images"], "--walks: expected a file that exists, got 'images'"),
             (["--views", "gausian_all_0.2"], "did you mean 'gaussian'"),
             (["--views", "gaussian_fine_0.20"], "layer range: expected one of all"),
             (["--views", "steer_all_1.00"], "walks of the generator"),
@@ -268,12 +249,9 @@ class TestMistakes:
             (["--device", "gpu9"], "device: expected auto, cpu"),
         ],
     )
-    def test_each_is_one_clear_line(self, go, here, image_folder, capsys, more, message):
+    def test_each_is_one_clear_line(self, go, here, image_folder, says_in_one_line, more, message):
         assert go(*more) == 1
-        error = capsys.readouterr().err.splitlines()
-        assert message in error[-1]
-        assert error[-1].startswith("genviews: ")
-        assert not any("Traceback" in line for line in error)
+        says_in_one_line(message)
         assert not (here / "run" / "work").exists()
 
     def test_nothing_to_learn_from(self, here, capsys):

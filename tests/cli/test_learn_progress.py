@@ -16,19 +16,6 @@ from genviews.represent.schedule import StepCosine
 from genviews.studies.learning import LearningRow, LearningSetting, RowReport
 
 
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def shown(clock):
     """Stages that write to a text file, and that file."""

@@ -17,6 +17,7 @@ from genviews.cli import main
 from genviews.cli.labelled import check_labelled, probe_data
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.types import ImageSpec
+from tests.folders import names, read
 
 FILES = {"config.json", "env.json", "log.txt", "report.html", "results.csv", "results.json"}
 GREY8 = ImageSpec(channels=1, height=8, width=8)
@@ -39,14 +40,6 @@ def go(encoder, labelled_data, with_flags):
     """Judge that encoder on the toy data; a function of further flags."""
     words = ["probe", "--encoder", "encoder.safetensors", "--data", "data", "--out", "run"]
     return lambda *more: main(with_flags(words, more))
-
-
-def names(folder):
-    return {path.name for path in folder.iterdir()}
-
-
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def pixels_of(folder):
@@ -161,12 +154,10 @@ class TestRun:
             (["--device", "gpu9"], "device: expected auto, cpu"),
         ],
     )
-    def test_each_mistake_is_one_clear_line(self, go, here, capsys, more, message):
+    def test_each_mistake_is_one_clear_line(self, go, here, says_in_one_line, more, message):
         (here / "other.safetensors").write_bytes(b"something else")
         assert go(*more) == 1
-        error = capsys.readouterr().err.splitlines()
-        assert message in error[-1]
-        assert not any("Traceback" in line for line in error)
+        says_in_one_line(message)
 
     def test_a_file_that_does_not_match_is_refused(self, go, here, encoder, capsys):
         encoder.export_backbone(here / "backbone.safetensors")

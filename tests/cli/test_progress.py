@@ -9,19 +9,6 @@ from rich.console import Console
 from genviews.cli.progress import Stages, duration
 
 
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 def stages(clock, *, terminal=False):
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=100, color_system=None)

@@ -10,14 +10,11 @@ import pytest
 
 from genviews.cli import main
 from genviews.ensemble.result import StudyResult
+from tests.folders import names
 
 FILES = {"config.json", "env.json", "inversions", "log.txt", "report.html", "results.csv"}
 FILES |= {"results.json"}
 DEMO = ["demo", "--out", "run", "--views", "4", "--calibration", "24", "--test", "24"]
-
-
-def names(folder):
-    return {path.name for path in folder.iterdir()}
 
 
 class TestDemo:
@@ -185,12 +182,9 @@ class TestEnsemble:
             (["--views", "0"], "num_views: expected an integer of at least 1"),
         ],
     )
-    def test_mistakes_are_one_clear_line(self, words, with_flags, capsys, more, message):
+    def test_mistakes_are_one_clear_line(self, words, with_flags, says_in_one_line, more, message):
         assert main(with_flags(words, more)) == 1
-        error = capsys.readouterr().err.splitlines()
-        assert message in error[-1]
-        assert error[-1].startswith("genviews: ")
-        assert not any("Traceback" in line for line in error)
+        says_in_one_line(message)
 
     def test_unlabelled_images_say_what_is_needed(self, words, here, image_folder, capsys):
         for path in list(image_folder.rglob("*.png")):

@@ -17,9 +17,9 @@ from genviews.cli.learning_study import LearningOutput
 from genviews.cli.sources import Source
 from genviews.generators import ToyGenerator
 from genviews.invert import Inverter
-from genviews.represent.run import TrainingRun
 from genviews.studies.learning import PANELS, TABLES, learning_table, run_study
 from genviews.zoo import load
+from tests.folders import names, read
 
 FILES = {"config.json", "env.json", "log.txt", "rows", "views"}
 FILES |= set(LearningOutput.files)
@@ -47,23 +47,6 @@ def go(user_module, image_folder, labelled_data, with_flags):
 
 
 REAL, GAUSSIAN = "rows=real + T_x", "rows=Gaussian + T_x"
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """The number of updates that were made."""
-    made = []
-    advance = TrainingRun.advance
-    monkeypatch.setattr(TrainingRun, "advance", lambda run: (made.append(1), advance(run))[1])
-    return made
-
-
-def names(folder):
-    return {path.name for path in folder.iterdir()}
-
-
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class TestRun:
@@ -132,29 +115,15 @@ class TestRun:
         assert go("table1", REAL, GAUSSIAN, "--force", "--updates", "1") == 0
         assert len(trained) == 10
 
-    def test_a_killed_table_goes_on(self, go, here, monkeypatch, capsys):
-        steps = []
-        advance = TrainingRun.advance
-
-        def dying(run):
-            if len(steps) == 3:
-                raise KeyboardInterrupt
-            steps.append(run.step)
-            return advance(run)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(TrainingRun, "advance", dying)
+    def test_a_killed_table_goes_on(self, go, here, killed_after, trained, capsys):
+        with killed_after(3):
             assert go("table1", REAL, GAUSSIAN) == 1
         assert "results.json" not in names(here / "run")
         assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
         assert "an unfinished run of others (updates 2 there, 3 now)" in capsys.readouterr().err
-        seen = []
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                TrainingRun, "advance", lambda run: (seen.append(run.step), advance(run))[1]
-            )
-            assert go("table1", REAL, GAUSSIAN) == 0
-        assert seen == [1]  # the second update of the second row
+        trained.clear()
+        assert go("table1", REAL, GAUSSIAN) == 0
+        assert trained == [1]  # the second update of the second row
         assert go("table1", REAL, GAUSSIAN, "--out", "whole") == 0
         ours, theirs = (read(here / n / "results.json") for n in ("run", "whole"))
         assert [r["accuracy"] for r in ours["rows"]] == [r["accuracy"] for r in theirs["rows"]]
@@ -228,13 +197,10 @@ class TestMistakes:
         ],
     )
     def test_each_is_one_clear_line_and_nothing_is_trained(
-        self, go, here, capsys, trained, table, more, message
+        self, go, here, says_in_one_line, trained, table, more, message
     ):
         assert go(table, *more) == 1
-        error = capsys.readouterr().err.splitlines()
-        assert message in error[-1]
-        assert error[-1].startswith("genviews: ")
-        assert not any("Traceback" in line for line in error)
+        says_in_one_line(message)
         assert trained == []
         assert not (here / "run" / "rows").exists()
 

@@ -113,10 +113,10 @@ class TestEveryProbe:
 
     def test_global_random_state_is_untouched(self, make, make_features):
         data = make_features(0, 100)
-        before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002 (read)
         make().fit(*data).select(*data)
         assert torch.equal(torch.get_rng_state(), before[0])
-        assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+        assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002 (read)
 
 
 class TestScore:

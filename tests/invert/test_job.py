@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from genviews.data import MemorySource
-from genviews.invert import InversionStore, Inverter, inversion_key, invert, invert_source, job
+from genviews.invert import InversionStore, Inverter, inversion_key, invert, invert_source
 from genviews.invert.batch import fitting_batch
 from genviews.invert.start import GivenStart
 from genviews.types import Inversion, Status
@@ -36,19 +36,6 @@ FIELDS = ("latents", "loss", "start_loss", "status", "steps")
 def source():
     """7 images: shards of 3, 3 and 1."""
     return MemorySource(images(7))
-
-
-@pytest.fixture
-def made(monkeypatch):
-    """The number of images of each call of `invert`."""
-    calls: list[int] = []
-
-    def counting(generator, images, masks, **options):
-        calls.append(len(images))
-        return invert(generator, images, masks, **options)
-
-    monkeypatch.setattr(job, "invert", counting)
-    return calls
 
 
 def run(source, folder, inverter=INVERTER, generator=None, **options):
@@ -167,11 +154,11 @@ class TestUnreadable:
         assert len(found.inversion(Quick())) == 3
         assert (found.summary()["inverted"], found.summary()["skipped"]) == (3, 4)
 
-    def test_a_shard_without_a_readable_image_is_finished(self, tmp_path, made):
+    def test_a_shard_without_a_readable_image_is_finished(self, tmp_path, counted):
         source = Flaky(images(7), bad=[3, 4, 5])
         run(source, tmp_path)
         run(source, tmp_path)
-        assert made == [3, 1]
+        assert counted == [3, 1]
 
     def test_none_readable(self, tmp_path):
         found = run(Flaky(images(3), bad=range(3)), tmp_path)
@@ -206,28 +193,28 @@ class TestResume:
         assert seen == [(7, 7)]
         assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
 
-    def test_only_a_lost_shard_is_made_again_and_it_is_the_same(self, source, tmp_path, made):
+    def test_only_a_lost_shard_is_made_again_and_it_is_the_same(self, source, tmp_path, counted):
         run(source, tmp_path)
         before = files(tmp_path)
         (tmp_path / "00001.safetensors").unlink()
-        made.clear()
+        counted.clear()
         seen: list[int] = []
         run(source, tmp_path, progress=lambda done, total: seen.append(done))
-        assert made == [3]
+        assert counted == [3]
         assert (seen[0], seen[-1]) == (4, 7)
         assert seen == sorted(set(seen))
         assert files(tmp_path) == before
 
-    def test_a_damaged_shard_is_made_again(self, source, tmp_path, made):
+    def test_a_damaged_shard_is_made_again(self, source, tmp_path, counted):
         run(source, tmp_path)
         before = files(tmp_path)
         data = bytearray(before["00002.safetensors"])
         data[-3] ^= 1
         (tmp_path / "00002.safetensors").write_bytes(data)
-        made.clear()
+        counted.clear()
         with pytest.warns(RuntimeWarning, match="shard 2 of .* is damaged .*counts as missing"):
             run(source, tmp_path)
-        assert made == [1]
+        assert counted == [1]
         assert files(tmp_path) == before
 
     def test_temporary_and_lock_files_of_killed_runs_do_not_matter(self, source, tmp_path):

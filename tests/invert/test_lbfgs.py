@@ -252,7 +252,10 @@ class TestSafe:
 
     def test_unbounded_descent_takes_the_farthest_step_it_tried(self):
         slope = np.linspace(1, 2, 12)
-        line = lambda w: (float(-slope @ w), -slope)  # noqa: E731
+
+        def line(w):
+            return float(-slope @ w), -slope
+
         start = torch.zeros(1, 12).double()
         (row,) = drive(LBFGS(), [line], start, 1)
         assert row.costs == [1, 11]

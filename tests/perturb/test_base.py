@@ -17,7 +17,7 @@ from genviews.types import LayerRange
 
 def test_a_perturbation_without_edit_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="abstract"):
-        Perturbation("fine")  # type: ignore[abstract]
+        Perturbation("fine")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_perturbations_are_frozen_values() -> None:
     assert Isotropic("fine", 0.3) == Isotropic("fine", 0.3)
     assert len({Isotropic("fine", 0.3), Isotropic("fine", 0.3), Isotropic("fine", 0.2)}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Isotropic("fine", 0.3).sigma = 1.0  # type: ignore[misc]
+        Isotropic("fine", 0.3).sigma = 1.0
 
 
 def test_all_ways_to_name_rows_select_the_same() -> None:

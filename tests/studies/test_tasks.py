@@ -43,7 +43,8 @@ def test_correlation_has_its_formulas():
         sets[name] = (first, task_gains(single, other, labels, NAMES))
     found = correlate({k: a for k, (a, _) in sets.items()}, {k: b for k, (_, b) in sets.items()})
     assert list(found) == ["stylemix", "combined", "pooled"]
-    pooled = [(a.gain.gain, b.gain.gain) for f, s in sets.values() for a, b in zip(f, s)]  # noqa: B905
+    pairs = [pair for one, other in sets.values() for pair in zip(one, other, strict=True)]
+    pooled = [(a.gain.gain, b.gain.gain) for a, b in pairs]
     r = float(np.corrcoef(np.array(pooled).T)[0, 1])
     assert found["pooled"].r == pytest.approx(r, abs=1e-12)
     assert found["pooled"].count == 10

@@ -220,7 +220,7 @@ class TestParts:
         entry = ZooEntry(small)
         assert entry.generator is not None
         with pytest.raises(ValueError, match=r"'encoder.safetensors': expected the generator"):
-            entry.encoder  # noqa: B018
+            entry.encoder  # noqa: B018 (reading it raises)
 
     def test_part_that_is_not_there(self, small):
         with pytest.raises(
@@ -249,4 +249,4 @@ class TestParts:
             small,
         )
         with pytest.raises(ValueError, match=r"StyleGAN2 weights: .* has shape"):
-            ZooEntry(small).generator  # noqa: B018
+            ZooEntry(small).generator  # noqa: B018 (reading it raises)
