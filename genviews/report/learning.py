@@ -23,7 +23,7 @@ from genviews.report.learning_tables import (
     voc_words,
 )
 from genviews.report.page import DASH, Fact, how_made, render_page
-from genviews.report.tables import percent
+from genviews.report.tables import percent, percent_range
 from genviews.studies.learning.result import EncoderResult, PanelResult, TableResult, probe_name
 from genviews.studies.learning.study import LearningStudy
 
@@ -151,8 +151,7 @@ def _encoder_facts(result: EncoderResult) -> list[Fact]:
         Fact(
             name=probe_name(name),
             value=f"{percent(score.accuracy, 1)} %",
-            note=f"{percent(score.interval[0], 1)} to {percent(score.interval[1], 1)}, "
-            f"{score.total:,} test images",
+            note=f"{percent_range(score.interval)}, {score.total:,} test images",
         )
         for name, score in result.probes().items()
     ]

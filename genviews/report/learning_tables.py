@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genviews.ensemble.verdict import SIGNIFICANCE
-from genviews.report.tables import p_text, percent
+from genviews.report.tables import p_text, percent, percent_range, points, text_table
 from genviews.studies.learning.compare import Difference, RowSummary
 from genviews.studies.learning.result import EncoderResult, probe_name
 from genviews.studies.learning.study import LearningStudy
@@ -67,18 +67,18 @@ def _cells(study: LearningStudy, row: RowSummary) -> StudyCells:
         name=row.name,
         what=row_words(study.facts["definitions"][row.name]),
         linear=percent(row.accuracy["linear"].mean, 1),
-        linear_interval=_interval(row.accuracy["linear"]),
+        linear_interval=percent_range(row.accuracy["linear"].interval),
         difference="" if gap is None else signed(gap.mean),
         difference_interval="" if gap is None else _signed_interval(gap),
         p_holm="" if gap is None else p_text(study.p_holm["linear"][row.name]),
         knn=percent(row.accuracy["knn"].mean, 1),
-        knn_interval=_interval(row.accuracy["knn"]),
+        knn_interval=percent_range(row.accuracy["knn"].interval),
         rate="" if row.samples_per_second is None else f"{row.samples_per_second:,.0f}",
         waiting="" if row.waiting_for_views is None else f"{100 * row.waiting_for_views:.0f} %",
         verdict=row_verdict(study, row, "linear"),
         **_voc_cells(study, row),
         detection=tuple(
-            (percent(one.mean, 1), "" if one.interval is None else _range(one.interval))
+            (percent(one.mean, 1), "" if one.interval is None else percent_range(one.interval))
             for one in row.detection.values()
         ),
     )
@@ -91,7 +91,7 @@ def _voc_cells(study: LearningStudy, row: RowSummary) -> dict[str, str]:
     gap, found = row.against["voc"] if row.against else None, row.accuracy["voc"]
     return {
         "voc": percent(found.mean, 1),
-        "voc_interval": _interval(found),
+        "voc_interval": percent_range(found.interval),
         "voc_difference": "" if gap is None else signed(gap.mean),
         "voc_difference_interval": "" if gap is None else _signed_interval(gap),
         "voc_p_holm": "" if gap is None else p_text(study.p_holm["voc"][row.name]),
@@ -131,7 +131,7 @@ def row_words(row: dict[str, Any]) -> str:
 
 def signed(value: float) -> str:
     """A difference of fractions in percentage points: 0.0123 -> "+1.2"."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
+    return points(value, 1)
 
 
 def voc_words(study: LearningStudy) -> str:
@@ -148,15 +148,6 @@ def voc_words(study: LearningStudy) -> str:
     return f"{words}; detectors: {detection['steps']:,} steps on {learnt}, scored on {scored}" + (
         ", one seed" if len(study.seeds) == 1 else ""
     )
-
-
-def _interval(found: Difference) -> str:
-    return _range(found.interval)
-
-
-def _range(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{percent(low, 1)} to {percent(high, 1)}"
 
 
 def _signed_interval(gap: Difference) -> str:
@@ -197,30 +188,22 @@ def study_table(study: LearningStudy, width: int = 80) -> Table:
         A rich table. Differences are percentage points; a star marks a significant one, whatever
         the colours.
     """
-    shown = _columns(study, width)
     seeds = "1 seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
-    table = Table(
+    return text_table(
+        _columns(study, width),
+        [
+            (
+                cells,
+                _STYLES[cells.verdict],
+                {"difference": cells.verdict, "voc": cells.voc_verdict},
+            )
+            for cells in study_cells(study)
+        ],
         title=f"{study.name}: {study.test_images:,} test images, {seeds}",
         caption=f"difference to {study.reference}, points of the linear probe; "
         "* significant (Holm p < 0.05)" + (f"\n{note}" if (note := voc_words(study)) else ""),
-        title_justify="left",
-        caption_justify="left",
-        box=None,
-        padding=(0, 2 if width >= 74 else 1, 0, 0),
+        width=width,
     )
-    for _, header, field in shown:
-        if field == "name":
-            table.add_column(header, overflow="fold")
-        else:
-            table.add_column(header, justify="right", no_wrap=True)
-    for cells in study_cells(study):
-        stars = {"difference": cells.verdict, "voc": cells.voc_verdict}
-        values = [
-            getattr(cells, field) + (" *" if stars.get(field) in ("better", "worse") else "")
-            for *_, field in shown
-        ]
-        table.add_row(*(Text(value) for value in values), style=_STYLES[cells.verdict])
-    return table
 
 
 def _columns(study: LearningStudy, width: int) -> list[tuple[int, str, str]]:
@@ -245,7 +228,7 @@ def probe_cells(result: EncoderResult) -> list[tuple[str, ...]]:
         (
             probe_name(name),
             percent(score.accuracy, 1),
-            f"{percent(score.interval[0], 1)} to {percent(score.interval[1], 1)}",
+            percent_range(score.interval),
             percent(score.mean_class_accuracy, 1),
             percent(result.scores.val[name], 1),
             ", ".join(f"{key} {value:g}" for key, value in score.setting.items()),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import pytest
 
 from genviews.cli import main
 from genviews.evaluate import FeatureExtractor, MultiLabelSVM, classify_voc
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.run import TrainingRun
 from tests.devkit import write_devkit
+from tests.folders import read
 
 ROWS = ("real + T_x", "Gaussian + T_x")
 WORDS = [
@@ -28,18 +27,6 @@ def go(here, user_module, image_folder, labelled_data):
     (image_folder / "dark" / "broken.png").unlink()
     write_devkit(here)
     return lambda *more: main([*WORDS, *more])
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    made = []
-    advance = TrainingRun.advance
-    monkeypatch.setattr(TrainingRun, "advance", lambda run: (made.append(1), advance(run))[1])
-    return made
-
-
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
@@ -118,7 +105,9 @@ def test_a_killed_judgement_goes_on(go, here, trained, monkeypatch):
         (("--voc", "data"), "data"),
     ],
 )
-def test_mistakes_are_found_before_anything_is_trained(go, capsys, trained, flags, message):
+def test_mistakes_are_found_before_anything_is_trained(
+    go, says_in_one_line, trained, flags, message
+):
     words = list(flags)
     if "--out" in words:
         place = words.index("--out")
@@ -129,9 +118,7 @@ def test_mistakes_are_found_before_anything_is_trained(go, capsys, trained, flag
     else:
         code = go(*words)
     assert code == 1
-    error = capsys.readouterr().err.splitlines()
-    assert message in error[-1]
-    assert error[-1].startswith("genviews: ")
+    says_in_one_line(message)
     assert trained == []
 
 
