@@ -10,7 +10,7 @@ from genviews.checks import check_count, fail
 from genviews.cli.folder import stamp
 from genviews.cli.images import check_apart
 from genviews.cli.learn_options import VOCOptions
-from genviews.cli.options import plain
+from genviews.cli.options import changed_fields, flag_of, plain
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.evaluate.detection import DetectionConfig
@@ -30,10 +30,10 @@ def check_voc(options: VOCOptions, out: Path) -> None:
         ValueError: flags about VOC without it, or a count below 1.
     """
     if options.voc is None:
-        given = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
+        given = changed_fields(options)
         if given:
             fail(
-                ", ".join("--" + name.replace("_", "-") for name in given),
+                ", ".join(map(flag_of, given)),
                 expected="--voc, the folder of the photos",
                 got="none",
                 remedy="add --voc VOCdevkit, or leave out what is about it",

@@ -24,7 +24,9 @@ __all__ = [
     "InvertOptions",
     "RunOptions",
     "StudyOptions",
+    "changed_fields",
     "command",
+    "flag_of",
     "plain",
 ]
 
@@ -235,14 +237,23 @@ def command(verb: str, *parts: DataclassInstance) -> str:
     words = ["genviews", *verb.split()]
     defaults = {f.name: f.default for part in parts for f in fields(part)}
     for name, value in _items(parts):
-        flag = "--" + name.replace("_", "-")
         if value is True:
-            words.append(flag)
+            words.append(flag_of(name))
         elif isinstance(value, tuple):
-            words += [word for item in value for word in (flag, str(item))]
+            words += [word for item in value for word in (flag_of(name), str(item))]
         elif value != defaults[name] or name in ("out", "seed"):
-            words += [flag, str(value)]
+            words += [flag_of(name), str(value)]
     return shlex.join(words)
+
+
+def flag_of(name: str) -> str:
+    """The flag of a field: "voc_size" -> "--voc-size"."""
+    return "--" + name.replace("_", "-")
+
+
+def changed_fields(*parts: DataclassInstance) -> list[str]:
+    """Names of the fields that do not have their default."""
+    return [f.name for part in parts for f in fields(part) if getattr(part, f.name) != f.default]
 
 
 def _items(parts: tuple[DataclassInstance, ...]) -> list[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from genviews.cli.learn_options import (
     TrainingOptions,
     VOCOptions,
 )
-from genviews.cli.options import RunOptions, command, plain
+from genviews.cli.options import RunOptions, changed_fields, command, flag_of, plain
 from genviews.cli.progress import Stages
 from genviews.cli.run import Output, run
 
@@ -46,12 +45,12 @@ def run_view_panel(
     """
     _check(figure, inputs, rows, training, voc)
     check_inputs(inputs, training, rows.out)
-    given = plain(inputs, rows, training)
+    given, stamps = plain(inputs, rows, training), input_stamps(inputs)
     config = {
         "verb": "study",
         "table": figure,
         **{name: given[name] for name in _USED if name in given},
-        "stamps": {name: input_stamps(inputs)[name] for name in ("generator", "walks")},
+        "stamps": {name: stamps[name] for name in ("generator", "walks")},
     }
 
     def job(stages: Stages) -> PanelResult:
@@ -137,16 +136,12 @@ def _check(
     used: tuple[str, ...] = _USED
     if figure in ("figure10", "figure11"):  # they show no T_x
         used = tuple(name for name in _USED if name != "pixels")
-    unused = [
-        _flag(field.name)
-        for part in (inputs, rows, training, voc)
-        for field in fields(part)
-        if field.name not in used and getattr(part, field.name) != field.default
-    ]
+    given = changed_fields(inputs, rows, training, voc)
+    unused = [flag_of(name) for name in given if name not in used]
     if unused:
         fail(
             f"flags of {figure}, a picture of views",
-            expected="those that change it: " + ", ".join(_flag(name) for name in used),
+            expected="those that change it: " + ", ".join(flag_of(name) for name in used),
             got=", ".join(unused),
             remedy="leave them out: nothing is trained or judged",
         )
@@ -158,7 +153,3 @@ def _check(
             remedy="name one, such as fashion32",
         )
     check_strengths(rows)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
