@@ -215,17 +215,21 @@ def _steps(s: Strengths) -> list[LearningRow]:
     return rows
 
 
+def _mixed(s: Strengths) -> list[LearningRow]:
+    """Style-mixing, which is ours; nothing for a generator without style rows."""
+    row = LearningRow(name="style-mix", views=f"stylemix_{s.mix}", space="own")
+    return [row] if s.mix else []
+
+
 def figure4(s: Strengths) -> list[LearningRow]:
-    """Fig. 4: Gaussian and steered views; style-mixing is ours."""
-    mixed = LearningRow(name="style-mix", views=f"stylemix_{s.mix}", space="own")
-    return [*_steps(s), mixed] if s.mix else _steps(s)
+    """Fig. 4: Gaussian and steered views."""
+    return [*_steps(s), *_mixed(s)]
 
 
 def figure7(s: Strengths) -> list[LearningRow]:
     """Fig. 7: as Fig. 4, and another sample of the class."""
-    steps = _steps(s)
     independent = LearningRow(name="independent", views="independent_all")
-    return [*steps, independent, *figure4(s)[len(steps) :]]
+    return [*_steps(s), independent, *_mixed(s)]
 
 
 PANELS: Mapping[str, Panel] = {
