@@ -1,0 +1,105 @@
+"""How much code there is: lines of package, recipes and tests, beside those of an earlier commit.
+
+Command: python -m benchmarks.size [--base COMMIT]
+Baseline: commit efc38a2, the first version. A code line holds more than white space, a comment or
+a docstring; a statement over three lines is three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import subprocess
+import tokenize
+from pathlib import Path
+
+from genviews.files import write_json
+from recipes.run_folder import environment
+
+RESULT = Path("results/benchmarks/size.json")
+PARTS = ("genviews", "recipes", "tests")
+BASE = "efc38a2"
+_NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+    tokenize.ENDMARKER,
+}
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_lines(source: str) -> int:
+    r"""Number of lines with code: no comment, no docstring, not blank.
+
+    Example:
+        >>> code_lines('"Doc."\\n\\nx = (  # one\\n    1\\n)\\n')
+        3
+    """
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in _NO_CODE:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            docstring = node.body[0]
+            lines -= set(range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1))
+    return len(lines)
+
+
+def _files(commit: str | None, part: str) -> dict[str, str]:
+    """Path -> source of the Python files of a part, of a commit or (None) of the working tree."""
+    listing = ["git", "ls-files", "-co", "--exclude-standard", part]
+    if commit is not None:
+        listing = ["git", "ls-tree", "-r", "--name-only", commit, part]
+    names = [n for n in _run(listing).splitlines() if n.endswith(".py")]
+    if commit is not None:
+        return {name: _run(["git", "show", f"{commit}:{name}"]) for name in names}
+    return {n: Path(n).read_text(encoding="utf-8") for n in names if Path(n).exists()}
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def measure(commit: str | None) -> dict[str, dict[str, int]]:
+    """Files, lines and code lines of each part, and of the command line apart."""
+    found = {}
+    for part in (*PARTS, "genviews/cli"):
+        sources = _files(commit, part)
+        found[part] = {
+            "files": len(sources),
+            "lines": sum(len(text.splitlines()) for text in sources.values()),
+            "code_lines": sum(code_lines(text) for text in sources.values()),
+        }
+    return found
+
+
+def main(base: str = BASE, out: Path = RESULT) -> dict[str, object]:
+    """Count both trees, write the JSON, print the table."""
+    then, now = measure(base), measure(None)
+    fewer = sum(then[p]["code_lines"] - now[p]["code_lines"] for p in ("genviews", "recipes"))
+    record: dict[str, object] = {
+        "benchmark": "size",
+        "command": "python -m benchmarks.size",
+        "config": {"base": base},
+        "base": then,
+        "now": now,
+        "fewer_code_lines_of_package_and_recipes": fewer,
+        "environment": environment(),
+    }
+    write_json(out, record)
+    for part, counts in now.items():
+        before, after = then[part]["code_lines"], counts["code_lines"]
+        print(f"{part}: {after} code lines in {counts['files']} files, {after - before:+d}")
+    print(f"package and recipes: {fewer} code lines fewer than at {base}")
+    return record
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--base", default=BASE)
+    main(parser.parse_args().base)
