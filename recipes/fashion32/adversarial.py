@@ -1,16 +1,25 @@
-"""The formulas that `train_generator` steps through: losses, R1, averages, style mixing.
+"""The formulas that `train_generator` steps through: losses, penalties, averages, style mixing.
 
-With D the discriminator's logit, x a real image and G(z) a made one:
+With D the discriminator's logit, x a real image and G(z) a made one, the non-saturating loss judges
+each image by itself, the relativistic one a made image against the real one of the same place in
+the batch, so that no real image may be left behind:
 
-    generator       L_G = E[ softplus(-D(G(z))) ]                non-saturating logistic loss
-    discriminator   L_D = E[ softplus(D(G(z))) ] + E[ softplus(-D(x)) ]
-    penalty         R_1 = gamma / 2  E[ |grad_x D(x)|^2 ]        lazy: each `interval` steps,
-                                                                 `interval` times as strong
+    non-saturating  L_G = E[ softplus(-D(G(z))) ]
+                    L_D = E[ softplus(D(G(z))) ] + E[ softplus(-D(x)) ]
+    relativistic    L_G = E[ softplus(D(x) - D(G(z))) ]
+                    L_D = E[ softplus(D(G(z)) - D(x)) ]
+    penalties       R_1 = gamma / 2  E[ |grad_x D(x)|^2 ]        both losses
+                    R_2 = gamma / 2  E[ |grad_x D(G(z))|^2 ]     the relativistic one as well
 
-Source: Goodfellow et al. 2014, arXiv 1406.2661 (loss); Mescheder et al. 2018, arXiv 1801.04406, eq.
-9 (R1); Karras et al. 2020, arXiv 1912.04958, section 3.1 and appendix B (lazy penalty, Adam's
-correction); Karras et al. 2019, arXiv 1812.04948, section 3.1 (style mixing); Karras et al. 2020,
-arXiv 2006.06676, appendix B (average's ramp).
+Penalties are lazy: due each `interval` steps, `interval` times as strong.
+
+Source: Goodfellow et al. 2014, arXiv 1406.2661 (non-saturating loss); Jolicoeur-Martineau 2019,
+arXiv 1807.00734 and Huang et al. 2025, "The GAN is dead; long live the GAN!" (R3GAN), arXiv
+2501.05441, section 2 (relativistic pairing loss with R1 and R2); Mescheder et al. 2018, arXiv
+1801.04406, eq. 9 (R1, R2); Karras et al. 2020, arXiv 1912.04958, section 3.1 and appendix B (lazy
+penalty, Adam's correction); Karras et al. 2019, arXiv 1812.04948, section 3.1 (style mixing);
+Karras et al. 2020, arXiv 2006.06676, appendix B (average's ramp).
+Differs: R3GAN's penalties are due at every step, with a weight that falls during the training.
 """
 
 from __future__ import annotations
@@ -27,9 +36,10 @@ __all__ = [
     "discriminator_loss",
     "draw_crossover",
     "generator_loss",
+    "gradient_penalty",
     "lazy_adam",
     "mix_styles",
-    "r1_penalty",
+    "relativistic_loss",
     "update_average",
 ]
 
@@ -46,12 +56,28 @@ def discriminator_loss(
     return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
 
 
-def r1_penalty(
+def relativistic_loss(
+    raised: Float[Tensor, " B"], lowered: Float[Tensor, " B"]
+) -> Float[Tensor, ""]:
+    """Mean of softplus(lowered - raised) over pairs: the generator's loss raises its own logits.
+
+    Args:
+        raised: logits that the loss wants above the others; the made images' for the generator,
+            the real ones' for the discriminator.
+        lowered: the other logits; entry i is paired with entry i.
+    """
+    return F.softplus(lowered - raised).mean()
+
+
+def gradient_penalty(
     discriminator: nn.Module,
     images: Float[Tensor, "B C H W"],
     label: Int[Tensor, " B"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean over images of |grad_x D(x)|^2, not times gamma / 2; differentiable in the weights."""
+    """Mean over images of |grad_x D(x)|^2, not times gamma / 2; differentiable in the weights.
+
+    R1 on real images, R2 on made ones; no gradient reaches the generator.
+    """
     images = images.detach().requires_grad_()
     logits = discriminator(images, label)
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)

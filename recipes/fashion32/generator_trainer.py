@@ -11,16 +11,17 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_fraction, fail
+from genviews.checks import check_count, check_fraction, fail, lookup
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.rng import Rng, Streams
 from recipes.fashion32.adversarial import (
@@ -28,15 +29,18 @@ from recipes.fashion32.adversarial import (
     discriminator_loss,
     draw_crossover,
     generator_loss,
+    gradient_penalty,
     lazy_adam,
     mix_styles,
-    r1_penalty,
+    relativistic_loss,
     update_average,
 )
 from recipes.fashion32.discriminator import Discriminator
 from recipes.run_folder import changed_fields
 
-__all__ = ["FASHION32", "Data", "GeneratorTraining", "Trainer"]
+__all__ = ["FASHION32", "Data", "GeneratorTraining", "Loss", "Trainer"]
+
+Loss = Literal["non-saturating", "relativistic"]
 
 FASHION32 = StyleGAN2Config(
     resolution=32,
@@ -50,7 +54,7 @@ FASHION32 = StyleGAN2Config(
 
 # May differ when a run is taken up again: no step depends on them.
 FREE_FIELDS = ("images", "checkpoint_every", "samples_every", "metrics_every")
-METRICS = ("loss_g", "loss_d", "sign_real", "sign_fake", "r1")
+METRICS = ("loss_g", "loss_d", "sign_real", "sign_fake", "r1", "r2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +68,10 @@ class GeneratorTraining:
             deviation.
         lr: Adam's learning rate (arXiv 2006.06676, table of hyperparameters, 0.0025).
         betas: Adam's decay rates (arXiv 1912.04958, appendix B).
-        r1_gamma: weight of the penalty; the rule of thumb of arXiv 2006.06676's code, 0.0002 side^2
-            / batch, gives 0.0064 here.
+        loss: "non-saturating", with the penalty R1; or "relativistic", with R1 and R2, and made
+            images of the classes of the real ones that they are paired with (`adversarial`).
+        r1_gamma: weight of the penalty, of R2 too; the rule of thumb of arXiv 2006.06676's code,
+            0.0002 side^2 / batch, gives 0.0064 here.
         r1_interval: steps from one penalty to the next (arXiv 1912.04958, section 3.1).
         average_half_life: of the averaged weights, in images (10,000 in the code of arXiv
             1710.10196).
@@ -83,6 +89,7 @@ class GeneratorTraining:
     batch: int = 32
     lr: float = 0.0025
     betas: tuple[float, float] = (0.0, 0.99)
+    loss: Loss = "non-saturating"
     r1_gamma: float = 0.02
     r1_interval: int = 16
     average_half_life: float = 10_000
@@ -99,8 +106,16 @@ class GeneratorTraining:
         counts = ("images", "batch", "r1_interval", *FREE_FIELDS[1:])
         for name in counts:
             check_count(getattr(self, name), name)
+        lookup(self.loss, dict.fromkeys(get_args(Loss)), "loss")
         check_fraction(self.mixing, "mixing")
         check_fraction(self.w_avg_beta, "w_avg_beta")
+        if not 0 <= self.r1_gamma < math.inf:
+            fail(
+                "r1_gamma",
+                expected="a finite number of at least 0",
+                got=str(self.r1_gamma),
+                remedy="0.02 is the default",
+            )
 
     def fixed_fields(self) -> dict[str, object]:
         """What must not change when a run is taken up again."""
@@ -189,12 +204,9 @@ class Trainer:
         rows = self.data.rows(first, batch, self.rng.child("order"))
         real = self.data.images[rows].to(self.device, memory_format=torch.channels_last)
         label = None if self.data.labels is None else self.data.labels[rows].to(self.device)
-        if self.config.shared_fakes:
-            self._step_shared(streams, real, label)
-        else:
-            self._step_separate(streams, real, label)
+        made, made_label = self._step_networks(streams, real, label)
         if self.steps % self.config.r1_interval == 0:
-            self._step_penalty(real, label)
+            self._step_penalty(real, label, made, made_label)
         beta = average_beta(
             batch=batch,
             images_shown=first,
@@ -204,45 +216,58 @@ class Trainer:
         update_average(self.average, self.generator, beta)
         self.steps += 1
 
-    def _step_shared(self, streams: Streams, real: Tensor, label: Tensor | None) -> None:
-        # One graph for both losses; `inputs` keeps each backward pass to the network it is for.
-        images, made_label = self._make(streams)
-        fake_logits = self.discriminator(images, made_label)
-        loss_g = generator_loss(fake_logits)
-        loss_g.backward(inputs=self._parameters_g, retain_graph=True)
+    def _step_networks(
+        self, streams: Streams, real: Tensor, label: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Both losses; returns the made images that the discriminator saw, and their classes."""
+        # With shared images one graph serves both losses; `inputs` keeps each backward pass to the
+        # network it is for.
+        shared = self.config.shared_fakes
         real_logits = self.discriminator(real, label)
-        loss_d = discriminator_loss(fake_logits, real_logits)
-        loss_d.backward(inputs=self._parameters_d)
-        self._apply(self.adam_g)
-        self._apply(self.adam_d)
-        self._record(loss_g, loss_d, real_logits, fake_logits)
-
-    def _step_separate(self, streams: Streams, real: Tensor, label: Tensor | None) -> None:
-        loss_g = generator_loss(self.discriminator(*self._make(streams)))
-        loss_g.backward(inputs=self._parameters_g)
-        self._apply(self.adam_g)
-        with torch.no_grad():
-            images, made_label = self._make(streams.child("for the discriminator"))
+        images, made_label = self._make(streams, label)
         fake_logits = self.discriminator(images, made_label)
-        real_logits = self.discriminator(real, label)
-        loss_d = discriminator_loss(fake_logits, real_logits)
+        loss_g = self._losses(fake_logits, real_logits)[0]
+        loss_g.backward(inputs=self._parameters_g, retain_graph=shared)
+        self._apply(self.adam_g)
+        if not shared:
+            with torch.no_grad():
+                images, made_label = self._make(streams.child("for the discriminator"), label)
+            fake_logits = self.discriminator(images, made_label)
+        loss_d = self._losses(fake_logits, real_logits)[1]
         loss_d.backward(inputs=self._parameters_d)
         self._apply(self.adam_d)
-        self._record(loss_g, loss_d, real_logits, fake_logits)
+        values = [loss_g, loss_d, real_logits.sign().mean(), fake_logits.sign().mean()]
+        self.sums[:4] += torch.stack([value.detach() for value in values]).cpu()
+        self.counts[:4] += 1
+        return images, made_label
 
-    def _step_penalty(self, real: Tensor, label: Tensor | None) -> None:
-        penalty = r1_penalty(self.discriminator, real, label)
-        loss = penalty * (self.config.r1_gamma / 2 * self.config.r1_interval)
+    def _losses(self, fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """The generator's and the discriminator's."""
+        if self.config.loss == "relativistic":
+            return relativistic_loss(fake, real), relativistic_loss(real, fake)
+        return generator_loss(fake), discriminator_loss(fake, real)
+
+    def _step_penalty(
+        self, real: Tensor, label: Tensor | None, made: Tensor, made_label: Tensor | None
+    ) -> None:
+        penalties = [gradient_penalty(self.discriminator, real, label)]
+        if self.config.loss == "relativistic":
+            penalties.append(gradient_penalty(self.discriminator, made, made_label))
+        weight = self.config.r1_gamma / 2 * self.config.r1_interval
+        loss = torch.stack(penalties).sum() * weight
         loss.backward(inputs=self._parameters_d)
         self._apply(self.adam_d)
-        self.sums[4] += penalty.item()
-        self.counts[4] += 1
+        for i, penalty in enumerate(penalties, start=4):
+            self.sums[i] += penalty.item()
+            self.counts[i] += 1
 
-    def _make(self, streams: Streams) -> tuple[Tensor, Tensor | None]:
-        """Images of new latents, and their classes, drawn as often as the data has them."""
+    def _make(self, streams: Streams, label: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Images of new latents, and their classes: drawn as often as the data has them.
+
+        For pairs they are `label`, those of the real images.
+        """
         generator, config = self.generator, self.config
-        label = None
-        if self.data.labels is not None:
+        if self.data.labels is not None and config.loss != "relativistic":
             uniform = streams.child("class").uniform(1, (1,))[:, 0, 0].double()
             label = self.data.labels[(uniform * len(self.data.labels)).long()].to(self.device)
         ws = generator.map(generator.sample(streams), label)
@@ -259,13 +284,8 @@ class Trainer:
         adam.step()
         adam.zero_grad(set_to_none=True)
 
-    def _record(self, loss_g: Tensor, loss_d: Tensor, real: Tensor, fake: Tensor) -> None:
-        values = [loss_g, loss_d, real.sign().mean(), fake.sign().mean()]
-        self.sums[:4] += torch.stack([value.detach() for value in values]).cpu()
-        self.counts[:4] += 1
-
     def metrics(self) -> dict[str, float | None]:
-        """Means since the last call; `r1` is the squared gradient, None when no penalty was due.
+        """Means since the last call; `r1`, `r2`: squared gradients, None when none was due.
 
         Raises:
             ValueError: a loss is not a finite number.

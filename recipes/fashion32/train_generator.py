@@ -42,7 +42,7 @@ from genviews.files import atomic_write_bytes, save_tensors, write_json
 from genviews.generators.stylegan2 import StyleGAN2Config
 from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
-from recipes.fashion32.generator_trainer import FASHION32, Data, GeneratorTraining, Trainer
+from recipes.fashion32.generator_trainer import FASHION32, Data, GeneratorTraining, Loss, Trainer
 from recipes.run_folder import append_jsonl, environment, truncate_jsonl
 
 __all__ = ["main", "recipe", "sample_sheet", "synthetic_data", "train"]
@@ -267,6 +267,9 @@ def main(
     out: Path,
     images: int | None = None,
     classes: bool = False,
+    loss: Loss = "non-saturating",
+    gamma: float = GeneratorTraining.r1_gamma,
+    interval: int = GeneratorTraining.r1_interval,
     quick: bool = False,
     resume: bool = True,
     device: str = "cpu",
@@ -278,6 +281,9 @@ def main(
         out: run folder.
         images: images to show in all; 2,000,000, or 960 with --quick.
         classes: make it class-conditional, with the labels of the data.
+        loss: relativistic judges a made image against a real one, with a penalty on both.
+        gamma: weight of the penalty.
+        interval: steps from one penalty to the next.
         quick: a tiny network on synthetic 8x8 images, a few seconds; needs no data set.
         resume: go on from the folder's checkpoint; --no-resume starts again and writes over it.
         device: torch device.
@@ -288,7 +294,12 @@ def main(
     console = Console(stderr=True)
     if threads is not None:
         torch.set_num_threads(threads)
-    config = recipe(quick=quick, classes=classes, images=images)
+    config = replace(
+        recipe(quick=quick, classes=classes, images=images),
+        loss=loss,
+        r1_gamma=gamma,
+        r1_interval=interval,
+    )
     if quick:
         data = synthetic_data(classes=classes)
     else:

@@ -15,9 +15,10 @@ from recipes.fashion32.adversarial import (
     discriminator_loss,
     draw_crossover,
     generator_loss,
+    gradient_penalty,
     lazy_adam,
     mix_styles,
-    r1_penalty,
+    relativistic_loss,
     update_average,
 )
 from recipes.fashion32.discriminator import Discriminator
@@ -42,6 +43,42 @@ def test_losses_equal_naive_formulas():
     assert float(discriminator_loss(fake, real)) == pytest.approx(expected_d, rel=1e-12)
 
 
+def test_relativistic_loss_equals_the_formula_of_the_paper():
+    fake = torch.tensor([-3.0, 0.5, 40.0, 1.0]).double()
+    real = torch.tensor([2.0, -0.5, -30.0, 1.0]).double()
+
+    def f(t):
+        return -math.log(1 + math.exp(-t))
+
+    # arXiv 2501.05441, eq. 2: L = E f(D(G(z)) - D(x)), which the discriminator raises in the
+    # direction of real images and the generator in that of made ones.
+    expected_g = -np.mean([f(float(a) - float(b)) for a, b in zip(fake, real, strict=True)])
+    expected_d = -np.mean([f(float(b) - float(a)) for a, b in zip(fake, real, strict=True)])
+    assert float(relativistic_loss(fake, real)) == pytest.approx(expected_g, rel=1e-12)
+    assert float(relativistic_loss(real, fake)) == pytest.approx(expected_d, rel=1e-12)
+    # Only the distance within each pair counts, and pairs are not means.
+    assert float(relativistic_loss(fake + 7, real + 7)) == pytest.approx(expected_g, rel=1e-12)
+    assert float(relativistic_loss(fake.flip(0), real)) != pytest.approx(expected_g, rel=1e-3)
+
+
+def test_gradients_of_the_relativistic_loss_and_of_the_penalty_are_exact():
+    fake, real = (torch.randn(5, generator=rng(i), dtype=torch.float64) for i in (1, 2))
+    assert torch.autograd.gradcheck(
+        relativistic_loss, (fake.requires_grad_(), real.requires_grad_())
+    )
+    net = Uncoupled()
+    images = torch.randn(2, 1, 3, 4, generator=rng(1), dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda weight: gradient_penalty(net, images), net.weight)
+
+
+def test_penalty_on_made_images_leaves_the_generator_alone():
+    net = Uncoupled()
+    latent = torch.randn(2, 12, generator=rng(1), dtype=torch.float64, requires_grad=True)
+    gradient_penalty(net, latent.tanh().view(2, 1, 3, 4)).backward()
+    assert latent.grad is None
+    assert bool(net.weight.grad.any())
+
+
 class Uncoupled(nn.Module):
     """A smooth critic without a batch statistic."""
 
@@ -61,7 +98,7 @@ def test_r1_equals_one_image_at_a_time():
         image = image[None].clone().requires_grad_()
         (gradient,) = torch.autograd.grad(net(image)[0], image)
         total += float((gradient**2).sum())
-    got = r1_penalty(net, images)
+    got = gradient_penalty(net, images)
     assert float(got.detach()) == pytest.approx(total / 5, rel=1e-12)
 
 
@@ -69,13 +106,13 @@ def test_r1_gradient_in_the_weights_equals_finite_differences():
     net = Discriminator(image_channels=1, size=8, channels={4: 3, 8: 3}, rng=rng()).double()
     images = torch.randn(4, 1, 8, 8, generator=rng(1), dtype=torch.float64)
     weight = net.blocks[0].conv1.weight
-    (got,) = torch.autograd.grad(r1_penalty(net, images), weight)
+    (got,) = torch.autograd.grad(gradient_penalty(net, images), weight)
     direction = torch.randn(weight.shape, generator=rng(2), dtype=torch.float64)
     values = []
     for sign in (1, -1):
         with torch.no_grad():
             weight.add_(direction, alpha=sign * 1e-6)
-        values.append(float(r1_penalty(net, images).detach()))
+        values.append(float(gradient_penalty(net, images).detach()))
         with torch.no_grad():
             weight.sub_(direction, alpha=sign * 1e-6)
     slope = (values[0] - values[1]) / 2e-6

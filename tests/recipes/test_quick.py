@@ -1,12 +1,15 @@
 """The recipes of the embedded default run through in their quick mode and ship nothing there."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from genviews.files import write_json
 from genviews.zoo.card import ENTRIES
 from recipes.fashion32 import (
     choose_views,
+    compare_losses,
     fidelity,
     inversion,
     invert,
@@ -111,6 +114,33 @@ def test_fidelity_ranks_real_images_first():
     measured = fidelity.main(quick=True)["measured"]
     assert set(measured) == {"fashion32", "fashion32-classes", "images of train"}
     assert measured["images of train"]["fid"] == min(row["fid"] for row in measured.values())
+
+
+def test_losses_are_compared_at_each_quarter_and_the_comparison_is_taken_up(tmp_path):
+    first = compare_losses.main(out=tmp_path, images=64, quick=True)
+    assert list(first["measured"]) == [
+        "non-saturating-0.02",
+        "relativistic-0.02",
+        "relativistic-0.1",
+        "relativistic-0.5",
+    ]
+    for rows in first["measured"].values():
+        assert [row["images_shown"] for row in rows] == [16, 32, 48, 64]
+        assert all(row["fid"] > 0 for row in rows)
+    trainings = first["config"]["trainings"]
+    assert {name: (t["loss"], t["r1_gamma"]) for name, t in trainings.items()} == {
+        name: (name.rpartition("-")[0], float(name.rpartition("-")[2])) for name in trainings
+    }
+    made = sorted(tmp_path.rglob("fidelity-*.json"))
+    lost = made[-1].read_bytes()
+    stamps = [path.stat().st_mtime_ns for path in made[:-1]]
+    made[-1].unlink()
+    assert compare_losses.main(out=tmp_path, images=64, quick=True)["measured"] == first["measured"]
+    assert made[-1].read_bytes() == lost
+    assert [path.stat().st_mtime_ns for path in made[:-1]] == stamps
+    write_json(made[-1], {**json.loads(lost), "features": "another network"})
+    with pytest.raises(ValueError, match="got features another network, num_real"):
+        compare_losses.main(out=tmp_path, images=64, quick=True)
 
 
 def test_bfloat16_is_compared_row_by_row_with_the_same_seeds(tmp_path):

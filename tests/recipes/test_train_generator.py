@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from genviews.generators.stylegan2 import StyleGAN2
-from genviews.rng import Rng
+from genviews.rng import Rng, Streams
 from recipes.fashion32.export_generator import export
 from recipes.fashion32.generator_trainer import Data, GeneratorTraining, Trainer
 from recipes.fashion32.train_generator import (
@@ -65,12 +67,45 @@ def steps(config: GeneratorTraining, count: int, data: Data = DATA) -> Trainer:
     return trainer
 
 
+def second_batch(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor | None, Streams]:
+    """Real images and labels of the second step, and the streams of its made images."""
+    rows = trainer.data.rows(8, 8, trainer.rng.child("order"))
+    labels = trainer.data.labels
+    streams = trainer.rng.child("made").streams(range(8, 16))
+    return trainer.data.images[rows], None if labels is None else labels[rows], streams
+
+
+def make(generator: StyleGAN2, streams: Streams, label: torch.Tensor | None) -> torch.Tensor:
+    return generator.synthesis(generator.map(generator.sample(streams), label), "random", streams)
+
+
+def naive_losses(loss: str, fake: torch.Tensor, real: torch.Tensor) -> list[torch.Tensor]:
+    """The generator's and the discriminator's."""
+    softplus = torch.nn.functional.softplus
+    if loss == "relativistic":
+        return [softplus(-(fake - real)).mean(), softplus(fake - real).mean()]
+    return [softplus(-fake).mean(), softplus(fake).mean() + softplus(-real).mean()]
+
+
+def assert_gradients(adam: torch.optim.Adam, expected: Sequence[torch.Tensor | None]) -> None:
+    """What the last step of an Adam without momentum has seen."""
+    for parameter, wanted in zip(adam.param_groups[0]["params"], expected, strict=True):
+        if wanted is None:
+            continue
+        seen = adam.state[parameter]["exp_avg"]
+        assert torch.allclose(seen, wanted, rtol=1e-4, atol=1e-6)
+    # A last bias is in both logits of a pair and falls out, as may the one before.
+    assert sum(wanted is not None and not wanted.any() for wanted in expected) <= 2
+
+
 class TestResume:
-    @pytest.mark.parametrize("variant", ["shared", "separate", "classes"])
+    @pytest.mark.parametrize("variant", ["shared", "separate", "classes", "relativistic"])
     def test_resumed_run_equals_uninterrupted_run_bit_for_bit(self, variant, tmp_path):
         config, data = TINY, DATA
         if variant == "separate":
             config = replace(config, shared_fakes=False)
+        if variant == "relativistic":
+            config = replace(config, loss="relativistic")
         if variant == "classes":
             config = replace(config, generator=replace(config.generator, c_dim=10))
             data = synthetic_data(total=20, classes=True)
@@ -147,32 +182,66 @@ class TestResume:
 
 
 class TestStep:
-    def test_shared_gradients_are_those_of_separate_losses(self, monkeypatch):
-        trainer = steps(TINY, 1)
-        seen = {}
+    @pytest.mark.parametrize("classes", [False, True])
+    @pytest.mark.parametrize("shared", [True, False])
+    @pytest.mark.parametrize("loss", ["non-saturating", "relativistic"])
+    def test_gradients_are_those_of_each_loss_by_itself(self, loss, shared, classes):
+        config = replace(TINY, loss=loss, shared_fakes=shared, mixing=0.0)
+        config = replace(config, generator=replace(config.generator, c_dim=10 * classes))
+        data = synthetic_data(total=20, classes=classes)
+        trainer = steps(config, 1, data)
+        generator, critic = copy.deepcopy((trainer.generator, trainer.discriminator))
+        trainer.step()
+        real, label, streams = second_batch(trainer)
+        made_label = label
+        if classes and loss == "non-saturating":  # drawn for each made image by itself
+            at = streams.child("class").uniform(1, (1,)).flatten().double() * 20
+            made_label = data.labels[at.long()]
+        made = make(generator, streams, made_label)
+        expected_g = torch.autograd.grad(
+            naive_losses(loss, critic(made, made_label), critic(real, label))[0],
+            list(generator.parameters()),
+        )
+        if not shared:  # new images, by the generator that has made its step
+            other = streams.child("for the discriminator")
+            if made_label is not label:
+                at = other.child("class").uniform(1, (1,)).flatten().double() * 20
+                made_label = data.labels[at.long()]
+            made = make(trainer.generator, other, made_label)
+        expected_d = torch.autograd.grad(
+            naive_losses(loss, critic(made.detach(), made_label), critic(real, label))[1],
+            list(critic.parameters()),
+        )
+        assert_gradients(trainer.adam_g, expected_g)
+        assert_gradients(trainer.adam_d, expected_d)
 
-        def keep(adam):
-            name = "g" if adam is trainer.adam_g else "d"
-            seen.setdefault(name, [p.grad.clone() for p in adam.param_groups[0]["params"]])
-
-        monkeypatch.setattr(trainer, "_apply", keep)
-        streams = trainer.rng.child("made").streams(range(8, 16))
-        real = DATA.images[:8]
-        mean = trainer.generator.mapping.w_avg.clone()
-        trainer._step_shared(streams, real, None)
-        trainer.generator.mapping.w_avg.copy_(mean)
-        images, _ = trainer._make(streams)
-        critic, softplus = trainer.discriminator, torch.nn.functional.softplus
-        for p in (*trainer._parameters_g, *trainer._parameters_d):
-            p.grad = None
-        loss_g = softplus(-critic(images)).mean()
-        expected_g = torch.autograd.grad(loss_g, trainer._parameters_g)
-        loss_d = softplus(critic(images.detach())).mean() + softplus(-critic(real)).mean()
-        expected_d = torch.autograd.grad(loss_d, trainer._parameters_d)
-        for got, expected in ((seen["g"], expected_g), (seen["d"], expected_d)):
-            for a, b in zip(got, expected, strict=True):
-                assert torch.allclose(a, b, rtol=1e-4, atol=1e-6)
-                assert bool(b.any())
+    @pytest.mark.parametrize("loss", ["non-saturating", "relativistic"])
+    def test_penalty_is_r1_and_for_pairs_r2_as_strong_as_the_interval_is_long(self, loss):
+        # At a rate of zero the penalty sees the networks of the losses.
+        config = replace(TINY, loss=loss, lr=0.0, mixing=0.0, r1_gamma=0.3, r1_interval=1)
+        trainer = steps(config, 1)
+        trainer.metrics()
+        critic = copy.deepcopy(trainer.discriminator)
+        trainer.step()
+        real, _, streams = second_batch(trainer)
+        with torch.no_grad():
+            made = make(trainer.generator, streams, None)
+        squares = []
+        for images in (real, made):
+            images.requires_grad_()
+            (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+            squares.append((slope**2).sum() / 8)
+        wanted = squares if loss == "relativistic" else squares[:1]
+        weights = list(critic.parameters())
+        expected = torch.autograd.grad(0.15 * sum(wanted), weights, allow_unused=True)
+        assert [bias is None for bias in expected].count(True) == 1  # the last is in no slope
+        assert_gradients(trainer.adam_d, expected)
+        metrics = trainer.metrics()
+        assert metrics["r1"] == pytest.approx(float(squares[0].detach()), rel=1e-4)
+        if loss == "relativistic":
+            assert metrics["r2"] == pytest.approx(float(squares[1].detach()), rel=1e-4)
+        else:
+            assert metrics["r2"] is None
 
     def test_mean_w_follows_the_first_latents(self):
         trainer = Trainer(TINY, DATA)
@@ -204,7 +273,7 @@ class TestStep:
         trainer, seen = Trainer(replace(TINY, shared_fakes=shared), DATA), []
         plain = trainer._make
         monkeypatch.setattr(
-            trainer, "_make", lambda streams: seen.append(streams) or plain(streams)
+            trainer, "_make", lambda streams, label: seen.append(streams) or plain(streams, label)
         )
         trainer.step()
         trainer.step()
@@ -249,7 +318,7 @@ class TestData:
         config = replace(TINY, batch=400, generator=replace(TINY.generator, c_dim=3))
         labels = torch.tensor([0, 2, 2, 2])
         trainer = Trainer(config, Data(DATA.images[:4], labels))
-        _, made = trainer._make(trainer.rng.streams(range(400)))
+        _, made = trainer._make(trainer.rng.streams(range(400)), None)
         share = torch.bincount(made, minlength=3) / 400
         assert share.tolist() == pytest.approx([0.25, 0.0, 0.75], abs=0.06)
 
@@ -272,6 +341,11 @@ class TestData:
             replace(TINY, batch=0)
         with pytest.raises(ValueError, match=r"mixing: expected a number in \[0, 1\], got 1\.5"):
             replace(TINY, mixing=1.5)
+        with pytest.raises(ValueError, match="loss: expected one of non-saturating, relativistic"):
+            replace(TINY, loss="relative")
+        for gamma in (-0.1, float("nan")):
+            with pytest.raises(ValueError, match="r1_gamma: expected a finite number of at least"):
+                replace(TINY, r1_gamma=gamma)
 
 
 class TestFiles:
@@ -374,6 +448,17 @@ def test_quick_command(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["generator"]["c_dim"] == 10
 
 
+def test_loss_and_penalty_are_flags(tmp_path):
+    words = ["--loss", "relativistic", "--gamma", "0.1", "--interval", "8"]
+    with pytest.raises(SystemExit) as ended:
+        app(["--out", str(tmp_path), "--quick", "--images", "16", *words])
+    assert ended.value.code in (0, None)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["loss"], config["r1_gamma"], config["r1_interval"]) == ("relativistic", 0.1, 8)
+    (record,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(record)["r2"] >= 0
+
+
 def test_published_settings():
     config = recipe()
     assert (config.images, config.batch, config.lr, config.betas) == (
@@ -382,6 +467,7 @@ def test_published_settings():
         0.0025,
         (0.0, 0.99),
     )
+    assert config.loss == "non-saturating"
     assert (config.r1_gamma, config.r1_interval, config.mixing) == (0.02, 16, 0.9)
     assert (config.average_half_life, config.average_ramp, config.w_avg_beta) == (
         10_000,
