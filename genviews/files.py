@@ -26,9 +26,11 @@ from genviews.checks import fail
 
 __all__ = [
     "atomic_write_bytes",
+    "create_bytes",
     "load_tensors",
     "read_csv",
     "read_json",
+    "read_metadata",
     "save_tensors",
     "sha256_of",
     "write_json",
@@ -55,6 +57,32 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def create_bytes(path: str | Path, data: bytes) -> bool:
+    """Write `data` to `path` unless a file is there; whole, and the first of several writers.
+
+    Returns:
+        Whether this call wrote it.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    if path.exists():
+        return False
+    made = path.parent / f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp"
+    atomic_write_bytes(made, data)
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the last of several writers
+        os.replace(made, path)
+    finally:
+        made.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
@@ -178,6 +206,13 @@ def load_tensors(
     with safe_open(str(path), framework="pt", device=str(device)) as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         return tensors, file.metadata() or {}
+
+
+def read_metadata(data: bytes) -> dict[str, str]:
+    """Return the text in the header of a safetensors file, whose bytes are known to be whole."""
+    size = int.from_bytes(data[:8], "little")
+    found: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+    return found
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -17,7 +17,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.files import tensor_bytes
+from genviews.files import read_metadata, tensor_bytes
 
 __all__ = [
     "DamagedShardError",
@@ -78,8 +78,7 @@ def decode_shard(data: bytes) -> tuple[Shard, str]:
     """
     try:
         tensors = load(data)  # refuses a truncated file, so the header can be read after it
-        size = int.from_bytes(data[:8], "little")
-        metadata: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+        metadata = read_metadata(data)
     except (SafetensorError, ValueError) as error:
         raise DamagedShardError(f"{len(data)} bytes, {error}") from None
     if metadata.get("format") != _FORMAT or not {"key", "ids", "checksum"} <= metadata.keys():

@@ -9,17 +9,18 @@ later it checks when it is made: the module is tried once on two blank images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
+from genviews.identity.answers import fixed_images
+from genviews.modes import evaluating
 from genviews.types import ImageSpec
 
-__all__ = ["Classifier", "GreyToRGB", "evaluating", "from_unit_range", "predict_logits"]
+__all__ = ["Classifier", "GreyToRGB", "from_unit_range", "predict_logits"]
 
 PerChannel = float | Sequence[float]
 
@@ -153,6 +154,15 @@ class Classifier(nn.Module):
                 raise ValueError(_explain(error, self.image_spec)) from error
             self._logits(blank)
 
+    def __describe__(self) -> dict[str, object]:
+        """What its results depend on besides its tensors."""
+        return {"images": self.image_spec, "class_names": self.class_names}
+
+    def __answers__(self) -> Float[Tensor, "N Y"]:
+        """Its logits for fixed images, none of them blank."""
+        logits: Tensor = self(fixed_images(self.image_spec).to(self.device))
+        return logits
+
     def extra_repr(self) -> str:
         """Image size and classes, for `repr`."""
         return f"images={self.image_spec.shape}, classes={self.num_classes}"
@@ -224,20 +234,6 @@ def predict_logits(
                 progress(start + len(chunk), len(flat))
     logits = torch.cat(parts)
     return logits.reshape(*images.shape[:-3], logits.shape[-1])
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module and all its parts in eval mode, and each back as it was afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    # Set by hand: `eval()` is refused by exported modules, and merges weights in some others.
-    try:
-        for part, _ in modes:
-            part.training = False
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 def _place(module: nn.Module) -> tuple[torch.device, torch.dtype]:

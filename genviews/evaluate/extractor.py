@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from genviews.augment import CentreCrop, Resize
 from genviews.checks import check_count, fail
-from genviews.classify.model import evaluating
 from genviews.fingerprint import weights_hash
+from genviews.modes import evaluating
 from genviews.rng import Rng
 
 __all__ = ["FeatureExtractor", "centre_view", "check_features", "l2_normalise", "short_hash"]

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.checks import fail
-from genviews.rng import Streams
+from genviews.identity.answers import shrink
+from genviews.rng import Rng, Streams
 from genviews.types import ImageSpec, LatentSpec
 
 __all__ = ["Generator"]
@@ -100,14 +101,32 @@ class Generator(nn.Module, ABC):
         return kept[1].clone()
 
     def _measure_mean(self, num: int, seed: int) -> Float[Tensor, "L D"]:
-        from genviews.rng import Rng
-
         streams = Rng(seed, "mean_latent").streams(range(num))
         label = None
         if self.num_classes:
             label = torch.arange(num, device=self.device) % self.num_classes
         with torch.no_grad():
             return self.map(self.sample(streams), label).mean(0)
+
+    def __describe__(self) -> dict[str, object]:
+        """What its results depend on besides its tensors."""
+        return {
+            "images": self.image_spec,
+            "latents": self.latent_spec,
+            "z_dim": self.z_dim,
+            "num_classes": self.num_classes,
+        }
+
+    def __answers__(self) -> Float[Tensor, "N C H W"]:
+        """What it renders for four fixed samples, of the first classes of a conditional one."""
+        z = self.sample(Rng(0, "answers").streams(range(4)))
+        label = None
+        if self.num_classes:
+            label = torch.arange(len(z), device=z.device) % self.num_classes
+        latents = self.map(z, label)
+        # One by one: the memory of a large image.
+        images = torch.cat([self.synthesize(latents[i : i + 1]) for i in range(len(z))])
+        return shrink(images, self.image_spec)
 
     def check_label(self, label: Tensor | None, batch: int) -> Tensor | None:
         """Return valid class indices for this generator, or raise.

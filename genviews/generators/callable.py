@@ -72,6 +72,10 @@ class CallableGenerator(Generator):
         classes = f", num_classes={self.num_classes}" if self.num_classes else ""
         return f"CallableGenerator({name}, z_dim={self.z_dim}{classes})"
 
+    def __describe__(self) -> dict[str, object]:
+        """See `Generator`; the function as well."""
+        return {**super().__describe__(), "function": self.function}
+
     def map(
         self,
         z: Float[Tensor, "B Z"],

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import fail
-from genviews.classify.model import evaluating
 from genviews.invert.term import Target, Term, blank
+from genviews.modes import evaluating
 
 __all__ = ["ReEncode", "ToEncoder"]
 

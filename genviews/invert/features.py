@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail
-from genviews.classify.model import evaluating
 from genviews.fingerprint import weights_hash
 from genviews.invert.term import Target, Term, blank, masked_mean
+from genviews.modes import evaluating
 
 __all__ = ["Feature", "FeatureDistance", "ModuleFeatures", "Predictions"]
 

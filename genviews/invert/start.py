@@ -18,11 +18,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
-from genviews.classify.model import evaluating
 from genviews.fingerprint import tensor_hash, weights_hash
 from genviews.generators.base import Generator
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.term import masked_mean
+from genviews.modes import evaluating
 from genviews.rng import Rng
 
 __all__ = [

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail, lookup
-from genviews.classify.model import evaluating
 from genviews.classify.optimizer import own_dropout
 from genviews.files import load_tensors, save_tensors
+from genviews.modes import evaluating
 from genviews.represent.backbones import Stem, make_backbone
 from genviews.rng import Rng
 

@@ -1,0 +1,42 @@
+"""Modes that are set for a while and put back: of networks, and of the global random generators."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["evaluating", "undisturbed"]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module and all its parts in eval mode, and each back as it was afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    # Set by hand: `eval()` is refused by exported modules, and merges weights in some others.
+    try:
+        for part, _ in modes:
+            part.training = False
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Give back the states of the global random generators as they were before the block."""
+    plain, numpy_state, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        random.setstate(plain)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
