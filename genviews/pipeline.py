@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from genviews.augment import PixelViews
 from genviews.checks import check_count, fail
 from genviews.classify import Classifier
+from genviews.classify.task import Task
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.fill import ViewSet, fill_bank
+from genviews.ensemble.fill import fill_bank
+from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Average, Ensemble
 from genviews.generators.base import Generator
 from genviews.invert import Inverter, invert
@@ -204,12 +206,13 @@ class GenerativeTTA(nn.Module):
                 progress=progress,
             )
             latents, view_sets = result.latents, [*view_sets, self.views]
-        banks = fill_bank(
-            {"classifier": self.classifier},
+        task = Task(name="classifier", classifier=self.classifier)
+        filled = fill_bank(
+            [task],
             self.generator if generate else None,
             images,
             content_ids(images) if ids is None else ids,
-            labels,
+            None if labels is None else {task.labels: labels},
             latents,
             view_sets,
             split=split,
@@ -217,7 +220,7 @@ class GenerativeTTA(nn.Module):
             seed=self.seed,
             progress=progress,
         )
-        return banks["classifier"]
+        return filled[task.name]
 
     def _ensemble(self) -> Ensemble:
         image_views = None if self.image_views is None else self.image_views.name

@@ -9,6 +9,7 @@ from genviews.classify.config import TrainConfig, training_preset
 from genviews.classify.load import load_classifier
 from genviews.classify.model import Classifier, GreyToRGB, from_unit_range, predict_logits
 from genviews.classify.network import SmallResNet
+from genviews.classify.task import Task, attribute_tasks
 from genviews.classify.train import EpochRecord, Trained, train_classifier
 from genviews.classify.views import LatentViewSource, ViewSource
 
@@ -18,9 +19,11 @@ __all__ = [
     "GreyToRGB",
     "LatentViewSource",
     "SmallResNet",
+    "Task",
     "TrainConfig",
     "Trained",
     "ViewSource",
+    "attribute_tasks",
     "from_unit_range",
     "load_classifier",
     "predict_logits",

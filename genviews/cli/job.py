@@ -12,6 +12,7 @@ import torch
 from genviews.augment import PixelViews, pixel_views
 from genviews.checks import fail
 from genviews.classify.model import Classifier
+from genviews.classify.task import Task
 from genviews.cli.inversions import invert_images
 from genviews.cli.progress import Stages
 from genviews.cli.sources import Source
@@ -73,7 +74,10 @@ def work(job: Job, stages: Stages) -> StudyResult:
     inverter = job.source.inverter
     if inverter.encoder is not None:
         inverter.encoder.to(job.device)
-    classifiers = {name: classifier.to(job.device) for name, classifier in job.classifiers.items()}
+    tasks = [
+        Task(name=name, classifier=classifier.to(job.device))
+        for name, classifier in job.classifiers.items()
+    ]
     inversions = {
         name: invert_images(
             generator,
@@ -89,7 +93,7 @@ def work(job: Job, stages: Stages) -> StudyResult:
     if inverter.encoder is not None:
         measures["encoder_l1"] = _encoder_error(generator, inverter.encoder, job)
     result = run_study(
-        classifiers,
+        tasks,
         generator,
         job.calibration,
         job.test,

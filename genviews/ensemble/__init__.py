@@ -19,6 +19,7 @@ from genviews.ensemble.significance import (
     pearson,
 )
 from genviews.ensemble.study import run_study
+from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet, make_views
 from genviews.ensemble.weigh import Ensemble, pixel_average
 
@@ -35,6 +36,7 @@ __all__ = [
     "ScaleChoice",
     "StudyResult",
     "StudySettings",
+    "ViewBank",
     "ViewSet",
     "accuracy_interval",
     "choose_scale",

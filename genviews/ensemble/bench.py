@@ -1,8 +1,8 @@
-"""The stages of the test-time study, over one set of classifiers and one generator.
+"""The stages of the test-time study, over one set of tasks and one generator.
 
 `study.run_study` reads as the list of stages; here is what each does. Scales and combinations are
-chosen per classifier where asked, else by the reference classifier for all. View sets are made once
-for all classifiers.
+chosen per task where asked, else by the reference task for all. View sets are made once for all
+tasks.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.augment import PixelViews
-from genviews.classify.model import Classifier
+from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import Chosen, choose_combined, choose_scales, methods
 from genviews.ensemble.combine import Evaluation, evaluate
-from genviews.ensemble.fill import Progress, fill_bank
+from genviews.ensemble.fill import Progress, conditioning_task, fill_bank
 from genviews.ensemble.gallery import make_gallery, pick
 from genviews.ensemble.result import Comparison, Gallery
 from genviews.ensemble.resume import fill_bank_resumably
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.verdict import best_on_calibration
+from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet
 from genviews.generators.base import Generator
 from genviews.perturb import Perturbation
@@ -49,38 +50,42 @@ class Split:
     images: ImageSet
     inversion: Inversion
 
+    @property
+    def labels(self) -> dict[str, Int[Tensor, " N"]]:
+        """The columns of labels by name: "label" of an `ImageSet` that has labels."""
+        return {} if self.images.labels is None else {"label": self.images.labels}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Classifiers, generator and settings that every stage needs."""
+    """Tasks, generator and settings that every stage needs."""
 
-    classifiers: Mapping[str, Classifier]
+    tasks: tuple[Task, ...]
     generator: Generator
     settings: StudySettings
     reference: str
     progress: Progress
     keep: Path | None = None
 
-    def fill(self, split: Split, view_sets: Sequence[ViewSet]) -> dict[str, PredictionBank]:
-        """A bank for each classifier, of all images of a split."""
+    def fill(self, split: Split, view_sets: Sequence[ViewSet]) -> ViewBank:
+        """A bank for each task, of all images of a split."""
         every = torch.arange(len(split.images))
-        return self._fill(split, every, view_sets, self.classifiers, self.settings.num_views)
+        return self._fill(split, every, view_sets, self.tasks, self.settings.num_views)
 
     def choose_latents(
         self, calibration: Split, groups: Groups
     ) -> tuple[dict[str, dict[str, ViewSet]], dict[str, dict[str, float]]]:
-        """Classifier -> row -> its view set, and classifier -> candidate -> calibration accuracy.
+        """Task -> row -> its view set, and task -> candidate -> calibration accuracy.
 
         Rows with one candidate need no choice, and no views are made for them here.
         """
         only = {row: ViewSet(perturbation=group[0]) for row, group in groups.items()}
         contested = {row: group for row, group in groups.items() if len(group) > 1}
-        latents = {name: dict(only) for name in self.classifiers}
+        latents = {task.name: dict(only) for task in self.tasks}
         if not contested:
             return latents, {}
-        choosers = self.classifiers
-        if not self.settings.scale_per_classifier:
-            choosers = {self.reference: self.classifiers[self.reference]}
+        every = self.settings.scale_per_task
+        choosers = tuple(t for t in self.tasks if every or t.name == self.reference)
         view_sets = [ViewSet(perturbation=p) for group in contested.values() for p in group]
         rows = self._scale_rows(calibration.images)
         banks = self._fill(calibration, rows, view_sets, choosers, self.settings.scale_views)
@@ -102,14 +107,14 @@ class Bench:
         calibration: Split,
         latents: Mapping[str, Mapping[str, ViewSet]],
         pixels: tuple[ViewSet, ...],
-    ) -> tuple[dict[str, Chosen], dict[str, PredictionBank]]:
-        """What every classifier's rows need, and the calibration banks that hold it."""
+    ) -> tuple[dict[str, Chosen], ViewBank]:
+        """What every task's rows need, and the calibration banks that hold it."""
         chosen = {name: Chosen(pixels=pixels, latents=own) for name, own in latents.items()}
         banks = self.fill(calibration, self.union(chosen))
         both = {
             name: choose_combined(
                 own,
-                banks[name if self.settings.scale_per_classifier else self.reference],
+                banks[name if self.settings.scale_per_task else self.reference],
                 average=self.settings.average,
                 per_latent=self.settings.per_latent,
             )
@@ -118,32 +123,36 @@ class Bench:
         more = {pair[1].name: pair[1] for pair in both.values() if pair is not None}
         if more:
             added = self.fill(calibration, list(more.values()))
-            banks = {name: bank.merge(added[name]) for name, bank in banks.items()}
+            banks = banks.merge(added)
         return {name: replace(own, combined=both[name]) for name, own in chosen.items()}, banks
 
     def union(self, chosen: Mapping[str, Chosen]) -> list[ViewSet]:
-        """The view sets of all classifiers, each once."""
+        """The view sets of all tasks, each once."""
         found = {v.name: v for own in chosen.values() for v in own.view_sets}
         return list(found.values())
 
     def evaluate(
         self, chosen: Mapping[str, Chosen], calibration: Banks, test: Banks
     ) -> dict[str, list[Evaluation]]:
-        """Every row of every classifier, the single image first."""
+        """Every row of every task, the single image first."""
         todo = {name: methods(own) for name, own in chosen.items()}
         total, done = sum(len(rows) for rows in todo.values()), 0
+        columns = {task.name: task.labels for task in self.tasks}
         labels = test[self.reference].known_labels()
         reference = test[self.reference].get("image")[:, 0].argmax(-1) == labels
         found: dict[str, list[Evaluation]] = {name: [] for name in chosen}
         for name, rows in todo.items():
+            first, last = calibration[name], test[name]
+            # Accuracies at different questions are not compared.
+            other = name != self.reference and columns[name] == columns[self.reference]
             for method in rows:
                 evaluation = evaluate(
                     method,
-                    calibration[name],
-                    test[name],
+                    first,
+                    last,
                     classifier=name,
                     baseline=found[name][0].correct if found[name] else None,
-                    reference=None if name == self.reference else reference,
+                    reference=reference if other else None,
                     average=self.settings.average,
                     seed=self.settings.seed,
                 )
@@ -155,7 +164,7 @@ class Bench:
     def compare(
         self, chosen: Mapping[str, Chosen], found: Mapping[str, Sequence[Evaluation]]
     ) -> tuple[Comparison, ...]:
-        """For each classifier: do generated views add anything to its pixel views?"""
+        """For each task: do generated views add anything to its pixel views?"""
         comparisons = []
         for name, own in chosen.items():
             if own.combined is None:
@@ -180,14 +189,13 @@ class Bench:
     def gallery(
         self, test: Split, chosen: Chosen, found: Sequence[Evaluation], banks: Banks
     ) -> Gallery | None:
-        """Pictures for the reference classifier's best ensemble; None if not wanted."""
+        """Pictures for the reference task's best ensemble; None if not wanted."""
         candidates = [e for e in found if e.row.alpha is not None]
         if self.settings.gallery_images == 0:
             return None
         best = best_on_calibration([e.row for e in candidates])
         ensemble = next(e for e in candidates if e.row is best)
-        first = next(iter(self.classifiers))
-        conditional = self.generator.num_classes > 0
+        asked = conditioning_task(self.tasks, self.generator)
         return make_gallery(
             pick(found[0], ensemble, test.inversion.loss, self.settings.gallery_images),
             bank=banks[self.reference],
@@ -199,7 +207,7 @@ class Bench:
             view_sets=chosen.view_sets,
             num_views=min(self.settings.gallery_views, self.settings.num_views),
             seed=self.settings.seed,
-            conditions=banks[first].get("image")[:, 0].argmax(-1) if conditional else None,
+            conditions=banks[asked.name].get("image")[:, 0].argmax(-1) if asked else None,
         )
 
     def _fill(
@@ -207,17 +215,17 @@ class Bench:
         split: Split,
         rows: Tensor,
         view_sets: Sequence[ViewSet],
-        classifiers: Mapping[str, Classifier],
+        tasks: Sequence[Task],
         num_views: int,
-    ) -> dict[str, PredictionBank]:
+    ) -> ViewBank:
         images = split.images.select(rows)
         fill = fill_bank if self.keep is None else partial(fill_bank_resumably, self.keep)
         return fill(
-            classifiers,
+            tasks,
             self.generator,
             images.images,
             images.ids,
-            images.labels,
+            {name: column[rows] for name, column in split.labels.items()},
             split.inversion.latents[rows],
             view_sets,
             split=split.name,

@@ -24,7 +24,8 @@ def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> 
     """Reconstruction errors below which the given fractions of the calibration images lie.
 
     Args:
-        loss: reconstruction error of each calibration image.
+        loss: reconstruction error of each calibration image. One that is not finite belongs to an
+            inversion that failed: it counts as an image, and lies above every cutoff.
         fractions: of the images to ensemble, in [0, 1]; 0 is below every error and 1 above every
             error.
 
@@ -32,7 +33,11 @@ def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> 
         split.
     """
     shares = torch.tensor([check_fraction(f, "fraction") for f in fractions], dtype=torch.float64)
-    found = torch.quantile(loss.double(), shares)
+    finite = torch.isfinite(loss)
+    if not bool(finite.any()):
+        return torch.full_like(shares, -torch.inf)
+    # The place of a failed inversion is the top; a quantile up there takes all the others.
+    found = torch.quantile(loss.double().where(finite, loss[finite].double().max()), shares)
     found[shares == 0] = -torch.inf
     found[shares == 1] = torch.inf
     return found
@@ -51,7 +56,8 @@ def cutoff_grid(
     Args:
         ensemble: says what is pooled; it need not be fitted.
         bank: labelled predictions.
-        loss: reconstruction error of each image of the bank.
+        loss: reconstruction error of each image of the bank; not finite where the inversion
+            failed: such an image is never ensembled.
         thresholds: largest error that is still ensembled; -inf ensembles none, +inf all.
 
     Source: Chai et al. 2021, supplementary figure 14.
@@ -60,7 +66,7 @@ def cutoff_grid(
         fail("loss", expected=f"{len(bank)}, one an image", got=len(loss), remedy="align them")
     image, views = ensemble.terms(bank)
     alphas = alpha_grid(ensemble.grid)
-    trusted = loss.double()[None] <= thresholds.double()[:, None]
+    trusted = (loss.double()[None] <= thresholds.double()[:, None]) & torch.isfinite(loss)
     rows = [
         grid_accuracies(image, torch.where(t[:, None], views, image), bank.known_labels(), alphas)
         for t in trusted

@@ -1,4 +1,4 @@
-"""Fill prediction banks: make every view once, show it to every classifier, keep the logits.
+"""Fill a view bank: make every view once, show it once to every classifier, keep the logits.
 
 In the test-time arrow this is perturb, render and classify in one pass over the images, batched
 across images and views.
@@ -6,7 +6,7 @@ across images and views.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -14,23 +14,24 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.classify.model import Classifier, predict_logits
-from genviews.ensemble.bank import PredictionBank
+from genviews.classify.model import predict_logits
+from genviews.classify.task import Task, task_classifiers
+from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import Chunk, Plan, ViewSet, plan_views, streams_of_views
 from genviews.generators.base import Generator
 
-__all__ = ["Progress", "ViewSet", "fill_bank"]
+__all__ = ["Progress", "conditioning_task", "fill_bank"]
 
 Progress = Callable[[str, int, int], None]
 """Called as the work goes on: `progress("views of test", 64, 1000)`, 64 of 1000 images done."""
 
 
 def fill_bank(
-    classifiers: Mapping[str, Classifier],
+    tasks: Sequence[Task],
     generator: Generator | None,
     images: Float[Tensor, "N C H W"],
     ids: Sequence[str],
-    labels: Int[Tensor, " N"] | None,
+    labels: Mapping[str, Int[Tensor, " N"]] | None,
     latents: Float[Tensor, "N L D"] | None,
     view_sets: Sequence[ViewSet],
     *,
@@ -39,18 +40,18 @@ def fill_bank(
     seed: int = 0,
     batch_size: int = 256,
     progress: Progress | None = None,
-) -> dict[str, PredictionBank]:
-    """Make the views of every image once and classify them with every classifier.
+) -> ViewBank:
+    """Make the views of every image once and classify them for all tasks.
 
-    A conditional generator mixes styles of the class that the first classifier predicts for the
-    image.
+    A conditional generator mixes styles of the class that is predicted for the image.
 
     Args:
-        classifiers: name -> classifier; all for the same images and classes.
+        tasks: what is asked of each view; all for images of one size. A classifier that several
+            tasks share runs once.
         generator: renders the latents; None when no view set perturbs latents.
         images: in [-1, 1].
         ids: N different sample ids; they seed the views.
-        labels: class indices, or None.
+        labels: class indices by the name of their column, or None.
         latents: of the images, by inversion; None together with `generator`.
         view_sets: the views to make; their names become the keys of the banks.
         split: which data this is; recorded, and "test" is refused by everything that fits.
@@ -60,25 +61,28 @@ def fill_bank(
         progress: called with ("views of SPLIT", images done, N).
 
     Returns:
-        Classifier name -> bank, with logits for "image", "reconstruction" (given a generator) and
+        A bank for each task, with logits for "image", "reconstruction" (given a generator) and
         each view set, on the CPU.
 
     Raises:
-        ValueError: shapes, ids or names that do not fit, or pixels or latents that are not finite.
+        ValueError: shapes, ids or names that do not fit, pixels or latents that are not finite, or
+            a conditional generator of classes that no task tells apart.
 
     Source: Chai et al. 2021, section 3.2; its code's `eval_ensemble` scripts.
 
     Differs: each image's views come from its id, not from its place in the data set or in the
-        batch; images are batched; logits are stored.
+        batch; images are batched; logits are stored; a rendered view serves all tasks.
     """
     check_count(batch_size, "batch_size")
     check_count(num_views, "num_views")
+    classifiers = task_classifiers(tasks)
     plan = plan_views(generator, view_sets, num_views, batch_size)
-    _check_inputs(classifiers, plan, images, ids, latents)
+    _check_inputs(plan, images, ids, latents)
+    conditioning = None if generator is None else conditioning_task(tasks, generator)
     streams = streams_of_views(seed, ids)
     device = images.device if generator is None else generator.device
     stage, step = f"views of {split}", max(1, batch_size // num_views)
-    logits: dict[str, dict[str, list[Tensor]]] = {name: defaultdict(list) for name in classifiers}
+    logits: list[dict[str, list[Tensor]]] = [defaultdict(list) for _ in classifiers]
     for start in range(0, len(ids), step):
         rows = slice(start, start + step)
         part = images[rows].to(device)
@@ -86,49 +90,51 @@ def fill_bank(
             images=part,
             latents=None if latents is None else latents[rows].to(device),
             streams=streams[rows],
-            conditions=_predicted(classifiers, generator, part),
+            conditions=None if conditioning is None else _predicted(conditioning, part),
         )
         for key, views in plan.views(chunk):
-            for name, classifier in classifiers.items():
-                found = predict_logits(classifier, views, batch_size=batch_size)
-                logits[name][key].append(found.cpu())
+            for classifier, found in zip(classifiers, logits, strict=True):
+                found[key].append(predict_logits(classifier, views, batch_size=batch_size).cpu())
         if progress is not None:
             progress(stage, min(start + step, len(ids)), len(ids))
-    return {
-        name: PredictionBank(
-            ids=tuple(ids),
-            labels=None if labels is None else labels.cpu(),
-            class_names=tuple(classifier.class_names),
-            split=split,
-            logits={key: torch.cat(parts) for key, parts in logits[name].items()},
-            meta={"classifier": name, "seed": seed, "num_views": num_views},
-        )
-        for name, classifier in classifiers.items()
-    }
+    return ViewBank(
+        tasks=tuple(tasks),
+        ids=tuple(ids),
+        split=split,
+        labels={name: column.cpu() for name, column in (labels or {}).items()},
+        logits=tuple({key: torch.cat(parts) for key, parts in own.items()} for own in logits),
+        meta={"seed": seed, "num_views": num_views},
+    )
 
 
-def _predicted(
-    classifiers: Mapping[str, Classifier], generator: Generator | None, images: Tensor
-) -> Tensor | None:
-    """The classes that a conditional generator renders: never the true ones, they are not known."""
-    if generator is None or generator.num_classes == 0:
+def conditioning_task(tasks: Sequence[Task], generator: Generator) -> Task | None:
+    """The task whose predicted class a conditional generator renders; None for other generators.
+
+    The predicted class, never the true one, which is not known. It is the first task with as many
+    classes as the generator.
+
+    Raises:
+        ValueError: no task has as many classes as the generator.
+    """
+    if generator.num_classes == 0:
         return None
-    first = next(iter(classifiers.values()))
-    logits: Tensor = predict_logits(first, images, batch_size=len(images))
-    return logits.argmax(-1)
+    for task in tasks:
+        if task.num_classes == generator.num_classes:
+            return task
+    fail(
+        "tasks for a conditional generator",
+        expected=f"one of its {generator.num_classes} classes, which says what to render",
+        got=", ".join(f"{task.name!r} of {task.num_classes}" for task in tasks),
+        remedy="add the task of a classifier of the generator's classes, in their order",
+    )
 
 
-def _check_inputs(
-    classifiers: Mapping[str, Classifier],
-    plan: Plan,
-    images: Tensor,
-    ids: Sequence[str],
-    latents: Tensor | None,
-) -> None:
-    if not classifiers:
-        fail(
-            "classifiers", expected="at least one", got="none", remedy="e.g. {'images': classifier}"
-        )
+def _predicted(task: Task, images: Tensor) -> Tensor:
+    logits = predict_logits(task.classifier, images, batch_size=len(images))
+    return task.answer(logits).argmax(-1)
+
+
+def _check_inputs(plan: Plan, images: Tensor, ids: Sequence[str], latents: Tensor | None) -> None:
     if (plan.generator is None) != (latents is None) or (plan.latent_sets and latents is None):
         fail(
             "generator and latents",
@@ -137,6 +143,14 @@ def _check_inputs(
             f"{'no' if latents is None else 'given'} latents, "
             f"{len(plan.latent_sets)} perturbations",
             remedy="invert the images with this generator first",
+        )
+    if len(set(ids)) != len(ids):
+        twice = sorted(i for i, n in Counter(ids).items() if n > 1)[:3]
+        fail(
+            "ids",
+            expected="all different",
+            got=f"{twice} more than once",
+            remedy="give each image its own id, which seeds its views",
         )
     for what, tensor in (("images", images), ("latents", latents)):
         if tensor is None:

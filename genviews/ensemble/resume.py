@@ -15,9 +15,9 @@ from pathlib import Path
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.classify import Classifier
-from genviews.ensemble.bank import PredictionBank
+from genviews.classify.task import Task, task_classifiers
 from genviews.ensemble.fill import Progress, fill_bank
+from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet
 from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
@@ -31,11 +31,11 @@ SHARD = 250
 
 def fill_bank_resumably(
     folder: Path | str,
-    classifiers: Mapping[str, Classifier],
+    tasks: Sequence[Task],
     generator: Generator | None,
     images: Float[Tensor, "N C H W"],
     ids: Sequence[str],
-    labels: Int[Tensor, " N"] | None,
+    labels: Mapping[str, Int[Tensor, " N"]] | None,
     latents: Float[Tensor, "N L D"] | None,
     view_sets: Sequence[ViewSet],
     *,
@@ -44,16 +44,16 @@ def fill_bank_resumably(
     seed: int = 0,
     batch_size: int = 256,
     progress: Progress | None = None,
-) -> dict[str, PredictionBank]:
+) -> ViewBank:
     """Like `fill_bank`, with finished shards kept in a folder of their own below `folder`.
 
     Args:
         folder: holds one store for each different call; safe to delete when the study is done.
-        classifiers: see `fill_bank`, as all that follow.
+        tasks: see `fill_bank`, as all that follow; their names and labels are no part of the work.
         generator: renders the latents.
         images: in [-1, 1].
         ids: N different sample ids.
-        labels: class indices, or None.
+        labels: class indices by the name of their column, or None.
         latents: of the images.
         view_sets: the views to make.
         split: which data this is.
@@ -65,7 +65,7 @@ def fill_bank_resumably(
     key: dict[str, object] = {
         "data": _hash(images, latents, ids),
         "networks": {
-            **{name: weights_hash(c) for name, c in classifiers.items()},
+            "classifiers": [weights_hash(c) for c in task_classifiers(tasks)],
             "generator": "" if generator is None else weights_hash(generator),
         },
         "views": [_describe(v) for v in view_sets],
@@ -88,8 +88,8 @@ def fill_bank_resumably(
         if not store.missing([index]):
             continue  # another process has made it meanwhile
         rows = slice(index * SHARD, (index + 1) * SHARD)
-        banks = fill_bank(
-            classifiers,
+        bank = fill_bank(
+            tasks,
             generator,
             images[rows],
             ids[rows],
@@ -103,27 +103,24 @@ def fill_bank_resumably(
             progress=report,
         )
         tensors = {
-            f"{who}/{what}": logits.contiguous()
-            for who, bank in banks.items()
-            for what, logits in bank.logits.items()
+            f"{place}/{what}": logits.contiguous()
+            for place, own in enumerate(bank.logits)
+            for what, logits in own.items()
         }
         store.write(index, tensors, ids[rows])
     tensors = store.read_all(count).tensors
-    return {
-        who: PredictionBank(
-            ids=tuple(ids),
-            labels=None if labels is None else labels.cpu(),
-            class_names=tuple(classifier.class_names),
-            split=split,
-            logits={
-                name.removeprefix(f"{who}/"): value
-                for name, value in tensors.items()
-                if name.startswith(f"{who}/")
-            },
-            meta={"classifier": who, "seed": seed, "num_views": num_views},
-        )
-        for who, classifier in classifiers.items()
-    }
+    logits: list[dict[str, Tensor]] = [{} for _ in task_classifiers(tasks)]
+    for kept, value in tensors.items():
+        place, _, what = kept.partition("/")
+        logits[int(place)][what] = value
+    return ViewBank(
+        tasks=tuple(tasks),
+        ids=tuple(ids),
+        split=split,
+        labels={column: values.cpu() for column, values in (labels or {}).items()},
+        logits=tuple(logits),
+        meta={"seed": seed, "num_views": num_views},
+    )
 
 
 def _hash(images: Tensor, latents: Tensor | None, ids: Sequence[str]) -> str:

@@ -19,10 +19,9 @@ class StudySettings:
         scale_views: views with which candidate scales compete; 8 is enough to rank them (chosen by
             us).
         scale_images: calibration images on which they compete; None takes all.
-        reference: the classifier that chooses scales and that others are compared with; None is the
-            first.
-        scale_per_classifier: each classifier chooses its own scales, as in the paper; more views to
-            make.
+        reference: the task that chooses scales and that others with the same labels are compared
+            with; None is the first.
+        scale_per_task: each task chooses its own scales, as in the paper; more views to make.
         average: "probs" (reference code) or "logits" (the paper's formula).
         per_latent: pixel transforms of each latent view in the combined row; the reference's
             `tensortransform` files have 4.
@@ -36,7 +35,7 @@ class StudySettings:
     scale_views: int = 8
     scale_images: int | None = None
     reference: str | None = None
-    scale_per_classifier: bool = False
+    scale_per_task: bool = False
     average: Average = "probs"
     per_latent: int = 1
     gallery_images: int = 24

@@ -1,6 +1,6 @@
 """The test-time study: do the generator's views make this classifier better on these images?
 
-The whole test-time arrow after inversion, for one or more classifiers at once. Scales and what is
+The whole test-time arrow after inversion, for one or more tasks at once. Scales and what is
 combined are chosen on calibration; then both splits' views are made, alpha is fitted on calibration
 and every row measured on test. The demo, the `ensemble` verb and the recipes all call `run_study`.
 """
@@ -20,7 +20,7 @@ import torch
 import genviews
 from genviews.augment import PixelViews
 from genviews.checks import fail, lookup
-from genviews.classify.model import Classifier
+from genviews.classify.task import Task, task_classifiers
 from genviews.data.images import ImageSet
 from genviews.ensemble.bench import Bench, Split, pixel_sets, reconstruction_measures
 from genviews.ensemble.choose import group_candidates
@@ -37,7 +37,7 @@ __all__ = ["StudySettings", "run_study"]
 
 
 def run_study(
-    classifiers: Mapping[str, Classifier],
+    tasks: Sequence[Task],
     generator: Generator,
     calibration: ImageSet,
     test: ImageSet,
@@ -56,7 +56,7 @@ def run_study(
     """Measure test-time ensembles against the single image: table, curves, gallery and verdict.
 
     Args:
-        classifiers: name -> classifier, e.g. {"images": ..., "views": ...} by training data.
+        tasks: e.g. "images" and "views", by what each classifier was trained on.
         generator: renders the views.
         calibration: labelled images on which scales and alpha are chosen.
         test: labelled images on which results are reported, other ones than those of `calibration`.
@@ -73,7 +73,7 @@ def run_study(
         keep: a folder for finished predictions: a killed study that is run again goes on from them.
 
     Returns:
-        For each classifier the rows single image, each pixel augmentation, reconstruction only,
+        For each task the rows single image, each pixel augmentation, reconstruction only,
         image + reconstruction, each perturbation at its chosen scale, and combined.
 
     Raises:
@@ -85,15 +85,15 @@ def run_study(
     Differs: intervals and tests are over test images, paired; p-values are adjusted over the table
         (Holm). `genviews.ensemble.resample` has the reference's error bars.
     """
-    settings = _with_reference(settings or StudySettings(), classifiers)
+    settings = _with_reference(settings or StudySettings(), tasks)
     reference = str(settings.reference)
     first, last = (
         Split(name="calibration", images=calibration, inversion=calibration_inversion),
         Split(name="test", images=test, inversion=test_inversion),
     )
-    _check(classifiers, first, last)
+    _check(tasks, first, last)
     bench = Bench(
-        classifiers=classifiers,
+        tasks=tuple(tasks),
         generator=generator,
         settings=settings,
         reference=reference,
@@ -126,7 +126,7 @@ def run_study(
         skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
         config={
             **asdict(settings),
-            "classifiers": list(classifiers),
+            "tasks": [task.name for task in tasks],
             "pixel_views": [repr(p) for p in pixel_views],
             "perturbations": [p.name for p in perturbations],
             "scale_accuracies": scores,
@@ -158,22 +158,17 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
-def _with_reference(
-    settings: StudySettings, classifiers: Mapping[str, Classifier]
-) -> StudySettings:
-    """The settings with the reference classifier's name filled in."""
-    if not classifiers:
-        fail(
-            "classifiers", expected="at least one", got="none", remedy="e.g. {'images': classifier}"
-        )
-    name = next(iter(classifiers)) if settings.reference is None else settings.reference
-    lookup(name, classifiers, "reference classifier")
+def _with_reference(settings: StudySettings, tasks: Sequence[Task]) -> StudySettings:
+    """The settings with the reference task's name filled in."""
+    task_classifiers(tasks)  # refuses none, or two of one name
+    name = tasks[0].name if settings.reference is None else settings.reference
+    lookup(name, {task.name: task for task in tasks}, "reference task")
     return replace(settings, reference=name)
 
 
-def _check(classifiers: Mapping[str, Classifier], calibration: Split, test: Split) -> None:
+def _check(tasks: Sequence[Task], calibration: Split, test: Split) -> None:
     for split in (calibration, test):
-        _check_split(classifiers, split)
+        _check_split(tasks, split)
     shared = set(calibration.images.ids) & set(test.images.ids)
     places = [{i: n for n, i in enumerate(split.images.ids)} for split in (calibration, test)]
     pairs = [
@@ -189,20 +184,21 @@ def _check(classifiers: Mapping[str, Classifier], calibration: Split, test: Spli
         )
 
 
-def _check_split(classifiers: Mapping[str, Classifier], split: Split) -> None:
-    images = split.images
-    if images.labels is None:
+def _check_split(tasks: Sequence[Task], split: Split) -> None:
+    images, columns = split.images, split.labels
+    if not columns:
         fail(
             f"{split.name} images",
             expected="labels",
             got="none",
             remedy="a study needs them; without labels use `GenerativeTTA` with a known alpha",
         )
-    for name, classifier in classifiers.items():
-        if tuple(classifier.class_names) != tuple(images.class_names):
+    for task in tasks:
+        lookup(task.labels, columns, f"labels of the {split.name} images for task {task.name!r}")
+        if task.class_names != tuple(images.class_names):
             fail(
                 f"class names of the {split.name} images",
-                expected=f"those of classifier {name!r}: {', '.join(classifier.class_names)}",
+                expected=f"those of task {task.name!r}: {', '.join(task.class_names)}",
                 got=", ".join(images.class_names),
                 remedy="give both the same names in the same order",
             )

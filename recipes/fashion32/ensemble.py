@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from genviews.augment import pixel_views
+from genviews.classify import Task
 from genviews.ensemble.study import StudySettings, run_study
 from genviews.invert import InversionEncoder
 from genviews.memory import keep_freed_memory
@@ -65,7 +66,7 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
             print(f"{stage}: {done} of {total}", flush=True)
 
     result = run_study(
-        entry.classifiers(),
+        [Task(name=name, classifier=c) for name, c in entry.classifiers().items()],
         entry.generator,
         val,
         test,

@@ -30,6 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from genviews.augment import pixel_views
+from genviews.classify import Task
 from genviews.classify.model import predict_logits
 from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
 from genviews.ensemble import Ensemble, PredictionBank, ViewSet
@@ -130,11 +131,11 @@ def bank(setup: Setup, name: str, half: str, inversion: Inversion) -> Prediction
     images: ImageSet = getattr(setup, half)
     return fill_bank_resumably(
         setup.folder / "banks" / name.replace(" ", "_"),
-        {"images": setup.entry.classifier},
+        [Task(name="images", classifier=setup.entry.classifier)],
         setup.entry.generator,
         images.images,
         images.ids,
-        images.labels,
+        None if images.labels is None else {"label": images.labels},
         inversion.latents,
         [
             ViewSet(perturbation=StyleMix("fine", 0.3)),

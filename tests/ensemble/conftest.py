@@ -51,7 +51,7 @@ def make_bank() -> MakeBank:
 
 
 @dataclass(frozen=True)
-class Task:
+class Problem:
     """Noisy images of a toy generator, their inversions and two classifiers to be helped."""
 
     generator: ToyGenerator
@@ -99,7 +99,7 @@ def distracted_classifier(
 
 
 @pytest.fixture(scope="session")
-def task() -> Task:
+def task() -> Problem:
     generator = ToyGenerator()
     names = ("up", "down")
     ids = [f"toy-{i}" for i in range(220)]
@@ -111,7 +111,7 @@ def task() -> Task:
     train, calibration, test = (
         everything.select(slice(a, b)) for a, b in ((0, 40), (40, 100), (100, 220))
     )
-    return Task(
+    return Problem(
         generator=generator,
         calibration=calibration,
         test=test,

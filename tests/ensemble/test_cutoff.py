@@ -35,6 +35,32 @@ def test_thresholds():
         cutoff_thresholds(loss, [1.5])
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_failed_inversion_is_above_every_cutoff(make_bank, bad):
+    bank, ensemble = make_bank(), Ensemble("fine")
+    loss = torch.arange(40.0)
+    failed = loss.clone()
+    failed[:4] = bad
+    # Four of forty are on top: the lower 30 % are those of 4 to 15, nine tenths are all others.
+    assert cutoff_thresholds(failed, [0.0, 0.3, 0.95, 1.0]).tolist() == pytest.approx(
+        [-torch.inf, 15.7, 39.0, torch.inf]
+    )
+    grid = cutoff_grid(ensemble, bank, failed, torch.tensor([39.0, torch.inf]))
+    image, views = ensemble.terms(bank)
+    kept = torch.where((torch.arange(40) < 4)[:, None], image, views)
+    for place, alpha in enumerate(torch.linspace(0, 1, 21).tolist()):
+        hits = mix(image, kept, alpha).argmax(-1) == bank.labels
+        assert grid[:, place].tolist() == pytest.approx([float(hits.double().mean())] * 2)
+
+
+def test_all_inversions_failed(make_bank):
+    loss = torch.full((40,), torch.nan)
+    thresholds = cutoff_thresholds(loss, [0.0, 0.5, 1.0])
+    assert cutoff_grid(Ensemble("fine"), make_bank(), loss, thresholds).unique().tolist() == [
+        make_bank().accuracy()
+    ]
+
+
 def test_loss_must_fit(make_bank):
     with pytest.raises(ValueError, match="loss: expected 40, one an image, got 3"):
         cutoff_grid(Ensemble("fine"), make_bank(), torch.zeros(3), torch.zeros(1))

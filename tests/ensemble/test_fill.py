@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from genviews.augment import HorizontalFlip, RandomCrop
-from genviews.classify.model import Classifier
+from genviews.classify import Classifier, Task, attribute_tasks
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.views import ViewSet, make_views
 from genviews.generators.toy import ToyGenerator
@@ -23,15 +23,19 @@ SETS = (
 )
 
 
+def tasks_of(task) -> list[Task]:
+    return [Task(name="one", classifier=task.classifier), Task(name="two", classifier=task.other)]
+
+
 def fill(task, number=12, order=None, **options):
     rows = torch.arange(number) if order is None else order
     images = task.test.select(rows)
     arguments = {
-        "classifiers": {"one": task.classifier, "two": task.other},
+        "tasks": tasks_of(task),
         "generator": task.generator,
         "images": images.images,
         "ids": images.ids,
-        "labels": images.labels,
+        "labels": {"label": images.labels},
         "latents": task.test_inversion.latents[rows],
         "view_sets": SETS,
         "split": "test",
@@ -60,7 +64,7 @@ def test_equals_one_view_at_a_time(task):
                         expected = classifier(pixels[i, k])
                     torch.testing.assert_close(banks[name].logits[key][i, k], expected)
     assert banks["one"].split == "test"
-    assert banks["two"].meta == {"classifier": "two", "seed": 0, "num_views": 4}
+    assert banks["two"].meta == {"task": "two", "seed": 0, "num_views": 4}
     assert torch.equal(banks["one"].labels, task.test.labels[:12])
 
 
@@ -81,17 +85,103 @@ def test_another_seed_makes_other_views(task):
         assert not torch.equal(one.logits[key], other.logits[key])
 
 
+class CountingGenerator(ToyGenerator):
+    """Counts the images that it renders."""
+
+    rendered = 0
+
+    def synthesize(self, latents):
+        self.rendered += len(latents)
+        return super().synthesize(latents)
+
+
+class CountingNetwork(nn.Module):
+    """One linear logit for each of some attributes; counts the images that it sees."""
+
+    def __init__(self, attributes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, attributes)
+        with torch.no_grad():
+            random = torch.Generator().manual_seed(3)
+            self.linear.weight.copy_(torch.randn(attributes, 64, generator=random))
+        self.seen = 0
+
+    def forward(self, images):
+        self.seen += len(images)
+        return self.linear(images.flatten(1))
+
+
 def test_each_view_is_rendered_once(task):
-    class Counting(ToyGenerator):
-        rendered = 0
+    generator = CountingGenerator()
+    fill(task, generator=generator)
+    # Two tasks and two sets of the style-mix share 4 views; 4 isotropic, 1 reconstruction.
+    assert generator.rendered == 12 * (4 + 4 + 1)
 
-        def synthesize(self, latents):
-            Counting.rendered += len(latents)
-            return super().synthesize(latents)
 
-    fill(task, generator=Counting())
-    # Two classifiers and two sets of the style-mix share 4 views; 4 isotropic, 1 reconstruction.
-    assert Counting.rendered == 12 * (4 + 4 + 1)
+class TestAttributes:
+    """Forty binary questions about each image, answered by one network with forty logits."""
+
+    NAMES = tuple(f"attribute {i}" for i in range(40))
+
+    @pytest.fixture
+    def network(self) -> CountingNetwork:
+        return CountingNetwork(40)
+
+    @pytest.fixture
+    def tasks(self, task, network) -> tuple[Task, ...]:
+        return attribute_tasks(Classifier(network, task.generator.image_spec, self.NAMES))
+
+    @pytest.fixture
+    def labels(self) -> dict[str, torch.Tensor]:
+        return {name: (torch.arange(12) + i) % 2 for i, name in enumerate(self.NAMES)}
+
+    def test_one_rendering_and_one_forward_pass(self, task, network, tasks, labels):
+        generator, seen = CountingGenerator(), network.seen
+        bank = fill(task, tasks=tasks, labels=labels, generator=generator)
+        assert len(bank) == 40
+        assert generator.rendered == 12 * (4 + 4 + 1)
+        # Image, reconstruction, crops, one flip, two kinds of latent views, crops of latent views.
+        assert network.seen - seen == 12 * (1 + 1 + 4 + 1 + 4 + 4 + 4)
+
+    def test_equal_forty_banks_of_one_task_bit_for_bit(self, task, tasks, labels):
+        bank = fill(task, tasks=tasks, labels=labels)
+        for one in tasks:
+            alone = fill(task, tasks=[one], labels=labels)[one.name]
+            assert bank[one.name].class_names == alone.class_names == ("no", "yes")
+            assert torch.equal(bank[one.name].labels, labels[one.name])
+            assert bank[one.name].logits.keys() == alone.logits.keys()
+            for key, logits in alone.logits.items():
+                assert torch.equal(bank[one.name].logits[key], logits)
+
+    def test_equal_a_classifier_of_that_attribute_alone(self, task, network, tasks):
+        class Own(nn.Module):
+            def forward(self, images):
+                weight, bias = network.linear.weight[7:8], network.linear.bias[7:8]
+                return nn.functional.linear(images.flatten(1), weight, bias)
+
+        alone = Task(
+            name="own", classifier=Classifier(Own(), task.generator.image_spec, ("no", "yes"))
+        )
+        expected, bank = fill(task, tasks=[alone])["own"], fill(task, tasks=tasks)
+        for key, logits in bank["attribute 7"].logits.items():
+            torch.testing.assert_close(logits, expected.logits[key])
+
+    def test_beside_a_task_of_classes(self, task, tasks, labels):
+        bank = fill(
+            task,
+            tasks=[*tasks_of(task), *tasks[:2]],
+            labels={**labels, "label": labels["attribute 0"]},
+        )
+        assert list(bank) == ["one", "two", "attribute 0", "attribute 1"]
+        whole = fill(task)
+        assert torch.equal(bank["two"].logits["crop"], whole["two"].logits["crop"])
+
+    def test_merging_adds_view_sets(self, task, tasks, labels):
+        first = fill(task, tasks=tasks, labels=labels, view_sets=SETS[:2])
+        joined = first.merge(fill(task, tasks=tasks, labels=labels, view_sets=SETS[2:3]))
+        assert joined["attribute 3"].view_keys == ("crop", "flip", "stylemix_fine")
+        with pytest.raises(ValueError, match="to merge: expected the same tasks"):
+            first.merge(fill(task))
 
 
 def test_without_a_generator(task):
@@ -122,7 +212,7 @@ def test_a_conditional_generator_mixes_the_predicted_class():
     assert 0 < int(predicted.sum()) < 6
     mix = StyleMix("coarse")
     bank = fill_bank(
-        {"only": classifier},
+        [Task(name="only", classifier=classifier)],
         generator,
         images,
         ids,
@@ -138,10 +228,15 @@ def test_a_conditional_generator_mixes_the_predicted_class():
     torch.testing.assert_close(bank.logits[mix.name], logits)
 
 
+def test_a_conditional_generator_needs_a_task_of_its_classes(task):
+    with pytest.raises(ValueError, match=r"expected one of its 3 classes.*'one' of 2, 'two' of 2"):
+        fill(task, generator=ToyGenerator(num_classes=3))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classifiers": {}}, "classifiers: expected at least one"),
+        ({"tasks": ()}, "tasks: expected at least one"),
         ({"generator": None}, "got no generator, given latents, 2 perturbations"),
         ({"latents": None}, "got a generator, no latents"),
         ({"generator": None, "latents": None}, "got no generator, no latents, 2 perturbations"),

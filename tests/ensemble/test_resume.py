@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genviews.augment import HorizontalFlip
-from genviews.classify.model import Classifier
+from genviews.classify import Classifier, Task
 from genviews.ensemble import resume
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.resume import fill_bank_resumably
@@ -21,6 +21,10 @@ NUMBER, SHARD = 10, 4  # shards of 4, 4 and 2 images
 SETS = (ViewSet(perturbation=StyleMix("fine")), ViewSet(pixels=HorizontalFlip()))
 
 
+def tasks_of(one, two):
+    return [Task(name="one", classifier=one), Task(name="two", classifier=two)]
+
+
 class Killed(Exception):
     pass
 
@@ -30,9 +34,9 @@ def filled(monkeypatch):
     """Small shards; returns the ids of each shard that is made, in whatever order."""
     calls = []
 
-    def record(classifiers, generator, images, ids, *rest, **options):
+    def record(tasks, generator, images, ids, *rest, **options):
         calls.append(list(ids))
-        return fill_bank(classifiers, generator, images, ids, *rest, **options)
+        return fill_bank(tasks, generator, images, ids, *rest, **options)
 
     monkeypatch.setattr(resume, "SHARD", SHARD)
     monkeypatch.setattr(resume, "fill_bank", record)
@@ -42,11 +46,11 @@ def filled(monkeypatch):
 @pytest.fixture
 def arguments(task):
     return {
-        "classifiers": {"one": task.classifier, "two": task.other},
+        "tasks": tasks_of(task.classifier, task.other),
         "generator": task.generator,
         "images": task.calibration.images[:NUMBER],
         "ids": task.calibration.ids[:NUMBER],
-        "labels": task.calibration.labels[:NUMBER],
+        "labels": {"label": task.calibration.labels[:NUMBER]},
         "latents": task.calibration_inversion.latents[:NUMBER],
         "view_sets": SETS,
         "split": "calibration",
@@ -138,13 +142,19 @@ CHANGES = {
     "one latent": lambda a: {"latents": torch.cat([a["latents"][:-1], a["latents"][:1]])},
     "ids": lambda a: {"ids": tuple(f"new {name}" for name in a["ids"])},
     "classifier weights": lambda a: {
-        "classifiers": {**a["classifiers"], "two": other_weights(a["classifiers"]["two"])}
+        "tasks": [
+            a["tasks"][0],
+            replace(a["tasks"][1], classifier=other_weights(a["tasks"][1].classifier)),
+        ]
     },
     "classifier mean": lambda a: {
-        "classifiers": {**a["classifiers"], "two": other_mean(a["classifiers"]["two"])}
+        "tasks": [
+            a["tasks"][0],
+            replace(a["tasks"][1], classifier=other_mean(a["tasks"][1].classifier)),
+        ]
     },
-    "classifier names": lambda a: {
-        "classifiers": {"two": a["classifiers"]["one"], "one": a["classifiers"]["two"]}
+    "order of classifiers": lambda a: {
+        "tasks": tasks_of(*(t.classifier for t in a["tasks"][::-1]))
     },
     "generator weights": lambda a: {"generator": ToyGenerator(seed=1)},
     "strength": lambda a: {"view_sets": (ViewSet(perturbation=StyleMix("fine", 0.5)), SETS[1])},
@@ -169,13 +179,24 @@ def test_other_work_never_reuses_a_shard(tmp_path, arguments, filled, name):
     assert filled == []
 
 
+def test_names_and_heads_are_not_part_of_the_work(tmp_path, arguments, filled):
+    fill_bank_resumably(tmp_path, **arguments)
+    filled.clear()
+    one, two = arguments["tasks"]
+    first = one.classifier.class_names[0]
+    head = Task(name="head", classifier=one.classifier, outputs=(first,), class_names=("no", "yes"))
+    got = fill_bank_resumably(tmp_path, **{**arguments, "tasks": [head, two]})
+    assert filled == []
+    assert_equal_banks(got, fill_bank(**{**arguments, "tasks": [head, two]}))
+
+
 def test_labels_are_not_part_of_the_work(tmp_path, arguments, filled):
     fill_bank_resumably(tmp_path, **arguments)
     filled.clear()
-    arguments["labels"] = 1 - arguments["labels"]
+    arguments["labels"] = {"label": 1 - arguments["labels"]["label"]}
     got = fill_bank_resumably(tmp_path, **arguments)
     assert filled == []
-    assert torch.equal(got["one"].labels, arguments["labels"])
+    assert torch.equal(got["one"].labels, arguments["labels"]["label"])
 
 
 def test_progress_counts_over_all_shards(tmp_path, arguments):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from genviews.augment import HorizontalFlip, RandomCrop
+from genviews.classify import Task
 from genviews.data.images import ImageSet
 from genviews.ensemble.result import StudyResult
 from genviews.ensemble.settings import StudySettings
@@ -25,7 +26,10 @@ SETTINGS = StudySettings(
 
 def study(task, **options) -> StudyResult:
     arguments = {
-        "classifiers": {"images": task.classifier, "views": task.other},
+        "tasks": [
+            Task(name="images", classifier=task.classifier),
+            Task(name="views", classifier=task.other),
+        ],
         "generator": task.generator,
         "calibration": task.calibration,
         "test": task.test,
@@ -198,7 +202,7 @@ def test_progress_and_own_scales(task):
     calls: list[tuple[str, int, int]] = []
     found = study(
         task,
-        settings=replace(SETTINGS, scale_per_classifier=True, gallery_images=0, reference="views"),
+        settings=replace(SETTINGS, scale_per_task=True, gallery_images=0, reference="views"),
         progress=lambda *call: calls.append(call),
     )
     assert found.gallery is None
@@ -232,7 +236,7 @@ def renamed(images: ImageSet) -> ImageSet:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: {"classifiers": {}}, "classifiers: expected at least one"),
+        (lambda t: {"tasks": ()}, "tasks: expected at least one"),
         (lambda t: {"settings": replace(SETTINGS, reference="image")}, "did you mean 'images'"),
         (lambda t: {"test": replace(t.test, labels=None)}, "test images: expected labels"),
         (lambda t: {"calibration": renamed(t.calibration)}, "class names of the calibration"),
