@@ -66,6 +66,7 @@ from benchmarks.learning_paths import (
     part_paths,
     training_paths,
 )
+from genviews import load_generator
 from genviews.augment import SimCLR, pixel_views
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
@@ -73,7 +74,6 @@ from genviews.represent.encoder import RepresentationConfig, RepresentationEncod
 from genviews.represent.generate import write_views
 from genviews.represent.losses import NTXent
 from genviews.represent.stored import StoredViews
-from genviews.zoo import load
 from recipes.run_folder import environment
 
 RESULT = Path("results/benchmarks/learn.json")
@@ -103,7 +103,7 @@ def make_setting(batch: int, steps: int, warmup: int, threads: int) -> Setting:
     pixels = pixel_views(PIXELS)
     assert isinstance(pixels, SimCLR)
     return Setting(
-        generator=load("fashion32").generator,
+        generator=load_generator("fashion32").generator,
         encoder=RepresentationEncoder(RepresentationConfig(channels=1), seed=SEED),
         pixels=pixels,
         batch=batch,

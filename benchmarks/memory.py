@@ -24,15 +24,15 @@ torch.set_num_threads({threads})
 if {keep}:
     from genviews.memory import keep_freed_memory
     assert keep_freed_memory()
-from genviews import Isotropic, Rng, load_zoo, render
+from genviews import Isotropic, Rng, load_classifier, load_generator, render
 from genviews.classify import predict_logits
-zoo = load_zoo("fashion32")
+kit = load_generator("fashion32")
 streams = Rng(0).streams(range({images}))
-latents = zoo.generator.map(zoo.generator.sample(streams))
-views = Isotropic("fine", 0.1)(zoo.generator, latents, 16, streams)
+latents = kit.generator.map(kit.generator.sample(streams))
+views = Isotropic("fine", 0.1)(kit.generator, latents, 16, streams)
 def work():
-    images = render(zoo.generator, views, batch_size=128)
-    predict_logits(zoo.classifier, images)
+    images = render(kit.generator, views, batch_size=128)
+    predict_logits(load_classifier("fashion32"), images)
 work()
 began = time.perf_counter()
 work()

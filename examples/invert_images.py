@@ -9,12 +9,11 @@ import tempfile
 
 import torch
 
-from genviews import load_zoo
+from genviews import load_classifier, load_generator
 from genviews.data import MemorySource
 from genviews.invert import (
     L1,
     L2,
-    EncoderStart,
     Inverter,
     MeanStart,
     Objective,
@@ -22,25 +21,26 @@ from genviews.invert import (
     Starts,
     invert_source,
 )
+from genviews.zoo import zoo_images
 
 
 def main(images: int = 16, steps: int = 40) -> float:
     """Return the mean absolute error over the hidden pixels, which the loss never saw."""
-    zoo = load_zoo("fashion32")
-    chosen = zoo.samples("test").select(slice(0, images))
+    kit = load_generator("fashion32")
+    chosen = zoo_images("fashion32", "test").select(slice(0, images))
     known = torch.ones(images, 1, 32, 32)
     known[:, :, :, 20:] = 0.0  # the right third is unknown
     inverter = Inverter(
         # From both starts; the better result of each image is kept.
-        start=Starts((EncoderStart(zoo.encoder), MeanStart())),
+        start=Starts((kit.inverter.start, MeanStart())),
         # Pixels, and what the classifier says: any term is a few lines, see genviews.invert.term.
-        objective=Objective((L1(), L2(), Predictions(0.1, zoo.classifier))),
+        objective=Objective((L1(), L2(), Predictions(0.1, load_classifier("fashion32")))),
         steps=steps,
     )
     with tempfile.TemporaryDirectory() as folder:
         source = MemorySource(chosen, masks=known)
-        store = invert_source(source, zoo.generator, inverter, folder, shard_size=8)
-        found = store.inversion(zoo.generator)
+        store = invert_source(source, kit.generator, inverter, folder, shard_size=8)
+        found = store.inversion(kit.generator)
         print(store.summary()["status"])
     error = (found.reconstructions - chosen.images).abs()
     hidden = float((error * (1 - known)).sum() / (1 - known).sum())

@@ -16,21 +16,22 @@ from genviews import (
     SamplePlan,
     StreamedBatches,
     StyleMix,
-    load_zoo,
+    load_generator,
     train_representation,
 )
 from genviews.augment import pixel_views
 from genviews.represent import StepCosine
 from genviews.represent.losses import NTXent
+from genviews.zoo import zoo_images
 
 
 def main(updates: int = 60, batch: int = 64) -> float:
     """Train, probe, and return the accuracy."""
-    zoo = load_zoo("fashion32")
+    kit = load_generator("fashion32")
 
     # A sample of the generator and a style-mixed neighbour are the two views of an anchor; pixel
     # views are made of both.
-    views = LatentViews(zoo.generator, StyleMix("fine"))
+    views = LatentViews(kit.generator, StyleMix("fine"))
     pixels = pixel_views("fashion32/simclr")
     batches = StreamedBatches(views, SamplePlan(batch_size=batch), pixels, steps=updates)
 
@@ -44,7 +45,7 @@ def main(updates: int = 60, batch: int = 64) -> float:
         )
 
     # Judge it on real images: fit on one part, choose on another, report on a third.
-    val, test = zoo.samples("val"), zoo.samples("test")
+    val, test = zoo_images("fashion32", "val"), zoo_images("fashion32", "test")
     fit, report = test.select(range(600)), test.select(range(600, 1000))
     features = FeatureExtractor(trained.encoder)
     probe = LinearProbe((0.01, 0.1, 1.0)).fit(features(fit.images), fit.labels, split="train")

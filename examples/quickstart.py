@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genviews import GenerativeTTA, StyleMix, load_zoo
+from genviews import GenerativeTTA, StyleMix, load_classifier, load_generator
+from genviews.zoo import zoo_images
 
 
 def main(calibration: int = 100, test: int = 50, steps: int = 20) -> float:
     """Fit the weight of the views on `calibration` images, return the accuracy on `test` others."""
-    zoo = load_zoo("fashion32")
-    fit_on = zoo.samples("val").select(slice(0, calibration))
-    report_on = zoo.samples("test").select(slice(0, test))
+    kit = load_generator("fashion32")
+    fit_on = zoo_images("fashion32", "val").select(slice(0, calibration))
+    report_on = zoo_images("fashion32", "test").select(slice(0, test))
     tta = GenerativeTTA(
-        zoo.classifier,
-        zoo.generator,
-        inverter=replace(zoo.inverter(), steps=steps),
+        load_classifier("fashion32"),
+        kit.generator,
+        inverter=replace(kit.inverter, steps=steps),
         perturbation=StyleMix("fine"),
         num_views=8,
     )

@@ -12,23 +12,23 @@ from pathlib import Path
 import torch
 from torchvision.utils import save_image
 
-from genviews import Rng, invert, load_zoo, render
-from genviews.perturb.presets import perturbation
+from genviews import Rng, invert, load_generator, render
+from genviews.zoo import zoo_images
 
 NAMES = ("isotropic_fine_0.20", "pca_fine_1.00", "stylemix_fine", "stylemix_coarse_0.30")
 
 
 def main(path: Path = Path("views.png"), images: int = 6, steps: int = 60) -> torch.Tensor:
     """Write the grid, return its rows (images, 1 + 1 + 2 x perturbations, C, H, W)."""
-    zoo = load_zoo("fashion32")
-    samples = zoo.samples("test").select(slice(0, images))
-    inversion = invert(zoo.generator, samples.images, inverter=replace(zoo.inverter(), steps=steps))
+    kit = load_generator("fashion32")
+    samples = zoo_images("fashion32", "test").select(slice(0, images))
+    inversion = invert(kit.generator, samples.images, inverter=replace(kit.inverter, steps=steps))
     columns = [samples.images[:, None], inversion.reconstructions[:, None]]
     for name in NAMES:
-        chosen = perturbation(name, zoo.generator, zoo.pca)
+        chosen = kit.perturbation(name)
         streams = Rng(0).streams(samples.ids)
-        views = chosen(zoo.generator, inversion.latents, 2, streams)
-        columns.append(render(zoo.generator, views))
+        views = chosen(kit.generator, inversion.latents, 2, streams)
+        columns.append(render(kit.generator, views))
     rows = torch.cat(columns, dim=1)
     save_image(rows.flatten(0, 1), path, nrow=rows.shape[1], normalize=True, value_range=(-1, 1))
     print(f"{path}: image, reconstruction, then two views each of {', '.join(NAMES)}")

@@ -36,6 +36,10 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.invert.encoder import InversionEncoder
     from genviews.invert.inverter import Inverter
     from genviews.invert.optimize import invert
+    from genviews.kit import GeneratorKit
+    from genviews.load.classifier import load_classifier
+    from genviews.load.encoder import load_encoder
+    from genviews.load.generator import load_generator
     from genviews.perturb.isotropic import Isotropic
     from genviews.perturb.pca import PCA, PCAStatistics
     from genviews.perturb.steer import Steer
@@ -52,12 +56,15 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.represent.train import train_representation
     from genviews.represent.views import LatentViews
     from genviews.rng import Rng
-    from genviews.zoo import load as load_zoo
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GenerativeTTA",
+    "load_generator",
+    "load_classifier",
+    "load_encoder",
+    "GeneratorKit",
     "Rng",
     "Generator",
     "StyleGAN2",
@@ -91,12 +98,15 @@ __all__ = [
     "FeatureExtractor",
     "LinearProbe",
     "KNNProbe",
-    "load_zoo",
 ]
 
 # Public name -> the module that defines it (":name" where it is called otherwise there).
 _PUBLIC = {
     "GenerativeTTA": "genviews.pipeline",
+    "load_generator": "genviews.load.generator",
+    "load_classifier": "genviews.load.classifier",
+    "load_encoder": "genviews.load.encoder",
+    "GeneratorKit": "genviews.kit",
     "Rng": "genviews.rng",
     "Generator": "genviews.generators.base",
     "StyleGAN2": "genviews.generators.stylegan2",
@@ -130,7 +140,6 @@ _PUBLIC = {
     "FeatureExtractor": "genviews.evaluate.extractor",
     "LinearProbe": "genviews.evaluate.linear",
     "KNNProbe": "genviews.evaluate.knn",
-    "load_zoo": "genviews.zoo:load",
 }
 
 

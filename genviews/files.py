@@ -12,14 +12,15 @@ import csv
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from genviews.checks import fail
@@ -31,6 +32,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "read_metadata",
+    "read_tensors",
     "save_tensors",
     "sha256_of",
     "write_json",
@@ -212,6 +214,35 @@ def read_metadata(data: bytes) -> dict[str, str]:
     """Return the text in the header of a safetensors file, whose bytes are known to be whole."""
     size = int.from_bytes(data[:8], "little")
     found: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+    return found
+
+
+def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors or `torch.save` file by name; no code of it is run.
+
+    Raises:
+        OSError: no such file.
+        ValueError: a file of anything else; the message starts with `what`.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        # Not torch's own text, which advises to unpickle the file without restriction.
+        fail(
+            what,
+            expected="a file of tensors alone",
+            got=f"something else ({type(error).__name__})",
+            remedy="save `module.state_dict()`, best as safetensors",
+        )
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        fail(
+            what,
+            expected="a state dict: names and tensors",
+            got=type(found).__name__,
+            remedy="save `module.state_dict()` alone, without the rest of a checkpoint",
+        )
     return found
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from genviews.classify.config import TrainConfig, training_preset
-from genviews.classify.load import load_classifier
 from genviews.classify.model import Classifier, GreyToRGB, from_unit_range, predict_logits
 from genviews.classify.network import SmallResNet
 from genviews.classify.task import Task, attribute_tasks
@@ -25,7 +24,6 @@ __all__ = [
     "ViewSource",
     "attribute_tasks",
     "from_unit_range",
-    "load_classifier",
     "predict_logits",
     "train_classifier",
     "training_preset",

@@ -22,9 +22,10 @@ ENTRY = "fashion32"
 def run_demo(options: DemoOptions, flags: RunOptions) -> int:
     """Run the demo in its folder; returns the exit code."""
     from genviews.cli.folder import stamp
-    from genviews.zoo import load
+    from genviews.zoo import entry_folder
 
-    config = {"verb": "demo", **plain(options), "weights": stamp(load(ENTRY).folder / "card.json")}
+    card = entry_folder(ENTRY) / "card.json"
+    config = {"verb": "demo", **plain(options), "weights": stamp(card)}
     return run(
         config,
         options.out,
@@ -39,9 +40,9 @@ def study(
 ) -> StudyResult:
     """Load the parts that ship and run the study."""
     from genviews.cli.job import Job, find_device, pixel_augmentations, work
-    from genviews.cli.sources import load_source
     from genviews.ensemble.settings import StudySettings
-    from genviews.zoo import load
+    from genviews.load.generator import load_generator
+    from genviews.zoo import zoo_classifiers, zoo_images
 
     device = find_device(flags.device)
     settings = StudySettings(
@@ -50,16 +51,16 @@ def study(
         seed=options.seed,
         batch_size=flags.batch_size,
     )
-    entry, source = load(ENTRY), load_source(ENTRY, steps=options.steps)
+    kit = load_generator(ENTRY, steps=options.steps)
     job = Job(
         title=f"{ENTRY}: do generated views help this classifier?",
         command=command("demo", options),
         config=config,
-        source=source,
-        classifiers=entry.classifiers(),
-        calibration=first(entry.samples("val"), options.calibration, "calibration"),
-        test=first(entry.samples("test"), options.test, "test"),
-        perturbations=source.candidates,
+        kit=kit,
+        classifiers=zoo_classifiers(ENTRY),
+        calibration=first(zoo_images(ENTRY, "val"), options.calibration, "calibration"),
+        test=first(zoo_images(ENTRY, "test"), options.test, "test"),
+        perturbations=kit.candidates,
         augmentations=pixel_augmentations(None),
         settings=settings,
         folder=options.out,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genviews.checks import fail
-from genviews.cli.folder import stamps
+from genviews.cli.folder import stamp, stamps
 from genviews.cli.images import check_exist
 from genviews.cli.options import InputOptions, RunOptions, StudyOptions, command, plain
 from genviews.cli.progress import Stages
@@ -42,10 +42,10 @@ def study(
     stages: Stages,
 ) -> StudyResult:
     """Load what the user named and run the study."""
-    from genviews.classify.load import load_classifier
     from genviews.cli.job import Job, find_device, pixel_augmentations, work
-    from genviews.cli.sources import load_source
     from genviews.ensemble.settings import StudySettings
+    from genviews.load.classifier import load_classifier
+    from genviews.load.generator import load_generator
 
     device = find_device(flags.device)
     settings = StudySettings(
@@ -55,19 +55,22 @@ def study(
         batch_size=flags.batch_size,
     )
     augmentations = pixel_augmentations(options.augment)
-    source = load_source(
-        inputs.generator, z_dim=inputs.z_dim, encoder=inputs.encoder, steps=options.steps
+    kit = load_generator(
+        inputs.generator,
+        z_dim=inputs.z_dim,
+        encoder=inputs.encoder,
+        walks=inputs.walks,
+        steps=options.steps,
     )
-    perturbations = source.perturbations(options.perturb)
-    calibration, test = _images(inputs, source.generator.image_spec, options.seed)
-    classifier = load_classifier(
-        inputs.classifier, source.generator.image_spec, test.class_names, weights=inputs.weights
-    )
+    perturbations = kit.perturbations(options.perturb)
+    spec = kit.generator.image_spec
+    calibration, test = _images(inputs, spec, options.seed)
+    classifier = load_classifier(inputs.classifier, spec, test.class_names, weights=inputs.weights)
     job = Job(
         title=f"Do views from {Path(inputs.generator).name} help {Path(inputs.classifier).name}?",
         command=command("ensemble", inputs, options),
         config=config,
-        source=source,
+        kit=kit,
         classifiers={"images": classifier},
         calibration=calibration,
         test=test,
@@ -94,6 +97,7 @@ def _check_files(inputs: InputOptions) -> None:
             "--class-names": inputs.class_names,
             "--weights": inputs.weights,
             "--encoder": inputs.encoder,
+            "--walks": inputs.walks,
         }
     )
     if folder is None and inputs.calibration_labels is not None:
@@ -114,7 +118,7 @@ def _fraction(text: str) -> float | None:
 
 def _stamps(inputs: InputOptions) -> dict[str, str]:
     """What changes when a file changes: the same command on other data is another run."""
-    from genviews.cli.sources import source_stamp
+    from genviews.load.generator import generator_files
 
     paths = {
         "images": inputs.images,
@@ -125,8 +129,9 @@ def _stamps(inputs: InputOptions) -> dict[str, str]:
         "classifier": Path(inputs.classifier),
         "weights": inputs.weights,
         "encoder": inputs.encoder,
+        "walks": inputs.walks,
     }
-    return {**stamps(paths), "generator": source_stamp(inputs.generator)}
+    return {**stamps(paths), "generator": " ".join(map(stamp, generator_files(inputs.generator)))}
 
 
 def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> tuple[ImageSet, ImageSet]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from genviews.checks import check_count, fail
-from genviews.cli.folder import stamps
+from genviews.cli.folder import stamp, stamps
 from genviews.cli.images import check_apart, check_exist, check_images, images_stamp
 from genviews.cli.options import (
     EngineOptions,
@@ -115,7 +115,7 @@ def _check(inputs: InvertInputs, options: InvertOptions, engine: EngineOptions) 
 
 def _stamps(inputs: InvertInputs, options: InvertOptions) -> dict[str, str]:
     """What changes when a file changes: the same command on other data is another run."""
-    from genviews.cli.sources import source_stamp
+    from genviews.load.generator import generator_files
 
     paths = {
         "encoder": inputs.encoder,
@@ -126,5 +126,5 @@ def _stamps(inputs: InvertInputs, options: InvertOptions) -> dict[str, str]:
     return {
         **stamps(paths),
         "images": images_stamp(inputs),
-        "generator": source_stamp(inputs.generator),
+        "generator": " ".join(map(stamp, generator_files(inputs.generator))),
     }

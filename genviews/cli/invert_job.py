@@ -18,7 +18,6 @@ from genviews.cli.invert_progress import InvertProgress
 from genviews.cli.job import find_device
 from genviews.cli.options import EngineOptions, InvertInputs, InvertOptions, RunOptions
 from genviews.cli.progress import Stages
-from genviews.cli.sources import load_source
 from genviews.data import ImageSource
 from genviews.engine import Engine, LocalEngine, RayEngine
 from genviews.generators import Generator
@@ -36,6 +35,7 @@ from genviews.invert import (
 )
 from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
 from genviews.invert.result import InversionResult, Picture
+from genviews.load.generator import load_generator
 from genviews.memory import keep_freed_memory
 from genviews.report.png import write_png_files
 from genviews.types import ImageSpec
@@ -102,10 +102,10 @@ class InvertJob:
 
     def _load(self, device: torch.device) -> tuple[Generator, Inverter]:
         options, inputs = self.options, self.inputs
-        source = load_source(
+        kit = load_generator(
             inputs.generator, z_dim=inputs.z_dim, encoder=inputs.encoder, steps=options.steps
         )
-        inverter = source.inverter
+        inverter = kit.inverter
         if options.preset != "default":  # which is what suits the generator
             inverter = inverter_preset(
                 options.preset,
@@ -115,7 +115,7 @@ class InvertJob:
             )
         for module in inverter.modules():
             module.to(device)
-        return source.generator.to(device), inverter
+        return kit.generator.to(device), inverter
 
     def _errors(self, generator: Generator, inverter: Inverter) -> tuple[Term, ...]:
         """What is measured: L1, L2, and LPIPS where the objective has it or weights were given."""

@@ -15,13 +15,13 @@ from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.cli.inversions import invert_images
 from genviews.cli.progress import Stages
-from genviews.cli.sources import Source
 from genviews.data.images import ImageSet
 from genviews.ensemble.result import StudyResult
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.study import run_study
 from genviews.generators import Generator
 from genviews.invert import InversionEncoder
+from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
 from genviews.perturb import Perturbation
 
@@ -38,7 +38,7 @@ class Job:
         title: of the report.
         command: that asks for it.
         config: its resolved options, kept with the result.
-        source: generator and inverter.
+        kit: generator and inverter.
         classifiers: name -> classifier; the first is the reference.
         calibration: images to choose on.
         test: images to measure on.
@@ -52,7 +52,7 @@ class Job:
     title: str
     command: str
     config: Mapping[str, Any]
-    source: Source
+    kit: GeneratorKit
     classifiers: Mapping[str, Classifier]
     calibration: ImageSet
     test: ImageSet
@@ -70,10 +70,8 @@ def work(job: Job, stages: Stages) -> StudyResult:
         The study's result, with the times of all stages, the resolved options and the command.
     """
     keep_freed_memory()
-    generator = job.source.generator.to(job.device)
-    inverter = job.source.inverter
-    if inverter.encoder is not None:
-        inverter.encoder.to(job.device)
+    kit = job.kit.to(job.device)
+    generator, inverter = kit.generator, kit.inverter
     tasks = [
         Task(name=name, classifier=classifier.to(job.device))
         for name, classifier in job.classifiers.items()

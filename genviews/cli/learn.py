@@ -180,10 +180,10 @@ def check_inputs(inputs: LearnInputs, training: TrainingOptions, out: Path) -> N
 
 def input_stamps(inputs: LearnInputs) -> Mapping[str, str]:
     """What changes when a file changes: the same command on other data is another run."""
-    from genviews.cli.sources import source_stamp
+    from genviews.load.generator import generator_files
 
     return {
-        "generator": "" if inputs.generator is None else source_stamp(inputs.generator),
+        "generator": " ".join(map(stamp, generator_files(inputs.generator or ""))),
         "real": real_stamp(inputs),
         "data": labelled_stamp(inputs.data),
         "walks": "" if inputs.walks is None else stamp(inputs.walks),

@@ -19,9 +19,8 @@ from genviews.cli.learn_progress import PROBE, VIEWS, TrainProgress
 from genviews.cli.learn_setting import (
     Loaded,
     check_walks,
-    load_generator,
+    load_kit,
     load_setting,
-    load_walks,
 )
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
@@ -100,14 +99,12 @@ class LearnJob:
 
     def _load(self, device: torch.device) -> tuple[LearningRow, Loaded]:
         row = self._row()
-        source = load_generator(self.inputs)
         loaded = load_setting(
             self.inputs,
             self.training,
             device,
             batch_size=self.flags.batch_size,
-            source=source,
-            walks=load_walks(self.inputs, source),
+            kit=load_kit(self.inputs),
         )
         check_row(row, loaded.setting)
         check_walks([row], loaded.setting)

@@ -13,9 +13,9 @@ from genviews.checks import check_count, fail
 from genviews.cli.labelled import probe_data
 from genviews.cli.learn_options import LearnInputs, TrainingOptions
 from genviews.cli.real import real_images, real_spec
-from genviews.cli.sources import Source, load_source
+from genviews.kit import GeneratorKit
+from genviews.load.generator import load_generator
 from genviews.perturb.steer import Steer
-from genviews.perturb.walks import Walks
 from genviews.represent.backbones import make_backbone
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
@@ -23,17 +23,14 @@ from genviews.represent.schedule import StepCosine
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 from genviews.types import ImageSpec
-from genviews.zoo import load as load_zoo
-from genviews.zoo import names as zoo_names
 
 __all__ = [
     "Loaded",
     "check_training",
     "check_walks",
     "encoder_config",
-    "load_generator",
+    "load_kit",
     "load_setting",
-    "load_walks",
     "pixel_preset",
     "training",
 ]
@@ -65,8 +62,7 @@ def load_setting(
     device: torch.device,
     *,
     batch_size: int,
-    source: Source | None,
-    walks: Walks | None,
+    kit: GeneratorKit | None,
 ) -> Loaded:
     """Read the images and put the parts together.
 
@@ -76,14 +72,13 @@ def load_setting(
         device: of the generator; without one, of the real images, since encoders are trained where
             these are.
         batch_size: images rendered at once.
-        source: what `--generator` names, already loaded; None for real images alone.
-        walks: for steered views.
+        kit: what `--generator` names, already loaded; None for real images alone.
 
     Raises:
         ValueError: images that cannot be used, unknown pixel views or backbone, counts out of
             range.
     """
-    generator = None if source is None else source.generator.to(device)
+    generator = None if kit is None else kit.generator.to(device)
     spec = real_spec(inputs) if generator is None else generator.image_spec
     real, skipped = real_images(inputs, spec)
     if real is not None and generator is None:
@@ -104,8 +99,8 @@ def load_setting(
             encoder=encoder_config(options, spec),
             probe=probe,
             batch=options.batch,
-            walks=walks,
-            statistics=None if source is None else source.statistics,
+            walks=None if kit is None else kit.walks,
+            statistics=None if kit is None else kit.directions,
             stored=not options.stream,
             render_batch=batch_size,
         ),
@@ -113,27 +108,8 @@ def load_setting(
     )
 
 
-def load_walks(inputs: LearnInputs, source: Source | None) -> Walks | None:
-    """The walks that `--walks` names, or those that ship with the generator, or None.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that holds no walks.
-    """
-    if source is None:
-        return None
-    if inputs.walks is not None:
-        return Walks.load(inputs.walks)
-    if inputs.generator in zoo_names():
-        try:
-            return load_zoo(inputs.generator).walks
-        except FileNotFoundError:
-            return None  # the entry has none
-    return None
-
-
-def load_generator(inputs: LearnInputs) -> Source | None:
-    """What `--generator` names; None without it.
+def load_kit(inputs: LearnInputs) -> GeneratorKit | None:
+    """What `--generator` and `--walks` name; None without a generator.
 
     Raises:
         ValueError: unknown; the closest names are listed.
@@ -141,7 +117,7 @@ def load_generator(inputs: LearnInputs) -> Source | None:
     """
     if inputs.generator is None:
         return None
-    return load_source(inputs.generator, z_dim=inputs.z_dim)
+    return load_generator(inputs.generator, z_dim=inputs.z_dim, walks=inputs.walks)
 
 
 def check_walks(rows: Sequence[LearningRow], setting: LearningSetting) -> None:

@@ -28,16 +28,14 @@ from genviews.cli.learn_progress import StudyProgress
 from genviews.cli.learn_setting import (
     Loaded,
     check_walks,
-    load_generator,
+    load_kit,
     load_setting,
-    load_walks,
 )
 from genviews.cli.learning_voc import voc_task
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
-from genviews.cli.sources import Source
+from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
-from genviews.perturb.walks import Walks
 from genviews.studies.learning.data import check_row
 from genviews.studies.learning.panels import view_panel
 from genviews.studies.learning.result import TableResult
@@ -84,19 +82,15 @@ class LearningJob:
         """
         keep_freed_memory()
         device = find_device(self.flags.device)
-        source = load_generator(self.inputs)
-        walks = load_walks(self.inputs, source)
-        rows, left_out = table_rows(
-            partial(learning_table, self.table), self.options, source, walks
-        )
-        self._check_given(rows, source)
+        kit = load_kit(self.inputs)
+        rows, left_out = table_rows(partial(learning_table, self.table), self.options, kit)
+        self._check_given(rows, kit)
         loaded = load_setting(
             self.inputs,
             self.training,
             device,
             batch_size=self.flags.batch_size,
-            source=source,
-            walks=walks,
+            kit=kit,
         )
         for row in rows:
             check_row(row, loaded.setting)
@@ -140,12 +134,12 @@ class LearningJob:
             versions=versions(),
         )
 
-    def _check_given(self, rows: list[LearningRow], source: Source | None) -> None:
+    def _check_given(self, rows: list[LearningRow], kit: GeneratorKit | None) -> None:
         """Refuse rows whose data nobody named, before any image is read."""
         made = [row.name for row in rows if row.data in ("generated", "mixed")]
         real = [row.name for row in rows if row.data in ("real", "mixed")]
         for flag, needed, there in (
-            ("--generator", made, source is not None),
+            ("--generator", made, kit is not None),
             ("--real", real, self.inputs.real is not None),
         ):
             if needed and not there:
@@ -160,7 +154,7 @@ class LearningJob:
             for row in rows
             if row.data in ("generated", "mixed") and row.objective in ("supcon", "classifier")
         ]
-        if labelled and source is not None and source.generator.num_classes < 2:
+        if labelled and kit is not None and kit.generator.num_classes < 2:
             fail(
                 f"rows {', '.join(labelled)} of {self.table}",
                 expected="a class-conditional generator",
@@ -183,8 +177,7 @@ class LearningJob:
 def table_rows(
     build: Callable[[Strengths], list[LearningRow]],
     options: TableOptions,
-    source: Source | None,
-    walks: Walks | None,
+    kit: GeneratorKit | None,
 ) -> tuple[list[LearningRow], tuple[str, ...]]:
     """The rows of a table or panel that flags and generator allow, and why others are left out.
 
@@ -193,13 +186,12 @@ def table_rows(
     Args:
         build: the rows, by the strengths of their views.
         options: the flags.
-        source: the generator.
-        walks: for steered views, or None.
+        kit: the generator and its walks.
 
     Raises:
         ValueError: `--rows` with a name that no row has.
     """
-    chosen, lacking = strengths(options, source, walks)
+    chosen, lacking = strengths(options, kit)
     rows, names = build(chosen), options.rows
     notes = tuple(
         note
@@ -214,23 +206,20 @@ def table_rows(
     return choose_rows(rows, names), notes
 
 
-def strengths(
-    options: TableOptions, source: Source | None, walks: Walks | None
-) -> tuple[Strengths, dict[str, str]]:
+def strengths(options: TableOptions, kit: GeneratorKit | None) -> tuple[Strengths, dict[str, str]]:
     """How strong the views of a table are, and which kinds are left out for want of something.
 
     Args:
         options: the flags.
-        source: the generator.
-        walks: for steered views, or None.
+        kit: the generator and its walks.
 
     Returns:
         The strengths, and for each kind of views that is left out what it needs.
     """
-    ranges = [] if source is None else [r.name for r in source.generator.latent_spec.ranges]
+    ranges = [] if kit is None else [r.name for r in kit.generator.latent_spec.ranges]
     lacking = {}
     steer, mix = options.steer, options.mix
-    if steer and walks is None:
+    if steer and (kit is None or kit.walks is None):
         steer = 0.0
         lacking["steer"] = "steered views, which need latent walks (--walks FILE)"
     if mix is None:

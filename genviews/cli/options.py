@@ -100,6 +100,7 @@ class InputOptions:
         calibration_labels: CSV file for a calibration folder; without it: its subfolders.
         weights: State dict for the module that --classifier builds.
         encoder: Inversion encoder (.safetensors); without it inversion starts from the mean latent.
+        walks: Latent walks (.safetensors) for steered views, in the latents that are inverted.
         z_dim: Width of z, for a generator that is package.module:function.
         resize: Crop and shrink larger images to the generator's size instead of leaving them out.
         convert: Convert colours and transparency to what the generator makes instead of leaving
@@ -115,6 +116,7 @@ class InputOptions:
     calibration_labels: Path | None = None
     weights: Path | None = None
     encoder: Path | None = None
+    walks: Path | None = None
     z_dim: int | None = None
     resize: Flag = False
     convert: Flag = False

@@ -21,13 +21,12 @@ from genviews.cli.learn_options import (
     TableOptions,
     TrainingOptions,
 )
-from genviews.cli.learn_setting import check_walks, load_generator, load_setting, load_walks
+from genviews.cli.learn_setting import check_walks, load_kit, load_setting
 from genviews.cli.learning_job import table_rows
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
-from genviews.cli.sources import Source
+from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
-from genviews.perturb.walks import Walks
 from genviews.studies.learning.panels import view_panel
 from genviews.studies.learning.result import PanelResult
 from genviews.studies.learning.setting import LearningSetting
@@ -68,12 +67,11 @@ class PanelJob:
                 cannot have.
         """
         keep_freed_memory()
-        panel, source = PANELS[self.figure], load_generator(self.inputs)
-        assert source is not None  # the flags were checked
-        self._check_classes(panel, source)
-        walks = load_walks(self.inputs, source)
-        rows, left_out = table_rows(panel.rows, self.options, source, walks)
-        setting = self._setting(panel, source, walks)
+        panel, kit = PANELS[self.figure], load_kit(self.inputs)
+        assert kit is not None  # the flags were checked
+        self._check_classes(panel, kit)
+        rows, left_out = table_rows(panel.rows, self.options, kit)
+        setting = self._setting(panel, kit)
         check_walks(rows, setting)
         stages.note("load")
         samples = self.options.show or SHOWN
@@ -100,19 +98,18 @@ class PanelJob:
             **shown,
         )
 
-    def _setting(self, panel: Panel, source: Source, walks: Walks | None) -> LearningSetting:
+    def _setting(self, panel: Panel, kit: GeneratorKit) -> LearningSetting:
         loaded = load_setting(
             self.inputs,
             self.training,
             find_device(self.flags.device),
             batch_size=self.flags.batch_size,
-            source=source,
-            walks=walks,
+            kit=kit,
         ).setting
         return loaded if panel.pixels else replace(loaded, pixels=None)
 
-    def _check_classes(self, panel: Panel, source: Source) -> None:
-        classes = source.generator.num_classes
+    def _check_classes(self, panel: Panel, kit: GeneratorKit) -> None:
+        classes = kit.generator.num_classes
         if panel.classes and classes < 2:
             fail(
                 f"generator of {self.figure}",

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail, lookup
-from genviews.classify.load import read_tensors
+from genviews.files import read_tensors
 from genviews.fingerprint import weights_hash
 from genviews.invert.features import hide
 from genviews.invert.term import Target, Term

@@ -5,7 +5,7 @@ from genviews.perturb.independent import Independent
 from genviews.perturb.isotropic import Isotropic
 from genviews.perturb.noise import Normal
 from genviews.perturb.pca import PCA, PCAStatistics
-from genviews.perturb.presets import from_card, paper_presets, perturbation
+from genviews.perturb.presets import paper_presets, perturbation, perturbations
 from genviews.perturb.steer import Steer
 from genviews.perturb.stylemix import StyleMix
 from genviews.perturb.walk import Angular, Gaussian, Uniform
@@ -24,9 +24,9 @@ __all__ = [
     "StyleMix",
     "Uniform",
     "Walks",
-    "from_card",
     "paper_presets",
     "perturbation",
+    "perturbations",
     "target_panel",
     "walk_panel",
 ]

@@ -10,24 +10,69 @@ It is what the card of a generator holds. The best strength is chosen on the cal
 from __future__ import annotations
 
 import statistics as stats
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 
 from genviews.checks import fail, lookup
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
 from genviews.perturb.isotropic import Isotropic
-from genviews.perturb.pca import PCA, PCAStatistics, Scaling
+from genviews.perturb.pca import PCA, PCAStatistics
 from genviews.perturb.steer import Steer
 from genviews.perturb.stylemix import StyleMix
 from genviews.perturb.walk import Angular, Gaussian, Uniform
 from genviews.perturb.walks import Walks
 
-__all__ = ["KINDS", "PAPER", "PAPER_TRAINING", "from_card", "paper_presets", "perturbation"]
+__all__ = [
+    "KINDS",
+    "PAPER",
+    "PAPER_TRAINING",
+    "Parts",
+    "PlainParts",
+    "ScaleTable",
+    "paper_presets",
+    "perturbation",
+    "perturbations",
+]
 
 ScaleTable = Mapping[str, Mapping[str, Sequence[float]]]
-Factory = Callable[[str, float, PCAStatistics | None], Perturbation]
+
+
+class Parts(ABC):
+    """What perturbations are made from: a generator and what was measured or learnt for it.
+
+    `genviews.GeneratorKit` is one.
+
+    Attributes:
+        generator: that the rows must exist in.
+    """
+
+    generator: Generator
+
+    @property
+    @abstractmethod
+    def directions(self) -> PCAStatistics | None:
+        """Its principal directions, for "pca"; None where it has none."""
+
+    @property
+    @abstractmethod
+    def walks(self) -> Walks | None:
+        """Its learnt walks, for "steer"; None where it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainParts(Parts):
+    """`Parts` that are given one by one."""
+
+    generator: Generator
+    directions: PCAStatistics | None = None
+    walks: Walks | None = None
+
+
+Factory = Callable[[str, str, float, Parts], Perturbation]
+"""(kind as it was written, layers, strength, parts) -> perturbation."""
 
 PAPER: dict[str, ScaleTable] = {
     "face": {
@@ -88,70 +133,57 @@ def paper_presets(
             kind: {layers: (choose.get(kind, max)(scales),) for layers, scales in ranges.items()}
             for kind, ranges in table.items()
         }
-    return from_card(table, generator, statistics)
+    return perturbations(table, PlainParts(generator=generator, directions=statistics))
 
 
-def from_card(
-    card: ScaleTable,
-    generator: Generator,
-    statistics: PCAStatistics | None = None,
-    walks: Walks | None = None,
-) -> list[Perturbation]:
+def perturbations(table: ScaleTable, parts: Parts) -> list[Perturbation]:
     """Return the perturbations of a scale table, in its order.
 
     Args:
-        card: kind -> range of rows -> strengths, as on a generator's card.
-        generator: the generator that the row ranges must exist in.
-        statistics: principal directions; needed when the table has "pca".
-        walks: learnt walks; needed when the table has "steer".
+        table: kind -> range of rows -> strengths, as on a generator's card.
+        parts: the generator that the row ranges must exist in, and its directions and walks.
 
     Raises:
         ValueError: unknown kind or range (the closest are listed), a strength out of range, or
-            statistics or walks missing.
+            directions or walks missing.
 
     Example:
         >>> from genviews import ToyGenerator
-        >>> card = {"isotropic": {"fine": [0.1, 0.2]}, "stylemix": {"fine": [1.0]}}
-        >>> [p.name for p in from_card(card, ToyGenerator())]
+        >>> table = {"isotropic": {"fine": [0.1, 0.2]}, "stylemix": {"fine": [1.0]}}
+        >>> [p.name for p in perturbations(table, PlainParts(generator=ToyGenerator()))]
         ['isotropic_fine_0.10', 'isotropic_fine_0.20', 'stylemix_fine']
     """
     found = []
-    for kind, ranges in card.items():
-        make = _factory(kind, walks)
+    for kind, ranges in table.items():
+        make = _factory(kind)
         for layers, strengths in ranges.items():
-            generator.latent_spec.layers(layers)
-            found += [make(layers, strength, statistics) for strength in strengths]
+            parts.generator.latent_spec.layers(layers)
+            found += [make(kind, layers, strength, parts) for strength in strengths]
     return found
 
 
-def perturbation(
-    name: str,
-    generator: Generator,
-    statistics: PCAStatistics | None = None,
-    walks: Walks | None = None,
-) -> Perturbation:
+def perturbation(name: str, parts: Parts) -> Perturbation:
     """Return the perturbation with a stored name such as "isotropic_fine_0.30" or "stylemix_5-7".
 
     Args:
-        name: kind, layers and strength with underscores between; style-mix and independent may
-            leave out a strength of 1.
-        generator: the generator that the layers must exist in.
-        statistics: principal directions; needed for "pca".
-        walks: learnt walks; needed for "steer", as in "steer-zoom-rot3d@5.00_all_1.00".
+        name: kind, layers and strength with underscores between, as in
+            "steer-zoom-rot3d@5.00_all_1.00"; style-mix and independent may leave out a strength
+            of 1.
+        parts: the generator that the layers must exist in, and its directions and walks.
 
     Raises:
-        ValueError: unknown kind or layers (the closest are listed), or the strength is missing or
-            out of range.
+        ValueError: unknown kind or layers (the closest are listed); the strength is missing or out
+            of range; directions or walks missing.
 
     Example:
         >>> from genviews import ToyGenerator
-        >>> perturbation("isotropic_fine_0.30", ToyGenerator())
+        >>> perturbation("isotropic_fine_0.30", PlainParts(generator=ToyGenerator()))
         Isotropic(layers='fine', sigma=0.3)
     """
     kind, _, rest = name.partition("_")
-    make = _factory(kind, walks)
+    make = _factory(kind)
     layers, strength = _split(rest)
-    generator.latent_spec.layers(layers)
+    parts.generator.latent_spec.layers(layers)
     if strength is None and kind not in (StyleMix.kind, Independent.kind):
         fail(
             f"perturbation {name!r}",
@@ -159,7 +191,7 @@ def perturbation(
             got="none",
             remedy=f"write {kind}_{layers}_0.30, for example",
         )
-    return make(layers, 1.0 if strength is None else strength, statistics)
+    return make(kind, layers, 1.0 if strength is None else strength, parts)
 
 
 def _split(rest: str) -> tuple[str, float | None]:
@@ -171,57 +203,52 @@ def _split(rest: str) -> tuple[str, float | None]:
         return rest, None
 
 
-def _factory(kind: str, walks: Walks | None) -> Factory:
+def _factory(kind: str) -> Factory:
     """How to make a kind; that of "steer" goes on with its edits, "steer-zoom-rot3d@5.00"."""
-    if kind.partition("-")[0] != Steer.kind:
-        return lookup(kind, KINDS, "kind of perturbation")
-    if walks is None:
+    steered = kind.partition("-")[0] == Steer.kind
+    return lookup(Steer.kind if steered else kind, KINDS, "kind of perturbation")
+
+
+def _directions(parts: Parts) -> PCAStatistics:
+    if parts.directions is None:
         fail(
-            "walks",
-            expected="walks of the generator, for a steer perturbation",
+            "pca perturbation",
+            expected="a generator with principal directions",
             got="none",
-            remedy="pass those of `train_walks`, or `Walks.load` of a file",
+            remedy="give those of `PCAStatistics.measure(generator)`; in z space every direction "
+            "is alike: take isotropic",
         )
-    return partial(_plain, partial(Steer.parse, kind, walks))
+    return parts.directions
 
 
-def _pca(
-    scaling: Scaling, layers: str, strength: float, statistics: PCAStatistics | None
-) -> Perturbation:
-    if statistics is None:
+def _walks(parts: Parts) -> Walks:
+    if parts.walks is None:
         fail(
-            "statistics",
-            expected="the generator's principal directions, for a pca perturbation",
+            "steer perturbation",
+            expected="learnt walks of the generator",
             got="none",
-            remedy="pass `PCAStatistics.measure(generator)`, or load those of its card",
+            remedy="give those of `train_walks`, or the file of `Walks.save`",
         )
-    return PCA(layers, strength, statistics, scaling)
-
-
-def _plain(
-    make: Callable[[str, float], Perturbation],
-    layers: str,
-    strength: float,
-    statistics: PCAStatistics | None,
-) -> Perturbation:
-    return make(layers, strength)
+    parts.walks.check(parts.generator, same_weights=False)
+    return parts.walks
 
 
 KINDS: dict[str, Factory] = {
-    Isotropic.kind: partial(_plain, Isotropic),
-    PCA.kind: partial(_pca, "stddev"),
-    f"{PCA.kind}-eigenvalue": partial(_pca, "eigenvalue"),
-    f"{PCA.kind}-none": partial(_pca, "none"),
-    StyleMix.kind: partial(_plain, StyleMix),
-    Gaussian.kind: partial(_plain, Gaussian),
-    f"{Gaussian.kind}-fixed": partial(_plain, partial(Gaussian, reading="fixed")),
-    f"{Gaussian.kind}-free": partial(_plain, partial(Gaussian, truncation=None)),
-    Angular.kind: partial(_plain, Angular),
-    Uniform.kind: partial(_plain, Uniform),
-    f"{Uniform.kind}-ball": partial(_plain, partial(Uniform, shape="ball")),
-    Independent.kind: partial(_plain, Independent),
+    "isotropic": lambda _, layers, t, __: Isotropic(layers, t),
+    "pca": lambda _, layers, t, parts: PCA(layers, t, _directions(parts)),
+    "pca-eigenvalue": lambda _, layers, t, parts: PCA(layers, t, _directions(parts), "eigenvalue"),
+    "pca-none": lambda _, layers, t, parts: PCA(layers, t, _directions(parts), "none"),
+    "stylemix": lambda _, layers, t, __: StyleMix(layers, t),
+    "gaussian": lambda _, layers, t, __: Gaussian(layers, t),
+    "gaussian-fixed": lambda _, layers, t, __: Gaussian(layers, t, reading="fixed"),
+    "gaussian-free": lambda _, layers, t, __: Gaussian(layers, t, truncation=None),
+    "angular": lambda _, layers, t, __: Angular(layers, t),
+    "uniform": lambda _, layers, t, __: Uniform(layers, t),
+    "uniform-ball": lambda _, layers, t, __: Uniform(layers, t, shape="ball"),
+    "independent": lambda _, layers, t, __: Independent(layers, t),
+    "steer": lambda kind, layers, t, parts: Steer.parse(kind, _walks(parts), layers, t),
 }
-"""Kind -> factory from (layers, strength, statistics), for cards and the command line.
+"""Kind -> how to make it from its name, for cards and the command line; a new one is a line here.
 
-Steered views are the one kind that is not here: they need walks, see `perturbation`.
+"steer" is the one kind whose name goes on, with the edits and their gains.
 """

@@ -24,6 +24,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from genviews import load_classifier, load_generator
 from genviews.classify import Classifier, predict_logits
 from genviews.data import fashion_mnist
 from genviews.files import write_json
@@ -33,7 +34,6 @@ from genviews.memory import keep_freed_memory
 from genviews.perturb import PCA, Isotropic, PCAStatistics, Perturbation, StyleMix
 from genviews.render import render
 from genviews.rng import Rng
-from genviews.zoo import load
 from genviews.zoo.card import ENTRIES, record_file, update_card
 from recipes.run_folder import environment
 
@@ -79,15 +79,15 @@ def nearest(shares: Mapping[float, float]) -> list[float]:
 
 def main() -> dict[str, object]:
     """Measure, choose and write."""
-    entry = load("fashion32")
-    generator, classifier = entry.generator, entry.classifier
+    kit = load_generator("fashion32")
+    generator, classifier = kit.generator, load_classifier("fashion32")
     pca = PCAStatistics.measure(generator)
     pca.save(ENTRY / "pca.safetensors")
     made_with = ("generator.safetensors",)
     record_file(ENTRY, "pca.safetensors", what="principal directions of w", made_with=made_with)
     val = fashion_mnist("val")
     images = val.select(list(range(0, 4800, 16)))
-    latents = invert(generator, images.images, inverter=entry.inverter()).latents
+    latents = invert(generator, images.images, inverter=kit.inverter).latents
     rows = generator.latent_spec.num_layers
 
     def share(kind: str, layers: tuple[int, int], strength: float) -> float:

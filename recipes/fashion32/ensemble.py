@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genviews import GeneratorKit, load_generator
 from genviews.augment import pixel_views
 from genviews.classify import Task
 from genviews.ensemble.study import StudySettings, run_study
@@ -25,7 +26,7 @@ from genviews.invert import InversionEncoder
 from genviews.memory import keep_freed_memory
 from genviews.render import render
 from genviews.report import write_report
-from genviews.zoo import ZooEntry, load
+from genviews.zoo import zoo_classifiers, zoo_images
 from genviews.zoo.card import update_card
 from recipes.fashion32.invert import read
 from recipes.run_folder import environment
@@ -35,27 +36,29 @@ SETTINGS = StudySettings(num_views=10, scale_views=8, scale_images=1000, gallery
 PIXELS = ("flip", "crop", "jitter", "flip+crop")
 
 
-def encoder_l1(entry: ZooEntry, encoder: InversionEncoder, images: Tensor) -> float:
+def encoder_l1(kit: GeneratorKit, encoder: InversionEncoder, images: Tensor) -> float:
     """Mean absolute error of the encoder's latents, before any optimisation."""
     with torch.no_grad():
         latents = torch.cat([encoder(part) for part in images.split(256)])
-    return float((render(entry.generator, latents) - images).abs().mean())
+    return float((render(kit.generator, latents) - images).abs().mean())
 
 
 def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) -> dict[str, object]:
     """Run the study and write its result; `quick` takes sample images, few steps and views."""
     out = out.with_name(f"{out.name}-quick") if quick else out
     out.mkdir(parents=True, exist_ok=True)
-    entry = load("fashion32")
+    kit = load_generator("fashion32")
     if quick:
         from dataclasses import replace
 
         from genviews.invert import invert
 
-        inverter = replace(entry.inverter(), steps=5)
-        val, test = (entry.samples(s).select(list(range(0, 500, 10))) for s in ("val", "test"))
+        inverter = replace(kit.inverter, steps=5)
+        val, test = (
+            zoo_images("fashion32", s).select(list(range(0, 500, 10))) for s in ("val", "test")
+        )
         val_inversion, test_inversion = (
-            invert(entry.generator, s.images, inverter=inverter) for s in (val, test)
+            invert(kit.generator, s.images, inverter=inverter) for s in (val, test)
         )
         settings = StudySettings(num_views=4, scale_views=2, gallery_images=4)
     else:
@@ -66,18 +69,18 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
             print(f"{stage}: {done} of {total}", flush=True)
 
     result = run_study(
-        [Task(name=name, classifier=c) for name, c in entry.classifiers().items()],
-        entry.generator,
+        [Task(name=name, classifier=c) for name, c in zoo_classifiers("fashion32").items()],
+        kit.generator,
         val,
         test,
         val_inversion,
         test_inversion,
-        entry.perturbations(),
+        kit.candidates,
         [pixel_views(f"fashion32/{name}") for name in PIXELS],
         settings=settings,
         title="fashion32: test-time ensembling with generated views",
         command="python -m recipes.fashion32.ensemble",
-        measures={"encoder_l1": encoder_l1(entry, entry.encoder, test.images)},
+        measures={"encoder_l1": encoder_l1(kit, kit.encoder, test.images)},
         progress=progress,
         keep=None if quick else out / "banks",
     )

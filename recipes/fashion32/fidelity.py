@@ -18,13 +18,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genviews import load_classifier, load_generator
 from genviews.data import fashion_mnist
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
 from genviews.files import write_json
 from genviews.fingerprint import weights_hash
-from genviews.generators import StyleGAN2
+from genviews.generators import Generator
 from genviews.memory import keep_freed_memory
-from genviews.zoo import load
+from genviews.zoo import zoo_images
 from recipes.run_folder import environment
 
 RESULT = Path("results/fashion32/fidelity.json")
@@ -34,7 +35,7 @@ COUNT, SEED = 5_000, 0
 
 def last_block() -> FeatureExtractor:
     """The features that fidelity is measured in: the classifier's last block, averaged."""
-    classifier = load("fashion32").classifier.module
+    classifier = load_classifier("fashion32").module
 
     def averaged(images: Tensor) -> Tensor:
         # The entry's module is a SmallResNet, typed as any module.
@@ -48,11 +49,10 @@ def main(*, quick: bool = False) -> dict[str, object]:
     """Measure; `quick` takes the few images that ship, and writes nothing."""
     extract = last_block()
     count = 200 if quick else COUNT
-    entry = load("fashion32")
-    val = entry.samples("val").images if quick else fashion_mnist("val").images
-    other = entry.samples("test").images if quick else fashion_mnist("train").images
+    val = zoo_images("fashion32", "val").images if quick else fashion_mnist("val").images
+    other = zoo_images("fashion32", "test").images if quick else fashion_mnist("train").images
     real = extract(val[:count])
-    generators: dict[str, StyleGAN2] = {name: load(name).generator for name in GENERATORS}
+    generators: dict[str, Generator] = {name: load_generator(name).generator for name in GENERATORS}
     made = {
         name: extract_features(extract, GeneratedSource(generator, count, seed=SEED)).h
         for name, generator in generators.items()

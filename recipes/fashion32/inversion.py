@@ -29,6 +29,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from genviews import GeneratorKit, load_classifier, load_generator
 from genviews.augment import pixel_views
 from genviews.classify import Task
 from genviews.classify.model import predict_logits
@@ -60,7 +61,7 @@ from genviews.studies import (
     task_gains,
 )
 from genviews.types import Inversion
-from genviews.zoo import ZooEntry, load
+from genviews.zoo import zoo_images
 from recipes.fashion32.inversion_figures import draw
 from recipes.run_folder import environment
 
@@ -84,7 +85,7 @@ FEATURE_WEIGHT, PREDICTION_WEIGHT = 1.0, 0.1
 class Setup:
     """The parts of the study and its two halves of the images."""
 
-    entry: ZooEntry
+    kit: GeneratorKit
     calibration: ImageSet
     report: ImageSet
     folder: Path
@@ -92,7 +93,8 @@ class Setup:
 
     def inverters(self) -> dict[str, Inverter]:
         """The inversions compared, by what they minimise."""
-        encoder, classifier = self.entry.encoder, self.entry.classifier
+        encoder, classifier = self.kit.encoder, load_classifier("fashion32")
+        assert encoder is not None  # it ships
         seen = FeatureDistance(encoder.features)
         known = FeatureDistance(ModuleFeatures(classifier, ("module.blocks.1", "module.blocks.2")))
         base = Inverter(start=EncoderStart(encoder))
@@ -118,9 +120,9 @@ def invert_half(setup: Setup, name: str, inverter: Inverter, half: str) -> Inver
     folder = setup.folder / "latents" / name.replace(" ", "_") / half
     began = time.perf_counter()
     store = invert_source(
-        MemorySource(images), setup.entry.generator, inverter, folder, shard_size=250
+        MemorySource(images), setup.kit.generator, inverter, folder, shard_size=250
     )
-    found = store.inversion(setup.entry.generator)
+    found = store.inversion(setup.kit.generator)
     spent, loss = time.perf_counter() - began, float(found.loss.mean())
     print(f"{name}, {half}: loss {loss:.4f}, {spent:.0f} s", flush=True)
     return found
@@ -131,8 +133,8 @@ def bank(setup: Setup, name: str, half: str, inversion: Inversion) -> Prediction
     images: ImageSet = getattr(setup, half)
     return fill_bank_resumably(
         setup.folder / "banks" / name.replace(" ", "_"),
-        [Task(name="images", classifier=setup.entry.classifier)],
-        setup.entry.generator,
+        [Task(name="images", classifier=load_classifier("fashion32"))],
+        setup.kit.generator,
         images.images,
         images.ids,
         None if images.labels is None else {"label": images.labels},
@@ -194,7 +196,7 @@ def compare(
     setup: Setup, judge: LogisticRegression
 ) -> tuple[list[dict[str, object]], dict[str, object], dict[str, Inversion]]:
     """A row for each inversion, the correlation of Fig. 15, and the report half's inversions."""
-    report, classifier = setup.report, setup.entry.classifier
+    report, classifier = setup.report, load_classifier("fashion32")
     labels = report.labels
     assert labels is not None
     said = predict_logits(classifier, report.images).argmax(1)
@@ -261,14 +263,14 @@ def by_steps(setup: Setup, steps: Sequence[int]) -> list[dict[str, object]]:
     few = setup.report.select(slice(0, min(STEP_IMAGES, len(setup.report))))
     assert few.labels is not None
     inverter = replace(
-        Inverter(start=EncoderStart(setup.entry.encoder), objective=Objective((L1(), L2()))),
+        Inverter(start=EncoderStart(setup.kit.encoder), objective=Objective((L1(), L2()))),
         steps=steps[-1],
         snapshots=tuple(steps),
         tolerance=0.0,
     )
     found = invert_half(replace(setup, report=few), "steps", inverter, "report")
     rows = quality_by_steps(
-        found, steps, setup.entry.generator, setup.entry.classifier, few.images, few.labels
+        found, steps, setup.kit.generator, load_classifier("fashion32"), few.images, few.labels
     )
     return [asdict(row) for row in rows]
 
@@ -314,12 +316,12 @@ def _flat(row: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
     """Run all three studies; `quick` takes 125 shipped images and 4 steps, and writes no result."""
-    entry, steps = load("fashion32"), STEPS
+    kit, steps = load_generator("fashion32"), STEPS
     if quick:
-        few = entry.samples("val").select(list(range(0, 500, 4)))
+        few = zoo_images("fashion32", "val").select(list(range(0, 500, 4)))
         calibration, report = few.split_calibration(0.5, seed=0)
         folder, steps = folder.with_name(f"{folder.name}-quick"), (0, 2, 4)
-        setup = Setup(entry=entry, calibration=calibration, report=report, folder=folder, steps=4)
+        setup = Setup(kit=kit, calibration=calibration, report=report, folder=folder, steps=4)
         judge = LogisticRegression(max_iter=1000, C=0.01).fit(
             calibration.images.flatten(1).numpy(),
             calibration.labels.numpy(),
@@ -327,7 +329,7 @@ def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
     else:
         chosen = labelled_subset(fashion_mnist("val"), per_class=PER_CLASS)
         calibration, report = chosen.split_calibration(0.5, seed=0)
-        setup = Setup(entry=entry, calibration=calibration, report=report, folder=folder)
+        setup = Setup(kit=kit, calibration=calibration, report=report, folder=folder)
         judge = train_judge(setup)
     folder.mkdir(parents=True, exist_ok=True)
     table2 = by_steps(setup, steps)
@@ -365,7 +367,7 @@ def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
 
 
 def _accuracy(setup: Setup) -> float:
-    said = predict_logits(setup.entry.classifier, setup.report.images).argmax(1)
+    said = predict_logits(load_classifier("fashion32"), setup.report.images).argmax(1)
     return float((said == setup.report.labels).double().mean())
 
 

@@ -18,6 +18,7 @@ import argparse
 import time
 from pathlib import Path
 
+from genviews import load_generator
 from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
 from genviews.data.fashion import Split
 from genviews.generators import Generator, ToyGenerator
@@ -25,7 +26,6 @@ from genviews.invert import InversionStore, Inverter, inversion_key, invert_sour
 from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from genviews.types import Inversion
-from genviews.zoo import load
 
 LATENTS = Path("runs/fashion32/latents")
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -73,9 +73,9 @@ def read(split: Split, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
         FileNotFoundError: shards are missing; run this recipe first.
         ValueError: they were made with other images, weights or settings.
     """
-    images, entry = images_of(split), load("fashion32")
-    key = inversion_key(MemorySource(images), entry.generator, entry.inverter(), shard_size=SHARD)
-    return images, InversionStore(folder / split, key).inversion(entry.generator)
+    images, kit = images_of(split), load_generator("fashion32")
+    key = inversion_key(MemorySource(images), kit.generator, kit.inverter, shard_size=SHARD)
+    return images, InversionStore(folder / split, key).inversion(kit.generator)
 
 
 def main(
@@ -91,9 +91,9 @@ def main(
         names = tuple(str(i) for i in range(20))
         run(ImageSet(images=drawn, ids=names), toy, inverter, folder / "toy")
         return
-    entry = load("fashion32")
+    kit = load_generator("fashion32")
     for split in splits:
-        run(images_of(split), entry.generator, entry.inverter(), folder / split)
+        run(images_of(split), kit.generator, kit.inverter, folder / split)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import torch
 
+from genviews import load_generator
 from genviews.augment import pixel_views
 from genviews.data import ImageSet, fashion_mnist
 from genviews.evaluate.encoders import ProbeData
@@ -43,7 +44,7 @@ from genviews.studies.learning import (
     run_rows,
     run_study,
 )
-from genviews.zoo import load
+from genviews.zoo import zoo_images
 from recipes.fashion32.learn_claims import judge_claims
 from recipes.run_folder import environment
 
@@ -70,8 +71,7 @@ def training(updates: int) -> RepresentationTraining:
 def splits(*, quick: bool) -> tuple[ImageSet, ProbeData]:
     """Images to train on, and the labelled splits of the probe."""
     if quick:  # the sample that ships: no data set is needed
-        entry = load("fashion32")
-        val, test = entry.samples("val"), entry.samples("test")
+        val, test = zoo_images("fashion32", "val"), zoo_images("fashion32", "test")
         parts = [test.select(range(start, 1000, 4)) for start in (0, 1, 2)]
         return parts[0], ProbeData(train=val, val=parts[1], test=parts[2])
     train = fashion_mnist("train")
@@ -82,19 +82,19 @@ def splits(*, quick: bool) -> tuple[ImageSet, ProbeData]:
 def setting(table: str, *, quick: bool = False) -> LearningSetting:
     """What the rows of a table share."""
     real, probe = splits(quick=quick)
-    entry = load("fashion32-classes" if table in CONDITIONAL else "fashion32")
+    kit = load_generator("fashion32-classes" if table in CONDITIONAL else "fashion32")
     base = SAMPLES_BASE if table == "figure6" else len(real)
     found = LearningSetting(
         training=training,
         updates=UPDATES,
         base=base,
-        generator=entry.generator,
+        generator=kit.generator,
         real=real,
         pixels=pixel_views("fashion32/simclr"),
         encoder=RepresentationConfig(channels=1),
         probe=probe,
         batch=BATCH,
-        walks=entry.walks,
+        walks=kit.walks,
     )
     return replace(found, updates=3, base=64, batch=16) if quick else found
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genviews import load_generator
 from genviews.data import fashion_mnist
 from genviews.files import write_json
 from genviews.generators import Generator, ToyGenerator
@@ -24,7 +25,6 @@ from genviews.invert import EncoderConfig, EncoderTraining, InversionEncoder, tr
 from genviews.memory import keep_freed_memory
 from genviews.render import render
 from genviews.rng import Rng
-from genviews.zoo import load
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.run_folder import environment
 
@@ -47,7 +47,7 @@ def main(*, out: Path = Path("runs/encoder"), quick: bool = False) -> dict[str, 
     """Train (or continue), ship and measure; `quick` trains briefly for the toy, ships nothing."""
     out = out.with_name(f"{out.name}-quick") if quick else out
     out.mkdir(parents=True, exist_ok=True)
-    generator = ToyGenerator() if quick else load("fashion32").generator
+    generator = ToyGenerator() if quick else load_generator("fashion32").generator
     config = EncoderTraining(steps=30, batch=16) if quick else CONFIG
     architecture = EncoderConfig.for_generator(generator)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from genviews import GeneratorKit, load_classifier, load_generator
 from genviews.classify import (
     LatentViewSource,
     SmallResNet,
@@ -32,7 +33,6 @@ from genviews.files import write_json
 from genviews.memory import keep_freed_memory
 from genviews.perturb import Perturbation
 from genviews.types import Inversion
-from genviews.zoo import ZooEntry, load
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.fashion32.invert import read
 from recipes.run_folder import environment
@@ -58,14 +58,14 @@ class Plan:
         return f"{self.name.replace(' ', '_')}{'_tuned' if self.fine_tuned else ''}.pt"
 
 
-def plans(entry: ZooEntry) -> list[Plan]:
+def plans(kit: GeneratorKit) -> list[Plan]:
     """Reconstructions, and the middle strength of fine style-mixing; from scratch and tuned."""
     found = [
         Plan(name="reconstructions", kind="reconstructions", perturbation=None, fine_tuned=t)
         for t in (True, False)
     ]
     for kind in KINDS:
-        own = [p for p in entry.perturbations() if p.name.startswith(f"{kind}_fine")]
+        own = [p for p in kit.candidates if p.name.startswith(f"{kind}_fine")]
         middle = own[len(own) // 2]
         found += [
             Plan(name=middle.name, kind="views", perturbation=middle, fine_tuned=t)
@@ -88,7 +88,7 @@ def measure(module: nn.Module, images: ImageSet, inversion: Inversion) -> dict[s
 
 def train(
     plan: Plan,
-    entry: ZooEntry,
+    kit: GeneratorKit,
     config: TrainConfig,
     train_set: ImageSet,
     latents: Tensor,
@@ -97,11 +97,11 @@ def train(
     """Train one classifier; continues from its checkpoint."""
     assert train_set.labels is not None
     source = LatentViewSource(
-        entry.generator, latents, plan.perturbation, seed=config.seed, ids=train_set.ids
+        kit.generator, latents, plan.perturbation, seed=config.seed, ids=train_set.ids
     )
     module = SmallResNet(seed=config.seed)
     if plan.fine_tuned:
-        module.load_state_dict(entry.classifier.module.state_dict())
+        module.load_state_dict(load_classifier("fashion32").module.state_dict())
         config = replace(config, epochs=FINE_TUNING_EPOCHS, learning_rate=FINE_TUNING_RATE)
     trained = train_classifier(
         module,
@@ -118,12 +118,12 @@ def train(
 def main(*, out: Path = Path("runs/fashion32/on_views")) -> dict[str, object]:
     """Train all, choose on val, ship and report."""
     out.mkdir(parents=True, exist_ok=True)
-    entry = load("fashion32")
+    kit = load_generator("fashion32")
     config = replace(training_preset("fashion32"), view_fraction=0.5)
     train_set, train_inversion = read("train")
     done = {}
-    for plan in plans(entry):
-        done[plan] = train(plan, entry, config, train_set, train_inversion.latents, out)
+    for plan in plans(kit):
+        done[plan] = train(plan, kit, config, train_set, train_inversion.latents, out)
         print(f"trained: {plan.file}", flush=True)
     val, test = read("val"), read("test")
     rows: list[dict[str, object]] = [
@@ -131,8 +131,8 @@ def main(*, out: Path = Path("runs/fashion32/on_views")) -> dict[str, object]:
             "name": "images",
             "start": "scratch",
             "kind": "images",
-            "val": measure(entry.classifier, *val),
-            "test": measure(entry.classifier, *test),
+            "val": measure(load_classifier("fashion32"), *val),
+            "test": measure(load_classifier("fashion32"), *test),
         }
     ]
     best: dict[str, tuple[float, str, SmallResNet]] = {}

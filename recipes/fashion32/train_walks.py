@@ -19,12 +19,12 @@ import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from genviews import load_generator
 from genviews.files import write_json
 from genviews.generators.zspace import z_space
 from genviews.memory import keep_freed_memory
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
 from genviews.perturb.warps import StepRanges
-from genviews.zoo import load
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.run_folder import environment
 
@@ -40,7 +40,7 @@ def main(
     """Learn (or continue), measure and ship; `quick` learns briefly and ships nothing."""
     out = out.with_name(f"{out.name}-quick") if quick else out / entry
     out.mkdir(parents=True, exist_ok=True)
-    generator = z_space(load(entry).generator)
+    generator = z_space(load_generator(entry).generator)
     config = replace(CONFIG, samples=128) if quick else CONFIG
 
     def report(step: int, losses: dict[str, float]) -> None:

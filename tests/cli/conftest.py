@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from genviews.classify import Classifier
 from genviews.data.images import ImageSet
 from genviews.generators import ToyGenerator
 from genviews.invert import Inverter
-from genviews.perturb import Isotropic, StyleMix
+from genviews.kit import GeneratorKit
 from genviews.represent.run import TrainingRun
 from genviews.rng import Rng
 
@@ -113,19 +112,14 @@ def toy_entry(tmp_path_factory, monkeypatch):
     """A stand-in for the embedded entry, put in its place."""
     toy = ToyGenerator()
     folder = Path(tmp_path_factory.mktemp("entry"))
-    (folder / "card.json").write_text("{}")
+    scales = {"isotropic": {"fine": [0.1]}, "stylemix": {"fine": [1.0]}}
+    kit = GeneratorKit(toy, inverter=Inverter(steps=5), scales=scales)
+    kit.save(folder / "fashion32")
     classifier = Classifier(Mean(), toy.image_spec, CLASSES)
-    entry = SimpleNamespace(
-        folder=folder,
-        generator=toy,
-        classifiers=lambda: {"images": classifier},
-        inverter=lambda: Inverter(steps=5),
-        perturbations=lambda: [Isotropic("fine", 0.1), StyleMix("fine")],
-        samples=lambda split: draw_images(24, split),
-    )
-    monkeypatch.setattr("genviews.zoo.load", lambda name: entry)
-    monkeypatch.setattr("genviews.cli.sources.load_zoo", lambda name: entry)
-    return entry
+    monkeypatch.setattr("genviews.zoo.ENTRIES", folder)
+    monkeypatch.setattr("genviews.zoo.zoo_classifiers", lambda name: {"images": classifier})
+    monkeypatch.setattr("genviews.zoo.zoo_images", lambda name, split: draw_images(24, split))
+    return folder / "fashion32"
 
 
 @pytest.fixture

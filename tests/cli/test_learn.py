@@ -231,7 +231,7 @@ class TestMistakes:
             (["--walks", "images"], "--walks: expected a file that exists, got 'images'"),
             (["--views", "gausian_all_0.2"], "did you mean 'gaussian'"),
             (["--views", "gaussian_fine_0.20"], "layer range: expected one of all"),
-            (["--views", "steer_all_1.00"], "walks of the generator"),
+            (["--views", "steer_all_1.00"], "learnt walks of the generator"),
             (["--views", "stylemix_fine"], "add --space own"),
             (["--views", "none", "--pixels", "none"], "--views and --pixels: expected views"),
             (["--views", "gaussian_all_0.20", "--objective", "inverter"], "no latent views"),

@@ -9,16 +9,13 @@ from typing import get_args
 import pytest
 from safetensors.torch import load_file
 
+from genviews import GeneratorKit, load_generator
 from genviews.cli import main
-from genviews.cli.learn_options import LearnInputs, TableName, TableOptions
-from genviews.cli.learn_setting import load_walks
+from genviews.cli.learn_options import TableName, TableOptions
 from genviews.cli.learning_job import choose_rows, strengths
 from genviews.cli.learning_study import LearningOutput
-from genviews.cli.sources import Source
 from genviews.generators import ToyGenerator
-from genviews.invert import Inverter
 from genviews.studies.learning import PANELS, TABLES, learning_table, run_study
-from genviews.zoo import load
 from tests.folders import names, read
 
 FILES = {"config.json", "env.json", "log.txt", "rows", "views"}
@@ -222,20 +219,17 @@ def test_flags_know_every_table():
 
 
 class TestChoices:
-    def source(self, generator):
-        return Source(generator=generator, inverter=Inverter(), candidates=())
-
     def test_style_rows_where_the_generator_has_them(self):
-        found, lacking = strengths(TableOptions(), self.source(ToyGenerator()), None)
+        found, lacking = strengths(TableOptions(), GeneratorKit(ToyGenerator()))
         assert (found.mix, found.steer) == ("fine", 0.0)
         assert list(lacking) == ["steer"]
-        found, lacking = strengths(TableOptions(steer=0.0, mix="none"), None, None)
+        found, lacking = strengths(TableOptions(steer=0.0, mix="none"), None)
         assert (found.mix, found.steer, lacking) == ("", 0.0, {})
 
     def test_strengths_are_those_of_the_flags(self):
         options = TableOptions(std=0.5, sweep=(0.1, 2.0), steer=0.7, mix="coarse")
-        walks = load("fashion32").walks
-        found, lacking = strengths(options, self.source(ToyGenerator()), walks)
+        walks = load_generator("fashion32").walks
+        found, lacking = strengths(options, GeneratorKit(ToyGenerator(), walks=walks))
         assert (found.std, found.sweep, found.steer, found.mix) == (0.5, (0.1, 2.0), 0.7, "coarse")
         assert lacking == {}
 
@@ -244,18 +238,3 @@ class TestChoices:
         found = choose_rows(rows, ("Gaussian", "real + T_x"))
         assert [row.name for row in found] == ["real + T_x", "Gaussian"]
         assert choose_rows(rows, None) == rows
-
-    def test_walks_of_an_entry_are_used_where_it_has_some(self, monkeypatch):
-        class Bare:
-            @property
-            def walks(self):
-                raise FileNotFoundError("none on the card")
-
-        inputs, source = LearnInputs(generator="fashion32"), self.source(ToyGenerator())
-        found = load_walks(inputs, source)
-        assert found is not None
-        assert "zoom" in found.edits
-        monkeypatch.setattr("genviews.cli.learn_setting.load_zoo", lambda name: Bare())
-        assert load_walks(inputs, source) is None
-        assert load_walks(LearnInputs(generator="mine:decode"), source) is None
-        assert load_walks(inputs, None) is None

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genviews import GeneratorKit, load_generator
 from genviews.cli import main
 from genviews.cli.view_panel import PANEL_NAMES, PanelOutput
 from genviews.generators.zspace import z_space
-from genviews.perturb.presets import perturbation
 from genviews.represent import LatentViews
 from genviews.represent.run import TrainingRun
 from genviews.studies.learning import PANELS, Strengths
-from genviews.zoo import load
 
 SIDE, HEAD, MARGIN, GAP, WIDE = 96, 8 + 17 * 2, 8, 4, 20  # of the picture, in pixels
 FILES = {"config.json", "env.json", "log.txt", *PanelOutput.files}
@@ -51,10 +50,10 @@ def grey(image):
 class TestPictures:
     def test_neighbours_are_those_of_the_library(self):
         assert draw("figure10", "--show", "3", "--show", "7", "--std", "0.4") == 0
-        entry = load("fashion32")
-        space = z_space(entry.generator)
+        kit = load_generator("fashion32")
+        space = z_space(kit.generator)
         for group, name in enumerate(("gaussian_all_0.40", "steer_all_1.00")):
-            steps = perturbation(name, space, None, entry.walks)
+            steps = GeneratorKit(space, walks=kit.walks).perturbation(name)
             views = LatentViews(space, steps, positives=3)([3, 7]).images
             for line, view in product(range(2), range(4)):
                 column = 0 if view == 0 else 3 * group + view
@@ -64,8 +63,8 @@ class TestPictures:
     def test_pixel_views_stand_beside_their_images(self):
         flags = ("--rows", "Gaussian", "--show", "5", "--pixels", "fashion32/flip")
         assert draw("figure4", *flags) == 0
-        space = z_space(load("fashion32").generator)
-        steps = perturbation("gaussian_all_0.20", space, None, None)
+        space = z_space(load_generator("fashion32").generator)
+        steps = GeneratorKit(space).perturbation("gaussian_all_0.20")
         views = LatentViews(space, steps)([5]).images[0]
         for view in range(2):
             plain, seen = (tile(0, 2 * view + column, (2, 2)) for column in range(2))

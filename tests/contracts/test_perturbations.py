@@ -16,6 +16,7 @@ from torch import Tensor
 from genviews.generators import CallableGenerator, Generator, StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
 from genviews.generators.zspace import z_space
+from genviews.kit import GeneratorKit
 from genviews.perturb import (
     PCA,
     Angular,
@@ -29,7 +30,6 @@ from genviews.perturb import (
     StyleMix,
     Uniform,
     Walks,
-    perturbation,
 )
 from genviews.perturb.presets import KINDS
 from genviews.perturb.walks import latent_width
@@ -264,7 +264,8 @@ def test_an_empty_batch_is_no_error(make, generator) -> None:
 
 def test_the_name_says_all(make, generator, statistics) -> None:
     perturb = make("all", 1.0)
-    assert perturbation(perturb.name, generator, statistics, WALKS[statistics]) == perturb
+    kit = GeneratorKit(generator, directions=statistics, walks=WALKS[statistics])
+    assert kit.perturbation(perturb.name) == perturb
     assert perturb.name != make("all", 0.3).name
     assert hash(perturb) == hash(make("all", 1.0))
 

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from genviews import CallableGenerator, Rng, StyleGAN2, StyleGAN2Config, ToyGenerator
+from genviews import (
+    CallableGenerator,
+    Rng,
+    StyleGAN2,
+    StyleGAN2Config,
+    ToyGenerator,
+    load_generator,
+)
 from genviews.invert import (
     L1,
     L2,
@@ -27,7 +34,7 @@ from genviews.invert import (
     invert,
 )
 from genviews.types import Status
-from genviews.zoo import load
+from genviews.zoo import zoo_images
 
 FEW = Inverter(steps=25)
 OPTIMIZERS = [LBFGS(), LBFGS.reference(), Adam(lr=0.1)]
@@ -122,18 +129,18 @@ class TestNeighbours:
 
     def test_a_batch_of_real_images_gives_each_what_it_gets_alone(self):
         """In float32, whose round-off a long descent magnifies: every part is computed alike."""
-        entry = load("fashion32")
-        images = entry.samples("val").images[:64]
-        inverter = Inverter(start=EncoderStart(entry.encoder), steps=40)
-        whole = invert(entry.generator, images, inverter=inverter)
+        kit = load_generator("fashion32")
+        images = zoo_images("fashion32", "val").images[:64]
+        inverter = Inverter(start=EncoderStart(kit.encoder), steps=40)
+        whole = invert(kit.generator, images, inverter=inverter)
         assert (whole.loss < whole.start_loss).all()
         apart = []
         for i in range(0, 64, 13):
-            alone = invert(entry.generator, images[i : i + 1], inverter=inverter)
+            alone = invert(kit.generator, images[i : i + 1], inverter=inverter)
             apart.append(abs(float(alone.loss[0]) - float(whole.loss[i])))
         assert max(apart) < 1e-4
         order = list(range(63, -1, -1))
-        turned = invert(entry.generator, images[order], inverter=inverter, batch_size=24)
+        turned = invert(kit.generator, images[order], inverter=inverter, batch_size=24)
         torch.testing.assert_close(turned.loss, whole.loss[order], rtol=0, atol=1e-4)
 
     @pytest.mark.parametrize("batch_size", [1, 3, 7, 64, None])
@@ -735,8 +742,8 @@ def test_the_settings_are_described():
 
 
 def test_networks_are_listed():
-    entry = load("fashion32")
-    inverter = Inverter(start=EncoderStart(entry.encoder))
-    assert inverter.modules() == [entry.encoder]
-    assert inverter.encoder is entry.encoder
+    kit = load_generator("fashion32")
+    inverter = Inverter(start=EncoderStart(kit.encoder))
+    assert inverter.modules() == [kit.encoder]
+    assert inverter.encoder is kit.encoder
     assert Inverter().encoder is None

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from genviews import Rng, ToyGenerator
+from genviews import Rng, ToyGenerator, load_generator
 from genviews.generators import CallableGenerator
 from genviews.invert import (
     L1,
@@ -28,7 +28,7 @@ from genviews.invert import (
     invert,
 )
 from genviews.types import Status
-from genviews.zoo import load
+from genviews.zoo import zoo_images
 
 COUNT = 12
 
@@ -42,11 +42,11 @@ def case():
 
 @pytest.fixture(scope="module")
 def real():
-    entry = load("fashion32")
-    images = entry.samples("val").images[:COUNT]
+    kit = load_generator("fashion32")
+    images = zoo_images("fashion32", "val").images[:COUNT]
     masks = torch.ones_like(images[:, :1])
     masks[::2, :, :, 20:] = 0
-    return entry.generator, entry.encoder, torch.where(masks == 0, 0.0, images), masks
+    return kit.generator, kit.encoder, torch.where(masks == 0, 0.0, images), masks
 
 
 def known(images):

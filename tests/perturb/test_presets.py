@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.generators.toy import ToyGenerator
+from genviews.generators import ToyGenerator, z_space
+from genviews.kit import GeneratorKit
 from genviews.perturb import PCA, Isotropic, PCAStatistics, StyleMix
 from genviews.perturb.presets import (
     PAPER,
     PAPER_TRAINING,
-    from_card,
     paper_presets,
-    perturbation,
+    perturbations,
 )
 
 TOY = ToyGenerator()
@@ -65,7 +65,7 @@ def test_every_domain_has_training_scales() -> None:
 
 def test_a_card_keeps_its_order() -> None:
     card = {"stylemix": {"fine": [1.0, 0.5]}, "pca": {"0": [2.0]}, "isotropic": {"all": [0.1]}}
-    assert from_card(card, TOY, STATISTICS) == [
+    assert perturbations(card, GeneratorKit(TOY, directions=STATISTICS)) == [
         StyleMix("fine"),
         StyleMix("fine", 0.5),
         PCA("0", 2.0, STATISTICS),
@@ -80,12 +80,12 @@ def test_a_card_keeps_its_order() -> None:
         ({"stylemix": {"fien": [1.0]}}, "layer range: .* did you mean 'fine'"),
         ({"isotropic": {"fien": []}}, "layer range: .* did you mean 'fine'"),
         ({"isotropic": {"fine": [-1.0]}}, "sigma of Isotropic"),
-        ({"pca": {"fine": [1.0]}}, r"statistics: expected .*; pass `PCAStatistics.measure"),
+        ({"pca": {"all": [1.0]}}, r"pca perturbation: .*; give those of `PCAStatistics.measure"),
     ],
 )
 def test_a_wrong_card_is_named(card: dict[str, dict[str, list[float]]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        from_card(card, TOY)
+        perturbations(card, GeneratorKit(z_space(TOY)) if "pca" in card else GeneratorKit(TOY))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_wrong_card_is_named(card: dict[str, dict[str, list[float]]], message:
     ],
 )
 def test_names_read(name: str, expected: Isotropic | PCA | StyleMix) -> None:
-    assert perturbation(name, TOY, STATISTICS) == expected
+    assert GeneratorKit(TOY, directions=STATISTICS).perturbation(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,15 @@ def test_names_read(name: str, expected: Isotropic | PCA | StyleMix) -> None:
         ("isotropic_3", r"expected a strength at the end, got none; write isotropic_3_0\.30"),
         ("isotropic_fine_nan", "sigma of Isotropic: expected a finite number"),
         ("stylemix_fine_2", "strength of StyleMix"),
-        ("pca_fine_1.00", "statistics: expected the generator's principal directions"),
+        (
+            "pca_all_1.00",
+            "pca perturbation: .* directions, got none; .* isotropic",
+        ),
     ],
 )
 def test_names_that_cannot_be_read_are_explained(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        perturbation(name, TOY)
+        GeneratorKit(z_space(TOY) if name.startswith("pca") else TOY).perturbation(name)
 
 
 def test_an_unknown_domain_lists_the_known() -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from genviews.generators import CallableGenerator
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb import Steer, Walks, perturbation, target_panel, walk_panel
+from genviews.kit import GeneratorKit
+from genviews.perturb import Steer, Walks, target_panel, walk_panel
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
 from genviews.perturb.warps import StepRanges, directions_of, steering_loss, warp
 from genviews.represent.prior import Prior
@@ -215,7 +216,7 @@ def test_names_say_all() -> None:
         Steer("all", walks, gains=(("shiftx", 1.0), ("rot3d", 5.0), ("colour", 0.125))),
         Steer.published(walks),
     ):
-        assert perturbation(steer.name, generator, walks=walks).name == steer.name
+        assert GeneratorKit(generator, walks=walks).perturbation(steer.name).name == steer.name
     assert Steer("fine", walks, 0.5).name == "steer_fine_0.50"
     assert Steer.published(walks).name == (
         "steer-shiftx-shifty-zoom-rot2d-rot3d@5.00-colour_all_1.00"
@@ -254,9 +255,12 @@ def test_panels_show_each_walk_and_what_it_imitates() -> None:
         (lambda w: SteerTraining(edits=("zom",)), "edit of a walk"),
         (lambda w: SteerTraining(edits=()), "training of walks: expected at least one edit"),
         (lambda w: walk_panel(ToyGenerator(), torch.zeros(4, 4), w, 1), "num_steps: expected an"),
-        (lambda w: perturbation("steer_all_1.00", ToyGenerator()), "walks: expected walks of the"),
         (
-            lambda w: perturbation("steer-zoom@x_all_1.00", ToyGenerator(), walks=w),
+            lambda w: GeneratorKit(ToyGenerator()).perturbation("steer_all_1.00"),
+            "steer perturbation: .* learnt walks",
+        ),
+        (
+            lambda w: GeneratorKit(ToyGenerator(), walks=w).perturbation("steer-zoom@x_all_1.00"),
             "gain of zoom: expected a number",
         ),
         (

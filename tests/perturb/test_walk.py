@@ -11,8 +11,8 @@ from scipy import stats
 
 from genviews.generators import CallableGenerator, StyleGAN2, StyleGAN2Config, ToyGenerator
 from genviews.generators.zspace import z_space
+from genviews.kit import GeneratorKit
 from genviews.perturb import Angular, Gaussian, Independent, Isotropic, Normal, Uniform
-from genviews.perturb.presets import perturbation
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.testing import GENERATOR_CHECKS
@@ -232,7 +232,7 @@ class TestIndependent:
 
     def test_names_tell_priors_apart(self) -> None:
         assert Independent().name == "independent_all"
-        assert perturbation("independent_all", TOY) == Independent()
+        assert GeneratorKit(TOY).perturbation("independent_all") == Independent()
         assert Independent("fine", 0.5).name == "independent_fine_0.50"
         other = Independent(noise=Normal(std=0.4, bound=2.0), psi=0.9, cutoff=3)
         assert other.name == "independent-std0.4-bound2-psi0.9-cutoff3_all"

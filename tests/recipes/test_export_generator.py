@@ -7,10 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genviews import StyleGAN2, StyleGAN2Config
+from genviews import GeneratorKit, StyleGAN2, StyleGAN2Config
 from genviews.files import save_tensors
-from genviews.zoo import ZooEntry
-from genviews.zoo.card import save_part, update_card
+from genviews.zoo.card import read_card, save_part, update_card
 from recipes.fashion32 import export_generator
 
 
@@ -42,12 +41,12 @@ def test_entry_can_be_loaded(weights, tmp_path, capsys):
     assert capsys.readouterr().out == (
         "wrote generator.safetensors, generator_check.safetensors and card.json\n"
     )
-    entry = ZooEntry(tmp_path / "entry")
-    known = load_file(entry._file("generator_check.safetensors"))
+    kit = GeneratorKit.load(tmp_path / "entry")
+    known = load_file(tmp_path / "entry/generator_check.safetensors")
     assert known["image"].shape == (4, 1, 32, 32)
-    assert torch.equal(entry.generator.synthesize(entry.generator.map(known["z"])), known["image"])
-    assert entry.card["ranges"] == {"coarse": [0, 3], "middle": [3, 5], "fine": [5, 8]}
-    assert entry.card["generator"]["training"] == {"seed": 0}
+    assert torch.equal(kit.generator.synthesize(kit.generator.map(known["z"])), known["image"])
+    assert kit.card["ranges"] == {"coarse": [0, 3], "middle": [3, 5], "fine": [5, 8]}
+    assert kit.card["generator"]["training"] == {"seed": 0}
     assert str(tmp_path) not in (tmp_path / "entry/card.json").read_text()
 
 
@@ -87,7 +86,7 @@ def test_another_generator_keeps_measurements_and_names_stale_parts(weights, tmp
     save_file(state, weights)
     assert run(weights, entry) == 0
     assert "made with another generator, make it again: pca.safetensors" in capsys.readouterr().out
-    card = ZooEntry(entry).card
+    card = read_card(entry)
     assert card["ranges"]["coarse"] == [0, 2]
     assert card["measured"] == {"fid": 1.0}
 

@@ -5,8 +5,8 @@ import torch
 
 from genviews.data import ImageSet
 from genviews.data.fashion import CLASS_NAMES, pad_pixels
-from genviews.zoo import ZooEntry
-from genviews.zoo.card import start_card
+from genviews.zoo import zoo_images
+from genviews.zoo.card import read_card, start_card
 from recipes.fashion32 import export_samples
 
 
@@ -26,11 +26,10 @@ def test_first_of_each_class_come_back_as_they_were(tmp_path, monkeypatch):
     start_card(tmp_path, {"image": {"class_names": list(CLASS_NAMES)}})
     sets = {"val": whole("val", 60), "test": whole("test", 90)}
     export_samples.export(sets, tmp_path)
-    entry = ZooEntry(tmp_path)
     for split, per_class in (("val", 2), ("test", 3)):
         rows = [3 * c + i for c in range(10) for i in range(per_class)]
-        assert entry.samples(split).fingerprint() == sets[split].select(rows).fingerprint()
-    assert "20 of val (2 a class)" in entry.card["files"]["samples.safetensors"]["what"]
+        assert zoo_images(tmp_path, split).fingerprint() == sets[split].select(rows).fingerprint()
+    assert "20 of val (2 a class)" in read_card(tmp_path)["files"]["samples.safetensors"]["what"]
 
 
 def test_images_that_were_not_padded_are_refused(tmp_path):

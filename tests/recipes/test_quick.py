@@ -70,9 +70,9 @@ def test_inversion_study_has_every_part_and_figure(tmp_path):
 
 
 def test_plans_cover_reconstructions_and_views():
-    from genviews.zoo import load
+    from genviews import load_generator
 
-    plans = train_on_views.plans(load("fashion32"))
+    plans = train_on_views.plans(load_generator("fashion32"))
     assert {p.kind for p in plans} == {"reconstructions", "views"}
     assert len({p.file for p in plans}) == len(plans)
     assert {p.fine_tuned for p in plans} == {True, False}

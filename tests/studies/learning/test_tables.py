@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from genviews.perturb import perturbation
+from genviews import GeneratorKit, load_generator
 from genviews.represent.plan import RATIOS
 from genviews.studies.learning.tables import TABLES, Strengths, learning_table
-from genviews.zoo import load
 
 
 def by_name(table, strengths=None):
@@ -26,12 +25,12 @@ class TestEveryTable:
         assert len({row.slug for row in rows}) == len(rows)
 
     def test_views_have_names_that_are_understood(self, table, strengths):
-        entry = load("fashion32")
+        kit = load_generator("fashion32")
         for row in learning_table(table, strengths):
             if row.views is not None and row.space == "own":
-                assert perturbation(row.views, entry.generator).name == row.views
+                assert kit.perturbation(row.views).name == row.views
             elif row.views is not None:
-                perturbation(row.views, z_toy(), walks=entry.walks)
+                GeneratorKit(z_toy(), walks=kit.walks).perturbation(row.views)
 
     def test_what_is_left_out_is_nowhere(self, table, strengths):
         kinds = {(row.views or "").partition("_")[0] for row in learning_table(table, strengths)}

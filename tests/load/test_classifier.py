@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from genviews.classify import SmallResNet, load_classifier
+from genviews import load_classifier
+from genviews.classify import SmallResNet
 from genviews.types import ImageSpec
 
 SPEC = ImageSpec(channels=1, height=8, width=8)

@@ -1,4 +1,8 @@
-"""Load the classifier that a user names on the command line.
+"""What a word for a classifier stands for.
+
+    fashion32, fashion32/views      one that ships with genviews
+    net.safetensors                 a file that `SmallResNet.save` wrote
+    package.module:function         the user's function that builds a network
 
 Code comes from a function of the user's own, named "package.module:function"; weights come from a
 file of tensors alone. A file that holds both is refused: reading it would run what is in it.
@@ -6,43 +10,43 @@ file of tensors alone. A file that holds both is refused: reading it would run w
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from genviews.checks import fail
+from genviews.checks import fail, lookup
 from genviews.classify.model import Classifier, PerChannel
 from genviews.classify.network import SmallResNet
+from genviews.files import read_tensors
 from genviews.named import find_function
 from genviews.types import ImageSpec
+from genviews.zoo import CLASSIFIERS, zoo_classifier
+from genviews.zoo import names as zoo_names
 
-__all__ = ["load_classifier", "read_tensors"]
+__all__ = ["load_classifier"]
 
 _PROGRAMS = {".pt2": "an exported program", ".pt": "a TorchScript or pickle file"}
 _PROGRAMS |= {".pth": "a pickle file", ".pkl": "a pickle file", ".onnx": "an ONNX program"}
 
 
 def load_classifier(
-    source: str | Path,
-    image_spec: ImageSpec,
-    class_names: Sequence[str],
+    word: str | Path,
+    image_spec: ImageSpec | None = None,
+    class_names: Sequence[str] = (),
     *,
     weights: str | Path | None = None,
     mean: PerChannel = 0.0,
     std: PerChannel = 1.0,
 ) -> Classifier:
-    """Return the classifier that `source` names, in eval mode.
+    """Return the classifier that a word stands for, in eval mode.
 
     Args:
-        source: "package.module:function", a function without arguments that returns an
-            `nn.Module`; or a safetensors file that `SmallResNet.save` wrote.
-        image_spec: C, H and W of the images that it takes.
-        class_names: the names of its logits, in order.
+        word: see the module; a function takes no argument and returns an `nn.Module`. Of a kit
+            that ships, "fashion32" is the classifier trained on images, "fashion32/views" and
+            "fashion32/reconstructions" those trained on these.
+        image_spec: C, H and W of the images that it takes; None for those of one that ships.
+        class_names: the names of its logits, in order; () for those of one that ships.
         weights: a state dict for the function's module: a safetensors file, or a file of
             `torch.save`, read with `weights_only=True`. Every key must match.
         mean: of images in [-1, 1], see `Classifier`.
@@ -58,7 +62,18 @@ def load_classifier(
         `torch.export.load` unpickles parts of them without restriction. Who trusts a file loads it
         in a function of one line and names that function.
     """
-    text = str(source)
+    text = str(word)
+    entry, _, kind = text.partition("/")
+    if entry in zoo_names():
+        lookup(kind or "images", CLASSIFIERS, f"classifier of {entry}")
+        return zoo_classifier(entry, kind or "images")
+    if image_spec is None or not class_names:
+        fail(
+            f"classifier {text!r}",
+            expected="the images that it takes and the names of its classes",
+            got="none",
+            remedy="pass image_spec and class_names",
+        )
     module: nn.Module
     if text.endswith(".safetensors"):
         if weights is not None:
@@ -68,11 +83,11 @@ def load_classifier(
                 got=str(weights),
                 remedy="name the function that builds the network as the classifier",
             )
-        module = SmallResNet.load(text)
+        module = SmallResNet.load(Path(text).expanduser())
     else:
         module = _build(text)
         if weights is not None:
-            _load_weights(module, Path(weights))
+            _load_weights(module, Path(weights).expanduser())
     return Classifier(module.eval(), image_spec, class_names, mean, std)
 
 
@@ -116,32 +131,3 @@ def _load_weights(module: nn.Module, path: Path) -> None:
             got=str(error),
             remedy="take the file of this network, or rename its keys",
         )
-
-
-def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors or `torch.save` file by name; no code of it is run.
-
-    Raises:
-        OSError: no such file.
-        ValueError: a file of anything else; the message starts with `what`.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        # Not torch's own text, which advises to unpickle the file without restriction.
-        fail(
-            what,
-            expected="a file of tensors alone",
-            got=f"something else ({type(error).__name__})",
-            remedy="save `module.state_dict()`, best as safetensors",
-        )
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        fail(
-            what,
-            expected="a state dict: names and tensors",
-            got=type(found).__name__,
-            remedy="save `module.state_dict()` alone, without the rest of a checkpoint",
-        )
-    return found
