@@ -27,10 +27,10 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from genviews.augment import SimCLR, pixel_views
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
-from recipes.run_folder import environment
 
 RESULT = Path("results/benchmarks/augment.json")
 OURS, LOOP, KORNIA = "genviews", "torchvision v2, one image at a time", "kornia"

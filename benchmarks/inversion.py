@@ -34,6 +34,7 @@ from benchmarks.gauss_newton import GaussNewton
 from benchmarks.reference_inversion import VARIABLE, load_lbfgs
 from genviews import load_generator
 from genviews.data import ImageSet
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators import Generator
 from genviews.invert import (
@@ -50,7 +51,6 @@ from genviews.invert import (
 )
 from genviews.memory import keep_freed_memory
 from genviews.zoo import zoo_images
-from recipes.run_folder import environment
 
 RESULT = Path("results/benchmarks/inversion.json")
 OBJECTIVE = Objective((L1(0.5), L2(0.5), ToStart(0.25)))

@@ -68,13 +68,13 @@ from benchmarks.learning_paths import (
 )
 from genviews import load_generator
 from genviews.augment import SimCLR, pixel_views
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.represent.generate import write_views
 from genviews.represent.losses import NTXent
 from genviews.represent.stored import StoredViews
-from recipes.run_folder import environment
 
 RESULT = Path("results/benchmarks/learn.json")
 SHARED = "torchvision v2, one parameter for the whole batch: another law"

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genviews.environment import environment
 from genviews.files import write_json
-from recipes.run_folder import environment
 
 RESULT = Path("results/benchmarks/memory.json")
 WORK = """

@@ -14,8 +14,8 @@ import subprocess
 import tokenize
 from pathlib import Path
 
+from genviews.environment import environment
 from genviews.files import write_json
-from recipes.run_folder import environment
 
 RESULT = Path("results/benchmarks/size.json")
 PARTS = ("genviews", "recipes", "tests")

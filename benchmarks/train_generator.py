@@ -30,13 +30,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators.layers import ModulatedConv, ToImage
 from genviews.generators.stylegan2 import StyleGAN2
 from genviews.memory import keep_freed_memory
 from recipes.fashion32.discriminator import Discriminator, minibatch_stddev
 from recipes.fashion32.generator_trainer import Data, GeneratorTraining, Trainer
-from recipes.run_folder import environment
 
 RESULT = Path("results/benchmarks/train_generator.json")
 BASELINE = "plain PyTorch loop"

@@ -7,22 +7,13 @@ and `metrics.jsonl`. All but the last are written with `genviews.files`, whole o
 from __future__ import annotations
 
 import json
-import os
-import platform
-import sys
-import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from genviews.files import atomic_write_bytes
 
-__all__ = ["append_jsonl", "changed_fields", "environment", "truncate_jsonl"]
-
-PACKAGES = ("genviews", "torch", "torchvision", "numpy", "safetensors", "scikit-learn", "scipy")
+__all__ = ["append_jsonl", "changed_fields", "truncate_jsonl"]
 
 
 def append_jsonl(path: Path, record: Mapping[str, object]) -> None:
@@ -44,22 +35,6 @@ def truncate_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
         if keep(record):
             kept.append(line + "\n")
     atomic_write_bytes(path, "".join(kept).encode())
-
-
-def environment(device: torch.device | str = "cpu") -> dict[str, object]:
-    """Versions, processor, threads, command and date: no path, no host name."""
-    versions = {name: _version(name) for name in PACKAGES}
-    on_gpu = torch.device(device).type == "cuda"
-    return {
-        "python": platform.python_version(),
-        "versions": versions,
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "command": " ".join(Path(a).name if Path(a).is_absolute() else a for a in sys.argv),
-        "date": time.strftime("%Y-%m-%d"),
-    }
 
 
 def changed_fields(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, str]:
@@ -88,10 +63,3 @@ def _flatten(fields: Mapping[str, object], prefix: str = "") -> dict[str, object
         else:
             flat[prefix + name] = value
     return flat
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed as a package"

@@ -9,11 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +18,13 @@ from genviews.checks import fail
 
 __all__ = [
     "check_unfinished",
-    "environment",
     "is_finished",
     "log_to",
     "read_config",
     "stamp",
     "stamps",
-    "versions",
     "write_json",
 ]
-
-_PACKAGES = (
-    "genviews",
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "safetensors",
-    "matplotlib",
-)
 
 
 def is_finished(folder: Path, config: Mapping[str, Any], results: Sequence[str]) -> bool:
@@ -106,34 +90,6 @@ def _difference(before: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """The first few options that differ, in words; "" if none does."""
     names = [n for n in dict.fromkeys((*config, *before)) if before.get(n) != config.get(n)]
     return ", ".join(f"{n} {before.get(n)!r} there, {config.get(n)!r} now" for n in names[:3])
-
-
-def environment() -> dict[str, object]:
-    """Where a run took place: versions, platform, cores, GPUs; no paths and no host name."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpus": gpus,
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """The versions of the packages that numbers depend on."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            import genviews
-
-            found[name] = genviews.__version__ if name == "genviews" else "not installed"
-    return found
 
 
 def stamp(path: Path, files: Iterable[Path] | None = None) -> str:

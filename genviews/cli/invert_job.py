@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail, lookup
-from genviews.cli.folder import versions
 from genviews.cli.images import image_source
 from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
 from genviews.cli.invert_progress import InvertProgress
@@ -20,6 +19,7 @@ from genviews.cli.options import EngineOptions, InvertInputs, InvertOptions, Run
 from genviews.cli.progress import Stages
 from genviews.data import ImageSource
 from genviews.engine import Engine, LocalEngine, RayEngine
+from genviews.environment import versions
 from genviews.generators import Generator
 from genviews.invert import (
     L1,

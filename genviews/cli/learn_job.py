@@ -11,7 +11,6 @@ import torch
 
 from genviews.checks import fail
 from genviews.claim import claim
-from genviews.cli.folder import versions
 from genviews.cli.job import find_device
 from genviews.cli.learn import WORK, views_of
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
@@ -24,6 +23,7 @@ from genviews.cli.learn_setting import (
 )
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
+from genviews.environment import versions
 from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.memory import keep_freed_memory

@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 
 from genviews.checks import fail, lookup
-from genviews.cli.folder import versions
 from genviews.cli.job import find_device
 from genviews.cli.learn_options import (
     SHOWN,
@@ -34,6 +33,7 @@ from genviews.cli.learn_setting import (
 from genviews.cli.learning_voc import voc_task
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
+from genviews.environment import versions
 from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
 from genviews.studies.learning.data import check_row

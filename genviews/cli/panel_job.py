@@ -12,7 +12,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from genviews.checks import fail
-from genviews.cli.folder import versions
 from genviews.cli.job import find_device
 from genviews.cli.learn_options import (
     SHOWN,
@@ -25,6 +24,7 @@ from genviews.cli.learn_setting import check_walks, load_kit, load_setting
 from genviews.cli.learning_job import table_rows
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
+from genviews.environment import versions
 from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
 from genviews.studies.learning.panels import view_panel

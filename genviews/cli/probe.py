@@ -78,10 +78,10 @@ def _check(options: ProbeOptions) -> None:
 def _judge(
     options: ProbeOptions, flags: RunOptions, config: Mapping[str, Any], stages: Stages
 ) -> EncoderResult:
-    from genviews.cli.folder import versions
     from genviews.cli.job import find_device
     from genviews.cli.labelled import probe_data
     from genviews.cli.learn_job import judge
+    from genviews.environment import versions
     from genviews.represent.encoder import RepresentationEncoder
     from genviews.studies.learning.result import EncoderResult
 

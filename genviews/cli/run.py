@@ -15,7 +15,6 @@ from rich.console import Console
 
 from genviews.cli.folder import (
     check_unfinished,
-    environment,
     is_finished,
     log_to,
     read_config,
@@ -23,6 +22,7 @@ from genviews.cli.folder import (
 )
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages, duration
+from genviews.environment import environment
 
 __all__ = ["Output", "run", "say_skipped"]
 

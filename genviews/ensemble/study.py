@@ -7,17 +7,14 @@ and every row measured on test. The demo, the `ensemble` verb and the recipes al
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 
 import torch
 
-import genviews
 from genviews.augment import PixelViews
 from genviews.checks import fail, lookup
 from genviews.classify.task import Task, task_classifiers
@@ -29,6 +26,7 @@ from genviews.ensemble.fill import Progress
 from genviews.ensemble.result import StudyResult
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.verdict import verdict
+from genviews.environment import versions
 from genviews.generators.base import Generator
 from genviews.perturb import Perturbation
 from genviews.types import Inversion
@@ -131,7 +129,7 @@ def run_study(
             "perturbations": [p.name for p in perturbations],
             "scale_accuracies": scores,
         },
-        versions=_versions(),
+        versions=versions(),
         command=command,
         seconds=clock.seconds,
         seed=settings.seed,
@@ -209,12 +207,3 @@ def _check_split(tasks: Sequence[Task], split: Split) -> None:
             got=len(split.inversion),
             remedy="invert these images, in this order",
         )
-
-
-def _versions() -> dict[str, str]:
-    packages = ("torch", "torchvision", "numpy", "scipy")
-    return {
-        "genviews": genviews.__version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in packages},
-    }

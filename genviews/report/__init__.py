@@ -1,7 +1,9 @@
-"""What people look at: the table in the terminal, a CSV, and one self-contained HTML page.
+"""What people look at: any result as a page, in the terminal, as CSV and as Markdown.
 
-A report reads a finished `StudyResult` or `InversionResult` and computes nothing: every number on
-the page is in `results.json`, or in `summary.json` and `summary.csv`.
+    Result -> write_result -> RUN FOLDER        Result -> show -> TERMINAL
+
+A report shows a finished `Result` and computes nothing: every number on the page is in
+`results.json`.
 """
 
 from __future__ import annotations
@@ -13,18 +15,22 @@ from genviews.report.inversion import (
     render_inversion_report,
     write_inversion_report,
 )
-from genviews.report.output import check_output_dir, write_atomic
+from genviews.report.output import PAGE, check_output_dir, write_atomic, write_result
 from genviews.report.tables import csv_text, terminal_table
+from genviews.report.terminal import show
 
 __all__ = [
+    "PAGE",
     "check_output_dir",
     "contact_sheet",
     "csv_text",
     "inversion_measures",
     "render_inversion_report",
     "render_report",
+    "show",
     "terminal_table",
     "write_atomic",
     "write_inversion_report",
     "write_report",
+    "write_result",
 ]

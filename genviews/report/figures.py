@@ -1,40 +1,27 @@
-"""The report's figures as inline SVG: gains with intervals, and accuracy against alpha.
-
-Matplotlib draws with placeholder colours that are then replaced by CSS variables, so that one
-figure reads well on a light page, a dark page and paper. Text stays text: it can be searched, read
-aloud and scaled.
-"""
+"""The report's figures as inline SVG: gains with intervals, and accuracy against alpha."""
 
 from __future__ import annotations
 
-import io
-import re
-import zlib
 from collections.abc import Sequence
-from html import escape
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from genviews.ensemble.result import AlphaCurve, Row
+from genviews.report.draw import (
+    ACCENT,
+    BAD,
+    GOOD,
+    INK,
+    LINE,
+    MUTED,
+    PAPER,
+    new_figure,
+    style_axes,
+    svg_element,
+)
 from genviews.report.tables import cells, is_significant, percent, points
 
-__all__ = [
-    "alpha_figure",
-    "gain_figure",
-    "gain_limits",
-    "new_figure",
-    "style_axes",
-    "svg_element",
-]
-
-# Placeholder colours, one for each CSS variable of page.css.
-_VARIABLES = {"ink": "#010101", "muted": "#020202", "line": "#030303"}
-_VARIABLES |= {"accent": "#040404", "good": "#050505", "bad": "#060606", "paper": "#070707"}
-INK, MUTED, LINE = _VARIABLES["ink"], _VARIABLES["muted"], _VARIABLES["line"]
-ACCENT, GOOD, BAD, PAPER = (_VARIABLES[name] for name in ("accent", "good", "bad", "paper"))
+__all__ = ["alpha_figure", "gain_figure", "gain_limits"]
 
 
 def gain_limits(rows: Sequence[Row]) -> tuple[float, float]:
@@ -163,53 +150,3 @@ def _mark_alpha(axes: Axes, alpha: float, accuracy: float, values: Sequence[floa
 
 def _short(text: str, most: int = 34) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, for SVG."""
-    figure = Figure(figsize=(width, height), facecolor="none")
-    FigureCanvasSVG(figure)
-    return figure
-
-
-def style_axes(axes: Axes) -> None:
-    """Give the axes the page's colours and no box."""
-    axes.set_facecolor("none")
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(MUTED)
-    axes.tick_params(colors=INK, labelsize=10.5, length=3, color=MUTED)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set_color(MUTED)
-        axis.label.set_fontsize(10)
-
-
-def svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
-    """Save as an `<svg>` element with the page's colour variables and ids of its own."""
-    out = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}):
-        # Fitting the box to the labels draws everything twice.
-        box = "tight" if fit else None
-        figure.savefig(out, format="svg", bbox_inches=box, pad_inches=0.06, metadata=nothing)
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # HTML knows the namespaces
-    text = text.replace("xlink:href", "href")
-    for name, color in _VARIABLES.items():
-        text = text.replace(color, f"var(--{name})")
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)  # the page's font
-    text = re.sub(r"font: ([^;\"]*?)([\d.]+px) [^;\"]*", _longhand, text)
-    prefix = f"f{zlib.crc32(description.encode()):x}-"
-    text = re.sub(r' id="([^"]+)"', rf' id="{prefix}\1"', text)
-    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", text)
-    label = escape(description, quote=True)
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', text, count=1).strip()
-
-
-def _longhand(found: re.Match[str]) -> str:
-    """`font: bold 9px 'DejaVu Sans', ...` as weight and size, without the family."""
-    weight = "bold" if "bold" in found[1] or "700" in found[1] else "normal"
-    return f"font-weight: {weight}; font-size: {found[2]}"

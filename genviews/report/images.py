@@ -5,36 +5,13 @@ from __future__ import annotations
 import base64
 import io
 
-import numpy as np
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["png_data_uri", "tile_size", "to_picture"]
+from genviews.report.pictures import to_picture
 
-_SMALL, _LARGE = 96, 256  # pixels of a tile's longest side, see `tile_size`
-
-
-def to_picture(image: Float[Tensor, "C H W"]) -> Image.Image:
-    """Return the picture with 8 bits a channel of an image in [-1, 1]; see `png_data_uri`."""
-    array = image.detach().cpu().float().nan_to_num(0.0).clamp(-1.0, 1.0).numpy()
-    pixels = np.rint((array + 1.0) * 127.5).astype(np.uint8).transpose(1, 2, 0)
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def tile_size(width: int, height: int) -> tuple[int, int]:
-    """Return width and height of a tile of a sheet for a picture of this size.
-
-    A small picture is enlarged by a whole number, to 96 pixels at most, so that its pixels stay
-    squares; a large one is reduced to 256 (both chosen by us).
-
-    Example:
-        >>> tile_size(32, 32), tile_size(100, 80), tile_size(1024, 512)
-        ((96, 96), (100, 80), (256, 128))
-    """
-    longest = max(width, height)
-    scale = min(max(1, _SMALL // longest), _LARGE / longest)
-    return max(1, round(scale * width)), max(1, round(scale * height))
+__all__ = ["png_data_uri"]
 
 
 def png_data_uri(image: Float[Tensor, "C H W"], *, largest: int = 128) -> str:

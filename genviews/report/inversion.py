@@ -16,11 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from genviews.invert.result import InversionResult, Picture
-from genviews.report.figures import ACCENT, LINE, MUTED, new_figure, style_axes, svg_element
+from genviews.report.draw import ACCENT, LINE, MUTED, new_figure, style_axes, svg_element
 from genviews.report.gallery import Tile, TileSet
-from genviews.report.images import png_data_uri, tile_size, to_picture
+from genviews.report.images import png_data_uri
 from genviews.report.output import write_atomic
 from genviews.report.page import Fact, how_made, render_page
+from genviews.report.pictures import tile_size, to_picture
 from genviews.types import Status
 
 __all__ = [

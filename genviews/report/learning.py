@@ -9,9 +9,9 @@ import base64
 
 from markupsafe import Markup
 
+from genviews.report.draw import standalone
 from genviews.report.learning_figures import (
     rows_figure,
-    standalone,
     sweep_figure,
     training_figures,
 )

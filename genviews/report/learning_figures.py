@@ -1,19 +1,17 @@
 """Figures of the learning arrow as inline SVG: rows with intervals, sweeps, and a training.
 
-As those of `genviews.report.figures`, in colours that the page sets; `standalone` sets them for a
-file of its own.
+As those of `genviews.report.figures`, in colours that the page sets.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from genviews.report.figures import (
+from genviews.report.draw import (
     ACCENT,
     BAD,
     GOOD,
@@ -32,10 +30,8 @@ from genviews.studies.learning.compare import RowSummary
 from genviews.studies.learning.result import probe_name
 from genviews.studies.learning.study import LearningStudy
 
-__all__ = ["SWEEPS", "rows_figure", "standalone", "sweep_figure", "training_figures"]
+__all__ = ["SWEEPS", "rows_figure", "sweep_figure", "training_figures"]
 
-_LIGHT = {"ink": "#16191d", "muted": "#58616c", "line": "#d9dde2", "accent": "#1f5fbf"}
-_LIGHT |= {"good": "#14713a", "bad": "#b3261e", "paper": "#ffffff"}
 _LETTER = 0.078  # inches of a letter of a row's name, on average
 
 Definition = Mapping[str, Any]
@@ -268,14 +264,3 @@ def _line_figure(name: str, points: Sequence[tuple[int, float]]) -> str:
     return svg_element(
         figure, f"{words}: {values[0]:.4g} after {steps[0]}, {values[-1]:.4g} after {steps[-1]}."
     )
-
-
-def standalone(svg: str) -> str:
-    """An `<svg>` element of a page as a file of its own, on white."""
-    for name, color in _LIGHT.items():
-        svg = svg.replace(f"var(--{name})", color)
-    spaces = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif"'
-    svg = re.sub(r"<svg ", f"<svg {spaces} ", svg, count=1)
-    head, _, body = svg.partition(">")
-    ground = f'<rect width="100%" height="100%" fill="{_LIGHT["paper"]}"/>'
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>{ground}{body}\n'

@@ -1,16 +1,31 @@
-"""Where results go: a folder checked before the work, files that appear whole or not at all."""
+"""Where results go: a folder checked before the work, files that appear whole or not at all.
+
+report.html      the page                   results.csv     the table of the verdict
+tables/*.csv     further tables             figures/*.svg   curves and bars
+pictures/*.png   pictures, sheet by sheet   results.json    the record, last
+"""
 
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from genviews.checks import fail
 from genviews.files import atomic_write_bytes
+from genviews.report.draw import bars_svg, chart_svg, standalone
+from genviews.report.pictures import contact_sheet
+from genviews.report.text import table_csv
+from genviews.report.web import render_page
+from genviews.studies.blocks import Bars, Block, Curves, Images, Table
+from genviews.studies.result import Result
 
-__all__ = ["check_output_dir", "write_atomic"]
+__all__ = ["PAGE", "check_output_dir", "write_atomic", "write_result"]
+
+PAGE = "report.html"
 
 _MEGABYTE = 1024 * 1024
 
@@ -85,6 +100,65 @@ def write_atomic(path: str | Path, data: str | bytes) -> None:
             remedy="no part of it was left; make room or choose another folder, and run again",
             error=OSError,
         )
+
+
+def write_result(result: Result, folder: str | Path) -> Path:
+    """Write a result in every form; the record, which marks a finished folder, at the very end.
+
+    Args:
+        result: what was found.
+        folder: the run folder; made if missing. Files of the same names are replaced.
+
+    Returns:
+        The page.
+
+    Raises:
+        OSError: a file cannot be written; no part of it is left.
+        ValueError: a number that is not finite; nothing is written.
+    """
+    result.to_json()  # whatever is wrong with it is found before a file is replaced
+    place, taken = Path(folder), {"results"}
+    if result.answer is not None:
+        write_atomic(place / "results.csv", table_csv(result.answer))
+    for block in result.blocks:
+        if block is not result.answer:
+            for name, data in _files(block):
+                write_atomic(place / _free(name, taken), data)
+    write_atomic(place / PAGE, render_page(result))
+    result.save(place)
+    return place / PAGE
+
+
+def _files(block: Block) -> Iterator[tuple[str, str | bytes]]:
+    """A block as files: (name, content)."""
+    if isinstance(block, Table):
+        yield f"tables/{_slug(block.title)}.csv", table_csv(block)
+    elif isinstance(block, Bars):
+        yield f"figures/{_slug(block.title)}.svg", standalone(bars_svg(block))
+    elif isinstance(block, Curves):
+        for chart in block.charts:
+            name = _slug(f"{block.title} {chart.title}")
+            yield f"figures/{name}.svg", standalone(chart_svg(chart, large=True))
+    elif isinstance(block, Images):
+        sheet = contact_sheet(block)
+        if sheet is not None:
+            yield f"pictures/{_slug(block.title)}.png", sheet
+
+
+def _slug(title: str) -> str:
+    """A title as the name of a file, which no title can lead out of its folder."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "block"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken."""
+    stem, _, suffix = name.rpartition(".")
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{stem}-{number}.{suffix}"
+    taken.add(found)
+    return found
 
 
 def _reason(error: OSError) -> str:

@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 
 from genviews.invert.quality import Reconstructions
-from genviews.report.images import to_picture
 from genviews.report.output import write_atomic
+from genviews.report.pictures import to_picture
 
 __all__ = ["png_name", "write_png_files"]
 

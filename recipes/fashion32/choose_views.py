@@ -27,6 +27,7 @@ from torch import Tensor
 from genviews import load_classifier, load_generator
 from genviews.classify import Classifier, predict_logits
 from genviews.data import fashion_mnist
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators import Generator
 from genviews.invert import invert
@@ -35,7 +36,6 @@ from genviews.perturb import PCA, Isotropic, PCAStatistics, Perturbation, StyleM
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file, update_card
-from recipes.run_folder import environment
 
 ENTRY = ENTRIES / "fashion32"
 RESULT = Path("results/fashion32/choose_views.json")

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from genviews.checks import fail
 from genviews.data import fashion_mnist
+from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
 from genviews.files import write_json
 from genviews.generators import StyleGAN2
@@ -35,7 +36,6 @@ from genviews.memory import keep_freed_memory
 from recipes.fashion32.fidelity import last_block
 from recipes.fashion32.generator_trainer import Data, GeneratorTraining
 from recipes.fashion32.train_generator import recipe, synthetic_data, train
-from recipes.run_folder import environment
 
 RESULT = Path("results/fashion32/generator_losses.json")
 IMAGES, PARTS, COUNT, SEED = 100_000, 4, 3_000, 0

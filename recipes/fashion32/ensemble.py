@@ -22,6 +22,7 @@ from genviews import GeneratorKit, load_generator
 from genviews.augment import pixel_views
 from genviews.classify import Task
 from genviews.ensemble.study import StudySettings, run_study
+from genviews.environment import environment
 from genviews.invert import InversionEncoder
 from genviews.memory import keep_freed_memory
 from genviews.render import render
@@ -29,7 +30,6 @@ from genviews.report import write_report
 from genviews.zoo import zoo_classifiers, zoo_images
 from genviews.zoo.card import update_card
 from recipes.fashion32.invert import read
-from recipes.run_folder import environment
 
 RESULT = Path("results/fashion32/ensemble.json")
 SETTINGS = StudySettings(num_views=10, scale_views=8, scale_images=1000, gallery_images=32)

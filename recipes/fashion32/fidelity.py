@@ -20,13 +20,13 @@ from torch import Tensor
 
 from genviews import load_classifier, load_generator
 from genviews.data import fashion_mnist
+from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
 from genviews.files import write_json
 from genviews.fingerprint import weights_hash
 from genviews.generators import Generator
 from genviews.memory import keep_freed_memory
 from genviews.zoo import zoo_images
-from recipes.run_folder import environment
 
 RESULT = Path("results/fashion32/fidelity.json")
 GENERATORS = ("fashion32", "fashion32-classes")

@@ -37,6 +37,7 @@ from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
 from genviews.ensemble import Ensemble, PredictionBank, ViewSet
 from genviews.ensemble.resume import fill_bank_resumably
 from genviews.ensemble.significance import gain_report
+from genviews.environment import environment
 from genviews.files import atomic_write_bytes, write_json
 from genviews.invert import (
     L1,
@@ -53,17 +54,12 @@ from genviews.invert import (
 )
 from genviews.memory import keep_freed_memory
 from genviews.perturb import StyleMix
-from genviews.studies import (
-    TaskGain,
-    class_fidelity,
-    correlate,
-    quality_by_steps,
-    task_gains,
-)
+from genviews.studies.fidelity import class_fidelity
+from genviews.studies.steps import quality_by_steps
+from genviews.studies.tasks import TaskGain, correlate, task_gains
 from genviews.types import Inversion
 from genviews.zoo import zoo_images
 from recipes.fashion32.inversion_figures import draw
-from recipes.run_folder import environment
 
 RESULT = Path("results/fashion32/inversion.json")
 FOLDER = Path("runs/fashion32/inversion")

@@ -28,6 +28,7 @@ import torch
 from genviews import load_generator
 from genviews.augment import pixel_views
 from genviews.data import ImageSet, fashion_mnist
+from genviews.environment import environment
 from genviews.evaluate.encoders import ProbeData
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
@@ -46,7 +47,6 @@ from genviews.studies.learning import (
 )
 from genviews.zoo import zoo_images
 from recipes.fashion32.learn_claims import judge_claims
-from recipes.run_folder import environment
 
 FOLDER = Path("runs/fashion32/learn")
 RESULTS = Path("results/fashion32")

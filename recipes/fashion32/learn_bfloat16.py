@@ -18,12 +18,12 @@ from pathlib import Path
 
 import torch
 
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
 from genviews.studies.learning import RowResult, run_rows, summarise
 from recipes.fashion32 import learn
-from recipes.run_folder import environment
 
 RESULT = learn.RESULTS / "learn_bfloat16.json"
 ROWS = ("real + T_x", "Gaussian + T_x")

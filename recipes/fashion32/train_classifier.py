@@ -23,11 +23,11 @@ from genviews.classify import SmallResNet, predict_logits, train_classifier, tra
 from genviews.data import fashion_mnist, labelled_subset
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file
-from recipes.run_folder import environment
 
 ENTRY = ENTRIES / "fashion32"
 RESULT = Path("results/fashion32/classifier.json")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from genviews import load_generator
 from genviews.data import fashion_mnist
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators import Generator, ToyGenerator
 from genviews.invert import EncoderConfig, EncoderTraining, InversionEncoder, train_encoder
@@ -26,7 +27,6 @@ from genviews.memory import keep_freed_memory
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file
-from recipes.run_folder import environment
 
 CONFIG = EncoderTraining(steps=2600, batch=64, lr=1.5e-3, latent_weight=0.1, seed=0)
 ENTRY = ENTRIES / "fashion32"

@@ -38,12 +38,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor
 
 from genviews.data import fashion_mnist
+from genviews.environment import environment
 from genviews.files import atomic_write_bytes, save_tensors, write_json
 from genviews.generators.stylegan2 import StyleGAN2Config
 from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from recipes.fashion32.generator_trainer import FASHION32, Data, GeneratorTraining, Loss, Trainer
-from recipes.run_folder import append_jsonl, environment, truncate_jsonl
+from recipes.run_folder import append_jsonl, truncate_jsonl
 
 __all__ = ["main", "recipe", "sample_sheet", "synthetic_data", "train"]
 

@@ -29,13 +29,13 @@ from genviews.classify import (
 )
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
 from genviews.perturb import Perturbation
 from genviews.types import Inversion
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.fashion32.invert import read
-from recipes.run_folder import environment
 
 ENTRY = ENTRIES / "fashion32"
 RESULT = Path("results/fashion32/train_on_views.json")

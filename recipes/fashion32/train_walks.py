@@ -20,13 +20,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from genviews import load_generator
+from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators.zspace import z_space
 from genviews.memory import keep_freed_memory
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
 from genviews.perturb.warps import StepRanges
 from genviews.zoo.card import ENTRIES, record_file
-from recipes.run_folder import environment
 
 FILE = "walks.safetensors"
 RESULTS = Path("results/fashion32")

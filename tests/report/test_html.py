@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from genviews.report import render_report, write_report
-from genviews.report.images import png_data_uri, tile_size
+from genviews.report.images import png_data_uri
+from genviews.report.pictures import tile_size
 from genviews.report.tables import cells, classifiers
 
 VOID = {"meta", "link", "br", "img", "path", "use"}  # path and use are self-closing in the SVG

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 
 import pytest
 
-from genviews.report import check_output_dir, write_atomic
+from genviews.report import check_output_dir, write_atomic, write_result
+from genviews.studies.result import Record
+from tests.studies.results import TABLE, result
 
 
 def failing(number):
@@ -74,3 +77,34 @@ class TestWrite:
             write_atomic(tmp_path / "t", "new")
         assert (tmp_path / "t").read_text() == "old"
         assert [p.name for p in tmp_path.iterdir()] == ["t"]
+
+
+class TestWriteResult:
+    def test_every_form_of_every_block(self, tmp_path):
+        page = write_result(result(), tmp_path / "run")
+        files = {
+            p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*.*")
+        }
+        assert page == tmp_path / "run" / "report.html"
+        assert files == {
+            "report.html",
+            "results.csv",
+            "results.json",
+            "figures/gains.svg",
+            "figures/weight-of-the-views-combined.svg",
+            "figures/weight-of-the-views-loss.svg",
+            "pictures/what-the-classifier-saw.png",
+        }
+
+    def test_titles_lead_nowhere_and_do_not_meet(self, tmp_path):
+        title = "../../Accuracy: of ALL rows!"
+        tables = tuple(replace(TABLE, title=title) for _ in range(3))
+        write_result(result(blocks=tables), tmp_path)
+        names = sorted(path.name for path in (tmp_path / "tables").iterdir())
+        assert names == ["accuracy-of-all-rows-2.csv", "accuracy-of-all-rows.csv"]
+
+    def test_nothing_is_written_of_what_cannot_be(self, tmp_path):
+        (tmp_path / "results.csv").write_text("old")
+        with pytest.raises(ValueError, match="expected a finite number"):
+            write_result(result(record=Record(data={"x": float("inf")})), tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]

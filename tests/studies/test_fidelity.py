@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from genviews.studies import class_fidelity
+from genviews.studies.fidelity import class_fidelity
 
 
 def naive(before, after, truth):

@@ -9,7 +9,7 @@ from genviews.classify import Classifier
 from genviews.ensemble.significance import gain_report
 from genviews.invert import L2, Adam, Inverter, Objective, invert
 from genviews.rng import Rng
-from genviews.studies import quality_by_steps
+from genviews.studies.steps import quality_by_steps
 
 STEPS = (0, 2, 6)
 INVERTER = Inverter(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from genviews.studies import correlate, task_gains
+from genviews.studies.tasks import correlate, task_gains
 
 NAMES = ("a", "b", "c", "d", "e")
 

@@ -23,8 +23,8 @@ from PIL import Image
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.report.figures import INK, MUTED, new_figure
-from genviews.report.images import tile_size, to_picture
+from genviews.report.draw import INK, MUTED, new_figure
+from genviews.report.pictures import tile_size, to_picture
 from genviews.represent.plan import SamplePlan
 from genviews.represent.stream import ViewStream
 from genviews.studies.learning.data import latent_views

@@ -1,0 +1,334 @@
+"""Curves and bars as SVG, for a page whose style sheet sets the colours, or as files of their own.
+
+Matplotlib draws with placeholder colours that are then replaced by CSS variables, so that one
+figure reads well on a light page, a dark page and paper. Text stays text: it can be searched, read
+aloud and scaled.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import re
+import zlib
+from html import escape
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from genviews.report.words import printable, value_words
+from genviews.studies.blocks import BarColumn, Bars, Chart, Kind, Mark, Series
+
+__all__ = ["bars_svg", "chart_svg", "new_figure", "standalone", "style_axes", "svg_element"]
+
+# Placeholder colours, one for each CSS variable of the style sheet.
+_VARIABLES = {"ink": "#010101", "muted": "#020202", "line": "#030303"}
+_VARIABLES |= {"accent": "#040404", "good": "#050505", "bad": "#060606", "paper": "#070707"}
+INK, MUTED, LINE = _VARIABLES["ink"], _VARIABLES["muted"], _VARIABLES["line"]
+ACCENT, GOOD, BAD, PAPER = (_VARIABLES[name] for name in ("accent", "good", "bad", "paper"))
+_LIGHT = {"ink": "#16191d", "muted": "#58616c", "line": "#d9dde2", "accent": "#1f5fbf"}
+_LIGHT |= {"good": "#14713a", "bad": "#b3261e", "paper": "#ffffff"}
+_LINES = (ACCENT, GOOD, BAD, INK)  # of the first series, the second, ...
+_TONES = {"better": GOOD, "worse": BAD, "reference": INK}
+_UNITS: dict[Kind, str] = {"percent": ", %", "points": ", percentage points"}
+_LETTER = 0.08  # inches of a letter of a name, on average
+_FLAT = {"percent": 0.2, "points": 0.2}  # a spread below which a curve is a flat line
+
+
+def bars_svg(bars: Bars, *, narrow: bool = False) -> str:
+    """A dot and its 95 % interval for each row.
+
+    A filled dot stands for a difference that chance does not explain, a hollow one does not: the
+    reading does not hang on colour. A triangle at the edge stands for a value beyond the axis.
+
+    Args:
+        bars: the rows.
+        narrow: for a small screen: names above their bars, one measure below the other.
+
+    Returns:
+        An `<svg>` element.
+    """
+    rows, count = len(bars.names), len(bars.columns)
+    names = 0.0 if narrow else min(3.2, max(map(len, bars.names), default=1) * _LETTER + 0.2)
+    line, gap, foot = (0.42, 0.6, 0.55) if narrow else (0.28, 0.75, 0.55)
+    own = 3.0 if narrow else max(2.75, (6.4 - names) / count - gap)
+    tall = line * rows + 0.1
+    width = own + gap if narrow else names + count * (own + gap)
+    height = count * (tall + foot) if narrow else tall + foot
+    figure = new_figure(width, height)
+    for place, column in enumerate(bars.columns):
+        left = 0.08 if narrow else names + place * (own + gap)
+        bottom = height - (place + 1) * (tall + foot) + foot if narrow else foot
+        axes = figure.add_axes((left / width, bottom / height, own / width, tall / height))
+        _draw_bars(axes, bars.names, column, above=narrow, named=place == 0)
+    return svg_element(figure, f"{bars.title}: {_told(bars)}.{' Narrow.' if narrow else ''}")
+
+
+def _told(bars: Bars) -> str:
+    return "; ".join(
+        f"{name} {column.label} {value_words(value.value, column.kind)}"
+        for column in bars.columns
+        for name, value in zip(bars.names, column.values, strict=True)
+        if value is not None
+    )
+
+
+def _draw_bars(
+    axes: Axes, names: tuple[str, ...], column: BarColumn, *, above: bool, named: bool
+) -> None:
+    style_axes(axes)
+    limits = _limits(column)
+    if column.level is not None:
+        axes.axvline(_scaled(column.level, column.kind), color=MUTED, linewidth=1.0, zorder=1)
+    for place in range(len(names)):
+        _draw_bar(axes, place, column, limits)
+        if above:
+            axes.annotate(
+                _short(names[place], 48),
+                xy=(0.0, place - 0.36),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                color=INK,
+                parse_math=False,
+            )
+    labels = [_short(name) for name in names] if named and not above else [""] * len(names)
+    axes.set_yticks(range(len(names)), labels, parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.75 if above else -0.6)
+    axes.set_xlim(*limits)
+    axes.set_xlabel(column.label + _UNITS.get(column.kind, ""))
+    axes.grid(axis="x", color=LINE, linewidth=0.6)
+    axes.tick_params(axis="y", length=0, pad=9)  # room for a marker at the edge
+
+
+def _draw_bar(axes: Axes, place: int, column: BarColumn, limits: tuple[float, float]) -> None:
+    found = column.values[place]
+    if found is None:
+        return
+    tone = column.tones[place] if column.tones else "reference"
+    color = _TONES.get(tone, MUTED)
+    value = _scaled(found.value, column.kind)
+    if found.interval is not None:
+        ends = [_scaled(end, column.kind) for end in found.interval]
+        low, high = (min(max(end, limits[0]), limits[1]) for end in ends)
+        axes.plot(
+            [low, high],
+            [place, place],
+            color=color,
+            linewidth=2.0,
+            zorder=2,
+            solid_capstyle="butt",
+        )
+    marker = "<" if value < limits[0] else ">" if value > limits[1] else "o"
+    shown = min(max(value, limits[0]), limits[1])
+    face = color if tone in _TONES else PAPER
+    axes.plot([shown], [place], marker, ms=7, color=color, mfc=face, zorder=3, clip_on=False)
+    axes.annotate(
+        value_words(found.value, column.kind),
+        xy=(1.0, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        color=INK if tone in _TONES else MUTED,
+        fontweight="bold" if tone in ("better", "worse") else "normal",
+    )
+
+
+def _limits(column: BarColumn) -> tuple[float, float]:
+    """Of the axis: every interval and the level, with room at both ends; controls may lie beyond.
+
+    A control that falls far behind does not stretch the axis, or the rows that matter would shrink
+    to a dot.
+    """
+    known = {place: value for place, value in enumerate(column.values) if value is not None}
+    inside = {place: value for place, value in known.items() if place not in column.beyond}
+    ends = [
+        _scaled(end, column.kind)
+        for value in (inside or known).values()
+        for end in (value.value, *(value.interval or ()))
+    ]
+    ends += [] if column.level is None else [_scaled(column.level, column.kind)]
+    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    margin = max(0.08 * (high - low), 1e-3 * max(abs(low), abs(high)), 1e-9)
+    margin = max(margin, 0.1) if column.kind in _UNITS else margin
+    return low - margin, high + margin
+
+
+def chart_svg(chart: Chart, *, large: bool = False) -> str:
+    """Lines over one pair of axes, each named at its end or in a legend.
+
+    Returns:
+        An `<svg>` element.
+    """
+    figure = new_figure(5.4 if large else 4.1, 3.1 if large else 2.6)
+    axes = figure.add_axes((0.14 if large else 0.17, 0.18, 0.83 if large else 0.8, 0.72))
+    style_axes(axes)
+    if chart.log_x:
+        axes.set_xscale("log")
+    if chart.level is not None:
+        axes.axhline(_scaled(chart.level, chart.kind), color=MUTED, linewidth=1.0, dashes=(1, 2))
+    solid = itertools.cycle(_LINES)
+    for series in chart.series:
+        _draw_series(axes, series, chart.kind, MUTED if _is_quiet(series) else next(solid))
+    for mark in chart.marks:
+        _draw_mark(axes, mark, chart.kind)
+    axes.set_xlabel(chart.x_label)
+    axes.set_ylabel(chart.y_label + (", %" if chart.kind == "percent" else ""))
+    axes.grid(axis="y", color=LINE, linewidth=0.6)
+    _set_ticks(axes, chart)
+    _set_flat(axes, chart)
+    if len(chart.series) > 1:
+        legend = axes.legend(frameon=False, fontsize=9, loc="best", labelcolor=INK)
+        legend.set_zorder(5)
+    told = "; ".join(
+        f"{one.name} from {value_words(one.y[0], chart.kind)} at {one.x[0]:g} to "
+        f"{value_words(one.y[-1], chart.kind)} at {one.x[-1]:g}"
+        for one in chart.series
+        if one.y
+    )
+    name = chart.title or chart.y_label
+    return svg_element(figure, f"{name} against {chart.x_label}: {told}.", fit=True)
+
+
+def _is_quiet(series: Series) -> bool:
+    """Whether it is there to be compared with."""
+    return series.style in ("dashed", "steps")
+
+
+def _draw_series(axes: Axes, series: Series, kind: Kind, color: str) -> None:
+    values = [_scaled(value, kind) for value in series.y]
+    if series.style in ("steps", "filled"):
+        filled = series.style == "filled"
+        axes.stairs(values, series.x, fill=filled, color=color, linewidth=1.4, label=series.name)
+        return
+    if series.low:
+        low, high = ([_scaled(v, kind) for v in ends] for ends in (series.low, series.high))
+        axes.vlines(series.x, low, high, color=color, linewidth=1.2, zorder=2)
+    marker = "o" if series.style == "points" or series.low or len(series.x) < 9 else ""
+    (line,) = axes.plot(
+        series.x, values, color=color, linewidth=1.7, marker=marker, ms=4, label=series.name
+    )
+    if series.style == "points":
+        line.set_linestyle("none")
+    elif series.style == "dashed":
+        line.set_dashes((4, 2.5))
+
+
+def _draw_mark(axes: Axes, mark: Mark, kind: Kind) -> None:
+    axes.axvline(mark.x, color=INK, linewidth=1.0, dashes=(1.5, 2), zorder=1)
+    if mark.y is not None:
+        at = _scaled(mark.y, kind)
+        axes.plot([mark.x], [at], "o", ms=6, color=ACCENT, mec=PAPER, zorder=4)
+    low, high = axes.get_xlim()
+    left = mark.x > low + 0.55 * (high - low)
+    axes.annotate(
+        mark.label,
+        xy=(mark.x, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if left else 4, 3),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="bottom",
+        color=INK,
+        parse_math=False,
+    )
+
+
+def _set_ticks(axes: Axes, chart: Chart) -> None:
+    """A tick at each place that was measured, where there are few; labels never touch."""
+    places = sorted({x for series in chart.series for x in series.x})
+    drawn = {series.style for series in chart.series}
+    if not 1 < len(places) < 9 or drawn & {"steps", "filled", "points"}:
+        return
+    at = [math.log(x) for x in places] if chart.log_x else places
+    last, labels = -math.inf, []
+    for value, place in zip(places, at, strict=True):
+        free = place - last >= 0.08 * (at[-1] - at[0])
+        labels.append(f"{value:g}" if free else "")
+        last = place if free else last
+    axes.set_xticks(places, labels)
+    axes.minorticks_off()
+
+
+def _set_flat(axes: Axes, chart: Chart) -> None:
+    """A flat line in the middle, not magnified round-off."""
+    values = [_scaled(v, chart.kind) for one in chart.series for v in one.y]
+    if not values:
+        return
+    low, high = min(values), max(values)
+    if high - low < _FLAT.get(chart.kind, 1e-6 * max(1.0, abs(high))):
+        middle, half = (low + high) / 2, 0.5
+        axes.set_ylim(middle - half, middle + half)
+
+
+def _scaled(value: float, kind: Kind) -> float:
+    return 100 * value if kind in _UNITS else value
+
+
+def _short(text: str, most: int = 38) -> str:
+    text = printable(text)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, for SVG."""
+    figure = Figure(figsize=(width, height), facecolor="none")
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def style_axes(axes: Axes) -> None:
+    """Give the axes the page's colours and no box."""
+    axes.set_facecolor("none")
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(MUTED)
+    axes.tick_params(colors=INK, labelsize=10.5, length=3, color=MUTED)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set_color(MUTED)
+        axis.label.set_fontsize(10)
+
+
+def svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
+    """Save as an `<svg>` element with the page's colour variables and ids of its own."""
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}):
+        # Fitting the box to the labels draws everything twice.
+        box = "tight" if fit else None
+        figure.savefig(out, format="svg", bbox_inches=box, pad_inches=0.06, metadata=nothing)
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # HTML knows the namespaces
+    text = text.replace("xlink:href", "href")
+    for name, color in _VARIABLES.items():
+        text = text.replace(color, f"var(--{name})")
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)  # the page's font
+    text = re.sub(r"font: ([^;\"]*?)([\d.]+px) [^;\"]*", _longhand, text)
+    prefix = f"f{zlib.crc32(description.encode()):x}-"
+    text = re.sub(r' id="([^"]+)"', rf' id="{prefix}\1"', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", text)
+    label = escape(printable(description), quote=True)
+    return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', text, count=1).strip()
+
+
+def _longhand(found: re.Match[str]) -> str:
+    """`font: bold 9px 'DejaVu Sans', ...` as weight and size, without the family."""
+    weight = "bold" if "bold" in found[1] or "700" in found[1] else "normal"
+    return f"font-weight: {weight}; font-size: {found[2]}"
+
+
+def standalone(svg: str) -> str:
+    """An `<svg>` element of a page as a file of its own, on white."""
+    for name, color in _LIGHT.items():
+        svg = svg.replace(f"var(--{name})", color)
+    spaces = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif"'
+    svg = re.sub(r"<svg ", f"<svg {spaces} ", svg, count=1)
+    head, _, body = svg.partition(">")
+    ground = f'<rect width="100%" height="100%" fill="{_LIGHT["paper"]}"/>'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>{ground}{body}\n'

@@ -1,0 +1,198 @@
+"""Image tensors as pictures, many of them on one sheet, so that a page needs no other file.
+
+A page of hundreds of pictures would weigh megabytes as files of their own. A sheet holds the
+pictures of one block, exactly where that is small, or as JPEG, and shrinks them until it fits.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from genviews.studies.blocks import Images, Picture
+
+__all__ = ["Sheet", "contact_sheet", "make_sheet", "tile_size", "to_picture"]
+
+_SMALL = 96  # pixels up to which small tiles are enlarged, see `tile_size`
+# Longest side of a tile and quality of a JPEG, from the best to the smallest.
+_TRIES = ((256, 88), (192, 88), (128, 88), (96, 88), (64, 80), (64, 60), (48, 40))
+_BUDGET = 400_000  # bytes of a sheet (chosen by us): a page of three stays below 1.5 MB
+_EXACT = 60_000  # bytes up to which a sheet stays exact
+_BLOCK = 8  # pixels of a JPEG's block: tiles begin at one, or they would bleed into each other
+_GAP = 4  # pixels between the tiles of a contact sheet
+
+
+def to_picture(image: Float[Tensor, "C H W"]) -> Image.Image:
+    """Return the picture with 8 bits a channel of an image in [-1, 1].
+
+    Values outside are clamped, what is not a number becomes mid-grey. One channel is grey, two grey
+    with alpha, three RGB, four RGBA.
+    """
+    array = image.detach().cpu().float().nan_to_num(0.0).clamp(-1.0, 1.0).numpy()
+    pixels = np.rint((array + 1.0) * 127.5).astype(np.uint8).transpose(1, 2, 0)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def tile_size(width: int, height: int, *, largest: int = 256) -> tuple[int, int]:
+    """Return width and height at which a picture of this size is shown.
+
+    A small picture is enlarged by a whole number, to 96 pixels at most, so that its pixels stay
+    squares; a large one is reduced (both chosen by us).
+
+    Example:
+        >>> tile_size(32, 32), tile_size(100, 80), tile_size(1024, 512)
+        ((96, 96), (100, 80), (256, 128))
+    """
+    longest = max(width, height)
+    scale = min(max(1, _SMALL // longest), largest / longest)
+    return max(1, round(scale * width)), max(1, round(scale * height))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """The pictures of a block in one file.
+
+    Args:
+        uri: `data:image/...;base64,...`.
+        shown: width and height of a tile on the page, in pixels of the screen.
+        cell: width and height of a tile's place on the sheet.
+        tile: width and height of the tile in it.
+        columns: places in a row.
+        rows: rows of places.
+        sharp: whether pixels are to stay squares.
+    """
+
+    uri: str
+    shown: tuple[int, int]
+    cell: tuple[int, int]
+    tile: tuple[int, int]
+    columns: int
+    rows: int
+    sharp: bool
+
+    def style(self, place: int) -> str:
+        """CSS that shows the picture of this place alone."""
+        offsets = (place % self.columns, place // self.columns)
+        counts = (self.columns, self.rows)
+        parts = []
+        for at, count, cell, tile in zip(offsets, counts, self.cell, self.tile, strict=True):
+            room = count * cell - tile
+            parts.append(f"{100 * at * cell / room:.4f}%" if room else "0")
+        return f"background-position:{' '.join(parts)}"
+
+    @property
+    def size(self) -> str:
+        """CSS: how large the sheet is against a tile."""
+        wide, high = (
+            100 * count * cell / tile
+            for count, cell, tile in zip(
+                (self.columns, self.rows), self.cell, self.tile, strict=True
+            )
+        )
+        return f"{wide:.4f}% {high:.4f}%"
+
+
+def make_sheet(pictures: Sequence[Picture]) -> Sheet | None:
+    """Put pictures on one sheet; None where none has pixels.
+
+    Args:
+        pictures: of one block; those that differ in shape from the first are fitted to it. One
+            without pixels gets a grey place.
+    """
+    drawn = [_pixels(picture) for picture in pictures]
+    first = next((one for one in drawn if one is not None), None)
+    if first is None:
+        return None
+    columns = math.ceil(math.sqrt(len(drawn)))
+    rows = math.ceil(len(drawn) / columns)
+    for side, quality in _TRIES:
+        scale = min(1.0, side / max(first.size))
+        tile = (max(1, round(scale * first.width)), max(1, round(scale * first.height)))
+        cell = tuple(math.ceil(length / _BLOCK) * _BLOCK for length in tile)
+        mode = "L" if all(one is None or one.mode == "L" for one in drawn) else "RGB"
+        sheet = Image.new(mode, (columns * cell[0], rows * cell[1]), 128 if mode == "L" else "grey")
+        for place, one in enumerate(drawn):
+            if one is not None:
+                at = (place % columns * cell[0], place // columns * cell[1])
+                _paste(sheet, one.convert(mode), at, tile, (cell[0], cell[1]))
+        data, kind = _encoded(sheet, quality)
+        if len(data) <= _BUDGET:
+            break
+    return Sheet(
+        uri=f"data:image/{kind};base64,{base64.b64encode(data).decode()}",
+        shown=tile_size(*tile),
+        cell=(cell[0], cell[1]),
+        tile=tile,
+        columns=columns,
+        rows=rows,
+        sharp=max(tile) <= _SMALL,
+    )
+
+
+def _pixels(picture: Picture) -> Image.Image | None:
+    found = picture.pixels() if callable(picture.pixels) else picture.pixels
+    return None if found is None else to_picture(found)
+
+
+def _paste(
+    sheet: Image.Image,
+    picture: Image.Image,
+    at: tuple[int, int],
+    tile: tuple[int, int],
+    cell: tuple[int, int],
+) -> None:
+    """Draw a tile and repeat its edges up to the end of its place, so that JPEG has no seam."""
+    if picture.size != tile:
+        picture = picture.resize(tile, Image.Resampling.BOX)
+    if cell != tile:
+        array = np.asarray(picture)
+        more = [(0, cell[1] - tile[1]), (0, cell[0] - tile[0])] + [(0, 0)] * (array.ndim - 2)
+        picture = Image.fromarray(np.pad(array, more, mode="edge"))
+    sheet.paste(picture, at)
+
+
+def _encoded(sheet: Image.Image, quality: int) -> tuple[bytes, str]:
+    """A sheet as PNG where that is small, else as JPEG."""
+    out = io.BytesIO()
+    sheet.save(out, "PNG", optimize=True)
+    if out.tell() <= _EXACT:
+        return out.getvalue(), "png"
+    photo = io.BytesIO()
+    sheet.save(photo, "JPEG", quality=quality, subsampling=0)
+    smaller = photo.tell() < out.tell()
+    return (photo if smaller else out).getvalue(), "jpeg" if smaller else "png"
+
+
+def contact_sheet(images: Images) -> bytes | None:
+    """The pictures of a block as one PNG, grid below grid; None where none has pixels.
+
+    What is said of them stands on the page; the file is for slides and papers.
+    """
+    grids = [
+        [[_pixels(picture) for picture in row] for row in grid.pictures] for grid in images.grids
+    ]
+    lines = [row for grid in grids for row in grid]
+    first = next((one for row in lines for one in row if one is not None), None)
+    if first is None:
+        return None
+    width, height = tile_size(*first.size)
+    columns = max(len(row) for row in lines)
+    size = (columns * (width + _GAP) - _GAP, len(lines) * (height + _GAP) - _GAP)
+    sheet = Image.new("RGB", size, "white")
+    for place, row in enumerate(lines):
+        for column, one in enumerate(row):
+            if one is not None:
+                method = Image.Resampling.BOX if one.width > width else Image.Resampling.NEAREST
+                tile = one.convert("RGB").resize((width, height), method)
+                sheet.paste(tile, (column * (width + _GAP), place * (height + _GAP)))
+    out = io.BytesIO()
+    sheet.save(out, "PNG", optimize=True)
+    return out.getvalue()

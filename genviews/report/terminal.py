@@ -1,0 +1,162 @@
+"""A result in the terminal: the answer in a sentence and a table; the rest is on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from genviews.report.text import claims_table
+from genviews.report.words import Shown, cell_words, header, is_marked, printable
+from genviews.studies.blocks import Note, Table
+from genviews.studies.result import Result
+
+__all__ = ["show", "terminal_table"]
+
+_STYLES = {"better": "green", "worse": "red", "reference": "dim"}
+_NAME = 24  # characters of a name that stay on one line, where there is room
+_NAMED = 3  # files left out that are named
+
+
+def show(result: Result, console: Console) -> None:
+    """Print gates that do not hold, the verdict, its table, claims, and what was left out.
+
+    Args:
+        result: what is shown.
+        console: where; its width decides which columns there is room for.
+    """
+    for gate in result.gates:
+        if not gate.passed:
+            _say(console, f"Beware: {gate.text}", "bold red")
+    _say(console, result.verdict, "bold")
+    tables = [] if result.answer is None else [result.answer]
+    tables += [claims_table(result.claims)] if result.claims else []
+    for table in tables:
+        console.print()
+        console.print(terminal_table(table, console.width))
+    for block in result.blocks:
+        if isinstance(block, Note) and not block.title:
+            _say(console, block.text, "")
+    _say_skipped(console, result)
+
+
+def _say(console: Console, text: str, style: str) -> None:
+    for line in text.splitlines():
+        console.print(Text(printable(line), style if console.is_terminal else ""))
+
+
+def _say_skipped(console: Console, result: Result) -> None:
+    names = [name for name, _ in result.record.skipped]
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        files = "file" if len(names) == 1 else "files"
+        shown = ", ".join(names[:_NAMED])
+        _say(
+            console,
+            f"Left out, with reasons in the report: {len(names)} {files} ({shown}{more})",
+            "",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    """Which columns are shown, and which of them with their intervals."""
+
+    columns: tuple[int, ...]
+    intervals: frozenset[int]
+
+
+def terminal_table(table: Table, width: int = 80) -> RichTable:
+    """A table that fits a terminal, with the columns that there is room for.
+
+    Names wrap between words and numbers stay whole; where there is too little room, intervals and
+    columns go, those of the least weight first. A star marks a difference that chance does not
+    explain, whatever the colours.
+
+    Args:
+        table: what is shown.
+        width: of the terminal in characters.
+    """
+    cells = [list(map(cell_words, row, table.columns)) for row in table.rows]
+    gap = 2 if width >= 60 else 1
+    shape = _fit(table, cells, width, gap)
+    starred = any(is_marked(table, place) for place in range(len(table.rows)))
+    caption = " ".join(filter(None, (table.caption, "* significant." if starred else "")))
+    found = RichTable(
+        title=Text(printable(table.title)),
+        caption=Text(printable(caption)),
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        padding=(0, gap, 0, 0),
+        pad_edge=False,
+    )
+    free = width - _width(table, cells, shape, gap)
+    for place in shape.columns:
+        column = table.columns[place]
+        head = Text(header(column))
+        if column.kind == "text" and place != 0:
+            found.add_column(head)
+        elif place == 0:
+            longest = max([len(head), *(len(row[0].text) for row in cells)])
+            least = max(_least(cells, 0), min(longest, _NAME if gap > 1 else 0))
+            found.add_column(head, width=max(1, min(longest, least + free)))
+        else:
+            found.add_column(head, justify="right", no_wrap=True)
+    for place, row in enumerate(cells):
+        tone = table.tones[place] if table.tones else ""
+        bold = "bold " if place == table.highlight else ""
+        shown = [_text(table, place, at, row[at], shape) for at in shape.columns]
+        found.add_row(*map(Text, shown), style=(bold + _STYLES.get(tone, "")).strip())
+    return found
+
+
+def _text(table: Table, row: int, at: int, cell: Shown, shape: _Shape) -> str:
+    star = " *" if table.columns[at].kind == "points" and is_marked(table, row) else ""
+    if not cell.text:
+        return ""
+    interval = f" [{cell.interval}]" if cell.interval and at in shape.intervals else ""
+    return f"{cell.text}{interval}{star}"
+
+
+def _fit(table: Table, cells: list[list[Shown]], width: int, gap: int) -> _Shape:
+    """Drop intervals and columns, the least important and then the rightmost first."""
+    shape = _Shape(
+        columns=tuple(range(len(table.columns))),
+        intervals=frozenset(
+            at for at in range(len(table.columns)) if any(row[at].interval for row in cells)
+        ),
+    )
+    # An interval goes half a step before its column; columns of priority 0 never go.
+    steps = [(table.columns[at].priority + 0.5, at, True) for at in shape.intervals]
+    steps += [(float(c.priority), at, False) for at, c in enumerate(table.columns) if at]
+    for priority, at, interval in sorted(steps, reverse=True):
+        if _width(table, cells, shape, gap) <= width:
+            break
+        if interval:
+            shape = replace(shape, intervals=shape.intervals - {at})
+        elif priority > 0:
+            shape = replace(shape, columns=tuple(c for c in shape.columns if c != at))
+    return shape
+
+
+def _width(table: Table, cells: list[list[Shown]], shape: _Shape, gap: int) -> int:
+    """What a table needs at least, with names and words wrapped between words."""
+    total = 0
+    for at in shape.columns:
+        column, head = table.columns[at], header(table.columns[at])
+        if column.kind == "text":
+            words = max(_least(cells, at), *(len(word) for word in head.split()))
+            longest = max([len(head), *(len(row[at].text) for row in cells)])
+            total += max(words, min(longest, _NAME if gap > 1 else 0))
+        else:
+            own = [len(_text(table, row, at, line[at], shape)) for row, line in enumerate(cells)]
+            total += max([len(head), *own])
+    return total + gap * (len(shape.columns) - 1)
+
+
+def _least(cells: list[list[Shown]], at: int) -> int:
+    """The longest word of a column."""
+    return max((len(word) for row in cells for word in row[at].text.split()), default=1)

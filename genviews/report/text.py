@@ -1,0 +1,141 @@
+"""Results as text files: CSV for programs and spreadsheets, Markdown for docs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from genviews.report.words import cell_words, header, is_marked, printable, short_range
+from genviews.studies.blocks import Cell, Column, Estimate, Note, Table
+from genviews.studies.result import Claim, Result
+
+__all__ = ["claims_table", "csv_text", "markdown", "markdown_table", "table_csv"]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return CSV with a first line of column names.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe, as spreadsheets do it
+    themselves, and what draws nothing is written out: a row stays one line.
+
+    Args:
+        columns: the names.
+        rows: cells; None is empty.
+
+    Example:
+        >>> print(csv_text(["id", "loss"], [["=1+1", -0.5], ["a,b", None]]), end="")
+        id,loss
+        '=1+1,-0.5
+        "a,b",
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_safe(cell) for cell in row] for row in rows)
+    return out.getvalue()
+
+
+def _safe(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    return printable(f"'{cell}" if cell.startswith(_FORMULA) else cell)
+
+
+def table_csv(table: Table) -> str:
+    """A table with the numbers as they are: an interval has two columns of its own."""
+    pairs = [
+        any(isinstance(row[place], Estimate) for row in table.rows)
+        for place in range(len(table.columns))
+    ]
+    names: list[str] = []
+    for column, pair in zip(table.columns, pairs, strict=True):
+        own = column.name.replace(" ", "_")
+        names += [own, f"{own}_low", f"{own}_high"] if pair else [own]
+    rows = [
+        [part for cell, pair in zip(row, pairs, strict=True) for part in _parts(cell, pair=pair)]
+        for row in table.rows
+    ]
+    return csv_text(names, rows)
+
+
+def _parts(cell: Cell, *, pair: bool) -> list[object]:
+    if not pair:
+        return [cell]
+    value = cell.value if isinstance(cell, Estimate) else cell
+    interval = cell.interval if isinstance(cell, Estimate) else None
+    return [value, *(interval or (None, None))]
+
+
+def claims_table(claims: Sequence[Claim]) -> Table:
+    """Claims as a table: what is said, what was measured, and what follows."""
+    tested = any(claim.p_value is not None for claim in claims)
+    columns = [
+        Column(name="claim", priority=0),
+        Column(name="said", priority=2),
+        Column(name="measured", priority=1),
+        Column(name="p", kind="p", priority=3),
+        Column(name="outcome", priority=0),
+    ]
+    rows = [(c.text, c.said, short_range(c.measured, c.kind), c.p_value, c.outcome) for c in claims]
+    if not tested:
+        columns.pop(3)
+    return Table(
+        title="Claims",
+        columns=tuple(columns),
+        rows=tuple(row if tested else (*row[:3], row[4]) for row in rows),
+        caption="The interval is of 95 %."
+        + (" p is corrected for the number of claims." if tested else ""),
+    )
+
+
+def markdown_table(table: Table) -> list[str]:
+    """A table as lines of Markdown; the highlighted row is bold, a star marks a difference."""
+    lines = [_line(header(column) for column in table.columns)]
+    rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
+    lines.append(_line(rules))
+    for place, row in enumerate(table.rows):
+        cells = []
+        for cell, column in zip(row, table.columns, strict=True):
+            shown = cell_words(cell, column)
+            text = f"{shown.text} [{shown.interval}]" if shown.interval else shown.text
+            if column.kind == "points" and text and is_marked(table, place):
+                text += " \\*"
+            cells.append(text.replace("|", "\\|"))
+        if place == table.highlight:
+            cells[0] = f"**{cells[0]}**"
+        lines.append(_line(cells))
+    return lines
+
+
+def markdown(result: Result, *, level: int = 2) -> list[str]:
+    """The verdict, tables, claims and notes of a result as lines of Markdown.
+
+    Args:
+        result: what is shown; figures and pictures are on its page alone.
+        level: of the title's heading; sections are one deeper.
+    """
+    head, sub = "#" * level, "#" * (level + 1)
+    lines = [f"{head} {printable(result.title)}", ""]
+    lines += [f"**{gate.text}**\n" for gate in result.gates if not gate.passed]
+    lines += [f"**{printable(result.verdict)}**", ""]
+    if result.record.command:
+        seed = "" if result.record.seed is None else f", seed {result.record.seed}"
+        lines += [f"`{printable(result.record.command)}`{seed}.", ""]
+    for block in result.blocks:
+        if isinstance(block, Table):
+            lines += [f"{sub} {block.title}", "", *markdown_table(block), ""]
+            lines += [block.caption, ""] if block.caption else []
+        elif isinstance(block, Note):
+            lines += [f"{sub} {block.title}", ""] if block.title else []
+            lines += [part for text in block.text.splitlines() for part in (text, "")]
+    if result.claims:
+        table = claims_table(result.claims)
+        lines += [f"{sub} {table.title}", "", *markdown_table(table), "", table.caption, ""]
+    return lines
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

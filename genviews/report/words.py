@@ -1,0 +1,143 @@
+"""Numbers and names as people read them, the same on the page, in the terminal and in docs."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from genviews.studies.blocks import Cell, Column, Estimate, Kind, Table
+
+__all__ = [
+    "DASH",
+    "Shown",
+    "cell_words",
+    "duration",
+    "header",
+    "is_marked",
+    "number",
+    "p_words",
+    "percent",
+    "points",
+    "printable",
+    "short_range",
+    "value_words",
+]
+
+DASH = "\N{EN DASH}"  # an empty cell
+_UNITS: dict[Kind, str] = {"percent": "%", "points": "points"}
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of Unicode that draw nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A cell as text: the value, and its interval where it has one."""
+
+    text: str
+    interval: str = ""
+
+
+def printable(text: str) -> str:
+    r"""The text with whatever could steer a terminal, reorder a line or break a row written out.
+
+    Names of files come from strangers, and may hold escape sequences or bytes that are no text.
+
+    Example:
+        >>> printable("a\x1b[2J.png"), printable("caf\u00e9 \udcff")
+        ('a\\x1b[2J.png', 'café \\udcff')
+    """
+    return "".join(_visible(letter) for letter in text)
+
+
+def _visible(letter: str) -> str:
+    if unicodedata.category(letter) not in _HIDDEN:
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share in percent, without the sign: 0.9124 -> "91.2"."""
+    return f"{100 * value:.{digits}f}"
+
+
+def points(value: float, digits: int = 1) -> str:
+    """A difference of shares in percentage points, signed: -0.004 -> "-0.4"."""
+    return f"{round(100 * value, digits) + 0.0:+.{digits}f}"  # + 0.0: never "-0.0"
+
+
+def p_words(value: float) -> str:
+    """A p-value as people write it."""
+    if value < 0.001:
+        return "<0.001"
+    return f"{value:.3f}" if value < 0.995 else "1"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "0.2 s", "42 s", "12 min", "3.5 h".
+
+    Example:
+        >>> [duration(value) for value in (0.25, 42.4, 725.0, 12600.0)]
+        ['0.2 s', '42 s', '12 min', '3.5 h']
+    """
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def number(value: float, digits: int | None = None) -> str:
+    """Four significant digits, or so many behind the point."""
+    return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
+
+
+def value_words(value: float, kind: Kind, digits: int | None = None) -> str:
+    """A number of a kind, without its unit.
+
+    Example:
+        >>> value_words(0.0123, "points", 2), value_words(1234, "count")
+        ('+1.23', '1,234')
+    """
+    if kind == "percent":
+        return percent(value, 1 if digits is None else digits)
+    if kind == "points":
+        return points(value, 1 if digits is None else digits)
+    if kind == "p":
+        return p_words(value)
+    if kind == "count":
+        return f"{value:,.0f}"
+    return duration(value) if kind == "seconds" else number(value, digits)
+
+
+def cell_words(cell: Cell, column: Column) -> Shown:
+    """A cell of a column as text; nothing of it can steer a terminal."""
+    if cell is None:
+        return Shown(text="")
+    if isinstance(cell, str):
+        return Shown(text=printable(cell))
+    if not isinstance(cell, Estimate):
+        return Shown(text=value_words(cell, column.kind, column.digits))
+    text = value_words(cell.value, column.kind, column.digits)
+    if cell.interval is None:
+        return Shown(text=text)
+    low, high = (value_words(end, column.kind, column.digits) for end in cell.interval)
+    return Shown(text=text, interval=f"{low} to {high}")
+
+
+def short_range(estimate: Estimate, kind: Kind, digits: int | None = None) -> str:
+    """A value with its interval and unit in a sentence: "+1.9 points [+0.9, +2.9]"."""
+    unit = f" {_UNITS[kind]}" if kind in _UNITS else ""
+    text = value_words(estimate.value, kind, digits) + unit
+    if estimate.interval is None:
+        return text
+    low, high = (value_words(end, kind, digits) for end in estimate.interval)
+    return f"{text} [{low}, {high}]"
+
+
+def header(column: Column) -> str:
+    """The name of a column with its unit: "accuracy, %"."""
+    name = printable(column.name)
+    return f"{name}, {_UNITS[column.kind]}" if column.kind in _UNITS else name
+
+
+def is_marked(table: Table, row: int) -> bool:
+    """Whether a row's differences get a star: chance does not explain them."""
+    return bool(table.tones) and table.tones[row] in ("better", "worse")

@@ -1,0 +1,326 @@
+"""What a result is made of: tables, curves, bars, pictures and notes, as plain data.
+
+A block holds numbers as they were computed (an accuracy is a share in [0, 1], a duration is
+seconds) and says of what kind they are. How they look is the business of `genviews.report`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from torch import Tensor
+
+from genviews.checks import fail
+
+__all__ = [
+    "BarColumn",
+    "Bars",
+    "Block",
+    "Cell",
+    "Chart",
+    "Column",
+    "Curves",
+    "Estimate",
+    "Grid",
+    "Images",
+    "Kind",
+    "Mark",
+    "Note",
+    "Picture",
+    "Pixels",
+    "Series",
+    "Table",
+    "Tone",
+]
+
+Kind = Literal["text", "count", "number", "percent", "points", "p", "seconds"]
+"""Of a column or an axis: words; whole numbers; other numbers; shares, shown as percentages;
+differences of shares, shown as signed percentage points; p-values; durations."""
+
+Tone = Literal["", "better", "worse", "reference", "right", "wrong"]
+"""What a row or a picture says, for colours and marks: "better" and "worse" are differences that
+chance does not explain, "reference" is what others are compared with, "right" and "wrong" are
+predictions."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval.
+
+    Args:
+        value: the number.
+        interval: (low, high); None where none is known.
+    """
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+Cell: TypeAlias = str | int | float | Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        name: its header, without a unit: that follows from the kind.
+        kind: of its cells.
+        digits: behind the point; None is what suits the kind.
+        priority: 0 is always shown; a narrow terminal drops the highest first.
+        help: what it means, for whoever asks.
+    """
+
+    name: str
+    kind: Kind = "text"
+    digits: int | None = None
+    priority: int = 1
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of numbers. The first column names the rows.
+
+    Args:
+        title: of the section.
+        columns: what each row holds.
+        rows: as many cells as columns, each; None is an empty cell.
+        highlight: place of the row that the verdict is about; None: of none.
+        tones: what each row says; () where rows say nothing.
+        breaks: places of rows that begin a new group.
+        caption: one sentence about all of it.
+        folded: whether the page shows it on demand alone.
+
+    Raises:
+        ValueError: rows or tones of another number than the columns or rows.
+
+    Example:
+        >>> columns = (Column(name="views"), Column(name="accuracy", kind="percent"))
+        >>> len(Table(title="Accuracy", columns=columns, rows=(("none", 0.9),)).rows)
+        1
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    highlight: int | None = None
+    tones: tuple[Tone, ...] = ()
+    breaks: tuple[int, ...] = ()
+    caption: str = ""
+    folded: bool = False
+
+    def __post_init__(self) -> None:
+        _same(self.title, "cells of a row", len(self.columns), [len(row) for row in self.rows])
+        if self.tones:
+            _same(self.title, "tones", len(self.rows), [len(self.tones)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line of a chart.
+
+    Args:
+        name: of the line.
+        x: places, ascending.
+        y: as many values; of `steps` one fewer: a bar between two places each.
+        low: lower ends of their intervals; () for none.
+        high: upper ends.
+        style: "line", "dashed", "points" (no line), "steps" (outlined bars) or "filled" bars.
+    """
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    style: Literal["line", "dashed", "points", "steps", "filled"] = "line"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A place of a chart to look at, e.g. the chosen weight.
+
+    Args:
+        x: where a line is drawn down.
+        label: beside it.
+        y: value of a dot there; None: no dot.
+    """
+
+    x: float
+    label: str
+    y: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Lines over one pair of axes.
+
+    Args:
+        title: of the chart; "" where the block's title says it.
+        x_label: words under the axis.
+        y_label: words beside the other.
+        series: the lines.
+        kind: of the y values.
+        log_x: whether the x axis is logarithmic.
+        marks: places to look at.
+        level: a value that lines are compared with, drawn across; None for none.
+    """
+
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+    series: tuple[Series, ...]
+    kind: Kind = "number"
+    log_x: bool = False
+    marks: tuple[Mark, ...] = ()
+    level: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """One chart, or several that are read side by side.
+
+    Args:
+        title: of the section.
+        charts: in order.
+        caption: what to see.
+        folded: whether the page shows it on demand alone.
+    """
+
+    title: str
+    charts: tuple[Chart, ...]
+    caption: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarColumn:
+    """One measure of every row of `Bars`.
+
+    Args:
+        label: words under the axis.
+        values: one a row; None where it has none.
+        kind: of the values.
+        level: what rows are compared with, drawn as a line; None for none.
+        tones: of the rows; a row that is neither better nor worse is drawn hollow.
+        beyond: places of rows that may lie beyond the axis, such as controls that are far behind.
+    """
+
+    label: str
+    values: tuple[Estimate | None, ...]
+    kind: Kind = "number"
+    level: float | None = None
+    tones: tuple[Tone, ...] = ()
+    beyond: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """A dot and its interval for each row (a forest plot), for one measure or several.
+
+    Args:
+        title: of the section.
+        names: of the rows.
+        columns: the measures.
+        caption: what to see.
+        folded: whether the page shows it on demand alone.
+
+    Raises:
+        ValueError: a column with another number of values or tones than there are rows.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    columns: tuple[BarColumn, ...]
+    caption: str = ""
+    folded: bool = False
+
+    def __post_init__(self) -> None:
+        _same(self.title, "values", len(self.names), [len(c.values) for c in self.columns])
+        _same(self.title, "tones", len(self.names), [len(c.tones) for c in self.columns if c.tones])
+
+
+Pixels: TypeAlias = Tensor | Callable[[], Tensor] | None
+"""(C, H, W) in [-1, 1], or what makes it when it is shown; None once it was read from a record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture of a grid.
+
+    Args:
+        pixels: see `Pixels`; no part of the record, nor of comparisons.
+        caption: below it, a few words.
+        tone: "right" or "wrong" of a prediction, or "".
+    """
+
+    pixels: Pixels = field(default=None, repr=False, compare=False)
+    caption: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Pictures in rows and columns.
+
+    Args:
+        title: of the grid, e.g. the name of an image; "" for none.
+        text: a sentence below it.
+        columns: words above each column; () for none. Equal neighbours share one header.
+        rows: words beside each row; () for none.
+        pictures: the pictures, row by row; rows may be of different length.
+    """
+
+    title: str = ""
+    text: str = ""
+    columns: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    pictures: tuple[tuple[Picture, ...], ...]
+
+    def __post_init__(self) -> None:
+        if self.rows:
+            _same(self.title or "grid", "names of rows", len(self.pictures), [len(self.rows)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Pictures to look at.
+
+    Args:
+        title: of the section.
+        grids: in order.
+        caption: what to see.
+        folded: whether the page shows it on demand alone.
+    """
+
+    title: str
+    grids: tuple[Grid, ...]
+    caption: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Plain text, a paragraph a line.
+
+    Args:
+        title: of the section; "" for a remark between sections.
+        text: what is to be said.
+        folded: whether the page shows it on demand alone.
+    """
+
+    title: str = ""
+    text: str
+    folded: bool = False
+
+
+Block: TypeAlias = Table | Curves | Bars | Images | Note
+
+
+def _same(title: str, what: str, count: int, found: Sequence[int]) -> None:
+    wrong = [number for number in found if number != count]
+    if wrong:
+        fail(f"{what} of {title!r}", expected=count, got=wrong[0], remedy="give one for each")

@@ -1,0 +1,270 @@
+"""What a study found: a verdict, blocks of evidence, claims weighed, and the record of the run.
+
+    Study -> run -> Result -> report: page, terminal, CSV, Markdown
+
+All but the pictures goes to JSON and comes back, so that every number that is quoted can be traced
+to a seed, a config and a command, and shown again without being computed again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from genviews.checks import fail, lookup
+from genviews.environment import versions
+from genviews.files import read_json, write_json
+from genviews.studies.blocks import (
+    BarColumn,
+    Bars,
+    Block,
+    Chart,
+    Column,
+    Curves,
+    Estimate,
+    Grid,
+    Images,
+    Kind,
+    Mark,
+    Note,
+    Picture,
+    Series,
+    Table,
+)
+
+__all__ = ["RESULT_FILE", "Claim", "Gate", "Outcome", "Record", "Result"]
+
+RESULT_FILE = "results.json"
+"""Name of a result's record in its folder; a folder that has it is finished."""
+
+Outcome = Literal["holds", "contradicted", "not seen"]
+"""Of a claim: the interval says yes; it says the opposite; it allows both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What somebody says, and what was measured here.
+
+    Args:
+        text: the claim, as a sentence.
+        said: the figures of its source; "" where there are none.
+        measured: ours.
+        kind: of what was measured.
+        outcome: what ours says of it.
+        p_value: corrected for the number of claims weighed together; None where nothing was tested.
+        source: paper and figure; "" for a hypothesis of our own.
+    """
+
+    text: str
+    said: str = ""
+    measured: Estimate
+    kind: Kind = "points"
+    outcome: Outcome
+    p_value: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """Something that must hold before a verdict means anything.
+
+    Args:
+        text: what was looked at and seen, as a sentence.
+        passed: whether it holds. A gate that does not is shown before the verdict.
+    """
+
+    text: str
+    passed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """How a result was made.
+
+    Args:
+        command: that makes it again.
+        seed: of all that was drawn; None where nothing was.
+        config: the resolved options, as JSON values.
+        seconds: stage -> its duration.
+        skipped: (file, reason) of what was left out.
+        versions: of Python and packages; this process's unless given.
+        data: further numbers as JSON values, for whoever computes with the result.
+    """
+
+    command: str = ""
+    seed: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    skipped: tuple[tuple[str, str], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=versions)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The outcome of a study.
+
+    Args:
+        title: the question, or what is shown.
+        verdict: the answer, in a sentence or two.
+        blocks: the evidence, the table that the verdict is read from first.
+        claims: what papers or hypotheses say, weighed.
+        record: how it was made.
+        gates: what must hold before the verdict means anything.
+
+    Example:
+        >>> import tempfile
+        >>> found = Result(title="Half", verdict="It is 0.5.", record=Record(command="halve"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found.save(folder)
+        ...     Result.load(folder) == found
+        True
+    """
+
+    title: str
+    verdict: str
+    blocks: tuple[Block, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    record: Record = field(default_factory=Record)
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def answer(self) -> Table | None:
+        """The table that the verdict is read from: the first one."""
+        return next((block for block in self.blocks if isinstance(block, Table)), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the pixels of pictures as JSON values.
+
+        Raises:
+            ValueError: a number that is NaN or infinite; its place is named.
+            TypeError: a value that JSON does not know, such as a tensor.
+        """
+        plain: dict[str, Any] = _plain(self, "")
+        for block, kept in zip(self.blocks, plain["blocks"], strict=True):
+            kept["block"] = type(block).__name__
+        return plain
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Result:
+        """Rebuild what `to_json` returned; pictures come back without pixels.
+
+        Raises:
+            ValueError: another kind of record.
+        """
+        try:
+            found: Result = _build(Result, data)
+        except (KeyError, TypeError, AttributeError) as error:
+            fail(
+                "record of a result",
+                expected="what `Result.to_json` returns",
+                got=f"something else ({error})",
+                remedy="run the study again",
+            )
+        return found
+
+    def save(self, folder: str | Path) -> None:
+        """Write the record as `results.json` into a folder, atomically.
+
+        Raises:
+            ValueError, TypeError: as for `to_json`; an existing file is left as it was.
+        """
+        write_json(Path(folder) / RESULT_FILE, self.to_json())
+
+    @staticmethod
+    def load(path: str | Path) -> Result:
+        """Read what `save` wrote.
+
+        Args:
+            path: the folder, or a file of another name with such a record.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: another kind of file.
+        """
+        place = Path(path)
+        return Result.from_json(read_json(place / RESULT_FILE if place.is_dir() else place))
+
+
+_BLOCKS: Mapping[str, type[Block]] = {
+    kind.__name__: kind for kind in (Table, Curves, Bars, Images, Note)
+}
+# Class -> field -> class of what the field holds, one or a tuple of them.
+_PARTS: Mapping[type, Mapping[str, type]] = {
+    Result: {"claims": Claim, "gates": Gate, "record": Record},
+    Claim: {"measured": Estimate},
+    Table: {"columns": Column},
+    Curves: {"charts": Chart},
+    Chart: {"series": Series, "marks": Mark},
+    Bars: {"columns": BarColumn},
+    BarColumn: {"values": Estimate},
+    Images: {"grids": Grid},
+    Grid: {"pictures": Picture},
+}
+_FREE = ("config", "data")  # fields of a record that hold JSON values as they are
+
+
+def _build(kind: type, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 (one of many classes)
+    """An object of a class from the JSON values of its fields."""
+    parts, found = _PARTS.get(kind, {}), {}
+    for name, value in data.items():
+        if name == "block":
+            continue
+        if name == "blocks":
+            found[name] = tuple(_build(lookup(b["block"], _BLOCKS, "block"), b) for b in value)
+        elif name in parts:
+            found[name] = _each(parts[name], value)
+        else:
+            found[name] = value if name in _FREE else _tuples(value)
+    return kind(**found)
+
+
+def _each(kind: type, value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
+    """One object, or tuples of them at any depth."""
+    if isinstance(value, list):
+        return tuple(_each(kind, part) for part in value)
+    return None if value is None else _build(kind, value)
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
+    """Lists as tuples; what has a value and an interval, and nothing else, as an estimate."""
+    if isinstance(value, list):
+        return tuple(_tuples(part) for part in value)
+    if isinstance(value, dict) and value.keys() == {"value", "interval"}:
+        interval = None if value["interval"] is None else tuple(value["interval"])
+        return Estimate(value["value"], interval)
+    return value
+
+
+def _plain(value: object, where: str) -> Any:  # noqa: ANN401 (JSON has no narrower type)
+    """The value in JSON's own types; `where` is its path, for messages."""
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = [f.name for f in fields(value) if f.name != "pixels"]
+        value = {name: getattr(value, name) for name in kept}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part, f"{where}.{key}".lstrip(".")) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, f"{where}[{i}]") for i, part in enumerate(value)]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        fail(
+            f"result, {where}",
+            expected="a finite number",
+            got=value,
+            remedy="find the image or setting it comes from; JSON has no NaN",
+        )
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    fail(
+        f"result, {where}",
+        expected="text, numbers, lists and dictionaries",
+        got=type(value).__name__,
+        remedy="convert tensors with `.tolist()`",
+        error=TypeError,
+    )

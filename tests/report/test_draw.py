@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import pytest
+
+from genviews.report.draw import bars_svg, chart_svg, standalone
+from genviews.studies.blocks import BarColumn, Bars, Chart, Estimate, Series
+from tests.studies.results import BARS, CURVES
+
+
+def words(svg):
+    return set(re.findall(r">([^<>]+)<", svg))
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_bars_name_rows_measures_and_values(narrow):
+    svg = bars_svg(BARS, narrow=narrow)
+    assert {"crop", "combined", "+1.9", "\N{MINUS SIGN}0.2", "80.0"} & words(svg)
+    assert "combined gain +1.9" in svg
+    shown = words(standalone(svg))
+    assert {"crop", "combined", "reconstruction only", "+1.9", "80.0"} <= shown
+    assert any("gain, percentage points" in text for text in shown)
+
+
+def test_controls_do_not_stretch_the_axis():
+    def ticks(bars):
+        numbers = [t.replace("\N{MINUS SIGN}", "-") for t in words(bars_svg(bars))]
+        values = {"-30.0"}  # beside its bar, wherever the axis ends
+        return [float(n) for n in numbers if re.fullmatch(r"-?\d+(\.\d+)?", n) and n not in values]
+
+    column = replace(BARS.columns[0], beyond=())
+    assert min(ticks(replace(BARS, columns=(BARS.columns[0],)))) > -5
+    assert min(ticks(replace(BARS, columns=(column,)))) < -20
+
+
+def test_bars_without_a_single_value():
+    svg = bars_svg(Bars(title="t", names=("a",), columns=(BarColumn(label="l", values=(None,)),)))
+    ElementTree.fromstring(standalone(svg))
+
+
+@pytest.mark.parametrize("chart", CURVES.charts)
+@pytest.mark.parametrize("large", [False, True])
+def test_charts_are_whole_files(chart, large):
+    svg = chart_svg(chart, large=large)
+    ElementTree.fromstring(standalone(svg))
+    assert {series.name for series in chart.series} <= words(svg)
+
+
+def test_a_flat_line_is_flat():
+    chart = Chart(
+        y_label="accuracy", kind="percent", series=(Series(name="a", x=(0, 1), y=(0.9, 0.9001)),)
+    )
+    assert any(text.startswith("90.") for text in words(chart_svg(chart)))
+    assert not any("90.00" in text for text in words(chart_svg(chart)))
+
+
+def test_logarithmic_places_are_named():
+    chart = Chart(x_label="x", log_x=True, series=(Series(name="a", x=(0.1, 1, 10), y=(1, 2, 3)),))
+    assert {"0.1", "1", "10"} <= words(chart_svg(chart))
+
+
+def test_figures_say_what_they_show_and_take_the_page_s_colours():
+    svg = chart_svg(CURVES.charts[0])
+    assert 'role="img" aria-label="combined against alpha: calibration from 80.0 at 0' in svg
+    assert "var(--accent)" in svg
+    assert "var(--" not in standalone(svg)
+    assert "http" not in svg
+
+
+def test_two_figures_share_no_id():
+    ids = [set(re.findall(r' id="([^"]+)"', chart_svg(chart))) for chart in CURVES.charts]
+    assert not ids[0] & ids[1]
+    wide, narrow = (
+        set(re.findall(r' id="([^"]+)"', bars_svg(BARS, narrow=n))) for n in (False, True)
+    )
+    assert not wide & narrow
+
+
+def test_a_name_with_a_dollar_is_no_formula():
+    bars = Bars(
+        title="t", names=("a$b$",), columns=(BarColumn(label="l", values=(Estimate(1.0),)),)
+    )
+    assert "a$b$" in words(bars_svg(bars))
