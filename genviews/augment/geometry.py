@@ -288,6 +288,8 @@ def _sample_box(
 def _resample(views: Tensor, theta: Tensor, size: tuple[int, int], fill: Fill) -> Tensor:
     """Sample each view bilinearly through its affine map (N, 2, 3) from output to input."""
     flat = views.flatten(0, 1)
+    if len(flat) == 0:  # which `affine_grid` does not take
+        return views.new_zeros(*views.shape[:3], *size)
     shape = [flat.shape[0], flat.shape[1], *size]
     grid = F.affine_grid(theta.to(flat.dtype), shape, align_corners=False)
     if fill == "nearest":

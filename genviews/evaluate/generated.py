@@ -60,7 +60,9 @@ class GeneratedSource(ImageSource):
         """Render the images at `rows`."""
         ids = tuple(self.ids[row] for row in rows)
         classes, device = self.generator.num_classes, self.generator.device
-        label = torch.as_tensor(rows, device=device) % classes if classes else None
+        label = None
+        if classes:
+            label = torch.as_tensor(rows, dtype=torch.long, device=device) % classes
         with torch.no_grad():
             z = self.generator.sample(Rng(self.seed, "generated source").streams(ids))
             latents = self.generator.map(z, label, psi=self.psi)

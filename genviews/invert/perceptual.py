@@ -26,6 +26,7 @@ from genviews.files import read_tensors
 from genviews.fingerprint import weights_hash
 from genviews.invert.features import hide
 from genviews.invert.term import Target, Term
+from genviews.modes import evaluating
 
 __all__ = ["LPIPS"]
 
@@ -102,9 +103,10 @@ class LPIPS(Term):
         masks, size = target.masks, rendered.shape[2:]
         lins: Any = self.network.lins
         total = torch.zeros_like(masks)
-        for ours, theirs, lin in zip(self._maps(rendered, masks), kept, lins, strict=True):
-            distance = lin((ours - theirs).square())
-            total = total + F.interpolate(distance, size, mode="bilinear", align_corners=False)
+        with evaluating(self.network):  # which has dropout
+            for ours, theirs, lin in zip(self._maps(rendered, masks), kept, lins, strict=True):
+                distance = lin((ours - theirs).square())
+                total = total + F.interpolate(distance, size, mode="bilinear", align_corners=False)
         return (total * masks).sum(dim=(1, 2, 3)) / masks.sum(dim=(1, 2, 3))
 
     def _maps(self, images: Tensor, masks: Tensor) -> list[Tensor]:

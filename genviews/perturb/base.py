@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from jaxtyping import Float, Int
@@ -46,6 +46,9 @@ class Perturbation(ABC):
 
     kind: ClassVar[str]
     """First word of `name`, and the purpose of this kind's random streams."""
+
+    strength_field: ClassVar[str] = "strength"
+    """The field that holds the strength, at which 0 is the identity."""
 
     @property
     @abstractmethod
@@ -123,6 +126,15 @@ class Perturbation(ABC):
         rows = latents[:, None, selected].expand(-1, num_views, -1, -1)
         views[:, :, selected] = self.edit(generator, rows, streams.child(self.kind), labels)
         return views
+
+    def scaled(self, factor: float) -> Perturbation:
+        """The same perturbation at `factor` times its strength; 0 makes it the identity.
+
+        Raises:
+            ValueError: a strength that this kind does not take.
+        """
+        strength = factor * getattr(self, self.strength_field)
+        return replace(self, **{self.strength_field: strength})
 
     @property
     def layers_name(self) -> str:

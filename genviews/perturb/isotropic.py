@@ -53,6 +53,7 @@ class Isotropic(Perturbation):
     sigma: float
 
     kind: ClassVar[str] = "isotropic"
+    strength_field: ClassVar[str] = "sigma"
 
     def __post_init__(self) -> None:
         check_strength(self.sigma, "sigma of Isotropic")

@@ -229,6 +229,7 @@ class PCA(Perturbation):
     num_components: int = 20
 
     kind: ClassVar[str] = "pca"
+    strength_field: ClassVar[str] = "sigma"
 
     def __post_init__(self) -> None:
         check_strength(self.sigma, "sigma of PCA")

@@ -51,6 +51,8 @@ class Walk(Perturbation):
 
     std: float
 
+    strength_field: ClassVar[str] = "std"
+
     def __post_init__(self) -> None:
         check_strength(self.std, f"std of {type(self).__name__}")
 

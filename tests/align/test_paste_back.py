@@ -98,14 +98,6 @@ class TestEachAligner:
         assert (result[:, there] - 0.25).abs().max() < 1e-5
         assert torch.equal(source, before)
 
-    def test_unknown_pixels_do_not_bleed_in(self, aligner, geometry):
-        source = smooth()
-        aligned = aligner.align(source, geometry)
-        known = aligned.mask > 0
-        drawn = torch.where(known, aligned.image, torch.nan)
-        wanted = aligned.paste_back(aligned.image, source)
-        assert torch.equal(aligned.paste_back(drawn, source), wanted)
-
     def test_a_batch_equals_one_by_one(self, aligner, geometry):
         sources = [smooth(), noise(), smooth().flip(0)]
         images, masks = stack([aligner.align(source, geometry) for source in sources])
@@ -115,14 +107,6 @@ class TestEachAligner:
             alone = aligner.align(source, geometry)
             assert torch.equal(alone.image, image)
             assert torch.equal(alone.mask, mask)
-
-    def test_dtype_and_channels(self, aligner, geometry):
-        source = smooth(1).double()
-        aligned = aligner.align(source, geometry)
-        assert aligned.image.dtype == aligned.mask.dtype == torch.float64
-        result = aligned.paste_back(aligned.image.float(), source)
-        assert result.dtype == torch.float64
-        assert aligned.source_size == (HEIGHT, WIDTH)
 
 
 def test_a_face_beyond_the_border_is_pasted_up_to_it():

@@ -139,12 +139,6 @@ def test_an_empty_batch_is_no_error() -> None:
         assert made.shape == (0, 2, 3, 8, 8)
 
 
-def test_nothing_global_is_touched() -> None:
-    state = torch.get_rng_state()
-    SimCLR(8)(pictures(2, 3, 8), 2, Rng(0).streams(range(2)))
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 @pytest.mark.parametrize(
     ("height", "width", "area", "ratio"),
     [

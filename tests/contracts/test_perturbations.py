@@ -1,4 +1,4 @@
-"""The laws of a perturbation, over a table of all of them on every kind of generator.
+"""Every perturbation, on every kind of generator, against the perturbation contract.
 
 A new perturbation is a new row in `TABLE`: a function from (layers, strength, statistics), and its
 largest strength here.
@@ -7,7 +7,9 @@ largest strength here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import pytest
 import torch
@@ -34,8 +36,9 @@ from genviews.perturb import (
 from genviews.perturb.presets import KINDS
 from genviews.perturb.walks import latent_width
 from genviews.perturb.warps import directions_of
-from genviews.render import render
 from genviews.rng import Rng, Streams
+from genviews.testing import PERTURBATION_CHECKS, check_perturbation
+from tests.contracts.complete import leaves
 
 Make = Callable[[str, float, PCAStatistics], Perturbation]
 
@@ -77,7 +80,6 @@ GENERATORS: dict[str, Callable[[], Generator]] = {
     "callable": lambda: CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16),
     "toy in z": lambda: z_space(ToyGenerator(), psi=0.9),
 }
-IDS = ["a.png", 3, "b.png", 2**40, 0]
 
 
 @cache
@@ -92,138 +94,52 @@ def build(name: str) -> tuple[Generator, PCAStatistics]:
     return generator, statistics
 
 
-@pytest.fixture(params=list(GENERATORS))
-def world(request: pytest.FixtureRequest) -> tuple[Generator, PCAStatistics]:
-    return build(request.param)
-
-
-@pytest.fixture
-def generator(world) -> Generator:
-    return world[0]
-
-
-@pytest.fixture
-def statistics(world) -> PCAStatistics:
-    return world[1]
-
-
-@pytest.fixture(params=list(TABLE))
-def make(request: pytest.FixtureRequest, statistics) -> Callable[..., Perturbation]:
-    create, strongest = TABLE[request.param]
-    return lambda layers="all", part=1.0: create(layers, part * strongest, statistics)
-
-
-def start(
-    generator: Generator, ids: list[int | str] = IDS
-) -> tuple[Tensor, Streams, Tensor | None]:
-    """Latents that differ in every row, streams, and labels where the generator needs them."""
-    streams = Rng(5, "start").streams(ids)
-    labels = torch.arange(len(ids)) % generator.num_classes if generator.num_classes else None
-    with torch.no_grad():
-        latents = generator.map(generator.sample(streams), labels)
-    latents = latents + streams.child("rows").normal(1, generator.latent_spec.shape)[:, 0]
-    return latents, Rng(1).streams(ids), labels
-
-
-def ranges(generator: Generator) -> list[str]:
-    """Every row alone, all of them, and the ranges with a name."""
-    spec = generator.latent_spec
-    return ["all", *map(str, range(spec.num_layers)), *(found.name for found in spec.ranges)]
+def make(kind: str, generator: str = "toy", part: float = 1.0) -> Perturbation:
+    create, strongest = TABLE[kind]
+    return create("all", part * strongest, build(generator)[1])
 
 
 def test_the_table_is_complete() -> None:
     assert set(KINDS) <= set(TABLE)
+    assert leaves(Perturbation) == {type(make(kind)) for kind in TABLE}
 
 
-def test_zero_strength_is_the_identity(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    for layers in ranges(generator):
-        views = make(layers, 0.0)(generator, latents, 3, streams, labels)
-        assert torch.equal(views, latents[:, None].expand_as(views))
+@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize("kind", TABLE)
+def test_perturbation_contract(kind: str, generator: str) -> None:
+    check_perturbation(make(kind, generator), build(generator)[0])
 
 
-def test_a_view_of_zero_strength_is_the_reconstruction(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    views = render(generator, make("all", 0.0)(generator, latents, 3, streams, labels))
-    assert torch.equal(views, render(generator, latents)[:, None].expand_as(views))
+def start(generator: Generator) -> tuple[Tensor, Streams]:
+    streams = Rng(5).streams(["a.png", 3, "b.png", 2**40, 0])
+    return generator.map(generator.sample(streams)), streams
 
 
-def test_rows_outside_the_range_stay_and_every_row_inside_moves(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    for layers in ranges(generator):
-        views = make(layers)(generator, latents, 4, streams, labels)
-        inside = torch.zeros(generator.latent_spec.num_layers, dtype=torch.bool)
-        inside[generator.latent_spec.layers(layers).rows] = True
-        same = (views == latents[:, None]).all(-1)
-        assert same[:, :, ~inside].all()
-        assert not same[:, :, inside].any()
-
-
-def test_the_input_is_not_written_to(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    before = latents.clone()
-    views = make()(generator, latents, 2, streams, labels)
-    views.zero_()
-    assert torch.equal(latents, before)
-
-
-def test_batch_mates_and_order_change_nothing(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    perturb = make()
-    whole = perturb(generator, latents, 3, streams, labels)
+@pytest.mark.parametrize("kind", TABLE)
+def test_neighbours_do_not_matter_bit_for_bit(kind: str) -> None:
+    """The contract allows round-off; only a mapping network may cause it."""
+    toy, perturb = build("toy")[0], make(kind)
+    latents, streams = start(toy)
+    whole = perturb(toy, latents, 7, streams)
     for rows in ([1], [4, 0, 2], [3, 3]):
-        some = None if labels is None else labels[rows]
-        part = perturb(generator, latents[rows], 3, streams[rows], some)
-        close(perturb, part, whole[rows])
+        part = perturb(toy, latents[rows], 2, streams[rows])
+        if isinstance(perturb, StyleMix | Independent):
+            torch.testing.assert_close(part, whole[rows][:, :2], rtol=0.0, atol=1e-5)
+        else:
+            assert torch.equal(part, whole[rows][:, :2])
 
 
-def test_a_view_is_the_same_alone_or_among_more(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    perturb = make()
-    whole = perturb(generator, latents, 7, streams, labels)
-    close(perturb, perturb(generator, latents, 2, streams, labels), whole[:, :2])
-    late = perturb(generator, latents, 3, streams.from_view(4), labels)
-    close(perturb, late, whole[:, 4:])
-
-
-def close(perturb: Perturbation, part: Tensor, whole: Tensor) -> None:
-    """Bit-equal; a mapping network (style-mix) may round otherwise in another batch size."""
-    tolerance = 1e-5 if isinstance(perturb, StyleMix | Independent) else 0.0
-    torch.testing.assert_close(part, whole, rtol=0.0, atol=tolerance)
-
-
-def test_calling_twice_gives_the_same_and_leaves_no_trace(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    state = torch.get_rng_state()
-    first = make()(generator, latents, 2, streams, labels)
-    assert torch.equal(make()(generator, latents, 2, streams, labels), first)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.is_grad_enabled()
-    assert not first.requires_grad
-
-
-def test_other_ids_seeds_and_views_give_other_latents(make, generator) -> None:
-    latents, streams, labels = start(generator, [0, 1])
-    latents = latents[:1].repeat(2, 1, 1)
-    labels = None if labels is None else labels[:1].repeat(2)
-    perturb = make()
-    views = perturb(generator, latents, 2, streams, labels).flatten(0, 1)
-    other = perturb(generator, latents, 2, Rng(2).streams([0, 1]), labels).flatten(0, 1)
-    assert len(torch.unique(torch.cat([views, other]), dim=0)) == 8
-
-
-def test_strengths_share_their_draws(make, generator) -> None:
-    """A stronger view lies on the same ray, so that scales are compared on the same directions."""
-    latents, streams, labels = start(generator)
-    full = make("all", 1.0)(generator, latents, 2, streams, labels) - latents[:, None]
-    half = make("all", 0.5)(generator, latents, 2, streams, labels) - latents[:, None]
-    perturb = make("all", 1.0)
+@pytest.mark.parametrize("kind", TABLE)
+def test_a_stronger_view_lies_on_the_same_ray(kind: str) -> None:
+    toy, perturb = build("toy")[0], make(kind)
+    latents, streams = start(toy)
+    full, half = (make(kind, part=p)(toy, latents, 2, streams) - latents[:, None] for p in (1, 0.5))
     if isinstance(perturb, Angular):  # on the same great circle, in the plane of start and view
-        width = generator.z_dim if generator.latent_spec.space == "z" else latents.shape[-1]
-        plane = torch.stack([latents[:, None].expand_as(full), full, half], dim=-2)[..., :width]
+        plane = torch.stack([latents[:, None].expand_as(full), full, half], dim=-2)
         assert (torch.linalg.svdvals(plane.double())[..., 2] < 1e-5).all()
         assert (half.norm(dim=-1) < full.norm(dim=-1)).all()
-    elif getattr(perturb, "reading", "") == "fixed":  # the bound weighs more on the stronger
+    elif isinstance(perturb, Gaussian) and perturb.reading == "fixed":
+        # The bound weighs more on the stronger.
         assert (half * full >= 0).all()
         assert (half.abs() >= full.abs() / 2 - 1e-6).all()
         assert (half.abs() <= full.abs()).all()
@@ -231,63 +147,96 @@ def test_strengths_share_their_draws(make, generator) -> None:
         torch.testing.assert_close(half, full / 2, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_views_have_the_dtype_of_the_latents(make, generator, dtype) -> None:
-    latents, streams, labels = start(generator)
-    exact = make()(generator, latents, 2, streams, labels)
-    views = make()(generator, latents.to(dtype), 2, streams, labels)
-    assert views.dtype == dtype
-    torch.testing.assert_close(views.float(), exact, rtol=2e-2, atol=2e-2)
-
-
-def test_gradients_reach_the_latents(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    leaf = latents.clone().requires_grad_()
-    perturb = make()
-    perturb(generator, leaf, 2, streams, labels).sum().backward()
-    if isinstance(perturb, Angular):  # a curve: against differences in float64
-        double = latents.double().requires_grad_()
-        assert torch.autograd.gradcheck(
-            lambda x: perturb(generator, x, 2, streams, labels), (double,)
-        )
+@pytest.mark.parametrize("kind", TABLE)
+def test_the_gradient_of_a_straight_step_is_what_is_kept(kind: str) -> None:
+    toy, perturb = build("toy")[0], make(kind)
+    if isinstance(perturb, Angular):  # a curve
         return
+    latents, streams = start(toy)
+    leaf = latents.clone().requires_grad_()
+    perturb(toy, leaf, 2, streams).sum().backward()
     keeps = 1.0 - perturb.strength if isinstance(perturb, StyleMix | Independent) else 1.0
     torch.testing.assert_close(leaf.grad, torch.full_like(leaf, 2 * keeps))
 
 
-def test_an_empty_batch_is_no_error(make, generator) -> None:
-    latents, _, labels = start(generator)
-    none = None if labels is None else labels[:0]
-    views = make()(generator, latents[:0], 3, Rng(0).streams([]), none)
-    assert views.shape == (0, 3, *generator.latent_spec.shape)
-
-
-def test_the_name_says_all(make, generator, statistics) -> None:
-    perturb = make("all", 1.0)
+@pytest.mark.parametrize("kind", TABLE)
+def test_the_name_says_all(kind: str) -> None:
+    generator, statistics = build("toy")
+    perturb = make(kind)
     kit = GeneratorKit(generator, directions=statistics, walks=WALKS[statistics])
     assert kit.perturbation(perturb.name) == perturb
-    assert perturb.name != make("all", 0.3).name
-    assert hash(perturb) == hash(make("all", 1.0))
 
 
-def test_repr_is_the_constructor_call(make) -> None:
-    perturb = make("all", 1.0)
+@pytest.mark.parametrize("kind", TABLE)
+def test_repr_is_the_constructor_call(kind: str) -> None:
+    perturb = make(kind)
     assert repr(perturb).startswith(f"{type(perturb).__name__}(layers='all', ")
     if not isinstance(perturb, PCA | Steer):  # which show their statistics and walks in short
-        leaves = (Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform)
-        assert eval(repr(perturb), {leaf.__name__: leaf for leaf in leaves}) == perturb
+        kinds = (Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform)
+        assert eval(repr(perturb), {kind.__name__: kind for kind in kinds}) == perturb
 
 
-def test_misuse_is_named(make, generator) -> None:
-    latents, streams, labels = start(generator)
-    perturb = make()
-    for count in (0, -1):
-        with pytest.raises(ValueError, match="num_views: expected an integer of at least 1"):
-            perturb(generator, latents, count, streams, labels)
-    with pytest.raises(ValueError, match=r"streams: expected one for each of the 5 images, got 2"):
-        perturb(generator, latents, 1, streams[:2], labels)
-    with pytest.raises(ValueError, match="layer range: expected one of all"):
-        make("alll")(generator, latents, 1, streams, labels)
-    bad = torch.tensor([0, 1, 2, 0, generator.num_classes])
-    with pytest.raises(ValueError, match=r"label: expected (none|5 class indices)"):
-        perturb(generator, latents, 1, streams, bad)
+@dataclass(frozen=True)
+class Broken(Perturbation):
+    """Isotropic noise that breaks one law, named by `law`."""
+
+    law: str = ""
+    strength: float = 0.5
+
+    def __describe__(self) -> dict[str, object]:
+        told = {"layers": self.layers, "strength": self.strength}
+        return {} if self.law == "it_is_described" else told
+
+    kind: ClassVar[str] = "broken"
+
+    @property
+    def name(self) -> str:
+        if self.law == "the_name_tells_it_apart":
+            return self.kind
+        return f"{self.kind}_{self.layers_name}_{self.strength}"
+
+    def __call__(self, generator, latents, num_views, streams, labels=None) -> Tensor:
+        if self.law == "misuse_is_refused":
+            num_views = max(num_views, 1)
+        views = super().__call__(generator, latents, num_views, streams, labels)
+        if self.law == "the_input_is_not_written_to":
+            latents.add_(1.0)
+        if self.law == "rows_outside_stay_and_inside_move":
+            return views + 1e-6 * self.strength
+        return views
+
+    def edit(self, generator, rows, streams, labels) -> Tensor:
+        noise = streams.normal(rows.shape[1], rows.shape[2:]).to(rows)
+        moved = rows + self.strength * noise
+        match self.law:
+            case "zero_strength_is_the_identity":
+                return moved + 1e-7
+            case "neighbours_do_not_matter":
+                return moved + 1e-3 * self.strength * noise.mean(0)
+            case "the_number_of_views_does_not_matter":
+                return moved + 1e-3 * self.strength * noise.mean(1, keepdim=True)
+            case "streams_decide":
+                return rows + self.strength * torch.randn(rows.shape).to(rows)
+            case "strengths_share_their_draws":
+                again = streams.child(str(self.strength)).normal(rows.shape[1], rows.shape[2:])
+                return rows + self.strength * again.to(rows)
+            case "views_have_the_dtype_of_the_latents":
+                return moved + (rows.dtype == torch.float16)
+            case "gradients_are_those_of_the_views":
+                return moved.detach() + 0.5 * (rows - rows.detach())
+            case "an_empty_batch_is_no_error":
+                return moved + 0 * rows.max()
+        return moved
+
+
+@pytest.mark.parametrize("check", PERTURBATION_CHECKS, ids=lambda check: check.__name__)
+def test_a_perturbation_that_breaks_the_law_is_caught(check) -> None:
+    toy = ToyGenerator()
+    with pytest.raises((AssertionError, RuntimeError)):
+        check(Broken("all", law=check.__name__), toy)
+    check(Broken("all"), toy)
+
+
+def test_the_message_names_the_law() -> None:
+    with pytest.raises(AssertionError, match=r"^neighbours do not matter: views of the images"):
+        check_perturbation(Broken("all", law="neighbours_do_not_matter"), ToyGenerator())

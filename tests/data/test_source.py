@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 
 import pytest
 import torch
@@ -64,14 +63,6 @@ class TestMemorySource:
             MemorySource(image_set().select([1, 0, 2, 3])).fingerprint(),
         }
         assert len(others | {one}) == 7
-
-    def test_pickles(self, masks):
-        source = MemorySource(image_set(), masks)
-        again = pickle.loads(pickle.dumps(source))
-        assert again.fingerprint() == source.fingerprint()
-        assert torch.equal(again.read([1]).masks, masks[[1]])
-        without = pickle.loads(pickle.dumps(MemorySource(image_set())))
-        assert without.read([1]).masks is None
 
     def test_masks_of_another_shape(self):
         with pytest.raises(ValueError, match=r"masks: expected shape \(4, 1, 4, 6\), got \(3,"):

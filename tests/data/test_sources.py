@@ -101,12 +101,6 @@ class TestFolder:
         seen.add(FolderSource(copy, SPEC).fingerprint())
         assert len(seen) == 5
 
-    def test_pickles_to_an_equal_source(self, folder):
-        source = FolderSource(folder, SPEC)
-        again = pickle.loads(pickle.dumps(source))
-        assert again.fingerprint() == source.fingerprint()
-        assert torch.equal(again.read([0]).images, source.read([0]).images)
-
     def test_a_file_that_went_away_is_skipped(self, folder):
         source = FolderSource(folder, SPEC)
         (folder / "b.png").unlink()

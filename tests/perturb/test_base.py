@@ -74,3 +74,26 @@ def test_latents_must_have_one_batch_axis(shape: tuple[int, ...]) -> None:
 def test_latents_of_another_generator_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected shape \(\.\.\., 4, 4\) in w\+ space"):
         Isotropic("all", 0.3)(ToyGenerator(), torch.zeros(1, 3, 4), 1, Rng(0).streams([0]))
+
+
+def test_misuse_is_named() -> None:
+    toy, streams = ToyGenerator(), Rng(0).streams(range(5))
+    latents, perturb = toy.map(toy.sample(streams)), Isotropic("all", 0.3)
+    for count in (0, -1):
+        with pytest.raises(ValueError, match="num_views: expected an integer of at least 1"):
+            perturb(toy, latents, count, streams)
+    with pytest.raises(ValueError, match=r"streams: expected one for each of the 5 images, got 2"):
+        perturb(toy, latents, 1, streams[:2])
+    with pytest.raises(ValueError, match="layer range: expected one of all"):
+        Isotropic("alll", 0.3)(toy, latents, 1, streams)
+    with pytest.raises(ValueError, match="label: expected none"):
+        perturb(toy, latents, 1, streams, torch.tensor([0, 1, 2, 0, 0]))
+    several = ToyGenerator(num_classes=3)
+    with pytest.raises(ValueError, match="label: expected 5 class indices"):
+        perturb(several, latents, 1, streams, torch.tensor([0, 1, 2, 0, 3]))
+
+
+def test_a_perturbation_is_scaled_by_its_strength() -> None:
+    assert Isotropic("fine", 0.25).scaled(2.0) == Isotropic("fine", 0.5)
+    with pytest.raises(ValueError, match="sigma of Isotropic: expected a finite number"):
+        Isotropic("fine", 0.25).scaled(-1.0)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.autograd import gradcheck
 
 from benchmarks.reference_genrep import VARIABLE, load_losses
 from genviews.represent.losses import (
@@ -61,22 +60,6 @@ class TestContrastive:
         assert objective(u, targets(objective)).item() == pytest.approx(wanted, abs=1e-9)
         assert objective(u.float(), targets(objective)).item() == pytest.approx(wanted, abs=1e-5)
 
-    @pytest.mark.parametrize(("objective", "views", "naive"), CONTRASTIVE, ids=repr)
-    def test_gradient(self, objective, views, naive):
-        raw = torch.randn(6, views, 3, dtype=torch.float64, requires_grad=True)
-
-        def loss(x):
-            return objective(x / x.norm(dim=-1, keepdim=True), targets(objective))
-
-        assert gradcheck(loss, (raw,))
-
-    @pytest.mark.parametrize(("objective", "views", "naive"), CONTRASTIVE, ids=repr)
-    def test_order_of_samples_is_irrelevant(self, objective, views, naive):
-        u, order = random_units(6, views, 5), torch.tensor([3, 1, 5, 0, 4, 2])
-        labels = targets(objective)
-        moved = objective(u[order], None if labels is None else labels[order])
-        torch.testing.assert_close(moved, objective(u, labels))
-
     def test_value_at_the_start(self):
         same = torch.zeros(256, 2, 128)
         same[..., 0] = 1
@@ -100,12 +83,6 @@ class TestContrastive:
     def test_large_similarities_do_not_overflow(self):
         u = random_units(6, 2, 5).float()
         assert torch.isfinite(NTXent(temperature=1e-3)(u))
-
-    def test_float32_under_autocast(self):
-        u = random_units(6, 2, 5).float()
-        wanted = NTXent()(u)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert torch.equal(NTXent()(u), wanted)
 
     @pytest.mark.parametrize("factor", [0.9, 1.1, math.nan])
     def test_rows_that_are_not_of_length_1(self, factor):
@@ -158,10 +135,6 @@ class TestVICReg:
         u = torch.randn(7, 3, 4, dtype=torch.float64)
         pairs = [VICReg()(u[:, list(p)]) for p in ((0, 1), (0, 2), (1, 2))]
         torch.testing.assert_close(VICReg()(u), sum(pairs) / 3)
-
-    def test_gradient(self):
-        u = (0.5 * torch.randn(5, 2, 3, dtype=torch.float64)).requires_grad_()
-        assert gradcheck(VICReg(), (u,))
 
     @pytest.mark.parametrize("shape", [(1, 2, 3), (3, 1, 3)])
     def test_too_few(self, shape):
