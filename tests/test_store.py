@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import fsspec
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from genviews import claim
 from genviews.store import ShardStore, stored_key
+from tests.processes import start, wait_until
 
 KEY = {"steps": 5, "inverter": {"lr": 0.1, "kind": "adam"}, "layers": [1, 2]}
 
@@ -430,43 +430,29 @@ class TestTwoWriters:
         assert store.present() == [0]
 
 
-WRITER = """
-import sys, torch
-from genviews.store import ShardStore
-store = ShardStore(sys.argv[1], {"steps": 5})
-print("ready", flush=True)
-for index in store.missing(int(sys.argv[2])):
-    ids = [f"{index}-{r}" for r in range(8)]
-    store.write(index, {"x": torch.full((8, 100_000), float(index))}, ids)
-print("done", flush=True)
-"""
+def write_all(folder, shards):
+    warnings.simplefilter("error")
+    store = ShardStore(folder, {"steps": 5})
+    for index in store.missing(shards):
+        ids = [f"{index}-{r}" for r in range(8)]
+        store.write(index, {"x": torch.full((8, 100_000), float(index))}, ids)
 
 
 class TestKilledWriter:
     SHARDS = 400
 
-    def start(self, folder):
-        root = Path(__file__).resolve().parents[1]
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", WRITER, str(folder), str(self.SHARDS)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        )
-
-    @pytest.mark.timeout(600)  # three imports of torch, on however busy a machine
     def test_loses_at_most_the_shard_in_flight(self, tmp_path):
         """Killed three times in the middle; a warning of damage is an error, here and there."""
         delays = np.random.default_rng(0).uniform(0.02, 0.3, 3)
         for delay in delays:
             before = len(list(tmp_path.glob("[0-9]*")))
-            with self.start(tmp_path) as process:
-                assert process.stdout.readline() == "ready\n"
-                while len(list(tmp_path.glob("[0-9]*"))) == before:
-                    time.sleep(0.001)
-                time.sleep(delay)
-                process.send_signal(signal.SIGKILL)
-                assert process.wait() == -signal.SIGKILL
+            printed = tmp_path / ".printed"
+            process = start(write_all, tmp_path, self.SHARDS, printed=printed)
+            wait_until(lambda n=before: len(list(tmp_path.glob("[0-9]*"))) > n, alive=process)
+            time.sleep(delay)
+            process.kill()
+            process.join()
+            assert (process.exitcode, printed.read_text()) == (-signal.SIGKILL, "")
             store = ShardStore(tmp_path, {"steps": 5})
             here = store.present()
             assert before < len(here) < self.SHARDS

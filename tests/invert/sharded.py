@@ -1,7 +1,7 @@
 """A small sharded inversion, for tests in this process and for scenarios in others.
 
-A scenario is a function of folders that runs in a fresh process (`scenario`), where it may fork:
-processes that are forked after the import of torch start at once.
+A scenario is a function of folders that runs in a process of its own, where it may fork
+(`tests.processes.call`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,7 +23,6 @@ from genviews.invert import Inverter, Objective, invert_source
 from genviews.rng import Rng
 from genviews.types import ImageSpec, LatentSpec
 
-ROOT = Path(__file__).resolve().parents[2]
 INVERTER = Inverter(steps=3)
 SHARDS, SHARD = 120, 3
 
@@ -87,22 +85,6 @@ def run(folder, **options):
 def files(folder):
     """Name -> bytes of all that lies in a folder."""
     return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-
-
-def scenario(name, *arguments, timeout=100):
-    """Run a function of this module in a fresh process; returns what it printed."""
-    code = f"import sys; from tests.invert import sharded; sharded.{name}(*sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    return done.stdout
 
 
 def say(*values):

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from genviews.represent.gather import gather_rows, process_count
 from genviews.represent.train import train_representation
-from tests.represent.training import OBJECTIVES, Blobs, config, held_out, plain_encoder
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import start
+from tests.represent.training import (
+    OBJECTIVES,
+    Blobs,
+    config,
+    distributed_training,
+    held_out,
+    plain_encoder,
+)
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
     """What each of the two processes found."""
     folder = tmp_path_factory.mktemp("processes")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, str(ROOT / "tests/represent/training.py"), str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr
+    started = [
+        start(distributed_training, folder, rank, 2, printed=folder / f"printed{rank}.txt")
+        for rank in (0, 1)
+    ]
+    for rank, process in enumerate(started):
+        process.join()
+        assert process.exitcode == 0, (folder / f"printed{rank}.txt").read_text()
     return [torch.load(folder / f"process{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 

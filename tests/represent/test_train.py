@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,9 +21,16 @@ from genviews.represent.losses import ClassPrediction, LatentPrediction, NTXent,
 from genviews.represent.monitor import alignment, rankme, uniformity
 from genviews.represent.schedule import StepCosine
 from genviews.represent.train import train_representation
-from tests.represent.training import BATCH, Blobs, PartBlobs, config, held_out, plain_encoder
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import start
+from tests.represent.training import (
+    BATCH,
+    Blobs,
+    PartBlobs,
+    config,
+    dying_training,
+    held_out,
+    plain_encoder,
+)
 
 
 def compact(**fields):
@@ -363,30 +367,11 @@ class TestResume:
     def test_a_killed_process(self, tmp_path):
         """Dies at once in the middle of step 7, as by a signal; leaves one whole checkpoint."""
         path = tmp_path / "run.pt"
-        code = """
-import os, sys, torch
-torch.set_num_threads(1)
-from tests.represent.training import Blobs, config, plain_encoder
-from genviews.represent.losses import NTXent
-from genviews.represent.train import train_representation
-class Dies(Blobs):
-    def batch(self, step):
-        if step == 7:
-            os._exit(9)
-        return super().batch(step)
-train_representation(plain_encoder(), Dies(), NTXent(), config(checkpoint_every=2),
-                     checkpoint=sys.argv[1])
-"""
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(path)],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )
-        assert (done.returncode, done.stderr) == (9, "")
-        assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+        printed = tmp_path / "printed.txt"
+        process = start(dying_training, path, printed=printed)
+        process.join()
+        assert (process.exitcode, printed.read_text()) == (9, "")
+        assert {p.name for p in tmp_path.iterdir()} == {"run.pt", "printed.txt"}
         assert torch.load(path, weights_only=True)["step"] == 6
         settings = config(checkpoint_every=2)
         resumed = train_representation(

@@ -1,11 +1,8 @@
-"""A small training for the tests of the loop; run by torchrun it is one of several processes.
-
-torchrun --nproc-per-node 2 tests/represent/training.py FOLDER
-"""
+"""A small training for tests of the loop, also as one of several processes or as one that dies."""
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 
 import torch
@@ -78,16 +75,38 @@ def held_out() -> OnlineKNN:
     )
 
 
-def main(folder: Path) -> None:
-    """Train in these processes, and leave what the test compares in a file."""
+class Dies(Blobs):
+    """Ends its process at once in the middle of step 7, as by a signal."""
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        if step == 7:
+            os._exit(9)
+        return super().batch(step)
+
+
+def dying_training(checkpoint: Path) -> None:
+    """Train until `Dies` does."""
+    from genviews.represent.train import train_representation
+
+    settings = config(checkpoint_every=2)
+    train_representation(plain_encoder(), Dies(), NTXent(), settings, checkpoint=checkpoint)
+
+
+def distributed_training(folder: Path, rank: int, processes: int) -> None:
+    """Train as one of several processes, and leave what the test compares in a file."""
+    # What torchrun sets; but they meet in a file, since a free port may be taken by then.
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+    meeting = f"file://{folder}/meeting"
+    torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=processes)
+
     from accelerate import Accelerator
 
     from genviews.represent.gather import gather_rows
     from genviews.represent.train import train_representation
 
-    torch.set_num_threads(1)
     accelerator = Accelerator(cpu=True)
-    rank = accelerator.process_index
+    assert accelerator.process_index == rank
     found: dict[str, object] = {"processes": accelerator.num_processes}
 
     whole = torch.arange(15.0).view(5, 3)
@@ -129,7 +148,3 @@ def main(folder: Path) -> None:
         found["no accelerator"] = str(error)
     torch.save(found, folder / f"process{rank}.pt")
     accelerator.end_training()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,9 +19,8 @@ from genviews.represent.encoder import RepresentationEncoder
 from genviews.studies.learning import run
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import run_row, run_rows
+from tests.processes import start, wait_until
 from tests.studies.learning.small import CLASSES, images, probe, small, training
-
-ROOT = Path(__file__).resolve().parents[3]
 
 REAL = LearningRow(name="real", data="real", pixels=True)
 GAUSSIAN = LearningRow(name="Gaussian", views="gaussian_all_0.20")
@@ -356,6 +352,26 @@ class TestOtherSetting:
         assert same(weights(whole), weights(resumed))
 
 
+class Slow(Reports):
+    """Touches a file as it trains, and takes its time."""
+
+    def __init__(self, ready):
+        super().__init__()
+        self.ready = ready
+
+    def __call__(self, report):
+        super().__call__(report)
+        if report.stage == "train":
+            self.ready.touch()
+            time.sleep(0.5)
+
+
+def run_slowly(study, ready):
+    reports = Slow(ready)
+    run_rows([REAL, GAUSSIAN, MIXED], small(), (0,), study, report=reports)
+    sys.stdout.write(" ".join(f"{r.row}/{r.done}" for r in reports if r.stage == "train"))
+
+
 class TestSharing:
     @pytest.fixture(autouse=True)
     def short_waits(self, monkeypatch):
@@ -373,9 +389,8 @@ class TestSharing:
             )
             other.start()
             # It goes on with the rows that are free, then waits.
-            while [r.row for r in theirs if r.stage == "done"] != ["Gaussian", "untrained"]:
-                assert other.is_alive()
-                time.sleep(0.01)
+            free = ["Gaussian", "untrained"]
+            wait_until(lambda: [r.row for r in theirs if r.stage == "done"] == free)
             time.sleep(0.2)
             assert other.is_alive()
             ours = Reports()
@@ -397,43 +412,15 @@ class TestSharing:
 
     def test_two_processes(self, setting, tmp_path) -> None:
         """The other has the first row and is slow; each row is trained by one of the two."""
-        code = """
-import sys, time, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from genviews.studies.learning.run import run_rows
-from tests.studies.learning.small import small
-from tests.studies.learning.test_run import GAUSSIAN, MIXED, REAL, Reports
-class Slow(Reports):
-    def __call__(self, report):
-        super().__call__(report)
-        if report.stage == "train":
-            Path(sys.argv[2]).touch()
-            time.sleep(0.5)
-reports = Slow()
-run_rows([REAL, GAUSSIAN, MIXED], small(), (0,), sys.argv[1], report=reports)
-print(*[f"{r.row}/{r.done}" for r in reports if r.stage == "train"])
-"""
-        study, ready = tmp_path / "study", tmp_path / "ready"
-        other = subprocess.Popen(
-            [sys.executable, "-c", code, str(study), str(ready)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )
-        try:
-            while not ready.exists():
-                assert other.poll() is None
-                time.sleep(0.02)
-            reports = Reports()
-            results = run_rows([REAL, GAUSSIAN, MIXED], setting, (0,), study, report=reports)
-            printed, _ = other.communicate()
-        finally:
-            other.kill()
-        assert other.returncode == 0
+        study, ready, printed = (tmp_path / name for name in ("study", "ready", "printed"))
+        other = start(run_slowly, study, ready, printed=printed)
+        wait_until(ready.exists, alive=other)
+        reports = Reports()
+        results = run_rows([REAL, GAUSSIAN, MIXED], setting, (0,), study, report=reports)
+        other.join()
+        assert other.exitcode == 0, printed.read_text()
         ours = [f"{r.row}/{r.done}" for r in reports if r.stage == "train"]
-        assert sorted(printed.split() + ours) == sorted(
+        assert sorted(printed.read_text().split() + ours) == sorted(
             f"{row.name}/{step}" for row in (REAL, GAUSSIAN, MIXED) for step in (1, 2, 3)
         )
         assert [step for step in ours if step.startswith("real")] == []
