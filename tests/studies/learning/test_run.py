@@ -247,7 +247,7 @@ BAD = {
     "few": (replace(REAL, ratio=2.0), {}, "expected at least 48 real images, got 24"),
     "pixels": (REAL, {"pixels": None}, "row 'real': expected pixel views in the setting"),
     "views": (replace(GAUSSIAN, name="b", views="gausian_all_0.20"), {}, "mean 'gaussian'"),
-    "walks": (replace(GAUSSIAN, name="b", views="steer_all_1.00"), {}, "expected walks"),
+    "walks": (replace(GAUSSIAN, name="b", views="steer_all_1.00"), {}, "expected learnt walks"),
     "classes": (replace(GAUSSIAN, name="b", objective="supcon"), {}, "two classes or more"),
     "latents": (replace(REAL, objective="inverter"), {}, "whose latents are known"),
     "batch": (replace(GAUSSIAN, name="b", ratio=0.1), {}, "expected at least 8 samples"),
