@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["claim", "remove_stale_claims"]
+__all__ = ["claim", "claimed_file", "remove_stale_claims"]
 
 
 @contextlib.contextmanager
@@ -53,11 +55,34 @@ def claim(path: str | Path) -> Iterator[bool]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def claimed_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a new file for writing, claimed until the block ends: `remove_stale_claims` spares it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    while (handle := _take(Path(path))) is None:  # it is being removed, before it was claimed
+        time.sleep(0.001)
+    with os.fdopen(handle, "wb") as file:
+        yield file
+
+
 def remove_stale_claims(folder: str | Path, pattern: str) -> None:
-    """Remove the lock files in `folder` that match a glob `pattern` and that nobody holds."""
+    """Remove the files in `folder` that match a glob `pattern` and that no process claims.
+
+    Where the file system has no locks nobody can tell, and all are left.
+    """
     for path in Path(folder).glob(pattern):
-        with contextlib.suppress(OSError), claim(path):
-            pass
+        with contextlib.suppress(OSError):
+            handle = _take(path)
+            if handle is not None:
+                again = _take(path)
+                if again is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    os.close(again)
+                os.close(handle)
 
 
 def _take(path: Path) -> int | None:

@@ -2,7 +2,7 @@
 
 A file is written beside its place under a temporary name (`.NAME.*.tmp`), flushed to the disk and
 moved over its place in one step. A job killed in between leaves the temporary file, which nothing
-reads.
+reads. It was claimed while it was written, so `remove_stale_claims` tells it from one in use.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.claim import claimed_file
 
 __all__ = [
     "atomic_write_bytes",
@@ -49,13 +51,16 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp"
+    # Cut, because a name may be as long as the system allows.
+    temporary = path.parent / f".{path.name[:40]}.{uuid4().hex[:12]}.tmp"
     try:
-        with open(temporary, "xb") as file:
+        with claimed_file(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if sys.platform == "win32":
+                file.close()  # an open file cannot be moved there
+            os.replace(temporary, path)  # before its claim ends: see `remove_stale_claims`
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)

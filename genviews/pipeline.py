@@ -9,7 +9,7 @@ Each arrow is one call into one module: `invert`, a `Perturbation`, `render`, a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -26,10 +26,9 @@ from genviews.ensemble.weigh import Average, Ensemble
 from genviews.generators.base import Generator
 from genviews.invert import Inverter, invert
 from genviews.perturb import Perturbation, StyleMix
+from genviews.types import Progress
 
 __all__ = ["GenerativeTTA"]
-
-Progress = Callable[[str, int, int], None]
 
 
 class GenerativeTTA(nn.Module):
@@ -123,7 +122,7 @@ class GenerativeTTA(nn.Module):
             images: in [-1, 1].
             labels: class indices.
             ids: names of the images, which seed their views; None derives them from the pixels.
-            progress: called with (stage, images done, images in all).
+            progress: called with (stage, "images", done, all).
         """
         bank = self.bank(images, labels=labels, ids=ids, split="calibration", progress=progress)
         self.ensemble_ = self._ensemble().fit(bank)

@@ -9,7 +9,8 @@ computes them once an image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
+from genviews.types import Progress, silent
 
 __all__ = ["render"]
 
@@ -27,7 +29,7 @@ def render(
     *,
     batch_size: int = 64,
     out_device: torch.device | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, "*batch C H W"]:
     """Render latents to images without gradients; for gradients call `generator.synthesize`.
 
@@ -42,7 +44,7 @@ def render(
             be larger. 64 was chosen by us.
         out_device: where the images are put; None is the generator's device. "cpu" keeps a large
             result out of GPU memory.
-        progress: called after each chunk with the number of images done and the number of all.
+        progress: called with ("render", "images", done, all), after each chunk.
 
     Returns:
         Images (B, C, H, W) or (B, K, C, H, W), in the dtype of the latents, not clamped.
@@ -74,14 +76,14 @@ def render(
     device = generator.device if out_device is None else out_device
     shape = (*views.shape[:2], *generator.image_spec.shape)
     images = torch.empty(shape, dtype=latents.dtype, device=device)
-    done = 0
+    done, tell = 0, partial(progress or silent, "render", "images")
+    tell(0, total)
     with torch.no_grad():
         for chunk in _chunks(views.shape[0], views.shape[1], batch_size):
             part = views[chunk]
             images[chunk] = _synthesize(generator, part.to(generator.device)).to(device)
             done += part.shape[0] * part.shape[1]
-            if progress is not None:
-                progress(done, total)
+            tell(done, total)
     return images if latents.ndim == 4 else images[:, 0]
 
 

@@ -54,20 +54,18 @@ class DamagedShardError(Exception):
     """The file is no whole shard; the text says why."""
 
 
-def encode_shard(
-    tensors: Mapping[str, Tensor], ids: Sequence[str], key: str, notes: Mapping[str, str]
-) -> bytes:
+def encode_shard(shard: Shard, key: str) -> bytes:
     """Return the bytes of a shard's file; equal content gives equal bytes.
 
     Raises:
         ValueError: no tensors, duplicate ids, or a first axis of another length.
     """
-    _check_content(tensors, ids)
-    metadata = {"format": _FORMAT, "key": key, "ids": json.dumps(list(ids))}
-    if notes:
-        metadata["notes"] = json.dumps(dict(notes))
-    metadata["checksum"] = _checksum(tensors, metadata)
-    return tensor_bytes(tensors, metadata)
+    _check_content(shard.tensors, shard.ids)
+    metadata = {"format": _FORMAT, "key": key, "ids": json.dumps(list(shard.ids))}
+    if shard.notes:
+        metadata["notes"] = json.dumps(dict(shard.notes))
+    metadata["checksum"] = _checksum(shard.tensors, metadata)
+    return tensor_bytes(shard.tensors, metadata)
 
 
 def decode_shard(data: bytes) -> tuple[Shard, str]:

@@ -7,8 +7,10 @@ loses at most the shard in flight; a re-run asks `missing` and makes only those.
 
     store = ShardStore("runs/latents", key={"inverter": "lbfgs", "steps": 500, "shard_size": 64})
     for index in store.missing(num_shards):
-        store.write(index, {"latents": latents}, ids)
+        store.write(index, Shard(tensors={"latents": latents}, ids=ids))
     latents = store.read_all(num_shards).tensors["latents"]
+
+`genviews.work.run_shards` is that loop, for several processes or machines at once.
 """
 
 from __future__ import annotations
@@ -17,14 +19,13 @@ import contextlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.claim import claim, remove_stale_claims
@@ -39,7 +40,7 @@ from genviews.shard import (
     key_text,
 )
 
-__all__ = ["Shard", "ShardStore", "stored_key"]
+__all__ = ["MemoryStore", "Shard", "ShardStore", "stored_key"]
 
 _NAME = re.compile(r"(\d{5,})\.safetensors")
 
@@ -126,48 +127,24 @@ class ShardStore:
         with claim(f"{self._root}/.{index:05d}.lock") as mine:
             yield mine
 
-    def make(self, index: int, work: Callable[[], Mapping[str, object]]) -> dict[str, object]:
-        """Have a shard made, unless it is there or another process is making it.
-
-        Args:
-            index: number of the shard.
-            work: writes the shard and returns what is to be told of it.
-
-        Returns:
-            What `work` returned, with "state": "made"; or "state": "there" or "busy" alone.
-        """
-        with self.claim(index) as mine:
-            if not mine:
-                return {"state": "busy"}
-            if self.has(index):  # another process made it since somebody looked
-                return {"state": "there"}
-            return {"state": "made", **work()}
-
-    def remove_stale_claims(self) -> None:
-        """Remove the lock files that killed processes left."""
+    def clean(self) -> None:
+        """Remove the lock files and half-written files that killed processes left."""
         if self._is_local:
             remove_stale_claims(self._root, ".[0-9]*.lock")
+            remove_stale_claims(self._root, ".[0-9]*.safetensors.*.tmp")
 
-    def write(
-        self,
-        index: int,
-        tensors: Mapping[str, Tensor],
-        ids: Sequence[str],
-        notes: Mapping[str, str] | None = None,
-    ) -> None:
+    def write(self, index: int, shard: Shard) -> None:
         """Write one shard, replacing an older or damaged one.
 
         Args:
             index: number of the shard, from 0.
-            tensors: at least one tensor; the first axis of each is the sample.
-            ids: unique names of the samples, in the order of that axis.
-            notes: text kept with them, such as id -> why a sample is not here.
+            shard: what to keep.
 
         Raises:
             ValueError: no tensors, duplicate ids, or a first axis of another length.
         """
         check_count(index, "shard index", least=0)
-        data = encode_shard(tensors, ids, self._key, notes or {})
+        data = encode_shard(shard, self._key)
         if self._is_local:
             atomic_write_bytes(self._path(index), data)
         else:
@@ -255,6 +232,41 @@ class ShardStore:
             got=key_difference(key, self._key),
             remedy="use another folder for another configuration, or delete this one",
         )
+
+
+class MemoryStore:
+    """Shards of this process that are kept nowhere: a job without a folder runs like one with."""
+
+    def __init__(self) -> None:
+        self._shards: dict[int, Shard] = {}
+
+    def present(self) -> list[int]:
+        """Return the indices of the shards."""
+        return sorted(self._shards)
+
+    def missing(self, shards: int | Iterable[int]) -> list[int]:
+        """Return the shards, of that many or of those indices, that are still to be made."""
+        wanted = range(shards) if isinstance(shards, int) else shards
+        return [index for index in wanted if index not in self._shards]
+
+    def has(self, index: int) -> bool:
+        """Whether a shard is there."""
+        return index in self._shards
+
+    def claim(self, index: int) -> contextlib.nullcontext[bool]:
+        """Granted: there is no other process."""
+        return contextlib.nullcontext(True)
+
+    def write(self, index: int, shard: Shard) -> None:
+        """Keep one shard."""
+        self._shards[index] = shard
+
+    def read_all(self, shards: int) -> Shard:
+        """Return all shards as one, in the order of their index."""
+        return join_shards([self._shards[index] for index in range(shards)], "in memory")
+
+    def clean(self) -> None:
+        """Nothing is left by killed processes."""
 
 
 def stored_key(folder: str | Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ generators speak. Uint8 and mean/std normalisation live at the two borders only:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -22,9 +23,20 @@ from torch import Tensor
 
 from genviews.checks import fail, lookup
 
-__all__ = ["ImageSpec", "Inversion", "LatentSpec", "LayerRange", "Status"]
+__all__ = ["ImageSpec", "Inversion", "LatentSpec", "LayerRange", "Progress", "Status", "silent"]
 
 LatentSpace = Literal["z", "w", "w+"]
+
+Progress = Callable[[str, str, int, int], None]
+"""How long work tells of itself: `progress("invert test images", "images", 64, 1000)`.
+
+Stage, unit in the plural, how many are done, how many there are. The first call of a stage says
+what was done before it began, 0 if nothing; the last one has done equal to the total.
+"""
+
+
+def silent(stage: str, unit: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)

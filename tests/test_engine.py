@@ -36,7 +36,7 @@ if __name__ == "__main__":
     seen = []
     found = run(
         folder / "ray", source=Mine(images(30), marker=marker), engine=RayEngine(2),
-        progress=lambda done, total: seen.append(done)
+        progress=lambda stage, unit, done, total: seen.append(done)
     )
     assert not ray.is_initialized()
     assert set(Path(tempfile.gettempdir()).glob("gv-ray-*")) <= temporary

@@ -144,7 +144,7 @@ def test_rendering_makes_no_graph_and_restores_the_mode() -> None:
 
 
 def test_the_mode_is_restored_after_an_error() -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(stage: str, unit: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -154,10 +154,8 @@ def test_the_mode_is_restored_after_an_error() -> None:
 
 def test_progress_counts_images() -> None:
     calls: list[tuple[int, int]] = []
-    render(
-        ToyGenerator(), views(3, 5), batch_size=4, progress=lambda done, n: calls.append((done, n))
-    )
-    assert calls == [(4, 15), (5, 15), (9, 15), (10, 15), (14, 15), (15, 15)]
+    render(ToyGenerator(), views(3, 5), batch_size=4, progress=lambda *told: calls.append(told[2:]))
+    assert calls == [(0, 15), (4, 15), (5, 15), (9, 15), (10, 15), (14, 15), (15, 15)]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

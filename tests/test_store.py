@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from genviews import claim
 from genviews.store import ShardStore, stored_key
 from tests.processes import start, wait_until
+from tests.stores import put_shard
 
 KEY = {"steps": 5, "inverter": {"lr": 0.1, "kind": "adam"}, "layers": [1, 2]}
 
@@ -44,7 +45,7 @@ def names(index, rows=3):
 
 def fill(store, *indices):
     for index in indices:
-        store.write(index, content(index), names(index))
+        put_shard(store, index, content(index), names(index))
 
 
 def damage(place, index, change):
@@ -74,8 +75,8 @@ class TestReadAndWrite:
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.bool, torch.uint8])
     def test_other_types_and_no_samples(self, tmp_path, dtype):
         store = ShardStore(tmp_path, KEY)
-        store.write(0, {"x": torch.tensor([[0, 1], [2, 3]]).to(dtype)}, ["a", "b"])
-        store.write(1, {"x": torch.zeros(0, 2, dtype=dtype)}, [])
+        put_shard(store, 0, {"x": torch.tensor([[0, 1], [2, 3]]).to(dtype)}, ["a", "b"])
+        put_shard(store, 1, {"x": torch.zeros(0, 2, dtype=dtype)}, [])
         assert torch.equal(
             store.read_all(2).tensors["x"].int()[1], torch.tensor([2, 3]).to(dtype).int()
         )
@@ -101,7 +102,7 @@ class TestReadAndWrite:
     def test_writing_again_replaces(self, place):
         store = ShardStore(place, KEY)
         fill(store, 0)
-        store.write(0, {"latents": torch.zeros(1, 2)}, ["x"])
+        put_shard(store, 0, {"latents": torch.zeros(1, 2)}, ["x"])
         assert store.read(0).ids == ("x",)
 
     def test_opening_and_asking_write_nothing(self, tmp_path):
@@ -125,9 +126,9 @@ class TestReadAndWrite:
 class TestNotes:
     def test_are_kept_and_joined(self, place):
         store = ShardStore(place, KEY)
-        store.write(0, content(0), names(0), {"torn.png": "no image"})
-        store.write(1, content(1), names(1))
-        store.write(2, content(2), names(2), {"half.png": "truncated"})
+        put_shard(store, 0, content(0), names(0), {"torn.png": "no image"})
+        put_shard(store, 1, content(1), names(1))
+        put_shard(store, 2, content(2), names(2), {"half.png": "truncated"})
         assert store.read(0).notes == {"torn.png": "no image"}
         assert store.read(1).notes == {}
         assert store.read_all().notes == {"torn.png": "no image", "half.png": "truncated"}
@@ -141,7 +142,7 @@ class TestNotes:
     )
     def test_are_covered_by_the_checksum(self, place, change):
         store = ShardStore(place, KEY)
-        store.write(0, content(0), names(0), {"torn.png": "no image"})
+        put_shard(store, 0, content(0), names(0), {"torn.png": "no image"})
         damage(place, 0, change)
         assert not store.has(0)
         assert store.damaged == {0: "its checksum does not match"}
@@ -163,34 +164,6 @@ class TestStoredKey:
     def test_of_an_empty_store(self, place):
         with pytest.raises(FileNotFoundError, match="expected at least one whole shard, got none"):
             stored_key(place)
-
-
-class TestMake:
-    def test_once_and_not_beside_another(self, tmp_path):
-        store, other = ShardStore(tmp_path, KEY), ShardStore(tmp_path, KEY)
-        calls = []
-
-        def work():
-            calls.append(other.make(2, work))  # while it is being made
-            store.write(2, {"x": torch.ones(1)}, ["a"])
-            return {"images": 1}
-
-        assert store.make(2, work) == {"state": "made", "images": 1}
-        assert calls == [{"state": "busy"}]
-        assert other.make(2, work) == {"state": "there"}
-        assert len(calls) == 1
-
-    def test_of_a_damaged_shard_is_done_again(self, place):
-        store = ShardStore(place, KEY)
-        store.write(0, {"x": torch.zeros(1)}, ["a"])
-        damage(place, 0, flip)
-
-        def work():
-            store.write(0, {"x": torch.ones(1)}, ["a"])
-            return {}
-
-        assert ShardStore(place, KEY).make(0, work) == {"state": "made"}
-        assert store.read(0).tensors["x"].tolist() == [1.0]
 
 
 class TestClaim:
@@ -215,7 +188,7 @@ class TestClaim:
         with store.claim(0) as mine, store.claim(0) as again:
             assert mine
             assert again
-        store.remove_stale_claims()
+        store.clean()
 
     def test_is_granted_where_there_are_no_locks(self, tmp_path, monkeypatch):
         def refuse(handle, operation):
@@ -247,7 +220,7 @@ class TestClaim:
         for name in (".00000.lock", ".00001.lock", ".mine.lock"):
             (tmp_path / name).touch()
         with ShardStore(tmp_path, KEY).claim(1):
-            store.remove_stale_claims()
+            store.clean()
             assert sorted(p.name for p in tmp_path.iterdir()) == [".00001.lock", ".mine.lock"]
 
 
@@ -267,7 +240,7 @@ class TestMistakes:
     )
     def test_content(self, tmp_path, tensors, ids, message):
         with pytest.raises(ValueError, match=message):
-            ShardStore(tmp_path, KEY).write(0, tensors, ids)
+            put_shard(ShardStore(tmp_path, KEY), 0, tensors, ids)
         assert list(tmp_path.iterdir()) == []
 
     def test_index(self, tmp_path):
@@ -291,12 +264,12 @@ class TestMistakes:
     def test_shards_of_different_jobs(self, tmp_path):
         store = ShardStore(tmp_path, KEY)
         fill(store, 0)
-        store.write(1, {"other": torch.zeros(1)}, ["x"])
+        put_shard(store, 1, {"other": torch.zeros(1)}, ["x"])
         with pytest.raises(
             ValueError, match=r"expected tensors \['latents', 'status'\] in every shard"
         ):
             store.read_all()
-        store.write(1, content(1), names(0))
+        put_shard(store, 1, content(1), names(0))
         with pytest.raises(ValueError, match="expected each sample in one shard, got 3 repeated"):
             store.read_all()
 
@@ -406,14 +379,14 @@ class TestTwoWriters:
     def test_of_the_same_shard_leave_one_whole(self, place):
         """Four writers and a reader at once: every read sees one writer's content, whole."""
         store = ShardStore(place, KEY)
-        store.write(0, {"x": torch.zeros(20_000)}, [str(i) for i in range(20_000)])
+        put_shard(store, 0, {"x": torch.zeros(20_000)}, [str(i) for i in range(20_000)])
         ids = [str(i) for i in range(20_000)]
         errors = []
 
         def write(value):
             try:
                 for _ in range(5):
-                    ShardStore(place, KEY).write(0, {"x": torch.full((20_000,), value)}, ids)
+                    put_shard(ShardStore(place, KEY), 0, {"x": torch.full((20_000,), value)}, ids)
             except Exception as error:
                 errors.append(error)
 
@@ -435,7 +408,7 @@ def write_all(folder, shards):
     store = ShardStore(folder, {"steps": 5})
     for index in store.missing(shards):
         ids = [f"{index}-{r}" for r in range(8)]
-        store.write(index, {"x": torch.full((8, 100_000), float(index))}, ids)
+        put_shard(store, index, {"x": torch.full((8, 100_000), float(index))}, ids)
 
 
 class TestKilledWriter:

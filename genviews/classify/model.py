@@ -9,7 +9,8 @@ later it checks when it is made: the module is tried once on two blank images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from genviews.checks import check_count, fail
 from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating
-from genviews.types import ImageSpec
+from genviews.types import ImageSpec, Progress, silent
 
 __all__ = ["Classifier", "GreyToRGB", "from_unit_range", "predict_logits"]
 
@@ -205,7 +206,7 @@ def predict_logits(
     classifier: nn.Module,
     images: Float[Tensor, "*batch C H W"],
     batch_size: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, "*batch Y"]:
     """Return the logits of many images, in chunks, in eval mode and without gradients.
 
@@ -213,7 +214,7 @@ def predict_logits(
         classifier: a `Classifier`, or any module that gives (N, Y) logits for (N, C, H, W) images.
         images: in [-1, 1], on any device; a chunk at a time is moved to the classifier.
         batch_size: images or views at once; bounds memory, changes results by round-off only.
-        progress: called after each chunk with the number of images done and the number of all.
+        progress: called with ("classify", "images", done, all), after each chunk.
 
     Returns:
         Logits on the device of `images`. The classifier's mode is as it was before.
@@ -226,12 +227,13 @@ def predict_logits(
     if len(flat) == 0:
         fail("images to classify", expected="at least one", got="none", remedy="check the split")
     device, parts = _place(classifier)[0], []
+    tell = partial(progress or silent, "classify", "images")
+    tell(0, len(flat))
     with evaluating(classifier), torch.no_grad():
         for start in range(0, len(flat), batch_size):
             chunk = flat[start : start + batch_size]
             parts.append(classifier(chunk.to(device)).to(images.device))
-            if progress is not None:
-                progress(start + len(chunk), len(flat))
+            tell(start + len(chunk), len(flat))
     logits = torch.cat(parts)
     return logits.reshape(*images.shape[:-3], logits.shape[-1])
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from genviews.classify.model import predict_logits
 from genviews.classify.optimizer import make_optimizer, own_dropout
 from genviews.classify.views import ViewSource
 from genviews.rng import Rng
+from genviews.types import Progress, silent
 
 __all__ = ["EpochRecord", "Trained", "train_classifier"]
 
@@ -79,7 +81,7 @@ def train_classifier(
     views: ViewSource | None = None,
     validation: tuple[Tensor, Tensor] | None = None,
     checkpoint: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
     """Return a trained copy of a module; the module itself is left as it is.
 
@@ -93,7 +95,7 @@ def train_classifier(
         validation: (images, labels) that choose the epoch, the stop and the plateau, never the
             weights. Give reconstructions here to select on them, as the authors' code does.
         checkpoint: a file written after every epoch; when it exists training goes on from it.
-        progress: called after each epoch with the number of epochs done and the number of all.
+        progress: called with ("train classifier", "epochs", done, all), after each epoch.
 
     Returns:
         The module of the last epoch, or of the best one on validation, and the history.
@@ -117,12 +119,13 @@ def train_classifier(
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
         run.restore(path)
+    tell = partial(progress or silent, "train classifier", "epochs")
+    tell(len(run.state.history), config.epochs)
     while not run.finished:
         run.epoch()
         if path is not None:
             run.store(path)
-        if progress is not None:
-            progress(len(run.state.history), config.epochs)
+        tell(len(run.state.history), config.epochs)
     return run.result()
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from genviews.data import ImageSet, MemorySource
 from genviews.generators import Generator
 from genviews.invert import Inverter, inversion_key, invert_source
-from genviews.types import Inversion
+from genviews.types import Inversion, Progress
 
 __all__ = ["invert_images"]
 
@@ -29,7 +28,8 @@ def invert_images(
     folder: Path,
     *,
     batch_size: int = 64,
-    progress: Callable[[int, int], None],
+    stage: str = "invert",
+    progress: Progress | None = None,
 ) -> Inversion:
     """Invert every image, reading from `folder` what an earlier run has done.
 
@@ -39,7 +39,8 @@ def invert_images(
         inverter: how.
         folder: for the subfolders.
         batch_size: images under way at once.
-        progress: called with (images done, images in all).
+        stage: what `progress` calls it.
+        progress: called with (stage, "images", done, all).
     """
     source = MemorySource(images)
     key = inversion_key(source, generator, inverter, shard_size=SHARD)
@@ -51,6 +52,7 @@ def invert_images(
         folder / name,
         shard_size=SHARD,
         batch_size=batch_size,
+        stage=stage,
         progress=progress,
     )
     return store.inversion(generator, batch_size=batch_size)

@@ -82,7 +82,8 @@ class InvertJob:
         stages.note("load")
         source.fingerprint()  # reads every file once; the inversion asks for it again
         stages.note("hash images")
-        store, earlier = self._invert(source, generator, inverter, device, stages)
+        engine = _engine(self.engine, device)
+        store, earlier = self._invert(source, generator, inverter, engine, stages)
         self._check_any(store)
         made = reconstruct(
             store,
@@ -91,7 +92,8 @@ class InvertJob:
             self.options.out / RECONSTRUCTIONS,
             terms=errors,
             batch_size=self.flags.batch_size,
-            progress=stages.of("render reconstructions"),
+            engine=engine,
+            progress=stages,
         )
         if self.engine.png:
             write_png_files(made, self.options.out / PNG)
@@ -142,7 +144,7 @@ class InvertJob:
         source: ImageSource,
         generator: Generator,
         inverter: Inverter,
-        device: torch.device,
+        engine: Engine,
         stages: Stages,
     ) -> tuple[InversionStore, int]:
         """The complete store, and how many images earlier runs had made."""
@@ -155,7 +157,7 @@ class InvertJob:
             folder,
             shard_size=shard_size(generator.image_spec),
             batch_size=self.flags.batch_size,
-            engine=_engine(self.engine, device),
+            engine=engine,
             progress=progress,
         )
         return store, progress.earlier

@@ -17,7 +17,7 @@ LOOK = 1.0  # seconds between looks at the store
 
 
 class InvertProgress:
-    """The `progress` of `invert_source`: tells the stage "invert" of it.
+    """The `progress` of `invert_source`: tells of it with the mean loss.
 
     The mean loss is over the shards in the store, so it counts what other workers and earlier runs
     made, and is known once the first shard is done.
@@ -36,15 +36,13 @@ class InvertProgress:
         self._losses: dict[int, tuple[float, int]] = {}
         self._begun, self._looked = False, 0.0
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, stage: str, unit: str, done: int, total: int) -> None:
         """Take note that `done` of `total` images are inverted."""
         if not self._begun:
             self._begun, self.earlier = True, done
-            self._stages.resume("invert", done, total)
-            return
-        if done >= total or time.monotonic() - self._looked >= LOOK:
+        elif done >= total or time.monotonic() - self._looked >= LOOK:
             self._look()
-        self._stages("invert", done, total, note=self._note())
+        self._stages(stage, unit, done, total, note=self._note())
 
     def _look(self) -> None:
         # A shard that is being written, or is damaged, is the inversion's matter, not ours.

@@ -83,7 +83,8 @@ def work(job: Job, stages: Stages) -> StudyResult:
             inverter,
             job.folder / "inversions",
             batch_size=job.settings.batch_size,
-            progress=stages.of(f"invert {name} images"),
+            stage=f"invert {name} images",
+            progress=stages,
         )
         for name, images in (("calibration", job.calibration), ("test", job.test))
     }

@@ -14,7 +14,7 @@ from genviews.claim import claim
 from genviews.cli.job import find_device
 from genviews.cli.learn import WORK, views_of
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
-from genviews.cli.learn_progress import PROBE, VIEWS, TrainProgress
+from genviews.cli.learn_progress import PROBE, TrainProgress
 from genviews.cli.learn_setting import (
     Loaded,
     check_walks,
@@ -134,8 +134,8 @@ class LearnJob:
         work = self.views.out / WORK
         images = 1 if row.views is None else 1 + (row.pool or row.positives)
 
-        def rendered(done: int, total: int) -> None:
-            stages(VIEWS, done * images, total * images)
+        def rendered(stage: str, unit: str, done: int, total: int) -> None:
+            stages(stage, "images", done * images, total * images)
 
         batches = RowBatches(row, setting, self.views.seed, work, rendered)
         try:

@@ -14,7 +14,11 @@ from genviews.studies.learning.setting import LearningSetting
 __all__ = ["StudyProgress", "TrainProgress"]
 
 VIEWS, TRAIN, PROBE = "render views", "train", "probe"  # stages; the first two count images
-VOC = {"voc": "voc", "svm": "svm", "detection": "fine-tune"}  # of VOC; the first counts photos
+VOC = {
+    "voc": ("voc", "images"),
+    "svm": ("svm", "classes"),
+    "detection": ("fine-tune", "updates"),
+}
 
 
 class TrainProgress:
@@ -47,9 +51,9 @@ class TrainProgress:
             self._begun = True
             # Checkpoints are written at records: what lies before the first one's is of earlier.
             earlier = (record.step - 1) // self._log_every * self._log_every
-            self._stages.resume(TRAIN, earlier * self._batch, self._updates * self._batch)
+            self._stages(TRAIN, "images", earlier * self._batch, self._updates * self._batch)
         note = ", ".join(part for part in (f"loss {record.loss:.4g}", self._about(record)) if part)
-        self._stages(TRAIN, record.step * self._batch, self._updates * self._batch, note)
+        self._stages(TRAIN, "images", record.step * self._batch, self._updates * self._batch, note)
 
 
 class StudyProgress:
@@ -90,18 +94,20 @@ class StudyProgress:
         if report.stage in VOC:
             self._judged.add(key)
             which = f"{report.row}, seed {report.seed} (encoder {len(self._judged)})"
-            self._stages(VOC[report.stage], report.done, report.total, which)
+            stage, unit = VOC[report.stage]
+            self._stages(stage, unit, report.done, report.total, which)
             return
         known = report.stage == "done" and key not in self._begun
         self._begun.setdefault(key, None)
         if report.stage == "views":
             images = self._images_of(row)
-            self._stages(VIEWS, report.done * images, report.total * images, self._which(report))
+            done, total = report.done * images, report.total * images
+            self._stages(VIEWS, "images", done, total, self._which(report))
         elif report.stage == "train" and report.record is not None:
             self._at = report.done
             self._training(key, report.total)(report.record)
         elif report.stage == "probe":
-            self._stages(PROBE, 0, 1, self._which(report))
+            self._stages(PROBE, "encoders", 0, 1, self._which(report))
         elif report.stage == "done":
             self._end(report, known=known)
 
@@ -126,7 +132,7 @@ class StudyProgress:
         else:
             self._made += updates
             self._spent += now - self._since
-            self._stages(PROBE, 1, 1, self._which(report))
+            self._stages(PROBE, "encoders", 1, 1, self._which(report))
         self._since = now
 
     def _time_left(self) -> str:

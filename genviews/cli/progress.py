@@ -35,11 +35,11 @@ class _RateColumn(ProgressColumn):
         fresh = task.completed - task.fields["earlier"]
         spent = self._clock() - task.fields["began"]
         left = task.total - task.completed
-        return Text(_pace(task.description, fresh, left, spent, task.fields["note"]))
+        return Text(_pace(task.fields["unit"], fresh, left, spent, task.fields["note"]))
 
 
 class Stages:
-    """Takes `(stage, done, total)` calls and shows them; keeps the seconds of each stage.
+    """Takes the calls of a `Progress` and shows them; keeps the seconds of each stage.
 
     A stage begins where the one before it ended, and ends when done reaches total, when another
     stage begins, or with the run.
@@ -58,7 +58,7 @@ class Stages:
         self._console = console
         self._clock = clock
         self._began = clock()
-        self._stage = ""
+        self._stage, self._unit = "", ""
         self._done, self._earlier, self._note = 0, 0, ""
         self._said = self._began
         self._task: TaskID | None = None
@@ -86,17 +86,20 @@ class Stages:
         self._end(finished=kind is None)
         self._bars.stop()
 
-    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+    def __call__(self, stage: str, unit: str, done: int, total: int, note: str = "") -> None:
         """Take note that `done` of `total` items of `stage` are ready.
+
+        What the first call of a stage says was done before it, and counts for no rate.
 
         Args:
             stage: its name.
+            unit: of the items, in the plural.
             done: items that are ready.
             total: items in all.
             note: shown beside the rate, such as "mean loss 0.02".
         """
         if stage != self._stage:
-            self._begin(stage, total)
+            self._begin(stage, unit, done, total)
         self._done, self._note = done, note
         if self._task is not None:
             self._bars.update(self._task, completed=done, total=total, note=note)
@@ -105,33 +108,17 @@ class Stages:
         elif self._clock() - self._said >= EVERY:
             self._say_pace(total)
 
-    def resume(self, stage: str, done: int, total: int) -> None:
-        """Begin a stage of which an earlier run made `done` items: they count for no rate."""
-        self._begin(stage, total, earlier=done)
-        self(stage, done, total)
-
-    def of(self, stage: str) -> Callable[[int, int], None]:
-        """A `(done, total)` callback for one stage; its first call says what was done before."""
-        begun = False
-
-        def tell(done: int, total: int) -> None:
-            nonlocal begun
-            (self if begun else self.resume)(stage, done, total)
-            begun = True
-
-        return tell
-
     def note(self, stage: str) -> None:
         """End a stage that counted nothing, such as loading."""
         self._end()
         self._stage = stage
         self._end()
 
-    def _begin(self, stage: str, total: int, *, earlier: int = 0) -> None:
+    def _begin(self, stage: str, unit: str, earlier: int, total: int) -> None:
         self._end()
-        self._stage, self._earlier, self._said = stage, earlier, self._clock()
+        self._stage, self._unit, self._earlier, self._said = stage, unit, earlier, self._clock()
         self._task = self._bars.add_task(
-            stage, total=total, began=self._began, earlier=earlier, note=""
+            stage, total=total, unit=unit, began=self._began, earlier=earlier, note=""
         )
 
     def _end(self, *, finished: bool = True) -> None:
@@ -141,7 +128,7 @@ class Stages:
         spent = now - self._began
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + spent
         line = f"{self._done:,} in {duration(spent)}" if self._done else duration(spent)
-        pace = _pace(self._stage, self._done - self._earlier, 0, spent, self._note)
+        pace = _pace(self._unit, self._done - self._earlier, 0, spent, self._note)
         before = f"{self._earlier:,} of them done before" if self._earlier else ""
         end = "" if finished else "not finished"
         self._say(", ".join(part for part in (line, before, pace, end) if part))
@@ -151,7 +138,7 @@ class Stages:
     def _say_pace(self, total: int) -> None:
         self._said = now = self._clock()
         fresh, left = self._done - self._earlier, total - self._done
-        pace = _pace(self._stage, fresh, left, now - self._began, self._note)
+        pace = _pace(self._unit, fresh, left, now - self._began, self._note)
         self._say(f"{self._done:,} of {total:,}" + (f", {pace}" if pace else ""))
 
     def _say(self, text: str) -> None:
@@ -161,26 +148,26 @@ class Stages:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _pace(stage: str, fresh: float, left: float, spent: float, note: str) -> str:
+def _pace(unit: str, fresh: float, left: float, spent: float, note: str) -> str:
     """Rate, time left and note, as far as there are any.
 
     Args:
-        stage: whose items are counted.
+        unit: of the items.
         fresh: items made in this run.
         left: items to make.
         spent: seconds since the stage began.
         note: what else to say.
     """
     rate = fresh / spent if spent > 0 else 0.0
-    parts = (_rate(stage, rate), f"{duration(left / rate)} left" if rate and left else "", note)
+    parts = (_rate(unit, rate), f"{duration(left / rate)} left" if rate and left else "", note)
     return ", ".join(part for part in parts if part)
 
 
-def _rate(stage: str, rate: float) -> str:
-    """Images a second; nothing for the stages that count something else, such as rows."""
-    if not rate or not stage.startswith(("invert", "render", "views", "train", "voc")):
+def _rate(unit: str, rate: float) -> str:
+    """Items a second; nothing where few, slow items make it say little."""
+    if not rate or unit in ("rows", "classes", "updates", "encoders"):
         return ""
-    return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.2g} images/s"
+    return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import group_candidates
 from genviews.ensemble.combine import Method, ScaleChoice, choose_scale, evaluate
 from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
-from genviews.ensemble.fill import Progress, fill_bank
+from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.npz import export_npz, import_npz
 from genviews.ensemble.resample import ensemble_size_study, resample_members, resample_pixels
 from genviews.ensemble.result import AlphaCurve, Comparison, Gallery, Row, StudyResult
@@ -31,7 +31,6 @@ __all__ = [
     "Gallery",
     "Method",
     "PredictionBank",
-    "Progress",
     "Row",
     "ScaleChoice",
     "StudyResult",

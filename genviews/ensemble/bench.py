@@ -22,7 +22,7 @@ from genviews.data.images import ImageSet
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import Chosen, choose_combined, choose_scales, methods
 from genviews.ensemble.combine import Evaluation, evaluate
-from genviews.ensemble.fill import Progress, conditioning_task, fill_bank
+from genviews.ensemble.fill import conditioning_task, fill_bank
 from genviews.ensemble.gallery import make_gallery, pick
 from genviews.ensemble.result import Comparison, Gallery
 from genviews.ensemble.resume import fill_bank_resumably
@@ -34,7 +34,7 @@ from genviews.ensemble.views import ViewSet
 from genviews.generators.base import Generator
 from genviews.perturb import Perturbation
 from genviews.rng import Rng
-from genviews.types import Inversion, Status
+from genviews.types import Inversion, Progress, Status
 
 __all__ = ["Bench", "Split", "pixel_sets", "reconstruction_measures"]
 
@@ -137,6 +137,7 @@ class Bench:
         """Every row of every task, the single image first."""
         todo = {name: methods(own) for name, own in chosen.items()}
         total, done = sum(len(rows) for rows in todo.values()), 0
+        self.progress("evaluate", "rows", done, total)
         columns = {task.name: task.labels for task in self.tasks}
         labels = test[self.reference].known_labels()
         reference = test[self.reference].get("image")[:, 0].argmax(-1) == labels
@@ -158,7 +159,7 @@ class Bench:
                 )
                 found[name].append(evaluation)
                 done += 1
-                self.progress("evaluate", done, total)
+                self.progress("evaluate", "rows", done, total)
         return found
 
     def compare(

@@ -7,7 +7,8 @@ across images and views.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -19,11 +20,9 @@ from genviews.classify.task import Task, task_classifiers
 from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import Chunk, Plan, ViewSet, plan_views, streams_of_views
 from genviews.generators.base import Generator
+from genviews.types import Progress, silent
 
-__all__ = ["Progress", "conditioning_task", "fill_bank"]
-
-Progress = Callable[[str, int, int], None]
-"""Called as the work goes on: `progress("views of test", 64, 1000)`, 64 of 1000 images done."""
+__all__ = ["conditioning_task", "fill_bank"]
 
 
 def fill_bank(
@@ -58,7 +57,7 @@ def fill_bank(
         num_views: K of each view set that does not say itself; 32 as in the reference code.
         seed: another seed, other views.
         batch_size: views in flight at a time (memory), no effect on the result but float round-off.
-        progress: called with ("views of SPLIT", images done, N).
+        progress: called with ("views of SPLIT", "images", done, N).
 
     Returns:
         A bank for each task, with logits for "image", "reconstruction" (given a generator) and
@@ -81,8 +80,10 @@ def fill_bank(
     conditioning = None if generator is None else conditioning_task(tasks, generator)
     streams = streams_of_views(seed, ids)
     device = images.device if generator is None else generator.device
-    stage, step = f"views of {split}", max(1, batch_size // num_views)
+    step = max(1, batch_size // num_views)
     logits: list[dict[str, list[Tensor]]] = [defaultdict(list) for _ in classifiers]
+    tell = partial(progress or silent, f"views of {split}", "images")
+    tell(0, len(ids))
     for start in range(0, len(ids), step):
         rows = slice(start, start + step)
         part = images[rows].to(device)
@@ -95,8 +96,7 @@ def fill_bank(
         for key, views in plan.views(chunk):
             for classifier, found in zip(classifiers, logits, strict=True):
                 found[key].append(predict_logits(classifier, views, batch_size=batch_size).cpu())
-        if progress is not None:
-            progress(stage, min(start + step, len(ids)), len(ids))
+        tell(min(start + step, len(ids)), len(ids))
     return ViewBank(
         tasks=tuple(tasks),
         ids=tuple(ids),

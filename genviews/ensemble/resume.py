@@ -7,8 +7,6 @@ Same arguments and same result as `fill_bank`; the logits of each shard of image
 from __future__ import annotations
 
 import hashlib
-import os
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,13 +14,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.classify.task import Task, task_classifiers
-from genviews.ensemble.fill import Progress, fill_bank
+from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet
 from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
 from genviews.perturb import PCA
-from genviews.store import ShardStore
+from genviews.store import Shard, ShardStore
+from genviews.types import Progress
+from genviews.work import Tell, run_shards
 
 __all__ = ["fill_bank_resumably"]
 
@@ -60,7 +60,7 @@ def fill_bank_resumably(
         num_views: K.
         seed: of the views.
         batch_size: views in flight at a time.
-        progress: called with ("views of SPLIT", images done, N).
+        progress: called with ("views of SPLIT", "images", done, N).
     """
     key: dict[str, object] = {
         "data": _hash(images, latents, ids),
@@ -75,40 +75,34 @@ def fill_bank_resumably(
     }
     name = hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
     store = ShardStore(Path(folder) / f"{split}-{name}", key)
-    count, total = -(-len(ids) // SHARD), len(ids)
 
-    def report(stage: str, done: int, shard_total: int) -> None:
-        if progress is not None:
-            progress(f"views of {split}", index * SHARD + done, total)
-
-    waiting = store.missing(count)
-    # Each process has its own order, so that several on one folder share the work.
-    random.Random(os.getpid()).shuffle(waiting)
-    for index in waiting:
-        if not store.missing([index]):
-            continue  # another process has made it meanwhile
-        rows = slice(index * SHARD, (index + 1) * SHARD)
+    def make(rows: range, tell: Tell) -> Shard:
+        cut = slice(rows.start, rows.stop)
         bank = fill_bank(
             tasks,
             generator,
-            images[rows],
-            ids[rows],
+            images[cut],
+            ids[cut],
             None,
-            None if latents is None else latents[rows],
+            None if latents is None else latents[cut],
             view_sets,
             split=split,
             num_views=num_views,
             seed=seed,
             batch_size=batch_size,
-            progress=report,
+            progress=lambda stage, unit, done, total: tell(done),
         )
         tensors = {
             f"{place}/{what}": logits.contiguous()
             for place, own in enumerate(bank.logits)
             for what, logits in own.items()
         }
-        store.write(index, tensors, ids[rows])
-    tensors = store.read_all(count).tensors
+        return Shard(tensors=tensors, ids=tuple(ids[cut]))
+
+    run_shards(
+        store, len(ids), make, shard_size=SHARD, stage=f"views of {split}", progress=progress
+    )
+    tensors = store.read_all(-(-len(ids) // SHARD)).tensors
     logits: list[dict[str, Tensor]] = [{} for _ in task_classifiers(tasks)]
     for kept, value in tensors.items():
         place, _, what = kept.partition("/")

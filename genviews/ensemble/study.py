@@ -22,14 +22,13 @@ from genviews.data.images import ImageSet
 from genviews.ensemble.bench import Bench, Split, pixel_sets, reconstruction_measures
 from genviews.ensemble.choose import group_candidates
 from genviews.ensemble.combine import adjust
-from genviews.ensemble.fill import Progress
 from genviews.ensemble.result import StudyResult
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.verdict import verdict
 from genviews.environment import versions
 from genviews.generators.base import Generator
 from genviews.perturb import Perturbation
-from genviews.types import Inversion
+from genviews.types import Inversion, Progress, silent
 
 __all__ = ["StudySettings", "run_study"]
 
@@ -67,7 +66,7 @@ def run_study(
         title: of the result.
         command: that made it, for the record.
         measures: more numbers on the reconstructions to report, e.g. {"encoder_l1": 0.1}.
-        progress: called with (stage, done, total).
+        progress: called with (stage, unit, done, total).
         keep: a folder for finished predictions: a killed study that is run again goes on from them.
 
     Returns:
@@ -95,7 +94,7 @@ def run_study(
         generator=generator,
         settings=settings,
         reference=reference,
-        progress=progress or _silent,
+        progress=progress or silent,
         keep=keep,
     )
     clock = _Clock()
@@ -150,10 +149,6 @@ class _Clock:
         began = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - began
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def _with_reference(settings: StudySettings, tasks: Sequence[Task]) -> StudySettings:

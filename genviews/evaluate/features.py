@@ -8,7 +8,6 @@ on: a killed run loses the shard in flight.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,14 @@ from torch import Tensor
 from genviews.augment import PixelViews
 from genviews.checks import check_count, fail
 from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource, MemorySource, SourceBatch
+from genviews.data.source import ImageSource, MemorySource
+from genviews.engine import Engine
 from genviews.evaluate.extractor import FeatureExtractor, check_features, short_hash
 from genviews.rng import Rng
-from genviews.shard import key_text
-from genviews.store import ShardStore
+from genviews.shard import Shard, key_text
+from genviews.store import MemoryStore, ShardStore
+from genviews.types import Progress
+from genviews.work import Tell, run_shards
 
 __all__ = ["AugmentedFeatures", "Features", "extract_features"]
 
@@ -54,7 +56,9 @@ def extract_features(
     rng: Rng | None = None,
     folder: str | Path | None = None,
     shard_size: int = 2048,
-    progress: Callable[[int, int], None] | None = None,
+    engine: str | Engine = "local",
+    stage: str = "features",
+    progress: Progress | None = None,
 ) -> Features:
     """Return the features of every image of a source.
 
@@ -64,10 +68,11 @@ def extract_features(
         transform: pixel views seen in place of the images (an augmented probe); None for none.
         rng: of the transform; an image's draw depends on it and on the image's id alone.
         folder: or fsspec URL, where shards are kept, in a subfolder of their own for each network,
-            source and setting; a later call reads what is there. None keeps nothing. Two runs at
-            once do the same work twice, to the same result.
+            source and setting; a later call reads what is there. None keeps nothing.
         shard_size: images a shard, and so in memory at once.
-        progress: called after each shard with the number of images done and the number of all.
+        engine: "local" (this process); with a folder also "ray", or an `Engine`.
+        stage: what `progress` calls it.
+        progress: called with (stage, "images", done, all).
 
     Raises:
         ValueError: features that are not finite or the same for every image, no readable image,
@@ -84,60 +89,30 @@ def extract_features(
         fail("rng of the transform", expected="an Rng", got="none", remedy="pass rng=Rng(seed)")
     check_count(shard_size, "shard_size")
 
-    def shard(rows: range) -> tuple[Tensor, SourceBatch]:
+    def make(rows: range, tell: Tell) -> Shard:
         batch = source.read(rows)
-        if not len(batch):
+        if len(batch):
+            found = extractor(_see(batch.images, batch.ids, transform, rng))
+        else:
             blank = torch.zeros(1, *source.image_spec.shape)
-            return extractor(_see(blank, ("",), transform, rng))[:0], batch
-        return extractor(_see(batch.images, batch.ids, transform, rng)), batch
+            found = extractor(_see(blank, ("",), transform, rng))[:0]
+        return Shard(tensors={"features": found}, ids=batch.ids, notes=dict(batch.skipped))
 
-    starts = range(0, len(source), shard_size)
-    cuts = [range(s, min(s + shard_size, len(source))) for s in starts]
-    if folder is None:
-        found = _in_memory(cuts, shard, progress)
-    else:
+    store: MemoryStore | ShardStore = MemoryStore()
+    if folder is not None:
         key = _key(extractor, source, transform, rng, shard_size)
-        found = _in_store(folder, key, cuts, shard, progress)
-    check_features(found.h)
-    return found
-
-
-Made = tuple[Tensor, SourceBatch]
-
-
-def _in_memory(
-    cuts: list[range],
-    make: Callable[[range], Made],
-    progress: Callable[[int, int], None] | None,
-) -> Features:
-    parts: list[Made] = []
-    for cut in cuts:
-        parts.append(make(cut))
-        if progress is not None:
-            progress(cut.stop, cuts[-1].stop)
-    return Features(
-        h=torch.cat([features for features, _ in parts]),
-        ids=tuple(i for _, batch in parts for i in batch.ids),
-        skipped=tuple(s for _, batch in parts for s in batch.skipped),
+        store = ShardStore(f"{str(folder).rstrip('/')}/{short_hash(key_text(key))}", key)
+    run_shards(
+        store,
+        len(source),
+        make,
+        shard_size=shard_size,
+        stage=stage,
+        engine=engine,
+        progress=progress,
     )
-
-
-def _in_store(
-    folder: str | Path,
-    key: dict[str, object],
-    cuts: list[range],
-    make: Callable[[range], Made],
-    progress: Callable[[int, int], None] | None,
-) -> Features:
-    store = ShardStore(f"{str(folder).rstrip('/')}/{short_hash(key_text(key))}", key)
-    missing = set(store.missing(len(cuts)))
-    for index, cut in enumerate(cuts):
-        if index in missing:
-            features, batch = make(cut)
-            store.write(index, {"features": features}, batch.ids, dict(batch.skipped))
-        if progress is not None:
-            progress(cut.stop, cuts[-1].stop)
-    kept = store.read_all(len(cuts))
+    kept = store.read_all(-(-len(source) // shard_size))
+    check_features(kept.tensors["features"])
     return Features(h=kept.tensors["features"], ids=kept.ids, skipped=tuple(kept.notes.items()))
 
 

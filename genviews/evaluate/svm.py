@@ -12,8 +12,9 @@ arXiv:1905.01235.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ from genviews.checks import check_count, fail, lookup
 from genviews.evaluate.extractor import check_features, l2_normalise
 from genviews.evaluate.precision import AveragePrecision, average_precision
 from genviews.evaluate.probe import check_not_test
+from genviews.types import Progress, silent
 
 __all__ = ["SVM_COSTS", "MultiLabelScore", "MultiLabelSVM", "counted"]
 
@@ -137,7 +139,7 @@ class MultiLabelSVM:
         labels: Int[Tensor, "N Y"],
         *,
         split: str = "train",
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> MultiLabelSVM:
         """Choose C and fit an SVM for each class.
 
@@ -145,7 +147,7 @@ class MultiLabelSVM:
             h: features.
             labels: 1 where the class is there, -1 where not, 0 where all of it is difficult.
             split: the name of the data's split; not a test split.
-            progress: called after each class with the number done and the number of all.
+            progress: called with ("svm", "classes", done, all), after each class.
 
         Returns:
             The SVMs themselves.
@@ -160,10 +162,11 @@ class MultiLabelSVM:
         x = self._rows(h)
         self.split_ = split
         self.costs_, self.fold_precision_, self.unconverged_, self._models = [], [], [], []
+        tell = partial(progress or silent, "svm", "classes")
+        tell(0, labels.shape[1])
         for index in range(labels.shape[1]):
             self._fit_class(index, x, labels[:, index])
-            if progress is not None:
-                progress(index + 1, labels.shape[1])
+            tell(index + 1, labels.shape[1])
         return self
 
     def decision(self, h: Float[Tensor, "N E"]) -> Float[Tensor, "N Y"]:

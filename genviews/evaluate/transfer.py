@@ -5,7 +5,6 @@ files -> encoder -> h -> probe -> accuracy
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -17,6 +16,7 @@ from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.photos import LabelledFiles, labels_of
 from genviews.evaluate.probe import Probe, ProbeScore
 from genviews.evaluate.svm import SVM_COSTS
+from genviews.types import Progress
 
 __all__ = ["caltech_probe", "probe_files"]
 
@@ -43,7 +43,7 @@ def probe_files(
     resize_to: int | None = None,
     channels: int = 3,
     folder: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ProbeScore:
     """Probe an encoder on labelled files.
 

@@ -9,7 +9,7 @@ protocol is `trainval` and `test`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from genviews.evaluate.features import extract_features
 from genviews.evaluate.photos import PhotoSource, labels_of
 from genviews.evaluate.precision import AveragePrecision
 from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
+from genviews.types import Progress, silent
 
 __all__ = [
     "VOC_CLASSES",
@@ -176,7 +177,7 @@ def classify_voc(
     year: int = 2007,
     class_names: Sequence[str] = VOC_CLASSES,
     folder: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> MultiLabelScore:
     """Return the average precision of SVMs on an encoder's features.
 
@@ -191,7 +192,7 @@ def classify_voc(
         year: of the challenge.
         class_names: the classes.
         folder: where features are kept; see `extract_features`.
-        progress: called after each class with the number done and the number of all.
+        progress: see `decide_voc`.
 
     Raises:
         FileNotFoundError: a part of the data set is missing; nothing is downloaded.
@@ -224,8 +225,7 @@ def decide_voc(
     size: int = 224,
     channels: int = 3,
     folder: str | Path | None = None,
-    seen: Callable[[int, int], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> VOCDecisions:
     """Return what SVMs on an encoder's features say of each photo, with their score.
 
@@ -238,8 +238,8 @@ def decide_voc(
         size: of the images.
         channels: of the images.
         folder: where features are kept.
-        seen: called as the photos of both splits pass the encoder, with done and all.
-        progress: called after each class.
+        progress: called with ("voc", "photos", done, all) as the photos of both splits pass the
+            encoder, then with ("svm", "classes", done, all).
 
     Raises:
         FileNotFoundError: photos that are missing.
@@ -255,7 +255,7 @@ def decide_voc(
             extractor,
             files.source(size, channels=channels),
             folder=folder,
-            progress=None if seen is None else partial(_tell, seen, before, total),
+            progress=partial(_tell, progress or silent, before, total),
         )
         before += len(files)
         h.append(found.h)
@@ -271,8 +271,10 @@ def decide_voc(
     )
 
 
-def _tell(seen: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
-    seen(before + done, total)
+def _tell(
+    progress: Progress, before: int, total: int, stage: str, unit: str, done: int, part: int
+) -> None:
+    progress("voc", "photos", before + done, total)
 
 
 def _objects(file: Path) -> list[tuple[str, bool]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -36,6 +37,7 @@ from genviews.evaluate.detection_ap import (
 from genviews.evaluate.voc import VOC_CLASSES, read_voc
 from genviews.represent.plan import SamplePlan
 from genviews.rng import Rng
+from genviews.types import Progress, silent
 
 __all__ = [
     "PAPER_TEST",
@@ -136,7 +138,7 @@ def train_detector(
     photos: BoxedFiles,
     config: DetectionConfig,
     *,
-    progress: Callable[[int, Mapping[str, float]], None] | None = None,
+    report: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> None:
     """Fine-tune a detector in place for all steps of the config, on its own device.
 
@@ -148,7 +150,7 @@ def train_detector(
         detector: of `c4_detector`; it is left in train mode.
         photos: to learn from, at least as many as an update takes.
         config: as for the detector.
-        progress: called with the step, counted from 0, and its losses.
+        report: called with the step, counted from 0, and its losses.
 
     Raises:
         ValueError: another number of classes than the config's, too few photos with an object, or
@@ -173,8 +175,8 @@ def train_detector(
         ]
         images, targets = zip(*pairs, strict=True)
         losses = detection_step(detector, optimizer, images, targets, step=step, config=config)
-        if progress is not None:
-            progress(step, losses)
+        if report is not None:
+            report(step, losses)
 
 
 def evaluate_detector(
@@ -182,7 +184,7 @@ def evaluate_detector(
     photos: BoxedFiles,
     *,
     method: Method = "11point",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DetectionScore:
     """Return the average precision of a detector, photo by photo, on its own device.
 
@@ -191,13 +193,15 @@ def evaluate_detector(
             `labels` from 1 and `scores`. It runs in eval mode and gets back the mode that it had.
         photos: to be scored on.
         method: see `detection_ap`.
-        progress: called after each photo with the number done and the number of all.
+        progress: called with ("detect", "photos", done, all), after each photo.
 
     Raises:
         ValueError: a label beyond the classes of the photos, or nothing to find.
     """
     device = next(detector.parameters()).device
     found: list[Detections] = []
+    tell = partial(progress or silent, "detect", "photos")
+    tell(0, len(photos))
     mode = detector.training
     detector.eval()
     try:
@@ -205,8 +209,7 @@ def evaluate_detector(
             for row in range(len(photos)):
                 (one,) = detector([photos.image(row).to(device)])
                 found.append(_plain(one))
-                if progress is not None:
-                    progress(row + 1, len(photos))
+                tell(row + 1, len(photos))
     finally:
         detector.train(mode)
     return detection_ap(found, photos.annotations, len(photos.class_names), method=method)
@@ -222,7 +225,7 @@ def detect_voc(
     test: Split = PAPER_TEST,
     class_names: Sequence[str] = VOC_CLASSES,
     device: torch.device | str = "cpu",
-    progress: Callable[[int, Mapping[str, float]], None] | None = None,
+    report: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> DetectionScore:
     """Fine-tune a detector around pretrained weights and return how well it finds.
 
@@ -235,7 +238,7 @@ def detect_voc(
         test: year and split to be scored on, by 11 points in 2007 and by the area later.
         class_names: the classes.
         device: to run on.
-        progress: see `train_detector`.
+        report: see `train_detector`.
 
     Raises:
         FileNotFoundError: a part of the data set is missing; nothing is downloaded.
@@ -247,7 +250,7 @@ def detect_voc(
     config = DetectionConfig() if config is None else config
     learnt, scored = detection_photos(path, train=train, test=test, class_names=class_names)
     detector = c4_detector(weights, config, architecture=architecture).to(device)
-    train_detector(detector, learnt, config, progress=progress)
+    train_detector(detector, learnt, config, report=report)
     return evaluate_detector(detector, scored, method="11point" if test[0] == 2007 else "area")
 
 

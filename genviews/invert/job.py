@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -22,24 +21,22 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch
-from genviews.engine import Engine, find_engine
+from genviews.engine import Engine
 from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
 from genviews.invert.batch import fitting_batch
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
 from genviews.invert.store import InversionStore
-from genviews.store import ShardStore
-from genviews.types import Inversion
+from genviews.store import Shard, ShardStore
+from genviews.types import Inversion, Progress
+from genviews.work import Tell, run_shards
 
 __all__ = ["inversion_key", "invert_source"]
 
 logger = logging.getLogger("genviews.invert")
 
 SHARD = 512  # images; about a minute of work on 32x32 pixels, so little is lost (chosen by us)
-POLL = 0.5  # seconds between looks at shards that another run is making
-
-Progress = Callable[[int, int], None]
 
 
 def invert_source(
@@ -51,6 +48,7 @@ def invert_source(
     shard_size: int = SHARD,
     batch_size: int | None = 64,
     engine: str | Engine = "local",
+    stage: str = "invert",
     progress: Progress | None = None,
 ) -> InversionStore:
     """Invert every image of a source, making only what `folder` does not hold yet.
@@ -72,7 +70,8 @@ def invert_source(
         batch_size: images under way at once; None takes what `fitting_batch` finds. It changes
             round-off alone, so a job that ran out of memory goes on with a smaller one.
         engine: "local" (this process), "ray", or an `Engine`.
-        progress: called with (images done, images in all), those of other runs included.
+        stage: what `progress` calls it.
+        progress: called with (stage, "images", done, all), those of other runs included.
 
     Returns:
         The complete store.
@@ -100,16 +99,15 @@ def invert_source(
         batch_size = fitting_batch(generator, inverter.objective)
     check_count(batch_size, "batch_size")
     key = inversion_key(source, generator, inverter, shard_size=shard_size)
-    job = _Job(
-        source=source,
-        generator=generator,
-        inverter=inverter,
-        store=ShardStore(folder, key),
+    run_shards(
+        ShardStore(folder, key),
+        len(source),
+        _Job(source=source, generator=generator, inverter=inverter, batch_size=batch_size).make,
         shard_size=shard_size,
-        batch_size=batch_size,
-        tally=_Tally(len(source), progress),
+        stage=stage,
+        engine=engine,
+        progress=progress,
     )
-    job.run(find_engine(engine))
     return InversionStore(folder, key, left_out=source.skipped)
 
 
@@ -139,121 +137,32 @@ def inversion_key(
 _FIELDS = tuple(f.name for f in fields(Inversion) if f.name != "reconstructions")
 
 
-class _Tally:
-    """Counts the images done and tells of them; a copy sent to another process tells nobody."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total, self._progress = total, progress
-        self._finished: dict[int, int] = {}
-        self._told = -1
-
-    def __reduce__(self) -> tuple[type[_Tally], tuple[int, None]]:
-        return _Tally, (self._total, None)
-
-    def finish(self, shards: Mapping[int, int]) -> None:
-        """Take note of finished shards and their numbers of images."""
-        self._finished.update(shards)
-        self.within(0)
-
-    def within(self, images: int) -> None:
-        """Tell of the finished shards, and of `images` in the one under way."""
-        done = sum(self._finished.values()) + images
-        if self._progress is not None and done > self._told:
-            self._told = done
-            self._progress(done, self._total)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """An inversion of a source into a store; pickles, so that workers elsewhere can do shards."""
+    """Inverts the rows of a shard; pickles, so that workers elsewhere can."""
 
     source: ImageSource
     generator: Generator
     inverter: Inverter
-    store: ShardStore
-    shard_size: int
     batch_size: int
-    tally: _Tally
 
-    def rows(self, index: int) -> range:
-        """The rows of the source in a shard."""
-        start = index * self.shard_size
-        return range(start, min(start + self.shard_size, len(self.source)))
-
-    def run(self, engine: Engine) -> None:
-        """Run and run again until no shard is missing; shards that others make are waited for."""
-        count = -(-len(self.source) // self.shard_size)
-        left = self.store.missing(count)
-        self._finish(set(range(count)) - set(left))
-        free = left
-        while left:
-            states = self._run_once(engine, free)
-            before, left = left, self.store.missing(left)
-            done = set(before) - set(left)
-            self._finish(done)
-            if free and not done and "busy" not in states.values():
-                self._fail_lost(free)
-            free = self._free(left)
-            if left and not free:
-                time.sleep(POLL)
-        self.store.remove_stale_claims()
-
-    def _run_once(self, engine: Engine, shards: list[int]) -> dict[int, object]:
-        states: dict[int, object] = {}
-
-        def report(index: int, facts: dict[str, object]) -> None:
-            states[index] = facts["state"]
-            if facts["state"] != "busy":
-                self._finish([index])
-
-        if shards:
-            engine.run(shards, self.worker, report)
-        return states
-
-    def _finish(self, shards: Iterable[int]) -> None:
-        self.tally.finish({index: len(self.rows(index)) for index in shards})
-
-    def _free(self, shards: list[int]) -> list[int]:
-        """The shards that nobody is making."""
-        free = []
-        for index in shards:
-            with self.store.claim(index) as mine:
-                free += [index] if mine else []
-        return free
-
-    def _fail_lost(self, shards: list[int]) -> None:
-        fail(
-            f"shards {shards[:5]}{' and more' if len(shards) > 5 else ''}",
-            expected="to be in the store once the engine has run them",
-            got="none of them there",
-            remedy="use a folder or URL that the workers share with this process",
-            error=RuntimeError,
-        )
-
-    def worker(self) -> Callable[[int], dict[str, object]]:
-        """What an engine calls with the number of each shard."""
-        return self.make
-
-    def make(self, index: int) -> dict[str, object]:
-        """Make one shard, unless it is there or being made."""
-        return self.store.make(index, lambda: self._invert(index))
-
-    def _invert(self, index: int) -> dict[str, object]:
+    def make(self, rows: range, tell: Tell) -> Shard:
+        """Read and invert."""
         began = time.perf_counter()
-        batch = self.source.read(self.rows(index))
+        batch = self.source.read(rows)
         tensors = {"source_hash": _as_bytes(batch.hashes)}
         if len(batch):
-            tensors |= self._latents(index, batch)
-        self.store.write(index, tensors, batch.ids, dict(batch.skipped))
+            tensors |= self._latents(rows, batch, tell)
         seconds = time.perf_counter() - began
         logger.info(
-            f"shard {index}: {len(batch)} images in {seconds:.1f} s, {len(batch.skipped)} skipped"
+            f"images {rows.start} to {rows.stop - 1}: {len(batch)} in {seconds:.1f} s, "
+            f"{len(batch.skipped)} skipped"
         )
-        return {"images": len(batch), "skipped": len(batch.skipped), "seconds": seconds}
+        return Shard(tensors=tensors, ids=batch.ids, notes=dict(batch.skipped))
 
-    def _latents(self, index: int, batch: SourceBatch) -> dict[str, Tensor]:
+    def _latents(self, rows: range, batch: SourceBatch, tell: Tell) -> dict[str, Tensor]:
         device = self.generator.device
-        row_of = {self.source.ids[row]: row for row in self.rows(index)}
+        row_of = {self.source.ids[row]: row for row in rows}
         found = invert(
             self.generator,
             batch.images.to(device),
@@ -261,7 +170,7 @@ class _Job:
             inverter=self.inverter,
             batch_size=self.batch_size,
             rows=[row_of[name] for name in batch.ids],
-            progress=lambda stage, done, total: self.tally.within(done),
+            progress=lambda stage, unit, done, total: tell(done),
         )
         values = {name: getattr(found, name) for name in _FIELDS}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}

@@ -15,7 +15,7 @@ learnt there, first much and then little; losses are always those of the objecti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,11 +29,9 @@ from genviews.invert.inverter import Inverter
 from genviews.invert.optimizer import State
 from genviews.invert.term import Target
 from genviews.render import render
-from genviews.types import Inversion, Status
+from genviews.types import Inversion, Progress, Status, silent
 
 __all__ = ["invert"]
-
-Progress = Callable[[str, int, int], None]
 
 # A stage of the smoothing before the last ends sooner than an inversion does, since its optimum is
 # not the one wanted: on this share of `patience`, with this multiple of `tolerance`. Chosen by us
@@ -64,7 +62,8 @@ def invert(
             float32 magnifies. None takes what fits into the memory of `fitting_batch`.
         rows: positions of the images in a larger set, for starts that know the set (`GivenStart`);
             None counts from 0.
-        progress: called with ("invert", images done, images in all).
+        progress: called with ("invert", "images", done, all); of an image under way the share of
+            its steps that is made counts.
 
     Returns:
         An `Inversion` on the images' device; a result depends on its image alone, up to float
@@ -95,7 +94,7 @@ def invert(
         if batch_size is None:
             batch_size = fitting_batch(generator, inverter.objective, images.dtype)
         run = _Run(generator, inverter, images, masks.to(images.dtype), positions)
-        run.execute(check_count(batch_size, "batch_size"), progress)
+        run.execute(check_count(batch_size, "batch_size"), progress or silent)
     finally:
         for p in trainable:
             p.requires_grad_(True)
@@ -178,12 +177,13 @@ class _Run:
         finite = known.flatten(1).isfinite().all(1) & masks.flatten(1).isfinite().all(1)
         self.usable = finite & (masks.flatten(1).sum(1) > 0)
 
-    def execute(self, batch_size: int, progress: Progress | None) -> None:
+    def execute(self, batch_size: int, progress: Progress) -> None:
         """Work through the queue with a full batch."""
         self.most = batch_size
         queue = torch.nonzero(self.usable).flatten()
-        jobs_left = torch.full((len(self.images),), self.starts)
-        done = len(self.images) - len(queue)
+        told, ended_jobs = len(self.images) - len(queue), 0
+        unusable = told
+        progress("invert", "images", told, len(self.images))
         position, active = 0, None
         # Refilling in groups keeps the encoder's and the objective's set-up batched. The candidates
         # of an image come together, so they need room for all.
@@ -202,11 +202,17 @@ class _Run:
                 self._store(ended)
                 keep = torch.nonzero(~finished).flatten()
                 active = active.select(keep) if len(keep) else None
-                images = (ended.index // self.starts).cpu()
-                jobs_left.index_add_(0, images, torch.full_like(images, -1))
-                done += int((jobs_left[images.unique()] == 0).sum())
-                if progress is not None:
-                    progress("invert", done, len(self.images))
+                ended_jobs += len(ended.index)
+            done = unusable + int((ended_jobs + self._under_way(active)) / self.starts)
+            if done > told:
+                told = done
+                progress("invert", "images", done, len(self.images))
+
+    def _under_way(self, active: _Active | None) -> float:
+        """Jobs that the steps of the jobs under way come to."""
+        if active is None:
+            return 0.0
+        return float(active.state.made.clamp_min(0).sum()) / max(self.inverter.steps, 1)
 
     def _begin(self, image: Tensor) -> _Active:
         images, masks = self.images[image].clone(), self.masks[image]

@@ -8,7 +8,7 @@ Every view starts from a reconstruction, so views are no better than these numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.source import ImageSource, SourceBatch
+from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.invert.objective import L1, L2, Objective
 from genviews.invert.store import InversionStore
@@ -24,7 +25,8 @@ from genviews.invert.term import Term
 from genviews.render import render
 from genviews.shard import Shard
 from genviews.store import ShardStore
-from genviews.types import Status
+from genviews.types import Progress, Status
+from genviews.work import Tell, run_shards
 
 __all__ = ["ImageQuality", "Reconstructions", "extremes", "reconstruct"]
 
@@ -68,7 +70,7 @@ class Reconstructions:
 
     def iter_shards(self) -> Iterator[Shard]:
         """Yield the shards in the order of the source, one in memory at a time."""
-        for index in range(_count(self.inversions)):
+        for index in range(self.inversions.num_shards):
             yield self._store.read(index)
 
     def qualities(self) -> list[ImageQuality]:
@@ -95,7 +97,8 @@ def reconstruct(
     *,
     terms: Sequence[Term] = (L1(), L2()),
     batch_size: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    engine: str | Engine = "local",
+    progress: Progress | None = None,
 ) -> Reconstructions:
     """Render and measure every inversion, making only the shards that `folder` does not hold.
 
@@ -106,7 +109,8 @@ def reconstruct(
         folder: a path, or a URL that fsspec knows.
         terms: what to measure, each with a weight above 0.
         batch_size: images rendered at once.
-        progress: called with (images done, images in all); its first call tells of earlier runs.
+        engine: "local" (this process), "ray", or an `Engine`.
+        progress: called with ("render reconstructions", "images", done, all).
 
     Raises:
         ValueError: `folder` holds the reconstructions of other inversions, or the source's images
@@ -114,19 +118,23 @@ def reconstruct(
     """
     objective = Objective(tuple(terms))
     key = {"inversions": inversions.key, "errors": objective.describe()}
-    store, total = ShardStore(folder, key), len(inversions)
-    missing = store.missing(_count(inversions))
-    left = sum(len(_rows(inversions, index)) for index in missing)
-    tell = progress or (lambda done, total: None)
-    tell(total - left, total)
-    for index, shard in enumerate(inversions.iter_shards() if missing else ()):
-        if index in missing:
-            batch = source.read(_rows(inversions, index))
-            _check_same(batch, shard)
-            made = _measure(shard, batch, generator, objective, batch_size)
-            store.write(index, made, shard.ids)
-            left -= len(_rows(inversions, index))
-            tell(total - left, total)
+    store, size = ShardStore(folder, key), inversions.shard_size
+
+    def make(rows: range, tell: Tell) -> Shard:
+        shard, batch = inversions.read(rows.start // size), source.read(rows)
+        _check_same(batch, shard)
+        made = _measure(shard, batch, generator, objective, batch_size, tell)
+        return Shard(tensors=made, ids=shard.ids)
+
+    run_shards(
+        store,
+        len(inversions),
+        make,
+        shard_size=size,
+        stage="render reconstructions",
+        engine=engine,
+        progress=progress,
+    )
     return Reconstructions(inversions, store)
 
 
@@ -148,15 +156,6 @@ def extremes(
     return best, ranked[len(best) :][::-1][:count]
 
 
-def _count(inversions: InversionStore) -> int:
-    return -(-len(inversions) // int(inversions.key["shard_size"]))
-
-
-def _rows(inversions: InversionStore, index: int) -> range:
-    size = int(inversions.key["shard_size"])
-    return range(index * size, min((index + 1) * size, len(inversions)))
-
-
 def _check_same(batch: SourceBatch, shard: Shard) -> None:
     """The source is read a second time: its images must be those that were inverted."""
     before = dict(zip(shard.ids, _hashes(shard), strict=True))
@@ -172,7 +171,12 @@ def _check_same(batch: SourceBatch, shard: Shard) -> None:
 
 
 def _measure(
-    shard: Shard, batch: SourceBatch, generator: Generator, objective: Objective, batch_size: int
+    shard: Shard,
+    batch: SourceBatch,
+    generator: Generator,
+    objective: Objective,
+    batch_size: int,
+    tell: Tell,
 ) -> dict[str, Tensor]:
     """Reconstructions and errors of one shard, on the CPU."""
     parts: list[dict[str, Tensor]] = [_nothing(generator, objective)]
@@ -187,6 +191,7 @@ def _measure(
             errors = objective.parts(target, rendered, latents)
         named = {f"error_{name}": value.float().cpu() for name, value in errors.items()}
         parts.append({"reconstructions": rendered.float().cpu(), **named})
+        tell(start + len(images))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

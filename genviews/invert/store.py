@@ -33,6 +33,8 @@ class InversionStore:
 
     Attributes:
         key: all that the content depends on.
+        shard_size: images in a shard, the last one excepted.
+        num_shards: number of them.
 
     Raises:
         FileNotFoundError: without a key, and no shard is there.
@@ -56,14 +58,15 @@ class InversionStore:
                 remedy="open it as a ShardStore, or check the path",
             )
         self._store = ShardStore(folder, self.key)
-        self._count = -(-self.key["images"] // self.key["shard_size"])
+        self.shard_size: int = self.key["shard_size"]
+        self.num_shards = -(-self.key["images"] // self.shard_size)
 
     def __len__(self) -> int:
         """Number of images of the source, those that could not be read included."""
         return int(self.key["images"])
 
     def __repr__(self) -> str:
-        return f"InversionStore({self._folder!r}, {len(self)} images in {self._count} shards)"
+        return f"InversionStore({self._folder!r}, {len(self)} images in {self.num_shards} shards)"
 
     def iter_shards(self) -> Iterator[Shard]:
         """Yield the shards in the order of the source, one in memory at a time.
@@ -74,8 +77,12 @@ class InversionStore:
             FileNotFoundError: a shard is missing; run the job again.
             ValueError: a shard is damaged.
         """
-        for index in range(self._count):
-            yield self._store.read(index)
+        for index in range(self.num_shards):
+            yield self.read(index)
+
+    def read(self, index: int) -> Shard:
+        """Return one shard; see `iter_shards`."""
+        return self._store.read(index)
 
     def read_all(self) -> Shard:
         """Return ids and tensors of all images that could be read, in the order of the source.

@@ -11,32 +11,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import fsspec
 import torch
 from fsspec.implementations.local import LocalFileSystem
-from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.engine import Engine, find_engine
+from genviews.engine import Engine
 from genviews.files import atomic_write_bytes
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
 from genviews.represent.manifest import rebuild
 from genviews.represent.stored import FORMAT, check_same
 from genviews.represent.views import LatentViews
-from genviews.store import ShardStore
+from genviews.store import Shard, ShardStore
+from genviews.types import Progress
+from genviews.work import Tell, run_shards
 
 __all__ = ["recreate_views", "write_views"]
 
 Keep = Literal["latents", "images", "both"]
 MANIFEST = "manifest.json"
-POLL = 0.2  # seconds between looks at shards that another process is making
 
 
 def write_views(
@@ -47,7 +46,8 @@ def write_views(
     keep: Keep = "both",
     shard_size: int = 1000,
     engine: str | Engine = "local",
-    progress: Callable[[int, int], None] | None = None,
+    stage: str = "render views",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Make the views of samples 0 to `num_samples - 1`, what `folder` does not hold yet.
 
@@ -63,7 +63,8 @@ def write_views(
             training, "both". The anchors' z and labels are always kept.
         shard_size: samples in a shard; 1000 as the paper's pseudo-classes.
         engine: "local" (this process), "ray", or an `Engine`.
-        progress: called with (samples done, N).
+        stage: what `progress` calls it.
+        progress: called with (stage, "samples", done, N).
 
     Returns:
         The manifest, also written to `manifest.json` in the folder.
@@ -94,24 +95,17 @@ def write_views(
         (3, torch.Size([2, 2, 1, 8, 8]))
     """
     key = _key(views, num_samples, keep, shard_size)
-    job = _Job(views=views, store=ShardStore(folder, key), key=key)
-    total = -(-num_samples // shard_size)
-    left = job.store.missing(total)
-
-    def report(index: int, facts: dict[str, object]) -> None:
-        busy.add(index) if facts["state"] == "busy" else done.add(index)
-        if progress is not None:
-            progress(min(len(done) * shard_size, num_samples), num_samples)
-
-    done = set(range(total)) - set(left)
-    while left:
-        busy, before = set[int](), left
-        find_engine(engine).run(left, job.worker, report)
-        left = job.store.missing(left)
-        if left == before:
-            _wait_for_others(left, busy)
-    job.store.remove_stale_claims()
-    return _write_manifest(folder, key, total)
+    run_shards(
+        ShardStore(folder, key),
+        num_samples,
+        partial(_make, _whole(views), keep),
+        shard_size=shard_size,
+        stage=stage,
+        unit="samples",
+        engine=engine,
+        progress=progress,
+    )
+    return _write_manifest(folder, key, -(-num_samples // shard_size))
 
 
 def recreate_views(
@@ -166,19 +160,6 @@ def recreate_views(
     return found
 
 
-def _wait_for_others(left: list[int], busy: set[int]) -> None:
-    """Give other runs time to make the shards that they have begun."""
-    if not busy:
-        fail(
-            f"shards {left[:5]}",
-            expected="to be in the store once the engine has run them",
-            got="none of them there",
-            remedy="use a folder or URL that the workers share with this process",
-            error=RuntimeError,
-        )
-    time.sleep(POLL)
-
-
 def _whole(views: LatentViews) -> LatentViews:
     """The same views, showing every positive of the pool."""
     count = views.positives if views.pool is None else views.pool
@@ -204,44 +185,22 @@ def _key(views: LatentViews, num_samples: int, keep: str, shard_size: int) -> di
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """Makes shards; pickles, so that workers elsewhere can."""
-
-    views: LatentViews
-    store: ShardStore
-    key: dict[str, Any]
-
-    def worker(self) -> Callable[[int], dict[str, object]]:
-        """What an engine calls with the number of each shard."""
-        return self.make
-
-    def make(self, index: int) -> dict[str, object]:
-        """Make one shard, unless it is there or being made."""
-        return self.store.make(index, lambda: self._write(index))
-
-    def _write(self, index: int) -> dict[str, object]:
-        start = index * self.key["shard_size"]
-        ids = range(start, min(start + self.key["shard_size"], self.key["num_samples"]))
-        self.store.write(index, self._tensors(ids), [str(i) for i in ids])
-        return {}
-
-    def _tensors(self, ids: range) -> dict[str, Tensor]:
-        keep, views = self.key["keep"], _whole(self.views)
-        anchors, latents = views.latents(ids)
-        found = {
-            "z": anchors.z,
-            "view_z": views.view_z(anchors.z, latents),
-            "labels": anchors.labels,
-            "pseudo_labels": anchors.pseudo_labels,
-        }
-        tensors = {name: value for name, value in found.items() if value is not None}
-        if keep != "images":
-            tensors["latents"] = latents
-        if keep != "latents":
-            pixels = (views.render(latents) + 1.0) * 127.5
-            tensors["images"] = pixels.round().to(torch.uint8)
-        return tensors
+def _make(views: LatentViews, keep: Keep, rows: range, tell: Tell) -> Shard:
+    """The samples of a shard."""
+    anchors, latents = views.latents(rows)
+    found = {
+        "z": anchors.z,
+        "view_z": views.view_z(anchors.z, latents),
+        "labels": anchors.labels,
+        "pseudo_labels": anchors.pseudo_labels,
+    }
+    tensors = {name: value for name, value in found.items() if value is not None}
+    if keep != "images":
+        tensors["latents"] = latents
+    if keep != "latents":
+        pixels = (views.render(latents) + 1.0) * 127.5
+        tensors["images"] = pixels.round().to(torch.uint8)
+    return Shard(tensors=tensors, ids=tuple(str(i) for i in rows))
 
 
 def _write_manifest(folder: str | Path, key: Mapping[str, Any], total: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
     else:
         (val, val_inversion), (test, test_inversion), settings = read("val"), read("test"), SETTINGS
 
-    def progress(stage: str, done: int, total: int) -> None:
+    def progress(stage: str, unit: str, done: int, total: int) -> None:
         if done == total or (total >= 1000 and done % 1000 == 0):
             print(f"{stage}: {done} of {total}", flush=True)
 

@@ -48,7 +48,7 @@ def run(images: ImageSet, generator: Generator, inverter: Inverter, folder: Path
     """Invert the shards that are missing, or wait for another run that makes them."""
     began = time.perf_counter()
 
-    def tell(done: int, total: int) -> None:
+    def tell(stage: str, unit: str, done: int, total: int) -> None:
         if done % SHARD == 0 or done == total:
             spent = time.perf_counter() - began
             print(f"{folder.name}: {done} of {total} images after {spent:.0f} s", flush=True)

@@ -362,7 +362,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, kill_after: int) -> N
             progress=progress,
         )
 
-    def kill(done: int, total: int) -> None:
+    def kill(stage: str, unit: str, done: int, total: int) -> None:
         assert total == 5
         if done == kill_after:
             raise Killed
@@ -371,13 +371,15 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, kill_after: int) -> N
     with pytest.raises(Killed):
         run(path, kill)
     seen: list[int] = []
-    resumed = run(path, lambda done, total: seen.append(done))
+    resumed = run(path, lambda *told: seen.append(told[2]))
     whole = run()
-    assert seen == list(range(kill_after + 1, 6))
+    assert seen == list(range(kill_after, 6))
     assert resumed.history == whole.history
     assert resumed.epoch == whole.epoch
     assert torch.equal(weights(resumed.module), weights(whole.module))
-    again = run(path, lambda done, total: pytest.fail("a finished run was run again"))
+    again = run(path, lambda *told: seen.append(told[2]))
+    assert seen[-1:] == [5]  # a finished run is not run again
+    assert len(seen) == 7 - kill_after
     assert torch.equal(weights(again.module), weights(whole.module))
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
 

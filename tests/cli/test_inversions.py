@@ -20,7 +20,7 @@ def parts(toy_images, tmp_path, monkeypatch):
 
 def run(parts, inverter=INVERTER, seen=None):
     generator, images, folder = parts
-    tell = (lambda done, total: None) if seen is None else lambda done, total: seen.append(done)
+    tell = None if seen is None else lambda *told: seen.append(told[2])
     return invert_images(generator, images, inverter, folder, batch_size=2, progress=tell)
 
 

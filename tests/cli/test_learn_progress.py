@@ -89,6 +89,7 @@ class TestStudy:
 
         with stages:
             say("untrained", "done")  # by an earlier run
+            say("steps", "views", 0, 100)
             say("steps", "views", 100, 100, seconds=8.0)
             say("steps", "train", 10, 20, seconds=10.0)
             say("steps", "train", 20, 20, seconds=10.0)
@@ -117,9 +118,11 @@ class TestStudy:
 
         with stages:
             for row in ("steps", "plain"):
-                say(row, "voc", 50, 100, 5.0)
-                say(row, "voc", 100, 100, 5.0)
+                say(row, "voc", 0, 100, 0.0)
+                say(row, "voc", 100, 100, 10.0)
+                say(row, "svm", 0, 20, 0.0)
                 say(row, "svm", 20, 20, 4.0)
+                say(row, "detection", 0, 8, 0.0)
                 say(row, "detection", 8, 8, 2.0)
         lines = file.getvalue().splitlines()
         assert lines[0].startswith("voc: 100 in 10 s, 10 images/s, steps, seed 0 (encoder 1)")

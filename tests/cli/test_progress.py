@@ -18,13 +18,14 @@ def stages(clock, *, terminal=False):
 def test_one_line_a_stage_when_not_a_terminal(clock):
     tell, file = stages(clock)
     with tell:
-        tell("views of test", 50, 200)
+        tell("views of test", "images", 0, 200)
         clock.now = 3.0
-        tell("views of test", 120, 200)
+        tell("views of test", "images", 120, 200)
         clock.now = 5.0
-        tell("views of test", 200, 200)
+        tell("views of test", "images", 200, 200)
+        tell("evaluate", "rows", 0, 3)
         clock.now = 7.0
-        tell("evaluate", 1, 3)
+        tell("evaluate", "rows", 1, 3)
     assert file.getvalue().splitlines() == [
         "views of test: 200 in 5.0 s, 40 images/s",
         "evaluate: 1 in 2.0 s",
@@ -37,9 +38,9 @@ def test_seconds_of_stages_add_up_to_the_run(clock):
         clock.now = 2.0
         tell.note("load")
         clock.now = 10.0
-        tell("invert", 4, 4)
+        tell("invert", "images", 4, 4)
         clock.now = 11.0
-        tell("invert again", 1, 4)
+        tell("invert again", "images", 1, 4)
         clock.now = 15.0
     assert tell.seconds == {"load": 2.0, "invert": 8.0, "invert again": 5.0}
 
@@ -49,7 +50,7 @@ def test_a_stage_that_comes_back_goes_on(clock):
     with tell:
         for name in ("a", "b", "a"):
             clock.now += 1.0
-            tell(name, 2, 2)
+            tell(name, "images", 2, 2)
     assert tell.seconds == {"a": 2.0, "b": 1.0}
 
 
@@ -58,7 +59,8 @@ def test_a_failure_is_said(clock):
 
     def broken() -> None:
         with tell:
-            tell("invert", 1, 4)
+            tell("invert", "images", 0, 4)
+            tell("invert", "images", 1, 4)
             clock.now = 2.0
             raise ValueError("no")
 
@@ -67,20 +69,25 @@ def test_a_failure_is_said(clock):
     assert file.getvalue() == "invert: 1 in 2.0 s, 0.5 images/s, not finished\n"
 
 
-def test_callback_for_one_stage(clock):
+def test_the_rate_is_of_the_unit_and_slow_items_have_none(clock):
     tell, file = stages(clock)
     with tell:
-        clock.now = 1.0
-        tell.of("invert test images")(3, 3)
-    assert file.getvalue().startswith("invert test images: 3 in 1.0 s")
+        for stage, unit in (("draw", "samples"), ("evaluate", "rows")):
+            tell(stage, unit, 0, 30)
+            clock.now += 2.0
+            tell(stage, unit, 30, 30)
+    assert file.getvalue().splitlines() == [
+        "draw: 30 in 2.0 s, 15 samples/s",
+        "evaluate: 30 in 2.0 s",
+    ]
 
 
 def test_terminal_shows_rate_and_time_left(clock):
     tell, file = stages(clock, terminal=True)
     with tell:
-        tell("invert", 0, 400)
+        tell("invert", "images", 0, 400)
         clock.now = 10.0
-        tell("invert", 100, 400)
+        tell("invert", "images", 100, 400)
         tell._bars.refresh()
     shown = file.getvalue()
     assert "invert" in shown
@@ -93,9 +100,9 @@ def test_a_long_stage_says_now_and_then_how_far_it_is(clock, caplog):
     with caplog.at_level(logging.INFO, logger="genviews"), tell:
         for second in range(0, 90, 10):
             clock.now = float(second)
-            tell("invert", 10 * second, 1000, note="mean loss 0.02")
+            tell("invert", "images", 10 * second, 1000, note="mean loss 0.02")
         clock.now = 100.0
-        tell("invert", 1000, 1000, note="mean loss 0.01")
+        tell("invert", "images", 1000, 1000, note="mean loss 0.01")
     assert file.getvalue().splitlines() == [
         "invert: 300 of 1,000, 10 images/s, 1 min 10 s left, mean loss 0.02",
         "invert: 600 of 1,000, 10 images/s, 40 s left, mean loss 0.02",
@@ -107,13 +114,12 @@ def test_a_long_stage_says_now_and_then_how_far_it_is(clock, caplog):
 def test_what_an_earlier_run_made_counts_for_no_rate(clock):
     tell, file = stages(clock)
     with tell:
-        on = tell.of("invert")
-        on(900, 1000)
+        tell("invert", "images", 900, 1000)
         clock.now = 31.0
-        on(962, 1000)
+        tell("invert", "images", 962, 1000)
         clock.now = 50.0
-        on(1000, 1000)
-        tell.resume("invert again", 5, 5)
+        tell("invert", "images", 1000, 1000)
+        tell("invert again", "images", 5, 5)
     assert file.getvalue().splitlines() == [
         "invert: 962 of 1,000, 2 images/s, 19 s left",
         "invert: 1,000 in 50 s, 900 of them done before, 2 images/s",
@@ -124,9 +130,9 @@ def test_what_an_earlier_run_made_counts_for_no_rate(clock):
 def test_terminal_shows_the_note(clock):
     tell, file = stages(clock, terminal=True)
     with tell:
-        tell("invert", 0, 400)
+        tell("invert", "images", 0, 400)
         clock.now = 10.0
-        tell("invert", 100, 400, note="mean loss 0.03")
+        tell("invert", "images", 100, 400, note="mean loss 0.03")
         tell._bars.refresh()
     assert "10 images/s, 30 s left, mean loss 0.03" in file.getvalue()
 
@@ -134,8 +140,9 @@ def test_terminal_shows_the_note(clock):
 def test_lines_go_to_the_log(clock, caplog):
     tell, _ = stages(clock)
     with caplog.at_level(logging.INFO, logger="genviews"), tell:
+        tell("invert", "images", 0, 10)
         clock.now = 1.0
-        tell("invert", 10, 10)
+        tell("invert", "images", 10, 10)
     assert caplog.messages == ["invert: 10 in 1.0 s, 10 images/s"]
 
 

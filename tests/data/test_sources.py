@@ -25,6 +25,7 @@ from genviews.data import (
 )
 from genviews.store import ShardStore
 from genviews.types import ImageSpec
+from tests.stores import put_shard
 
 SPEC = ImageSpec(channels=1, height=4, width=4)
 
@@ -306,8 +307,8 @@ class TestStore:
         store = ShardStore(folder, {"made": "here"})
         images = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 1, 4, 4)
         tensors = {"images": images, **changes}
-        store.write(0, {k: v[:3] for k, v in tensors.items()}, ("a", "b", "c"))
-        store.write(2, {k: v[3:] for k, v in tensors.items()}, ("d", "e"))
+        put_shard(store, 0, {k: v[:3] for k, v in tensors.items()}, ("a", "b", "c"))
+        put_shard(store, 2, {k: v[3:] for k, v in tensors.items()}, ("d", "e"))
         return images
 
     def test_images(self, tmp_path):
@@ -332,7 +333,7 @@ class TestStore:
         self.fill(tmp_path / "a", images=wide)
         assert "from 1.25 to 1.25" in StoreSource(tmp_path / "a", SPEC).read([0]).skipped[0][1]
         store = ShardStore(tmp_path / "b", {})
-        store.write(0, {"reconstructions": wide, "loss": torch.zeros(5)}, tuple("abcde"))
+        put_shard(store, 0, {"reconstructions": wide, "loss": torch.zeros(5)}, tuple("abcde"))
         assert StoreSource(tmp_path / "b", SPEC).read([0]).images.unique().tolist() == [1]
 
     def test_bytes_and_nan(self, tmp_path):
@@ -343,7 +344,7 @@ class TestStore:
 
     def test_fingerprint_is_of_content_not_of_shards(self, tmp_path):
         images = self.fill(tmp_path / "a")
-        ShardStore(tmp_path / "b", {}).write(0, {"images": images}, tuple("abcde"))
+        put_shard(ShardStore(tmp_path / "b", {}), 0, {"images": images}, tuple("abcde"))
         first = StoreSource(tmp_path / "a", SPEC).fingerprint()
         assert StoreSource(tmp_path / "b", SPEC).fingerprint() == first
         self.fill(tmp_path / "c", images=images * 0.5)
@@ -352,7 +353,7 @@ class TestStore:
     def test_what_it_cannot_read(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="at least one whole shard"):
             StoreSource(tmp_path, SPEC)
-        ShardStore(tmp_path / "a", {}).write(0, {"latents": torch.zeros(1, 2)}, ("a",))
+        put_shard(ShardStore(tmp_path / "a", {}), 0, {"latents": torch.zeros(1, 2)}, ("a",))
         with pytest.raises(ValueError, match="`images` or `reconstructions`, got latents"):
             StoreSource(tmp_path / "a", SPEC)
         self.fill(tmp_path / "b")

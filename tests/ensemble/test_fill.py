@@ -194,9 +194,9 @@ def test_labels_are_not_needed(task):
 
 
 def test_progress_ends_at_the_total(task):
-    calls: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, str, int, int]] = []
     fill(task, progress=lambda *call: calls.append(call))
-    assert calls == [("views of test", n, 12) for n in (4, 8, 12)]
+    assert calls == [("views of test", "images", n, 12) for n in (0, 4, 8, 12)]
 
 
 def test_a_conditional_generator_mixes_the_predicted_class():

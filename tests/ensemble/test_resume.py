@@ -111,21 +111,6 @@ def test_resumes_after_a_kill(tmp_path, arguments, filled, monkeypatch):
     assert_equal_banks(got, fill_bank(**arguments))
 
 
-def test_shares_the_work_with_another_process(tmp_path, arguments, filled, monkeypatch):
-    make = resume.fill_bank
-
-    def overtake(*parts, **options):
-        """While the first shard is in flight, another process makes all of them."""
-        monkeypatch.setattr(resume, "fill_bank", make)
-        fill_bank_resumably(tmp_path, **arguments)
-        return make(*parts, **options)
-
-    monkeypatch.setattr(resume, "fill_bank", overtake)
-    got = fill_bank_resumably(tmp_path, **arguments)
-    assert len(filled) == 3 + 1
-    assert_equal_banks(got, fill_bank(**arguments))
-
-
 def other_weights(classifier):
     changed = copy.deepcopy(classifier)
     with torch.no_grad():
@@ -202,9 +187,9 @@ def test_labels_are_not_part_of_the_work(tmp_path, arguments, filled):
 def test_progress_counts_over_all_shards(tmp_path, arguments):
     seen = []
     fill_bank_resumably(tmp_path, **arguments, progress=lambda *step: seen.append(step))
-    assert {stage for stage, _, _ in seen} == {"views of calibration"}
-    assert {4, 8, NUMBER} <= {done for _, done, _ in seen}
-    assert {total for _, _, total in seen} == {NUMBER}
+    assert {told[:2] for told in seen} == {("views of calibration", "images")}
+    assert {4, 8, NUMBER} <= {done for _, _, done, _ in seen}
+    assert {total for _, _, _, total in seen} == {NUMBER}
 
 
 def test_other_pca_directions_are_other_views():

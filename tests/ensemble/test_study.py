@@ -199,7 +199,7 @@ def test_record(result, task):
 
 
 def test_progress_and_own_scales(task):
-    calls: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, str, int, int]] = []
     found = study(
         task,
         settings=replace(SETTINGS, scale_per_task=True, gallery_images=0, reference="views"),
@@ -212,12 +212,12 @@ def test_progress_and_own_scales(task):
         assert rows_of(found, classifier)["isotropic fine"].views == (best,)
     assert rows_of(found, "views")["single image"].reference_gain is None
     assert rows_of(found, "images")["single image"].reference_gain is not None
-    assert {stage for stage, _, _ in calls} == {
+    assert {stage for stage, _, _, _ in calls} == {
         "views of calibration",
         "views of test",
         "evaluate",
     }
-    assert calls[-1] == ("evaluate", 18, 18)
+    assert calls[-1] == ("evaluate", "rows", 18, 18)
 
 
 def test_without_pixel_views_or_perturbations(task):

@@ -330,7 +330,7 @@ class TestDecisions:
 
     def test_score_is_that_of_the_decisions(self, devkit):
         fit, score = (read_voc(devkit, split, class_names=NAMES) for split in ("train", "val"))
-        seen, fitted = [], []
+        told = []
         svm = MultiLabelSVM((0.1, 1.0), difficult="ignore")
         found = decide_voc(
             self.EXTRACT,
@@ -338,8 +338,7 @@ class TestDecisions:
             score,
             svm=svm,
             size=24,
-            seen=lambda *a: seen.append(a),
-            progress=lambda *a: fitted.append(a),
+            progress=lambda *of: told.append(of),
         )
         assert found.ids == score.files
         assert torch.equal(found.labels, score.labels)
@@ -351,8 +350,8 @@ class TestDecisions:
         assert found.score == classify_voc(
             self.EXTRACT, devkit, svm=svm, size=24, class_names=NAMES
         )
-        assert seen == [(24, 48), (48, 48)]
-        assert fitted == [(1, 2), (2, 2)]
+        photos = [("voc", "photos", n, 48) for n in (0, 24, 24, 48)]
+        assert told == [*photos, *(("svm", "classes", n, 2) for n in range(3))]
         assert found.skipped == ()
 
     def test_photos_of_grey_encoders_are_luminance(self, devkit):

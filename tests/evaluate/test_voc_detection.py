@@ -184,7 +184,7 @@ class TestTraining:
     def test_losses_are_reported_and_weights_move(self, photos):
         detector, told = Recorder(), []
         config = DetectionConfig(num_classes=3, batch=4, steps=3, learning_rate=0.1, warmup=0)
-        train_detector(detector, photos, config, progress=lambda *a: told.append(a))
+        train_detector(detector, photos, config, report=lambda *a: told.append(a))
         assert [step for step, _ in told] == [0, 1, 2]
         # SGD: momentum 0.9, weight decay 1e-4, gradient 1; the loss is the weight before a step.
         weight, speed, wanted = 1.0, 0.0, []
@@ -234,7 +234,7 @@ class TestEvaluation:
         score = evaluate_detector(detector, photos, progress=lambda *a: told.append(a))
         assert (score.ap, score.ap50, score.ap75) == (1.0, 1.0, 1.0)
         assert score.per_class == (1.0, 1.0, 1.0)  # the difficult one is found, and not counted
-        assert told == [(i, 5) for i in range(1, 6)]
+        assert told == [("detect", "photos", i, 5) for i in range(6)]
         assert detector.training
         assert not evaluate_detector(detector.eval(), photos).ap < 1
         assert not detector.training
@@ -284,7 +284,7 @@ class TestProtocol:
             CONFIG,
             architecture="resnet18",
             class_names=NAMES,
-            progress=lambda step, losses: told.append((step, sum(losses.values()))),
+            report=lambda step, losses: told.append((step, sum(losses.values()))),
         )
         assert [step for step, _ in told] == [0, 1]
         assert 0 <= score.ap <= score.ap50 <= 1
@@ -299,7 +299,7 @@ class TestProtocol:
         monkeypatch.setattr(
             voc_detection,
             "train_detector",
-            lambda d, photos, c, progress: seen.update(train=photos),
+            lambda d, photos, c, report: seen.update(train=photos),
         )
         nothing = DetectionScore(ap=0.1, ap50=0.3, ap75=0.2, per_class=(0.1,) * 3)
 

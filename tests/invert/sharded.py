@@ -139,7 +139,7 @@ def two_at_once(shared, whole, logs):
 def logged_run(folder, log, **options):
     with open(log, "w") as file:
         logging.basicConfig(level=logging.INFO, stream=file, format="%(message)s")
-        run(folder, progress=lambda done, total: print("done", done, total, file=file), **options)
+        run(folder, progress=lambda *told: print("done", *told[2:], file=file), **options)
 
 
 def killed_while_another_waits(folder, hold):

@@ -32,6 +32,7 @@ from tests.invert.sharded import (
     two_at_once,
 )
 from tests.processes import call
+from tests.stores import put_shard
 
 FIELDS = ("latents", "loss", "start_loss", "status", "steps")
 
@@ -193,7 +194,7 @@ class TestResume:
         for name in ("map", "sample", "synthesize", "mean_latent"):
             setattr(generator, name, None)  # a call is an error
         seen: list[tuple[int, int]] = []
-        run(source, tmp_path, generator=generator, progress=lambda *done: seen.append(done))
+        run(source, tmp_path, generator=generator, progress=lambda *told: seen.append(told[2:]))
         assert seen == [(7, 7)]
         assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
 
@@ -203,7 +204,7 @@ class TestResume:
         (tmp_path / "00001.safetensors").unlink()
         counted.clear()
         seen: list[int] = []
-        run(source, tmp_path, progress=lambda done, total: seen.append(done))
+        run(source, tmp_path, progress=lambda stage, unit, done, total: seen.append(done))
         assert counted == [3]
         assert (seen[0], seen[-1]) == (4, 7)
         assert seen == sorted(set(seen))
@@ -295,7 +296,7 @@ class TestMistakes:
 
         with pytest.raises(FileNotFoundError, match="expected at least one whole shard, got none"):
             InversionStore(tmp_path)
-        ShardStore(tmp_path, {"seed": 1}).write(0, {"x": torch.zeros(1)}, ["a"])
+        put_shard(ShardStore(tmp_path, {"seed": 1}), 0, {"x": torch.zeros(1)}, ["a"])
         with pytest.raises(ValueError, match="expected inversions, got a store with the key"):
             InversionStore(tmp_path)
 
@@ -328,7 +329,9 @@ class TestManyProcesses:
         folders = (tmp_path / "shared", tmp_path / "whole", tmp_path)
         assert call(two_at_once, *folders, printed=tmp_path / "printed.txt") == ""
         logs = [(tmp_path / f"{i}.txt").read_text() for i in range(2)]
-        made = [[int(n) for n in re.findall(r"^shard (\d+):", log, re.M)] for log in logs]
+        made = [
+            [int(n) // SHARD for n in re.findall(r"^images (\d+) to", log, re.M)] for log in logs
+        ]
         assert sorted(made[0] + made[1]) == list(range(SHARDS))
         assert min(len(each) for each in made) > 0
         for log in logs:

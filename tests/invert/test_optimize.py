@@ -194,10 +194,26 @@ class TestNeighbours:
             batch_size=10,
             progress=lambda *call: calls.append(call),
         )
-        assert {(what, total) for what, _, total in calls} == {("invert", 64)}
-        done = [count for _, count, _ in calls]
-        assert done == sorted(done)
-        assert done[-1] == 64
+        assert {(what, unit, total) for what, unit, _, total in calls} == {("invert", "images", 64)}
+        done = [count for _, _, count, _ in calls]
+        assert done == sorted(set(done))
+        assert (done[0], done[-1]) == (1, 64)  # the one that is not finite is done at once
+
+    def test_progress_within_a_batch(self, case):
+        """All images end at the last step, and yet the bar moves with the steps."""
+        toy, _, images = case
+        calls = []
+        invert(
+            toy,
+            images[:8],
+            inverter=replace(FEW, steps=4, patience=100),
+            batch_size=8,
+            progress=lambda *call: calls.append(call[2:]),
+        )
+        done = [count for count, _ in calls]
+        assert (done[0], done[-1]) == (0, 8)
+        assert done == sorted(set(done))
+        assert len(done) > 4
 
 
 def pick(result, rows):

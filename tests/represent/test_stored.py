@@ -28,6 +28,7 @@ from genviews.represent import (
 )
 from genviews.represent.manifest import describe, rebuild
 from genviews.store import ShardStore
+from tests.stores import put_shard
 
 TOY = ToyGenerator()
 CONDITIONAL = ToyGenerator(num_classes=3)
@@ -146,9 +147,9 @@ def test_a_killed_run_loses_the_shard_in_flight_and_resumes(tmp_path, monkeypatc
     assert sorted(shards(broken)) == ["00000.safetensors", "00001.safetensors"]
     assert not (broken / "manifest.json").exists()
     seen = []
-    write_views(views, broken, 20, shard_size=5, progress=lambda *done: seen.append(done))
+    write_views(views, broken, 20, shard_size=5, progress=lambda *told: seen.append(told[2:]))
     assert len(rendered) == 5  # two made, one lost, two left
-    assert seen == [(15, 20), (20, 20)]
+    assert seen == [(10, 20), (15, 20), (20, 20)]
     assert shards(broken) == shards(whole)
     write_views(views, broken, 20, shard_size=5)
     assert len(rendered) == 5  # a finished run made again is no work
@@ -300,7 +301,7 @@ def test_misuse_is_named(tmp_path) -> None:
         StoredViews(tmp_path / "a", TOY)([5])
     with pytest.raises(FileNotFoundError, match="at least one whole shard"):
         StoredViews(tmp_path / "nothing")
-    ShardStore(tmp_path / "other", {"a": 1}).write(0, {"x": torch.zeros(1)}, ["0"])
+    put_shard(ShardStore(tmp_path / "other", {"a": 1}), 0, {"x": torch.zeros(1)}, ["0"])
     with pytest.raises(
         ValueError, match=r"expected views, got a store with the key fields \['a'\]"
     ):

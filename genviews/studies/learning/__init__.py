@@ -15,7 +15,7 @@ from genviews.studies.learning.run import RowReport, RowResult, run_row, run_row
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import LearningStudy, read_study, run_study
 from genviews.studies.learning.tables import PANELS, TABLES, Panel, Strengths, learning_table
-from genviews.studies.learning.voc import VOCResult, judge_row, judge_rows
+from genviews.studies.learning.voc import VOCResult, judge_rows
 from genviews.studies.learning.voc_task import VOCTask
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "VOCResult",
     "VOCTask",
     "compare_answers",
-    "judge_row",
     "judge_rows",
     "learning_table",
     "read_study",

@@ -28,7 +28,7 @@ from scipy import special
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.studies.learning.run import RowResult
+from genviews.studies.learning.run import RowResult, check_done
 
 __all__ = [
     "Difference",
@@ -222,8 +222,10 @@ def summarise(results: Sequence[RowResult], truth: Tensor, *, reference: str) ->
         reference: name of the row that others are compared with.
 
     Raises:
-        ValueError: no such row, or rows with other seeds than the reference's.
+        ValueError: no such row, a result that failed, or rows with other seeds than the
+            reference's.
     """
+    check_done(results)
     rows: dict[str, dict[int, RowResult]] = {}
     for result in results:
         rows.setdefault(result.row.name, {})[result.seed] = result

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rng import Rng
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.types import Progress
 
 __all__ = ["RowBatches", "check_row", "latent_views"]
 
-Progress = Callable[[int, int], None]
 # They look at one view at a time, so a second one would be work for nothing.
 _SINGLE_VIEW = ("inverter", "classifier")
 
@@ -47,7 +47,7 @@ class RowBatches:
         setting: of the study.
         seed: of order and pixel views.
         folder: of the study; stored views are kept in its subfolder `views`.
-        progress: called with (samples rendered, samples) while views are stored.
+        progress: called with ("render views", "samples", done, all) while views are stored.
 
     Raises:
         ValueError: data that the setting does not have, or fewer samples than a batch.

@@ -10,34 +10,31 @@ and last `row.json`. Processes that run the same study share its rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.claim import claim
+from genviews.engine import Engine
 from genviews.evaluate.encoders import EncoderScores, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.files import read_json, save_tensors, write_json
+from genviews.records import RecordStore
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.run import StepRecord
 from genviews.represent.train import train_representation
-from genviews.shard import key_difference, key_text
+from genviews.shard import key_text
 from genviews.studies.learning.data import RowBatches, check_row
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.work import HereOnly, Tell, run_shards
 
-__all__ = ["RowReport", "RowResult", "new_encoder", "run_row", "run_rows", "share_work"]
-
-Piece = TypeVar("Piece")
-Done = TypeVar("Done")
-
-POLL = 1.0  # seconds between looks at rows that another process is running
+__all__ = ["RowReport", "RowResult", "check_done", "new_encoder", "run_row", "run_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +74,8 @@ class RowResult:
             setting, accuracy on val), "training" (loss, samples a second, share of time spent
             waiting for views, seconds) and "key".
         answers: (N,) class of each test image, by probe; empty where nothing was probed.
+        failed: why there is no record, such as "features: expected ... got one value for all"; ""
+            where there is one. The encoder may be there: it is kept before it is judged.
     """
 
     row: LearningRow
@@ -84,6 +83,12 @@ class RowResult:
     folder: Path
     record: dict[str, Any]
     answers: dict[str, Tensor] = field(default_factory=dict)
+    failed: str = ""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"row {self.row.name!r}, seed {self.seed}"
 
     def encoder(self) -> RepresentationEncoder:
         """The trained encoder."""
@@ -96,16 +101,21 @@ def run_rows(
     seeds: Sequence[int],
     folder: str | Path,
     *,
+    engine: str | Engine = "local",
     report: Report | None = None,
 ) -> list[RowResult]:
     """Run rows with every seed: all rows of the first seed, then those of the next.
+
+    A row that fails (its encoder collapsed, so that no probe can tell images apart) does not stop
+    the others: its result says why. The next run tries it again.
 
     Args:
         rows: with different names.
         setting: of the study.
         seeds: one encoder each.
         folder: of the study. Another process may run the same study there; it takes other rows.
-        report: called as rows go on.
+        engine: "local" (this process), "ray", or an `Engine`.
+        report: called as rows go on; those that run in other processes tell only of their end.
 
     Returns:
         A result for each row and seed, seeds within rows.
@@ -115,39 +125,36 @@ def run_rows(
             `check_row`), or a folder that holds results of another setting; all before the first
             row is run.
     """
-    left = [(row, seed) for seed in seeds for row in rows]
-    _check_rows(rows, left, setting, Path(folder))
-    done = share_work(
-        [(_place(row, seed, Path(folder)) / ".lock", (row, seed)) for row, seed in left],
-        lambda one: run_row(one[0], setting, one[1], folder, report=report),
+    pieces = [(row, seed) for seed in seeds for row in rows]
+    store = _check_rows(rows, pieces, setting, Path(folder))
+    say, made = HereOnly(report), set[int]()
+
+    def make(numbers: range, tell: Tell) -> dict[str, Any]:
+        made.add(numbers.start)
+        return _make(*pieces[numbers.start], setting, Path(folder), say)
+
+    def known(indices: Iterable[int]) -> None:
+        for row, seed in (pieces[index] for index in indices):
+            say(RowReport(row=row.name, seed=seed, stage="done"))
+
+    before = [index for index in range(len(pieces)) if store.has(index)]
+    known(before)
+    failed = run_shards(
+        store,
+        len(pieces),
+        make,
+        shard_size=1,
+        stage="rows",
+        unit="rows",
+        engine=engine,
+        keep_going=True,
     )
-    found = {(result.row.name, result.seed): result for result in done}
+    known(set(range(len(pieces))) - made - set(before))
+    found = {
+        (row.name, seed): _result(row, seed, setting, Path(folder), failed.get(index, ""))
+        for index, (row, seed) in enumerate(pieces)
+    }
     return [found[row.name, seed] for row in rows for seed in seeds]
-
-
-def share_work(pieces: Sequence[tuple[Path, Piece]], work: Callable[[Piece], Done]) -> list[Done]:
-    """Do pieces of work, those that another process is at last; it waits for them.
-
-    Args:
-        pieces: a lock file and what to do, each.
-        work: does a piece, or reads what it came to where it is done.
-
-    Returns:
-        The results, in the order in which they were there.
-    """
-    left, found = list(pieces), []
-    while left:
-        busy = []
-        for lock, piece in left:
-            with claim(lock) as mine:
-                if mine:
-                    found.append(work(piece))
-                else:
-                    busy.append((lock, piece))
-        if len(busy) == len(left):
-            time.sleep(POLL)
-        left = busy
-    return found
 
 
 def run_row(
@@ -168,8 +175,8 @@ def run_row(
         report: called as the row goes on.
 
     Raises:
-        ValueError: the folder holds a result of another setting, or the row asks for what the
-            setting does not have (see `check_row`).
+        ValueError: the folder holds a result of another setting, the row asks for what the
+            setting does not have (see `check_row`), or it failed.
 
     Example:
         >>> import tempfile
@@ -189,32 +196,65 @@ def run_row(
         ...     result.record["training"]["updates"], result.encoder().config.channels
         (2, 1)
     """
-    say = (lambda _: None) if report is None else report
-    check_row(row, setting)
-    known = _known(row, seed, setting, Path(folder))
-    if known is not None:
-        say(RowReport(row=row.name, seed=seed, stage="done"))
-        return known
-    place, key = _place(row, seed, Path(folder)), key_text(setting.describe(row, seed))
-    write_json(place / "started.json", {"key": key})
-    encoder, trained = _train(row, setting, seed, Path(folder), say)
+    (result,) = run_rows([row], setting, [seed], folder, report=report)
+    check_done([result])
+    return result
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """A result of a row and seed, or of its judging, that may have failed."""
+
+    @property
+    def row(self) -> LearningRow:
+        """The row."""
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+
+    @property
+    def failed(self) -> str:
+        """Why there is no result, or nothing."""
+
+
+def check_done(results: Sequence[Judged]) -> None:
+    """Raise where a row failed.
+
+    Raises:
+        ValueError: it names the rows and seeds, with the reason of each.
+    """
+    failed = [one for one in results if one.failed]
+    if failed:
+        reasons = "; ".join(f"{one.row.name!r}, seed {one.seed}: {one.failed}" for one in failed)
+        fail(
+            "rows of the study",
+            expected="a result of each",
+            got=f"failures ({reasons})",
+            remedy="change these rows, or leave them out; the others are kept",
+        )
+
+
+def _make(
+    row: LearningRow, seed: int, setting: LearningSetting, folder: Path, say: Report
+) -> dict[str, Any]:
+    """Train and judge; returns the record. The encoder is kept before it is judged."""
+    place = _place(row, seed, folder)
+    write_json(place / "started.json", {"key": key_text(setting.describe(row, seed))})
+    encoder, trained = _train(row, setting, seed, folder, say)
+    encoder.save(place / "encoder.safetensors", {"row": row.name, "seed": str(seed)})
     say(RowReport(row=row.name, seed=seed, stage="probe"))
     scores = _probe(encoder, setting, untrained=row.data == "none")
-    encoder.save(place / "encoder.safetensors", {"row": row.name, "seed": str(seed)})
-    answers = {} if scores is None else scores.answers
-    if answers:
-        save_tensors(place / "answers.safetensors", {k: v.short() for k, v in answers.items()})
-    record = {
+    if scores is not None:
+        answers = {name: value.short() for name, value in scores.answers.items()}
+        save_tensors(place / "answers.safetensors", answers)
+    say(RowReport(row=row.name, seed=seed, stage="done"))
+    return {
         "row": asdict(row),
         "seed": seed,
         **({} if scores is None else _scores(scores)),
         "training": trained,
-        "key": key,
     }
-    write_json(place / "row.json", record)
-    (place / "checkpoint.pt").unlink(missing_ok=True)
-    say(RowReport(row=row.name, seed=seed, stage="done"))
-    return RowResult(row=row, seed=seed, folder=place, record=record, answers=answers)
 
 
 def _place(row: LearningRow, seed: int, folder: Path) -> Path:
@@ -223,37 +263,36 @@ def _place(row: LearningRow, seed: int, folder: Path) -> Path:
 
 def _check_rows(
     rows: Sequence[LearningRow],
-    runs: Sequence[tuple[LearningRow, int]],
+    pieces: Sequence[tuple[LearningRow, int]],
     setting: LearningSetting,
     folder: Path,
-) -> None:
+) -> RecordStore:
+    """The store of the rows, once nothing in it and in them is refused."""
     names = [row.name for row in rows]
     if len(set(names)) != len(names):
         fail("rows", expected="different names", got=names, remedy="rename those that are equal")
     for row in rows:
         check_row(row, setting)
-    for row, seed in runs:
-        _known(row, seed, setting, folder)
+    places = [_place(row, seed, folder) for row, seed in pieces]
+    keys = [key_text(setting.describe(row, seed)) for row, seed in pieces]
+    called = [f"row {row.name!r}, seed {seed}" for row, seed in pieces]
+    started = RecordStore([place / "started.json" for place in places], keys, called)
+    store = RecordStore([place / "row.json" for place in places], keys, called)
+    for index in range(len(pieces)):
+        if not store.has(index):
+            started.has(index)
+    return store
 
 
-def _known(row: LearningRow, seed: int, setting: LearningSetting, folder: Path) -> RowResult | None:
-    """The result that is there; None where there is none, or one that was not finished."""
+def _result(
+    row: LearningRow, seed: int, setting: LearningSetting, folder: Path, failed: str
+) -> RowResult:
+    """What a row and seed came to, read."""
     place = _place(row, seed, folder)
-    kept = [name for name in ("row.json", "started.json") if (place / name).exists()]
-    if not kept:
-        return None
-    record = read_json(place / kept[0])
-    ours = key_text(setting.describe(row, seed))
-    if record["key"] != ours:
-        fail(
-            f"result of row {row.name!r}, seed {seed}",
-            expected="the setting of this study",
-            got=key_difference(record["key"], ours),
-            remedy="choose another folder, or remove that row's",
-        )
-    if kept[0] == "started.json":
-        return None
-    answers = {}
+    if failed:
+        return RowResult(row=row, seed=seed, folder=place, record={}, failed=failed)
+    (place / "checkpoint.pt").unlink(missing_ok=True)
+    record, answers = read_json(place / "row.json"), {}
     if (place / "answers.safetensors").exists():
         tensors = load_file(place / "answers.safetensors")  # in the order of the alphabet
         answers = {name: tensors[name].long() for name in record if name in tensors}
@@ -268,7 +307,7 @@ def _train(
     objective, head = setting.objective_of(row)
     encoder, updates = new_encoder(setting, seed, head), setting.updates_of(row)
 
-    def rendered(done: int, total: int) -> None:
+    def rendered(stage: str, unit: str, done: int, total: int) -> None:
         say(RowReport(row=row.name, seed=seed, stage="views", done=done, total=total))
 
     def trained(record: StepRecord) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from genviews.checks import fail
+from genviews.engine import Engine
 from genviews.ensemble.significance import holm
 from genviews.ensemble.verdict import SIGNIFICANCE
 from genviews.studies.learning.compare import Difference, RowSummary, SeedMean, summarise
 from genviews.studies.learning.compare_voc import DETECTION, with_voc
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import Report, RowResult, run_rows
+from genviews.studies.learning.run import Report, RowResult, check_done, run_rows
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.voc import VOCResult, judge_rows
 from genviews.studies.learning.voc_task import VOCTask
@@ -53,7 +54,8 @@ class LearningStudy:
         seeds: of every row.
         p_holm: by probe and row, p-values of the differences corrected for their number (Holm).
         facts: "definitions" of the rows by name, and what all rows share, for the record. "voc"
-            says what encoders were judged on beside their own images, where they were.
+            says what encoders were judged on beside their own images, where they were; "failed" why
+            rows are left out, by row and seed.
     """
 
     name: str
@@ -81,10 +83,14 @@ class LearningStudy:
 
     @property
     def verdict(self) -> str:
-        """One sentence: which row is best of those compared, and how it stands to the reference.
+        """Which row is best of those compared, how it stands to the reference, and what failed.
 
         Which one is best is chosen on val; what is said of it is of test.
         """
+        failed = [f"{who} ({why})" for who, why in self.facts.get("failed", {}).items()]
+        return self._best_verdict() + (f" Left out, failed: {'; '.join(failed)}." if failed else "")
+
+    def _best_verdict(self) -> str:
         best = self.best
         if best is None:
             return "There is no row to compare."
@@ -159,10 +165,13 @@ def run_study(
     folder: str | Path,
     *,
     reference: str | None = None,
+    engine: str | Engine = "local",
     report: Report | None = None,
     voc: VOCTask | None = None,
 ) -> LearningStudy:
     """Run the rows that are not done yet, and compare them.
+
+    A row with a seed that failed is left out, and named in the facts and the verdict.
 
     Args:
         name: of the table.
@@ -172,13 +181,15 @@ def run_study(
         folder: of the study; tables may share it, and then share rows.
         reference: name of the row to compare with; None: the first of real data, or else the first
             that is trained.
+        engine: see `run_rows`.
         report: see `run_rows`.
         voc: what encoders are judged on as well; None leaves VOC out. It can be added to a study
             that is there, and changes nothing of it.
 
     Raises:
         ValueError: no row, no probe in the setting, an unknown reference, or what
-            `VOCTask.check` refuses; all before the first row is run.
+            `VOCTask.check` refuses, all before the first row is run; or the reference row, or every
+            row, failed.
         FileNotFoundError: a part of VOC is missing.
     """
     if not rows:
@@ -196,13 +207,22 @@ def run_study(
         fail("reference row", expected=f"one of {names}", got=chosen, remedy="name one of them")
     if voc is not None:
         voc.check(setting)
-    results = run_rows(rows, setting, seeds, folder, report=report)
-    if voc is None:
-        return read_study(name, results, setting, chosen)
-    judged = judge_rows(results, voc, setting, report=report)
-    study = read_study(name, results, setting, chosen, judged)
-    skipped = judged[0].record["skipped"]  # the same photos whatever the encoder
-    return replace(study, facts={**study.facts, "voc": {**voc.facts(), "skipped": skipped}})
+    results = run_rows(rows, setting, seeds, folder, engine=engine, report=report)
+    good = [result for result in results if not result.failed]
+    judged = [] if voc is None else judge_rows(good, voc, setting, engine=engine, report=report)
+    every: list[RowResult | VOCResult] = [*results, *judged]
+    failed = {f"{one.row.name}, seed {one.seed}": one.failed for one in every if one.failed}
+    left = {one.row.name for one in every if one.failed}
+    if chosen in left or len(left) == len(rows):
+        check_done(every)
+    good = [result for result in good if result.row.name not in left]
+    judged = [one for one in judged if one.row.name not in left]
+    study = read_study(name, good, setting, chosen, judged)
+    facts = {**study.facts, **({"failed": failed} if failed else {})}
+    if voc is not None:
+        skipped = judged[0].record["skipped"]  # the same photos whatever the encoder
+        facts["voc"] = {**voc.facts(), "skipped": skipped}
+    return replace(study, facts=facts)
 
 
 def read_study(

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,21 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
+from genviews.engine import Engine
 from genviews.evaluate.detection import DetectionConfig
 from genviews.evaluate.extractor import FeatureExtractor, short_hash
 from genviews.evaluate.voc import decide_voc
 from genviews.evaluate.voc_detection import PAPER_TEST, detect_voc
-from genviews.files import read_json, save_tensors, sha256_of, write_json
+from genviews.files import save_tensors, sha256_of
+from genviews.records import RecordStore
 from genviews.shard import key_text
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import Report, RowReport, RowResult, share_work
+from genviews.studies.learning.run import Report, RowReport, RowResult
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.voc_task import VOCTask
+from genviews.work import HereOnly, Tell, run_shards
 
-__all__ = ["VOCResult", "judge_row", "judge_rows"]
+__all__ = ["VOCResult", "judge_rows"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,14 +52,18 @@ class VOCResult:
         decisions: (N, Y) of the SVMs for each photo that is scored, float64.
         labels: (N, Y) 1 there, 0 all of it difficult, -1 not there.
         detection: "ap", "ap50", "ap75" and "per_class"; None where no detector was fine-tuned.
+        failed: why the encoder could not be judged; the other fields are then empty.
     """
 
     row: LearningRow
     seed: int
-    record: dict[str, Any]
-    decisions: Float[Tensor, "N Y"] = field(repr=False)
-    labels: Int[Tensor, "N Y"] = field(repr=False)
+    record: dict[str, Any] = field(default_factory=dict)
+    decisions: Float[Tensor, "N Y"] = field(default_factory=lambda: torch.zeros(0, 0), repr=False)
+    labels: Int[Tensor, "N Y"] = field(
+        default_factory=lambda: torch.zeros(0, 0, dtype=torch.long), repr=False
+    )
     detection: dict[str, Any] | None = None
+    failed: str = ""
 
 
 def judge_rows(
@@ -63,78 +71,99 @@ def judge_rows(
     task: VOCTask,
     setting: LearningSetting,
     *,
+    engine: str | Engine = "local",
     report: Report | None = None,
 ) -> list[VOCResult]:
     """Judge the encoders of finished rows, those that are not judged yet.
 
+    An encoder that cannot be judged (it says the same of all photos, the loss of its detector is
+    not finite) does not stop the others: its result says why.
+
     Args:
-        results: of `run_rows`.
+        results: of `run_rows`, none of which failed.
         task: what to judge on; see `VOCTask.check`.
         setting: of the study.
+        engine: "local" (this process), "ray", or an `Engine`.
         report: called as it goes on.
 
     Returns:
         A result for each, in their order. Processes that judge the same rows share the work.
     """
-    done = share_work(
-        [(result.folder / ".voc.lock", result) for result in results],
-        lambda result: judge_row(result, task, setting, report=report),
+    say = HereOnly(report)
+    hashes = [sha256_of(result.folder / "encoder.safetensors") for result in results]
+    keys = [
+        key_text({"encoder": one, **task.describe(setting.image_spec.channels)}) for one in hashes
+    ]
+    classified = _store(results, "voc", keys)
+    failed = _fill(classified, results, partial(_classify, task, setting, say), engine)
+    found: Sequence[dict[str, Any] | None] = [None] * len(results)
+    if task.detection is not None:
+        seeds = [_config(task.detection, result).seed for result in results]
+        keys = [
+            key_text({"encoder": one, **task.detection_key, "seed": seed})
+            for one, seed in zip(hashes, seeds, strict=True)
+        ]
+        detected = _store(results, "detection", keys)
+        failed = _fill(detected, results, partial(_detect, task, setting, say), engine) | failed
+        found = [None if i in failed else detected.read(i) for i in range(len(results))]
+    return [
+        VOCResult(row=result.row, seed=result.seed, failed=failed[index])
+        if index in failed
+        else _read(result, classified, index, found[index])
+        for index, result in enumerate(results)
+    ]
+
+
+def _store(results: Sequence[RowResult], kind: str, keys: Sequence[str]) -> RecordStore:
+    """Records beside the encoders, each under a name of its own for each key."""
+    pairs = zip(results, keys, strict=True)
+    paths = [result.folder / f"{kind}-{short_hash(key)}.json" for result, key in pairs]
+    return RecordStore(paths, keys, [f"{kind} of {result.name}" for result in results])
+
+
+def _fill(
+    store: RecordStore,
+    results: Sequence[RowResult],
+    judge: Callable[[RowResult, Path], dict[str, Any]],
+    engine: str | Engine,
+) -> dict[int, str]:
+    def make(numbers: range, tell: Tell) -> dict[str, Any]:
+        return judge(results[numbers.start], store.paths[numbers.start].with_suffix(""))
+
+    return run_shards(
+        store,
+        len(results),
+        make,
+        shard_size=1,
+        stage="voc",
+        unit="encoders",
+        engine=engine,
+        keep_going=True,
     )
-    found = {(one.row.name, one.seed): one for one in done}
-    return [found[result.row.name, result.seed] for result in results]
 
 
-def judge_row(
-    result: RowResult, task: VOCTask, setting: LearningSetting, *, report: Report | None = None
+def _read(
+    result: RowResult, classified: RecordStore, index: int, detection: dict[str, Any] | None
 ) -> VOCResult:
-    """Judge the encoder of a row and seed, or read what it came to where that is there.
-
-    Args:
-        result: of `run_row`.
-        task: what to judge on.
-        setting: of the study.
-        report: called as it goes on.
-
-    Raises:
-        ValueError: an encoder that says the same of all photos, or a detector whose loss is not
-            finite.
-    """
-    say = (lambda _: None) if report is None else report
-    encoder = {"encoder": sha256_of(result.folder / "encoder.safetensors")}
-    key = key_text({**encoder, **task.describe(setting.image_spec.channels)})
-    place = result.folder / f"voc-{short_hash(key)}"
-    files = place.with_suffix(".json"), place.with_suffix(".safetensors")
-    if not files[0].exists():
-        _classify(result, task, setting, say, place, key)
-    record, kept = read_json(files[0]), load_file(files[1])
+    kept = load_file(classified.paths[index].with_suffix(".safetensors"))
     return VOCResult(
         row=result.row,
         seed=result.seed,
-        record=record,
+        record=classified.read(index),
         decisions=kept["decisions"],
         labels=kept["labels"].long(),
-        detection=None
-        if task.detection is None
-        else _detection(result, task, setting, say, encoder),
+        detection=detection,
     )
 
 
 def _classify(
-    result: RowResult,
-    task: VOCTask,
-    setting: LearningSetting,
-    say: Report,
-    place: Path,
-    key: str,
-) -> None:
-    """Fit SVMs and write `place`.safetensors, then `place`.json."""
-    row, seed = result.row.name, result.seed
+    task: VOCTask, setting: LearningSetting, say: Report, result: RowResult, place: Path
+) -> dict[str, Any]:
+    """Fit SVMs and write `place`.safetensors; returns the record."""
 
-    def seen(done: int, total: int) -> None:
-        say(RowReport(row=row, seed=seed, stage="voc", done=done, total=total))
-
-    def fitted(done: int, total: int) -> None:
-        say(RowReport(row=row, seed=seed, stage="svm", done=done, total=total))
+    def tell(stage: str, unit: str, done: int, total: int) -> None:
+        row, seed = result.row.name, result.seed
+        say(RowReport(row=row, seed=seed, stage=stage, done=done, total=total))
 
     extractor = FeatureExtractor(
         result.encoder().to(setting.device),
@@ -148,43 +177,26 @@ def _classify(
         size=task.size,
         channels=setting.image_spec.channels,
         folder=place,  # a large network on a CPU takes an hour: a killed run goes on
-        seen=seen,
-        progress=fitted,
+        progress=tell,
     )
     kept = {"decisions": found.decisions, "labels": found.labels.to(torch.int8)}
     save_tensors(place.with_suffix(".safetensors"), kept)
-    skipped = [list(one) for one in found.skipped]
-    record = {**asdict(found.score), "skipped": skipped, "key": key}
-    write_json(place.with_suffix(".json"), record)
     shutil.rmtree(place, ignore_errors=True)
+    return {**asdict(found.score), "skipped": [list(one) for one in found.skipped]}
 
 
-def _detection(
-    result: RowResult,
-    task: VOCTask,
-    setting: LearningSetting,
-    say: Report,
-    encoder_key: dict[str, str],
+def _detect(
+    task: VOCTask, setting: LearningSetting, say: Report, result: RowResult, place: Path
 ) -> dict[str, Any]:
-    """Fine-tune a detector and write what it came to, or read it."""
+    """Fine-tune a detector; returns what it came to."""
     assert task.detection is not None
     config = _config(task.detection, result)
-    key = key_text({**encoder_key, **task.detection_key, "seed": config.seed})
-    file = result.folder / f"detection-{short_hash(key)}.json"
-    if file.exists():
-        return read_json(file)
+    row, seed, total = result.row.name, result.seed, config.steps
 
-    def trained(step: int, _: object) -> None:
-        say(
-            RowReport(
-                row=result.row.name,
-                seed=result.seed,
-                stage="detection",
-                done=step + 1,
-                total=config.steps,
-            )
-        )
+    def trained(step: int, losses: Mapping[str, float]) -> None:
+        say(RowReport(row=row, seed=seed, stage="detection", done=step + 1, total=total))
 
+    say(RowReport(row=row, seed=seed, stage="detection", done=0, total=total))
     encoder = result.encoder()
     found = detect_voc(
         encoder.backbone.state_dict(),
@@ -195,12 +207,10 @@ def _detection(
         test=PAPER_TEST,
         class_names=task.class_names,
         device=setting.device,
-        progress=trained,
+        report=trained,
     )
     per_class = [None if math.isnan(value) else value for value in found.per_class]
-    record = {**asdict(found), "per_class": per_class, "steps": config.steps, "key": key}
-    write_json(file, record)
-    return record
+    return {**asdict(found), "per_class": per_class, "steps": config.steps}
 
 
 def _config(config: DetectionConfig, result: RowResult) -> DetectionConfig:

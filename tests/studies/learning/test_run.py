@@ -16,6 +16,7 @@ from genviews.evaluate.encoders import ProbeData
 from genviews.files import read_json
 from genviews.perturb.walks import Walks
 from genviews.represent.encoder import RepresentationEncoder
+from genviews.represent.schedule import StepCosine
 from genviews.studies.learning import run
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import run_row, run_rows
@@ -62,8 +63,8 @@ def setting():
     return small()
 
 
-class Killed(Exception):
-    """What stands for a kill."""
+class Killed(BaseException):
+    """What stands for a kill: no row survives it, as none survives the interrupt of a keyboard."""
 
 
 class Reports(list):
@@ -173,7 +174,7 @@ class TestRow:
         stages = [stage for _, stage in reports.stages()]
         assert stages == ["views", "train", "probe", "done"]
         assert {r.total for r in reports if r.stage == "train"} == {3}
-        assert [(r.done, r.total) for r in reports if r.stage == "views"] == [(24, 24)]
+        assert [(r.done, r.total) for r in reports if r.stage == "views"] == [(0, 24), (24, 24)]
         assert {(r.row, r.seed) for r in reports} == {("Gaussian", 0)}
 
     def test_without_a_probe(self, tmp_path) -> None:
@@ -219,7 +220,7 @@ class TestResume:
         monkeypatch.undo()
         reports = Reports()
         resumed = run_row(GAUSSIAN, setting, 0, tmp_path, report=reports)
-        assert [stage for _, stage in reports.stages()] == ["probe", "done"]
+        assert [stage for _, stage in reports.stages()] == ["views", "probe", "done"]
         whole = run_row(GAUSSIAN, setting, 0, tmp_path / "whole")
         assert same(weights(whole), weights(resumed))
         assert resumed.record["training"]["loss"] == whole.record["training"]["loss"]
@@ -373,28 +374,25 @@ def run_slowly(study, ready):
 
 
 class TestSharing:
-    @pytest.fixture(autouse=True)
-    def short_waits(self, monkeypatch):
-        monkeypatch.setattr(run, "POLL", 0.02)
-
     def test_a_row_that_another_runs_is_waited_for(self, setting, tmp_path) -> None:
         rows, theirs, results = [REAL, GAUSSIAN, UNTRAINED], Reports(), []
-        place = tmp_path / "rows" / REAL.slug / "seed0"
-        with claim(place / ".lock") as mine:
-            assert mine
-            other = threading.Thread(
-                target=lambda: results.extend(
-                    run_rows(rows, setting, (0,), tmp_path, report=theirs)
-                )
-            )
-            other.start()
-            # It goes on with the rows that are free, then waits.
-            free = ["Gaussian", "untrained"]
-            wait_until(lambda: [r.row for r in theirs if r.stage == "done"] == free)
-            time.sleep(0.2)
-            assert other.is_alive()
-            ours = Reports()
-            result = run_row(REAL, setting, 0, tmp_path, report=ours)
+        other = threading.Thread(
+            target=lambda: results.extend(run_rows(rows, setting, (0,), tmp_path, report=theirs))
+        )
+
+        class Ours(Reports):
+            def __call__(self, report) -> None:
+                super().__call__(report)
+                if report.stage == "train" and report.done == 1:
+                    other.start()
+                    # It goes on with the rows that are free, then waits.
+                    free = ["Gaussian", "untrained"]
+                    wait_until(lambda: [r.row for r in theirs if r.stage == "done"] == free)
+                    time.sleep(0.2)
+                    assert other.is_alive()
+
+        ours = Ours()
+        result = run_row(REAL, setting, 0, tmp_path, report=ours)
         other.join()
         assert ours.steps() == [1, 2, 3]
         assert theirs.steps("real") == []
@@ -402,12 +400,32 @@ class TestSharing:
         assert theirs[-1].stage == "done"
         assert [r.row.name for r in results] == ["real", "Gaussian", "untrained"]
         assert same(results[0].answers, result.answers)
-        assert not (place / ".lock").exists()
+        assert not list(tmp_path.rglob("*.lock"))
+
+    def test_a_row_that_fails_does_not_stop_the_others(self, tmp_path) -> None:
+        """One update with an endless learning rate: its loss is finite, its features are not."""
+
+        def exploding(updates):
+            return replace(training(updates), schedule=StepCosine(steps=updates, peak=1e38))
+
+        setting = small(updates=1, training=exploding)
+        failed, fine = run_rows([GAUSSIAN, UNTRAINED], setting, (3,), tmp_path)
+        assert "expected finite numbers" in failed.failed
+        assert fine.failed == ""
+        assert fine.answers.keys() == {"linear", "knn"}
+        assert not all(bool(v.isfinite().all()) for v in weights(failed).values())  # it was kept
+        assert not (failed.folder / "row.json").exists()
+        with pytest.raises(ValueError, match=r"got failures \('Gaussian', seed 3: .*finite"):
+            run_row(GAUSSIAN, setting, 3, tmp_path)
+        reports = Reports()
+        run_rows([GAUSSIAN, UNTRAINED], setting, (3,), tmp_path, report=reports)
+        assert reports.steps() == []  # tried again without training again
+        assert ("Gaussian", "probe") in reports.stages()
 
     def test_an_error_in_a_row_frees_its_claim(self, setting, tmp_path) -> None:
         with pytest.raises(Killed):
             run_rows([REAL], setting, (0,), tmp_path, report=Reports(2))
-        with claim(tmp_path / "rows" / REAL.slug / "seed0" / ".lock") as mine:
+        with claim(tmp_path / "rows" / REAL.slug / "seed0" / ".row.lock") as mine:
             assert mine
 
     def test_two_processes(self, setting, tmp_path) -> None:

@@ -201,7 +201,7 @@ class TestRun:
         """Rows that were run; nothing is trained."""
         found = []
 
-        def run_rows(rows, setting, seeds, folder, *, report):
+        def run_rows(rows, setting, seeds, folder, *, engine, report):
             found.extend(rows)
             return [result(setting, row, 200, seed=s) for row in rows for s in seeds]
 

@@ -18,7 +18,7 @@ from genviews.studies.learning import voc
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import run_rows
 from genviews.studies.learning.study import run_study
-from genviews.studies.learning.voc import judge_row, judge_rows
+from genviews.studies.learning.voc import judge_rows
 from genviews.studies.learning.voc_task import VOCTask
 from tests.devkit import write_devkit, write_split
 from tests.studies.learning.small import small, training
@@ -48,7 +48,7 @@ def setting():
     return small()
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """What stands for a kill."""
 
 
@@ -73,6 +73,11 @@ def of_colour(**changes):
         "encoder": RepresentationConfig(backbone="resnet18"),
     }
     return small(**{**fields, **changes})
+
+
+def judge_one(result, task, setting, **options):
+    (found,) = judge_rows([result], task, setting, **options)
+    return found
 
 
 class TestJudging:
@@ -104,17 +109,16 @@ class TestJudging:
         (result,) = run_rows([GAUSSIAN], setting, [0], tmp_path)
         before = state(result.folder)
         told = []
-        first = judge_row(result, task, setting, report=told.append)
+        first = judge_one(result, task, setting, report=told.append)
         assert [(r.stage, r.done, r.total) for r in told] == [
-            ("voc", 20, 40),
-            ("voc", 40, 40),
-            *(("svm", i, 4) for i in range(1, 5)),
+            *(("voc", i, 40) for i in (0, 20, 20, 40)),
+            *(("svm", i, 4) for i in range(5)),
         ]
         after = state(result.folder)
         assert {k: v for k, v in after.items() if k in before} == before
         assert sorted(p.suffix for p in after.keys() - before.keys()) == [".json", ".safetensors"]
         told.clear()
-        again = judge_row(result, task, setting, report=told.append)
+        again = judge_one(result, task, setting, report=told.append)
         assert told == []
         assert again.record == first.record
         assert torch.equal(again.decisions, first.decisions)
@@ -127,7 +131,7 @@ class TestJudging:
             replace(task, size=24),
             replace(task, svm=MultiLabelSVM(SVM, difficult="ignore")),
         ]
-        found = [judge_row(result, kind, setting) for kind in kinds]
+        found = [judge_one(result, kind, setting) for kind in kinds]
         assert len(list(result.folder.glob("voc-*.json"))) == 3
         assert not torch.equal(found[0].decisions, found[1].decisions)
         assert [one.record["difficult"] for one in found] == ["positive", "positive", "ignore"]
@@ -136,7 +140,7 @@ class TestJudging:
         try:
             changed.write_bytes((devkit / "VOC2007/JPEGImages/000004.jpg").read_bytes())
             other = VOCTask(path=devkit, size=16, svm=MultiLabelSVM(SVM), class_names=NAMES)
-            judge_row(result, other, setting)
+            judge_one(result, other, setting)
         finally:
             changed.write_bytes(before)
         assert len(list(result.folder.glob("voc-*.json"))) == 4
@@ -188,8 +192,12 @@ class TestDetection:
         task.check(setting)
         (result,) = run_rows([real], setting, [3], tmp_path / "study")
         told = []
-        one = judge_row(result, task, setting, report=told.append)
-        assert [(r.done, r.total) for r in told if r.stage == "detection"] == [(1, 2), (2, 2)]
+        one = judge_one(result, task, setting, report=told.append)
+        assert [(r.done, r.total) for r in told if r.stage == "detection"] == [
+            (0, 2),
+            (1, 2),
+            (2, 2),
+        ]
         config = replace(self.CONFIG, seed=3, mean=(0.1,) * 3, std=(1.0,) * 3)
         wanted = detect_voc(
             result.encoder().backbone.state_dict(),
@@ -202,10 +210,10 @@ class TestDetection:
         assert one.detection["ap50"] == wanted.ap50
         before = state(result.folder)
         told.clear()
-        assert judge_row(result, task, setting, report=told.append).detection == one.detection
+        assert judge_one(result, task, setting, report=told.append).detection == one.detection
         assert told == []
         assert state(result.folder) == before
-        judge_row(result, replace(task, detection=replace(self.CONFIG, steps=1)), setting)
+        judge_one(result, replace(task, detection=replace(self.CONFIG, steps=1)), setting)
         assert len(list(result.folder.glob("detection-*.json"))) == 2
         assert len(list(result.folder.glob("voc-*.json"))) == 1
 
