@@ -107,6 +107,8 @@ class RayEngine(Engine):
 
     def run(self, shards: Sequence[int], make_worker: Callable[[], Worker], report: Report) -> None:
         """Run the shards on actors; what an actor raised is raised here."""
+        if not shards:
+            return
         ray = _import_ray()
         with self._started(ray):
             packed = ray.put(_pack(make_worker, ray.cloudpickle))

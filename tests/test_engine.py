@@ -97,6 +97,16 @@ if __name__ == "__main__":
 """
 
 
+CONTRACT = """
+from genviews.engine import RayEngine
+from genviews.testing import check_engine
+
+if __name__ == "__main__":
+    check_engine(RayEngine(2))
+    print("kept")
+"""
+
+
 def make_worker():
     return lambda index: {"square": index**2}
 
@@ -112,13 +122,6 @@ class TestLocal:
         LocalEngine().run([3, 1, 2], make, lambda index, facts: told.append((index, facts)))
         assert told == [(3, {"square": 9}), (1, {"square": 1}), (2, {"square": 4})]
         assert made == [1]
-
-    def test_what_a_worker_raises_is_raised_here(self):
-        def worker(index):
-            raise OSError(28, "No space left on device")
-
-        with pytest.raises(OSError, match="No space"):
-            LocalEngine().run([0], lambda: worker, print)
 
 
 class TestFind:
@@ -186,3 +189,7 @@ class TestRay:
         # A short path: Ray's sockets lie below it.
         folder = tmp_path_factory.mktemp("r")
         assert run_script(TROUBLE, folder).stdout.splitlines()[-1] == "done"
+
+    @pytest.mark.slow  # starts Ray three times
+    def test_keeps_the_contract_of_engines(self, tmp_path):
+        assert run_script(CONTRACT, tmp_path).stdout.splitlines()[-1] == "kept"

@@ -25,6 +25,7 @@ from genviews.data import (
 from genviews.evaluate import GeneratedSource
 from genviews.evaluate.photos import PhotoSource
 from genviews.generators.toy import ToyGenerator
+from genviews.shard import Shard
 from genviews.store import ShardStore
 from genviews.testing import SOURCE_CHECKS, check_source
 from genviews.types import ImageSpec
@@ -72,8 +73,8 @@ def listed(root: Path, seed: int) -> ImageSource:
 def stored(root: Path, seed: int, **more: torch.Tensor) -> ImageSource:
     store = ShardStore(root, {"made": "here"})
     whole = {"images": images(seed), **more}
-    store.write(0, {k: v[:3] for k, v in whole.items()}, IDS[:3])
-    store.write(2, {k: v[3:] for k, v in whole.items()}, IDS[3:])
+    store.write(0, Shard(tensors={k: v[:3] for k, v in whole.items()}, ids=IDS[:3]))
+    store.write(2, Shard(tensors={k: v[3:] for k, v in whole.items()}, ids=IDS[3:]))
     return StoreSource(root, SPEC)
 
 
