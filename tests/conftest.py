@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import types
-
-import jaxtyping
 import pytest
 import torch
-from beartype import BeartypeConf, beartype
 
-# Before the first import of genviews: beartype then checks each call against its annotations. As
-# for every type checker, an int is good where a float is asked for (PEP 484).
-_checker = types.ModuleType("genviews_type_checker")
-_checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
-sys.modules[_checker.__name__] = _checker
-jaxtyping.install_import_hook("genviews", "genviews_type_checker.check")
+from tests import signatures
+
+signatures.install()  # before the first import of genviews
 
 # Two torch processes whose threads share the cores stall each other (tests run with -n 2).
 torch.set_num_threads(1)
@@ -53,6 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def seeded() -> None:
     """Fresh networks draw their weights from torch's global generator: the same in each run."""
     torch.manual_seed(0)
+    signatures.next_test()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -186,12 +187,20 @@ class TestRow:
         assert again.record == result.record
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A function: a row's result with six updates, made once."""
+    return cache(lambda row: run_row(row, small(updates=6), 0, tmp_path_factory.mktemp("row")))
+
+
 class TestResume:
     @pytest.mark.parametrize("row", [REAL, GAUSSIAN, MIXED], ids=lambda row: row.name)
     @pytest.mark.parametrize("kill_at", [1, 3, 5])
-    def test_killed_in_training_it_goes_on_bit_for_bit(self, row, kill_at, tmp_path) -> None:
+    def test_killed_in_training_it_goes_on_bit_for_bit(
+        self, row, kill_at, uninterrupted, tmp_path
+    ) -> None:
         setting = small(updates=6)
-        whole = run_row(row, setting, 0, tmp_path / "whole")
+        whole = uninterrupted(row)
         with pytest.raises(Killed):
             run_row(row, setting, 0, tmp_path / "cut", report=Reports(kill_at))
         place = tmp_path / "cut" / "rows" / row.slug / "seed0"
