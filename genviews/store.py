@@ -152,6 +152,10 @@ class ShardStore:
             self._files.pipe_file(self._path(index), data)
         self.damaged.pop(index, None)
 
+    def local_path(self, index: int) -> str | None:
+        """The file of a shard; None at a URL."""
+        return self._path(index) if self._is_local else None
+
     def read(self, index: int) -> Shard:
         """Return one shard.
 
@@ -260,6 +264,10 @@ class MemoryStore:
     def write(self, index: int, shard: Shard) -> None:
         """Keep one shard."""
         self._shards[index] = shard
+
+    def read(self, index: int) -> Shard:
+        """Return one shard."""
+        return self._shards[index]
 
     def read_all(self, shards: int) -> Shard:
         """Return all shards as one, in the order of their index."""

@@ -22,10 +22,10 @@ from genviews.cli.learn_options import (
 )
 from genviews.cli.options import (
     DemoOptions,
-    EngineOptions,
     InputOptions,
     InvertInputs,
     InvertOptions,
+    PictureOptions,
     RunOptions,
     StudyOptions,
 )
@@ -44,7 +44,7 @@ app = App(
 )
 
 _DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
-_INVERSION, _ENGINE = InvertOptions(), EngineOptions()
+_INVERSION, _PICTURES = InvertOptions(), PictureOptions()
 _LEARNT_FROM, _VIEWS, _TABLE = LearnInputs(), LearnOptions(), TableOptions()
 _TRAINING, _VOC = TrainingOptions(), VOCOptions()
 
@@ -78,7 +78,7 @@ def invert(
     inputs: InvertInputs,
     *,
     inversion: InvertOptions = _INVERSION,
-    engine: EngineOptions = _ENGINE,
+    pictures: PictureOptions = _PICTURES,
     run: RunOptions = _RUN,
 ) -> int:
     """Find the latents that reproduce your images, and see how well they do.
@@ -88,7 +88,7 @@ def invert(
     """
     from genviews.cli.invert import run_invert
 
-    return run_invert(inputs, inversion, engine, run)
+    return run_invert(inputs, inversion, pictures, run)
 
 
 @app.command

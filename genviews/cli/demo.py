@@ -39,6 +39,7 @@ def study(
     options: DemoOptions, flags: RunOptions, config: dict[str, Any], stages: Stages
 ) -> StudyResult:
     """Load the parts that ship and run the study."""
+    from genviews.cli.engine import run_engine
     from genviews.cli.job import Job, find_device, pixel_augmentations, work
     from genviews.ensemble.settings import StudySettings
     from genviews.load.generator import load_generator
@@ -65,6 +66,7 @@ def study(
         settings=settings,
         folder=options.out,
         device=device,
+        engine=run_engine(flags, device),
     )
     stages.note("load")
     return work(job, stages)

@@ -42,6 +42,7 @@ def study(
     stages: Stages,
 ) -> StudyResult:
     """Load what the user named and run the study."""
+    from genviews.cli.engine import run_engine
     from genviews.cli.job import Job, find_device, pixel_augmentations, work
     from genviews.ensemble.settings import StudySettings
     from genviews.load.classifier import load_classifier
@@ -79,6 +80,7 @@ def study(
         settings=settings,
         folder=options.out,
         device=device,
+        engine=run_engine(flags, device),
     )
     stages.note("load")
     return work(job, stages)

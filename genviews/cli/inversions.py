@@ -12,13 +12,15 @@ import json
 from pathlib import Path
 
 from genviews.data import ImageSet, MemorySource
+from genviews.engine import Engine
 from genviews.generators import Generator
 from genviews.invert import Inverter, inversion_key, invert_source
+from genviews.memory import images_in_shard
 from genviews.types import Inversion, Progress
 
 __all__ = ["invert_images"]
 
-SHARD = 512  # images
+SHARD = 512  # images, or fewer where they are large
 
 
 def invert_images(
@@ -28,6 +30,7 @@ def invert_images(
     folder: Path,
     *,
     batch_size: int = 64,
+    engine: str | Engine = "local",
     stage: str = "invert",
     progress: Progress | None = None,
 ) -> Inversion:
@@ -39,19 +42,22 @@ def invert_images(
         inverter: how.
         folder: for the subfolders.
         batch_size: images under way at once.
+        engine: where it is done.
         stage: what `progress` calls it.
         progress: called with (stage, "images", done, all).
     """
     source = MemorySource(images)
-    key = inversion_key(source, generator, inverter, shard_size=SHARD)
+    size = images_in_shard(source.image_spec, SHARD)
+    key = inversion_key(source, generator, inverter, shard_size=size)
     name = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
     store = invert_source(
         source,
         generator,
         inverter,
         folder / name,
-        shard_size=SHARD,
+        shard_size=size,
         batch_size=batch_size,
+        engine=engine,
         stage=stage,
         progress=progress,
     )

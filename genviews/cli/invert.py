@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from genviews.checks import check_count, fail
 from genviews.cli.folder import stamp, stamps
 from genviews.cli.images import check_apart, check_exist, check_images, images_stamp
 from genviews.cli.options import (
-    EngineOptions,
     InvertInputs,
     InvertOptions,
+    PictureOptions,
     RunOptions,
     command,
     plain,
@@ -30,10 +29,10 @@ LATENTS, RECONSTRUCTIONS, PNG = "latents", "reconstructions", "png"  # subfolder
 
 
 def run_invert(
-    inputs: InvertInputs, options: InvertOptions, engine: EngineOptions, flags: RunOptions
+    inputs: InvertInputs, options: InvertOptions, pictures: PictureOptions, flags: RunOptions
 ) -> int:
     """Invert into a run folder; returns the exit code."""
-    _check(inputs, options, engine)
+    _check(inputs, options)
     config = {"verb": "invert", **plain(inputs, options), "stamps": _stamps(inputs, options)}
 
     def job(stages: Stages) -> InversionResult:
@@ -42,13 +41,13 @@ def run_invert(
         return InvertJob(
             inputs=inputs,
             options=options,
-            engine=engine,
+            pictures=pictures,
             flags=flags,
             config=config,
             command=command("invert", inputs, options),
         ).run(stages)
 
-    return run(config, options.out, flags, InvertOutput(png=engine.png), job)
+    return run(config, options.out, flags, InvertOutput(png=pictures.png), job)
 
 
 class InvertOutput(Output["InversionResult"]):
@@ -96,13 +95,10 @@ class InvertOutput(Output["InversionResult"]):
         say_skipped(console, result.skipped)
 
 
-def _check(inputs: InvertInputs, options: InvertOptions, engine: EngineOptions) -> None:
+def _check(inputs: InvertInputs, options: InvertOptions) -> None:
     """Find what is wrong with the flags before anything is loaded."""
     check_images(inputs)
     check_apart(options.out, {"--images": inputs.images, "--start-from": options.start_from})
-    check_count(engine.workers, "--workers")
-    if engine.engine == "local" and engine.workers > 1:
-        fail("--workers", expected="--engine ray", got="local", remedy="add --engine ray")
     check_exist(
         {
             "--encoder": inputs.encoder,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import fail
+from genviews.cli.engine import run_engine
 from genviews.cli.images import image_source
 from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
 from genviews.cli.invert_progress import InvertProgress
 from genviews.cli.job import find_device
-from genviews.cli.options import EngineOptions, InvertInputs, InvertOptions, RunOptions
+from genviews.cli.options import InvertInputs, InvertOptions, PictureOptions, RunOptions
 from genviews.cli.progress import Stages
 from genviews.data import ImageSource
-from genviews.engine import Engine, LocalEngine, RayEngine
+from genviews.engine import Engine
 from genviews.environment import versions
 from genviews.generators import Generator
 from genviews.invert import (
@@ -38,12 +39,10 @@ from genviews.invert.result import InversionResult, Picture
 from genviews.load.generator import load_generator
 from genviews.memory import keep_freed_memory
 from genviews.report.png import write_png_files
-from genviews.types import ImageSpec
 
 __all__ = ["InvertJob"]
 
 SHOWN = 8  # best and worst images on the page; the paper's figure has 4
-SHARD_BYTES = 2**28  # of a shard's images (chosen by us): a few copies of them are in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ class InvertJob:
     Args:
         inputs: what, with what.
         options: how.
-        engine: where.
+        pictures: what it leaves besides.
         flags: device and batch size.
         config: the resolved options, kept with the result.
         command: that asks for it.
@@ -61,7 +60,7 @@ class InvertJob:
 
     inputs: InvertInputs
     options: InvertOptions
-    engine: EngineOptions
+    pictures: PictureOptions
     flags: RunOptions
     config: Mapping[str, Any]
     command: str
@@ -82,7 +81,7 @@ class InvertJob:
         stages.note("load")
         source.fingerprint()  # reads every file once; the inversion asks for it again
         stages.note("hash images")
-        engine = _engine(self.engine, device)
+        engine = run_engine(self.flags, device)
         store, earlier = self._invert(source, generator, inverter, engine, stages)
         self._check_any(store)
         made = reconstruct(
@@ -95,7 +94,7 @@ class InvertJob:
             engine=engine,
             progress=stages,
         )
-        if self.engine.png:
+        if self.pictures.png:
             write_png_files(made, self.options.out / PNG)
             stages.note("write PNG files")
         result = self._result(source, store, made)
@@ -155,7 +154,6 @@ class InvertJob:
             generator,
             inverter,
             folder,
-            shard_size=shard_size(generator.image_spec),
             batch_size=self.flags.batch_size,
             engine=engine,
             progress=progress,
@@ -198,30 +196,6 @@ class InvertJob:
             skipped=store.skipped,
             versions=versions(),
         )
-
-
-def shard_size(spec: ImageSpec) -> int:
-    """Images in a shard: 512, or fewer where they are large."""
-    image = 4 * spec.channels * spec.height * spec.width
-    return max(8, min(512, SHARD_BYTES // image))
-
-
-def _engine(options: EngineOptions, device: torch.device) -> Engine:
-    kinds: dict[str, Callable[[], Engine]] = {
-        "local": LocalEngine,
-        "ray": lambda: _ray(options.workers, device),
-    }
-    return lookup(options.engine, kinds, "--engine")()
-
-
-def _ray(workers: int, device: torch.device) -> RayEngine:
-    """Workers that share this machine's threads and, with a GPU as the device, its GPUs."""
-    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
-    return RayEngine(
-        workers,
-        num_threads=max(1, torch.get_num_threads() // workers),
-        num_gpus_per_actor=min(1.0, gpus / workers),
-    )
 
 
 def _stored_latents(folder: str, source: ImageSource) -> Tensor:

@@ -16,6 +16,7 @@ from genviews.classify.task import Task
 from genviews.cli.inversions import invert_images
 from genviews.cli.progress import Stages
 from genviews.data.images import ImageSet
+from genviews.engine import Engine
 from genviews.ensemble.result import StudyResult
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.study import run_study
@@ -45,8 +46,9 @@ class Job:
         perturbations: candidates.
         augmentations: pixel views.
         settings: of the study.
-        folder: the run folder; finished inversions are kept in it.
+        folder: the run folder; finished inversions and predictions are kept in it.
         device: where to compute.
+        engine: of the shards of inversions and predictions, both kept in the run folder.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Job:
     settings: StudySettings
     folder: Path
     device: torch.device
+    engine: Engine
 
 
 def work(job: Job, stages: Stages) -> StudyResult:
@@ -83,6 +86,7 @@ def work(job: Job, stages: Stages) -> StudyResult:
             inverter,
             job.folder / "inversions",
             batch_size=job.settings.batch_size,
+            engine=job.engine,
             stage=f"invert {name} images",
             progress=stages,
         )
@@ -105,6 +109,8 @@ def work(job: Job, stages: Stages) -> StudyResult:
         command=job.command,
         measures=measures,
         progress=stages,
+        keep=job.folder / "predictions",
+        engine=job.engine,
     )
     return replace(
         result,

@@ -11,6 +11,7 @@ import torch
 
 from genviews.checks import fail
 from genviews.claim import claim
+from genviews.cli.engine import run_engine
 from genviews.cli.job import find_device
 from genviews.cli.learn import WORK, views_of
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
@@ -137,7 +138,14 @@ class LearnJob:
         def rendered(stage: str, unit: str, done: int, total: int) -> None:
             stages(stage, "images", done * images, total * images)
 
-        batches = RowBatches(row, setting, self.views.seed, work, rendered)
+        batches = RowBatches(
+            row,
+            setting,
+            self.views.seed,
+            work,
+            engine=run_engine(self.flags, device),
+            progress=rendered,
+        )
         try:
             return train_representation(
                 encoder.to(device),

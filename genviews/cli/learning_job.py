@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from genviews.checks import fail, lookup
+from genviews.cli.engine import run_engine
 from genviews.cli.job import find_device
 from genviews.cli.learn_options import (
     SHOWN,
@@ -118,6 +119,7 @@ class LearningJob:
             setting,
             range(seeds),
             self._work,
+            engine=run_engine(self.flags, setting.device),
             report=StudyProgress(stages, rows, seeds, setting),
             voc=voc,
         )

@@ -1,7 +1,7 @@
 """The flags of each verb, as the frozen dataclasses that describe a run.
 
 A field is a flag, and its line under `Args` is the flag's help. What a verb's options say decides
-the result; what `RunOptions` and `EngineOptions` say does not.
+the result; what `RunOptions` and `PictureOptions` say does not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DemoOptions",
-    "EngineOptions",
+    "PictureOptions",
     "InputOptions",
     "InvertInputs",
     "InvertOptions",
@@ -46,6 +46,10 @@ class RunOptions:
     Args:
         device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
         batch_size: Images in flight; lower it when memory runs out.
+        engine: local (this process), or ray (workers of Ray, on this machine or a cluster).
+        workers: Workers at the same time, for ray.
+        ray_address: Address of a running cluster, for ray; auto finds it. Without it Ray is started
+            on this machine. The workers must see the output folder under the same path.
         dry_run: Print the resolved configuration as JSON and stop.
         force: Run again even if the output folder holds results.
         debug: Show the traceback of an error.
@@ -53,6 +57,9 @@ class RunOptions:
 
     device: str = "auto"
     batch_size: int = 128
+    engine: Literal["local", "ray"] = "local"
+    workers: int = 1
+    ray_address: str | None = None
     dry_run: Flag = False
     force: Flag = False
     debug: Flag = False
@@ -210,17 +217,13 @@ class InvertOptions:
 
 @Parameter(name="*", group=_RUN)
 @dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """Where an inversion runs and what it leaves; these flags change no number either.
+class PictureOptions:
+    """What an inversion leaves besides; this changes no number either.
 
     Args:
-        engine: local (this process), or ray (workers of Ray, on this machine or a cluster).
-        workers: Workers at the same time, for ray.
         png: Also write each reconstruction as a PNG file.
     """
 
-    engine: Literal["local", "ray"] = "local"
-    workers: int = 1
     png: Flag = False
 
 

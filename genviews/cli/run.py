@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -13,6 +14,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.console import Console
 
+from genviews.checks import fail
+from genviews.cli.engine import check_engine
 from genviews.cli.folder import (
     check_unfinished,
     is_finished,
@@ -80,8 +83,16 @@ def run(
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: it holds the results, or the unfinished work, of another run.
+        ValueError: it is a URL, or holds the results, or the unfinished work, of another run.
     """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(out)):
+        fail(
+            "--out",
+            expected="a folder of this machine",
+            got=f"{str(out)!r}, a URL",
+            remedy="name a folder, and copy the results from there",
+        )
+    check_engine(flags)
     if flags.dry_run:
         sys.stdout.write(json.dumps({**config, "out": str(out)}, indent=2) + "\n")
         return 0

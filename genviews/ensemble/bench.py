@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,13 +18,15 @@ from torch import Tensor
 from genviews.augment import PixelViews
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
+from genviews.engine import Engine
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import Chosen, choose_combined, choose_scales, methods
 from genviews.ensemble.combine import Evaluation, evaluate
-from genviews.ensemble.fill import conditioning_task, fill_bank
+from genviews.ensemble.fill import conditioning_task
 from genviews.ensemble.gallery import make_gallery, pick
 from genviews.ensemble.result import Comparison, Gallery
-from genviews.ensemble.resume import fill_bank_resumably
+from genviews.ensemble.resume import fill_from_source
 from genviews.ensemble.settings import StudySettings
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.verdict import best_on_calibration
@@ -66,6 +67,7 @@ class Bench:
     reference: str
     progress: Progress
     keep: Path | None = None
+    engine: str | Engine = "local"
 
     def fill(self, split: Split, view_sets: Sequence[ViewSet]) -> ViewBank:
         """A bank for each task, of all images of a split."""
@@ -219,20 +221,20 @@ class Bench:
         tasks: Sequence[Task],
         num_views: int,
     ) -> ViewBank:
-        images = split.images.select(rows)
-        fill = fill_bank if self.keep is None else partial(fill_bank_resumably, self.keep)
-        return fill(
+        return fill_from_source(
             tasks,
             self.generator,
-            images.images,
-            images.ids,
-            {name: column[rows] for name, column in split.labels.items()},
-            split.inversion.latents[rows],
+            MemorySource(split.images),
+            split.inversion.latents,
+            split.labels,
             view_sets,
             split=split.name,
+            rows=rows.tolist(),
+            folder=self.keep,
             num_views=num_views,
             seed=self.settings.seed,
             batch_size=self.settings.batch_size,
+            engine=self.engine,
             progress=self.progress,
         )
 

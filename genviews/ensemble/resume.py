@@ -1,95 +1,182 @@
-"""Fill banks shard by shard, so that a killed study loses at most the shard in flight.
+"""Fill view banks from a source of images: shard by shard, kept on disk, shared and resumed.
 
-Same arguments and same result as `fill_bank`; the logits of each shard of images are kept in a
-`ShardStore` under a key of everything they depend on. The same study started twice is two workers.
+    SOURCE, LATENTS ON DISK -> perturb -> render -> classify -> LOGITS ON DISK -> weigh
+
+Same result as `fill_bank` of all images at once. Images are read, and latents with them, a shard at
+a time; memory holds a shard's images and every image's logits, so it does not grow with the images.
+Logits are kept under a key of everything that they depend on; the same study started twice is two
+workers.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.classify.task import Task, task_classifiers
+from genviews.data.source import ImageSource
+from genviews.engine import Engine
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet
 from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
+from genviews.invert.store import InversionStore
+from genviews.memory import images_in_shard
 from genviews.perturb import PCA
-from genviews.store import Shard, ShardStore
+from genviews.shard import join_shards
+from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.types import Progress
 from genviews.work import Tell, run_shards
 
-__all__ = ["fill_bank_resumably"]
+__all__ = ["fill_from_source"]
 
-SHARD = 250
+SHARD = 250  # images, or fewer where they are large
 
 
-def fill_bank_resumably(
-    folder: Path | str,
+def fill_from_source(
     tasks: Sequence[Task],
     generator: Generator | None,
-    images: Float[Tensor, "N C H W"],
-    ids: Sequence[str],
+    source: ImageSource,
+    latents: InversionStore | Float[Tensor, "N L D"] | None,
     labels: Mapping[str, Int[Tensor, " N"]] | None,
-    latents: Float[Tensor, "N L D"] | None,
     view_sets: Sequence[ViewSet],
     *,
     split: str,
+    rows: Sequence[int] | None = None,
+    folder: Path | str | None = None,
     num_views: int = 32,
     seed: int = 0,
     batch_size: int = 256,
+    engine: str | Engine = "local",
     progress: Progress | None = None,
 ) -> ViewBank:
-    """Like `fill_bank`, with finished shards kept in a folder of their own below `folder`.
+    """Make the views of every image once and classify them with every task's classifier.
 
     Args:
-        folder: holds one store for each different call; safe to delete when the study is done.
-        tasks: see `fill_bank`, as all that follow; their names and labels are no part of the work.
-        generator: renders the latents.
-        images: in [-1, 1].
-        ids: N different sample ids.
-        labels: class indices by the name of their column, or None.
-        latents: of the images.
+        tasks: see `fill_bank`; their names and labels are no part of the work.
+        generator: renders the latents; None when no view set perturbs latents.
+        source: N images. What cannot be read is left out of the bank.
+        latents: of the source's images: their inversions on disk, or a row for each image; None
+            together with `generator`.
+        labels: (N,) class indices of the source's images by the name of their column, or None.
         view_sets: the views to make.
         split: which data this is.
+        rows: of the source, those that are wanted; None for all.
+        folder: holds one store for each different call; safe to delete when the study is done.
+            None keeps nothing.
         num_views: K.
         seed: of the views.
         batch_size: views in flight at a time.
+        engine: "local" (this process); with a folder also "ray", or an `Engine`.
         progress: called with ("views of SPLIT", "images", done, N).
-    """
-    key: dict[str, object] = {
-        "data": _hash(images, latents, ids),
-        "networks": {
-            "classifiers": [weights_hash(c) for c in task_classifiers(tasks)],
-            "generator": "" if generator is None else weights_hash(generator),
-        },
-        "views": [_describe(v) for v in view_sets],
-        "num_views": num_views,
-        "seed": seed,
-        "shard": SHARD,
-    }
-    name = hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
-    store = ShardStore(Path(folder) / f"{split}-{name}", key)
 
-    def make(rows: range, tell: Tell) -> Shard:
-        cut = slice(rows.start, rows.stop)
+    Raises:
+        ValueError: as `fill_bank`.
+    """
+    wanted = range(len(source)) if rows is None else list(rows)
+    size = images_in_shard(source.image_spec, SHARD)
+    work = _Work(
+        tasks=tuple(tasks),
+        generator=generator,
+        source=source,
+        latents=latents,
+        view_sets=tuple(view_sets),
+        rows=tuple(wanted),
+        split=split,
+        num_views=num_views,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    store: MemoryStore | ShardStore = MemoryStore()
+    if folder is not None:
+        key = work.key(size)
+        name = hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
+        store = ShardStore(f"{str(folder).rstrip('/')}/{split}-{name}", key)
+    run_shards(
+        store,
+        len(wanted),
+        work.make,
+        shard_size=size,
+        stage=f"views of {split}",
+        engine=engine,
+        progress=progress,
+    )
+    parts = [store.read(index) for index in range(-(-len(wanted) // size))]
+    kept = join_shards([part for part in parts if len(part)] or parts[:1], f"views of {split}")
+    logits: list[dict[str, Tensor]] = [{} for _ in task_classifiers(tasks)]
+    for name, value in kept.tensors.items():
+        place, _, what = name.partition("/")
+        logits[int(place)][what] = value
+    places = {name: row for row, name in enumerate(source.ids)}
+    chosen = torch.tensor([places[name] for name in kept.ids], dtype=torch.long)
+    return ViewBank(
+        tasks=tuple(tasks),
+        ids=kept.ids,
+        split=split,
+        labels={column: values.cpu()[chosen] for column, values in (labels or {}).items()},
+        logits=tuple(logits),
+        meta={"seed": seed, "num_views": num_views},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What makes the logits of some images; pickles, so that workers elsewhere can."""
+
+    tasks: tuple[Task, ...]
+    generator: Generator | None
+    source: ImageSource
+    latents: InversionStore | Tensor | None
+    view_sets: tuple[ViewSet, ...]
+    rows: tuple[int, ...]
+    split: str
+    num_views: int
+    seed: int
+    batch_size: int
+
+    def key(self, shard_size: int) -> dict[str, object]:
+        """All that the logits depend on."""
+        chosen = hashlib.blake2b("\x1f".join(str(row) for row in self.rows).encode())
+        return {
+            "source": self.source.fingerprint(),
+            "rows": chosen.hexdigest()[:24],
+            "latents": self._latents_key(),
+            "networks": {
+                "classifiers": [weights_hash(c) for c in task_classifiers(self.tasks)],
+                "generator": "" if self.generator is None else weights_hash(self.generator),
+            },
+            "views": [_describe(v) for v in self.view_sets],
+            "num_views": self.num_views,
+            "seed": self.seed,
+            "shard": shard_size,
+        }
+
+    def make(self, places: range, tell: Tell) -> Shard:
+        """The logits of some of the rows."""
+        rows = [self.rows[place] for place in places]
+        batch = self.source.read(rows)
+        notes = dict(batch.skipped)
+        if not len(batch):
+            return Shard(tensors={"0/image": torch.zeros(0, 1, 1)}, ids=(), notes=notes)
         bank = fill_bank(
-            tasks,
-            generator,
-            images[cut],
-            ids[cut],
+            self.tasks,
+            self.generator,
+            batch.images,
+            batch.ids,
             None,
-            None if latents is None else latents[cut],
-            view_sets,
-            split=split,
-            num_views=num_views,
-            seed=seed,
-            batch_size=batch_size,
+            self._latents(rows, batch.ids),
+            self.view_sets,
+            split=self.split,
+            num_views=self.num_views,
+            seed=self.seed,
+            batch_size=self.batch_size,
             progress=lambda stage, unit, done, total: tell(done),
         )
         tensors = {
@@ -97,31 +184,28 @@ def fill_bank_resumably(
             for place, own in enumerate(bank.logits)
             for what, logits in own.items()
         }
-        return Shard(tensors=tensors, ids=tuple(ids[cut]))
+        return Shard(tensors=tensors, ids=batch.ids, notes=notes)
 
-    run_shards(
-        store, len(ids), make, shard_size=SHARD, stage=f"views of {split}", progress=progress
-    )
-    tensors = store.read_all(-(-len(ids) // SHARD)).tensors
-    logits: list[dict[str, Tensor]] = [{} for _ in task_classifiers(tasks)]
-    for kept, value in tensors.items():
-        place, _, what = kept.partition("/")
-        logits[int(place)][what] = value
-    return ViewBank(
-        tasks=tuple(tasks),
-        ids=tuple(ids),
-        split=split,
-        labels={column: values.cpu() for column, values in (labels or {}).items()},
-        logits=tuple(logits),
-        meta={"seed": seed, "num_views": num_views},
-    )
+    def _latents(self, rows: Sequence[int], ids: Sequence[str]) -> Tensor | None:
+        """Those of the images that could be read."""
+        if self.latents is None:
+            return None
+        row_of = {self.source.ids[row]: row for row in rows}
+        chosen = [row_of[name] for name in ids]
+        if isinstance(self.latents, Tensor):
+            return self.latents[chosen]
+        return self.latents.select(chosen, ids)["latents"]
+
+    def _latents_key(self) -> object:
+        if isinstance(self.latents, Tensor):
+            return _hash(self.latents)
+        return None if self.latents is None else self.latents.key
 
 
-def _hash(images: Tensor, latents: Tensor | None, ids: Sequence[str]) -> str:
-    digest = hashlib.blake2b("\x1f".join(ids).encode(), digest_size=12)
-    for tensor in (images, latents):
-        if tensor is not None:
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+def _hash(*tensors: Tensor) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -131,4 +215,4 @@ def _describe(view_set: ViewSet) -> str:
     if not isinstance(perturbation, PCA):
         return repr(view_set)
     statistics = perturbation.statistics
-    return f"{view_set!r} {_hash(statistics.components, statistics.stddev, ())}"
+    return f"{view_set!r} {_hash(statistics.components, statistics.stddev)}"

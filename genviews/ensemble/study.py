@@ -19,6 +19,7 @@ from genviews.augment import PixelViews
 from genviews.checks import fail, lookup
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.images import ImageSet
+from genviews.engine import Engine
 from genviews.ensemble.bench import Bench, Split, pixel_sets, reconstruction_measures
 from genviews.ensemble.choose import group_candidates
 from genviews.ensemble.combine import adjust
@@ -49,6 +50,7 @@ def run_study(
     measures: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     keep: Path | None = None,
+    engine: str | Engine = "local",
 ) -> StudyResult:
     """Measure test-time ensembles against the single image: table, curves, gallery and verdict.
 
@@ -68,6 +70,7 @@ def run_study(
         measures: more numbers on the reconstructions to report, e.g. {"encoder_l1": 0.1}.
         progress: called with (stage, unit, done, total).
         keep: a folder for finished predictions: a killed study that is run again goes on from them.
+        engine: where predictions are made: "local" (this process); with `keep` also "ray".
 
     Returns:
         For each task the rows single image, each pixel augmentation, reconstruction only,
@@ -96,6 +99,7 @@ def run_study(
         reference=reference,
         progress=progress or silent,
         keep=keep,
+        engine=engine,
     )
     clock = _Clock()
     with clock.stage("choose scales"):

@@ -28,6 +28,7 @@ from genviews.invert.batch import fitting_batch
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
 from genviews.invert.store import InversionStore
+from genviews.memory import images_in_shard
 from genviews.store import Shard, ShardStore
 from genviews.types import Inversion, Progress
 from genviews.work import Tell, run_shards
@@ -36,7 +37,7 @@ __all__ = ["inversion_key", "invert_source"]
 
 logger = logging.getLogger("genviews.invert")
 
-SHARD = 512  # images; about a minute of work on 32x32 pixels, so little is lost (chosen by us)
+SHARD = 512  # images, or fewer where they are large; about a minute of work on 32x32 pixels
 
 
 def invert_source(
@@ -45,7 +46,7 @@ def invert_source(
     inverter: Inverter,
     folder: str | Path,
     *,
-    shard_size: int = SHARD,
+    shard_size: int | None = None,
     batch_size: int | None = 64,
     engine: str | Engine = "local",
     stage: str = "invert",
@@ -65,8 +66,8 @@ def invert_source(
         inverter: how.
         folder: a path, or a URL that fsspec knows. On a local disk two runs share the work; at a
             URL they each do all of it.
-        shard_size: images in a shard, 1 or more. Memory holds a few float32 copies of a shard's
-            images (with 512 images of 3x256x256, 0.4 GB each).
+        shard_size: images in a shard, 1 or more; None takes 512, or fewer where they are large.
+            Memory holds a few float32 copies of a shard's images.
         batch_size: images under way at once; None takes what `fitting_batch` finds. It changes
             round-off alone, so a job that ran out of memory goes on with a smaller one.
         engine: "local" (this process), "ray", or an `Engine`.
@@ -98,6 +99,8 @@ def invert_source(
     if batch_size is None:
         batch_size = fitting_batch(generator, inverter.objective)
     check_count(batch_size, "batch_size")
+    if shard_size is None:
+        shard_size = images_in_shard(source.image_spec, SHARD)
     key = inversion_key(source, generator, inverter, shard_size=shard_size)
     run_shards(
         ShardStore(folder, key),
@@ -116,7 +119,7 @@ def inversion_key(
     generator: Generator,
     inverter: Inverter,
     *,
-    shard_size: int = SHARD,
+    shard_size: int,
 ) -> dict[str, object]:
     """Return all that the content of a store depends on, as JSON values: its key.
 

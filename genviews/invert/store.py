@@ -6,12 +6,15 @@ status, steps), `source_hash`, and in their notes which images could not be read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genviews.checks import fail
 from genviews.generators.base import Generator
@@ -83,6 +86,34 @@ class InversionStore:
     def read(self, index: int) -> Shard:
         """Return one shard; see `iter_shards`."""
         return self._store.read(index)
+
+    def select(self, rows: Sequence[int], ids: Sequence[str]) -> dict[str, Tensor]:
+        """Return the tensors of some images, reading no shard but theirs.
+
+        Args:
+            rows: of the source.
+            ids: of these rows.
+
+        Raises:
+            ValueError: an image that was not inverted, because it could not be read then.
+        """
+        found: dict[str, list[Tensor]] = {}
+        for index, group in groupby(zip(rows, ids, strict=True), lambda p: p[0] // self.shard_size):
+            shard = self._store.read(index)
+            places = {name: place for place, name in enumerate(shard.ids)}
+            wanted = [name for _, name in group]
+            absent = [name for name in wanted if name not in places]
+            if absent:
+                fail(
+                    f"inversions in {self._folder}",
+                    expected=f"one of {absent[0]!r}",
+                    got="none: it could not be read then",
+                    remedy="invert the changed images into another folder",
+                )
+            chosen = torch.tensor([places[name] for name in wanted], dtype=torch.long)
+            for key, value in shard.tensors.items():
+                found.setdefault(key, []).append(value[chosen])
+        return {key: torch.cat(parts) for key, parts in found.items()}
 
     def read_all(self) -> Shard:
         """Return ids and tensors of all images that could be read, in the order of the source.

@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import torch
-from fsspec.implementations.local import LocalFileSystem
-from safetensors.torch import load_file
 from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.represent.manifest import describe_generator, rebuild
 from genviews.represent.views import AnchorViews, ViewBatch, check_ids, render_views
+from genviews.rows import StoredRows
 from genviews.shard import key_difference, key_text
 from genviews.store import ShardStore, stored_key
 
@@ -74,8 +72,7 @@ class StoredViews(AnchorViews):
             check_same("generator", {"generator": made["generator"]}, theirs)
         self._generator = generator
         self._batch_size = int(made["batch_size"])
-        self._store, self._shards = ShardStore(folder, self.key), dict[int, dict[str, Tensor]]()
-        self._files, self._root = fsspec.url_to_fs(str(folder))
+        self._rows = StoredRows(ShardStore(folder, self.key))
 
     def __len__(self) -> int:
         return self.num_samples
@@ -121,22 +118,16 @@ class StoredViews(AnchorViews):
         where = [divmod(i, int(self.key["shard_size"])) for i in ids]
         for index in sorted({shard for shard, _ in where}):
             places = [n for n, (shard, _) in enumerate(where) if shard == index]
-            rows = torch.tensor([where[n][1] for n in places])
-            for name, value in self._shard(index).items():
+            alone = [(where[n][1],) for n in places]
+            seen = [(where[n][1], int(view)) for n in places for view in shown[n]]
+            for name in self._rows.names(index):
                 views = name in ("latents", "images", "view_z")
-                part = value[rows[:, None], shown[places]] if views else value[rows]
+                part = self._rows.read(index, name, seen if views else alone)
+                part = part.unflatten(0, (len(places), -1)) if views else part
                 if name not in found:
                     found[name] = part.new_empty(len(ids), *part.shape[1:])
                 found[name][places] = part
         return found
-
-    def _shard(self, index: int) -> dict[str, Tensor]:
-        if index not in self._shards:
-            tensors = self._store.read(index).tensors
-            if isinstance(self._files, LocalFileSystem):
-                tensors = load_file(f"{self._root}/{index:05d}.safetensors")  # mapped, not read
-            self._shards[index] = tensors
-        return self._shards[index]
 
 
 def check_same(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

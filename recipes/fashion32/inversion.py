@@ -35,7 +35,7 @@ from genviews.classify import Task
 from genviews.classify.model import predict_logits
 from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
 from genviews.ensemble import Ensemble, PredictionBank, ViewSet
-from genviews.ensemble.resume import fill_bank_resumably
+from genviews.ensemble.resume import fill_from_source
 from genviews.ensemble.significance import gain_report
 from genviews.environment import environment
 from genviews.files import atomic_write_bytes, write_json
@@ -127,19 +127,18 @@ def invert_half(setup: Setup, name: str, inverter: Inverter, half: str) -> Inver
 def bank(setup: Setup, name: str, half: str, inversion: Inversion) -> PredictionBank:
     """What the classifier says of images, reconstructions and views."""
     images: ImageSet = getattr(setup, half)
-    return fill_bank_resumably(
-        setup.folder / "banks" / name.replace(" ", "_"),
+    return fill_from_source(
         [Task(name="images", classifier=load_classifier("fashion32"))],
         setup.kit.generator,
-        images.images,
-        images.ids,
-        None if images.labels is None else {"label": images.labels},
+        MemorySource(images),
         inversion.latents,
+        None if images.labels is None else {"label": images.labels},
         [
             ViewSet(perturbation=StyleMix("fine", 0.3)),
             ViewSet(pixels=pixel_views("fashion32/flip")),
         ],
         split=f"val-{half}",
+        folder=setup.folder / "banks" / name.replace(" ", "_"),
         num_views=VIEWS,
         seed=0,
     )["images"]

@@ -17,7 +17,6 @@ from PIL import Image
 import genviews
 from genviews.cli import invert_job, main
 from genviews.cli.images import check_apart
-from genviews.cli.invert_job import shard_size
 from genviews.generators import ToyGenerator
 from genviews.invert import (
     EncoderConfig,
@@ -26,6 +25,7 @@ from genviews.invert import (
     inverter_preset,
     job,
 )
+from genviews.memory import images_in_shard
 from genviews.report.png import png_name
 from genviews.store import ShardStore, stored_key
 from genviews.types import ImageSpec
@@ -38,7 +38,7 @@ SPEC = ImageSpec(channels=1, height=8, width=8)
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(invert_job, "shard_size", lambda spec: 16)
+    monkeypatch.setattr(job, "SHARD", 16)
 
 
 @pytest.fixture
@@ -345,6 +345,8 @@ class TestMistakes:
             (["--align", "cars", "--geometry", "mine.py"], "geometry mine.py"),
             (["--root", "images"], "--root: expected a CSV file as --images"),
             (["--workers", "2"], "--workers: expected --engine ray"),
+            (["--ray-address", "auto"], "--ray-address: expected --engine ray"),
+            (["--out", "s3://bucket/run"], "--out: expected a folder of this machine, got 's3:"),
             (["--steps", "-1"], "steps: expected an integer of at least 0"),
             (["--out", "images/run"], "--out: expected a folder apart from --images"),
             (["--out", "."], "--out: expected a folder apart from --images"),
@@ -393,9 +395,9 @@ def test_png_names_stay_in_their_folder(image_id, name):
     assert png_name(image_id) == name
 
 
-def test_large_images_make_small_shards(monkeypatch):
-    assert shard_size(ImageSpec(channels=3, height=32, width=32)) == 512
-    large = shard_size(ImageSpec(channels=3, height=1024, width=1024))
+def test_large_images_make_small_shards():
+    assert images_in_shard(ImageSpec(channels=3, height=32, width=32), 512) == 512
+    large = images_in_shard(ImageSpec(channels=3, height=1024, width=1024), 512)
     assert 8 <= large <= 32
 
 

@@ -13,7 +13,7 @@ from genviews.ensemble.result import StudyResult
 from tests.folders import names
 
 FILES = {"config.json", "env.json", "inversions", "log.txt", "report.html", "results.csv"}
-FILES |= {"results.json"}
+FILES |= {"predictions", "results.json"}
 DEMO = ["demo", "--out", "run", "--views", "4", "--calibration", "24", "--test", "24"]
 
 
@@ -82,6 +82,22 @@ class TestDemo:
         assert not FILES & {"results.json"} & names(folder)
         assert "ZeroDivisionError" in (folder / "log.txt").read_text()
         monkeypatch.undo()
+
+    def test_a_killed_run_goes_on_from_its_predictions(self, here, toy_entry, monkeypatch):
+        """Killed before the pages are made: the next run inverts and predicts nothing again."""
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("genviews.cli.study.StudyOutput.save", killed)
+        assert main(DEMO) == 1
+        monkeypatch.undo()
+        kept = [here / "run" / name for name in ("inversions", "predictions")]
+        before = {p: p.stat().st_mtime_ns for k in kept for p in k.rglob("*.safetensors")}
+        assert len(before) >= 5  # two splits inverted; scales, calibration and test predicted
+        assert main(DEMO) == 0
+        after = {p: p.stat().st_mtime_ns for k in kept for p in k.rglob("*.safetensors")}
+        assert after == before
 
     def test_full_disk_at_the_end_leaves_no_finished_run(
         self, here, toy_entry, monkeypatch, capsys

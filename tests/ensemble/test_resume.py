@@ -10,9 +10,10 @@ import torch
 
 from genviews.augment import HorizontalFlip
 from genviews.classify import Classifier, Task
+from genviews.data import ImageSet, MemorySource
 from genviews.ensemble import resume
 from genviews.ensemble.fill import fill_bank
-from genviews.ensemble.resume import fill_bank_resumably
+from genviews.ensemble.resume import fill_from_source
 from genviews.ensemble.views import ViewSet
 from genviews.generators.toy import ToyGenerator
 from genviews.perturb import PCA, PCAStatistics, StyleMix
@@ -58,6 +59,12 @@ def arguments(task):
     }
 
 
+def keep(folder, *, images, ids, **arguments):
+    """As `fill_bank`, of a source."""
+    source = MemorySource(ImageSet(images=images, ids=tuple(ids)))
+    return fill_from_source(source=source, folder=folder, **arguments)
+
+
 def assert_equal_banks(got, wanted):
     assert got.keys() == wanted.keys()
     for name, bank in wanted.items():
@@ -71,22 +78,22 @@ def assert_equal_banks(got, wanted):
 
 
 def test_equals_filling_in_one_go(tmp_path, arguments, filled):
-    got = fill_bank_resumably(tmp_path, **arguments)
+    got = keep(tmp_path, **arguments)
     assert sorted(len(ids) for ids in filled) == [2, 4, 4]
     assert_equal_banks(got, fill_bank(**arguments))
 
 
 def test_without_a_generator(tmp_path, arguments, filled):
     arguments |= {"generator": None, "latents": None, "view_sets": SETS[1:], "labels": None}
-    got = fill_bank_resumably(tmp_path, **arguments)
+    got = keep(tmp_path, **arguments)
     assert set(got["one"].logits) == {"image", "flip"}
     assert got["one"].labels is None
 
 
 def test_a_second_call_makes_nothing(tmp_path, arguments, filled):
-    first = fill_bank_resumably(tmp_path, **arguments)
+    first = keep(tmp_path, **arguments)
     filled.clear()
-    again = fill_bank_resumably(str(tmp_path), **arguments)
+    again = keep(str(tmp_path), **arguments)
     assert filled == []
     for name, bank in first.items():
         for key, logits in bank.logits.items():
@@ -103,9 +110,9 @@ def test_resumes_after_a_kill(tmp_path, arguments, filled, monkeypatch):
 
     monkeypatch.setattr(resume, "fill_bank", kill)
     with pytest.raises(Killed):
-        fill_bank_resumably(tmp_path, **arguments)
+        keep(tmp_path, **arguments)
     monkeypatch.setattr(resume, "fill_bank", make)
-    got = fill_bank_resumably(tmp_path, **arguments)
+    got = keep(tmp_path, **arguments)
     made = [name for ids in filled for name in ids]
     assert sorted(made) == sorted(arguments["ids"])  # each once
     assert_equal_banks(got, fill_bank(**arguments))
@@ -153,40 +160,40 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_other_work_never_reuses_a_shard(tmp_path, arguments, filled, name):
-    first = fill_bank_resumably(tmp_path, **arguments)
+    first = keep(tmp_path, **arguments)
     filled.clear()
     changed = {**arguments, **CHANGES[name](arguments)}
-    got = fill_bank_resumably(tmp_path, **changed)
+    got = keep(tmp_path, **changed)
     assert len(filled) == 3
     assert_equal_banks(got, fill_bank(**changed))
     filled.clear()
-    assert_equal_banks(fill_bank_resumably(tmp_path, **arguments), first)  # both are kept
+    assert_equal_banks(keep(tmp_path, **arguments), first)  # both are kept
     assert filled == []
 
 
 def test_names_and_heads_are_not_part_of_the_work(tmp_path, arguments, filled):
-    fill_bank_resumably(tmp_path, **arguments)
+    keep(tmp_path, **arguments)
     filled.clear()
     one, two = arguments["tasks"]
     first = one.classifier.class_names[0]
     head = Task(name="head", classifier=one.classifier, outputs=(first,), class_names=("no", "yes"))
-    got = fill_bank_resumably(tmp_path, **{**arguments, "tasks": [head, two]})
+    got = keep(tmp_path, **{**arguments, "tasks": [head, two]})
     assert filled == []
     assert_equal_banks(got, fill_bank(**{**arguments, "tasks": [head, two]}))
 
 
 def test_labels_are_not_part_of_the_work(tmp_path, arguments, filled):
-    fill_bank_resumably(tmp_path, **arguments)
+    keep(tmp_path, **arguments)
     filled.clear()
     arguments["labels"] = {"label": 1 - arguments["labels"]["label"]}
-    got = fill_bank_resumably(tmp_path, **arguments)
+    got = keep(tmp_path, **arguments)
     assert filled == []
     assert torch.equal(got["one"].labels, arguments["labels"]["label"])
 
 
 def test_progress_counts_over_all_shards(tmp_path, arguments):
     seen = []
-    fill_bank_resumably(tmp_path, **arguments, progress=lambda *step: seen.append(step))
+    keep(tmp_path, **arguments, progress=lambda *step: seen.append(step))
     assert {told[:2] for told in seen} == {("views of calibration", "images")}
     assert {4, 8, NUMBER} <= {done for _, _, done, _ in seen}
     assert {total for _, _, _, total in seen} == {NUMBER}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.data.images import ImageSet
+from genviews.engine import Engine
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
 from genviews.perturb.presets import PlainParts, perturbation
@@ -47,6 +49,7 @@ class RowBatches:
         setting: of the study.
         seed: of order and pixel views.
         folder: of the study; stored views are kept in its subfolder `views`.
+        engine: where views are rendered.
         progress: called with ("render views", "samples", done, all) while views are stored.
 
     Raises:
@@ -78,11 +81,14 @@ class RowBatches:
         setting: LearningSetting,
         seed: int,
         folder: str | Path,
+        *,
+        engine: str | Engine = "local",
         progress: Progress | None = None,
     ) -> None:
         # What may be refused comes before the rendering, which may take hours.
         plan, pixels = _plan(row, setting, seed), _pixels(row, setting)
-        views = _views(row, setting, Path(folder), progress)
+        store = partial(write_views, keep="images", engine=engine, progress=progress)
+        views = _views(row, setting, Path(folder), store)
         self._single = row.objective in _SINGLE_VIEW
         self._batches = StreamedBatches(
             _Anchors(views) if self._single else views,
@@ -230,20 +236,20 @@ def _pixels(row: LearningRow, setting: LearningSetting) -> PixelViews | None:
 
 
 def _views(
-    row: LearningRow, setting: LearningSetting, folder: Path, progress: Progress | None
+    row: LearningRow, setting: LearningSetting, folder: Path, store: Callable[..., object]
 ) -> AnchorViews:
     if row.data == "generated":
-        return _generated(row, setting, folder, progress)
+        return _generated(row, setting, folder, store)
     real = _real(row, setting)
     if row.data == "real":
         return real
     assert row.share is not None
-    made, count = _generated(row, setting, folder, progress), setting.samples_of(row)
+    made, count = _generated(row, setting, folder, store), setting.samples_of(row)
     return MixedViews(real, made, row.share, count, mix=row.mix, seed=setting.views_seed)
 
 
 def _generated(
-    row: LearningRow, setting: LearningSetting, folder: Path, progress: Progress | None
+    row: LearningRow, setting: LearningSetting, folder: Path, store: Callable[..., object]
 ) -> AnchorViews:
     views = latent_views(row, setting)
     if not setting.stored:
@@ -252,7 +258,7 @@ def _generated(
     count = max(setting.samples_of(row), setting.base)
     text = json.dumps([views.describe(), count], sort_keys=True)
     place = folder / "views" / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    write_views(views, place, count, keep="images", progress=progress)
+    store(views, place, count)
     return StoredViews(place, views.generator, positives=row.positives)
 
 

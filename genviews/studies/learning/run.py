@@ -323,7 +323,7 @@ def _train(
         )
 
     began = time.perf_counter()
-    batches = RowBatches(row, setting, seed, folder, rendered)
+    batches = RowBatches(row, setting, seed, folder, progress=rendered)
     views_seconds, began = time.perf_counter() - began, time.perf_counter()
     try:
         result = train_representation(
