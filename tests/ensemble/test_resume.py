@@ -130,7 +130,7 @@ def other_mean(classifier):
 
 
 CHANGES = {
-    "images": lambda a: {"images": a["images"] + 0.1},
+    "images": lambda a: {"images": 0.9 * a["images"]},
     "one latent": lambda a: {"latents": torch.cat([a["latents"][:-1], a["latents"][:1]])},
     "ids": lambda a: {"ids": tuple(f"new {name}" for name in a["ids"])},
     "classifier weights": lambda a: {
