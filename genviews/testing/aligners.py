@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableError
 from genviews.rng import Rng
-from genviews.testing.laws import expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
 
 __all__ = ["ALIGNER_CHECKS", "check_aligner"]
 
@@ -126,12 +126,18 @@ def images_that_cannot_be_aligned_are_told_apart(aligner: Aligner, geometry: Geo
             raise AssertionError(f"{what} was taken")
 
 
+def it_is_described(aligner: Aligner, geometry: Geometry) -> None:
+    """A copy has the same key for stored results."""
+    described_apart(aligner)
+
+
 ALIGNER_CHECKS: tuple[Callable[[Aligner, Geometry], None], ...] = (
     image_and_mask_agree,
     it_depends_on_its_arguments_alone,
     to_source_tells_where_pixels_came_from,
     pasting_back_touches_its_place_alone,
     images_that_cannot_be_aligned_are_told_apart,
+    it_is_described,
 )
 
 

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from genviews.generators.base import Generator
 from genviews.rng import Rng
-from genviews.testing.laws import expect, refuses, run_laws, same
+from genviews.testing.laws import (
+    described_apart,
+    expect,
+    refuses,
+    run_laws,
+    same,
+    with_another_weight,
+)
 
 __all__ = ["GENERATOR_CHECKS", "check_generator"]
 
@@ -186,6 +193,12 @@ def mean_latent(generator: Generator) -> None:
     expect(not mean.requires_grad, "it carries a gradient")
 
 
+def it_is_described(generator: Generator) -> None:
+    """A copy has the same key for stored results, one with another tensor has another."""
+    changed = with_another_weight(generator, lambda one: [one])
+    described_apart(generator, **({} if changed is None else {"tensor": changed}))
+
+
 GENERATOR_CHECKS: tuple[Callable[[Generator], None], ...] = (
     shapes,
     image_range,
@@ -198,6 +211,7 @@ GENERATOR_CHECKS: tuple[Callable[[Generator], None], ...] = (
     labels_are_checked,
     latents_are_checked,
     mean_latent,
+    it_is_described,
 )
 
 

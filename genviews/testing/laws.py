@@ -100,13 +100,13 @@ def described_apart(thing: object, **others: object) -> None:
 
 
 def with_another_weight(thing: T, modules: Callable[[T], Sequence[nn.Module]]) -> T | None:
-    """Return a copy with a weight of its first network changed; None where it has none."""
+    """Return a copy with one tensor of its networks changed; None where they have none."""
     other = copy.deepcopy(thing)
     for module in modules(other):
-        for weight in module.parameters():
-            with torch.no_grad():
-                weight.add_(1.0)
-            return other
+        for weight in module.state_dict().values():
+            if weight.is_floating_point() and weight.numel():
+                weight.detach().add_(1.0)
+                return other
     return None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genviews.represent.losses.base import Objective
 from genviews.rng import Rng
-from genviews.testing.laws import expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
 
 __all__ = ["LOSS_CHECKS", "LossInputs", "check_loss"]
 
@@ -185,6 +185,11 @@ def wrong_lengths_are_refused(loss: Objective, inputs: LossInputs) -> None:
         refuses(partial(_value_with, loss, inputs, "u", off), f"a row of length {factor}")
 
 
+def it_is_described(loss: Objective, inputs: LossInputs) -> None:
+    """A copy has the same key for stored results."""
+    described_apart(loss)
+
+
 LOSS_CHECKS: tuple[Callable[[Objective, LossInputs], None], ...] = (
     it_is_a_finite_number,
     the_order_of_samples_does_not_matter,
@@ -194,6 +199,7 @@ LOSS_CHECKS: tuple[Callable[[Objective, LossInputs], None], ...] = (
     small_batches_give_a_number_or_an_error,
     collapsed_projections_have_a_gradient,
     wrong_lengths_are_refused,
+    it_is_described,
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from genviews.represent.schedule import Schedule
-from genviews.testing.laws import expect, refuses, run_laws
+from genviews.testing.laws import described_apart, expect, refuses, run_laws
 
 __all__ = ["SCHEDULE_CHECKS", "check_schedule"]
 
@@ -51,10 +51,16 @@ def the_step_alone_decides(schedule: Schedule) -> None:
     expect([copied.rate(step) for step in steps] == rates, "another rate after pickling")
 
 
+def it_is_described(schedule: Schedule) -> None:
+    """A copy has the same key for stored results."""
+    described_apart(schedule)
+
+
 SCHEDULE_CHECKS: tuple[Callable[[Schedule], None], ...] = (
     every_step_has_a_rate,
     steps_beyond_the_training_are_refused,
     the_step_alone_decides,
+    it_is_described,
 )
 
 

@@ -101,6 +101,9 @@ class Broken(ToyGenerator):
         super().__init__(num_classes=3 if "label" in law else 0)
         self.law = law
 
+    def __describe__(self):
+        return {"law": self.law, "copies": id(self) if self.law == "it_is_described" else 0}
+
     def sample(self, streams):
         if self.law == "streams_decide":
             return torch.ones(len(streams), self.z_dim)

@@ -55,6 +55,9 @@ class Broken(Objective):
     def __init__(self, law: str) -> None:
         self.law = law
 
+    def __describe__(self) -> dict[str, object]:
+        return {"law": self.law, "copies": id(self) if self.law == "it_is_described" else 0}
+
     @property
     def needs(self) -> tuple[str, ...]:
         return ("labels", "z") if self.law == "it_reads_what_it_needs_alone" else ("labels",)

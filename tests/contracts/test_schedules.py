@@ -32,6 +32,9 @@ class Broken(Schedule):
     def __init__(self, law: str) -> None:
         self.law, self.asked = law, 0
 
+    def __describe__(self) -> dict[str, object]:
+        return {"law": self.law, "copies": id(self) if self.law == "it_is_described" else 0}
+
     @property
     def total_steps(self) -> int:
         return 8

@@ -1,0 +1,38 @@
+"""Every abstract class of the package has a suite of laws, or stands within one that has."""
+
+from __future__ import annotations
+
+import re
+
+from genviews import testing
+from tests.contracts.complete import ROOT
+
+SUITES = {
+    "Aligner": "check_aligner",
+    "AnchorViews": "check_anchor_views",
+    "Engine": "check_engine",
+    "Generator": "check_generator",
+    "ImageSource": "check_source",
+    "Objective": "check_loss",
+    "Optimizer": "check_inverter",
+    "Perturbation": "check_perturbation",
+    "PixelViews": "check_pixel_views",
+    "Probe": "check_probe",
+    "Schedule": "check_schedule",
+    "Start": "check_inverter",
+    "Term": "check_objective",
+}
+
+# What only our own code implements: what perturbations are made from, and how a run shows its end.
+INTERNAL = {"Output", "Parts"}
+
+
+def test_every_abstract_class_has_a_suite() -> None:
+    text = "\n".join(path.read_text() for path in ROOT.rglob("*.py"))
+    abstract = {
+        name
+        for name, bases in re.findall(r"^class (\w+)\(([^)]*)\)", text, re.MULTILINE)
+        if re.search(r"\bABC\b", bases)
+    }
+    assert abstract - INTERNAL == set(SUITES)
+    assert set(SUITES.values()) <= set(testing.__all__)
