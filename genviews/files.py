@@ -8,7 +8,6 @@ reads. It was claimed while it was written, so `remove_stale_claims` tells it fr
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import json
 import os
@@ -31,7 +30,6 @@ __all__ = [
     "atomic_write_bytes",
     "create_bytes",
     "load_tensors",
-    "read_csv",
     "read_json",
     "read_metadata",
     "read_tensors",
@@ -130,7 +128,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         ValueError: not valid JSON, or no object; the message names the file.
     """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         problem = None if isinstance(value, dict) else f"a {type(value).__name__}"
     except ValueError as error:
         problem = str(error)
@@ -142,43 +140,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
             remedy="the file is damaged: write it again",
         )
     return dict(value)
-
-
-def read_csv(
-    path: Path, what: str, wanted: str, *, trim: bool = False
-) -> tuple[list[str], list[tuple[int, dict[str | None, Any]]]]:
-    """Return the columns of a CSV file, and its lines by column, each with its number in the file.
-
-    Args:
-        path: UTF-8 text with a first line of column names.
-        what: the file holds, for messages.
-        wanted: the columns, in words, for messages.
-        trim: drop spaces around the names of columns and before values.
-
-    Returns:
-        Columns and lines. A cell is text, or None where a line is short; what goes beyond the
-        columns is a list, under None. Where the file holds no text: one column that says so, and
-        no line.
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
-    if not path.is_file():
-        fail(
-            f"{what} {path}",
-            expected=f"a CSV file with {wanted}",
-            got="no such file",
-            remedy="check the path",
-            error=FileNotFoundError,
-        )
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, skipinitialspace=trim)
-            columns = [name.strip() if trim else name for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            return columns, [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        return [f"unreadable text ({error})"], []
 
 
 def save_tensors(

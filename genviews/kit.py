@@ -18,7 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genviews.augment.base import PixelViews
+from genviews.augment.presets import pixel_views
 from genviews.checks import fail
+from genviews.domains import TARGETS, find_domain, measure_scales, sized_baselines
 from genviews.files import load_tensors
 from genviews.generators.base import Generator
 from genviews.generators.card import generator_description, generator_from
@@ -39,7 +42,6 @@ ENCODER = "encoder.safetensors"
 PCA = "pca.safetensors"
 WALKS = "walks.safetensors"
 MEANS = "class_means.safetensors"
-EVERYWHERE: ScaleTable = {"isotropic": {"all": (0.1, 0.2, 0.3)}}  # chosen by us
 
 Part = TypeVar("Part")
 
@@ -58,7 +60,10 @@ class GeneratorKit(Parts):
         directions: principal directions; None measures them when they are first asked for.
         walks: learnt walks, or None.
         class_means: (Y, L, D) mean latent of each class, or None.
-        scales: kind of perturbation -> range of rows -> strengths to try; None for the card's.
+        scales: kind of perturbation -> range of rows -> strengths to try; None for the card's, or
+            the domain's, or such as are measured on the generator.
+        domain: the kind of its images, a key of `genviews.domains.DOMAINS`; None for what the card
+            says, or nothing known.
         card: what is known of it: licence, training, numbers; JSON values.
         folder: of the files that the card lists, or None.
 
@@ -67,6 +72,8 @@ class GeneratorKit(Parts):
         name: see `Args`.
         card: see `Args`.
         folder: see `Args`.
+        domain: the `Domain` of its images, or None.
+        notes: what was taken or measured for want of a setting, in sentences.
 
     Example:
         >>> from genviews import ToyGenerator
@@ -87,6 +94,7 @@ class GeneratorKit(Parts):
         walks: Walks | None = None,
         class_means: Float[Tensor, "Y L D"] | None = None,
         scales: ScaleTable | None = None,
+        domain: str | None = None,
         card: Mapping[str, Any] | None = None,
         folder: Path | None = None,
     ) -> None:
@@ -95,6 +103,8 @@ class GeneratorKit(Parts):
         self._inverter, self._encoder, self._steps = inverter, encoder, steps
         self._directions, self._walks, self._class_means = directions, walks, class_means
         self._scales = scales
+        self.domain = find_domain(domain or self.card.get("about", {}).get("domain"))
+        self.notes: list[str] = []
 
     def __repr__(self) -> str:
         return f"GeneratorKit({self.name!r}, {type(self.generator).__name__})"
@@ -141,8 +151,38 @@ class GeneratorKit(Parts):
     @cached_property
     def candidates(self) -> tuple[Perturbation, ...]:
         """Perturbations to try where the user names none: every kind, range and strength."""
-        table = self._scales or self.card.get("perturbations") or EVERYWHERE
-        return tuple(perturbations(table, self))
+        return tuple(perturbations(self._table(), self))
+
+    @cached_property
+    def baselines(self) -> tuple[PixelViews, ...]:
+        """Pixel views that an ensemble is compared with where the user names none."""
+        if self.domain is not None and self.domain.baselines:
+            self._note(f"pixel views: those of the domain {self.domain.name}")
+            return tuple(pixel_views(name) for name in self.domain.baselines)
+        found = sized_baselines(self.generator.image_spec)
+        self._note(f"pixel views: flip, shifts by up to 1/16 of the size, colour ({found[1]})")
+        return found
+
+    def _table(self) -> ScaleTable:
+        """The strengths to try, and a note of where they are from."""
+        given = self._scales or self.card.get("perturbations")
+        if given:
+            self._note(f"strengths of views: those of {self.name}")
+            return given
+        if self.domain is not None and self.domain.scales:
+            self._note(f"strengths of views: published for the domain {self.domain.name}")
+            return self.domain.scales
+        found = measure_scales(self)
+        told = ", ".join(str(target) for target in TARGETS)
+        self._note(
+            f"strengths of views: measured on {self.name}, whose domain is not known; they change "
+            f"a picture by {told} of what two samples differ by"
+        )
+        return found
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     def perturbation(self, name: str) -> Perturbation:
         """Return a perturbation by its name, such as "stylemix_fine" or "steer-zoom_all_1.00".
@@ -224,7 +264,11 @@ class GeneratorKit(Parts):
         spec, ranges = self.generator.image_spec, self.generator.latent_spec.ranges
         image = {"channels": spec.channels, "height": spec.height, "width": spec.width}
         return {
-            **{name: self.card[name] for name in ("about", "licence") if name in self.card},
+            **{name: self.card[name] for name in ("licence",) if name in self.card},
+            "about": {
+                **self.card.get("about", {}),
+                **({} if self.domain is None else {"domain": self.domain.name}),
+            },
             "image": {**self.card.get("image", {}), **image},
             "generator": self.card.get("generator") or generator_description(self.generator),
             "ranges": {layers.name: [layers.start, layers.stop] for layers in ranges},

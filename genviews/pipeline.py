@@ -19,6 +19,7 @@ from genviews.augment import PixelViews
 from genviews.checks import check_count, fail
 from genviews.classify import Classifier
 from genviews.classify.task import Task
+from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.views import ViewSet
@@ -186,7 +187,7 @@ class GenerativeTTA(nn.Module):
         self,
         images: Float[Tensor, "N C H W"],
         *,
-        split: str,
+        split: SplitName,
         labels: Int[Tensor, " N"] | None = None,
         ids: Sequence[str] | None = None,
         generate: bool = True,

@@ -14,7 +14,6 @@ from genviews import files
 from genviews.files import (
     atomic_write_bytes,
     load_tensors,
-    read_csv,
     read_json,
     save_tensors,
     sha256_of,
@@ -97,39 +96,6 @@ class TestJson:
         (tmp_path / "x.json").write_bytes(data)
         with pytest.raises(ValueError, match=r"x.json: expected a JSON object, got .*damaged"):
             read_json(tmp_path / "x.json")
-
-
-class TestCSV:
-    def test_lines_by_column_with_their_numbers(self, tmp_path):
-        path = tmp_path / "x.csv"
-        path.write_bytes('\ufefffile, label\na.png, "x, y"\n\nb.png\nc.png,1,2,3\n'.encode())
-        columns, lines = read_csv(path, "labels", "two columns", trim=True)
-        assert columns == ["file", "label"]
-        assert lines == [
-            (2, {"file": "a.png", "label": "x, y"}),
-            (4, {"file": "b.png", "label": None}),
-            (5, {"file": "c.png", "label": "1", None: ["2", "3"]}),
-        ]
-        columns, lines = read_csv(path, "labels", "two columns")
-        assert columns == ["file", " label"]
-        assert lines[2][1][" label"] == "1"
-
-    @pytest.mark.parametrize(
-        ("data", "columns", "lines"),
-        [(b"", [], []), (b"a,b\n", ["a", "b"], []), (b"\nx\n", [], [(2, {None: ["x"]})])],
-    )
-    def test_what_is_missing_is_left_to_the_caller(self, tmp_path, data, columns, lines):
-        (tmp_path / "x.csv").write_bytes(data)
-        assert read_csv(tmp_path / "x.csv", "labels", "a column") == (columns, lines)
-
-    def test_no_text_and_no_file(self, tmp_path):
-        (tmp_path / "x.csv").write_bytes(b"a\n\xff\n")
-        (column,), lines = read_csv(tmp_path / "x.csv", "labels", "a column")
-        assert column.startswith("unreadable text ('utf-8' codec")
-        assert lines == []
-        wanted = r"labels .*y\.csv: expected a CSV file with a column, got no such file; check"
-        with pytest.raises(FileNotFoundError, match=wanted):
-            read_csv(tmp_path / "y.csv", "labels", "a column")
 
 
 class TestTensors:

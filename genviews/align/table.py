@@ -20,7 +20,7 @@ import torch
 
 from genviews.align.base import Box, Geometry, UnalignableError
 from genviews.checks import fail
-from genviews.files import read_csv
+from genviews.text import read_csv
 
 __all__ = ["GeometryTable", "read_geometry"]
 
@@ -76,7 +76,7 @@ def read_geometry(path: str | Path) -> GeometryTable:
             missing or no finite number; the message names the line.
     """
     table = Path(path)
-    columns, lines = read_csv(table, "geometry", _WANTED, trim=True)
+    columns, lines = read_csv(table, "geometry", _WANTED)
     if "file" not in columns or not lines:
         _refuse_columns(table, f"columns {columns} and {len(lines)} lines")
     wanted = _position_columns(table, columns)

@@ -62,7 +62,7 @@ def study(
         calibration=first(zoo_images(ENTRY, "val"), options.calibration, "calibration"),
         test=first(zoo_images(ENTRY, "test"), options.test, "test"),
         perturbations=kit.candidates,
-        augmentations=pixel_augmentations(None),
+        augmentations=pixel_augmentations(kit, None),
         settings=settings,
         folder=options.out,
         device=device,

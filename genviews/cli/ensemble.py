@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from genviews.checks import fail
 from genviews.cli.folder import stamp, stamps
-from genviews.cli.images import check_exist
+from genviews.cli.images import check_exist, images_stamp
 from genviews.cli.options import InputOptions, RunOptions, StudyOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import run
+from genviews.cli.run import run, say_notes
 from genviews.cli.study import StudyOutput
 
 if TYPE_CHECKING:
-    from genviews.data.images import ImageSet
     from genviews.ensemble.result import StudyResult
+    from genviews.load.splits import Splits
     from genviews.types import ImageSpec
 
 __all__ = ["run_ensemble"]
@@ -55,22 +55,26 @@ def study(
         average=options.average,
         batch_size=flags.batch_size,
     )
-    augmentations = pixel_augmentations(options.augment)
     kit = load_generator(
         inputs.generator,
         z_dim=inputs.z_dim,
         encoder=inputs.encoder,
         walks=inputs.walks,
         steps=options.steps,
+        domain=inputs.domain,
     )
+    augmentations = pixel_augmentations(kit, options.augment)
     perturbations = kit.perturbations(options.perturb)
     spec = kit.generator.image_spec
-    calibration, test = _images(inputs, spec, options.seed)
+    splits = _images(inputs, spec, options.seed)
+    notes = (*splits.notes, *kit.notes)
+    say_notes(notes)
+    calibration, test = splits.calibration.load(), splits.test.load()
     classifier = load_classifier(inputs.classifier, spec, test.class_names, weights=inputs.weights)
     job = Job(
         title=f"Do views from {Path(inputs.generator).name} help {Path(inputs.classifier).name}?",
         command=command("ensemble", inputs, options),
-        config=config,
+        config={**config, "notes": list(notes)},
         kit=kit,
         classifiers={"images": classifier},
         calibration=calibration,
@@ -88,21 +92,25 @@ def study(
 
 def _check_files(inputs: InputOptions) -> None:
     """Name a missing file or folder now, before anything is loaded."""
+    from genviews.load.images import kind_of
+
+    kind_of(inputs.images)
     table = None if inputs.labels == "subfolders" else Path(inputs.labels)
-    folder = None if _fraction(inputs.calibration) is not None else Path(inputs.calibration)
+    fraction = _fraction(inputs.calibration)
+    if fraction is None:
+        kind_of(inputs.calibration)
+    listed = inputs.class_names in (None, "value", "text")
     check_exist(
         {
-            "--images": inputs.images,
             "--labels": table,
-            "--calibration": folder,
             "--calibration-labels": inputs.calibration_labels,
-            "--class-names": inputs.class_names,
+            "--class-names": None if listed else Path(str(inputs.class_names)),
             "--weights": inputs.weights,
             "--encoder": inputs.encoder,
             "--walks": inputs.walks,
         }
     )
-    if folder is None and inputs.calibration_labels is not None:
+    if fraction is not None and inputs.calibration_labels is not None:
         fail(
             "--calibration-labels",
             expected="a folder as --calibration",
@@ -123,40 +131,37 @@ def _stamps(inputs: InputOptions) -> dict[str, str]:
     from genviews.load.generator import generator_files
 
     paths = {
-        "images": inputs.images,
         "labels": Path(inputs.labels),
-        "calibration": Path(inputs.calibration),
         "calibration_labels": inputs.calibration_labels,
-        "class_names": inputs.class_names,
+        "class_names": Path(inputs.class_names or "value"),
         "classifier": Path(inputs.classifier),
         "weights": inputs.weights,
         "encoder": inputs.encoder,
         "walks": inputs.walks,
     }
-    return {**stamps(paths), "generator": " ".join(map(stamp, generator_files(inputs.generator)))}
+    other = None if _fraction(inputs.calibration) is not None else inputs.calibration
+    return {
+        **stamps(paths),
+        "images": images_stamp(inputs.images),
+        "calibration": images_stamp(other),
+        "generator": " ".join(map(stamp, generator_files(inputs.generator))),
+    }
 
 
-def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> tuple[ImageSet, ImageSet]:
+def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> Splits:
     """Calibration and test images."""
-    from genviews.data.folder import load_folder
+    from genviews.load.classes import read_class_names
+    from genviews.load.splits import load_splits
 
-    names = None
-    if inputs.class_names is not None:
-        lines = inputs.class_names.read_text(encoding="utf-8").splitlines()
-        names = [line.strip() for line in lines if line.strip()]
-    table = None if inputs.labels == "subfolders" else Path(inputs.labels)
-    how = {"resize": inputs.resize, "convert": inputs.convert}
-    images = load_folder(inputs.images, spec, table, names, **how)
-    if images.labels is None:
-        fail(
-            "labels",
-            expected=f"a class for each image of {inputs.images}",
-            got="images without subfolders",
-            remedy="sort them into one subfolder a class, or give --labels FILE.csv",
-        )
     fraction = _fraction(inputs.calibration)
-    if fraction is not None:
-        return images.split_calibration(fraction, seed)
-    known = names or images.class_names
-    folder = Path(inputs.calibration)
-    return load_folder(folder, spec, inputs.calibration_labels, known, **how), images
+    return load_splits(
+        inputs.images,
+        spec,
+        calibration=inputs.calibration if fraction is None else fraction,
+        seed=seed,
+        labels=None if inputs.labels == "subfolders" else inputs.labels,
+        calibration_labels=inputs.calibration_labels,
+        class_names=None if inputs.class_names is None else read_class_names(inputs.class_names),
+        resize=inputs.resize,
+        convert=inputs.convert,
+    )

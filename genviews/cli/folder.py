@@ -96,7 +96,7 @@ def stamp(path: Path, files: Iterable[Path] | None = None) -> str:
     """A short hash of names, sizes and times of files: tells a change of data.
 
     Args:
-        path: a file, or a folder that the names are relative to.
+        path: a file, or a folder that the names in it are relative to.
         files: those that count, in this order; None takes all that are under the path.
     """
     digest = hashlib.blake2b(digest_size=8)
@@ -104,9 +104,8 @@ def stamp(path: Path, files: Iterable[Path] | None = None) -> str:
     for file in found if files is None else files:
         if file.is_file():
             status = file.stat()
-            digest.update(
-                f"{file.relative_to(path)}|{status.st_size}|{status.st_mtime_ns}\n".encode()
-            )
+            name = file.relative_to(path) if file.is_relative_to(path) else file
+            digest.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

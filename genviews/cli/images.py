@@ -1,45 +1,20 @@
-"""What `--images` names: a folder, a CSV file, a data set or a store, as a source of images."""
+"""What the verbs check of paths before anything is loaded, and what `--images` names."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from genviews.checks import fail, lookup
+from genviews.checks import fail
 from genviews.cli.folder import stamp
 from genviews.cli.options import InvertInputs
 
 if TYPE_CHECKING:
-    from genviews.align import Aligner
-    from genviews.data import Alignment, ImageSource
+    from genviews.data import ImageSource
     from genviews.types import ImageSpec
 
 __all__ = ["check_apart", "check_exist", "check_images", "image_source", "images_stamp"]
-
-_SHARD = "[0-9][0-9][0-9][0-9][0-9]*.safetensors"
-
-
-def kind_of(images: str) -> str:
-    """What the text names: "folder", "table", "store" or "dataset".
-
-    Raises:
-        FileNotFoundError: none of them.
-        ValueError: a file that is no CSV file.
-    """
-    path = Path(images)
-    if path.is_dir():
-        return "store" if any(path.glob(_SHARD)) else "folder"
-    if path.is_file():
-        if path.suffix.lower() != ".csv":
-            _refuse(images, "a file that is no .csv file", ValueError)
-        return "table"
-    if re.match(r"[a-z0-9+]+://", images):
-        return "store"
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[^/\\].*", images):
-        return "dataset"
-    _refuse(images, repr(images), FileNotFoundError)
 
 
 def check_images(inputs: InvertInputs) -> None:
@@ -49,6 +24,8 @@ def check_images(inputs: InvertInputs) -> None:
         FileNotFoundError: what `--images` names is not there.
         ValueError: flags that do not go together.
     """
+    from genviews.load.images import kind_of
+
     kind = kind_of(inputs.images)
     if inputs.root is not None and kind != "table":
         fail("--root", expected="a CSV file as --images", got=f"a {kind}", remedy="leave it out")
@@ -87,7 +64,8 @@ def check_exist(given: Mapping[str, Path | None], *, folders: bool = True) -> No
         FileNotFoundError: one is not there; the message names its flag.
     """
     for flag, path in given.items():
-        if path is not None and not (path.exists() if folders else path.is_file()):
+        found = None if path is None else path.expanduser()
+        if found is not None and not (found.exists() if folders else found.is_file()):
             fail(
                 flag,
                 expected=f"a file{' or folder' if folders else ''} that exists",
@@ -118,21 +96,18 @@ def check_apart(out: Path, given: Mapping[str, str | Path | None]) -> None:
             )
 
 
-def images_stamp(inputs: InvertInputs) -> str:
-    """What changes when the files change; "" where that cannot be seen.
+def images_stamp(word: str | Path | None, root: Path | None = None) -> str:
+    """What changes when the files change that a word for images stands for; "" where none do.
 
     Raises:
-        ValueError: a CSV file without a column `file`.
+        ValueError: a table that cannot be read.
     """
-    kind, path = kind_of(inputs.images), Path(inputs.images)
-    if kind == "table":
-        from genviews.data.table import read_table
+    if word is None:
+        return ""
+    from genviews.load.images import word_files
 
-        root = inputs.root or path.parent
-        rows = read_table(path, "images", ("file",))
-        files = [root / (row["file"] or "").strip() for _, row in rows]
-        return f"{stamp(path)} {stamp(root, files)}"
-    return stamp(path) if path.exists() else ""
+    files = word_files(word, root)
+    return stamp(Path(word).expanduser(), files) if files else ""
 
 
 def image_source(inputs: InvertInputs, spec: ImageSpec) -> ImageSource:
@@ -143,69 +118,20 @@ def image_source(inputs: InvertInputs, spec: ImageSpec) -> ImageSource:
         ValueError: an empty folder, a damaged table or store, an unknown name (the closest are
             listed).
     """
-    from genviews.data import CSVSource, DatasetSource, FolderSource, StoreSource, load_dataset
-
-    kind = kind_of(inputs.images)
-    resize, convert = inputs.resize, inputs.convert
-    if kind == "store":
-        return StoreSource(inputs.images, spec)
-    if kind == "dataset":
-        data = load_dataset(inputs.images)
-        return DatasetSource(data, spec, resize=resize, convert=convert)
-    how = _alignment(inputs, spec)
-    if kind == "table":
-        return CSVSource(
-            inputs.images, spec, root=inputs.root, resize=resize, convert=convert, alignment=how
-        )
-    return FolderSource(inputs.images, spec, resize=resize, convert=convert, alignment=how)
-
-
-def _alignment(inputs: InvertInputs, spec: ImageSpec) -> Alignment | None:
     from genviews.align import read_geometry
+    from genviews.align.presets import named_aligner
     from genviews.data import Alignment
+    from genviews.load.images import load_images
 
-    make = lookup(inputs.align, _aligners(), "--align")
-    if make is None or inputs.geometry is None:
-        return None
-    return Alignment(make(spec), read_geometry(inputs.geometry))
-
-
-def _aligners() -> dict[str, Callable[[ImageSpec], Aligner] | None]:
-    from genviews.align import CAT_FACE, CentreBox, FaceQuad, Frame, Similarity
-
-    def centre(spec: ImageSpec, part: float) -> Aligner:
-        height, width = spec.height, spec.width
-        content = round(part * height)
-        return CentreBox(
-            Frame(height=height, width=width, content_height=content, content_width=width)
-        )
-
-    return {
-        "none": None,
-        "centre": lambda spec: centre(spec, 1.0),
-        "cars": lambda spec: centre(spec, 0.75),  # `CARS` at 512 pixels: bands above and below
-        "ffhq": lambda spec: FaceQuad(_side(spec)),
-        "cat": lambda spec: Similarity(CAT_FACE, _side(spec)),
-    }
-
-
-def _side(spec: ImageSpec) -> int:
-    if spec.height != spec.width:
-        fail(
-            "--align by landmarks",
-            expected="a generator of square images",
-            got=f"{spec.width}x{spec.height} pixels",
-            remedy="align by a box, with --align centre",
-        )
-    return spec.height
-
-
-def _refuse(images: str, got: str, error: type[Exception]) -> NoReturn:
-    fail(
-        "--images",
-        expected="a folder, a .csv file or a store that exists, torchvision:NAME:FOLDER:SPLIT, or "
-        "package.module:function",
-        got=got,
-        remedy="correct the path; relative ones start in the current folder",
-        error=error,
+    how = None
+    if inputs.geometry is not None:
+        how = Alignment(named_aligner(inputs.align, spec), read_geometry(inputs.geometry))
+    return load_images(
+        inputs.images,
+        spec,
+        ask_order=False,
+        root=inputs.root,
+        resize=inputs.resize,
+        convert=inputs.convert,
+        alignment=how,
     )

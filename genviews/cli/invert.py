@@ -121,6 +121,6 @@ def _stamps(inputs: InvertInputs, options: InvertOptions) -> dict[str, str]:
     }
     return {
         **stamps(paths),
-        "images": images_stamp(inputs),
+        "images": images_stamp(inputs.images, inputs.root),
         "generator": " ".join(map(stamp, generator_files(inputs.generator))),
     }

@@ -26,9 +26,7 @@ from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
 from genviews.perturb import Perturbation
 
-__all__ = ["AUGMENTATIONS", "Job", "find_device", "pixel_augmentations", "work"]
-
-AUGMENTATIONS = ("fashion32/flip", "fashion32/crop", "fashion32/flip+crop", "fashion32/jitter")
+__all__ = ["Job", "find_device", "pixel_augmentations", "work"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,13 +138,13 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def pixel_augmentations(names: Sequence[str] | None) -> tuple[PixelViews, ...]:
-    """The named pixel views, or the default ones.
+def pixel_augmentations(kit: GeneratorKit, names: Sequence[str] | None) -> tuple[PixelViews, ...]:
+    """The named pixel views, or those that suit the generator.
 
     Raises:
         ValueError: an unknown name; the closest are listed.
     """
-    return tuple(pixel_views(name) for name in names or AUGMENTATIONS)
+    return tuple(map(pixel_views, names)) if names else kit.baselines
 
 
 @torch.no_grad()

@@ -11,12 +11,10 @@ from rich.console import Console
 
 from genviews.checks import check_count, check_fraction, fail
 from genviews.cli.folder import stamp
-from genviews.cli.images import check_apart, check_exist
-from genviews.cli.labelled import check_labelled, labelled_stamp
+from genviews.cli.images import check_apart, check_exist, images_stamp
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.real import check_real, real_stamp
 from genviews.cli.run import Output, run, say_skipped
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
@@ -166,9 +164,7 @@ def _check(inputs: LearnInputs, views: LearnOptions, training: TrainingOptions) 
 
 def check_inputs(inputs: LearnInputs, training: TrainingOptions, out: Path) -> None:
     """Find what is wrong with the flags of inputs and training, before anything is loaded."""
-    check_real(inputs)
-    if inputs.data is not None:
-        check_labelled(inputs.data)
+    _check_words(inputs)
     check_apart(out, {"--real": inputs.real, "--data": inputs.data})
     check_exist({"--walks": inputs.walks}, folders=False)
     if inputs.walks is not None and inputs.generator is None:
@@ -178,13 +174,48 @@ def check_inputs(inputs: LearnInputs, training: TrainingOptions, out: Path) -> N
     check_training(training)
 
 
+def _check_words(inputs: LearnInputs) -> None:
+    """Find what is wrong with the images that are named, before anything is loaded."""
+    from genviews.load.images import kind_of
+
+    kinds = {word: kind_of(word) for word in (inputs.real, inputs.data) if word is not None}
+    if inputs.size is not None:
+        check_count(inputs.size, "--size")
+        if inputs.generator is not None:
+            fail(
+                "--size",
+                expected="no generator: images have the size that it makes",
+                got=inputs.size,
+                remedy="leave it out; --resize shrinks larger images",
+            )
+    if inputs.real is None:
+        return
+    kind = kinds[inputs.real]
+    if kind == "fashion32" and inputs.size not in (None, 32):
+        fail("--size", expected="32, for fashion32", got=inputs.size, remedy="leave it out")
+    if kind == "store" and (inputs.resize or inputs.convert):
+        fail(
+            "--resize and --convert",
+            expected="files or a data set as --real",
+            got="a store, whose images are taken as they are",
+            remedy="leave them out",
+        )
+    if kind == "store" and inputs.generator is None:
+        fail(
+            "--real",
+            expected="a folder, a table or a data set, where no generator says the size",
+            got="a store",
+            remedy="name the generator that the images are of the size of",
+        )
+
+
 def input_stamps(inputs: LearnInputs) -> Mapping[str, str]:
     """What changes when a file changes: the same command on other data is another run."""
     from genviews.load.generator import generator_files
 
     return {
         "generator": " ".join(map(stamp, generator_files(inputs.generator or ""))),
-        "real": real_stamp(inputs),
-        "data": labelled_stamp(inputs.data),
+        "real": images_stamp(inputs.real),
+        "data": images_stamp(inputs.data),
         "walks": "" if inputs.walks is None else stamp(inputs.walks),
     }

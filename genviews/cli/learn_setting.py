@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from genviews.augment import PixelViews, SimCLR, pixel_views
+from genviews.augment import PixelViews, pixel_views
 from genviews.checks import check_count, fail
-from genviews.cli.labelled import probe_data
 from genviews.cli.learn_options import LearnInputs, TrainingOptions
-from genviews.cli.real import real_images, real_spec
+from genviews.cli.run import say_notes
+from genviews.data import ImageSet, MemorySource
+from genviews.domains import Domain, learning_pixels
+from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
 from genviews.load.generator import load_generator
+from genviews.load.images import images_spec, load_images
+from genviews.load.splits import load_splits
 from genviews.perturb.steer import Steer
 from genviews.represent.backbones import make_backbone
 from genviews.represent.config import RepresentationTraining
@@ -32,10 +36,12 @@ __all__ = [
     "load_kit",
     "load_setting",
     "pixel_preset",
+    "probe_data",
     "training",
 ]
 
 SAMPLES = 20_000  # unique ones, without real images (chosen by us)
+FASHION_TRAIN = 20_000  # images of it that probes are fitted on; more gain little, cost much
 SMALL = 64  # pixels, up to which images get small networks (chosen by us)
 RATES = {"sgd": 0.03, "adamw": 1e-3}
 DECAYS = {"sgd": 1e-4, "adamw": 0.05}
@@ -50,10 +56,12 @@ class Loaded:
     Args:
         setting: of a study or of one encoder.
         skipped: (file, reason) of images that were left out.
+        notes: what was decided for the user, in sentences.
     """
 
     setting: LearningSetting
     skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
 
 
 def load_setting(
@@ -79,14 +87,22 @@ def load_setting(
             range.
     """
     generator = None if kit is None else kit.generator.to(device)
-    spec = real_spec(inputs) if generator is None else generator.image_spec
-    real, skipped = real_images(inputs, spec)
-    if real is not None and generator is None:
-        real = replace(real, images=real.images.to(device))
-    probe = None
+    spec = _image_spec(inputs) if generator is None else generator.image_spec
+    probe: ProbeData | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
     if inputs.data is not None:
-        probe, more = probe_data(inputs.data, spec, resize=inputs.resize, convert=inputs.convert)
-        skipped += more
+        probe, skipped, notes = probe_data(
+            inputs.data, spec, resize=inputs.resize, convert=inputs.convert
+        )
+    real = None
+    if inputs.real is not None:
+        real, more = _real_images(inputs, spec, probe)
+        notes = (*notes, *more)
+        skipped = (*skipped, *real.skipped)
+        if generator is None:
+            real = replace(real, images=real.images.to(device))
+    say_notes(notes)
     base = options.samples or (SAMPLES if real is None else len(real))
     return Loaded(
         setting=LearningSetting(
@@ -95,7 +111,7 @@ def load_setting(
             base=base,
             generator=generator,
             real=real,
-            pixels=pixel_preset(options.pixels, spec),
+            pixels=pixel_preset(options.pixels, spec, None if kit is None else kit.domain),
             encoder=encoder_config(options, spec),
             probe=probe,
             batch=options.batch,
@@ -105,7 +121,67 @@ def load_setting(
             render_batch=batch_size,
         ),
         skipped=skipped,
+        notes=notes,
     )
+
+
+def probe_data(
+    word: str, spec: ImageSpec, *, resize: bool = False, convert: bool = False
+) -> tuple[ProbeData, tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Read what `--data` names.
+
+    Returns:
+        The splits, (file, reason) of what was left out, and what was decided for the user.
+
+    Raises:
+        ValueError: a class without a readable image, or what `load_splits` refuses.
+    """
+    splits = load_splits(
+        word, spec, needs=("train", "val", "test"), ask_order=False, resize=resize, convert=convert
+    )
+    train = splits.train
+    if word == "fashion32":
+        train = train.select(range(FASHION_TRAIN))
+    found = ProbeData.load(train, splits.val, splits.test)
+    skipped = {one for part in found.splits().values() for one in part.skipped}
+    return found, tuple(sorted(skipped)), splits.notes
+
+
+def _real_images(
+    inputs: LearnInputs, spec: ImageSpec, probe: ProbeData | None
+) -> tuple[ImageSet, tuple[str, ...]]:
+    """What `--real` names, without the images that encoders are judged on."""
+    assert inputs.real is not None
+    source = load_images(
+        inputs.real,
+        spec,
+        ask_order=False,
+        split="train",
+        resize=inputs.resize,
+        convert=inputs.convert,
+    )
+    found = source.load()
+    if probe is None:
+        return found, source.notes
+    judged = {one for part in (probe.val, probe.test) for one in MemorySource(part).hashes()}
+    rows = [row for row, one in enumerate(MemorySource(found).hashes()) if one not in judged]
+    if len(rows) == len(found):
+        return found, source.notes
+    if not rows:
+        fail(
+            f"--real {inputs.real}",
+            expected="other images than those that encoders are judged on",
+            got="all of them in val or test of --data",
+            remedy="name images of train",
+        )
+    note = f"{len(found) - len(rows)} images of --real are in val or test of --data: left out"
+    return found.select(rows), (*source.notes, note)
+
+
+def _image_spec(inputs: LearnInputs) -> ImageSpec:
+    """The images that a run without a generator learns from."""
+    assert inputs.real is not None
+    return images_spec(inputs.real, size=inputs.size, convert=inputs.convert)
 
 
 def load_kit(inputs: LearnInputs) -> GeneratorKit | None:
@@ -130,12 +206,15 @@ def check_walks(rows: Sequence[LearningRow], setting: LearningSetting) -> None:
         setting.walks.check(setting.generator_of(row)[0])
 
 
-def pixel_preset(name: str | None, spec: ImageSpec) -> PixelViews | None:
-    """The named pixel views; SimCLR's at the size of the images where none are named.
+def pixel_preset(
+    name: str | None, spec: ImageSpec, domain: Domain | None = None
+) -> PixelViews | None:
+    """The named pixel views; where none are named, those of the domain, or SimCLR's at this size.
 
     Args:
         name: a preset, "none", or None.
         spec: of the images.
+        domain: of the generator, or None.
 
     Raises:
         ValueError: an unknown name; the closest are listed.
@@ -144,12 +223,7 @@ def pixel_preset(name: str | None, spec: ImageSpec) -> PixelViews | None:
         return None
     if name is not None:
         return pixel_views(name)
-    if spec.shape == (1, 32, 32):
-        return pixel_views("fashion32/simclr")
-    size = min(spec.height, spec.width)
-    if spec.channels == 3:
-        return SimCLR(size)
-    return SimCLR(size, saturation=0.0, hue=0.0, grey=0.0)
+    return learning_pixels(spec, domain)
 
 
 def encoder_config(options: TrainingOptions, spec: ImageSpec) -> RepresentationConfig:

@@ -93,37 +93,42 @@ class InputOptions:
     """What to study.
 
     Args:
-        images: Folder of labelled images.
+        images: Labelled images: a folder (one subfolder a class), a CSV or JSON file with the
+            columns file and label, or a data set, such as torchvision:CIFAR10:FOLDER:test. Splits
+            that are there (folders train, val and test, or a column split) are used as such.
         classifier: package.module:function that returns a torch module giving logits, or a
             .safetensors file that genviews wrote.
         generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
             a .json file of the same name, or package.module:function that turns z into images.
-        labels: subfolders (an image's folder is its class), or a CSV file with the columns file and
-            label.
-        class_names: Text file with one class a line, in the order of the classifier's logits.
-            Without it: alphabetical, numbers by value.
-        calibration: Where alpha and the scale of each perturbation are chosen: a fraction of the
-            images, which are then not tested on, or a folder of other images.
+        labels: subfolders (an image's folder is its class), or a CSV or JSON file with the columns
+            file and label.
+        class_names: Text file with one class a line, in the order of the classifier's logits; or
+            value or text, the order of classes that are numbers. Without it: alphabetical.
+        calibration: Where alpha and the scale of each perturbation are chosen, if no split is there
+            for it: a fraction of the images, which are then not tested on, or other images.
         calibration_labels: CSV file for a calibration folder; without it: its subfolders.
         weights: State dict for the module that --classifier builds.
         encoder: Inversion encoder (.safetensors); without it inversion starts from the mean latent.
         walks: Latent walks (.safetensors) for steered views, in the latents that are inverted.
+        domain: Kind of image, whose published settings suit the generator: face, car, cat, cifar10
+            or fashion32. Without it: strengths and pixel views are measured on the generator.
         z_dim: Width of z, for a generator that is package.module:function.
         resize: Crop and shrink larger images to the generator's size instead of leaving them out.
         convert: Convert colours and transparency to what the generator makes instead of leaving
             such images out.
     """
 
-    images: Path
+    images: str
     classifier: str
     generator: str
     labels: str = "subfolders"
-    class_names: Path | None = None
+    class_names: str | None = None
     calibration: str = "0.5"
     calibration_labels: Path | None = None
     weights: Path | None = None
     encoder: Path | None = None
     walks: Path | None = None
+    domain: str | None = None
     z_dim: int | None = None
     resize: Flag = False
     convert: Flag = False

@@ -10,12 +10,11 @@ from rich.console import Console
 
 from genviews.checks import check_count, fail
 from genviews.cli.folder import stamp
-from genviews.cli.images import check_apart, check_exist
-from genviews.cli.labelled import FASHION, check_labelled, labelled_stamp
+from genviews.cli.images import check_apart, check_exist, images_stamp
 from genviews.cli.learn_options import ProbeOptions
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import Output, run
+from genviews.cli.run import Output, run, say_notes
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.represent.encoder import RepresentationEncoder
@@ -31,7 +30,7 @@ def run_probe(options: ProbeOptions, flags: RunOptions) -> int:
     config = {
         "verb": "probe",
         **plain(options),
-        "stamps": {"encoder": stamp(options.encoder), "data": labelled_stamp(options.data)},
+        "stamps": {"encoder": stamp(options.encoder), "data": images_stamp(options.data)},
     }
 
     def job(stages: Stages) -> EncoderResult:
@@ -68,8 +67,10 @@ class ProbeOutput(Output["EncoderResult"]):
 
 def _check(options: ProbeOptions) -> None:
     """Find what is wrong with the flags before anything is loaded."""
+    from genviews.load.images import kind_of
+
     check_exist({"--encoder": options.encoder}, folders=False)
-    check_labelled(options.data)
+    kind_of(options.data)
     check_apart(options.out, {"--data": options.data})
     if options.size is not None:
         check_count(options.size, "--size")
@@ -79,16 +80,19 @@ def _judge(
     options: ProbeOptions, flags: RunOptions, config: Mapping[str, Any], stages: Stages
 ) -> EncoderResult:
     from genviews.cli.job import find_device
-    from genviews.cli.labelled import probe_data
     from genviews.cli.learn_job import judge
+    from genviews.cli.learn_setting import probe_data
     from genviews.environment import versions
-    from genviews.represent.encoder import RepresentationEncoder
+    from genviews.load.encoder import load_encoder
     from genviews.studies.learning.result import EncoderResult
 
     device = find_device(flags.device)
-    encoder = RepresentationEncoder.load(options.encoder)
+    encoder = load_encoder(options.encoder)
     spec = _image_spec(options, encoder)
-    data, skipped = probe_data(options.data, spec, resize=options.resize, convert=options.convert)
+    data, skipped, notes = probe_data(
+        options.data, spec, resize=options.resize, convert=options.convert
+    )
+    say_notes(notes)
     stages.note("load")
     scores = judge(encoder.to(device), data, flags.batch_size)
     stages.note("probe")
@@ -96,7 +100,7 @@ def _judge(
         title=f"What {options.encoder.name} knows of {options.data}",
         encoder=encoder.cpu(),
         command=command("probe", options),
-        config=config,
+        config={**config, "notes": list(notes)},
         scores=scores,
         skipped=skipped,
         seconds=dict(stages.seconds),
@@ -115,7 +119,7 @@ def _image_spec(options: ProbeOptions, encoder: RepresentationEncoder) -> ImageS
     channels = encoder.config.channels
     if options.size is not None:
         height = width = options.size
-    elif options.data == FASHION:
+    elif options.data.partition("/")[0] == "fashion32":
         height = width = 32
     elif text:
         _, height, width = (int(part) for part in text.split("x"))

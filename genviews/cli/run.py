@@ -27,7 +27,7 @@ from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages, duration
 from genviews.environment import environment
 
-__all__ = ["Output", "run", "say_skipped"]
+__all__ = ["Output", "run", "say_notes", "say_skipped"]
 
 logger = logging.getLogger("genviews.cli")
 
@@ -154,6 +154,13 @@ def _say_finished(out: Path, page: str) -> None:
 
 def _say_report(console: Console, page: Path) -> None:
     console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """Say and log what was decided for the user."""
+    for note in dict.fromkeys(notes):
+        logger.info("note: %s", note)
+        Console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
 
 
 def say_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:

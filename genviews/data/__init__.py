@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from genviews.data.dataset_source import DatasetSource, load_dataset
 from genviews.data.fashion import fashion_mnist, labelled_subset
-from genviews.data.file_source import Alignment, CSVSource, FolderSource
-from genviews.data.folder import load_folder
+from genviews.data.file_source import Alignment, FileSource
 from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource, MemorySource, SourceBatch
+from genviews.data.source import ImageSource, LabelColumn, MemorySource, SourceBatch
+from genviews.data.split import SplitName
 from genviews.data.store_source import StoreSource
 
 __all__ = [
     "Alignment",
-    "CSVSource",
     "DatasetSource",
-    "FolderSource",
+    "FileSource",
     "ImageSet",
     "ImageSource",
+    "LabelColumn",
     "MemorySource",
     "SourceBatch",
+    "SplitName",
     "StoreSource",
     "fashion_mnist",
     "labelled_subset",
     "load_dataset",
-    "load_folder",
 ]

@@ -2,14 +2,14 @@
 
     DATA SET -> align -> invert -> latents
 
-An item is a picture, or a sequence whose first element is one; labels are ignored. A picture is a
+An item is a picture, or a sequence whose first element is one. Labels are those that the data set
+carries as `targets`, where it does. A picture is a
 PIL image or a uint8 tensor (C, H, W): what a data set gives without a transform. The range of a
 float tensor cannot be seen, so that one needs to be told it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.data.decode import UnfitImageError, fit_pixels, picture_pixels
-from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch, content_hash
+from genviews.data.source import ImageSource, LabelColumn, SourceBatch, content_hash
 from genviews.named import find_function
 from genviews.types import ImageSpec
 
@@ -74,7 +74,9 @@ class DatasetSource(ImageSource):
         self.image_spec, self._dataset = image_spec, dataset
         self._resize, self._convert, self._float_range = resize, convert, float_range
         self.ids = tuple(f"{i:06d}" for i in range(check_count(len(dataset), "items")))
-        self._fingerprint: str | None = None
+        self._hashes: tuple[str, ...] | None = None
+        labels = _labels_of(dataset)
+        self.columns = {} if labels is None else {"label": labels}
 
     def __repr__(self) -> str:
         return f"DatasetSource({type(self._dataset).__name__}, {len(self)} items)"
@@ -97,16 +99,15 @@ class DatasetSource(ImageSource):
             skipped=tuple(skipped),
         )
 
+    def hashes(self) -> tuple[str, ...]:
+        """The hash of the pixels of each item; computed once, by reading all."""
+        if self._hashes is None:
+            self._hashes = super().hashes()
+        return self._hashes
+
     def fingerprint(self) -> str:
-        """A hash of all pixels and of what could not be read; computed once, by reading all."""
-        if self._fingerprint is None:
-            digest = hashlib.blake2b(digest_size=HASH_BYTES)
-            digest.update(repr(self.image_spec.shape).encode())
-            for row in range(len(self)):
-                one = self.read([row])
-                digest.update(repr((one.ids, one.hashes, one.skipped)).encode())
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
+        """A hash of all pixels and of what could not be read."""
+        return content_hash(repr((self.image_spec.shape, self.ids, self.hashes())).encode())
 
     def _image(self, row: int) -> Tensor:
         try:
@@ -145,6 +146,21 @@ class DatasetSource(ImageSource):
             remedy="leave out the data set's transform; float tensors need `float_range`",
             error=TypeError,
         )
+
+
+def _labels_of(dataset: object) -> LabelColumn | None:
+    """The labels that data sets of torchvision carry as `targets`, with `classes`."""
+    targets, names = getattr(dataset, "targets", None), getattr(dataset, "classes", None)
+    if targets is None or not len(targets):
+        return None
+    values = torch.as_tensor(targets)
+    if values.ndim != 1 or values.is_floating_point():
+        return None
+    count = int(values.max()) + 1
+    classes = tuple(map(str, names)) if names and len(names) >= count else None
+    return LabelColumn(
+        values=values.long(), class_names=classes or tuple(str(i) for i in range(count))
+    )
 
 
 def load_dataset(spec: str) -> MapDataset:

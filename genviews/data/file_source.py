@@ -1,4 +1,4 @@
-"""Image files as a source: those below a folder, or those that a CSV file names.
+"""Image files as a source.
 
     FILES -> align -> invert -> latents
 
@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,12 +22,12 @@ from genviews.align.base import Aligner, UnalignableError
 from genviews.align.table import GeometryTable
 from genviews.checks import fail
 from genviews.data.decode import UnfitImageError, decode_pixels, fit_pixels
-from genviews.data.listing import check_folder, list_files
-from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch, content_hash
-from genviews.data.table import read_table
+from genviews.data.listing import check_folder
+from genviews.data.source import HASH_BYTES, ImageSource, LabelColumn, SourceBatch, content_hash
+from genviews.data.split import SplitName
 from genviews.types import ImageSpec
 
-__all__ = ["Alignment", "CSVSource", "FolderSource"]
+__all__ = ["Alignment", "FileSource"]
 
 
 @dataclass(frozen=True)
@@ -51,37 +50,58 @@ class Alignment:
 
 
 class FileSource(ImageSource):
-    """Abstract: image files of one folder; a leaf says which.
+    """Image files below one folder. `genviews.load.images.load_images` makes it from a word.
 
     Args:
         root: the folder.
+        files: paths relative to it, with "/", or absolute: the ids.
         image_spec: channels (1 or 3), height and width of the images.
         resize: crop and shrink larger images (see `decode_image`); else they are skipped.
         convert: convert colours and transparency (see `decode_image`); else they are skipped.
         alignment: brings images of any size to the spec's, in place of `resize`.
+        columns: labels of the files.
+        split: what they may be used for.
+        skipped: (file, reason) of what was left out.
+        notes: see `ImageSource`.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        NotADirectoryError: it is a file.
+        ValueError: no file.
     """
 
     def __init__(
         self,
-        root: Path,
+        root: str | Path,
+        files: Sequence[str],
         image_spec: ImageSpec,
         *,
-        resize: bool,
-        convert: bool,
-        alignment: Alignment | None,
+        resize: bool = False,
+        convert: bool = False,
+        alignment: Alignment | None = None,
+        columns: Mapping[str, LabelColumn] | None = None,
+        split: SplitName | None = None,
+        skipped: Sequence[tuple[str, str]] = (),
+        notes: Sequence[str] = (),
     ) -> None:
-        check_folder(root, image_spec)
-        self.image_spec, self._root = image_spec, root
+        self._root = Path(root)
+        check_folder(self._root, image_spec)
+        if not files:
+            told = "; ".join(f"{name} {reason}" for name, reason in list(skipped)[:5])
+            fail(
+                f"folder {root}",
+                expected="image files",
+                got=told or "no file",
+                remedy="put images, or one subfolder of images for each class, into it",
+            )
+        self.image_spec, self.ids = image_spec, tuple(files)
+        self.columns, self.split = dict(columns or {}), split
+        self.skipped, self.notes = tuple(skipped), tuple(notes)
         self._resize, self._convert, self._alignment = resize, convert, alignment
-        self._fingerprint: str | None = None
-        self.ids, self.skipped = self._list(root)
-
-    @abstractmethod
-    def _list(self, root: Path) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        """The files relative to the root, with "/", and (file, reason) of those left out."""
+        self._hashes: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} files)"
+        return f"{type(self).__name__}({len(self)} files of {self._root.name})"
 
     def read(self, rows: Sequence[int]) -> SourceBatch:
         """Read files; what is no image, unfit or cannot be aligned is in `skipped`."""
@@ -122,122 +142,21 @@ class FileSource(ImageSource):
             )
         return aligned.image, aligned.mask
 
+    def hashes(self) -> tuple[str, ...]:
+        """The hash of the bytes of each file; computed once, by reading all."""
+        if self._hashes is None:
+            self._hashes = tuple(_hash_of(self._root / name) for name in self.ids)
+        return self._hashes
+
     def fingerprint(self) -> str:
-        """A hash of names, bytes, size, conversions and geometry; computed once, by reading all."""
-        if self._fingerprint is None:
-            digest = hashlib.blake2b(digest_size=HASH_BYTES)
-            how = (self.image_spec.shape, self._resize, self._convert)
-            digest.update(repr(how).encode())
-            for name in self.ids:
-                align = "" if self._alignment is None else self._alignment.describe(name)
-                digest.update(repr((name, _hash_of(self._root / name), align)).encode())
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
-
-
-class FolderSource(FileSource):
-    """Every file below a folder, sorted by its path relative to the folder, which is its id.
-
-    Hidden files and folders (a name that starts with a dot) are ignored. Files that are no images
-    are rows too: they are skipped, with the reason, when they are read.
-
-    Args:
-        path: the folder. Links are followed.
-        image_spec: channels (1 or 3), height and width of the images.
-        resize: crop and shrink larger images (see `decode_image`); else they are skipped.
-        convert: convert colours and transparency (see `decode_image`); else they are skipped.
-        alignment: brings images of any size to the spec's. Its table may lie in the folder.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        NotADirectoryError: it is a file.
-        ValueError: a folder without a file.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        image_spec: ImageSpec,
-        *,
-        resize: bool = False,
-        convert: bool = False,
-        alignment: Alignment | None = None,
-    ) -> None:
-        super().__init__(
-            Path(path), image_spec, resize=resize, convert=convert, alignment=alignment
-        )
-
-    def _list(self, root: Path) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        table = None if self._alignment is None else self._alignment.geometry.path
-        files, skipped = list_files(root, table)
-        if not files:
-            fail(
-                f"folder {root}",
-                expected="image files",
-                got="; ".join(f"{name} {reason}" for name, reason in skipped[:5]) or "no file",
-                remedy="put images into it, or check the path",
-            )
-        return tuple(files), tuple(skipped)
-
-
-class CSVSource(FileSource):
-    """The files that a CSV file names, in its order.
-
-    Args:
-        table: CSV text with a column `file`: paths relative to `root`, with "/", which are the
-            ids. Further columns are ignored.
-        image_spec: channels (1 or 3), height and width of the images.
-        root: the folder of the files; None is the folder of the table.
-        resize: crop and shrink larger images (see `decode_image`); else they are skipped.
-        convert: convert colours and transparency (see `decode_image`); else they are skipped.
-        alignment: brings images of any size to the spec's. Its table may be the same file.
-
-    Raises:
-        FileNotFoundError: no such table or folder.
-        ValueError: no column `file` or no line; a line without a file, with one that is absent, or
-            with one that another line names. The message names the line.
-    """
-
-    def __init__(
-        self,
-        table: str | Path,
-        image_spec: ImageSpec,
-        *,
-        root: str | Path | None = None,
-        resize: bool = False,
-        convert: bool = False,
-        alignment: Alignment | None = None,
-    ) -> None:
-        self._table = Path(table)
-        super().__init__(
-            self._table.parent if root is None else Path(root),
-            image_spec,
-            resize=resize,
-            convert=convert,
-            alignment=alignment,
-        )
-
-    def _list(self, root: Path) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        lines: dict[str, int] = {}
-        for number, row in read_table(self._table, "images", ("file",)):
-            text = (row["file"] or "").strip()
-            name = PurePosixPath(text).as_posix()
-            problem = ""
-            if not text:
-                problem = "no file name"
-            elif name in lines:
-                problem = f"{name!r}, as line {lines[name]} does"
-            elif not (root / name).is_file():
-                problem = f"{name!r}, which is not in {root}"
-            if problem:
-                fail(
-                    f"images {self._table}, line {number}",
-                    expected="a file of its own that exists",
-                    got=problem,
-                    remedy=f"name files relative to {root}, with '/'",
-                )
-            lines[name] = number
-        return tuple(lines), ()
+        """A hash of names, bytes, size, conversions and geometry."""
+        digest = hashlib.blake2b(digest_size=HASH_BYTES)
+        how = (self.image_spec.shape, self._resize, self._convert)
+        digest.update(repr(how).encode())
+        for name, content in zip(self.ids, self.hashes(), strict=True):
+            align = "" if self._alignment is None else self._alignment.describe(name)
+            digest.update(repr((name, content, align)).encode())
+        return digest.hexdigest()
 
 
 def _bytes_of(path: Path) -> bytes:

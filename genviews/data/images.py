@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.rng import Rng
+from genviews.data.split import SplitName, check_split, stratified
 from genviews.types import ImageSpec
 
 __all__ = ["ImageSet"]
@@ -35,6 +35,7 @@ class ImageSet:
         labels: (N,) int64 class indices in [0, number of class names), or None.
         class_names: Y unique names; needed with labels, allowed without.
         skipped: (file, reason) of each file that could not be read and was left out.
+        split: what the images may be used for, see `genviews.data.split`; None: nobody said.
 
     Raises:
         TypeError: images that are not float32, or labels that are not int64.
@@ -54,8 +55,11 @@ class ImageSet:
     labels: Int[Tensor, " N"] | None = None
     class_names: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    split: SplitName | None = None
 
     def __post_init__(self) -> None:
+        if self.split is not None:
+            check_split(self.split, "split of the images")
         _check_images(self.images, self.ids)
         _check_unique(self.ids, "image ids", "give each image its own id, e.g. its relative path")
         _check_unique(self.class_names, "class names", "name each class once")
@@ -100,9 +104,8 @@ class ImageSet:
     def split_calibration(self, fraction: float = 0.5, seed: int = 0) -> tuple[ImageSet, ImageSet]:
         """Split into a calibration set, where alpha is chosen, and the rest, where it is tested.
 
-        Within each class the images are ordered by a random number that depends on the seed and
-        the image's id alone, and the first `round(fraction * n)` calibrate, at least one and never
-        all. So the order of the files does not matter. A class of one image goes to the rest.
+        The share is taken from each class (`genviews.data.split.stratified`); the order of the
+        files does not matter. A class of one image goes to the rest.
 
         Args:
             fraction: share of each class that calibrates, between 0 and 1; one half by default, as
@@ -110,40 +113,16 @@ class ImageSet:
             seed: another seed, another split.
 
         Returns:
-            (calibration, rest), each in the order of this set.
+            (calibration, rest), each in the order of this set. The first is the split
+            "calibration"; the rest keeps the split of this set, or is "test" where it had none.
 
         Raises:
             ValueError: a fraction that is not strictly between 0 and 1, or too few images to split.
         """
-        if not 0.0 < fraction < 1.0:
-            fail(
-                "calibration fraction",
-                expected="a number strictly between 0 and 1",
-                got=repr(fraction),
-                remedy="use e.g. 0.5 to calibrate on half of the images",
-            )
-        chosen = self._calibration_mask(fraction, seed)
-        if not chosen.any():
-            fail(
-                "images to split",
-                expected="at least two images in some class",
-                got=f"{len(self)} image(s), none with a companion of its class",
-                remedy="add labelled images, or give a separate calibration set",
-            )
-        return self.select(chosen), self.select(~chosen)
-
-    def _calibration_mask(self, fraction: float, seed: int) -> Tensor:
-        draws = Rng(seed).child("calibration").streams(self.ids).uniform(1, ()).flatten().tolist()
-        # The id breaks ties of the float32 draws, so that the order of the set never does.
-        order = sorted(range(len(self)), key=lambda i: (draws[i], self.ids[i]))
-        classes = [0] * len(self) if self.labels is None else self.labels.tolist()
-        sizes = Counter(classes)
-        left = {c: min(max(1, round(fraction * n)), n - 1) for c, n in sizes.items()}
-        mask = torch.zeros(len(self), dtype=torch.bool)
-        for i in order:
-            mask[i] = left[classes[i]] > 0
-            left[classes[i]] -= 1
-        return mask
+        chosen = stratified(self.ids, self.labels, fraction, seed)
+        rest: SplitName = "test" if self.split is None else self.split
+        calibration = replace(self.select(chosen), split="calibration")
+        return calibration, replace(self.select(~chosen), split=rest)
 
     def fingerprint(self) -> str:
         """Return a hash of pixels, ids and labels: the key of whatever is computed from them."""

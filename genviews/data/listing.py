@@ -1,16 +1,45 @@
-"""The image files below a folder, in an order that does not depend on the machine."""
+"""The image files below a folder: one rule for every verb, in an order that no machine changes.
+
+A file is an image file if its name ends as one does, or if its first bytes are those of an image.
+Everything else that is not ignored is left out with a reason, and never opened where opening could
+hang: named pipes, sockets, devices, links to nothing.
+"""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from genviews.checks import fail
+from genviews.data.split import CALLED, SplitName
 from genviews.types import ImageSpec
 
-__all__ = ["Skipped", "check_folder", "list_files"]
+__all__ = ["Listing", "Skipped", "check_folder", "folder_classes", "folder_splits", "list_images"]
 
 Skipped = list[tuple[str, str]]
+
+_IGNORED = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".heic", ".heif", ".avif", ".ico"),
+}
+_FIRST_BYTES = (
+    *(b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6", b"P2", b"P3"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The image files below a folder.
+
+    Args:
+        files: sorted paths relative to the folder, with "/": their ids.
+        skipped: (path, reason) of what was left out.
+    """
+
+    files: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def check_folder(folder: Path, spec: ImageSpec) -> None:
@@ -39,43 +68,131 @@ def check_folder(folder: Path, spec: ImageSpec) -> None:
         )
 
 
-def list_files(folder: Path, table: Path | None = None) -> tuple[list[str], Skipped]:
-    """Return the sorted ids of the visible files, and what could not be listed.
+def list_images(folder: Path, *, without: frozenset[Path] = frozenset()) -> Listing:
+    """Return the image files below a folder.
 
-    An id is the path relative to the folder, with "/". Hidden files and folders (a name that starts
-    with a dot) are ignored; links are followed.
+    Hidden files and folders (a name that starts with a dot), `__MACOSX`, `Thumbs.db` and their like
+    are ignored. Links are followed, also two to one folder; a link to a folder around itself is
+    not, or it would never end.
 
     Args:
         folder: where to look, at any depth.
-        table: a CSV file that may lie among them and is left out.
+        without: tables that may lie among the images; left out without a word.
     """
     files: list[str] = []
     skipped: Skipped = []
-    seen: set[str] = set()
+    tables = {os.path.realpath(path) for path in without}
+    _walk(str(folder), "", (os.path.realpath(folder),), files, skipped)
+    kept = [name for name in files if os.path.realpath(folder / name) not in tables]
+    left = [one for one in skipped if os.path.realpath(folder / one[0]) not in tables]
+    return Listing(files=tuple(sorted(kept)), skipped=tuple(sorted(left)))
 
-    def unreadable(error: OSError) -> None:
-        name = Path(error.filename).relative_to(folder).as_posix()
-        skipped.append((_shown(name), f"cannot be listed ({error.strerror})"))
 
-    for here, subfolders, names in os.walk(folder, followlinks=True, onerror=unreadable):
-        seen.add(os.path.realpath(here))
-        # A link to a folder above it would otherwise be walked for ever.
-        subfolders[:] = sorted(
-            s
-            for s in subfolders
-            if not s.startswith(".") and os.path.realpath(os.path.join(here, s)) not in seen
+def folder_classes(
+    files: tuple[str, ...], below: int = 0, *, needed: bool = False
+) -> tuple[str, ...] | None:
+    """Return the class of each file where every one lies in a subfolder, whose first is the class.
+
+    So a folder without images is no class.
+
+    Args:
+        files: relative to the folder, with "/".
+        below: folders above those that are classes.
+        needed: whether there must be classes; else None stands for none.
+
+    Raises:
+        ValueError: classes are needed and an image lies beside the subfolders, or all do; some are
+            named.
+    """
+    parts = [PurePosixPath(name).parts[below:] for name in files]
+    beside = [name for name, part in zip(files, parts, strict=True) if len(part) < 2]
+    if not beside:
+        return tuple(part[0] for part in parts)
+    if not needed:
+        return None
+    fail(
+        "labels",
+        expected="every image in a subfolder, which is its class",
+        got=f"{len(beside)} of {len(files)} without a label, e.g. {beside[0]!r}",
+        remedy="sort them into one subfolder a class, or give a CSV file with the columns file and "
+        "label (--labels)",
+    )
+
+
+def folder_splits(name: str, files: tuple[str, ...]) -> tuple[SplitName, ...] | None:
+    """Return the split of each file where the first subfolders are called as splits are.
+
+    None where they are not: train or test must be there, and folders of other names are not more
+    than those; where they are, they are classes.
+
+    Args:
+        name: of the folder, for messages.
+        files: relative to it, with "/".
+
+    Raises:
+        ValueError: folders or files beside the splits; they are named.
+    """
+    first = [file.partition("/")[0] if "/" in file else file for file in files]
+    known = [one for one in set(first) if one.lower() in CALLED]
+    stray = sorted(set(first) - set(known))
+    if not {"train", "test"} & {CALLED[one.lower()] for one in known} or len(stray) > len(known):
+        return None
+    if stray:
+        fail(
+            f"splits of {name}",
+            expected=f"folders called {', '.join(CALLED)}, and nothing beside them",
+            got=f"also {', '.join(repr(one) for one in stray[:5])}",
+            remedy="rename or move what does not belong there",
         )
-        files += [
-            (Path(here) / name).relative_to(folder).as_posix()
-            for name in names
-            if not name.startswith(".")
-        ]
-    if table is not None and table.exists():
-        files = [f for f in files if not (folder / f).exists() or not table.samefile(folder / f)]
-    # An id is hashed and written as UTF-8, which not every file name can be.
-    skipped += [(_shown(f), "has a name that is no text") for f in files if _shown(f) != f]
-    return sorted(f for f in files if _shown(f) == f), skipped
+    return tuple(CALLED[one.lower()] for one in first)
 
 
-def _shown(name: str) -> str:
+def _walk(
+    place: str, prefix: str, around: tuple[str, ...], files: list[str], skipped: Skipped
+) -> None:
+    """Add what a folder holds; `around` are the real paths of the folders around its content."""
+    try:
+        entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+    except OSError as error:
+        skipped.append((shown(prefix.rstrip("/")) or ".", f"cannot be listed ({error.strerror})"))
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
+            continue
+        if shown(name) != name:  # an id is hashed and written as UTF-8, which not every name can be
+            skipped.append((shown(name), "has a name that is no text"))
+        elif entry.is_dir():
+            real = os.path.realpath(entry.path)
+            if real in around:
+                skipped.append((name, "is a link to a folder around it"))
+            else:
+                _walk(entry.path, f"{name}/", (*around, real), files, skipped)
+        elif not entry.is_file():
+            skipped.append((name, _kind(entry)))
+        elif _looks_like_an_image(entry):
+            files.append(name)
+        else:
+            skipped.append((name, "is not an image"))
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink() and not os.path.exists(entry.path):
+        return "is a link to nothing"
+    return "is no file, but a named pipe, a socket or a device"
+
+
+def _looks_like_an_image(entry: os.DirEntry[str]) -> bool:
+    if os.path.splitext(entry.name)[1].lower() in _SUFFIXES:
+        return True
+    try:
+        with open(entry.path, "rb") as file:
+            start = file.read(16)
+    except OSError:
+        return True  # reading it will say why not
+    return start.startswith(_FIRST_BYTES) or start[:4] == b"RIFF" or start[4:8] == b"ftyp"
+
+
+def shown(name: str) -> str:
+    """A file name as text, whatever bytes it has."""
     return name.encode("utf-8", "replace").decode()

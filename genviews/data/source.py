@@ -10,19 +10,33 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.images import ImageSet
+from genviews.data.split import SplitName
 from genviews.types import ImageSpec
 
-__all__ = ["HASH_BYTES", "ImageSource", "MemorySource", "SourceBatch", "content_hash"]
+__all__ = [
+    "HASH_BYTES",
+    "ImageSource",
+    "LabelColumn",
+    "MemorySource",
+    "PartSource",
+    "SourceBatch",
+    "check_leakage",
+    "content_hash",
+]
+
+ROWS = 512  # images that `load` reads at once
 
 HASH_BYTES = 16  # of BLAKE2b: two of 10^15 images agree by chance with probability 10^-9
 
@@ -64,6 +78,19 @@ class SourceBatch:
         return len(self.ids)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelColumn:
+    """One labelling of the images of a source.
+
+    Args:
+        values: (N,) int64 class indices.
+        class_names: Y unique names.
+    """
+
+    values: Int[Tensor, " N"]
+    class_names: tuple[str, ...]
+
+
 class ImageSource(ABC):
     """Images that are read when they are asked for.
 
@@ -74,11 +101,17 @@ class ImageSource(ABC):
         image_spec: of every image.
         ids: unique names in an order that does not depend on the machine; one for each row.
         skipped: (file, reason) of what was left out before the rows were counted.
+        columns: name -> labels; the first is the default. {} where nothing is known.
+        split: what the images may be used for, see `genviews.data.split`; None: nobody said.
+        notes: what was decided for the user when the source was made, in sentences.
     """
 
     image_spec: ImageSpec
     ids: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    columns: Mapping[str, LabelColumn] = MappingProxyType({})
+    split: SplitName | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,12 +131,118 @@ class ImageSource(ABC):
         masks); not times or places of files, so that a copy elsewhere has the same fingerprint.
         """
 
+    def hashes(self) -> tuple[str, ...]:
+        """Return the content hash of each row, as in `SourceBatch.hashes`, by reading all.
+
+        Of what cannot be read, a text of its own. Two rows with one hash are the same image,
+        whatever their names.
+        """
+        found: dict[str, str] = {}
+        for start in range(0, len(self), ROWS):
+            batch = self.read(range(len(self))[start : start + ROWS])
+            found |= dict(zip(batch.ids, batch.hashes, strict=True))
+            found |= {name: repr((name, reason)) for name, reason in batch.skipped}
+        return tuple(found[name] for name in self.ids)
+
+    @property
+    def labels(self) -> Int[Tensor, " N"] | None:
+        """The labels of the default column; None where there are none."""
+        first = next(iter(self.columns.values()), None)
+        return None if first is None else first.values
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class names of the default column; () where there are none."""
+        first = next(iter(self.columns.values()), None)
+        return () if first is None else first.class_names
+
+    def select(self, rows: Sequence[int], *, split: SplitName | None = None) -> ImageSource:
+        """Return some of the images as a source of their own, in the given order.
+
+        Args:
+            rows: each in [0, len(self)), each once.
+            split: that they are; None keeps the split of this source.
+        """
+        return PartSource(self, rows, split or self.split)
+
+    def load(self) -> ImageSet:
+        """Read all images into memory, where something small needs them so.
+
+        Raises:
+            ValueError: not one image can be read; the first reasons are shown.
+        """
+        every = range(len(self))
+        batches = [self.read(every[start : start + ROWS]) for start in range(0, len(self), ROWS)]
+        ids = tuple(name for batch in batches for name in batch.ids)
+        skipped = [*self.skipped, *(one for batch in batches for one in batch.skipped)]
+        if not ids:
+            told = "; ".join(f"{name} {reason}" for name, reason in skipped[:5])
+            fail(
+                f"images of {self!r}",
+                expected="at least one readable image",
+                got=f"none of {len(skipped)} files: {told}",
+                remedy="check the image spec; resize and convert accept more",
+            )
+        places = {name: row for row, name in enumerate(self.ids)}
+        rows = torch.tensor([places[name] for name in ids])
+        return ImageSet(
+            images=torch.cat([batch.images for batch in batches]),
+            ids=ids,
+            labels=None if self.labels is None else self.labels[rows],
+            class_names=self.class_names,
+            skipped=tuple(sorted(skipped)),
+            split=self.split,
+        )
+
+
+class PartSource(ImageSource):
+    """Some images of another source.
+
+    Args:
+        source: that they are read from.
+        rows: of it, in the order of this one.
+        split: what they may be used for.
+
+    Raises:
+        ValueError: no row.
+    """
+
+    def __init__(self, source: ImageSource, rows: Sequence[int], split: SplitName | None) -> None:
+        if not len(rows):
+            fail("part of the images", expected="at least one", got="none", remedy="add images")
+        self._source, self._rows = source, tuple(int(row) for row in rows)
+        self.image_spec, self.split = source.image_spec, split
+        self.skipped, self.notes = source.skipped, source.notes
+        self.ids = tuple(source.ids[row] for row in self._rows)
+        chosen = torch.tensor(self._rows)
+        self.columns = {
+            name: LabelColumn(values=column.values[chosen], class_names=column.class_names)
+            for name, column in source.columns.items()
+        }
+
+    def __repr__(self) -> str:
+        return f"{len(self)} of {self._source!r}"
+
+    def read(self, rows: Sequence[int]) -> SourceBatch:
+        """The images at `rows` of this part."""
+        return self._source.read([self._rows[row] for row in rows])
+
+    def hashes(self) -> tuple[str, ...]:
+        """See `ImageSource`; the whole source is hashed once."""
+        every = self._source.hashes()
+        return tuple(every[row] for row in self._rows)
+
+    def fingerprint(self) -> str:
+        """A hash of the whole source's fingerprint and of which images these are."""
+        text = repr((self._source.fingerprint(), self.ids))
+        return content_hash(text.encode())
+
 
 class MemorySource(ImageSource):
     """The images of an `ImageSet`; its list of skipped files is passed on.
 
     Args:
-        images: whose pixels are read; labels are ignored.
+        images: whose pixels are read.
         masks: (N, 1, H, W), 1 where a pixel is known, 0 where not; None: all known.
 
     Raises:
@@ -117,8 +256,11 @@ class MemorySource(ImageSource):
 
     def __init__(self, images: ImageSet, masks: Float[Tensor, "N 1 H W"] | None = None) -> None:
         self.image_spec = images.image_spec
-        self.ids, self.skipped = images.ids, images.skipped
+        self.ids, self.skipped, self.split = images.ids, images.skipped, images.split
         self._images, self._masks = images.images, masks
+        if images.labels is not None:
+            column = LabelColumn(values=images.labels.cpu(), class_names=images.class_names)
+            self.columns = {"label": column}
         shape = (len(images), 1, *images.images.shape[2:])
         if masks is not None and masks.shape != shape:
             fail(
@@ -138,6 +280,10 @@ class MemorySource(ImageSource):
             hashes=tuple(_pixel_hash(image) for image in images),
             masks=None if self._masks is None else self._masks[chosen].float().cpu(),
         )
+
+    def hashes(self) -> tuple[str, ...]:
+        """The hash of the pixels of each image."""
+        return tuple(_pixel_hash(image) for image in self._images)
 
     def fingerprint(self) -> str:
         """A hash of shape, ids, pixels and masks; labels do not matter."""
@@ -160,6 +306,26 @@ class MemorySource(ImageSource):
 
     def _tensors(self) -> dict[str, Any]:
         return {"_images": self._images, "_masks": self._masks}
+
+
+def check_leakage(parts: Mapping[str, ImageSource]) -> None:
+    """Raise ValueError where one image, by its content, is in two splits; the files are named."""
+    for (one, first), (two, second) in combinations(parts.items(), 2):
+        known = dict(zip(first.hashes(), first.ids, strict=True))
+        shared = [
+            (known[content], name)
+            for content, name in zip(second.hashes(), second.ids, strict=True)
+            if content in known
+        ]
+        if shared:
+            pairs = ", ".join(f"{a!r} is {b!r}" for a, b in shared[:3])
+            more = ", ..." if len(shared) > 3 else ""
+            fail(
+                f"images of {one} and {two}",
+                expected="other images in each split",
+                got=f"{len(shared)} with the same content in both: {pairs}{more}",
+                remedy="remove them from one of the splits",
+            )
 
 
 def content_hash(data: bytes | memoryview) -> str:

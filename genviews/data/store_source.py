@@ -50,13 +50,16 @@ class StoreSource(ImageSource):
         self._places: list[tuple[int, int]] = []  # of each row: shard, row in it
         digest = hashlib.blake2b(digest_size=HASH_BYTES)
         ids: list[str] = []
+        hashes: list[str] = []
         for index in self._store.present():
             shard = self._shard(index)
             ids += shard.ids
             self._places += [(index, row) for row in range(len(shard))]
             for row in range(len(shard)):
-                digest.update(repr((shard.ids[row], _hash(shard, row))).encode())
-        self.ids = tuple(ids)
+                content = _hash(shard, row)
+                hashes.append(content)
+                digest.update(repr((shard.ids[row], content)).encode())
+        self.ids, self._hashes = tuple(ids), tuple(hashes)
         self._check_ids()
         self._fingerprint = digest.hexdigest()
 
@@ -76,6 +79,10 @@ class StoreSource(ImageSource):
             masks=torch.stack(masks) if masks else None,
             skipped=tuple((name, reason) for name, _, _, reason in parts if reason),
         )
+
+    def hashes(self) -> tuple[str, ...]:
+        """The hash of the pixels of each sample."""
+        return self._hashes
 
     def fingerprint(self) -> str:
         """A hash of ids, pixels and masks, however they are cut into shards."""

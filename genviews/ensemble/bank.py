@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from genviews.checks import fail, lookup
+from genviews.data.split import SplitName, check_split
 from genviews.files import load_tensors, save_tensors
 
 __all__ = ["PredictionBank"]
@@ -37,7 +38,8 @@ class PredictionBank:
         ids: N different sample ids; a sample's random streams come from its id.
         labels: (N,) class indices, or None when the classes are not known.
         class_names: Y names; index y of a logit is class_names[y].
-        split: which data this is, e.g. "train", "calibration", "test". Nothing is fitted on "test".
+        split: what the images may be used for, see `genviews.data.split`; nothing is fitted on
+            "test".
         logits: one (N, K, Y) tensor per key. "image" is required and has K = 1, "reconstruction"
             has K = 1, any other key is a view set such as "stylemix_fine_1.00" or
             "crop+stylemix_fine_1.00".
@@ -59,11 +61,12 @@ class PredictionBank:
     ids: tuple[str, ...]
     labels: Int[Tensor, " N"] | None
     class_names: tuple[str, ...]
-    split: str
+    split: SplitName
     logits: Mapping[str, Float[Tensor, "N _ Y"]]
     meta: Mapping[str, Plain] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_split(self.split, "split of a prediction bank")
         _check_ids(self.ids)
         _check_labels(self.labels, len(self.ids), len(self.class_names))
         if "image" not in self.logits:
@@ -204,7 +207,7 @@ class PredictionBank:
             ids=tuple(json.loads(header["ids"])),
             labels=tensors.get("labels"),
             class_names=tuple(json.loads(header["class_names"])),
-            split=header["split"],
+            split=check_split(header["split"]),
             logits={key: tensors[f"logits/{key}"] for key in json.loads(header["keys"])},
             meta=json.loads(header["meta"]),
         )

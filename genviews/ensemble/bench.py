@@ -19,6 +19,7 @@ from genviews.augment import PixelViews
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
+from genviews.data.split import SplitName
 from genviews.engine import Engine
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import Chosen, choose_combined, choose_scales, methods
@@ -47,7 +48,7 @@ Groups = Mapping[str, Sequence[Perturbation]]
 class Split:
     """Images with their inversions, and which split they are."""
 
-    name: str
+    name: SplitName
     images: ImageSet
     inversion: Inversion
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.result import AlphaCurve, Row
 from genviews.ensemble.significance import gain_report, holm
@@ -21,7 +22,6 @@ from genviews.ensemble.weigh import (
     Average,
     Ensemble,
     alpha_grid,
-    check_calibration,
     pixel_average,
     pool,
 )
@@ -139,7 +139,7 @@ def score(method: Method, bank: PredictionBank, *, average: Average = "probs") -
     Raises:
         ValueError: a bank of a test split: scores are for choosing.
     """
-    check_calibration(bank)
+    check_fit(bank.split, "choose")
     ensemble = method.ensemble(average)
     if ensemble is not None:
         return ensemble.fit(bank).accuracy_

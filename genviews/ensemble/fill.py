@@ -17,6 +17,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
+from genviews.data.split import SplitName
 from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import Chunk, Plan, ViewSet, plan_views, streams_of_views
 from genviews.generators.base import Generator
@@ -34,7 +35,7 @@ def fill_bank(
     latents: Float[Tensor, "N L D"] | None,
     view_sets: Sequence[ViewSet],
     *,
-    split: str,
+    split: SplitName,
     num_views: int = 32,
     seed: int = 0,
     batch_size: int = 256,
@@ -53,7 +54,7 @@ def fill_bank(
         labels: class indices by the name of their column, or None.
         latents: of the images, by inversion; None together with `generator`.
         view_sets: the views to make; their names become the keys of the banks.
-        split: which data this is; recorded, and "test" is refused by everything that fits.
+        split: what the images may be used for; recorded, and refused by what fits unless it may.
         num_views: K of each view set that does not say itself; 32 as in the reference code.
         seed: another seed, other views.
         batch_size: views in flight at a time (memory), no effect on the result but float round-off.

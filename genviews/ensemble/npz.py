@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.files import atomic_write_bytes
 
@@ -67,7 +68,7 @@ def import_npz(
     path: str | Path,
     *,
     class_names: Sequence[str],
-    split: str,
+    split: SplitName,
     ids: Sequence[str] | None = None,
 ) -> PredictionBank:
     """Read an evaluation file of the reference code.
@@ -75,7 +76,7 @@ def import_npz(
     Args:
         path: the file; nothing in it is executed.
         class_names: Y names; two for a binary task, the second of an attribute that is present.
-        split: which data it is, "test" if results are reported on it.
+        split: what the images may be used for, "test" if results are reported on them.
         ids: of the images; None numbers them in the file's order.
 
     Returns:

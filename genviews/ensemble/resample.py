@@ -17,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count
+from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.weigh import (
     Average,
     Ensemble,
     alpha_grid,
-    check_calibration,
     grid_accuracies,
     mix,
     pool,
@@ -102,7 +102,7 @@ def resample_members(
     Differs: where both pools are drawn, the views come first from one `RandomState(s)`; the order
         of the notebook's two draws is not known. Ties take the smallest alpha.
     """
-    check_calibration(calibration)
+    check_fit(calibration.split, "choose")
     check_count(size, "size")
     check_count(image_size, "image_size")
     alphas = alpha_grid(ensemble.grid)
@@ -175,7 +175,7 @@ def ensemble_size_study(
 
     Source: Chai et al. 2021, figures 6 and 18.
     """
-    check_calibration(calibration)
+    check_fit(calibration.split, "choose")
     alphas = alpha_grid(ensemble.grid)
     first = ensemble.view_pool(calibration)[:, : check_count(members, "members")].mean(1)
     fitted_on = (ensemble.image_pool(calibration).mean(1), first, calibration.known_labels())

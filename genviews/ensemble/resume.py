@@ -21,6 +21,7 @@ from torch import Tensor
 
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource
+from genviews.data.split import SplitName
 from genviews.engine import Engine
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.view_bank import ViewBank
@@ -48,7 +49,7 @@ def fill_from_source(
     labels: Mapping[str, Int[Tensor, " N"]] | None,
     view_sets: Sequence[ViewSet],
     *,
-    split: str,
+    split: SplitName,
     rows: Sequence[int] | None = None,
     folder: Path | str | None = None,
     num_views: int = 32,
@@ -67,7 +68,7 @@ def fill_from_source(
             together with `generator`.
         labels: (N,) class indices of the source's images by the name of their column, or None.
         view_sets: the views to make.
-        split: which data this is.
+        split: what the images may be used for.
         rows: of the source, those that are wanted; None for all.
         folder: holds one store for each different call; safe to delete when the study is done.
             None keeps nothing.

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from genviews.augment import PixelViews
 from genviews.checks import fail, lookup
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource, check_leakage
 from genviews.engine import Engine
 from genviews.ensemble.bench import Bench, Split, pixel_sets, reconstruction_measures
 from genviews.ensemble.choose import group_candidates
@@ -166,19 +165,7 @@ def _with_reference(settings: StudySettings, tasks: Sequence[Task]) -> StudySett
 def _check(tasks: Sequence[Task], calibration: Split, test: Split) -> None:
     for split in (calibration, test):
         _check_split(tasks, split)
-    shared = set(calibration.images.ids) & set(test.images.ids)
-    places = [{i: n for n, i in enumerate(split.images.ids)} for split in (calibration, test)]
-    pairs = [
-        (calibration.images.images[places[0][i]], test.images.images[places[1][i]]) for i in shared
-    ]
-    leaked = sum(torch.equal(one, other) for one, other in pairs)
-    if leaked:
-        fail(
-            "test images",
-            expected="other images than those of calibration",
-            got=f"{leaked} in both, with the same ids",
-            remedy="split the images, e.g. with `ImageSet.split_calibration`",
-        )
+    check_leakage({split.name: MemorySource(split.images) for split in (calibration, test)})
 
 
 def _check_split(tasks: Sequence[Task], split: Split) -> None:

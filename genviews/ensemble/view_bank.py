@@ -15,6 +15,7 @@ from torch import Tensor
 
 from genviews.checks import fail, lookup
 from genviews.classify.task import Task, task_classifiers
+from genviews.data.split import SplitName
 from genviews.ensemble.bank import Plain, PredictionBank
 
 __all__ = ["ViewBank"]
@@ -27,7 +28,7 @@ class ViewBank(Mapping[str, PredictionBank]):
     Args:
         tasks: T of them.
         ids: N sample ids.
-        split: which data this is.
+        split: what the images may be used for.
         labels: (N,) class indices by the name of the column; a task whose column is missing has no
             labels.
         logits: for each of `task_classifiers(tasks)`, one tensor of images x views x logits per
@@ -40,7 +41,7 @@ class ViewBank(Mapping[str, PredictionBank]):
 
     tasks: tuple[Task, ...]
     ids: tuple[str, ...]
-    split: str
+    split: SplitName
     labels: Mapping[str, Int[Tensor, " N"]]
     logits: tuple[Mapping[str, Float[Tensor, "N _ _"]], ...]
     meta: Mapping[str, Plain] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
+from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "Ensemble",
     "alpha_grid",
     "check_average",
-    "check_calibration",
     "grid_accuracies",
     "mix",
     "pixel_average",
@@ -112,7 +112,7 @@ class Ensemble:
         Raises:
             ValueError: a bank of a test split, without labels, or without the keys.
         """
-        check_calibration(bank)
+        check_fit(bank.split, "choose alpha")
         curve = self.curve(bank)
         best = int(curve.argmax())  # the first of equals: the smallest alpha
         self.curve_: Tensor = curve
@@ -171,17 +171,6 @@ class Ensemble:
                 got="none yet",
                 remedy="call `fit` with the bank of a calibration split first",
             )
-
-
-def check_calibration(bank: PredictionBank) -> None:
-    """Raise ValueError if the bank holds a test split: nothing is ever chosen on one (law 4)."""
-    if bank.split.strip().lower().startswith("test"):
-        fail(
-            "calibration split",
-            expected="data that no result is reported on",
-            got=f"split {bank.split!r}",
-            remedy="fit on a calibration split and keep the test split for `predict`",
-        )
 
 
 def pixel_average(

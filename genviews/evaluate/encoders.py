@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource, MemorySource, check_leakage
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.evaluate.knn import KNNProbe
 from genviews.evaluate.linear import LinearProbe
@@ -32,13 +33,14 @@ class ProbeData:
 
     Raises:
         ValueError: a split without labels, other classes or images of another shape, or an image
-            (by its id) in two splits.
+            (by its id, or its pixels) in two splits.
 
     Example:
         >>> import torch
         >>> def images(name: str, count: int = 20) -> ImageSet:
         ...     labels = torch.arange(count) % 2
-        ...     pixels = torch.linspace(-1, 1, count)[:, None, None, None].expand(-1, 1, 8, 8)
+        ...     values = (torch.arange(count) + len(name) / 10) / count
+        ...     pixels = values[:, None, None, None].repeat(1, 1, 8, 8)
         ...     ids = tuple(f"{name}/{i}" for i in range(count))
         ...     return ImageSet(images=pixels, ids=ids, labels=labels, class_names=("a", "b"))
         >>> data = ProbeData(train=images("train"), val=images("val"), test=images("test"))
@@ -64,6 +66,20 @@ class ProbeData:
                 f"classes, {twice} ids twice",
                 remedy="read the three with the same class names, and give each image one split",
             )
+        check_leakage({name: MemorySource(images) for name, images in parts.items()})
+
+    @classmethod
+    def load(cls, train: ImageSource, val: ImageSource, test: ImageSource) -> ProbeData:
+        """Read three sources into memory.
+
+        Raises:
+            ValueError: a class without a readable image in one of them, with a reason.
+        """
+        parts = {}
+        for name, source in (("train", train), ("val", val), ("test", test)):
+            parts[name] = source.load()
+            _check_classes(name, source, parts[name])
+        return cls(**parts)
 
     def splits(self) -> dict[str, ImageSet]:
         """The splits by name."""
@@ -127,6 +143,25 @@ def probe_encoder(
         val[name] = max(probe.curve_)
         answers[name] = probe.predict(features["test"])
     return EncoderScores(linear=scores["linear"], knn=scores["knn"], val=val, answers=answers)
+
+
+def _check_classes(split: str, source: ImageSource, found: ImageSet) -> None:
+    """Raise for a class of which nothing could be read."""
+    if source.labels is None or found.labels is None:
+        return
+    for index in source.labels.unique().tolist():
+        if index not in found.labels:
+            name = source.class_names[index]
+            files = {
+                one for one, label in zip(source.ids, source.labels, strict=True) if label == index
+            }
+            why = next((f"{file} {reason}" for file, reason in found.skipped if file in files), "")
+            fail(
+                f"class {name!r} of {split}",
+                expected="at least one readable image",
+                got=f"none: {why}",
+                remedy="check the images; --resize and --convert accept more",
+            )
 
 
 def _labels(images: ImageSet) -> Tensor:

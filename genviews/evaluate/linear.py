@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.evaluate.probe import Probe, ProbeScore, check_not_test, check_pair
+from genviews.data.split import check_fit
+from genviews.evaluate.probe import Probe, ProbeScore, check_pair
 
 __all__ = ["COSTS", "LinearProbe", "linear_predict", "stratified_folds"]
 
@@ -98,7 +99,7 @@ class LinearProbe(Probe):
 
         Source: the authors' transfer_classification (3 folds, mean accuracy of the folds).
         """
-        check_not_test(split, "select")
+        check_fit(split, "select")
         check_pair(h, y)
         curves = []
         for held in stratified_folds(y, folds):

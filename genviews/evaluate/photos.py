@@ -54,19 +54,17 @@ class PhotoSource(FileSource):
         resize_to: int | None = None,
         channels: int = 3,
     ) -> None:
-        self._files, self._size, self._short = tuple(files), size, resize_to
-        spec = ImageSpec(channels=channels, height=size, width=size)
-        super().__init__(Path(root), spec, resize=True, convert=True, alignment=None)
-
-    def _list(self, root: Path) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        if not self._files or len(set(self._files)) != len(self._files):
+        self._size, self._short = size, resize_to
+        if not files or len(set(files)) != len(files):
             fail(
                 f"photos of {root}",
                 expected="at least one file, each named once",
-                got=f"{len(self._files)} names, {len(set(self._files))} different",
+                got=f"{len(files)} names, {len(set(files))} different",
                 remedy="check the list",
             )
-        absent = [name for name in self._files if not (root / name).is_file()]
+        spec = ImageSpec(channels=channels, height=size, width=size)
+        super().__init__(root, files, spec, resize=True, convert=True)
+        absent = [name for name in files if not (Path(root) / name).is_file()]
         if absent:
             fail(
                 f"photos of {root}",
@@ -75,7 +73,6 @@ class PhotoSource(FileSource):
                 remedy="unpack the data set there, or check its folder; nothing is downloaded",
                 error=FileNotFoundError,
             )
-        return self._files, ()
 
     def _image(self, data: bytes, name: str) -> tuple[Tensor, Tensor | None]:
         pixels = decode_pixels(data, self.image_spec.channels, convert=True)

@@ -19,10 +19,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.data.split import check_fit
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import check_features
 
-__all__ = ["Probe", "ProbeScore", "check_not_test", "mean_class_accuracy", "score_predictions"]
+__all__ = ["Probe", "ProbeScore", "check_pair", "mean_class_accuracy", "score_predictions"]
 
 _ELEMENTS = 2**24  # of the largest intermediate matrix
 
@@ -110,7 +111,7 @@ class Probe(ABC):
         Raises:
             ValueError: a test split, or a probe that was not fitted.
         """
-        check_not_test(split, "select")
+        check_fit(split, "select")
         self._check(h, y)
         found = self._chunked(h, range(len(self.settings_)))
         self.curve_ = tuple((found == y).double().mean(1).tolist())
@@ -147,7 +148,7 @@ class Probe(ABC):
         return self.settings_[self._selected()]
 
     def _begin(self, h: Tensor, y: Tensor, split: str) -> None:
-        check_not_test(split, "fit")
+        check_fit(split, "fit")
         check_pair(h, y)
         check_features(h, "features to fit")
         self.classes_ = y.unique()
@@ -246,17 +247,6 @@ def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float
     """
     shares = [(found[y == c] == c).double().mean() for c in y.unique()]
     return float(torch.stack(shares).mean())
-
-
-def check_not_test(split: str, doing: str) -> None:
-    """Raise ValueError if a split is called test: nothing is chosen on one (law 4)."""
-    if split.strip().lower().startswith("test"):
-        fail(
-            f"split to {doing} on",
-            expected="data that no result is reported on",
-            got=repr(split),
-            remedy="use the training or validation split, and keep the test split for `score`",
-        )
 
 
 def check_pair(h: Tensor, y: Tensor) -> None:

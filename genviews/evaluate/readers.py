@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from genviews.checks import fail, lookup
-from genviews.data.listing import check_folder, list_files
+from genviews.data.listing import check_folder, list_images
 from genviews.evaluate.photos import LabelledFiles
 from genviews.types import ImageSpec
 
@@ -42,7 +42,7 @@ def labelled_folder(
     """
     root = Path(path)
     check_folder(root, ImageSpec(channels=3, height=1, width=1))
-    files = [name for name in list_files(root)[0] if name.split("/")[0] not in ignore]
+    files = [name for name in list_images(root).files if name.split("/")[0] not in ignore]
     loose = [name for name in files if "/" not in name]
     found = sorted({name.split("/")[0] for name in files if "/" in name})
     names = tuple(found if class_names is None else class_names)
@@ -187,7 +187,7 @@ def imagenet_subset(
     files: list[str] = []
     labels: list[int] = []
     for label, wnid in enumerate(wnids):
-        here = list_files(root / wnid)[0] if (root / wnid).is_dir() else []
+        here = list_images(root / wnid).files if (root / wnid).is_dir() else []
         if not here:
             fail(
                 f"class {wnid} of {name or root}",

@@ -23,9 +23,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
+from genviews.data.split import check_fit
 from genviews.evaluate.extractor import check_features, l2_normalise
 from genviews.evaluate.precision import AveragePrecision, average_precision
-from genviews.evaluate.probe import check_not_test
 from genviews.types import Progress, silent
 
 __all__ = ["SVM_COSTS", "MultiLabelScore", "MultiLabelSVM", "counted"]
@@ -156,7 +156,7 @@ class MultiLabelSVM:
             ValueError: a test split, labels of another shape, or a class with fewer positives or
                 negatives than folds.
         """
-        check_not_test(split, "fit")
+        check_fit(split, "fit")
         check_features(h, "features to fit")
         self._check(h, labels)
         x = self._rows(h)

@@ -38,6 +38,7 @@ def load_generator(
     encoder: str | Path | None = None,
     walks: str | Path | None = None,
     steps: int | None = None,
+    domain: str | None = None,
 ) -> GeneratorKit:
     """Return the kit that a word stands for.
 
@@ -48,6 +49,8 @@ def load_generator(
         encoder: file of an inversion encoder; None takes the kit's, or starts from the mean latent.
         walks: file of learnt walks; None takes the kit's.
         steps: most optimisation steps of an inversion; None takes what suits the kit.
+        domain: kind of its images, whose settings suit it: a key of `genviews.domains.DOMAINS`;
+            None takes the card's, or measures what is needed.
 
     Raises:
         ValueError: no such form, an unknown name (the closest are listed), or a damaged file.
@@ -68,6 +71,7 @@ def load_generator(
         encoder=None if encoder is None else InversionEncoder.load(Path(encoder).expanduser()),
         walks=None if walks is None else Walks.load(Path(walks).expanduser()),
         steps=steps,
+        domain=domain,
     )
 
 

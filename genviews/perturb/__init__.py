@@ -5,7 +5,7 @@ from genviews.perturb.independent import Independent
 from genviews.perturb.isotropic import Isotropic
 from genviews.perturb.noise import Normal
 from genviews.perturb.pca import PCA, PCAStatistics
-from genviews.perturb.presets import paper_presets, perturbation, perturbations
+from genviews.perturb.presets import perturbation, perturbations
 from genviews.perturb.steer import Steer
 from genviews.perturb.stylemix import StyleMix
 from genviews.perturb.walk import Angular, Gaussian, Uniform
@@ -24,7 +24,6 @@ __all__ = [
     "StyleMix",
     "Uniform",
     "Walks",
-    "paper_presets",
     "perturbation",
     "perturbations",
     "target_panel",

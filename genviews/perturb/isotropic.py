@@ -25,7 +25,7 @@ class Isotropic(Perturbation):
         layers: rows to edit, see `Perturbation`.
         sigma: standard deviation of the noise, at least 0, in units of the latent. The published
             values run from 0.1 (faces, fine rows) to 2.0 (cars, coarse rows):
-            `genviews.perturb.presets.PAPER`.
+            `genviews.domains.DOMAINS`.
 
     Raises:
         ValueError: sigma is negative or not finite.

@@ -1,18 +1,17 @@
-"""Perturbations by name and in sets: the published scales, those of a card, one by its name.
+"""Perturbations by name: one by its name, or all of a table of strengths.
 
 A scale table says, for each kind of perturbation and each range of rows, which strengths to try:
 
     {"isotropic": {"coarse": [0.1, 0.2], "fine": [0.1]}, "stylemix": {"fine": [1.0]}}
 
-It is what the card of a generator holds. The best strength is chosen on the calibration split.
+It is what the card of a generator and a domain (`genviews.domains`) hold. The best strength is
+chosen on the calibration split.
 """
 
 from __future__ import annotations
 
-import statistics as stats
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from genviews.checks import fail, lookup
 from genviews.generators.base import Generator
@@ -27,12 +26,8 @@ from genviews.perturb.walks import Walks
 
 __all__ = [
     "KINDS",
-    "PAPER",
-    "PAPER_TRAINING",
     "Parts",
-    "PlainParts",
     "ScaleTable",
-    "paper_presets",
     "perturbation",
     "perturbations",
 ]
@@ -62,78 +57,8 @@ class Parts(ABC):
         """Its learnt walks, for "steer"; None where it has none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlainParts(Parts):
-    """`Parts` that are given one by one."""
-
-    generator: Generator
-    directions: PCAStatistics | None = None
-    walks: Walks | None = None
-
-
 Factory = Callable[[str, str, float, Parts], Perturbation]
 """(kind as it was written, layers, strength, parts) -> perturbation."""
-
-PAPER: dict[str, ScaleTable] = {
-    "face": {
-        "isotropic": {"coarse": (0.1, 0.2, 0.3), "fine": (0.1, 0.2, 0.3)},
-        "pca": {"coarse": (1.0, 2.0, 3.0), "fine": (1.0, 2.0, 3.0)},
-        "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
-    },
-    "car": {
-        "isotropic": {"coarse": (1.0, 1.5, 2.0), "fine": (0.3, 0.5, 0.7)},
-        "pca": {"coarse": (1.0, 2.0, 3.0), "fine": (1.0, 2.0, 3.0)},
-        "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
-    },
-    "cat": {
-        "isotropic": {"coarse": (0.5, 0.7, 1.0), "fine": (0.1, 0.2, 0.3)},
-        "pca": {"coarse": (0.5, 0.7, 1.0), "fine": (0.5, 0.7, 1.0)},
-        "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
-    },
-    # Class-conditional: needs labels. The paper also mixes row 6; the published code only row 7.
-    "cifar10": {"stylemix": {"7": (1.0,)}},
-}
-"""Scales tried at test time: Chai et al. 2021 (arXiv:2104.14551), supplement, Table 1."""
-
-PAPER_TRAINING: dict[str, dict[str, Callable[[Sequence[float]], float]]] = {
-    "face": {"isotropic": stats.median, "pca": stats.median},
-    "car": {"isotropic": min, "pca": stats.median},
-    "cat": {"isotropic": min, "pca": stats.median},
-    "cifar10": {},
-}
-"""Which one of the scales the published code trains classifiers with."""
-
-
-def paper_presets(
-    domain: str,
-    generator: Generator,
-    statistics: PCAStatistics | None = None,
-    *,
-    training: bool = False,
-) -> list[Perturbation]:
-    """Return the published perturbations of one domain: every scale, or those used in training.
-
-    Args:
-        domain: "face", "car", "cat" or "cifar10".
-        generator: its named row ranges are used; must have "coarse" and "fine" (cifar10: a row 7).
-        statistics: principal directions of the generator; every domain but cifar10 needs them.
-        training: only the scale that classifiers are trained with, one for each kind and range.
-
-    Raises:
-        ValueError: unknown domain, a range that the generator lacks, or statistics missing.
-
-    Source:
-        Chai et al. 2021, arXiv:2104.14551, supplement Table 1; training scales from the published
-        code.
-    """
-    table = lookup(domain, PAPER, "domain")
-    if training:
-        choose = PAPER_TRAINING[domain]
-        table = {
-            kind: {layers: (choose.get(kind, max)(scales),) for layers, scales in ranges.items()}
-            for kind, ranges in table.items()
-        }
-    return perturbations(table, PlainParts(generator=generator, directions=statistics))
 
 
 def perturbations(table: ScaleTable, parts: Parts) -> list[Perturbation]:
@@ -148,9 +73,9 @@ def perturbations(table: ScaleTable, parts: Parts) -> list[Perturbation]:
             directions or walks missing.
 
     Example:
-        >>> from genviews import ToyGenerator
+        >>> from genviews import GeneratorKit, ToyGenerator
         >>> table = {"isotropic": {"fine": [0.1, 0.2]}, "stylemix": {"fine": [1.0]}}
-        >>> [p.name for p in perturbations(table, PlainParts(generator=ToyGenerator()))]
+        >>> [p.name for p in perturbations(table, GeneratorKit(ToyGenerator()))]
         ['isotropic_fine_0.10', 'isotropic_fine_0.20', 'stylemix_fine']
     """
     found = []
@@ -176,8 +101,8 @@ def perturbation(name: str, parts: Parts) -> Perturbation:
             of range; directions or walks missing.
 
     Example:
-        >>> from genviews import ToyGenerator
-        >>> perturbation("isotropic_fine_0.30", PlainParts(generator=ToyGenerator()))
+        >>> from genviews import GeneratorKit, ToyGenerator
+        >>> perturbation("isotropic_fine_0.30", GeneratorKit(ToyGenerator()))
         Isotropic(layers='fine', sigma=0.3)
     """
     kind, _, rest = name.partition("_")

@@ -86,6 +86,11 @@ def hashes_follow_the_content(source: ImageSource) -> None:
     batch = source.read(_rows(source))
     for digest in batch.hashes:
         expect(len(digest) == 32 and not set(digest) - set("0123456789abcdef"), repr(digest))
+    known = dict(zip(source.ids, source.hashes(), strict=True))
+    expect(
+        all(known[name] == one for name, one in zip(batch.ids, batch.hashes, strict=True)),
+        "`hashes` says others than `read`",
+    )
     for i, a in enumerate(batch.hashes):
         for j, b in enumerate(batch.hashes[:i]):
             alike = torch.equal(batch.images[i], batch.images[j])
@@ -106,12 +111,25 @@ def it_can_be_sent_to_a_worker(source: ImageSource) -> None:
     expect(source.fingerprint() == before, "another fingerprint after reading")
 
 
+def a_part_is_those_rows(source: ImageSource) -> None:
+    """`select` gives a source of some rows in their order, with their labels and a split."""
+    rows = _rows(source)[::-1]
+    part = source.select(rows, split="test")
+    expect(part.split == "test", f"a part has the split {part.split}")
+    expect(part.ids == tuple(source.ids[row] for row in rows), f"a part has the ids {part.ids}")
+    _equal(part.read(range(len(part))), source.read(rows), "read as a part")
+    if source.labels is not None and part.labels is not None:
+        expect(torch.equal(part.labels, source.labels[rows]), "a part has other labels")
+    expect(part.class_names == source.class_names, "a part has other classes")
+
+
 SOURCE_CHECKS: tuple[Callable[[ImageSource], None], ...] = (
     rows_have_ids_of_their_own,
     images_are_what_the_spec_says,
     order_and_neighbours_do_not_matter,
     hashes_follow_the_content,
     it_can_be_sent_to_a_worker,
+    a_part_is_those_rows,
 )
 
 

@@ -126,7 +126,7 @@ def _build(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> StyleGAN2:
 def _about(facts: Mapping[str, Any], name: str) -> dict[str, object]:
     labels = "with class labels as a condition" if facts["c_dim"] else "without labels"
     what = "StyleGAN2 on Fashion-MNIST padded to 32x32, one channel"
-    return {"name": name, "text": f"{what}; trained {labels}."}
+    return {"name": name, "text": f"{what}; trained {labels}.", "domain": "fashion32"}
 
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:

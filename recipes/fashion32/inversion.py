@@ -137,7 +137,7 @@ def bank(setup: Setup, name: str, half: str, inversion: Inversion) -> Prediction
             ViewSet(perturbation=StyleMix("fine", 0.3)),
             ViewSet(pixels=pixel_views("fashion32/flip")),
         ],
-        split=f"val-{half}",
+        split="calibration" if half == "calibration" else "test",
         folder=setup.folder / "banks" / name.replace(" ", "_"),
         num_views=VIEWS,
         seed=0,

@@ -220,13 +220,18 @@ class TestMistakes:
         ("more", "message"),
         [
             (["--generator", "fashoin32"], "did you mean 'fashion32'"),
-            (["--real", "nowhere", "--share", "0.5"], "--real: expected a folder, a .csv file"),
+            (
+                ["--real", "nowhere", "--share", "0.5"],
+                "images 'nowhere': expected a folder, a .csv",
+            ),
             (["--real", "images"], "add --share 0.5, or leave one of the two out"),
             (["--share", "0.5"], "--share: expected a part of generated samples"),
             (["--real", "images", "--share", "1.5"], "--share: expected a number in [0, 1]"),
-            (["--real", "fashion32", "--share", "0.5"], "expected a generator of 32x32 grey"),
-            (["--data", "nowhere"], "--data: expected fashion32, or a folder"),
-            (["--data", "images"], "got no train, val, test; also dark, light"),
+            (
+                ["--real", "fashion32", "--share", "0.5"],
+                "expected a generator or an encoder of 32x32 grey",
+            ),
+            (["--data", "nowhere"], "images 'nowhere': expected a folder"),
             (["--walks", "nowhere"], "--walks: expected a file that exists"),
             (["--walks", "images"], "--walks: expected a file that exists, got 'images'"),
             (["--views", "gausian_all_0.2"], "did you mean 'gaussian'"),

@@ -184,7 +184,7 @@ class TestEnsemble:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--images", "imagse"], "--images: expected a file or folder that exists"),
+            (["--images", "imagse"], "images 'imagse': expected a folder, a .csv"),
             (["--labels", "labels.csv"], "--labels: expected a file or folder that exists"),
             (["--calibration", "1.5"], "strictly between 0 and 1, got 1.5"),
             (["--calibration-labels", "mine.py"], "expected a folder as --calibration"),

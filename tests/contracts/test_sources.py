@@ -13,9 +13,7 @@ from PIL import Image
 from genviews.align import CentreBox, Frame, read_geometry
 from genviews.data import (
     Alignment,
-    CSVSource,
     DatasetSource,
-    FolderSource,
     ImageSet,
     ImageSource,
     MemorySource,
@@ -25,6 +23,7 @@ from genviews.data import (
 from genviews.evaluate import GeneratedSource
 from genviews.evaluate.photos import PhotoSource
 from genviews.generators.toy import ToyGenerator
+from genviews.load.images import load_images
 from genviews.shard import Shard
 from genviews.store import ShardStore
 from genviews.testing import SOURCE_CHECKS, check_source
@@ -61,13 +60,13 @@ def aligned(root: Path, seed: int) -> ImageSource:
     table.write_text("file,x0,y0,x1,y1\n" + "".join(f"{name},0,0,2,4\n" for name in IDS))
     frame = Frame(height=4, width=4, content_height=4, content_width=4)
     alignment = Alignment(CentreBox(frame), read_geometry(table))
-    return FolderSource(root, SPEC, alignment=alignment)
+    return load_images(root, SPEC, alignment=alignment)
 
 
 def listed(root: Path, seed: int) -> ImageSource:
     table = folder(root, seed) / "list.csv"
     table.write_text("\n".join(["file", *IDS, "broken.png"]))
-    return CSVSource(table, SPEC)
+    return load_images(table, SPEC)
 
 
 def stored(root: Path, seed: int, **more: torch.Tensor) -> ImageSource:
@@ -90,7 +89,8 @@ def dataset(root: Path, seed: int) -> ImageSource:
 SOURCES: dict[str, Callable[[Path, int], ImageSource]] = {
     "memory": memory,
     "memory with masks": lambda root, seed: memory(root, seed, masks()),
-    "folder": lambda root, seed: FolderSource(folder(root, seed), SPEC),
+    "folder": lambda root, seed: load_images(folder(root, seed), SPEC),
+    "part": lambda root, seed: memory(root, seed).select([3, 1, 0]),
     "folder aligned": aligned,
     "csv": listed,
     "data set": dataset,
@@ -131,6 +131,8 @@ class Broken(ImageSource):
         self.reads += 1
         found = images(0)[list(rows)]
         hashes = [f"{row:032x}" for row in rows]
+        if self.law == "a_part_is_those_rows" and list(rows) == [2, 1, 0]:
+            found = found.flip(0)
         if self.law == "images_are_what_the_spec_says":
             found = (found + 1) / 2 * 255
         if self.law == "order_and_neighbours_do_not_matter" and len(found):

@@ -16,13 +16,11 @@ from PIL import Image
 from genviews.align import CentreBox, Frame, read_geometry
 from genviews.data import (
     Alignment,
-    CSVSource,
     DatasetSource,
-    FolderSource,
     StoreSource,
     load_dataset,
-    load_folder,
 )
+from genviews.load.images import load_images
 from genviews.store import ShardStore
 from genviews.types import ImageSpec
 from tests.stores import put_shard
@@ -54,21 +52,16 @@ def folder(tmp_path):
 
 
 class TestFolder:
-    def test_ids_are_those_of_load_folder(self, folder):
-        source, whole = FolderSource(folder, SPEC), load_folder(folder, SPEC, class_names=["sub"])
-        assert source.ids == ("b.png", "broken.png", "large.png", "notes.txt", "sub/a.png")
+    def test_what_is_no_image_is_named(self, folder):
+        source = load_images(folder, SPEC)
+        assert source.ids == ("b.png", "broken.png", "large.png", "sub/a.png")
+        assert source.skipped == (("notes.txt", "is not an image"),)
         batch = source.read(range(len(source)))
         assert batch.ids == ("b.png", "sub/a.png")
-        assert set(batch.skipped) == set(whole.skipped)
         assert batch.masks is None
 
-    @pytest.fixture(autouse=True)
-    def no_labels(self, monkeypatch):
-        """`load_folder` asks for a label of each image; here there are none."""
-        monkeypatch.setattr("genviews.data.folder._folder_labels", lambda files: None)
-
     def test_rows_are_read_in_the_order_asked_for(self, folder):
-        batch = FolderSource(folder, SPEC).read([4, 1, 0])
+        batch = load_images(folder, SPEC).read([3, 1, 0])
         assert batch.ids == ("sub/a.png", "b.png")
         assert batch.images[:, 0, 0, 0].tolist() == [-1, 1]
         assert [name for name, _ in batch.skipped] == ["broken.png"]
@@ -76,49 +69,42 @@ class TestFolder:
     def test_hash_is_of_the_bytes(self, folder):
         data = (folder / "b.png").read_bytes()
         wanted = hashlib.blake2b(data, digest_size=16).hexdigest()
-        assert FolderSource(folder, SPEC).read([0]).hashes == (wanted,)
+        assert load_images(folder, SPEC).read([0]).hashes == (wanted,)
 
     def test_nothing_readable_is_an_empty_batch(self, folder):
-        batch = FolderSource(folder, SPEC).read([1, 3])
+        batch = load_images(folder, SPEC).read([1, 2])
         assert (len(batch), batch.images.shape, len(batch.skipped)) == (0, (0, 1, 4, 4), 2)
 
     def test_resize_and_convert(self, folder):
         Image.fromarray(np.stack([pixels(255), pixels(0), pixels(0)], 2)).save(folder / "red.png")
-        source = FolderSource(folder, SPEC, resize=True, convert=True)
+        source = load_images(folder, SPEC, resize=True, convert=True)
         assert {"large.png", "red.png"} <= set(source.read(range(len(source))).ids)
 
     def test_fingerprint_is_of_content_and_settings(self, folder, tmp_path):
-        first = FolderSource(folder, SPEC).fingerprint()
+        first = load_images(folder, SPEC).fingerprint()
         copy = tmp_path / "elsewhere"
         shutil.copytree(folder, copy)
         for path in copy.rglob("*"):
             os.utime(path, (1, 1))
-        assert FolderSource(copy, SPEC).fingerprint() == first
-        seen = {first, FolderSource(folder, SPEC, resize=True).fingerprint()}
-        seen.add(FolderSource(folder, ImageSpec(channels=3, height=4, width=4)).fingerprint())
+        assert load_images(copy, SPEC).fingerprint() == first
+        seen = {first, load_images(folder, SPEC, resize=True).fingerprint()}
+        seen.add(load_images(folder, ImageSpec(channels=3, height=4, width=4)).fingerprint())
         put(copy, "b.png", value=254)
-        seen.add(FolderSource(copy, SPEC).fingerprint())
+        seen.add(load_images(copy, SPEC).fingerprint())
         (copy / "b.png").rename(copy / "c.png")
-        seen.add(FolderSource(copy, SPEC).fingerprint())
+        seen.add(load_images(copy, SPEC).fingerprint())
         assert len(seen) == 5
 
     def test_a_file_that_went_away_is_skipped(self, folder):
-        source = FolderSource(folder, SPEC)
+        source = load_images(folder, SPEC)
         (folder / "b.png").unlink()
         assert source.read([0]).skipped == (("b.png", "is no file, or a link to nothing"),)
 
-    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
-    def test_a_pipe_does_not_hang(self, folder):
-        os.mkfifo(folder / "a.png")
-        source = FolderSource(folder, SPEC)
-        assert source.read([0]).skipped[0][0] == "a.png"
-        assert source.fingerprint()
-
     def test_no_folder_and_no_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="nothing there"):
-            FolderSource(tmp_path / "none", SPEC)
+        with pytest.raises(FileNotFoundError, match="nothing of that name"):
+            load_images(tmp_path / "none", SPEC)
         with pytest.raises(ValueError, match="expected image files, got no file"):
-            FolderSource(tmp_path, SPEC)
+            load_images(tmp_path, SPEC)
 
 
 class TestAlignment:
@@ -130,78 +116,43 @@ class TestAlignment:
         return Alignment(CentreBox(frame), read_geometry(table))
 
     def test_mask_says_what_is_known(self, folder, alignment):
-        batch = FolderSource(folder, SPEC, alignment=alignment).read([0])
+        batch = load_images(folder, SPEC, alignment=alignment).read([0])
         # The box's middle, 1 pixel from the left, moves to the middle: a column comes from outside.
         assert batch.masks[0, 0].tolist() == [[0, 1, 1, 1]] * 4
         assert batch.images[0, 0].tolist() == [[0, 1, 1, 1]] * 4
 
     def test_what_cannot_be_aligned_is_skipped(self, folder, alignment):
-        batch = FolderSource(folder, SPEC, alignment=alignment).read(range(5))
+        batch = load_images(folder, SPEC, alignment=alignment).read(range(4))
         reasons = dict(batch.skipped)
         assert batch.ids == ("b.png",)
         assert "no position" in reasons["sub/a.png"]
         assert "no line" in reasons["large.png"]
-        assert reasons["notes.txt"] == "is not an image"
 
     def test_fingerprint_sees_the_geometry(self, folder, alignment, tmp_path):
-        first = FolderSource(folder, SPEC, alignment=alignment).fingerprint()
+        first = load_images(folder, SPEC, alignment=alignment).fingerprint()
         table = alignment.geometry.path
         table.write_text(table.read_text().replace("0,0,2,4", "0,0,3,4"))
         moved = Alignment(alignment.aligner, read_geometry(table))
-        assert FolderSource(folder, SPEC, alignment=moved).fingerprint() != first
-        assert FolderSource(folder, SPEC).fingerprint() != first
+        assert load_images(folder, SPEC, alignment=moved).fingerprint() != first
+        assert load_images(folder, SPEC).fingerprint() != first
 
     def test_a_table_in_the_folder_is_no_image(self, folder, alignment):
         inside = folder / "boxes.csv"
         shutil.copy(alignment.geometry.path, inside)
         there = Alignment(alignment.aligner, read_geometry(inside))
-        assert "boxes.csv" not in FolderSource(folder, SPEC, alignment=there).ids
+        assert "boxes.csv" not in load_images(folder, SPEC, alignment=there).ids
 
     def test_another_frame_than_the_generators(self, folder, alignment):
         spec = ImageSpec(channels=1, height=6, width=6)
         with pytest.raises(ValueError, match=r"expected shape \(1, 6, 6\)"):
-            FolderSource(folder, spec, alignment=alignment).read([0])
+            load_images(folder, spec, alignment=alignment).read([0])
 
 
-class TestCSV:
-    def table(self, folder, text):
-        path = folder / "list.csv"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    def test_order_and_ids_are_those_of_the_table(self, folder):
-        source = CSVSource(self.table(folder, "label,file\nx,sub/a.png\ny,./b.png\n"), SPEC)
-        assert source.ids == ("sub/a.png", "b.png")
-        assert source.read([0, 1]).ids == source.ids
-
-    def test_root(self, folder, tmp_path):
-        table = self.table(tmp_path, "file\nb.png\nbroken.png\n")
-        batch = CSVSource(table, SPEC, root=folder).read([0, 1])
-        assert (batch.ids, batch.skipped[0][0]) == (("b.png",), "broken.png")
-
-    def test_fingerprint_is_that_of_the_folder_with_the_same_files(self, folder):
-        names = FolderSource(folder, SPEC).ids
-        source = CSVSource(self.table(folder, "file\n" + "\n".join(names)), SPEC)
-        (folder / "list.csv").unlink()
-        assert source.fingerprint() == FolderSource(folder, SPEC).fingerprint()
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("file\nb.png\nnone.png\n", r"line 3: .* got 'none.png', which is not in"),
-            ("file\nb.png\nb.png\n", r"line 3: .* got 'b.png', as line 2 does"),
-            ("file,x\n,1\n", r"line 2: .* got no file name"),
-            ("name\nb.png\n", r"the column file and at least one line, got columns \['name'\]"),
-            ("file\n", r"and 0 lines"),
-        ],
-    )
-    def test_mistakes_name_the_line(self, folder, text, message):
-        with pytest.raises(ValueError, match=message):
-            CSVSource(self.table(folder, text), SPEC)
-
-    def test_no_table(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"none\.csv"):
-            CSVSource(tmp_path / "none.csv", SPEC)
+def test_fingerprint_of_a_table_is_that_of_the_folder_with_the_same_files(folder, tmp_path):
+    source = load_images(folder, SPEC)
+    table = tmp_path / "list.csv"
+    table.write_text("file\n" + "\n".join(source.ids))
+    assert load_images(table, SPEC, root=folder).fingerprint() == source.fingerprint()
 
 
 class Broken:

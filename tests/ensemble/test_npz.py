@@ -59,7 +59,7 @@ def test_round_trip(make_bank, tmp_path):
         assert file["fine"].shape == (40, 5, 3)
         assert file["label"].shape == (40, 1)
         assert int(file["random_seed"]) == 7
-    back = import_npz(tmp_path / "b.npz", class_names=bank.class_names, split="x", ids=bank.ids)
+    back = import_npz(tmp_path / "b.npz", class_names=bank.class_names, split="val", ids=bank.ids)
     assert torch.equal(back.labels, bank.labels)
     for key in bank.logits:
         torch.testing.assert_close(back.probs(key), bank.probs(key), atol=1e-6, rtol=1e-5)

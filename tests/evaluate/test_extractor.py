@@ -9,7 +9,7 @@ from torchvision.models import resnet18
 from torchvision.transforms import v2
 
 from genviews.augment import HorizontalFlip, RandomCrop
-from genviews.data import FolderSource, ImageSet, MemorySource
+from genviews.data import ImageSet, MemorySource
 from genviews.evaluate import (
     AugmentedFeatures,
     FeatureExtractor,
@@ -18,6 +18,7 @@ from genviews.evaluate import (
     extract_features,
     l2_normalise,
 )
+from genviews.load.images import load_images
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.rng import Rng
 from genviews.types import ImageSpec
@@ -208,7 +209,7 @@ class TestCache:
         for bad in ("1.png", "2.png"):  # a whole shard of two
             (tmp_path / "photos" / bad).write_bytes(b"no picture")
         (tmp_path / "photos" / "2.png").rename(tmp_path / "photos" / "10.png")
-        source = FolderSource(tmp_path / "photos", ImageSpec(channels=3, height=8, width=8))
+        source = load_images(tmp_path / "photos", ImageSpec(channels=3, height=8, width=8))
         assert source.ids == ("0.png", "1.png", "10.png", "3.png", "4.png")
         for folder in (None, tmp_path / "cache", tmp_path / "cache"):
             found = extract_features(

@@ -36,10 +36,12 @@ class TestFile:
             assert kit.inverter.encoder is None
             assert not kit.generator.training
 
-    def test_without_ranges_all_rows_are_moved(self, weights):
-        (weights.with_suffix(".json")).write_text(json.dumps({**CONFIG, "ranges": {"low": [0, 2]}}))
-        names = [p.name for p in load_generator(str(weights)).candidates]
-        assert names == ["isotropic_all_0.10", "isotropic_all_0.20", "isotropic_all_0.30"]
+    def test_strengths_are_those_of_the_domain_or_measured(self, weights):
+        names = [p.name for p in load_generator(weights, domain="face").candidates]
+        assert "pca_coarse_2.00" in names
+        kit = load_generator(weights)
+        assert {p.layers for p in kit.candidates} <= {"coarse", "fine"}
+        assert "measured on net" in kit.notes[0]
 
     @pytest.mark.parametrize("missing", ["net.json", "net.safetensors"])
     def test_a_missing_half_is_named(self, weights, missing):
@@ -84,11 +86,7 @@ class TestCallable:
         kit = load_generator("mine:decode", z_dim=8)
         assert kit.generator.image_spec.shape == (1, 8, 8)
         assert kit.generator.latent_spec.space == "z"
-        assert [p.name for p in kit.candidates] == [
-            "isotropic_all_0.10",
-            "isotropic_all_0.20",
-            "isotropic_all_0.30",
-        ]
+        assert {p.name.rpartition("_")[0] for p in kit.candidates} == {"isotropic_all"}
 
     def test_width_is_asked_for(self, user_module):
         with pytest.raises(ValueError, match="width of its z, got none; add --z-dim"):

@@ -9,58 +9,11 @@ from genviews.generators import ToyGenerator, z_space
 from genviews.kit import GeneratorKit
 from genviews.perturb import PCA, Isotropic, PCAStatistics, StyleMix
 from genviews.perturb.presets import (
-    PAPER,
-    PAPER_TRAINING,
-    paper_presets,
     perturbations,
 )
 
 TOY = ToyGenerator()
 STATISTICS = PCAStatistics(torch.eye(4), torch.ones(4))
-
-
-def names(domain: str, **kwargs: bool) -> list[str]:
-    return [p.name for p in paper_presets(domain, TOY, STATISTICS, **kwargs)]
-
-
-def test_published_scales_of_cars() -> None:
-    assert names("car") == [
-        *(f"isotropic_coarse_{s}" for s in ("1.00", "1.50", "2.00")),
-        *(f"isotropic_fine_{s}" for s in ("0.30", "0.50", "0.70")),
-        *(f"pca_coarse_{s}" for s in ("1.00", "2.00", "3.00")),
-        *(f"pca_fine_{s}" for s in ("1.00", "2.00", "3.00")),
-        "stylemix_coarse",
-        "stylemix_fine",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("domain", "isotropic_coarse", "isotropic_fine", "pca"),
-    [
-        ("face", "0.20", "0.20", "2.00"),
-        ("car", "1.00", "0.30", "2.00"),
-        ("cat", "0.50", "0.10", "0.70"),
-    ],
-)
-def test_published_training_scales(domain, isotropic_coarse, isotropic_fine, pca) -> None:
-    assert names(domain, training=True) == [
-        f"isotropic_coarse_{isotropic_coarse}",
-        f"isotropic_fine_{isotropic_fine}",
-        f"pca_coarse_{pca}",
-        f"pca_fine_{pca}",
-        "stylemix_coarse",
-        "stylemix_fine",
-    ]
-
-
-def test_cifar10_mixes_its_last_row_without_statistics() -> None:
-    toy = ToyGenerator(num_layers=8, num_classes=10)
-    assert paper_presets("cifar10", toy) == [StyleMix("7")]
-    assert paper_presets("cifar10", toy, training=True) == [StyleMix("7")]
-
-
-def test_every_domain_has_training_scales() -> None:
-    assert set(PAPER_TRAINING) == set(PAPER)
 
 
 def test_a_card_keeps_its_order() -> None:
@@ -127,8 +80,3 @@ def test_names_read(name: str, expected: Isotropic | PCA | StyleMix) -> None:
 def test_names_that_cannot_be_read_are_explained(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GeneratorKit(z_space(TOY) if name.startswith("pca") else TOY).perturbation(name)
-
-
-def test_an_unknown_domain_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"domain: expected one of car, cat, cifar10, face, got"):
-        paper_presets("faces", TOY)

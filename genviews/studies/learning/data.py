@@ -20,9 +20,9 @@ from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.data.images import ImageSet
 from genviews.engine import Engine
+from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
-from genviews.perturb.presets import PlainParts, perturbation
 from genviews.represent.generate import write_views
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
@@ -172,8 +172,8 @@ def latent_views(row: LearningRow, setting: LearningSetting) -> LatentViews:
     generator, prior = setting.generator_of(row)
     found: Perturbation | None = None
     if row.views is not None:
-        parts = PlainParts(generator=generator, directions=setting.statistics, walks=setting.walks)
-        found = perturbation(row.views, parts)
+        kit = GeneratorKit(generator, directions=setting.statistics, walks=setting.walks)
+        found = kit.perturbation(row.views)
     if isinstance(found, Independent):  # another sample of the same prior
         found = replace(found, noise=prior.noise, psi=prior.psi, cutoff=prior.cutoff)
     return LatentViews(

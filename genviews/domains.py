@@ -1,0 +1,289 @@
+"""What suits a kind of image: strengths of views, pixel baselines, alignment, presets; by ONE key.
+
+    face, car, cat, cifar10     as published
+    fashion32                   of the embedded default, chosen by us
+
+Nothing of one domain is ever applied to another. A generator of no known domain gets what is
+measured on it: strengths that change its pictures by a stated part of what two of its samples
+differ by, and pixel views whose shift is a part of the image's size.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics as stats
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from genviews.augment.base import Compose, PixelViews
+from genviews.augment.colour import ColorJitter
+from genviews.augment.geometry import HorizontalFlip, RandomCrop
+from genviews.augment.presets import pixel_views
+from genviews.augment.simclr import SimCLR
+from genviews.checks import lookup
+from genviews.generators.base import Generator
+from genviews.perturb.base import Perturbation
+from genviews.perturb.presets import KINDS, Parts, ScaleTable, perturbations
+from genviews.render import render
+from genviews.rng import Rng
+from genviews.types import ImageSpec
+
+__all__ = [
+    "DOMAINS",
+    "TARGETS",
+    "Domain",
+    "find_domain",
+    "learning_pixels",
+    "measure_scales",
+    "sized_baselines",
+]
+
+TARGETS = (0.1, 0.2, 0.4)
+"""Parts of the difference between two samples by which measured strengths change a picture.
+
+Chosen by us: from hardly visible to another thing of the same kind.
+"""
+
+SHIFT = 1 / 16  # of the shorter side, for shifted crops (2 of 32 pixels); chosen by us
+SAMPLES = 8  # that strengths are measured on; chosen by us, for generators of large images
+HALVINGS = 7  # of the bracket of a strength, which then is known to 2 %
+
+Choice = Callable[[Sequence[float]], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """What suits one kind of image.
+
+    Args:
+        name: its key.
+        scales: kind of perturbation -> range of rows -> strengths to try at test time.
+        training: kind -> which of the strengths classifiers are trained with; the largest of
+            the others.
+        baselines: pixel views (`pixel_views`) to compare an ensemble with; () takes
+            `sized_baselines`.
+        pixels: pixel views T_x of the learning arrow, or None for SimCLR's at the image's size.
+        aligner: how photos come to the frame (`genviews.align.presets`), or None.
+        classifier: how its classifier is trained (`training_preset`).
+        inverter: how its images are inverted (`inverter_preset`).
+    """
+
+    name: str
+    scales: ScaleTable
+    training: Mapping[str, Choice] = field(default_factory=dict)
+    baselines: tuple[str, ...] = ()
+    pixels: str | None = None
+    aligner: str | None = None
+    classifier: str
+    inverter: str = "reference"
+
+    def perturbations(self, parts: Parts, *, training: bool = False) -> list[Perturbation]:
+        """Return its perturbations: every strength, or those that classifiers are trained with.
+
+        Args:
+            parts: a kit; its generator must have the row ranges.
+            training: one strength for each kind and range.
+
+        Raises:
+            ValueError: a range that the generator lacks, or directions missing.
+
+        Source:
+            Chai et al. 2021, arXiv:2104.14551, supplement Table 1; training scales from the
+            published code.
+        """
+        if not training:
+            return perturbations(self.scales, parts)
+        chosen = {
+            kind: {rows: (self.training.get(kind, max)(found),) for rows, found in ranges.items()}
+            for kind, ranges in self.scales.items()
+        }
+        return perturbations(chosen, parts)
+
+
+DOMAINS: dict[str, Domain] = {
+    "face": Domain(
+        name="face",
+        scales={
+            "isotropic": {"coarse": (0.1, 0.2, 0.3), "fine": (0.1, 0.2, 0.3)},
+            "pca": {"coarse": (1.0, 2.0, 3.0), "fine": (1.0, 2.0, 3.0)},
+            "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
+        },
+        training={"isotropic": stats.median, "pca": stats.median},
+        baselines=("celebahq/train", "celebahq/crop", "celebahq/color"),
+        aligner="ffhq",
+        classifier="attribute",
+    ),
+    "car": Domain(
+        name="car",
+        scales={
+            "isotropic": {"coarse": (1.0, 1.5, 2.0), "fine": (0.3, 0.5, 0.7)},
+            "pca": {"coarse": (1.0, 2.0, 3.0), "fine": (1.0, 2.0, 3.0)},
+            "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
+        },
+        training={"isotropic": min, "pca": stats.median},
+        pixels="stylegan-car",
+        aligner="cars",
+        classifier="car",
+    ),
+    "cat": Domain(
+        name="cat",
+        scales={
+            "isotropic": {"coarse": (0.5, 0.7, 1.0), "fine": (0.1, 0.2, 0.3)},
+            "pca": {"coarse": (0.5, 0.7, 1.0), "fine": (0.5, 0.7, 1.0)},
+            "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
+        },
+        training={"isotropic": min, "pca": stats.median},
+        aligner="cat",
+        classifier="cat",
+    ),
+    # Class-conditional: needs labels. The paper also mixes row 6; the published code only row 7.
+    "cifar10": Domain(
+        name="cifar10",
+        scales={"stylemix": {"7": (1.0,)}},
+        baselines=("cifar10/train",),
+        classifier="cifar10",
+    ),
+    # Its strengths stand on the card of the generator: a recipe measured them on val.
+    "fashion32": Domain(
+        name="fashion32",
+        scales={},
+        baselines=("fashion32/flip", "fashion32/crop", "fashion32/flip+crop", "fashion32/jitter"),
+        pixels="fashion32/simclr",
+        classifier="fashion32",
+        inverter="default",
+    ),
+}
+"""Every known domain. Those with a source: Chai et al. 2021, arXiv:2104.14551, supplement."""
+
+
+def find_domain(name: str | None) -> Domain | None:
+    """Return a domain by its key; None for None.
+
+    Raises:
+        ValueError: unknown; the closest are listed.
+    """
+    return None if name is None else lookup(name, DOMAINS, "domain")
+
+
+def sized_baselines(spec: ImageSpec) -> tuple[PixelViews, ...]:
+    """Return the pixel views that any image may be compared with: flip, shifts, both, and colour.
+
+    Args:
+        spec: of the images; shifts are up to a sixteenth of the shorter side.
+
+    Example:
+        >>> [views.name for views in sized_baselines(ImageSpec(channels=1, height=64, width=64))]
+        ['flip', 'crop', 'flip+crop', 'jitter']
+    """
+    shift = max(1, round(SHIFT * min(spec.height, spec.width)))
+    return (
+        HorizontalFlip(1.0),
+        RandomCrop(padding=shift),
+        Compose(HorizontalFlip(), RandomCrop(padding=shift)),
+        ColorJitter(0.2, 0.2),
+    )
+
+
+def learning_pixels(spec: ImageSpec, domain: Domain | None = None) -> PixelViews:
+    """Return the pixel views T_x of the learning arrow: the domain's, or SimCLR's at this size."""
+    if domain is not None and domain.pixels is not None:
+        return pixel_views(domain.pixels)
+    size = min(spec.height, spec.width)
+    if spec.channels == 3:
+        return SimCLR(size)
+    return SimCLR(size, saturation=0.0, hue=0.0, grey=0.0)
+
+
+def measure_scales(
+    parts: Parts, *, targets: Sequence[float] = TARGETS, seed: int = 0
+) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Return strengths that change the pictures of a generator by stated amounts.
+
+    The change of a picture is its mean absolute difference to the picture before; the unit is the
+    same between two samples of the generator (of one class, where it has classes). A strength is
+    found by halving; what no strength reaches is left out. Behind a mapping the kinds are
+    isotropic, pca and stylemix on each named range, or on all rows where none is named; in z space
+    isotropic alone, since style-mixing there is another sample.
+
+    Args:
+        parts: a kit.
+        targets: the changes, in that unit.
+        seed: of the samples.
+
+    Example:
+        >>> from genviews import GeneratorKit, ToyGenerator
+        >>> sorted(measure_scales(GeneratorKit(ToyGenerator())))
+        ['isotropic', 'pca', 'stylemix']
+    """
+    generator = parts.generator
+    mapped = generator.latent_spec.space != "z"
+    ranges = [layers.name for layers in generator.latent_spec.ranges] or ["all"]
+    found: dict[str, dict[str, tuple[float, ...]]] = {}
+    change = _Change.of(generator, seed)
+    for kind in ("isotropic", "pca", "stylemix") if mapped else ("isotropic",):
+        # The largest strengths: a whole deviation of the latents, four of a component, all of it.
+        most = {"isotropic": 2.0 * change.deviation, "pca": 4.0}.get(kind, 1.0)
+        for rows in ranges if mapped else ["all"]:
+            strengths = [
+                strength
+                for target in targets
+                if (strength := change.strength(parts, kind, rows, target, most)) is not None
+            ]
+            if strengths:
+                found.setdefault(kind, {})[rows] = tuple(dict.fromkeys(strengths))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """Samples of a generator, their pictures, and what two of these differ by."""
+
+    latents: Tensor
+    images: Tensor
+    label: Tensor | None
+    unit: float
+    deviation: float
+    seed: int
+
+    @classmethod
+    def of(cls, generator: Generator, seed: int) -> _Change:
+        """Sample and render."""
+        streams = Rng(seed, "strengths").streams(range(SAMPLES))
+        label = None
+        if generator.num_classes:
+            label = torch.zeros(SAMPLES, dtype=torch.long, device=generator.device)
+        with torch.no_grad():
+            latents = generator.map(generator.sample(streams), label)
+        images = render(generator, latents)
+        unit = float((images - images.roll(1, 0)).abs().mean())
+        deviation = float(latents.std(0).mean())
+        return cls(
+            latents=latents, images=images, label=label, unit=unit, deviation=deviation, seed=seed
+        )
+
+    def strength(
+        self, parts: Parts, kind: str, rows: str, target: float, most: float
+    ) -> float | None:
+        """The strength that changes the pictures by `target` units, to two digits."""
+        if not self._by(parts, kind, rows, most) >= target:
+            return None
+        low, high = 0.0, most
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            if self._by(parts, kind, rows, middle) < target:
+                low = middle
+            else:
+                high = middle
+        return float(f"{high:.2g}")
+
+    def _by(self, parts: Parts, kind: str, rows: str, strength: float) -> float:
+        """By how many units a strength changes the pictures."""
+        made = KINDS[kind](kind, rows, strength, parts)
+        streams = Rng(self.seed, "strengths").streams(range(SAMPLES))
+        moved = made(parts.generator, self.latents, 1, streams, self.label)
+        images = render(parts.generator, moved)[:, 0]
+        change = float((images - self.images).abs().mean())
+        return change / self.unit if self.unit > 0 else math.inf

@@ -1,0 +1,110 @@
+"""Text that users write: tables and lists of names, in whatever a spreadsheet makes of them.
+
+UTF-8 with or without a byte order mark; a comma, a semicolon or a tab between columns; spaces
+around names and values. Another encoding is named, with the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from genviews.checks import fail
+
+__all__ = ["CSVLine", "read_csv", "read_lines", "read_text"]
+
+CSVLine = tuple[int, dict[str | None, Any]]
+"""(number of the line in the file, column -> cell)."""
+
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+
+
+def read_text(path: Path, what: str, expected: str) -> str:
+    """Return the text of a file.
+
+    Args:
+        path: UTF-8; a byte order mark is dropped.
+        what: the file holds, for messages.
+        expected: of the file, in words, for messages.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a folder, or text in another encoding; the message names the file.
+    """
+    if not path.is_file():
+        exists = path.exists()
+        fail(
+            f"{what} {path}",
+            expected=expected,
+            got="no plain file" if exists else "no such file",
+            remedy="check the path",
+            error=ValueError if exists else FileNotFoundError,
+        )
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        wide = data.startswith(_WIDE) or b"\0" in data[:200]
+        got = "UTF-16" if wide else f"another encoding, such as Latin-1 (byte {error.start + 1})"
+        fail(
+            f"{what} {path}",
+            expected=f"{expected}, as UTF-8 text",
+            got=got,
+            remedy="save it as UTF-8; spreadsheets call it 'CSV UTF-8'",
+        )
+
+
+def read_lines(path: Path, what: str) -> tuple[str, ...]:
+    """Return the lines of a text file that are not empty, without the spaces around them.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: text in another encoding, or no line.
+    """
+    text = read_text(path, what, "one name a line")
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not lines:
+        fail(f"{what} {path}", expected="one name a line", got="an empty file", remedy="fill it")
+    return lines
+
+
+def read_csv(path: Path, what: str, wanted: str) -> tuple[list[str], list[CSVLine]]:
+    """Return the columns of a table, and its lines by column, each with its number in the file.
+
+    Args:
+        path: text with a first line of column names, separated by comma, semicolon or tab.
+        what: the file holds, for messages.
+        wanted: the columns, in words, for messages.
+
+    Returns:
+        Columns and lines. A cell is text, or None where a line is short; what goes beyond the
+        columns is a list, under None.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: text in another encoding, or that is no table.
+    """
+    text = read_text(path, what, f"a CSV file with {wanted}")
+    first = text.partition("\n")[0]
+    between = max((",", ";", "\t"), key=first.count)
+    try:
+        table = io.StringIO(text, newline="")
+        reader = csv.DictReader(table, delimiter=between, strict=True, skipinitialspace=True)
+        columns = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        lines = [(reader.line_num, {k: _trim(v) for k, v in row.items()}) for row in reader]
+    except csv.Error as error:
+        fail(
+            f"{what} {path}",
+            expected=f"a CSV file with {wanted}",
+            got=f"text that is no table ({error})",
+            remedy="put quotes around values with commas or line breaks in them",
+        )
+    return columns, lines
+
+
+def _trim(cell: Any) -> Any:  # noqa: ANN401 (text, None, or a list of text)
+    return cell.strip() if isinstance(cell, str) else cell
