@@ -31,8 +31,8 @@ from genviews.checks import fail
 from genviews.data.fashion import CLASS_NAMES
 from genviews.files import read_json
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.kit import GENERATOR
 from genviews.rng import Rng
-from genviews.zoo import GENERATOR
 from genviews.zoo.card import ENTRIES, read_card, save_part, start_card
 
 CHECK = "generator_check.safetensors"
