@@ -15,6 +15,7 @@ import statistics as stats
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,8 +49,8 @@ Chosen by us: from hardly visible to another thing of the same kind.
 """
 
 SHIFT = 1 / 16  # of the shorter side, for shifted crops (2 of 32 pixels); chosen by us
-SAMPLES = 8  # that strengths are measured on; chosen by us, for generators of large images
-HALVINGS = 7  # of the bracket of a strength, which then is known to 2 %
+SAMPLES, VIEWS = 16, 2  # that a change is the mean of; chosen by us, as 1024 pixels take their time
+HALVINGS = 7  # of the largest strength, where changes are measured
 
 Choice = Callable[[Sequence[float]], float]
 
@@ -203,8 +204,8 @@ def measure_scales(
     """Return strengths that change the pictures of a generator by stated amounts.
 
     The change of a picture is its mean absolute difference to the picture before; the unit is the
-    same between two samples of the generator (of one class, where it has classes). A strength is
-    found by halving; what no strength reaches is left out. Behind a mapping the kinds are
+    same between two samples of the generator (of one class, where it has classes). What no strength
+    reaches is left out. Behind a mapping the kinds are
     isotropic, pca and stylemix on each named range, or on all rows where none is named; in z space
     isotropic alone, since style-mixing there is another sample.
 
@@ -224,16 +225,12 @@ def measure_scales(
     found: dict[str, dict[str, tuple[float, ...]]] = {}
     change = _Change.of(generator, seed)
     for kind in ("isotropic", "pca", "stylemix") if mapped else ("isotropic",):
-        # The largest strengths: a whole deviation of the latents, four of a component, all of it.
+        # The largest strengths: two deviations of the latents, four of a component, all of it.
         most = {"isotropic": 2.0 * change.deviation, "pca": 4.0}.get(kind, 1.0)
         for rows in ranges if mapped else ["all"]:
-            strengths = [
-                strength
-                for target in targets
-                if (strength := change.strength(parts, kind, rows, target, most)) is not None
-            ]
+            strengths = change.strengths(parts, kind, rows, most, targets)
             if strengths:
-                found.setdefault(kind, {})[rows] = tuple(dict.fromkeys(strengths))
+                found.setdefault(kind, {})[rows] = strengths
     return found
 
 
@@ -264,26 +261,25 @@ class _Change:
             latents=latents, images=images, label=label, unit=unit, deviation=deviation, seed=seed
         )
 
-    def strength(
-        self, parts: Parts, kind: str, rows: str, target: float, most: float
-    ) -> float | None:
-        """The strength that changes the pictures by `target` units, to two digits."""
-        if not self._by(parts, kind, rows, most) >= target:
-            return None
-        low, high = 0.0, most
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            if self._by(parts, kind, rows, middle) < target:
-                low = middle
-            else:
-                high = middle
-        return float(f"{high:.2g}")
+    def strengths(
+        self, parts: Parts, kind: str, rows: str, most: float, targets: Sequence[float]
+    ) -> tuple[float, ...]:
+        """The strengths that change the pictures by each target, to two digits; of the reachable.
+
+        Read off a broken line through the changes at `most` and its halves.
+        """
+        at = [0.0, *(most / 2**k for k in reversed(range(HALVINGS)))]
+        by = [0.0, *(self._by(parts, kind, rows, strength) for strength in at[1:])]
+        by = np.maximum.accumulate(by).tolist()  # chance aside, more strength is more change
+        reached = [target for target in targets if target <= by[-1]]
+        found = np.interp(reached, by, at)
+        return tuple(dict.fromkeys(float(f"{strength:.2g}") for strength in found))
 
     def _by(self, parts: Parts, kind: str, rows: str, strength: float) -> float:
         """By how many units a strength changes the pictures."""
         made = KINDS[kind](kind, rows, strength, parts)
         streams = Rng(self.seed, "strengths").streams(range(SAMPLES))
-        moved = made(parts.generator, self.latents, 1, streams, self.label)
-        images = render(parts.generator, moved)[:, 0]
-        change = float((images - self.images).abs().mean())
+        moved = made(parts.generator, self.latents, VIEWS, streams, self.label)
+        images = render(parts.generator, moved)
+        change = float((images - self.images[:, None]).abs().mean())
         return change / self.unit if self.unit > 0 else math.inf

@@ -142,7 +142,7 @@ class TestFolder:
         assert "the results of another run (steps 3 there, 4 now)" in capsys.readouterr().err
 
     def test_changed_images_are_refused(self, done, go, here, capsys):
-        (here / "images" / "notes.txt").write_text("other text")
+        (here / "images" / "dark" / "broken.png").write_text("other text")
         assert go() == 1
         assert "the results of another run (stamps" in capsys.readouterr().err
 
@@ -211,11 +211,12 @@ class TestResume:
         with monkeypatch.context() as patch:
             self.kill(patch, 1)
             assert go() == 1
-        path = here / "images" / "notes.txt"
+        path = here / "images" / "dark" / "broken.png"
         path.write_text("changed")
         assert go() == 1
         assert "source" in capsys.readouterr().err
-        path.write_text("text")
+        path.write_text("no image")
+        (here / "images" / "notes.txt").write_text("a text is no image, and no difference")
         assert go() == 0
         assert sum(counted) == 40
 
@@ -272,7 +273,7 @@ class TestOtherInputs:
         assert {k: float(v) for k, v in starts.items()} == pytest.approx(ends, rel=1e-4)
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(here / "images" / "new.png")
         assert go("--start-from", "run", "--out", "third") == 1
-        assert "got none for 1 of 43, e.g. 'new.png'" in capsys.readouterr().err
+        assert "got none for 1 of 42, e.g. 'new.png'" in capsys.readouterr().err
 
     def test_alignment_masks(self, go, here):
         light = sorted((here / "images" / "light").glob("*.png"))[:3]
@@ -329,8 +330,11 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--images", "imagse"], "--images: expected a folder, a .csv file or a store"),
-            (["--images", "mine.py"], "got a file that is no .csv file"),
+            (
+                ["--images", "imagse"],
+                "images 'imagse': expected a folder, a .csv or .json file or a store",
+            ),
+            (["--images", "mine.py"], "got a file that is no .csv and no .json file"),
             (["--images", "mine:picture"], "expected an attribute 'picture' of mine, got none"),
             (["--images", "torchvision:MNIST:x:trian"], "did you mean 'train'"),
             (["--encoder", "enc.safetensors"], "--encoder: expected a file or folder that exists"),
@@ -362,7 +366,7 @@ class TestMistakes:
             path.write_bytes(b"no image")
         assert go() == 1
         error = capsys.readouterr().err
-        assert "at least one readable image, got none of 42: dark/" in error
+        assert "at least one readable image, got none of 41: dark/" in error
         assert names(here / "run") == {"config.json", "env.json", "log.txt"}
         assert go("--steps", "4") == 1  # no folder of others stands in the way
         assert "at least one readable image" in capsys.readouterr().err

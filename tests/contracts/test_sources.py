@@ -131,8 +131,6 @@ class Broken(ImageSource):
         self.reads += 1
         found = images(0)[list(rows)]
         hashes = [f"{row:032x}" for row in rows]
-        if self.law == "a_part_is_those_rows" and list(rows) == [2, 1, 0]:
-            found = found.flip(0)
         if self.law == "images_are_what_the_spec_says":
             found = (found + 1) / 2 * 255
         if self.law == "order_and_neighbours_do_not_matter" and len(found):
@@ -142,6 +140,10 @@ class Broken(ImageSource):
         return SourceBatch(
             images=found, ids=tuple(self.ids[row] for row in rows), hashes=tuple(hashes)
         )
+
+    def select(self, rows, *, split=None):
+        rows = list(rows)[::-1] if self.law == "a_part_is_those_rows" else rows
+        return super().select(rows, split=split)
 
     def fingerprint(self) -> str:
         return str(self.reads) if self.law == "it_can_be_sent_to_a_worker" else "same"

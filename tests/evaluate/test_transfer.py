@@ -67,13 +67,14 @@ class TestLabelledFolder:
         assert all(f.startswith(names[y]) for f, y in zip(files.files, files.labels, strict=True))
 
     def test_stray_files_and_folders_are_no_classes(self, classes, write_photo):
+        (classes / "list.txt").write_text("ant")  # no image
         with pytest.raises(ValueError, match=r"unknown folders \['crab'\]"):
             labelled_folder(classes, split="train", class_names=("ant", "bee"))
         with pytest.raises(ValueError, match=r"empty classes \['dodo'\]"):
             labelled_folder(classes, split="train", class_names=("ant", "bee", "crab", "dodo"))
         assert len(labelled_folder(classes, split="train", ignore=("crab",)).class_names) == 2
-        (classes / "list.txt").write_text("ant")
-        with pytest.raises(ValueError, match=r"loose files \['list.txt'\]"):
+        write_photo(classes / "loose.png", 1)
+        with pytest.raises(ValueError, match=r"loose files \['loose.png'\]"):
             labelled_folder(classes, split="train")
 
     def test_split_depends_on_seed_and_names_alone(self, classes):
