@@ -332,7 +332,7 @@ class TestMistakes:
         [
             (
                 ["--images", "imagse"],
-                "images 'imagse': expected a folder, a .csv or .json file or a store",
+                "images 'imagse': expected a folder, a .csv",
             ),
             (["--images", "mine.py"], "got a file that is no .csv and no .json file"),
             (["--images", "mine:picture"], "expected an attribute 'picture' of mine, got none"),
