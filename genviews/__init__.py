@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.load.classifier import load_classifier
     from genviews.load.encoder import load_encoder
     from genviews.load.generator import load_generator
+    from genviews.load.images import load_images
+    from genviews.load.splits import load_splits
     from genviews.perturb.isotropic import Isotropic
     from genviews.perturb.pca import PCA, PCAStatistics
     from genviews.perturb.steer import Steer
@@ -64,6 +66,8 @@ __all__ = [
     "load_generator",
     "load_classifier",
     "load_encoder",
+    "load_images",
+    "load_splits",
     "GeneratorKit",
     "Rng",
     "Generator",
@@ -106,6 +110,8 @@ _PUBLIC = {
     "load_generator": "genviews.load.generator",
     "load_classifier": "genviews.load.classifier",
     "load_encoder": "genviews.load.encoder",
+    "load_images": "genviews.load.images",
+    "load_splits": "genviews.load.splits",
     "GeneratorKit": "genviews.kit",
     "Rng": "genviews.rng",
     "Generator": "genviews.generators.base",

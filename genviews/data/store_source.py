@@ -56,9 +56,8 @@ class StoreSource(ImageSource):
             ids += shard.ids
             self._places += [(index, row) for row in range(len(shard))]
             for row in range(len(shard)):
-                content = _hash(shard, row)
-                hashes.append(content)
-                digest.update(repr((shard.ids[row], content)).encode())
+                hashes.append(content_hash(_pixels(shard, row)[0].numpy().tobytes()))
+                digest.update(repr((shard.ids[row], _hash(shard, row))).encode())
         self.ids, self._hashes = tuple(ids), tuple(hashes)
         self._check_ids()
         self._fingerprint = digest.hexdigest()

@@ -62,9 +62,9 @@ def the_first_of_the_best_is_selected(make: Callable[[], Probe]) -> None:
 
 
 def nothing_is_chosen_on_a_test_split(make: Callable[[], Probe]) -> None:
-    """`fit` and `select` refuse a split that is called test, in any spelling."""
+    """`fit` and `select` refuse every split that is not one to fit or choose on."""
     data = _features(0, 100)
-    for name in ("test", "Test", " test2007 "):
+    for name in ("test", "Test", " test2007 ", "val-report"):
         refuses(partial(make().fit, *data, split=name), f"fit on {name!r}")
         refuses(partial(make().fit(*data).select, *data, split=name), f"select on {name!r}")
 
