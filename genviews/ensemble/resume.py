@@ -137,7 +137,7 @@ class _Work:
     latents: InversionStore | Tensor | None
     view_sets: tuple[ViewSet, ...]
     rows: tuple[int, ...]
-    split: str
+    split: SplitName
     num_views: int
     seed: int
     batch_size: int
