@@ -37,6 +37,7 @@ from genviews.cli.progress import Stages
 from genviews.environment import versions
 from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
+from genviews.represent.losses.choose import OBJECTIVES
 from genviews.studies.learning.data import check_row
 from genviews.studies.learning.panels import view_panel
 from genviews.studies.learning.result import TableResult
@@ -154,7 +155,7 @@ class LearningJob:
         labelled = [
             row.name
             for row in rows
-            if row.data in ("generated", "mixed") and row.objective in ("supcon", "classifier")
+            if row.data in ("generated", "mixed") and OBJECTIVES[row.objective].classes
         ]
         if labelled and kit is not None and kit.generator.num_classes < 2:
             fail(

@@ -30,9 +30,35 @@ class Objective(ABC):
 
     Attributes:
         unit: whether it takes projections of length 1; others take them as the head gives them.
+        classes: whether it can be learnt from data with two classes or more alone.
+        latents: whether it can be learnt from generated data alone, whose latents are known.
+        single_view: whether it looks at one view at a time, so that a second one is work for
+            nothing.
+        positives: number of views that it takes beside an anchor; None for any.
+        width: of the projections, which then come from a linear head; None leaves the head as it
+            is.
     """
 
     unit: ClassVar[bool]
+    classes: ClassVar[bool] = False
+    latents: ClassVar[bool] = False
+    single_view: ClassVar[bool] = False
+    positives: ClassVar[int | None] = None
+
+    @classmethod
+    def for_data(cls, *, z_dim: int, num_classes: int) -> Objective:
+        """Return the objective for data with latents `z_dim` wide and so many classes.
+
+        Args:
+            z_dim: Z, or 0 where latents are not known.
+            num_classes: Y, or 0 for data without classes.
+        """
+        return cls()
+
+    @property
+    def width(self) -> int | None:
+        """See `Attributes`."""
+        return None
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ NAME -> objective, config of the encoder
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from genviews.checks import fail, lookup
@@ -16,16 +15,16 @@ from genviews.represent.losses.vicreg import VICReg
 
 __all__ = ["OBJECTIVES", "choose_objective"]
 
-OBJECTIVES: dict[str, Callable[[int, int], Objective]] = {
-    "nt-xent": lambda z_dim, classes: NTXent(),
-    "supcon": lambda z_dim, classes: SupCon(),
-    "multi-positive": lambda z_dim, classes: MultiPositive(),
-    "decoupled": lambda z_dim, classes: Decoupled(),
-    "vicreg": lambda z_dim, classes: VICReg(),
-    "inverter": lambda z_dim, classes: LatentPrediction(z_dim=z_dim, num_classes=classes),
-    "classifier": lambda z_dim, classes: ClassPrediction(num_classes=classes),
+OBJECTIVES: dict[str, type[Objective]] = {
+    "nt-xent": NTXent,
+    "supcon": SupCon,
+    "multi-positive": MultiPositive,
+    "decoupled": Decoupled,
+    "vicreg": VICReg,
+    "inverter": LatentPrediction,
+    "classifier": ClassPrediction,
 }
-"""Name -> objective, from the width of z and the number of classes."""
+"""Name -> objective; each class says what it needs (`Objective`)."""
 
 
 def choose_objective(
@@ -50,25 +49,23 @@ def choose_objective(
         >>> choose_objective("inverter", z_dim=8)[1]
         {'normalize': False, 'head': 'linear', 'projection': 8}
     """
-    make = lookup(name, OBJECTIVES, "objective")
-    if name == "inverter" and not z_dim:
+    kind = lookup(name, OBJECTIVES, "objective")
+    if kind.latents and not z_dim:
         fail(
             f"objective {name!r}",
             expected="generated data, whose latents are known",
             got="other data",
             remedy="take generated data alone",
         )
-    if name in ("classifier", "supcon") and num_classes < 2:
+    if kind.classes and num_classes < 2:
         fail(
             f"objective {name!r}",
             expected="data with two classes or more",
             got=num_classes or "none",
             remedy="take labelled images or a conditional generator",
         )
-    objective = make(z_dim, num_classes)
+    objective = kind.for_data(z_dim=z_dim, num_classes=num_classes)
     config: dict[str, Any] = {"normalize": objective.unit}
-    if isinstance(objective, LatentPrediction):
-        config |= {"head": "linear", "projection": z_dim + num_classes}
-    elif isinstance(objective, ClassPrediction):
-        config |= {"head": "linear", "projection": num_classes}
+    if objective.width is not None:
+        config |= {"head": "linear", "projection": objective.width}
     return objective, config

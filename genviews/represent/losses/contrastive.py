@@ -125,6 +125,7 @@ class NTXent(_Contrastive):
         8.909
     """
 
+    positives: ClassVar[int | None] = 1
     base_temperature: float | None = 0.07
 
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
@@ -158,6 +159,7 @@ class SupCon(_Contrastive):
         (1.099, 1.099)
     """
 
+    classes: ClassVar[bool] = True
     base_temperature: float | None = 0.07
 
     @property

@@ -48,6 +48,8 @@ class LatentPrediction(Objective):
     """
 
     unit: ClassVar[bool] = False
+    latents: ClassVar[bool] = True
+    single_view: ClassVar[bool] = True
     z_dim: int
     num_classes: int = 0
     z_weight: float = 1.0
@@ -57,6 +59,16 @@ class LatentPrediction(Objective):
         check_count(self.z_dim, "z_dim")
         check_count(self.num_classes, "num_classes", least=0)
 
+    @classmethod
+    def for_data(cls, *, z_dim: int, num_classes: int) -> LatentPrediction:
+        """Predict z, and the class where the data has classes."""
+        return cls(z_dim=z_dim, num_classes=num_classes)
+
+    @property
+    def width(self) -> int:
+        """Z + Y."""
+        return self.z_dim + self.num_classes
+
     @property
     def needs(self) -> tuple[str, ...]:
         """z, and the labels where classes are predicted."""
@@ -64,7 +76,7 @@ class LatentPrediction(Objective):
 
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         assert z is not None
-        _check_width(u, self.z_dim + self.num_classes, "z_dim + num_classes")
+        _check_width(u, self.width, "z_dim + num_classes")
         if z.ndim == 2 and u.shape[1] == 1:
             z = z[:, None]
         if z.shape != (*u.shape[:2], self.z_dim):
@@ -102,10 +114,22 @@ class ClassPrediction(Objective):
     """
 
     unit: ClassVar[bool] = False
+    classes: ClassVar[bool] = True
+    single_view: ClassVar[bool] = True
     num_classes: int
 
     def __post_init__(self) -> None:
         check_count(self.num_classes, "num_classes", least=2)
+
+    @classmethod
+    def for_data(cls, *, z_dim: int, num_classes: int) -> ClassPrediction:
+        """Predict one of `num_classes` classes."""
+        return cls(num_classes=num_classes)
+
+    @property
+    def width(self) -> int:
+        """Y."""
+        return self.num_classes
 
     @property
     def needs(self) -> tuple[str, ...]:

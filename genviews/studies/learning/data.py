@@ -24,6 +24,7 @@ from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
 from genviews.represent.generate import write_views
+from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.stored import StoredViews
@@ -36,9 +37,6 @@ from genviews.studies.learning.setting import LearningSetting
 from genviews.types import Progress
 
 __all__ = ["RowBatches", "check_row", "latent_views"]
-
-# They look at one view at a time, so a second one would be work for nothing.
-_SINGLE_VIEW = ("inverter", "classifier")
 
 
 class RowBatches:
@@ -89,7 +87,7 @@ class RowBatches:
         plan, pixels = _plan(row, setting, seed), _pixels(row, setting)
         store = partial(write_views, keep="images", engine=engine, progress=progress)
         views = _views(row, setting, Path(folder), store)
-        self._single = row.objective in _SINGLE_VIEW
+        self._single = OBJECTIVES[row.objective].single_view
         self._batches = StreamedBatches(
             _Anchors(views) if self._single else views,
             plan,
@@ -286,17 +284,18 @@ def _check_real(row: LearningRow, setting: LearningSetting) -> ImageSet:
 
 def _check_objective(row: LearningRow) -> None:
     """Raise where an objective would leave views out, or not know what to do with them."""
-    if row.objective in _SINGLE_VIEW and row.views is not None:
+    objective = OBJECTIVES[row.objective]
+    if objective.single_view and row.views is not None:
         fail(
             f"row {row.name!r}",
             expected=f"no latent views: {row.objective!r} looks at anchors alone",
             got=repr(row.views),
             remedy="leave `views` out, or take a contrastive objective",
         )
-    if row.objective == "nt-xent" and row.positives != 1:
+    if objective.positives not in (None, row.positives):
         fail(
             f"row {row.name!r}",
-            expected="one positive, for the objective 'nt-xent'",
+            expected=f"positives={objective.positives}, for the objective {row.objective!r}",
             got=row.positives,
             remedy="take the objective 'multi-positive'",
         )

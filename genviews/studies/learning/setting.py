@@ -22,7 +22,7 @@ from genviews.perturb.walks import Walks
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.losses.base import Objective
-from genviews.represent.losses.choose import choose_objective
+from genviews.represent.losses.choose import OBJECTIVES, choose_objective
 from genviews.represent.manifest import describe, describe_generator
 from genviews.represent.prior import Prior
 from genviews.studies.learning.row import LearningRow
@@ -148,7 +148,7 @@ class LearningSetting:
         if self.real is not None and self.real.labels is not None:
             real = len(self.real.class_names)
         made = 0 if self.generator is None else self.generator.num_classes
-        if row.data == "mixed" and row.objective in ("supcon", "classifier") and real != made:
+        if row.data == "mixed" and OBJECTIVES[row.objective].classes and real != made:
             fail(
                 f"row {row.name!r}",
                 expected="labelled real images and a generator of the same classes",

@@ -124,11 +124,13 @@ class TestGenerated:
         assert changed
 
     def test_seeds_read_one_store(self, tmp_path) -> None:
-        seen = []
-        for seed in (0, 1):
-            batches = RowBatches(GAUSSIAN, small(), seed, tmp_path, lambda *at: seen.append(at))
+        seen: dict[int, list[int]] = {0: [], 1: []}
+        for seed, told in seen.items():
+            batches = RowBatches(
+                GAUSSIAN, small(), seed, tmp_path, lambda *at, told=told: told.append(at[2])
+            )
             batches.close()
-        assert seen == [(24, 24)]
+        assert seen == {0: [0, 24], 1: [24]}  # the second seed finds all 24 samples made
         assert len(list((tmp_path / "views").iterdir())) == 1
 
     @pytest.mark.parametrize("prior", [Prior(psi=0.7), Prior(noise=Normal.fixed_bound(2.0))])
@@ -308,7 +310,7 @@ REFUSED = {
     "positives of nt-xent": (
         replace(GAUSSIAN, positives=2),
         {},
-        "expected one positive, for the objective 'nt-xent', got 2; take the objective 'multi-posi",
+        "expected positives=1, for the objective 'nt-xent', got 2; take the objective 'multi-posi",
     ),
     "another number of updates": (
         REAL,
