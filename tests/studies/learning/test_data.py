@@ -127,7 +127,11 @@ class TestGenerated:
         seen: dict[int, list[int]] = {0: [], 1: []}
         for seed, told in seen.items():
             batches = RowBatches(
-                GAUSSIAN, small(), seed, tmp_path, lambda *at, told=told: told.append(at[2])
+                GAUSSIAN,
+                small(),
+                seed,
+                tmp_path,
+                progress=lambda *at, told=told: told.append(at[2]),
             )
             batches.close()
         assert seen == {0: [0, 24], 1: [24]}  # the second seed finds all 24 samples made
@@ -276,11 +280,15 @@ REFUSED = {
         {},
         "layer range|layers",
     ),
-    "no walks": (LearningRow(name="a", views="steer_all_1.00"), {}, "walks: expected walks of"),
+    "no walks": (
+        LearningRow(name="a", views="steer_all_1.00"),
+        {},
+        "steer perturbation: expected learnt walks of",
+    ),
     "no statistics": (
         LearningRow(name="a", views="pca_fine_1.00", space="own"),
         {},
-        "statistics: expected the generator's principal directions",
+        "pca perturbation: expected a generator with principal directions",
     ),
     "no classes": (
         replace(GAUSSIAN, objective="supcon"),
