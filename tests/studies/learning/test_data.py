@@ -285,8 +285,8 @@ REFUSED = {
         {},
         "steer perturbation: expected learnt walks of",
     ),
-    "no statistics": (
-        LearningRow(name="a", views="pca_fine_1.00", space="own"),
+    "directions of a space where all are alike": (
+        LearningRow(name="a", views="pca_all_1.00"),
         {},
         "pca perturbation: expected a generator with principal directions",
     ),
