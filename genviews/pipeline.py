@@ -9,7 +9,8 @@ Each arrow is one call into one module: `invert`, a `Perturbation`, `render`, a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +20,11 @@ from genviews.augment import PixelViews
 from genviews.checks import check_count, fail
 from genviews.classify import Classifier
 from genviews.classify.task import Task
+<<<<<<< HEAD
 from genviews.data.split import SplitName
+=======
+from genviews.data.source import ImageSource
+>>>>>>> 38efeff (GenerativeTTA works in parts of batch_size images, and takes a source)
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.views import ViewSet
@@ -27,7 +32,7 @@ from genviews.ensemble.weigh import Average, Ensemble
 from genviews.generators.base import Generator
 from genviews.invert import Inverter, invert
 from genviews.perturb import Perturbation, StyleMix
-from genviews.types import Progress
+from genviews.types import Progress, silent
 
 __all__ = ["GenerativeTTA"]
 
@@ -111,7 +116,7 @@ class GenerativeTTA(nn.Module):
 
     def fit(
         self,
-        images: Float[Tensor, "N C H W"],
+        images: Float[Tensor, "N C H W"] | ImageSource,
         labels: Int[Tensor, " N"],
         *,
         ids: Sequence[str] | None = None,
@@ -120,10 +125,11 @@ class GenerativeTTA(nn.Module):
         """Choose alpha on labelled calibration images that neither network was trained on.
 
         Args:
-            images: in [-1, 1].
+            images: in [-1, 1], or a source that they are read from, `batch_size` at a time.
             labels: class indices.
-            ids: names of the images, which seed their views; None derives them from the pixels.
-            progress: called with (stage, "images", done, all).
+            ids: names of the images, which seed their views; None takes those of the source, or
+                derives them from the pixels.
+            progress: called with ("calibrate", "images", done, all).
         """
         bank = self.bank(images, labels=labels, ids=ids, split="calibration", progress=progress)
         self.ensemble_ = self._ensemble().fit(bank)
@@ -131,7 +137,7 @@ class GenerativeTTA(nn.Module):
 
     def predict_proba(
         self,
-        images: Float[Tensor, "N C H W"],
+        images: Float[Tensor, "N C H W"] | ImageSource,
         *,
         ids: Sequence[str] | None = None,
         progress: Progress | None = None,
@@ -141,6 +147,12 @@ class GenerativeTTA(nn.Module):
         With alpha = 0, when calibration found no use for the views, no image is inverted and the
         answer is the plain classifier's (with pixel views: its average over them).
 
+        Args:
+            images: in [-1, 1], or a source that they are read from, `batch_size` at a time: memory
+                does not grow with their number. An image of it that cannot be read gets NaN.
+            ids: see `fit`.
+            progress: called with ("predict", "images", done, all).
+
         Raises:
             ValueError: before `fit`.
         """
@@ -149,18 +161,16 @@ class GenerativeTTA(nn.Module):
             got = "predict_proba before fit"
             fail("GenerativeTTA", expected="`fit` first", got=got, remedy=remedy)
         useful = self.ensemble_.alpha_ > 0
-        names = content_ids(images) if ids is None else list(ids)
+        names = _names(images, ids)
         # Equal ids are one image: it is inverted once, and its copies get its answer.
-        first = {name: i for i, name in reversed(list(enumerate(names)))}
-        rows = {name: row for row, name in enumerate(first)}
-        bank = self.bank(
-            images[list(first.values())],
-            ids=list(first),
-            split="predict",
-            generate=useful,
-            progress=progress,
-        )
-        return self._weigh(bank, useful)[[rows[name] for name in names]]
+        first = {name: row for row, name in reversed(list(enumerate(names)))}
+        shape = (len(names), len(self.classifier.class_names))
+        found = torch.full(shape, torch.nan, dtype=torch.float64)
+        rows = list(reversed(first.values()))
+        for part, tell in self._parts(images, names, rows, "predict", progress):
+            bank = self._bank(part, "predict", useful, tell)
+            found[part.rows] = self._weigh(bank, useful).double().cpu()
+        return found[[first[name] for name in names]]
 
     def _weigh(self, bank: PredictionBank, useful: bool) -> Tensor:
         if useful:
@@ -172,7 +182,7 @@ class GenerativeTTA(nn.Module):
         return logits.softmax(-1).mean(1)
 
     def predict(
-        self, images: Float[Tensor, "N C H W"], *, ids: Sequence[str] | None = None
+        self, images: Float[Tensor, "N C H W"] | ImageSource, *, ids: Sequence[str] | None = None
     ) -> Int[Tensor, " N"]:
         """The most probable class of each image."""
         return self.predict_proba(images, ids=ids).argmax(-1)
@@ -185,7 +195,7 @@ class GenerativeTTA(nn.Module):
 
     def bank(
         self,
-        images: Float[Tensor, "N C H W"],
+        images: Float[Tensor, "N C H W"] | ImageSource,
         *,
         split: SplitName,
         labels: Int[Tensor, " N"] | None = None,
@@ -194,37 +204,102 @@ class GenerativeTTA(nn.Module):
         progress: Progress | None = None,
     ) -> PredictionBank:
         """What the classifier says of each image and its views; the raw material of `fit`."""
-        self.generator.image_spec.check(images)
-        latents = None
-        view_sets = [] if self.image_views is None else [self.image_views]
+        names = _names(images, ids)
+        stage = "calibrate" if split == "calibration" else "predict"
+        rows: list[int] = []
+        banks = []
+        for part, tell in self._parts(images, names, range(len(names)), stage, progress):
+            banks.append(self._bank(part, split, generate, tell))
+            rows += part.rows
+        return replace(
+            banks[0],
+            ids=tuple(names[row] for row in rows),
+            labels=None if labels is None else labels.cpu()[rows],
+            logits={key: torch.cat([bank.get(key) for bank in banks]) for key in banks[0].logits},
+        )
+
+    def _bank(
+        self, part: _Part, split: str, generate: bool, tell: Callable[[int], None]
+    ) -> PredictionBank:
+        latents, view_sets = None, [] if self.image_views is None else [self.image_views]
         if generate:
             result = invert(
                 self.generator,
-                images,
+                part.images,
+                part.masks,
                 inverter=self.inverter,
                 batch_size=self.batch_size,
-                progress=progress,
+                progress=lambda stage, unit, done, total: tell(done // 2),  # half of the work
             )
             latents, view_sets = result.latents, [*view_sets, self.views]
         task = Task(name="classifier", classifier=self.classifier)
         filled = fill_bank(
             [task],
             self.generator if generate else None,
-            images,
-            content_ids(images) if ids is None else ids,
-            None if labels is None else {task.labels: labels},
+            part.images,
+            part.ids,
+            None,
             latents,
             view_sets,
             split=split,
             num_views=self.num_views,
             seed=self.seed,
-            progress=progress,
+            batch_size=self.batch_size,
         )
         return filled[task.name]
+
+    def _parts(
+        self,
+        images: Tensor | ImageSource,
+        names: Sequence[str],
+        rows: Sequence[int],
+        stage: str,
+        progress: Progress | None,
+    ) -> Iterator[tuple[_Part, Callable[[int], None]]]:
+        """Up to `batch_size` images at a time, and a function that tells how many are done."""
+        say, total = progress or silent, len(rows)
+        say(stage, "images", 0, total)
+        for start in range(0, total, self.batch_size):
+            part = _read(images, names, rows[start : start + self.batch_size])
+            self.generator.image_spec.check(part.images)
+
+            def tell(done: int, before: int = start) -> None:
+                say(stage, "images", before + done, total)
+
+            if part.rows:
+                yield part, tell
+            say(stage, "images", min(start + self.batch_size, total), total)
 
     def _ensemble(self) -> Ensemble:
         image_views = None if self.image_views is None else self.image_views.name
         return Ensemble(self.views.name, image_views=image_views, average=self.average)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """Images that are in memory at once, and their rows among all."""
+
+    rows: list[int]
+    ids: list[str]
+    images: Tensor
+    masks: Tensor | None = None
+
+
+def _read(images: Tensor | ImageSource, names: Sequence[str], rows: Sequence[int]) -> _Part:
+    """The images of some rows, those that can be read."""
+    if isinstance(images, Tensor):
+        return _Part(rows=list(rows), ids=[names[row] for row in rows], images=images[list(rows)])
+    batch = images.read(rows)
+    row_of = {images.ids[row]: row for row in rows}
+    chosen = [row_of[name] for name in batch.ids]
+    named = [names[row] for row in chosen]
+    return _Part(rows=chosen, ids=named, images=batch.images, masks=batch.masks)
+
+
+def _names(images: Tensor | ImageSource, ids: Sequence[str] | None) -> list[str]:
+    if ids is not None:
+        return list(ids)
+    return content_ids(images) if isinstance(images, Tensor) else list(images.ids)
 
 
 def content_ids(images: Float[Tensor, "N C H W"]) -> list[str]:

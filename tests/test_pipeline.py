@@ -8,6 +8,7 @@ the images misleads it, but not on reconstructions and views, so alpha is above 
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 import genviews.pipeline as pipeline
 from genviews.augment import HorizontalFlip
 from genviews.classify import Classifier
+from genviews.data import ImageSet, MemorySource
 from genviews.generators.toy import ToyGenerator
 from genviews.invert import L2, Adam, Inverter, Objective
 from genviews.perturb import StyleMix
@@ -176,6 +178,57 @@ class TestViews:
         assert (views - other).abs().max() > 1e-3
         named = weighed.bank(images, split="predict", ids=["a", "b"]).logits[VIEWS]
         assert (views - named).abs().max() > 1e-3
+
+
+class Flaky(MemorySource):
+    """Row 3 cannot be read; notes how many rows are asked for at once."""
+
+    def __init__(self, images):
+        super().__init__(images)
+        self.asked = []
+
+    def read(self, rows):
+        self.asked.append(len(rows))
+        batch = super().read([row for row in rows if row != 3])
+        return replace(batch, skipped=tuple((self.ids[row], "torn") for row in rows if row == 3))
+
+
+class TestSource:
+    def test_is_read_in_parts_and_answers_as_its_images_do(self, weighed, noisy):
+        images, ids = noisy[0][:7].clamp(-1, 1), tuple("abcdefg")
+        source = Flaky(ImageSet(images=images, ids=ids))
+        made, told = tta(batch_size=2), []
+        made.ensemble_ = weighed.ensemble_
+        found = made.predict_proba(source, progress=lambda *of: told.append(of))
+        assert source.asked == [2, 2, 2, 1]
+        wanted = weighed.predict_proba(images, ids=ids)
+        good = [0, 1, 2, 4, 5, 6]
+        torch.testing.assert_close(found[good], wanted[good], atol=1e-4, rtol=0)
+        assert found[3].isnan().all()
+        assert (told[0], told[-1]) == (("predict", "images", 0, 7), ("predict", "images", 7, 7))
+        assert [of[2] for of in told] == sorted(of[2] for of in told)
+
+    def test_fits_as_its_images_do(self, noisy):
+        images, labels = noisy[0].clamp(-1, 1), noisy[1]
+        ids = tuple(f"i{i}" for i in range(len(images)))
+        source = MemorySource(ImageSet(images=images, ids=ids))
+        one, other = tta(batch_size=5), tta()
+        one.fit(source, labels)
+        other.fit(images, labels, ids=ids)
+        assert one.ensemble_.alpha_ == other.ensemble_.alpha_
+        torch.testing.assert_close(one.ensemble_.curve_, other.ensemble_.curve_)
+
+    def test_no_more_than_a_batch_is_rendered_or_classified_at_once(self, noisy):
+        seen = []
+
+        class Counting(Misled):
+            def forward(self, images):
+                seen.append(len(images))
+                return super().forward(images)
+
+        counting = Classifier(Counting(), TOY.image_spec, ("down", "up"))
+        tta(counting, batch_size=4, num_views=3).fit(*noisy)
+        assert max(seen[1:]) <= 4  # the first looks at the classifier, not at images
 
 
 class TestForward:

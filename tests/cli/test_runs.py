@@ -83,15 +83,15 @@ class TestDemo:
         assert "ZeroDivisionError" in (folder / "log.txt").read_text()
         monkeypatch.undo()
 
-    def test_a_killed_run_goes_on_from_its_predictions(self, here, toy_entry, monkeypatch):
+    def test_a_killed_run_goes_on_from_its_predictions(self, here, toy_entry):
         """Killed before the pages are made: the next run inverts and predicts nothing again."""
 
         def killed(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("genviews.cli.study.StudyOutput.save", killed)
-        assert main(DEMO) == 1
-        monkeypatch.undo()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("genviews.cli.study.StudyOutput.save", killed)
+            assert main(DEMO) == 1
         kept = [here / "run" / name for name in ("inversions", "predictions")]
         before = {p: p.stat().st_mtime_ns for k in kept for p in k.rglob("*.safetensors")}
         assert len(before) >= 5  # two splits inverted; scales, calibration and test predicted
