@@ -20,11 +20,8 @@ from genviews.augment import PixelViews
 from genviews.checks import check_count, fail
 from genviews.classify import Classifier
 from genviews.classify.task import Task
-<<<<<<< HEAD
-from genviews.data.split import SplitName
-=======
 from genviews.data.source import ImageSource
->>>>>>> 38efeff (GenerativeTTA works in parts of batch_size images, and takes a source)
+from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.views import ViewSet
@@ -219,7 +216,7 @@ class GenerativeTTA(nn.Module):
         )
 
     def _bank(
-        self, part: _Part, split: str, generate: bool, tell: Callable[[int], None]
+        self, part: _Part, split: SplitName, generate: bool, tell: Callable[[int], None]
     ) -> PredictionBank:
         latents, view_sets = None, [] if self.image_views is None else [self.image_views]
         if generate:

@@ -101,7 +101,7 @@ def invert_source(
     check_count(batch_size, "batch_size")
     if shard_size is None:
         shard_size = images_in_shard(source.image_spec, SHARD)
-    identity = inversion_identity(source, generator, inverter, shard_size=shard_size)
+    key = inversion_key(source, generator, inverter, shard_size=shard_size)
     run_shards(
         ShardStore(folder, key),
         len(source),
@@ -120,8 +120,8 @@ def inversion_key(
     inverter: Inverter,
     *,
     shard_size: int,
-) -> Identity:
-    """Return all that the content of a store depends on.
+) -> dict[str, object]:
+    """Return all that the content of a store depends on, as JSON values: its key.
 
     Raises:
         ValueError: a shard size below 1.

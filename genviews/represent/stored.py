@@ -17,7 +17,8 @@ from genviews.generators.base import Generator
 from genviews.represent.manifest import describe_generator, rebuild
 from genviews.represent.views import AnchorViews, ViewBatch, check_ids, render_views
 from genviews.rows import StoredRows
-from genviews.store import ShardStore, stored_identity
+from genviews.shard import key_difference, key_text
+from genviews.store import ShardStore, stored_key
 
 __all__ = ["FORMAT", "StoredViews", "check_same"]
 
@@ -67,10 +68,11 @@ class StoredViews(AnchorViews):
         if self.key["keep"] == "latents" and generator is None:
             fail("generator", expected="one, to render with", got="none", remedy="pass it")
         if generator is not None:
-            kept = Identity({"generator": made["generator"]}, _answers(self.identity))
-            identify(generator=generator).check(kept, f"generator of the views in {folder}")
-        self._generator, self._batch_size = generator, check_count(batch_size, "batch_size")
-        self._rows = StoredRows(ShardStore(folder, self.identity))
+            theirs = {"generator": describe_generator(generator)}
+            check_same("generator", {"generator": made["generator"]}, theirs)
+        self._generator = generator
+        self._batch_size = int(made["batch_size"])
+        self._rows = StoredRows(ShardStore(folder, self.key))
 
     def __len__(self) -> int:
         return self.num_samples

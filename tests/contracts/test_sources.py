@@ -24,7 +24,6 @@ from genviews.evaluate import GeneratedSource
 from genviews.evaluate.photos import PhotoSource
 from genviews.generators.toy import ToyGenerator
 from genviews.load.images import load_images
-from genviews.identity import Identity
 from genviews.shard import Shard
 from genviews.store import ShardStore
 from genviews.testing import SOURCE_CHECKS, check_source

@@ -5,6 +5,8 @@ ROW -> views -> (store) -> pixel views -> batches
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +20,6 @@ from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.data.images import ImageSet
 from genviews.engine import Engine
-from genviews.identity import key
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
@@ -253,7 +254,8 @@ def _generated(
         return views
     # Never fewer than the base size, so that smaller ratios read the same store.
     count = max(setting.samples_of(row), setting.base)
-    place = folder / "views" / key(views, count)
+    text = json.dumps([views.describe(), count], sort_keys=True)
+    place = folder / "views" / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     store(views, place, count)
     return StoredViews(place, views.generator, positives=row.positives)
 
