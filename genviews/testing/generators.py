@@ -6,6 +6,7 @@ the table of them; a test runs each on each implementation. A few hundred images
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from genviews.generators.base import Generator
+from genviews.identity.answers import answers_of
 from genviews.rng import Rng
 from genviews.testing.laws import (
     described_apart,
@@ -194,9 +196,12 @@ def mean_latent(generator: Generator) -> None:
 
 
 def it_is_described(generator: Generator) -> None:
-    """A copy has the same key for stored results, one with another tensor has another."""
+    """A copy has the same key for stored results and answers alike; another tensor, another key."""
     changed = with_another_weight(generator, lambda one: [one])
     described_apart(generator, **({} if changed is None else {"tensor": changed}))
+    answers = answers_of(generator)
+    same(answers_of(copy.deepcopy(generator)), answers, "answers of a copy")
+    expect(bool(answers.isfinite().all()), "answers that are not finite")
 
 
 GENERATOR_CHECKS: tuple[Callable[[Generator], None], ...] = (
