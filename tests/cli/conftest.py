@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from genviews.represent.run import TrainingRun
 from genviews.rng import Rng
 
 CLASSES = ("dark", "light")
+_FIRST = pytest.StashKey()  # what the first test of a class ran
 
 MODULE = """
 import torch
@@ -51,6 +52,29 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     return tmp_path
+
+
+@pytest.fixture
+def begin_with(here, capsys, request, tmp_path_factory):
+    """A function (run) that fills `here` by it, or as it did for the first test of a class.
+
+    Returns what the terminal showed. A later test gets a copy, so it may change what it likes.
+    """
+    kept = request.config.stash.setdefault(_FIRST, {})
+
+    def begin(run):
+        place = request.node.parent.nodeid
+        if place not in kept:
+            capsys.readouterr()
+            run()
+            folder = tmp_path_factory.mktemp("first") / "here"
+            shutil.copytree(here, folder, symlinks=True)
+            kept[place] = (folder, capsys.readouterr())
+        folder, shown = kept[place]
+        shutil.copytree(folder, here, symlinks=True, dirs_exist_ok=True)
+        return shown
+
+    return begin
 
 
 @pytest.fixture
@@ -111,10 +135,11 @@ class Mean(nn.Module):
 def toy_entry(tmp_path_factory, monkeypatch):
     """A stand-in for the embedded entry, put in its place."""
     toy = ToyGenerator()
-    folder = Path(tmp_path_factory.mktemp("entry"))
-    scales = {"isotropic": {"fine": [0.1]}, "stylemix": {"fine": [1.0]}}
-    kit = GeneratorKit(toy, inverter=Inverter(steps=5), scales=scales)
-    kit.save(folder / "fashion32")
+    folder = tmp_path_factory.getbasetemp() / "entry"  # one for all: a run stamps its files
+    if not folder.exists():
+        scales = {"isotropic": {"fine": [0.1]}, "stylemix": {"fine": [1.0]}}
+        kit = GeneratorKit(toy, inverter=Inverter(steps=5), scales=scales)
+        kit.save(folder / "fashion32")
     classifier = Classifier(Mean(), toy.image_spec, CLASSES)
     monkeypatch.setattr("genviews.zoo.ENTRIES", folder)
     monkeypatch.setattr("genviews.zoo.zoo_classifiers", lambda name: {"images": classifier})

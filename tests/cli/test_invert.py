@@ -66,10 +66,14 @@ def table(folder):
 
 class TestFolder:
     @pytest.fixture
-    def done(self, go, here, capsys):
+    def done(self, go, here, begin_with):
         """A finished run: its folder and what the terminal showed."""
-        assert go() == 0
-        return here / "run", capsys.readouterr()
+
+        def run():
+            assert go() == 0
+
+        shown = begin_with(run)
+        return here / "run", shown
 
     def test_run_folder(self, done):
         folder, _ = done

@@ -19,10 +19,14 @@ DEMO = ["demo", "--out", "run", "--views", "4", "--calibration", "24", "--test",
 
 class TestDemo:
     @pytest.fixture
-    def done(self, here, toy_entry, capsys):
+    def done(self, here, toy_entry, begin_with):
         """A finished run: its folder and what the terminal showed."""
-        assert main(DEMO) == 0
-        return here / "run", capsys.readouterr()
+
+        def run():
+            assert main(DEMO) == 0
+
+        shown = begin_with(run)
+        return here / "run", shown
 
     def test_run_folder(self, done):
         folder, _ = done
