@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks import inversion
+from benchmarks.gauss_newton import GaussNewton
 from genviews.invert import invert
 
 
@@ -25,10 +26,16 @@ def briefly(*given, inverter, **settings):
     return invert(*given, inverter=inverter, **settings)
 
 
+def gauss_newton_briefly(**settings):
+    """The rival with one step of two."""
+    return GaussNewton(**{**settings, "outer": 1, "inner": 2})
+
+
 def test_every_part_is_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(inversion, "STEPS", 3)
     monkeypatch.setattr(inversion, "LIMITS", (1, 2))
     monkeypatch.setattr(inversion, "invert", briefly)
+    monkeypatch.setattr(inversion, "GaussNewton", gauss_newton_briefly)
     out = tmp_path / "inversion.json"
     ratio = inversion.main(images=2, many=3, repeats=1, threads=1, out=out)
     assert ratio > 0
