@@ -37,6 +37,7 @@ from genviews.data import ImageSet
 from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators import Generator
+from genviews.identity import describe
 from genviews.invert import (
     L1,
     L2,
@@ -324,12 +325,12 @@ def main(
             "repeats": repeats,
             "threads": threads,
             "threads_of_the_baseline": single,
-            "inverter": inverter.describe(),
+            "inverter": describe(inverter),
         },
         "baselines": baselines,
         "baseline": baseline,
         "ours": ours,
-        "ours_shorter": {"inverter": shorter.describe(), **sooner},
+        "ours_shorter": {"inverter": describe(shorter), **sooner},
         "ours_on_many_images": crowd,
         "reaches_the_loss_of": {n: ours["loss"]["mean"] <= v for n, v in reference_loss.items()},
         "ours_by_step_limit": limits,

@@ -70,6 +70,7 @@ from genviews import load_generator
 from genviews.augment import SimCLR, pixel_views
 from genviews.environment import environment
 from genviews.files import write_json
+from genviews.identity import describe
 from genviews.memory import keep_freed_memory
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.represent.generate import write_views
@@ -248,7 +249,7 @@ def summarise(
             "warmup": setting.warmup,
             "repeats": repeats,
             "threads": setting.threads,
-            "views": setting.views.describe(),
+            "views": describe(setting.views),
             "pixels": repr(setting.pixels),
             "encoder": repr(setting.encoder.config),
             "objective": repr(NTXent()),

@@ -128,7 +128,7 @@ def key_text(key: Mapping[str, object]) -> str:
         return json.dumps(dict(key), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         fail(
-            "store key",
+            "identity",
             expected="numbers, strings, lists and dicts, all finite",
             got=str(error),
             remedy="describe the configuration in JSON values",

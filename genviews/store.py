@@ -1,11 +1,11 @@
-"""Shards of tensors in a folder or at any fsspec URL: written whole, resumable, tied to a key.
+"""Shards of tensors in a folder or at any fsspec URL: written whole, resumable, of one identity.
 
 A long job is cut into shards of samples. A shard is one safetensors file, `00012.safetensors`, with
-the tensors, the sample ids, the store's key (the configuration that made it) and a checksum. There
-is no index to go stale: a shard is done when its file is there and whole. A job killed at any time
+the tensors, the sample ids, the exact parts of the store's identity and a checksum. There is no
+index to go stale: a shard is done when its file is there and whole. A job killed at any time
 loses at most the shard in flight; a re-run asks `missing` and makes only those.
 
-    store = ShardStore("runs/latents", key={"inverter": "lbfgs", "steps": 500, "shard_size": 64})
+    store = ShardStore("runs/latents", identify(generator=generator, inverter=inverter))
     for index in store.missing(num_shards):
         store.write(index, Shard(tensors={"latents": latents}, ids=ids))
     latents = store.read_all(num_shards).tensors["latents"]
@@ -19,9 +19,8 @@ import contextlib
 import json
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -30,23 +29,23 @@ from fsspec.implementations.local import LocalFileSystem
 from genviews.checks import check_count, fail
 from genviews.claim import claim, remove_stale_claims
 from genviews.files import atomic_write_bytes
+from genviews.identity import Identity
 from genviews.shard import (
     DamagedShardError,
     Shard,
     decode_shard,
     encode_shard,
     join_shards,
-    key_difference,
     key_text,
 )
 
-__all__ = ["MemoryStore", "Shard", "ShardStore", "stored_key"]
+__all__ = ["MemoryStore", "Shard", "ShardStore", "stored_identity"]
 
 _NAME = re.compile(r"(\d{5,})\.safetensors")
 
 
 class ShardStore:
-    """Shards in a folder or at a URL, all made under one key.
+    """Shards in a folder or at a URL, all of one identity.
 
     Opening a store writes nothing. On a local disk a shard appears in one step (temporary file,
     fsync, move). At a URL it is one upload: object stores show it when it is whole, and on any
@@ -54,24 +53,25 @@ class ShardStore:
 
     Args:
         folder: a path, or a URL that fsspec knows ("s3://bucket/run", "memory://run").
-        key: everything that the content depends on (configuration, fingerprint of the source, seed,
-            shard size), as JSON values. A store with shards made under another key is refused.
+        identity: of all that the content depends on, the shard size included: see `identify`. A
+            store with shards of another one is refused. Its answers are kept beside the shards.
 
     Attributes:
+        identity: the same.
         damaged: shard index -> reason, for the damaged shards seen so far.
 
     Raises:
-        ValueError: the folder holds shards of another key; the message lists what differs.
-        TypeError: a key that is not JSON.
+        ValueError: the folder holds shards of another identity; the message says what differs.
     """
 
-    def __init__(self, folder: str | Path, key: Mapping[str, object]) -> None:
-        self._key = key_text(key)
+    def __init__(self, folder: str | Path, identity: Identity) -> None:
+        self.identity, self._key = identity, key_text(identity.exact)
         self._files, self._root = fsspec.url_to_fs(str(folder))
+        self._folder, self._kept = str(folder), not identity.answers
         self.damaged: dict[int, str] = {}
         theirs = _first_key(self._files, self._root)
-        if theirs is not None and theirs != self._key:
-            self._refuse(theirs)
+        if theirs is not None:
+            identity.check(_identity(theirs, folder), f"store {self._root}")
 
     def present(self) -> list[int]:
         """Return the indices of the shard files that exist, whole or damaged, in order."""
@@ -86,7 +86,7 @@ class ShardStore:
             shards: the number of shards of the job, or the indices to look at.
 
         Raises:
-            ValueError: a shard was made under another key.
+            ValueError: a shard of another identity.
         """
         wanted = range(shards) if isinstance(shards, int) else shards
         here = set(self.present())
@@ -96,7 +96,7 @@ class ShardStore:
         """Whether a shard is there and whole; a damaged one is noted in `damaged`, not warned of.
 
         Raises:
-            ValueError: it was made under another key.
+            ValueError: it is of another identity.
         """
         self.damaged.pop(index, None)
         try:
@@ -144,6 +144,9 @@ class ShardStore:
             ValueError: no tensors, duplicate ids, or a first axis of another length.
         """
         check_count(index, "shard index", least=0)
+        if not self._kept:
+            self.identity.keep(self._folder, f"store {self._root}")
+            self._kept = True
         data = encode_shard(shard, self._key)
         if self._is_local:
             atomic_write_bytes(self._path(index), data)
@@ -161,7 +164,7 @@ class ShardStore:
 
         Raises:
             FileNotFoundError: the shard was never written.
-            ValueError: it is damaged, or was made under another key.
+            ValueError: it is damaged, or of another identity.
         """
         try:
             return self._load(index)
@@ -226,16 +229,8 @@ class ShardStore:
     def _load(self, index: int) -> Shard:
         shard, key = decode_shard(self._files.cat_file(self._path(index)))
         if key != self._key:
-            self._refuse(key)
+            self.identity.check(Identity(json.loads(key)), f"store {self._root}")
         return shard
-
-    def _refuse(self, key: str) -> NoReturn:
-        fail(
-            f"store {self._root}",
-            expected="shards made under the same key",
-            got=key_difference(key, self._key),
-            remedy="use another folder for another configuration, or delete this one",
-        )
 
 
 class MemoryStore:
@@ -277,8 +272,8 @@ class MemoryStore:
         """Nothing is left by killed processes."""
 
 
-def stored_key(folder: str | Path) -> dict[str, Any]:
-    """Return the key under which the shards in a folder or at a URL were made.
+def stored_identity(folder: str | Path) -> Identity:
+    """Return the identity of the shards in a folder or at a URL.
 
     Raises:
         FileNotFoundError: no whole shard is there.
@@ -293,8 +288,13 @@ def stored_key(folder: str | Path) -> dict[str, Any]:
             remedy="check the path, or run the job that fills it",
             error=FileNotFoundError,
         )
-    found: dict[str, Any] = json.loads(key)
-    return found
+    return _identity(key, folder)
+
+
+def _identity(key: str, folder: str | Path) -> Identity:
+    """The exact parts that a shard holds, with the answers that are kept beside it."""
+    kept = Identity.kept_in(folder)
+    return Identity(json.loads(key), {} if kept is None else kept.answers)
 
 
 def _first_key(files: AbstractFileSystem, root: str) -> str | None:

@@ -9,7 +9,7 @@ what they leave when they are killed, and ends when no shard is missing. A run t
 the shard in flight; a finished job costs reading it. Inversion, predictions, rendered views,
 features, image quality and the rows of studies all run here.
 
-    store = ShardStore("runs/squares", {"of": "numbers"})
+    store = ShardStore("runs/squares", identify(of="numbers"))
     run_shards(store, 1000, make, shard_size=100, stage="square", unit="numbers")
 """
 
@@ -98,12 +98,13 @@ def run_shards(
 
     Example:
         >>> import tempfile, torch
+        >>> from genviews.identity import identify
         >>> from genviews.store import Shard, ShardStore
         >>> def square(rows, tell):
         ...     values = torch.tensor([float(i * i) for i in rows])
         ...     return Shard(tensors={"square": values}, ids=tuple(map(str, rows)))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     store = ShardStore(folder, {"of": "numbers"})
+        ...     store = ShardStore(folder, identify(of="numbers"))
         ...     failed = run_shards(store, 5, square, shard_size=2, stage="square", unit="numbers")
         ...     store.read_all(3).tensors["square"].tolist()
         [0.0, 1.0, 4.0, 9.0, 16.0]

@@ -24,6 +24,7 @@ from genviews import (
 )
 from genviews.classify.network import SmallResNet
 from genviews.data import fashion_mnist, labelled_subset
+from genviews.identity import describe
 from genviews.invert import (
     L1,
     LBFGS,
@@ -325,7 +326,7 @@ class TestSaved:
         again = GeneratorKit.load(tmp_path / "whole")
         assert again.name == "whole"
         assert repr(again.generator) == repr(kit.generator)
-        assert again.inverter.describe() == kit.inverter.describe()
+        assert describe(again.inverter) == describe(kit.inverter)
         assert [p.name for p in again.candidates] == [
             "isotropic_fine_0.20",
             "isotropic_fine_0.40",
@@ -346,7 +347,7 @@ class TestSaved:
         z = again.generator.sample(Rng(0).streams(range(2)))
         images = again.generator.synthesize(again.generator.map(z))
         assert torch.equal(images, shipped.generator.synthesize(shipped.generator.map(z)))
-        assert again.inverter.describe() == shipped.inverter.describe()
+        assert describe(again.inverter) == describe(shipped.inverter)
         assert [p.name for p in again.candidates] == [p.name for p in shipped.candidates]
         assert again.walks is not None
 

@@ -6,6 +6,7 @@ import fsspec
 import pytest
 import torch
 
+from genviews.identity import Identity
 from genviews.rows import StoredRows
 from genviews.store import ShardStore
 from tests.stores import put_shard
@@ -34,7 +35,7 @@ def content(index):
 
 
 def test_rows_and_views_of_rows(place):
-    store = ShardStore(place, {})
+    store = ShardStore(place, Identity({}))
     for index in (0, 1):
         put_shard(store, index, content(index), [f"{index}{i}" for i in range(4)])
     rows = StoredRows(store)
@@ -50,7 +51,7 @@ def test_rows_and_views_of_rows(place):
 
 
 def test_damage_is_found_at_the_first_touch(tmp_path):
-    store = ShardStore(tmp_path, {})
+    store = ShardStore(tmp_path, Identity({}))
     put_shard(store, 0, content(0), list("abcd"))
     path = tmp_path / "00000.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -61,7 +62,7 @@ def test_damage_is_found_at_the_first_touch(tmp_path):
 
 
 def test_a_file_that_became_shorter(tmp_path):
-    store = ShardStore(tmp_path, {})
+    store = ShardStore(tmp_path, Identity({}))
     put_shard(store, 0, content(0), list("abcd"))
     rows = StoredRows(store)
     rows.names(0)

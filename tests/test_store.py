@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genviews import claim
-from genviews.store import ShardStore, stored_key
+from genviews.identity import Identity
+from genviews.store import ShardStore, stored_identity
 from tests.processes import start, wait_until
 from tests.stores import put_shard
 
-KEY = {"steps": 5, "inverter": {"lr": 0.1, "kind": "adam"}, "layers": [1, 2]}
+EXACT = {"steps": 5, "inverter": {"lr": 0.1, "kind": "adam"}, "layers": [1, 2]}
+KEY = Identity(EXACT)
 
 
 @pytest.fixture(params=["folder", "file", "memory"])
@@ -159,11 +161,11 @@ class TestStoredKey:
     def test_is_that_of_the_first_whole_shard(self, place):
         fill(ShardStore(place, KEY), 0, 1)
         damage(place, 0, flip)
-        assert stored_key(place) == KEY
+        assert stored_identity(place).exact == EXACT
 
     def test_of_an_empty_store(self, place):
         with pytest.raises(FileNotFoundError, match="expected at least one whole shard, got none"):
-            stored_key(place)
+            stored_identity(place)
 
 
 class TestClaim:
@@ -275,18 +277,16 @@ class TestMistakes:
 
     @pytest.mark.parametrize("value", [torch.zeros(1), Path("x"), float("nan")])
     def test_key_that_is_no_json(self, tmp_path, value):
-        with pytest.raises(
-            TypeError, match="store key: expected numbers, strings, lists and dicts"
-        ):
-            ShardStore(tmp_path, {"value": value})
+        with pytest.raises(TypeError, match="identity: expected numbers, strings, lists and dicts"):
+            Identity({"value": value})
 
 
 class TestKey:
     def test_another_key_is_refused_and_the_difference_named(self, place):
         fill(ShardStore(place, KEY), 0)
         other = {"steps": 9, "inverter": {"lr": 0.1, "seed": 1}, "layers": [1, 2]}
-        with pytest.raises(ValueError, match="shards made under the same key") as error:
-            ShardStore(place, other)
+        with pytest.raises(ValueError, match="expected what it was made from") as error:
+            ShardStore(place, Identity(other))
         assert (
             'got inverter.kind: "adam" in the store, (absent) asked; '
             "inverter.seed: (absent) in the store, 1 asked; "
@@ -295,20 +295,24 @@ class TestKey:
         assert "lr" not in str(error.value)
 
     def test_a_difference_within_a_list_is_named_by_its_place(self, tmp_path):
-        fill(ShardStore(tmp_path, {"terms": [{"name": "l1", "weight": 1.0}, {"name": "l2"}]}), 0)
+        one, other = (
+            Identity({"terms": [{"name": "l1", "weight": weight}, {"name": "l2"}]})
+            for weight in (1.0, 2.0)
+        )
+        fill(ShardStore(tmp_path, one), 0)
         with pytest.raises(
             ValueError, match=r"got terms\.0\.weight: 1\.0 in the store, 2\.0 asked; use"
         ):
-            ShardStore(tmp_path, {"terms": [{"name": "l1", "weight": 2.0}, {"name": "l2"}]})
+            ShardStore(tmp_path, other)
 
     def test_order_and_tuples_do_not_matter(self, place):
         fill(ShardStore(place, KEY), 0)
         same = {"layers": (1, 2), "inverter": {"kind": "adam", "lr": 0.1}, "steps": 5}
-        assert ShardStore(place, same).missing(1) == []
+        assert ShardStore(place, Identity(same)).missing(1) == []
 
     def test_a_shard_put_in_later_is_refused_too(self, tmp_path):
         store = ShardStore(tmp_path / "a", KEY)
-        fill(ShardStore(tmp_path / "b", {"steps": 1}), 1)
+        fill(ShardStore(tmp_path / "b", Identity({"steps": 1})), 1)
         fill(store, 0)
         (tmp_path / "b/00001.safetensors").rename(tmp_path / "a/00001.safetensors")
         for ask in (lambda: store.missing(2), lambda: store.read(1), store.read_all):
@@ -318,8 +322,8 @@ class TestKey:
     def test_a_damaged_first_shard_does_not_hide_the_key(self, tmp_path):
         fill(ShardStore(tmp_path, KEY), 0, 1)
         damage(tmp_path, 0, lambda data: data[:20])
-        with pytest.raises(ValueError, match="made under the same key"):
-            ShardStore(tmp_path, {"steps": 1})
+        with pytest.raises(ValueError, match="expected what it was made from"):
+            ShardStore(tmp_path, Identity({"steps": 1}))
 
 
 class TestDamage:
@@ -405,7 +409,7 @@ class TestTwoWriters:
 
 def write_all(folder, shards):
     warnings.simplefilter("error")
-    store = ShardStore(folder, {"steps": 5})
+    store = ShardStore(folder, Identity({"steps": 5}))
     for index in store.missing(shards):
         ids = [f"{index}-{r}" for r in range(8)]
         put_shard(store, index, {"x": torch.full((8, 100_000), float(index))}, ids)
@@ -426,7 +430,7 @@ class TestKilledWriter:
             process.kill()
             process.join()
             assert (process.exitcode, printed.read_text()) == (-signal.SIGKILL, "")
-            store = ShardStore(tmp_path, {"steps": 5})
+            store = ShardStore(tmp_path, Identity({"steps": 5}))
             here = store.present()
             assert before < len(here) < self.SHARDS
             assert here == list(range(len(here)))

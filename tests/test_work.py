@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from genviews.engine import Engine
+from genviews.identity import Identity
 from genviews.records import RecordStore
 from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.work import HereOnly, run_shards
 
 ROOT = Path(__file__).resolve().parents[1]
-KEY = {"of": "numbers"}
+KEY = Identity({"of": "numbers"})
 WAIT = 60  # seconds, on however busy a machine
 
 

@@ -12,11 +12,10 @@ a caller lists it and goes on. All other errors are mistakes that concern every 
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -137,11 +136,6 @@ class Aligner(ABC):
             UnalignableError: this image or its geometry does not allow it.
             TypeError, ValueError: another kind of geometry or of image than the aligner takes.
         """
-
-    def describe(self) -> dict[str, object]:
-        """Return name and settings in JSON values, as they stand in the key of a store."""
-        settings: dict[str, object] = json.loads(json.dumps(asdict(self)))
-        return {"aligner": type(self).__name__, **settings}
 
 
 def stack(

@@ -86,6 +86,10 @@ class PixelViews(ABC):
             )
         return self._transform(views, streams)
 
+    def __describe__(self) -> dict[str, object]:
+        """Its settings: two transforms of one name are told apart by them."""
+        return dict(vars(self))
+
     def __repr__(self) -> str:
         fields = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
         return f"{type(self).__name__}({fields})"

@@ -15,7 +15,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from genviews.classify.config import TrainConfig
 from genviews.classify.model import predict_logits
 from genviews.classify.optimizer import make_optimizer, own_dropout
 from genviews.classify.views import ViewSource
+from genviews.identity import Identity, identify
 from genviews.rng import Rng
 from genviews.types import Progress, silent
 
@@ -161,6 +162,22 @@ class _Run:
         self.steps = math.ceil(len(images) / config.batch_size)
         self.state = _State()
         self.best_weights: dict[str, Tensor] | None = None
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Of the run, but for the first weights: a run that goes on takes the checkpoint's.
+
+        Raises:
+            TypeError: views that do not say what they are made from (`__describe__`).
+        """
+        return identify(
+            module=type(self.module),
+            images=self.images,
+            labels=self.labels,
+            config=self.config,
+            views=self.views,
+            validation=self.validation,
+        )
 
     @property
     def finished(self) -> bool:
@@ -299,7 +316,7 @@ class _Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         content = {
-            "run": self._fingerprint(),
+            "identity": self.identity.pack(),
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best_weights": self.best_weights,
@@ -314,21 +331,11 @@ class _Run:
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of the same run."""
         content = torch.load(path, map_location=self.device, weights_only=True)
-        if content["run"] != self._fingerprint():
-            fail(
-                f"checkpoint {path.name}",
-                expected=self._fingerprint(),
-                got=content["run"],
-                remedy="it is of another run: remove it, or name another file",
-            )
+        self.identity.check_packed(content["identity"], f"checkpoint {path.name}")
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.best_weights = content["best_weights"]
         self.state = _State(**content["state"])
-
-    def _fingerprint(self) -> str:
-        views = "none" if self.views is None else type(self.views).__name__
-        return f"{self.config!r} on {len(self.images)} images, views {views}"
 
 
 def _check(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.generators.base import Generator
+from genviews.identity import key
 from genviews.perturb.base import Perturbation
 from genviews.render import render
 from genviews.rng import Rng
@@ -87,6 +88,17 @@ class LatentViewSource:
 
     def __len__(self) -> int:
         return len(self._latents)
+
+    def __describe__(self) -> dict[str, object]:
+        """All that the views depend on."""
+        return {
+            "generator": self._generator,
+            "latents": self._latents,
+            "perturbation": self._perturbation,
+            "rng": self._rng,
+            "ids": key(self._ids),
+            "labels": self._labels,
+        }
 
     def batch(self, rows: Sequence[int], epoch: int) -> Float[Tensor, "n C H W"]:
         """Return a view of each row, on the generator's device.

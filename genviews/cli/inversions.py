@@ -7,14 +7,12 @@ refused.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from genviews.data import ImageSet, MemorySource
 from genviews.engine import Engine
 from genviews.generators import Generator
-from genviews.invert import Inverter, inversion_key, invert_source
+from genviews.invert import Inverter, inversion_identity, invert_source
 from genviews.memory import images_in_shard
 from genviews.types import Inversion, Progress
 
@@ -48,13 +46,12 @@ def invert_images(
     """
     source = MemorySource(images)
     size = images_in_shard(source.image_spec, SHARD)
-    key = inversion_key(source, generator, inverter, shard_size=size)
-    name = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
+    identity = inversion_identity(source, generator, inverter, shard_size=size)
     store = invert_source(
         source,
         generator,
         inverter,
-        folder / name,
+        folder / identity.digest,
         shard_size=size,
         batch_size=batch_size,
         engine=engine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,9 +167,7 @@ class InvertJob:
         if len(skipped) < len(store):
             return
         if all(not len(shard) for shard in store.iter_shards()):
-            for path in (self.options.out / LATENTS).glob("*.safetensors"):
-                path.unlink()
-            (self.options.out / LATENTS).rmdir()
+            shutil.rmtree(self.options.out / LATENTS)
             shown = "; ".join(f"{name} {reason}" for name, reason in skipped[:5])
             fail(
                 f"--images {self.inputs.images}",

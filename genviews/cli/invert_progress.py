@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from genviews.cli.progress import Stages
-from genviews.store import ShardStore, stored_key
+from genviews.store import ShardStore, stored_identity
 
 __all__ = ["InvertProgress"]
 
@@ -47,7 +47,7 @@ class InvertProgress:
     def _look(self) -> None:
         # A shard that is being written, or is damaged, is the inversion's matter, not ours.
         with contextlib.suppress(OSError, ValueError):
-            store = ShardStore(self._folder, stored_key(self._folder))
+            store = ShardStore(self._folder, stored_identity(self._folder))
             for index in set(store.present()) - self._losses.keys():
                 shard = store.read(index)
                 loss = shard.tensors["loss"] if len(shard) else torch.empty(0)

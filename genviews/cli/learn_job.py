@@ -27,6 +27,7 @@ from genviews.cli.progress import Stages
 from genviews.environment import versions
 from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
+from genviews.identity import describe
 from genviews.memory import keep_freed_memory
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.monitor import OnlineKNN
@@ -204,5 +205,5 @@ def facts(row: LearningRow, setting: LearningSetting, seed: int) -> dict[str, An
         "batch": setting.batch,
         "samples": setting.base,
         "pixels": repr(setting.pixels),
-        "training": replace(setting.training(setting.updates), seed=seed).fingerprint(),
+        "training": describe(replace(setting.training(setting.updates), seed=seed)),
     }

@@ -10,7 +10,6 @@ of that frame the file really holds.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from genviews.data.decode import UnfitImageError, decode_pixels, fit_pixels
 from genviews.data.listing import check_folder
 from genviews.data.source import HASH_BYTES, ImageSource, LabelColumn, SourceBatch, content_hash
 from genviews.data.split import SplitName
+from genviews.identity import key
 from genviews.types import ImageSpec
 
 __all__ = ["Alignment", "FileSource"]
@@ -42,11 +42,9 @@ class Alignment:
     aligner: Aligner
     geometry: GeometryTable
 
-    def describe(self, file: str) -> str:
-        """All that the alignment of one file depends on."""
-        found = self.geometry.rows.get(file)
-        where = found.tolist() if isinstance(found, Tensor) else repr(found)
-        return json.dumps([self.aligner.describe(), where], sort_keys=True)
+    def key(self, file: str) -> str:
+        """A short hash of all that the alignment of one file depends on."""
+        return key(self.aligner, self.geometry.rows.get(file))
 
 
 class FileSource(ImageSource):
@@ -154,7 +152,7 @@ class FileSource(ImageSource):
         how = (self.image_spec.shape, self._resize, self._convert)
         digest.update(repr(how).encode())
         for name, content in zip(self.ids, self.hashes(), strict=True):
-            align = "" if self._alignment is None else self._alignment.describe(name)
+            align = "" if self._alignment is None else self._alignment.key(name)
             digest.update(repr((name, content, align)).encode())
         return digest.hexdigest()
 

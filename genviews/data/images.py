@@ -124,6 +124,10 @@ class ImageSet:
         calibration = replace(self.select(chosen), split="calibration")
         return calibration, replace(self.select(~chosen), split=rest)
 
+    def __describe__(self) -> dict[str, object]:
+        """Pixels, ids and labels; what was left out made no result."""
+        return {"images": self.fingerprint()}
+
     def fingerprint(self) -> str:
         """Return a hash of pixels, ids and labels: the key of whatever is computed from them."""
         digest = hashlib.blake2b(digest_size=16)

@@ -131,6 +131,10 @@ class ImageSource(ABC):
         masks); not times or places of files, so that a copy elsewhere has the same fingerprint.
         """
 
+    def __describe__(self) -> dict[str, object]:
+        """What its images depend on, however they are kept; a source that is no data says more."""
+        return {"type": "images", "images": self.fingerprint()}
+
     def hashes(self) -> tuple[str, ...]:
         """Return the content hash of each row, as in `SourceBatch.hashes`, by reading all.
 

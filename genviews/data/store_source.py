@@ -19,7 +19,7 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch, content_hash
 from genviews.shard import Shard
-from genviews.store import ShardStore, stored_key
+from genviews.store import ShardStore, stored_identity
 from genviews.types import ImageSpec
 
 __all__ = ["StoreSource"]
@@ -45,7 +45,7 @@ class StoreSource(ImageSource):
 
     def __init__(self, folder: str | Path, image_spec: ImageSpec) -> None:
         self.image_spec, self._folder = image_spec, str(folder)
-        self._store = ShardStore(folder, stored_key(folder))
+        self._store = ShardStore(folder, stored_identity(folder))
         self._last: tuple[int, Shard] | None = None
         self._places: list[tuple[int, int]] = []  # of each row: shard, row in it
         digest = hashlib.blake2b(digest_size=HASH_BYTES)

@@ -10,7 +10,6 @@ workers.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,10 @@ from genviews.engine import Engine
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet
-from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
+from genviews.identity import Identity, identify, key
 from genviews.invert.store import InversionStore
 from genviews.memory import images_in_shard
-from genviews.perturb import PCA
 from genviews.shard import join_shards
 from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.types import Progress
@@ -97,9 +95,8 @@ def fill_from_source(
     )
     store: MemoryStore | ShardStore = MemoryStore()
     if folder is not None:
-        key = work.key(size)
-        name = hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
-        store = ShardStore(f"{str(folder).rstrip('/')}/{split}-{name}", key)
+        identity = work.identity(size)
+        store = ShardStore(f"{str(folder).rstrip('/')}/{split}-{identity.digest}", identity)
     run_shards(
         store,
         len(wanted),
@@ -142,22 +139,20 @@ class _Work:
     seed: int
     batch_size: int
 
-    def key(self, shard_size: int) -> dict[str, object]:
-        """All that the logits depend on."""
-        chosen = hashlib.blake2b("\x1f".join(str(row) for row in self.rows).encode())
-        return {
-            "source": self.source.fingerprint(),
-            "rows": chosen.hexdigest()[:24],
-            "latents": self._latents_key(),
-            "networks": {
-                "classifiers": [weights_hash(c) for c in task_classifiers(self.tasks)],
-                "generator": "" if self.generator is None else weights_hash(self.generator),
-            },
-            "views": [_describe(v) for v in self.view_sets],
-            "num_views": self.num_views,
-            "seed": self.seed,
-            "shard": shard_size,
-        }
+    def identity(self, shard_size: int) -> Identity:
+        """Of all that the logits depend on."""
+        latents = self.latents
+        return identify(
+            source=self.source,
+            rows=key(self.rows),
+            latents=latents.identity if isinstance(latents, InversionStore) else latents,
+            generator=self.generator,
+            classifiers=task_classifiers(self.tasks),
+            views=self.view_sets,
+            num_views=self.num_views,
+            seed=self.seed,
+            shard=shard_size,
+        )
 
     def make(self, places: range, tell: Tell) -> Shard:
         """The logits of some of the rows."""
@@ -196,24 +191,3 @@ class _Work:
         if isinstance(self.latents, Tensor):
             return self.latents[chosen]
         return self.latents.select(chosen, ids)["latents"]
-
-    def _latents_key(self) -> object:
-        if isinstance(self.latents, Tensor):
-            return _hash(self.latents)
-        return None if self.latents is None else self.latents.key
-
-
-def _hash(*tensors: Tensor) -> str:
-    digest = hashlib.blake2b(digest_size=12)
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _describe(view_set: ViewSet) -> str:
-    """A view set in words, with the directions of a PCA, which its repr leaves out."""
-    perturbation = view_set.perturbation
-    if not isinstance(perturbation, PCA):
-        return repr(view_set)
-    statistics = perturbation.statistics
-    return f"{view_set!r} {_hash(statistics.components, statistics.stddev)}"

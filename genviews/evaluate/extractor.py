@@ -5,7 +5,6 @@ images -> ENCODER -> features h -> probe, kNN, SVM, FID
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -16,11 +15,10 @@ from torch import Tensor, nn
 
 from genviews.augment import CentreCrop, Resize
 from genviews.checks import check_count, fail
-from genviews.fingerprint import weights_hash
 from genviews.modes import evaluating
 from genviews.rng import Rng
 
-__all__ = ["FeatureExtractor", "centre_view", "check_features", "l2_normalise", "short_hash"]
+__all__ = ["FeatureExtractor", "centre_view", "check_features", "l2_normalise"]
 
 _ROUND_OFF = 1e-6  # relative spread below which float32 features do not differ
 
@@ -40,8 +38,6 @@ class FeatureExtractor:
             `genviews.classify.model` converts torchvision's.
         std: divides them then.
         normalise: scale each row of the features to unit length; see `l2_normalise`.
-        name: says what a function is, for the key of the cache; change it when the function
-            changes. Modules are known by their weights.
         allow_untrained: let a network pass whose batch norms never saw an image. Without, features
             of a network that nobody loaded weights into are an error.
         batch_size: images at once; changes results by round-off only.
@@ -68,11 +64,10 @@ class FeatureExtractor:
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 1.0,
         normalise: bool = False,
-        name: str | None = None,
         allow_untrained: bool = False,
         batch_size: int = 256,
     ) -> None:
-        self.network, self.name, self.normalise = network, name, normalise
+        self.network, self.normalise = network, normalise
         self.input_size, self.resize_to = input_size, resize_to
         self.batch_size = check_count(batch_size, "batch_size")
         self.mean, self.std = torch.as_tensor(mean).float(), torch.as_tensor(std).float()
@@ -115,29 +110,15 @@ class FeatureExtractor:
         )
         return (images - mean) / std
 
-    def describe(self) -> dict[str, object]:
-        """All that the features depend on, as JSON values.
-
-        Raises:
-            ValueError: a function without `name`.
-        """
-        function = "" if isinstance(self.network, nn.Module) else _qualified(self.network)
-        if self.module is None and self.name is None:
-            fail(
-                "features of a function",
-                expected="a name that says which function they are of",
-                got=function,
-                remedy="pass FeatureExtractor(..., name=...), or compute without a folder",
-            )
+    def __describe__(self) -> dict[str, object]:
+        """All that the features depend on."""
         return {
-            "network": self.name or "",
-            "function": function,
-            "module": "" if self.module is None else short_hash(repr(self.module)),
-            "weights": "" if self.module is None else weights_hash(self.module),
+            "network": self.network,
+            "module": self.module,
             "input_size": self.input_size,
             "resize_to": self.resize_to,
-            "mean": self.mean.tolist(),
-            "std": self.std.tolist(),
+            "mean": self.mean,
+            "std": self.std,
             "normalise": self.normalise,
         }
 
@@ -231,12 +212,3 @@ def _place(module: nn.Module | None) -> tuple[torch.device, torch.dtype]:
     tensors = [] if module is None else [*module.parameters(), *module.buffers()]
     found = next((t for t in tensors if t.is_floating_point()), torch.zeros(()))
     return found.device, found.dtype
-
-
-def _qualified(function: object) -> str:
-    return str(getattr(function, "__qualname__", type(function).__name__))
-
-
-def short_hash(text: str) -> str:
-    """Return 16 hexadecimal digits that change with a text."""
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

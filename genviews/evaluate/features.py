@@ -20,9 +20,10 @@ from genviews.checks import check_count, fail
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
 from genviews.engine import Engine
-from genviews.evaluate.extractor import FeatureExtractor, check_features, short_hash
+from genviews.evaluate.extractor import FeatureExtractor, check_features
+from genviews.identity import identify
 from genviews.rng import Rng
-from genviews.shard import Shard, key_text
+from genviews.shard import Shard
 from genviews.store import MemoryStore, ShardStore
 from genviews.types import Progress
 from genviews.work import Tell, run_shards
@@ -76,7 +77,7 @@ def extract_features(
 
     Raises:
         ValueError: features that are not finite or the same for every image, no readable image,
-            a transform without `rng`, a function without name together with a folder.
+            a transform without `rng`.
 
     Example:
         >>> extract = FeatureExtractor(torch.nn.Flatten())
@@ -100,8 +101,14 @@ def extract_features(
 
     store: MemoryStore | ShardStore = MemoryStore()
     if folder is not None:
-        key = _key(extractor, source, transform, rng, shard_size)
-        store = ShardStore(f"{str(folder).rstrip('/')}/{short_hash(key_text(key))}", key)
+        identity = identify(
+            features=extractor,
+            source=source,
+            transform=transform,
+            rng=None if transform is None else rng,
+            shard_size=shard_size,
+        )
+        store = ShardStore(f"{str(folder).rstrip('/')}/{identity.digest}", identity)
     run_shards(
         store,
         len(source),
@@ -114,23 +121,6 @@ def extract_features(
     kept = store.read_all(-(-len(source) // shard_size))
     check_features(kept.tensors["features"])
     return Features(h=kept.tensors["features"], ids=kept.ids, skipped=tuple(kept.notes.items()))
-
-
-def _key(
-    extractor: FeatureExtractor,
-    source: ImageSource,
-    transform: PixelViews | None,
-    rng: Rng | None,
-    shard_size: int,
-) -> dict[str, object]:
-    seed = None if transform is None or rng is None else [rng.seed, rng.purpose]
-    return {
-        "features": extractor.describe(),
-        "source": source.fingerprint(),
-        "transform": None if transform is None else repr(transform),
-        "seed": seed,
-        "shard_size": shard_size,
-    }
 
 
 def _see(

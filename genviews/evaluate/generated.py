@@ -5,15 +5,14 @@ z -> map -> synthesize -> IMAGES -> features -> fidelity
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 
 from genviews.checks import check_count
-from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch, content_hash
-from genviews.fingerprint import weights_hash
+from genviews.data.source import ImageSource, SourceBatch, content_hash
 from genviews.generators.base import Generator
+from genviews.identity import key
 from genviews.render import render
 from genviews.rng import Rng
 
@@ -75,7 +74,14 @@ class GeneratedSource(ImageSource):
         )
 
     def fingerprint(self) -> str:
-        """A hash of the generator's class and weights, the number of images, seed and psi."""
-        what = (type(self.generator).__name__, weights_hash(self.generator))
-        text = repr((*what, self.image_spec.shape, len(self), self.seed, self.psi))
-        return hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).hexdigest()
+        """A hash of the generator, the number of images, seed and psi."""
+        return key(self.__describe__())
+
+    def __describe__(self) -> dict[str, object]:
+        """The generator, which is known by what it renders as well, number, seed and psi."""
+        return {
+            "generator": self.generator,
+            "images": len(self),
+            "seed": self.seed,
+            "psi": self.psi,
+        }

@@ -114,18 +114,19 @@ class MultiLabelSVM:
         self.max_iter, self.tolerance = check_count(max_iter, "max_iter"), tolerance
         self._models: list[Any] = []
 
-    def describe(self) -> dict[str, object]:
-        """All that a fit depends on beside its data, as JSON values."""
-        return {
-            "costs": list(self.costs),
-            "folds": self.folds,
-            "normalise": self.normalise,
-            "difficult": self.difficult,
-            "dual": self.dual,
-            "max_iter": self.max_iter,
-            "tolerance": self.tolerance,
-            "seed": self.seed,
-        }
+    def __describe__(self) -> dict[str, object]:
+        """All that a fit depends on beside its data."""
+        names = (
+            "costs",
+            "folds",
+            "normalise",
+            "difficult",
+            "dual",
+            "max_iter",
+            "tolerance",
+            "seed",
+        )
+        return {name: getattr(self, name) for name in names}
 
     def check_labels(self, labels: Int[Tensor, "N Y"]) -> None:
         """Raise ValueError if a class has fewer positives or negatives than there are folds."""

@@ -9,7 +9,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -30,7 +30,7 @@ from genviews.identity.code import (
     kept_globals,
 )
 
-__all__ = ["Described", "Description", "describe", "key"]
+__all__ = ["Described", "Description", "Identified", "describe", "key", "key_of"]
 
 _BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType, np.ufunc)
 _PLAIN = (type(None), bool, str)
@@ -41,7 +41,10 @@ class Described(Protocol):
     """Something that says itself what its results depend on."""
 
     def __describe__(self) -> Mapping[str, object]:
-        """Return the parts that count; of a module, those that its tensors do not hold."""
+        """Return the parts that count; of a module, those that its tensors do not hold.
+
+        The class counts as well, unless a part "type" stands for it.
+        """
 
 
 def describe(thing: object) -> Any:  # noqa: ANN401  (JSON)
@@ -77,6 +80,14 @@ def key(*things: object) -> str:
         (True, False)
     """
     return hashlib.blake2b(_text([describe(t) for t in things]), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Identified:
+    """What has been described and asked already; `Identity` says what it is for."""
+
+    exact: Mapping[str, Any]
+    answers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Description:
@@ -134,6 +145,10 @@ class Description:
     def _compound(self, thing: object) -> Any:  # noqa: ANN401  (JSON)
         if isinstance(thing, type):
             return {"class": address(thing), **self._code_of(thing)}
+        if isinstance(thing, Identified):
+            found = {".".join([*self._path, path]): v for path, v in thing.answers.items()}
+            self.answers |= found if self._asking and not self._answered else {}
+            return dict(thing.exact)
         if isinstance(thing, Answering | Described | nn.Module):
             return self._object(thing)
         if isinstance(thing, Mapping):
@@ -159,23 +174,26 @@ class Description:
 
     def _object(self, thing: object) -> dict[str, Any]:
         """A module, or what says itself what counts."""
-        found: dict[str, Any] = {"type": address(type(thing))}
+        own = self._said(thing)
+        found: dict[str, Any] = {} if "type" in own else {"type": address(type(thing))}
         answering = isinstance(thing, Answering)
         if isinstance(thing, Answering) and self._asking and not self._answered:
             self._ask(thing)
         self._answered += answering
         try:
             if not isinstance(thing, nn.Module):
-                found |= self._code_of(type(thing))
+                found |= {} if "type" in own else self._code_of(type(thing))
             else:
                 found["weights"] = self._weights(thing)
                 if not isinstance(thing, Described) and not self._answered:
                     found["build"] = self._build(thing)
-            if isinstance(thing, Described):
-                found |= self._mapping(thing.__describe__())
+            found |= self._mapping(own)
         finally:
             self._answered -= answering
         return found
+
+    def _said(self, thing: object) -> Mapping[str, object]:
+        return thing.__describe__() if isinstance(thing, Described) else {}
 
     def _ask(self, thing: Answering) -> None:
         if not any(one is thing for one in self._asked):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.files import create_bytes, read_metadata, tensor_bytes
-from genviews.identity.describe import Description, key_of
+from genviews.identity.describe import Description, Identified, key_of
 from genviews.shard import key_difference, key_text
 
 __all__ = ["TOLERANCE", "Identity", "identify"]
@@ -29,9 +29,11 @@ less than 0.01; another epoch of training by more."""
 
 NAME = "identity"
 
+Packed = tuple[Mapping[str, Tensor], Mapping[str, str]]
+
 
 @dataclass(frozen=True, eq=False)
-class Identity:
+class Identity(Identified):
     """What a result depends on.
 
     Args:
@@ -42,9 +44,6 @@ class Identity:
         TypeError: exact parts that are not JSON.
     """
 
-    exact: Mapping[str, Any]
-    answers: Mapping[str, Tensor] = field(default_factory=dict)
-
     def __post_init__(self) -> None:
         key_text(self.exact)
 
@@ -52,6 +51,12 @@ class Identity:
     def digest(self) -> str:
         """16 hexadecimal digits of the exact parts: a name for a folder."""
         return key_of(self.exact)
+
+    def part(self, names: Iterable[str]) -> Identity:
+        """Return the identity of what depends on some of the parts alone."""
+        chosen = set(names)
+        answers = {p: v for p, v in self.answers.items() if p.partition(".")[0] in chosen}
+        return Identity({n: v for n, v in self.exact.items() if n in chosen}, answers)
 
     def check(self, kept: Identity, what: str) -> None:
         """Raise unless work that was made under the identity `kept` is work of this one.
@@ -73,7 +78,7 @@ class Identity:
                 what,
                 expected="what it was made from",
                 got=different,
-                remedy="use another folder for another setting, or delete this one",
+                remedy="use another place for other parts, or delete what is there",
             )
 
     def _different_answers(self, kept: Identity) -> list[str]:
@@ -158,6 +163,18 @@ class Identity:
             {NAME: key_text(self.exact)},
         )
 
+    def check_packed(self, packed: Packed, what: str) -> None:
+        """Raise ValueError unless a file with these tensors and text is of this identity."""
+        kept = Identity.unpack(*packed)
+        if kept is None:
+            fail(
+                what,
+                expected="a file that says what it was made from",
+                got="one that does not",
+                remedy="remove it, or name another file",
+            )
+        self.check(kept, what)
+
     @classmethod
     def unpack(cls, tensors: Mapping[str, Tensor], text: Mapping[str, str]) -> Identity | None:
         """Return the identity that `pack` put into a file, or None."""
@@ -172,7 +189,7 @@ def identify(**parts: object) -> Identity:
     """Return the identity of a result: each part described, each generator and classifier asked.
 
     Args:
-        parts: all that the result depends on, by name; an `Identity` is taken as it is.
+        parts: all that the result depends on, by name; an `Identity` in it is taken as it is.
 
     Raises:
         TypeError: a part that cannot be described, see `describe`.
@@ -185,18 +202,11 @@ def identify(**parts: object) -> Identity:
         >>> one.check(identify(generator=ToyGenerator(), steps=20), "latents")
         Traceback (most recent call last):
         ValueError: latents: expected what it was made from, got steps: 20 in the store, 10 asked;
-        use another folder for another setting, or delete this one.
+        use another place for other parts, or delete what is there.
     """
     description = Description(asking=True)
-    exact: dict[str, Any] = {}
-    answers: dict[str, Tensor] = {}
-    for name, part in parts.items():
-        if isinstance(part, Identity):
-            exact[name] = dict(part.exact)
-            answers |= {f"{name}.{path}": value for path, value in part.answers.items()}
-        else:
-            exact[name] = description.part(name, part)
-    return Identity(exact, {**description.answers, **answers})
+    exact = {name: description.part(name, part) for name, part in parts.items()}
+    return Identity(exact, description.answers)
 
 
 def _name_at(exact: Mapping[str, Any], path: str) -> str:

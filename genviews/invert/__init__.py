@@ -6,7 +6,7 @@ from genviews.invert.consistency import ReEncode, ToEncoder
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures, Predictions
 from genviews.invert.inverter import Inverter
-from genviews.invert.job import inversion_key, invert_source
+from genviews.invert.job import inversion_identity, invert_source
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, Target, Term, ToStart
 from genviews.invert.optimize import invert
@@ -67,7 +67,7 @@ __all__ = [
     "default_objective",
     "fitting_batch",
     "in_domain_objective",
-    "inversion_key",
+    "inversion_identity",
     "inverter_preset",
     "invert",
     "invert_source",

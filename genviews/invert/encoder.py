@@ -181,6 +181,10 @@ class InversionEncoder(nn.Module):
             maps.append(stage(maps[-1]))
         return maps
 
+    def __describe__(self) -> dict[str, object]:
+        """Its architecture."""
+        return {"config": self.config}
+
     def save(self, path: str | Path) -> None:
         """Write weights and config to one safetensors file, atomically."""
         save_tensors(path, self.state_dict(), {"config": json.dumps(asdict(self.config))})

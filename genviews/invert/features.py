@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail
-from genviews.fingerprint import weights_hash
 from genviews.invert.term import Target, Term, blank, masked_mean
 from genviews.modes import evaluating
 
@@ -63,6 +62,10 @@ class ModuleFeatures(nn.Module):
                 _unknown_layer(layer, [name for name in named if name])
         if not self.layers:
             fail("feature layers", expected="at least one", got="none", remedy="name a submodule")
+
+    def extra_repr(self) -> str:
+        """The layers, for `repr` and for the identity of results."""
+        return f"layers={self.layers}"
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> list[Tensor]:
         """Return the maps (B, C_l, H_l, W_l) in the order of `layers`."""
@@ -120,8 +123,8 @@ class FeatureDistance:
         extract: images (B, C, H, W) -> feature maps (B, C_l, H_l, W_l), e.g. `ModuleFeatures`,
             `encoder.features` or any torchvision trunk. Must not mix the images of a batch.
         normalise: see above.
-        module: the network behind `extract`, which is called in eval mode and whose weights
-            `describe` hashes. None finds it where `extract` is a module or a method of one.
+        module: the network behind `extract`, which is called in eval mode. None finds it where
+            `extract` is a module or a method of one.
 
     Source: Zhang et al. 2018, arXiv 1801.03924, Eq. 1; plain: Zhu et al. 2020, arXiv 2004.00049.
     Differs: the mean is over known positions (mask averaged down to the map's size), both papers
@@ -153,29 +156,9 @@ class FeatureDistance:
             total = total + masked_mean(squared, known)
         return total / len(maps)
 
-    def describe(self) -> dict[str, object]:
-        """All that the distance depends on, as JSON values.
-
-        Raises:
-            ValueError: the network behind `extract` is not known.
-        """
-        if self.module is None:
-            fail(
-                "feature distance",
-                expected="to know the network whose weights its value depends on",
-                got=repr(self.extract),
-                remedy="pass it as FeatureDistance(extract, module=...)",
-            )
-        extract, module = self.extract, self.module
-        layers = list(extract.layers) if isinstance(extract, ModuleFeatures) else None
-        function = "" if isinstance(extract, nn.Module) else getattr(extract, "__qualname__", "")
-        return {
-            "normalise": self.normalise,
-            "network": type(module.module if layers else module).__name__,
-            "function": function,
-            "layers": layers,
-            "weights": weights_hash(module),
-        }
+    def __describe__(self) -> dict[str, object]:
+        """All that the distance depends on."""
+        return {"extract": self.extract, "normalise": self.normalise, "module": self.module}
 
 
 @dataclass(frozen=True)
@@ -219,10 +202,6 @@ class Feature(Term):
     def modules(self) -> list[nn.Module]:
         """See `Term`."""
         return [] if self.distance.module is None else [self.distance.module]
-
-    def describe(self) -> dict[str, object]:
-        """See `Term`."""
-        return {"term": "Feature", "weight": float(self.weight), **self.distance.describe()}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Said once, for any images; `genviews.invert.optimize` carries it out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
@@ -88,15 +88,6 @@ class Inverter:
         """The networks that must be where the images are."""
         return [*self.start.modules(), *self.objective.modules()]
 
-    def describe(self) -> dict[str, object]:
-        """All that a result depends on besides image and generator, as JSON values."""
-        return {
-            "start": self.start.describe(),
-            "objective": self.objective.describe(),
-            "optimizer": self.optimizer.describe(),
-            "steps": self.steps,
-            "patience": self.patience,
-            "tolerance": float(self.tolerance),
-            "smoothing": list(self.stages),
-            "snapshots": list(self.snapshots),
-        }
+    def __describe__(self) -> dict[str, object]:
+        """The fields; one smoothing is one stage, however it was given."""
+        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "smoothing": self.stages}

@@ -5,7 +5,7 @@
 The images are cut into shards of consecutive rows. A shard is read, inverted and written whole, so
 memory holds one shard's images whatever the size of the data set, and a run that is killed loses
 the shard in flight. Runs on one folder of this machine share the work: each claims a shard before
-it makes it. What a result depends on is the key of the store, so that results of other images,
+it makes it. What a result depends on is the store's identity, so that results of other images,
 weights or settings are never mixed in.
 """
 
@@ -22,8 +22,8 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch
 from genviews.engine import Engine
-from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
+from genviews.identity import Identity, identify
 from genviews.invert.batch import fitting_batch
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
@@ -33,7 +33,7 @@ from genviews.store import Shard, ShardStore
 from genviews.types import Inversion, Progress
 from genviews.work import Tell, run_shards
 
-__all__ = ["inversion_key", "invert_source"]
+__all__ = ["inversion_identity", "invert_source"]
 
 logger = logging.getLogger("genviews.invert")
 
@@ -57,7 +57,7 @@ def invert_source(
     A second run on the same folder, at the same time or later, makes what is left and ends with
     the same store; a finished job costs reading it. A shard that is made again is equal bit for bit
     on the same machine, device, batch size and number of torch's threads, which are not part of the
-    key: they change round-off alone. An image that cannot be read is listed in
+    identity: they change round-off alone. An image that cannot be read is listed in
     `InversionStore.skipped`.
 
     Args:
@@ -101,9 +101,9 @@ def invert_source(
     check_count(batch_size, "batch_size")
     if shard_size is None:
         shard_size = images_in_shard(source.image_spec, SHARD)
-    key = inversion_key(source, generator, inverter, shard_size=shard_size)
+    identity = inversion_identity(source, generator, inverter, shard_size=shard_size)
     run_shards(
-        ShardStore(folder, key),
+        ShardStore(folder, identity),
         len(source),
         _Job(source=source, generator=generator, inverter=inverter, batch_size=batch_size).make,
         shard_size=shard_size,
@@ -111,29 +111,29 @@ def invert_source(
         engine=engine,
         progress=progress,
     )
-    return InversionStore(folder, key, left_out=source.skipped)
+    return InversionStore(folder, identity, left_out=source.skipped)
 
 
-def inversion_key(
+def inversion_identity(
     source: ImageSource,
     generator: Generator,
     inverter: Inverter,
     *,
     shard_size: int,
-) -> dict[str, object]:
-    """Return all that the content of a store depends on, as JSON values: its key.
+) -> Identity:
+    """Return all that the content of a store depends on.
 
     Raises:
         ValueError: a shard size below 1.
     """
-    return {
-        "images": len(source),
-        "source": source.fingerprint(),
-        "generator": {"type": type(generator).__name__, "weights": weights_hash(generator)},
-        "inverter": inverter.describe(),
-        "tensors": list(_FIELDS),
-        "shard_size": check_count(shard_size, "shard_size"),
-    }
+    return identify(
+        images=len(source),
+        source=source,
+        generator=generator,
+        inverter=inverter,
+        tensors=_FIELDS,
+        shard_size=check_count(shard_size, "shard_size"),
+    )
 
 
 # Reconstructions are left out: they are large, and rendered from the latents when asked for.

@@ -258,6 +258,6 @@ class Objective:
         found = {id(module): module for term in self.active for module in term.modules()}
         return list(found.values())
 
-    def describe(self) -> list[dict[str, object]]:
-        """All that the losses depend on besides the images, as JSON values."""
-        return [term.describe() for term in self.active]
+    def __describe__(self) -> dict[str, object]:
+        """The terms that count."""
+        return {"terms": self.active}

@@ -8,7 +8,7 @@ of a line search. So images that are at different stages share every evaluation 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
@@ -74,13 +74,3 @@ class Optimizer(ABC, Generic[S]):
         evaluated anew there; that evaluation ends no step, so `made` stays.
         """
         state.stuck = state.stuck & ~rows
-
-    def describe(self) -> dict[str, object]:
-        """The settings, as JSON values."""
-        own = fields(self)  # type: ignore[arg-type]  # leaves are dataclasses
-        values = {f.name: _plain(getattr(self, f.name)) for f in own}
-        return {"optimizer": type(self).__name__, **values}
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

@@ -12,7 +12,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +22,6 @@ from torch.nn import functional as F
 
 from genviews.checks import fail, lookup
 from genviews.files import read_tensors
-from genviews.fingerprint import weights_hash
 from genviews.invert.features import hide
 from genviews.invert.term import Target, Term
 from genviews.modes import evaluating
@@ -63,7 +61,8 @@ class LPIPS(Term):
 
     weight: float = 1.0
     net: Literal["alex", "vgg"] = "alex"
-    weights: str | Path | None = None
+    # Two copies of the file are one network, which is what counts.
+    weights: str | Path | None = field(default=None, metadata={"identity": False})
     leak: bool = False
     network: nn.Module = field(init=False, repr=False, compare=False)
 
@@ -117,17 +116,6 @@ class LPIPS(Term):
         maps: Sequence[Tensor] = network.net(network.scaling_layer(seen))
         # 1e-10 as in `lpips.normalize_tensor`, so that the numbers are the package's.
         return [m / (torch.linalg.vector_norm(m, dim=1, keepdim=True) + 1e-10) for m in maps]
-
-    def describe(self) -> dict[str, object]:
-        """See `Term`."""
-        return {
-            "term": "LPIPS",
-            "weight": float(self.weight),
-            "net": self.net,
-            "leak": self.leak,
-            "lpips": metadata.version("lpips"),
-            "weights": weights_hash(self.network),
-        }
 
 
 def _load(net: str, weights: str | Path | None) -> nn.Module:

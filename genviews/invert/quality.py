@@ -19,6 +19,7 @@ from genviews.checks import fail
 from genviews.data.source import ImageSource, SourceBatch
 from genviews.engine import Engine
 from genviews.generators.base import Generator
+from genviews.identity import identify
 from genviews.invert.objective import L1, L2, Objective
 from genviews.invert.store import InversionStore
 from genviews.invert.term import Term
@@ -117,8 +118,8 @@ def reconstruct(
             are no longer those that were inverted.
     """
     objective = Objective(tuple(terms))
-    key = {"inversions": inversions.key, "errors": objective.describe()}
-    store, size = ShardStore(folder, key), inversions.shard_size
+    identity = identify(inversions=inversions.identity, errors=objective)
+    store, size = ShardStore(folder, identity), inversions.shard_size
 
     def make(rows: range, tell: Tell) -> Shard:
         shard, batch = inversions.read(rows.start // size), source.read(rows)

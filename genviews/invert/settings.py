@@ -15,6 +15,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from genviews.checks import fail, lookup
+from genviews.identity import describe
 from genviews.invert.adam import Adam
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance
@@ -79,7 +80,7 @@ def inverter_settings(inverter: Inverter) -> dict[str, Any]:
         settings["optimizer"] = {"name": kind, **asdict(inverter.optimizer)}
     kept = kind is not None and inverter.start == start
     if kept and set(settings["objective"]) <= set(_TERMS.values()):
-        kept = inverter_from(settings, encoder).describe() == inverter.describe()
+        kept = describe(inverter_from(settings, encoder)) == describe(inverter)
     else:
         kept = False
     if not kept:

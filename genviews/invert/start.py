@@ -18,7 +18,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
-from genviews.fingerprint import tensor_hash, weights_hash
 from genviews.generators.base import Generator
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.term import masked_mean
@@ -70,10 +69,6 @@ class Start(ABC):
         """Networks that must be where the images are."""
         return []
 
-    @abstractmethod
-    def describe(self) -> dict[str, object]:
-        """All that the candidates depend on besides the images, as JSON values."""
-
 
 @dataclass(frozen=True)
 class MeanStart(Start):
@@ -89,10 +84,6 @@ class MeanStart(Start):
         """See `Start`."""
         mean = generator.mean_latent().to(images)
         return mean.expand(len(images), 1, -1, -1).clone()
-
-    def describe(self) -> dict[str, object]:
-        """See `Start`."""
-        return {"start": "mean"}
 
 
 @dataclass(frozen=True)
@@ -153,10 +144,6 @@ class EncoderStart(Start):
         """See `Start`."""
         return [self.network]
 
-    def describe(self) -> dict[str, object]:
-        """See `Start`."""
-        return {"start": "encoder", "weights": weights_hash(self.network), "passes": self.passes}
-
 
 @dataclass(frozen=True, eq=False)
 class ClassMeanStart(Start):
@@ -195,11 +182,6 @@ class ClassMeanStart(Start):
         """See `Start`."""
         return [self.classifier]
 
-    def describe(self) -> dict[str, object]:
-        """See `Start`."""
-        means, network = tensor_hash(self.means), weights_hash(self.classifier)
-        return {"start": "class mean", "means": means, "classifier": network}
-
 
 @dataclass(frozen=True, eq=False)
 class GivenStart(Start):
@@ -235,10 +217,6 @@ class GivenStart(Start):
         chosen = self.latents[rows.to(self.latents.device)].to(images)
         return chosen if chosen.ndim == 4 else chosen[:, None]
 
-    def describe(self) -> dict[str, object]:
-        """See `Start`."""
-        return {"start": "given", "latents": tensor_hash(self.latents)}
-
 
 @dataclass(frozen=True)
 class Starts(Start):
@@ -273,10 +251,6 @@ class Starts(Start):
     def modules(self) -> list[nn.Module]:
         """See `Start`."""
         return [module for start in self.starts for module in start.modules()]
-
-    def describe(self) -> dict[str, object]:
-        """See `Start`."""
-        return {"start": "best of", "starts": [start.describe() for start in self.starts]}
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ status, steps), `source_hash`, and in their notes which images could not be read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,9 +18,10 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.generators.base import Generator
+from genviews.identity import Identity
 from genviews.render import render
 from genviews.shard import Shard, join_shards
-from genviews.store import ShardStore, stored_key
+from genviews.store import ShardStore, stored_identity
 from genviews.types import Inversion, Status
 
 __all__ = ["InversionStore", "spread"]
@@ -31,42 +32,44 @@ class InversionStore:
 
     Args:
         folder: a path, or a URL that fsspec knows.
-        key: what it was made under (see `inversion_key`), checked; None takes the key found there.
+        identity: what it was made from (see `inversion_identity`), checked; None takes the one that
+            is found there.
         left_out: (file, reason) of what the source left out before the job, for `skipped`.
 
     Attributes:
-        key: all that the content depends on.
+        identity: of all that the content depends on.
         shard_size: images in a shard, the last one excepted.
         num_shards: number of them.
 
     Raises:
-        FileNotFoundError: without a key, and no shard is there.
-        ValueError: made under another key (the message lists what differs), or no inversions.
+        FileNotFoundError: without an identity, and no shard is there.
+        ValueError: made from something else (the message lists what differs), or no inversions.
     """
 
     def __init__(
         self,
         folder: str | Path,
-        key: Mapping[str, Any] | None = None,
+        identity: Identity | None = None,
         *,
         left_out: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.key: dict[str, Any] = stored_key(folder) if key is None else dict(key)
+        self.identity = stored_identity(folder) if identity is None else identity
+        exact = self.identity.exact
         self._folder, self._left_out = str(folder), left_out
-        if not {"images", "shard_size", "inverter"} <= self.key.keys():
+        if not {"images", "shard_size", "inverter"} <= exact.keys():
             fail(
                 f"store {folder}",
                 expected="inversions",
-                got=f"a store with the key fields {sorted(self.key)}",
+                got=f"a store made from {', '.join(sorted(exact))}",
                 remedy="open it as a ShardStore, or check the path",
             )
-        self._store = ShardStore(folder, self.key)
-        self.shard_size: int = self.key["shard_size"]
-        self.num_shards = -(-self.key["images"] // self.shard_size)
+        self._store = ShardStore(folder, self.identity)
+        self._total, self.shard_size = int(exact["images"]), int(exact["shard_size"])
+        self.num_shards = -(-self._total // self.shard_size)
 
     def __len__(self) -> int:
         """Number of images of the source, those that could not be read included."""
-        return int(self.key["images"])
+        return self._total
 
     def __repr__(self) -> str:
         return f"InversionStore({self._folder!r}, {len(self)} images in {self.num_shards} shards)"

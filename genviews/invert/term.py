@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from genviews.fingerprint import weights_hash
 
 __all__ = ["Target", "Term", "blank", "masked_mean"]
 
@@ -84,18 +82,6 @@ class Term(ABC):
     def modules(self) -> list[nn.Module]:
         """The networks that the term calls, which must be where the images are."""
         return [v for v in vars(self).values() if isinstance(v, nn.Module)]
-
-    def describe(self) -> dict[str, object]:
-        """All that the loss depends on besides its arguments, as JSON values."""
-        values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-        return {"term": type(self).__name__, **values}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, nn.Module):
-        return {"type": type(value).__name__, "weights": weights_hash(value)}
-    # A weight of 1 and one of 1.0 are the same weight, but not the same text.
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from genviews.checks import check_fraction
 from genviews.files import atomic_write_bytes
 from genviews.generators.base import Generator
+from genviews.identity import Identity, identify
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.rng import Rng
 
@@ -105,11 +106,15 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _save(
-    path: Path, encoder: InversionEncoder, optimiser: torch.optim.Optimizer, step: int
+    path: Path,
+    encoder: InversionEncoder,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    identity: Identity,
 ) -> None:
     buffer = io.BytesIO()
     state = {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-    torch.save(state, buffer)
+    torch.save({**state, "identity": identity.pack()}, buffer)
     atomic_write_bytes(path, buffer.getvalue())
 
 
@@ -134,6 +139,9 @@ def train_encoder(
 
     Returns:
         The trained encoder in eval mode, frozen.
+
+    Raises:
+        ValueError: the checkpoint is of another generator, architecture or training.
     """
     torch_seed = Rng(config.seed, "encoder/init").torch().initial_seed()
     with torch.random.fork_rng(devices=[]):
@@ -141,9 +149,12 @@ def train_encoder(
         encoder = InversionEncoder(architecture, generator.mean_latent())
     encoder.to(generator.device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(encoder.parameters(), lr=config.lr, betas=(0.9, 0.99))
-    first = 0
-    if checkpoint is not None and checkpoint.exists():
+    identity, first = None, 0
+    if checkpoint is not None:
+        identity = identify(generator=generator, architecture=architecture, training=config)
+    if checkpoint is not None and identity is not None and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        identity.check_packed(state["identity"], f"checkpoint {checkpoint.name}")
         encoder.load_state_dict(state["encoder"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
@@ -164,6 +175,6 @@ def train_encoder(
         optimiser.step()
         if report is not None:
             report(step + 1, {"pixel": pixel.item(), "latent": latent.item()})
-        if checkpoint is not None and (step + 1) % checkpoint_every == 0:
-            _save(checkpoint, encoder, optimiser, step + 1)
+        if checkpoint and identity and (step + 1) % checkpoint_every == 0:
+            _save(checkpoint, encoder, optimiser, step + 1, identity)
     return encoder.eval().requires_grad_(False)

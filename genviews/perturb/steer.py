@@ -118,7 +118,7 @@ class Steer(Perturbation):
         labels: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """The rows after the steps."""
-        self.walks.check(generator, same_weights=False)
+        self.walks.check(generator, same_images=False)
         channels = generator.image_spec.channels
         steps = self.walks.ranges.draw(streams, rows.shape[1], channels)
         steps = self.walks.of_all(steps, channels) * self._gain_of_each()

@@ -26,11 +26,11 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.files import load_tensors, save_tensors
-from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
+from genviews.identity import identify
 from genviews.perturb.base import Layers
 from genviews.perturb.noise import Normal
-from genviews.perturb.walks import Walks, latent_width
+from genviews.perturb.walks import Walks, identity_of, latent_width
 from genviews.perturb.warps import (
     EDITS,
     Masking,
@@ -164,13 +164,13 @@ class _Run:
         drawn = self.rng.child("start").streams(self.names).normal(1, shape)[:, 0]
         self.vectors = (config.start * drawn).to(generator.device).requires_grad_()
         self.adam = torch.optim.Adam([self.vectors], lr=config.lr)
-        self.hash = weights_hash(generator)
+        # A run with more samples goes on from where a shorter one ended.
+        self.identity = identify(generator=generator, config=replace(config, samples=1))
 
     def walks(self) -> Walks:
         """The walks as they are now."""
         c = self.config
         card = {
-            "generator": self.hash,
             "generator_type": type(self.generator).__name__,
             "space": self.generator.latent_spec.space,
             "layers": self.rows.name,
@@ -181,7 +181,13 @@ class _Run:
             "seed": c.seed,
         }
         directions = self._directions().detach().cpu().clone()
-        return Walks(directions=directions, names=self.names, ranges=c.ranges, card=card)
+        return Walks(
+            directions=directions,
+            names=self.names,
+            ranges=c.ranges,
+            card=card,
+            generator=identity_of(self.generator),
+        )
 
     def _directions(self) -> Float[Tensor, "J L D"]:
         above, below = self.rows.start, self.generator.latent_spec.num_layers - self.rows.stop
@@ -215,32 +221,31 @@ class _Run:
         self.adam.step()
         return value
 
-    def _key(self) -> dict[str, str]:
-        return {"config": repr(replace(self.config, samples=1)), "generator": self.hash}
-
     def save(self, path: Path, done: int) -> None:
         """Write the state after `done` steps."""
         state = self.adam.state[self.vectors]
         tensors = {"vectors": self.vectors, **{k: state[k] for k in ("exp_avg", "exp_avg_sq")}}
-        save_tensors(path, tensors, {"done": json.dumps(done), **self._key()})
+        known, text = self.identity.pack()
+        save_tensors(path, {**tensors, **known}, {"done": json.dumps(done), **text})
 
     def resume(self, path: Path) -> int:
         """Take over the state of a checkpoint, if there is one; returns the steps done."""
         if not path.exists():
             return 0
         tensors, facts = load_tensors(path, self.generator.device)
-        other = [key for key, value in self._key().items() if facts.get(key) != value]
+        self.identity.check_packed((tensors, facts), f"checkpoint {path}")
         done = int(facts.get("done", 0))
-        if other or done > self.config.num_steps:
+        if done > self.config.num_steps:
             fail(
                 f"checkpoint {path}",
-                expected="one of this run, of the same settings and generator and not beyond it",
-                got=f"another {' and '.join(other) or 'number of samples'}",
+                expected=f"at most {self.config.num_steps} steps, those of this run",
+                got=f"{done} steps",
                 remedy="name another file, or delete this one",
             )
         with torch.no_grad():
-            self.vectors.copy_(tensors.pop("vectors"))
-        self.adam.state[self.vectors] = {"step": torch.tensor(float(done)), **tensors}
+            self.vectors.copy_(tensors["vectors"])
+        moments = {name: tensors[name] for name in ("exp_avg", "exp_avg_sq")}
+        self.adam.state[self.vectors] = {"step": torch.tensor(float(done)), **moments}
         return done
 
 

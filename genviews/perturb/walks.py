@@ -22,17 +22,22 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.files import load_tensors, save_tensors
-from genviews.fingerprint import weights_hash
 from genviews.generators.base import Generator
+from genviews.identity import Identity, identify
 from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of, warp
 from genviews.render import render
 
-__all__ = ["Walks", "latent_width", "target_panel", "walk_panel"]
+__all__ = ["Walks", "identity_of", "latent_width", "target_panel", "walk_panel"]
 
 
 def latent_width(generator: Generator) -> int:
     """How much of a latent row walks move: in z space, the class after z stays."""
     return generator.z_dim if generator.latent_spec.space == "z" else generator.latent_spec.dim
+
+
+def identity_of(generator: Generator) -> Identity:
+    """What walks know of their generator: what it renders, however it is built and stored."""
+    return Identity({}, identify(generator=generator).answers)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,7 +49,9 @@ class Walks:
             move is zero.
         names: of the J directions, in the order of `directions_of`.
         ranges: the steps that they were learnt for.
-        card: how they were learnt, JSON values; "generator" is the `weights_hash` of the generator.
+        card: how they were learnt, JSON values.
+        generator: the generator that they were learnt for, as `identity_of` knows it; None where
+            it is not known.
 
     Raises:
         ValueError: the names do not fit, or a direction is not finite.
@@ -53,7 +60,8 @@ class Walks:
     directions: Float[Tensor, "J L D"]
     names: tuple[str, ...]
     ranges: StepRanges = field(default_factory=StepRanges)
-    card: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict, metadata={"identity": False})
+    generator: Identity | None = field(default=None, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         if self.names != directions_of(self.channels, self.edits) or not self.names:
@@ -85,16 +93,16 @@ class Walks:
         known = {edit_of(name) for name in self.names}
         return tuple(edit for edit in EDITS if edit in known)
 
-    def check(self, generator: Generator, *, same_weights: bool = True) -> None:
+    def check(self, generator: Generator, *, same_images: bool = True) -> None:
         """Raise unless these walks are of `generator`.
 
         Args:
             generator: that the walks are to move.
-            same_weights: compare its weights with those on the card, which takes a moment; else
-                shapes alone.
+            same_images: compare what it renders with what the generator rendered that they were
+                learnt for, which takes a moment; else shapes alone.
 
         Raises:
-            ValueError: latents of another shape, another number of channels, or other weights.
+            ValueError: latents of another shape, another number of channels, or another generator.
         """
         spec = generator.latent_spec
         fits = tuple(self.directions.shape[1:]) == (spec.num_layers, latent_width(generator))
@@ -106,21 +114,15 @@ class Walks:
                 got=f"{tuple(self.directions.shape[1:])} and {self.channels}",
                 remedy="learn walks for this generator with `train_walks`",
             )
-        if same_weights and "generator" in self.card:
-            found = weights_hash(generator)
-            if found != self.card["generator"]:
-                fail(
-                    "generator of the walks",
-                    expected=f"weights {self.card['generator']}",
-                    got=found,
-                    remedy="these walks belong to another generator: learn its own",
-                )
+        if same_images and self.generator is not None:
+            identity_of(generator).check(self.generator, "walks")
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with the card; one that exists is replaced by a complete one."""
         facts = {"names": self.names, "ranges": asdict(self.ranges), "card": dict(self.card)}
         text = {key: json.dumps(value, allow_nan=False) for key, value in facts.items()}
-        save_tensors(path, {"directions": self.directions}, text)
+        known, stated = ({}, {}) if self.generator is None else self.generator.pack()
+        save_tensors(path, {"directions": self.directions, **known}, {**text, **stated})
 
     @classmethod
     def load(cls, path: str | Path, generator: Generator | None = None) -> Walks:
@@ -136,6 +138,7 @@ class Walks:
         """
         tensors, header = load_tensors(path)
         facts = {key: json.loads(text) for key, text in header.items()}
+        known = Identity.unpack(tensors, header)
         if {"names", "ranges", "card"} - set(facts) or "directions" not in tensors:
             fail(
                 f"walks {path}",
@@ -148,6 +151,7 @@ class Walks:
             names=tuple(facts["names"]),
             ranges=StepRanges(**facts["ranges"]),
             card=facts["card"],
+            generator=known,
         )
         if generator is not None:
             walks.check(generator)

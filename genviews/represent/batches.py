@@ -9,14 +9,14 @@ from a checkpoint sees what it would have seen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from genviews.checks import fail
 
-__all__ = ["Batches", "DescribedBatches", "PartBatches", "Processes", "local_batch"]
+__all__ = ["Batches", "PartBatches", "Processes", "local_batch"]
 
 Batch = Mapping[str, Tensor | None]
 
@@ -40,14 +40,6 @@ class PartBatches(Protocol):
 
     def part(self, step: int, process: int, processes: int) -> Batch:
         """Return the rows of `batch(step)` that process `process` of `processes` trains on."""
-
-
-@runtime_checkable
-class DescribedBatches(Protocol):
-    """Batches that say what they are, so that a checkpoint of others can be refused."""
-
-    def describe(self) -> Mapping[str, Any]:
-        """Return all that the batches depend on, as JSON values."""
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -15,7 +15,7 @@ from genviews.represent.schedule import EpochCosine, Schedule
 __all__ = ["RepresentationTraining", "published_training"]
 
 # They change what is seen of a training and how often it is saved, not what it learns.
-_NOT_LEARNT = ("log_every", "monitor_every", "checkpoint_every")
+_NOT_LEARNT = {"identity": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class RepresentationTraining:
             A multiple of `log_every`.
         checkpoint_every: steps between checkpoints; the last step always writes one.
         seed: of dropout; first weights and batches have their own.
-        data: what the batches are, in words, where they have no `describe`; a checkpoint of other
-            data is refused.
+        data: what the batches are, in words, where they have no `__describe__`; a checkpoint of
+            other data is refused.
 
     Raises:
         ValueError: an unknown word or a number out of its range.
@@ -53,9 +53,9 @@ class RepresentationTraining:
     decay_all: bool = True
     bfloat16: bool = False
     sync_batch_norm: bool = True
-    log_every: int = 50
-    monitor_every: int | None = None
-    checkpoint_every: int = 500
+    log_every: int = field(default=50, metadata=_NOT_LEARNT)
+    monitor_every: int | None = field(default=None, metadata=_NOT_LEARNT)
+    checkpoint_every: int = field(default=500, metadata=_NOT_LEARNT)
     seed: int = 0
     data: str = ""
 
@@ -79,11 +79,6 @@ class RepresentationTraining:
                 got=f"{self.momentum}, {self.betas}, {self.weight_decay}",
                 remedy="change them",
             )
-
-    def fingerprint(self) -> dict[str, str]:
-        """All that changes what is learnt, as text."""
-        kept = [field.name for field in fields(self) if field.name not in _NOT_LEARNT]
-        return {name: repr(getattr(self, name)) for name in kept}
 
     def make_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of a module's parameters, at the rate of the first step."""

@@ -190,6 +190,10 @@ class RepresentationEncoder(nn.Module):
             parts = [self(part.to(self.mean.device)).cpu() for part in images.split(batch_size)]
         return torch.cat(parts)
 
+    def __describe__(self) -> dict[str, object]:
+        """Its architecture."""
+        return {"config": self.config}
+
     def save(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
         """Write weights and config to one safetensors file that `load` reads.
 

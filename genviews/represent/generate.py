@@ -3,8 +3,8 @@
     prior -> sample -> latents -> perturb -> render -> SHARDS -> augment -> encode
 
 Shards hold the samples in the order of their ids, so with `Prior.per_class` equal to the shard size
-each class, or pseudo-class, has shards of its own. The key of the store is the whole configuration:
-a folder never mixes two sets. `manifest.json` is that key and the SHA-256 of each shard.
+each class, or pseudo-class, has shards of its own. The store's identity is the whole configuration:
+a folder never mixes two sets. `manifest.json` is its exact parts and the SHA-256 of each shard.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from genviews.checks import check_count, fail, lookup
 from genviews.engine import Engine
 from genviews.files import atomic_write_bytes
 from genviews.generators.base import Generator
+from genviews.identity import Identity, identify
 from genviews.perturb.base import Perturbation
 from genviews.represent.manifest import rebuild
-from genviews.represent.stored import FORMAT, check_same
+from genviews.represent.stored import FORMAT
 from genviews.represent.views import LatentViews
 from genviews.store import Shard, ShardStore
 from genviews.types import Progress
@@ -94,9 +95,9 @@ def write_views(
         ...     len(manifest["sha256"]), stored([9, 0]).images.shape
         (3, torch.Size([2, 2, 1, 8, 8]))
     """
-    key = _key(views, num_samples, keep, shard_size)
+    identity = _identity(views, num_samples, keep, shard_size)
     run_shards(
-        ShardStore(folder, key),
+        ShardStore(folder, identity),
         num_samples,
         partial(_make, _whole(views), keep),
         shard_size=shard_size,
@@ -105,7 +106,7 @@ def write_views(
         engine=engine,
         progress=progress,
     )
-    return _write_manifest(folder, key, -(-num_samples // shard_size))
+    return _write_manifest(folder, identity, -(-num_samples // shard_size), views.batch_size)
 
 
 def recreate_views(
@@ -144,10 +145,12 @@ def recreate_views(
         rebuild(key["views"]["prior"]),
         positives=key["views"]["pool"],
         seed=key["views"]["seed"],
-        batch_size=key["views"]["batch_size"],
+        batch_size=manifest["batch_size"],
     )
     options = {"keep": key["keep"], "shard_size": key["shard_size"]}
-    check_same("generator and perturbation", key, _key(views, key["num_samples"], **options))
+    made = _identity(views, key["num_samples"], **options)
+    # A manifest is text: it holds no answers.
+    Identity(made.exact).check(Identity(key), "generator and perturbation")
     found = write_views(views, folder, key["num_samples"], **options)
     other = [name for name, digest in manifest["sha256"].items() if found["sha256"][name] != digest]
     if other:
@@ -174,15 +177,15 @@ def _whole(views: LatentViews) -> LatentViews:
     )
 
 
-def _key(views: LatentViews, num_samples: int, keep: str, shard_size: int) -> dict[str, Any]:
+def _identity(views: LatentViews, num_samples: int, keep: str, shard_size: int) -> Identity:
     """All that the content of the shards depends on."""
-    return {
-        "format": FORMAT,
-        "views": _whole(views).describe(),
-        "num_samples": check_count(num_samples, "num_samples"),
-        "keep": lookup(keep, {k: k for k in get_args(Keep)}, "keep"),
-        "shard_size": check_count(shard_size, "shard_size"),
-    }
+    return identify(
+        format=FORMAT,
+        views=_whole(views),
+        num_samples=check_count(num_samples, "num_samples"),
+        keep=lookup(keep, {k: k for k in get_args(Keep)}, "keep"),
+        shard_size=check_count(shard_size, "shard_size"),
+    )
 
 
 def _make(views: LatentViews, keep: Keep, rows: range, tell: Tell) -> Shard:
@@ -203,11 +206,15 @@ def _make(views: LatentViews, keep: Keep, rows: range, tell: Tell) -> Shard:
     return Shard(tensors=tensors, ids=tuple(str(i) for i in rows))
 
 
-def _write_manifest(folder: str | Path, key: Mapping[str, Any], total: int) -> dict[str, Any]:
+def _write_manifest(
+    folder: str | Path, identity: Identity, total: int, batch_size: int
+) -> dict[str, Any]:
     files, root = fsspec.url_to_fs(str(folder))
     names = [f"{index:05d}.safetensors" for index in range(total)]
     digests = {n: hashlib.sha256(files.cat_file(f"{root}/{n}")).hexdigest() for n in names}
-    manifest = {"format": FORMAT, "key": dict(key), "sha256": digests}
+    # The bytes, but nothing else, depend on how many images were rendered at once.
+    facts = {"format": FORMAT, "key": dict(identity.exact), "batch_size": batch_size}
+    manifest = {**facts, "sha256": digests}
     data = (json.dumps(manifest, indent=2) + "\n").encode()
     if isinstance(files, LocalFileSystem):
         atomic_write_bytes(f"{root}/{MANIFEST}", data)

@@ -1,16 +1,12 @@
-"""Configurations as JSON and back, so that what was made can be made again from its manifest."""
+"""Configurations made again from their descriptions, so that a manifest is enough to repeat."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
-from torch import Tensor, nn
-
 from genviews.checks import fail
-from genviews.fingerprint import tensor_hash, weights_hash
-from genviews.generators.base import Generator
+from genviews.identity.code import address
 from genviews.perturb import (
     Angular,
     Gaussian,
@@ -23,10 +19,10 @@ from genviews.perturb import (
 from genviews.represent.prior import Prior
 from genviews.types import ImageSpec, LayerRange
 
-__all__ = ["describe", "describe_generator", "rebuild"]
+__all__ = ["rebuild"]
 
 _TYPES: dict[str, type[Any]] = {
-    found.__name__: found
+    address(found): found
     for found in (
         Angular,
         Gaussian,
@@ -43,46 +39,6 @@ _TYPES: dict[str, type[Any]] = {
 """What `rebuild` makes again: configurations that hold no tensors."""
 
 
-def describe(value: object) -> Any:  # noqa: ANN401  (JSON)
-    """Return a configuration as JSON values: dataclasses by their fields, tensors by their hash.
-
-    Raises:
-        TypeError: a value of another kind (a function, an open file).
-
-    Example:
-        >>> describe(Gaussian("all", 0.2))
-        {'type': 'Gaussian', 'layers': 'all', 'std': 0.2, 'truncation': 2.0, 'reading': 'scaled'}
-    """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, tuple | list | range):
-        return [describe(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(name): describe(item) for name, item in value.items()}
-    if isinstance(value, Tensor):
-        return {"tensor": tensor_hash(value)}
-    if isinstance(value, nn.Module):
-        return {"type": type(value).__name__, "weights": weights_hash(value)}
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: describe(getattr(value, f.name)) for f in fields(value)}
-        return {"type": type(value).__name__, **parts}
-    fail(
-        "configuration",
-        expected="dataclasses of numbers, text and tensors",
-        got=repr(value),
-        remedy="make it a field that JSON or a hash can show",
-        error=TypeError,
-    )
-
-
-def describe_generator(generator: Generator) -> dict[str, Any]:
-    """What tells a generator from others: its type and weights, or its name where it has none."""
-    found: dict[str, Any] = describe(generator)
-    if not generator.state_dict():
-        found["name"] = repr(generator)
-    return found
-
-
 def rebuild(description: object) -> Any:  # noqa: ANN401  (what was described)
     """Make again what `describe` described.
 
@@ -90,6 +46,7 @@ def rebuild(description: object) -> Any:  # noqa: ANN401  (what was described)
         ValueError: of a type that is not known here, or that holds tensors.
 
     Example:
+        >>> from genviews.identity import describe
         >>> rebuild(describe(Prior(psi=0.9))) == Prior(psi=0.9)
         True
     """

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, check_fraction, fail, lookup
-from genviews.fingerprint import tensor_hash
+from genviews.identity import key
 from genviews.represent.views import AnchorViews, ViewBatch, check_ids
 from genviews.rng import Rng
 from genviews.types import ImageSpec
@@ -71,13 +71,12 @@ class RealViews(AnchorViews):
         return self.images.device
 
     @cached_property
-    def _hashes(self) -> dict[str, str | None]:
-        labels = None if self.labels is None else tensor_hash(self.labels)
-        return {"images": tensor_hash(self.images), "labels": labels}
+    def _content(self) -> str:
+        return key(self.images, self.labels)
 
-    def describe(self) -> dict[str, Any]:
-        """Hashes of the images and their labels, and the settings."""
-        return {"real": self._hashes, "positives": self.positives, "seed": self.seed}
+    def __describe__(self) -> dict[str, object]:
+        """The images and their labels, and the settings."""
+        return {"real": self._content, "positives": self.positives, "seed": self.seed}
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
         """Return the images, each 1 + K times; the same at every visit.
@@ -149,11 +148,11 @@ class MixedViews(AnchorViews):
         """The real images'."""
         return self.real.device
 
-    def describe(self) -> dict[str, Any]:
+    def __describe__(self) -> dict[str, object]:
         """Both parts and how they are mixed."""
         return {
-            "real": self.real.describe(),
-            "generated": self.generated.describe(),
+            "real": self.real,
+            "generated": self.generated,
             "share": self.share,
             "num_samples": self.num_samples,
             "mix": self.mix,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 import math
 import pickle
 import time
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 from genviews.checks import fail
 from genviews.classify.optimizer import own_dropout
 from genviews.files import atomic_write_bytes
-from genviews.fingerprint import weights_hash
-from genviews.represent.batches import Batches, DescribedBatches, Processes, local_batch
+from genviews.identity import identify
+from genviews.identity.describe import Described
+from genviews.represent.batches import Batches, Processes, local_batch
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.gather import gather_rows
@@ -104,14 +104,8 @@ class TrainingRun:
         self.process = 0 if accelerator is None else accelerator.process_index
         self.processes = 1 if accelerator is None else accelerator.num_processes
         self.device = encoder.mean.device if accelerator is None else accelerator.device
-        self.fingerprint = {
-            **config.fingerprint(),
-            "objective": repr(objective),
-            "encoder": repr(encoder.config),
-            "first weights": weights_hash(encoder),
-        }
-        if isinstance(batches, DescribedBatches):
-            self.fingerprint["batches"] = json.dumps(batches.describe(), sort_keys=True)
+        known = batches if isinstance(batches, Described) else None
+        self.identity = identify(config=config, objective=objective, encoder=encoder, batches=known)
         self.encoder = copy.deepcopy(encoder).to(self.device).train()
         if self.processes > 1:
             self.encoder = _share_batch_norms(self.encoder, config, self.device)
@@ -213,7 +207,7 @@ class TrainingRun:
         """Write a checkpoint, whole or not at all; a diverged training is not written."""
         self._means()
         content = {
-            "training": self.fingerprint,
+            "identity": self.identity.pack(),
             "encoder": self.encoder.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -232,16 +226,7 @@ class TrainingRun:
             ValueError: another training's, whose differences are named, or no checkpoint.
         """
         content = _read(path, self.device)
-        found = content["training"]
-        names = sorted({*self.fingerprint, *found})
-        other = [n for n in names if self.fingerprint.get(n) != found.get(n)]
-        if other:
-            fail(
-                f"checkpoint {path.name}",
-                expected=", ".join(f"{n} {self.fingerprint.get(n)}" for n in other),
-                got=", ".join(f"{n} {found.get(n)}" for n in other),
-                remedy="it is of another training: remove it, or name another file",
-            )
+        self.identity.check_packed(content["identity"], f"checkpoint {path.name}")
         self.encoder.load_state_dict(content["encoder"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.step = content["step"]
@@ -255,7 +240,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         # Not torch's own text, which advises to unpickle the file without restriction.
         content = type(error).__name__
-    if not isinstance(content, dict) or "training" not in content:
+    if not isinstance(content, dict) or "identity" not in content:
         fail(
             f"checkpoint {path.name}",
             expected="a file that this training wrote",

@@ -5,22 +5,21 @@ prior -> sample -> latents -> perturb -> render -> SHARDS -> augment -> encode
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
-from genviews.represent.manifest import describe_generator, rebuild
+from genviews.identity import Identity, identify
+from genviews.represent.manifest import rebuild
 from genviews.represent.views import AnchorViews, ViewBatch, check_ids, render_views
 from genviews.rows import StoredRows
-from genviews.shard import key_difference, key_text
-from genviews.store import ShardStore, stored_key
+from genviews.store import ShardStore, stored_identity
 
-__all__ = ["FORMAT", "StoredViews", "check_same"]
+__all__ = ["FORMAT", "StoredViews"]
 
 FORMAT = "genviews-views-1"
 
@@ -37,10 +36,11 @@ class StoredViews(AnchorViews):
         folder: a path, or a URL that fsspec knows.
         generator: to render latents with; needed where only latents were kept.
         positives: K, at most the P that were stored.
+        batch_size: images rendered at once, where latents alone were kept.
 
     Attributes:
         num_samples: N; ids are 0 to N - 1.
-        key: all that the set was made from.
+        identity: of all that the set was made from.
 
     Raises:
         FileNotFoundError: no shard is there.
@@ -48,31 +48,36 @@ class StoredViews(AnchorViews):
     """
 
     def __init__(
-        self, folder: str | Path, generator: Generator | None = None, *, positives: int = 1
+        self,
+        folder: str | Path,
+        generator: Generator | None = None,
+        *,
+        positives: int = 1,
+        batch_size: int = 64,
     ) -> None:
-        self.key = stored_key(folder)
-        if self.key.get("format") != FORMAT:
+        self.identity = stored_identity(folder)
+        exact = self.identity.exact
+        if exact.get("format") != FORMAT:
             fail(
                 f"store {folder}",
                 expected="views",
-                got=f"a store with the key fields {sorted(self.key)}",
+                got=f"a store made from {', '.join(sorted(exact))}",
                 remedy="check the path, or make them with write_views",
             )
-        made = self.key["views"]
+        made = exact["views"]
         self.image_spec = rebuild(made["image"])
         self.pool = int(made["pool"])
-        self.seed, self.num_samples = int(made["seed"]), int(self.key["num_samples"])
+        self.seed, self.num_samples = int(made["seed"]), int(exact["num_samples"])
         self.positives = check_count(positives, "positives")
         if positives > self.pool:
             fail("positives", expected=f"at most {self.pool}", got=positives, remedy="store more")
-        if self.key["keep"] == "latents" and generator is None:
+        if exact["keep"] == "latents" and generator is None:
             fail("generator", expected="one, to render with", got="none", remedy="pass it")
         if generator is not None:
-            theirs = {"generator": describe_generator(generator)}
-            check_same("generator", {"generator": made["generator"]}, theirs)
-        self._generator = generator
-        self._batch_size = int(made["batch_size"])
-        self._rows = StoredRows(ShardStore(folder, self.key))
+            kept = Identity({"generator": made["generator"]}, _answers(self.identity))
+            identify(generator=generator).check(kept, f"generator of the views in {folder}")
+        self._generator, self._batch_size = generator, check_count(batch_size, "batch_size")
+        self._rows = StoredRows(ShardStore(folder, self.identity))
 
     def __len__(self) -> int:
         return self.num_samples
@@ -82,9 +87,9 @@ class StoredViews(AnchorViews):
         """The generator's, where there is one."""
         return torch.device("cpu") if self._generator is None else self._generator.device
 
-    def describe(self) -> dict[str, Any]:
-        """What the views were made from, as JSON values."""
-        return {**self.key["views"], "positives": self.positives, "stored": self.num_samples}
+    def __describe__(self) -> dict[str, object]:
+        """What the views were made from."""
+        return {"stored": self.identity, "positives": self.positives}
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
         """Return the views of samples.
@@ -115,7 +120,7 @@ class StoredViews(AnchorViews):
     def _gather(self, ids: Sequence[int], shown: Tensor) -> dict[str, Tensor]:
         """Rows of every tensor, in the order of the ids; of views, those shown."""
         found: dict[str, Tensor] = {}
-        where = [divmod(i, int(self.key["shard_size"])) for i in ids]
+        where = [divmod(i, int(self.identity.exact["shard_size"])) for i in ids]
         for index in sorted({shard for shard, _ in where}):
             places = [n for n, (shard, _) in enumerate(where) if shard == index]
             alone = [(where[n][1],) for n in places]
@@ -130,12 +135,6 @@ class StoredViews(AnchorViews):
         return found
 
 
-def check_same(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Raise ValueError, and list what differs, unless two descriptions are equal."""
-    if key_text(theirs) != key_text(ours):
-        fail(
-            what,
-            expected="what the stored views were made with",
-            got=key_difference(key_text(theirs), key_text(ours)),
-            remedy="pass the same, or make other views in another folder",
-        )
+def _answers(identity: Identity) -> dict[str, Tensor]:
+    """What the generator of the views renders, as if it had been described alone."""
+    return {path.removeprefix("views."): value for path, value in identity.answers.items()}

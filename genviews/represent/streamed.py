@@ -86,14 +86,14 @@ class StreamedBatches:
         """Return what process `process` of `processes` gets of it; the others' is not made."""
         return self._get(step, process, processes)
 
-    def describe(self) -> dict[str, Any]:
-        """What the batches depend on, as JSON values."""
+    def __describe__(self) -> dict[str, object]:
+        """What the batches depend on."""
         return {
-            "views": self.views.describe(),
+            "views": self.views,
             "batch_size": self.plan.batch_size,
             "num_unique": self.plan.num_unique,
             "order_seed": self.plan.seed,
-            "pixels": None if self.pixels is None else repr(self.pixels),
+            "pixels": self.pixels,
             "reuse": self._options["reuse"],
             "buffer": self._options["buffer"],
             "pixel_seed": self._options["pixel_seed"],

@@ -11,7 +11,7 @@ Both give the same views for the same ids, because all that is drawn for a sampl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -24,7 +24,6 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
 from genviews.render import render
-from genviews.represent.manifest import describe, describe_generator
 from genviews.represent.prior import Anchors, Prior
 from genviews.rng import Rng, Streams
 from genviews.types import ImageSpec
@@ -92,8 +91,8 @@ class AnchorViews(ABC):
         """Where the views are made."""
 
     @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """All that the views depend on, as JSON values, for keys and run folders."""
+    def __describe__(self) -> Mapping[str, object]:
+        """All that the views depend on."""
 
     @abstractmethod
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
@@ -181,17 +180,16 @@ class LatentViews(AnchorViews):
         """The generator's."""
         return self.generator.device
 
-    def describe(self) -> dict[str, Any]:
-        """The configuration, tensors by their hashes."""
+    def __describe__(self) -> dict[str, object]:
+        """The configuration; how many are rendered at once changes round-off alone."""
         return {
-            "generator": describe_generator(self.generator),
-            "image": describe(self.image_spec),
-            "prior": describe(self.prior),
-            "perturbation": describe(self.perturbation),
+            "generator": self.generator,
+            "image": self.image_spec,
+            "prior": self.prior,
+            "perturbation": self.perturbation,
             "positives": self.positives,
             "pool": self.pool,
             "seed": self.seed,
-            "batch_size": self.batch_size,
         }
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:

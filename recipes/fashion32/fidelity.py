@@ -23,7 +23,6 @@ from genviews.data import fashion_mnist
 from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
 from genviews.files import write_json
-from genviews.fingerprint import weights_hash
 from genviews.generators import Generator
 from genviews.memory import keep_freed_memory
 from genviews.zoo import zoo_images
@@ -42,7 +41,7 @@ def last_block() -> FeatureExtractor:
         maps: Tensor = classifier.features(images)[-1]  # type: ignore[operator]
         return maps.mean((2, 3))
 
-    return FeatureExtractor(averaged, name=f"last block {weights_hash(classifier)}")
+    return FeatureExtractor(averaged)
 
 
 def main(*, quick: bool = False) -> dict[str, object]:

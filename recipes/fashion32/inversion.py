@@ -39,6 +39,7 @@ from genviews.ensemble.resume import fill_from_source
 from genviews.ensemble.significance import gain_report
 from genviews.environment import environment
 from genviews.files import atomic_write_bytes, write_json
+from genviews.identity import describe
 from genviews.invert import (
     L1,
     L2,
@@ -218,7 +219,7 @@ def compare(
         rows.append(
             {
                 "inversion": name,
-                "objective": inverter.objective.describe(),
+                "objective": describe(inverter.objective),
                 "l1": float(error.abs().double().mean()),
                 "l2": float(error.square().double().mean()),
                 "evaluations": float(found.evaluations.double().mean()),
@@ -342,7 +343,7 @@ def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
             "judge": "logistic regression on pixels, 20,000 other train images",
             "judge_accuracy_on_images": accuracy,
             "classifier_accuracy_on_images": _accuracy(setup),
-            "inverter": setup.inverters()["pixel"].describe(),
+            "inverter": describe(setup.inverters()["pixel"]),
         },
         "inversions": rows,
         "table_2": {"images": min(STEP_IMAGES, len(report)), "rows": table2},

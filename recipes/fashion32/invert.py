@@ -22,7 +22,7 @@ from genviews import load_generator
 from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
 from genviews.data.fashion import Split
 from genviews.generators import Generator, ToyGenerator
-from genviews.invert import InversionStore, Inverter, inversion_key, invert_source
+from genviews.invert import InversionStore, Inverter, inversion_identity, invert_source
 from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from genviews.types import Inversion
@@ -74,8 +74,9 @@ def read(split: Split, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
         ValueError: they were made with other images, weights or settings.
     """
     images, kit = images_of(split), load_generator("fashion32")
-    key = inversion_key(MemorySource(images), kit.generator, kit.inverter, shard_size=SHARD)
-    return images, InversionStore(folder / split, key).inversion(kit.generator)
+    source = MemorySource(images)
+    identity = inversion_identity(source, kit.generator, kit.inverter, shard_size=SHARD)
+    return images, InversionStore(folder / split, identity).inversion(kit.generator)
 
 
 def main(

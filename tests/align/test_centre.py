@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from genviews.align import CARS, Box, CentreBox, Frame, UnalignableError
+from genviews.identity import describe
 
 SMALL = Frame(height=32, width=32, content_height=24, content_width=32)
 ODD = Frame(height=37, width=41, content_height=21, content_width=33)
@@ -210,10 +211,16 @@ class TestObject:
         assert eval(repr(CentreBox(SMALL, -1.0))) == CentreBox(SMALL, -1.0)
 
     def test_describes_itself_in_json(self):
-        described = CentreBox(SMALL).describe()
+        described = describe(CentreBox(SMALL))
         assert json.loads(json.dumps(described)) == described
         assert described == {
-            "aligner": "CentreBox",
-            "frame": {"height": 32, "width": 32, "content_height": 24, "content_width": 32},
-            "vacated": 0.0,
+            "type": "genviews:CentreBox",
+            "frame": {
+                "type": "genviews:Frame",
+                "height": 32,
+                "width": 32,
+                "content_height": 24,
+                "content_width": 32,
+            },
+            "vacated": 0,
         }

@@ -56,6 +56,9 @@ class Marked:
         self.count = count
         self.asked: list[tuple[list[int], int]] = []
 
+    def __describe__(self) -> dict[str, object]:
+        return {"count": self.count}
+
     def __len__(self) -> int:
         return self.count
 
@@ -388,8 +391,11 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
     images, labels = data()
     path = tmp_path / "state.pt"
     train_classifier(network(), images, labels, PLAIN, checkpoint=path)
-    with pytest.raises(ValueError, match=r"checkpoint state\.pt: expected .*seed=1.*another run"):
+    with pytest.raises(ValueError, match=r"checkpoint state\.pt: .*config\.seed: 0"):
         train_classifier(network(), images, labels, replace(PLAIN, seed=1), checkpoint=path)
+    for other in ((-images, labels), (images, 1 - labels)):
+        with pytest.raises(ValueError, match=r"(images|labels)\.tensor: .* in the store"):
+            train_classifier(network(), *other, PLAIN, checkpoint=path)
 
 
 def test_a_single_logit_trains_through_the_wrapper() -> None:

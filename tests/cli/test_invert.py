@@ -18,6 +18,7 @@ import genviews
 from genviews.cli import invert_job, main
 from genviews.cli.images import check_apart
 from genviews.generators import ToyGenerator
+from genviews.identity import describe
 from genviews.invert import (
     EncoderConfig,
     InversionEncoder,
@@ -27,7 +28,7 @@ from genviews.invert import (
 )
 from genviews.memory import images_in_shard
 from genviews.report.png import png_name
-from genviews.store import ShardStore, stored_key
+from genviews.store import ShardStore, stored_identity
 from genviews.types import ImageSpec
 from tests.folders import names
 
@@ -165,7 +166,7 @@ class TestFolder:
         assert counted == []
         paths = [p for p in (folder / "png").rglob("*.png")]
         assert len(paths) == 40
-        store = ShardStore(folder / "reconstructions", stored_key(folder / "reconstructions"))
+        store = ShardStore(folder / "reconstructions", stored_identity(folder / "reconstructions"))
         shard = store.read_all()
         wanted = shard.tensors["reconstructions"][0, 0].clamp(-1, 1).add(1).mul(127.5).round()
         assert np.array_equal(np.asarray(Image.open(folder / "png" / shard.ids[0])), wanted)
@@ -313,9 +314,10 @@ class TestOtherInputs:
         assert go(*encoder, "--preset", "in-domain", "--out", "a") == 0
         network = InversionEncoder.load(here / "encoder.safetensors")
         wanted = inverter_preset("in-domain", network, steps=3)
-        assert InversionStore(here / "a" / "latents").key["inverter"] == wanted.describe()
+        assert InversionStore(here / "a" / "latents").identity.exact["inverter"] == describe(wanted)
         assert go(*encoder, "--out", "b") == 0
-        assert InversionStore(here / "b" / "latents").key["inverter"]["start"]["start"] == "encoder"
+        start = InversionStore(here / "b" / "latents").identity.exact["inverter"]["start"]
+        assert start["type"] == "genviews:EncoderStart"
 
     def test_zoo_name(self, here, toy_entry, image_folder):
         assert main(["invert", "--images", "images", "--generator", "fashion32"]) == 0

@@ -23,6 +23,7 @@ from genviews.data import (
 from genviews.evaluate import GeneratedSource
 from genviews.evaluate.photos import PhotoSource
 from genviews.generators.toy import ToyGenerator
+from genviews.identity import Identity
 from genviews.load.images import load_images
 from genviews.shard import Shard
 from genviews.store import ShardStore
@@ -70,7 +71,7 @@ def listed(root: Path, seed: int) -> ImageSource:
 
 
 def stored(root: Path, seed: int, **more: torch.Tensor) -> ImageSource:
-    store = ShardStore(root, {"made": "here"})
+    store = ShardStore(root, Identity({"made": "here"}))
     whole = {"images": images(seed), **more}
     store.write(0, Shard(tensors={k: v[:3] for k, v in whole.items()}, ids=IDS[:3]))
     store.write(2, Shard(tensors={k: v[3:] for k, v in whole.items()}, ids=IDS[3:]))

@@ -20,6 +20,7 @@ from genviews.data import (
     StoreSource,
     load_dataset,
 )
+from genviews.identity import Identity
 from genviews.load.images import load_images
 from genviews.store import ShardStore
 from genviews.types import ImageSpec
@@ -255,7 +256,7 @@ class TestLoadDataset:
 
 class TestStore:
     def fill(self, folder, **changes):
-        store = ShardStore(folder, {"made": "here"})
+        store = ShardStore(folder, Identity({"made": "here"}))
         images = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 1, 4, 4)
         tensors = {"images": images, **changes}
         put_shard(store, 0, {k: v[:3] for k, v in tensors.items()}, ("a", "b", "c"))
@@ -283,7 +284,7 @@ class TestStore:
         wide = torch.full((5, 1, 4, 4), 1.25)
         self.fill(tmp_path / "a", images=wide)
         assert "from 1.25 to 1.25" in StoreSource(tmp_path / "a", SPEC).read([0]).skipped[0][1]
-        store = ShardStore(tmp_path / "b", {})
+        store = ShardStore(tmp_path / "b", Identity({}))
         put_shard(store, 0, {"reconstructions": wide, "loss": torch.zeros(5)}, tuple("abcde"))
         assert StoreSource(tmp_path / "b", SPEC).read([0]).images.unique().tolist() == [1]
 
@@ -295,7 +296,7 @@ class TestStore:
 
     def test_fingerprint_is_of_content_not_of_shards(self, tmp_path):
         images = self.fill(tmp_path / "a")
-        put_shard(ShardStore(tmp_path / "b", {}), 0, {"images": images}, tuple("abcde"))
+        put_shard(ShardStore(tmp_path / "b", Identity({})), 0, {"images": images}, tuple("abcde"))
         first = StoreSource(tmp_path / "a", SPEC).fingerprint()
         assert StoreSource(tmp_path / "b", SPEC).fingerprint() == first
         self.fill(tmp_path / "c", images=images * 0.5)
@@ -304,7 +305,8 @@ class TestStore:
     def test_what_it_cannot_read(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="at least one whole shard"):
             StoreSource(tmp_path, SPEC)
-        put_shard(ShardStore(tmp_path / "a", {}), 0, {"latents": torch.zeros(1, 2)}, ("a",))
+        latents = ShardStore(tmp_path / "a", Identity({}))
+        put_shard(latents, 0, {"latents": torch.zeros(1, 2)}, ("a",))
         with pytest.raises(ValueError, match="`images` or `reconstructions`, got latents"):
             StoreSource(tmp_path / "a", SPEC)
         self.fill(tmp_path / "b")

@@ -16,6 +16,7 @@ from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.resume import fill_from_source
 from genviews.ensemble.views import ViewSet
 from genviews.generators.toy import ToyGenerator
+from genviews.identity import key as key_of_parts
 from genviews.perturb import PCA, PCAStatistics, StyleMix
 
 NUMBER, SHARD = 10, 4  # shards of 4, 4 and 2 images
@@ -203,7 +204,7 @@ def test_other_pca_directions_are_other_views():
     def described(sign: float) -> str:
         components = torch.tensor([[sign, 0.0, 0.0, 0.0]])
         statistics = PCAStatistics(components, torch.ones(1))
-        return resume._describe(ViewSet(perturbation=PCA("fine", 1.0, statistics)))
+        return key_of_parts(ViewSet(perturbation=PCA("fine", 1.0, statistics)))
 
     assert described(1.0) == described(1.0)
     assert described(1.0) != described(-1.0)

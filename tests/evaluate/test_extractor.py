@@ -18,6 +18,7 @@ from genviews.evaluate import (
     extract_features,
     l2_normalise,
 )
+from genviews.identity import describe
 from genviews.load.images import load_images
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.rng import Rng
@@ -45,6 +46,9 @@ class Counted:
 
     def __init__(self, fails_after: int | None = None) -> None:
         self.seen, self.fails_after = 0, fails_after
+
+    def __describe__(self):
+        return {}
 
     def __call__(self, images):
         if self.fails_after is not None and self.seen >= self.fails_after:
@@ -107,9 +111,9 @@ class TestExtractor:
 
     def test_method_of_a_module_is_checked_and_known_by_its_weights(self):
         net = trained()
-        described = FeatureExtractor(net.forward).describe()
-        assert described["function"] == "Sequential.forward"
-        assert described["weights"] == FeatureExtractor(net).describe()["weights"]
+        described = describe(FeatureExtractor(net.forward))
+        assert described["network"]["function"] == "torch:Sequential.forward"
+        assert described["module"] == describe(FeatureExtractor(net))["module"]
 
     def test_not_finite_names_the_row(self):
         with pytest.raises(ValueError, match=r"1 of 3 images, e\.g\. row 1"):
@@ -149,26 +153,26 @@ class TestCache:
 
     def test_second_call_computes_nothing(self, images, tmp_path):
         count = Counted()
-        extract = FeatureExtractor(count, name="pixels")
+        extract = FeatureExtractor(count)
         for _ in range(2):
             extract_features(extract, images, folder=tmp_path, shard_size=4)
         assert count.seen == 11
 
     def test_killed_run_loses_the_shard_in_flight(self, images, tmp_path):
-        killed = FeatureExtractor(Counted(fails_after=8), name="pixels")
+        killed = FeatureExtractor(Counted(fails_after=8))
         with pytest.raises(KeyboardInterrupt):
             extract_features(killed, images, folder=tmp_path, shard_size=4)
         rest = Counted()
         done = []
         found = extract_features(
-            FeatureExtractor(rest, name="pixels"),
+            FeatureExtractor(rest),
             images,
             folder=tmp_path,
             shard_size=4,
             progress=lambda *told: done.append(told[2:]),
         )
         assert rest.seen == 3
-        assert done == [(4, 11), (8, 11), (11, 11)]
+        assert done == [(8, 11), (11, 11)]
         assert torch.equal(found.h, images.images.flatten(1))
 
     def test_another_network_source_or_setting_is_another_key(self, images, tmp_path):
@@ -199,9 +203,12 @@ class TestCache:
         ]
         assert shapes == [(11, 16), (11, 4)]
 
-    def test_function_without_name_has_no_key(self, images, tmp_path):
-        with pytest.raises(ValueError, match="a name that says which function"):
-            extract_features(FeatureExtractor(lambda x: x.flatten(1)), images, folder=tmp_path)
+    def test_a_function_is_known_by_its_code(self, images, tmp_path):
+        found = [
+            extract_features(FeatureExtractor(function), images, folder=tmp_path).h
+            for function in (lambda x: x.flatten(1), lambda x: -x.flatten(1))
+        ]
+        assert torch.equal(found[0], -found[1])
 
     def test_unreadable_files_are_named_and_the_rest_kept(self, tmp_path, write_photo):
         for i in range(5):

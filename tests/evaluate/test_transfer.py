@@ -25,7 +25,7 @@ from genviews.evaluate import (
     stanford_cars,
 )
 
-MEAN_COLOUR = FeatureExtractor(lambda x: x.mean((2, 3)), name="mean colour")
+MEAN_COLOUR = FeatureExtractor(lambda x: x.mean((2, 3)))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ class TestCaltech101:
 
     def test_protocol(self, root):
         train, test = caltech101(root, per_class=9, num_classes=3)
-        unit = FeatureExtractor(lambda x: x.mean((2, 3)) + 1, name="colour", normalise=True)
+        unit = FeatureExtractor(lambda x: x.mean((2, 3)) + 1, normalise=True)
         score = probe_files(unit, train, test, probe=caltech_probe(), size=16)
         assert score.mean_class_accuracy == 1.0
         assert score.splits == {"fit": "train", "select": "3 folds of train", "score": "test"}

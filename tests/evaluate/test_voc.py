@@ -253,7 +253,7 @@ class TestVOC:
         assert torch.equal(both[0].labels, both[1].labels)
 
     def test_protocol(self, devkit, tmp_path):
-        extract = FeatureExtractor(lambda x: x.mean((2, 3)), name="mean colour")
+        extract = FeatureExtractor(lambda x: x.mean((2, 3)))
         svm = MultiLabelSVM((0.1, 1.0, 10.0))
         score = classify_voc(
             extract, devkit, svm=svm, size=24, class_names=NAMES, folder=tmp_path / "features"
@@ -326,7 +326,7 @@ class TestResampledPrecision:
 
 
 class TestDecisions:
-    EXTRACT = FeatureExtractor(lambda x: x.mean((2, 3)), name="mean colour")
+    EXTRACT = FeatureExtractor(lambda x: x.mean((2, 3)))
 
     def test_score_is_that_of_the_decisions(self, devkit):
         fit, score = (read_voc(devkit, split, class_names=NAMES) for split in ("train", "val"))
@@ -361,7 +361,7 @@ class TestDecisions:
             seen.append(images)
             return images.flatten(1)
 
-        svm, grey = MultiLabelSVM((0.1,)), FeatureExtractor(look, name="pixels")
+        svm, grey = MultiLabelSVM((0.1,)), FeatureExtractor(look)
         classify_voc(grey, devkit, svm=svm, size=8, channels=1, class_names=NAMES)
         classify_voc(grey, devkit, svm=svm, size=8, class_names=NAMES)
         assert [images.shape[1] for images in seen] == [1, 1, 3, 3]

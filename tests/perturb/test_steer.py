@@ -115,13 +115,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path) -> None:
 def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
     config, path = replace(QUICK, samples=32), tmp_path / "state.safetensors"
     train_walks(blobs(), config, checkpoint=path)
-    with pytest.raises(ValueError, match="got another config; name another file"):
+    with pytest.raises(ValueError, match=r"got config\.lr: 0\.05 in the store, 0\.1 asked"):
         train_walks(blobs(), replace(config, lr=0.1), checkpoint=path)
-    with pytest.raises(ValueError, match="got another number of samples"):
+    with pytest.raises(ValueError, match=r"expected at most \d+ steps, those of this run"):
         train_walks(blobs(), replace(config, samples=16), checkpoint=path)
     toy = replace(config, edits=("zoom",))
     train_walks(ToyGenerator(), toy, checkpoint=tmp_path / "toy.safetensors")
-    with pytest.raises(ValueError, match="got another generator"):
+    with pytest.raises(ValueError, match=r"got generator\.weights"):
         train_walks(ToyGenerator(seed=1), toy, checkpoint=tmp_path / "toy.safetensors")
 
 
@@ -167,7 +167,7 @@ def test_walks_are_kept_with_their_card(tmp_path) -> None:
     assert dict(read.card) == dict(walks.card)
     assert read.card["seed"] == 5
     assert read.card["image"] == [1, 8, 8]
-    with pytest.raises(ValueError, match="generator of the walks: expected weights"):
+    with pytest.raises(ValueError, match=r"walks: .* it now renders other images"):
         Walks.load(tmp_path / "walks.safetensors", ToyGenerator(seed=1))
     with pytest.raises(ValueError, match="walks: expected latents"):
         Walks.load(tmp_path / "walks.safetensors", ToyGenerator(num_layers=3))

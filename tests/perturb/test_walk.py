@@ -282,13 +282,11 @@ class TestZSpace:
             latents = base.map(z + 0.25 * noise[:, k], labels, psi=0.7, cutoff=cutoff)
             torch.testing.assert_close(images[:, k], base.synthesize(latents))
 
-    def test_truncation_is_in_the_fingerprint(self) -> None:
-        from genviews.fingerprint import weights_hash
+    def test_truncation_is_in_the_identity(self) -> None:
+        from genviews.identity import key
 
-        hashes = {
-            weights_hash(z_space(TOY, psi=p, cutoff=c)) for p, c in [(1.0, None), (0.9, None)]
-        }
-        hashes |= {weights_hash(z_space(TOY, psi=0.9, cutoff=2))}
+        hashes = {key(z_space(TOY, psi=p, cutoff=c)) for p, c in [(1.0, None), (0.9, None)]}
+        hashes |= {key(z_space(TOY, psi=0.9, cutoff=2))}
         assert len(hashes) == 3
 
     def test_a_generator_in_z_space_is_refused(self) -> None:

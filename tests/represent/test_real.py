@@ -10,6 +10,7 @@ import torch
 
 from genviews.augment import HorizontalFlip
 from genviews.generators import ToyGenerator
+from genviews.identity import describe
 from genviews.perturb import Gaussian
 from genviews.represent import LatentViews, SamplePlan, StreamedBatches
 from genviews.represent.real import MixedViews, RealViews
@@ -82,9 +83,10 @@ class TestReal:
             RealViews(IMAGES, LABELS),
             RealViews(IMAGES, LABELS, positives=2, seed=1),
         ]
-        found = [str(v.describe()) for v in views]
+        found = [str(describe(v)) for v in views]
         assert len(set(found)) == len(found)
-        assert RealViews(IMAGES.clone(), LABELS.clone(), positives=2).describe() == REAL.describe()
+        same = RealViews(IMAGES.clone(), LABELS.clone(), positives=2)
+        assert describe(same) == describe(REAL)
 
     @pytest.mark.parametrize("ids", [[COUNT], [3, COUNT + 5]])
     def test_id_of_no_image(self, ids) -> None:
@@ -196,7 +198,7 @@ class TestMix:
             MixedViews(RealViews(IMAGES, positives=2), MADE, 0.3, COUNT),
             MixedViews(REAL, LatentViews(MADE.generator, None, positives=2), 0.3, COUNT),
         ]
-        assert len({str(v.describe()) for v in others}) == len(others)
+        assert len({str(describe(v)) for v in others}) == len(others)
 
     def test_streams_as_batches(self) -> None:
         views, plan = mixed(0.5), SamplePlan(batch_size=8, num_unique=COUNT, seed=2)

@@ -10,6 +10,7 @@ import torch
 
 from genviews.augment import ColorJitter, Compose, HorizontalFlip
 from genviews.generators import ToyGenerator
+from genviews.identity import describe
 from genviews.perturb import Gaussian, Independent
 from genviews.represent import LatentViews, SamplePlan, StreamedBatches, ViewStream
 from genviews.represent.batches import Batches, PartBatches, local_batch
@@ -241,7 +242,7 @@ class TestStreamedBatches:
         assert torch.equal(views[0], views[1])  # VIEWS has seed 0
         (wanted,) = take(3, pixels=PIXELS, pixel_seed=3)[2:]
         assert torch.equal(views[2], wanted.images)
-        assert [b.describe()["pixel_seed"] for b in batches] == [0, 0, 3]
+        assert [describe(b)["pixel_seed"] for b in batches] == [0, 0, 3]
         for b in batches:
             b.close()
 

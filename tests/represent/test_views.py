@@ -10,6 +10,7 @@ import torch
 
 from genviews.generators import CallableGenerator, ToyGenerator
 from genviews.generators.zspace import z_space
+from genviews.identity import describe
 from genviews.perturb import (
     PCA,
     Gaussian,
@@ -154,7 +155,7 @@ def test_to_moves_every_tensor() -> None:
 
 def test_description_tells_configurations_apart() -> None:
     texts = {
-        json.dumps(views.describe())
+        json.dumps(describe(views))
         for views in (
             LatentViews(TOY),
             LatentViews(TOY, seed=1),

@@ -5,13 +5,10 @@ ROW -> views -> (store) -> pixel views -> batches
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +17,7 @@ from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.data.images import ImageSet
 from genviews.engine import Engine
+from genviews.identity import key
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
@@ -105,9 +103,9 @@ class RowBatches:
         """See `genviews.represent.batches.PartBatches`."""
         return self._batches.part(step, process, processes)
 
-    def describe(self) -> Mapping[str, Any]:
+    def __describe__(self) -> Mapping[str, object]:
         """What the batches depend on."""
-        return {**self._batches.describe(), "single_view": self._single}
+        return {**self._batches.__describe__(), "single_view": self._single}
 
     @property
     def stats(self) -> StreamStats:
@@ -197,8 +195,8 @@ class _Anchors(AnchorViews):
     def device(self) -> torch.device:
         return self._views.device
 
-    def describe(self) -> dict[str, Any]:
-        return self._views.describe()
+    def __describe__(self) -> Mapping[str, object]:
+        return {"views": self._views}
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
         batch = self._views(ids, visit)
@@ -254,8 +252,7 @@ def _generated(
         return views
     # Never fewer than the base size, so that smaller ratios read the same store.
     count = max(setting.samples_of(row), setting.base)
-    text = json.dumps([views.describe(), count], sort_keys=True)
-    place = folder / "views" / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    place = folder / "views" / key(views, count)
     store(views, place, count)
     return StoredViews(place, views.generator, positives=row.positives)
 

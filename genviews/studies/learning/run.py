@@ -2,9 +2,9 @@
 
     ROW, seed -> batches -> train -> encoder -> probe -> `row.json`
 
-A row and seed has a folder with `started.json` (the setting) and its checkpoint while it trains,
-then `encoder.safetensors`, `answers.safetensors` (the classes that the probes gave the test images)
-and last `row.json`. Processes that run the same study share its rows.
+A row and seed has a folder with its identity and, while it trains, its checkpoint, then
+`encoder.safetensors`, `answers.safetensors` (the classes that the probes gave the test images) and
+last `row.json`. Processes that run the same study share its rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from genviews.checks import fail
 from genviews.engine import Engine
 from genviews.evaluate.encoders import EncoderScores, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
-from genviews.files import read_json, save_tensors, write_json
+from genviews.files import read_json, save_tensors
+from genviews.identity import Identity
 from genviews.records import RecordStore
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.run import StepRecord
@@ -240,7 +241,7 @@ def _make(
 ) -> dict[str, Any]:
     """Train and judge; returns the record. The encoder is kept before it is judged."""
     place = _place(row, seed, folder)
-    write_json(place / "started.json", {"key": key_text(setting.describe(row, seed))})
+    setting.identity(row, seed).keep(place, f"result of row {row.name!r}, seed {seed}")
     encoder, trained = _train(row, setting, seed, folder, say)
     encoder.save(place / "encoder.safetensors", {"row": row.name, "seed": str(seed)})
     say(RowReport(row=row.name, seed=seed, stage="probe"))
@@ -274,13 +275,14 @@ def _check_rows(
     for row in rows:
         check_row(row, setting)
     places = [_place(row, seed, folder) for row, seed in pieces]
-    keys = [key_text(setting.describe(row, seed)) for row, seed in pieces]
+    identities = [setting.identity(row, seed) for row, seed in pieces]
+    keys = [key_text(identity.exact) for identity in identities]
     called = [f"row {row.name!r}, seed {seed}" for row, seed in pieces]
-    started = RecordStore([place / "started.json" for place in places], keys, called)
     store = RecordStore([place / "row.json" for place in places], keys, called)
-    for index in range(len(pieces)):
-        if not store.has(index):
-            started.has(index)
+    for place, identity, name in zip(places, identities, called, strict=True):
+        kept = Identity.kept_in(place)
+        if kept is not None:
+            identity.check(kept, f"result of {name}")
     return store
 
 

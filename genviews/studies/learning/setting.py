@@ -14,16 +14,15 @@ from genviews.augment.base import PixelViews
 from genviews.checks import check_count, fail
 from genviews.data.images import ImageSet
 from genviews.evaluate.encoders import ProbeData
-from genviews.fingerprint import tensor_hash
 from genviews.generators.base import Generator
 from genviews.generators.zspace import z_space
+from genviews.identity import Identity, identify
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.losses.base import Objective
 from genviews.represent.losses.choose import OBJECTIVES, choose_objective
-from genviews.represent.manifest import describe, describe_generator
 from genviews.represent.prior import Prior
 from genviews.studies.learning.row import LearningRow
 from genviews.types import ImageSpec
@@ -168,26 +167,23 @@ class LearningSetting:
         return choose_objective(row.objective, z_dim=z_dim, num_classes=self.num_classes(row))
 
     @cached_property
-    def _parts(self) -> dict[str, Any]:
-        """What rows may use, as JSON values."""
-        return {
-            "generator": None if self.generator is None else describe_generator(self.generator),
-            "real": None if self.real is None else _hashes(self.real),
-            "pixels": repr(self.pixels),
-            "probe": None
-            if self.probe is None
-            else {name: _hashes(part) for name, part in self.probe.splits().items()},
-            "prior": describe(self.prior),
-            "walks": None if self.walks is None else tensor_hash(self.walks.directions),
-            "statistics": None if self.statistics is None else describe(self.statistics),
-        }
+    def _parts(self) -> Identity:
+        """Of what rows may use."""
+        return identify(
+            generator=self.generator,
+            real=self.real,
+            pixels=self.pixels,
+            probe=self.probe,
+            prior=self.prior,
+            walks=self.walks,
+            statistics=self.statistics,
+        )
 
-    def describe(self, row: LearningRow, seed: int) -> dict[str, Any]:
-        """All that the result of a row and seed depends on, as JSON values.
+    def identity(self, row: LearningRow, seed: int) -> Identity:
+        """Of all that the result of a row and seed depends on.
 
         What a row does not use is left out, so that tables of one folder can share rows.
         """
-        training = replace(self.training(self.updates_of(row)), seed=seed)
         made, views = row.data in ("generated", "mixed"), row.views or ""
         used = {
             "generator": made,
@@ -198,17 +194,18 @@ class LearningSetting:
             "statistics": views.startswith("pca"),
             "probe": True,
         }
-        own = {name: value for name, value in asdict(row).items() if name != "name"}
-        return {
-            "row": own,
-            "seed": seed,
-            "training": training.fingerprint(),
-            "encoder": asdict(self.encoder),
-            **{name: self._parts[name] for name, needed in used.items() if needed},
-            "base": self.base,
-            "batch": self.batch,
-            **({"stored": self.stored, "views_seed": self.views_seed} if made else {}),
-        }
+        own = identify(
+            row={name: value for name, value in asdict(row).items() if name != "name"},
+            seed=seed,
+            training=replace(self.training(self.updates_of(row)), seed=seed),
+            encoder=self.encoder,
+            base=self.base,
+            batch=self.batch,
+            stored=self.stored if made else None,
+            views_seed=self.views_seed if made else None,
+        )
+        parts = self._parts.part(name for name, needed in used.items() if needed)
+        return Identity({**own.exact, **parts.exact}, parts.answers)
 
     def updates_of(self, row: LearningRow) -> int:
         """Updates of a row."""
@@ -217,8 +214,3 @@ class LearningSetting:
     def samples_of(self, row: LearningRow) -> int:
         """Unique samples of a row."""
         return round(row.ratio * self.base)
-
-
-def _hashes(images: ImageSet) -> dict[str, Any]:
-    labels = None if images.labels is None else tensor_hash(images.labels)
-    return {"images": tensor_hash(images.images), "labels": labels, "count": len(images)}

@@ -13,6 +13,7 @@ from genviews.checks import fail
 from genviews.engine import Engine
 from genviews.ensemble.significance import holm
 from genviews.ensemble.verdict import SIGNIFICANCE
+from genviews.identity import describe
 from genviews.studies.learning.compare import Difference, RowSummary, SeedMean, summarise
 from genviews.studies.learning.compare_voc import DETECTION, with_voc
 from genviews.studies.learning.row import LearningRow
@@ -264,7 +265,7 @@ def read_study(
             "batch": setting.batch,
             "base": setting.base,
             "encoder": asdict(setting.encoder),
-            "training": setting.training(setting.updates).fingerprint(),
+            "training": describe(setting.training(setting.updates)),
             "pixels": repr(setting.pixels),
         },
     )

@@ -26,10 +26,12 @@ from torch import Tensor
 
 from genviews.engine import Engine
 from genviews.evaluate.detection import DetectionConfig
-from genviews.evaluate.extractor import FeatureExtractor, short_hash
+from genviews.evaluate.extractor import FeatureExtractor
 from genviews.evaluate.voc import decide_voc
 from genviews.evaluate.voc_detection import PAPER_TEST, detect_voc
-from genviews.files import save_tensors, sha256_of
+from genviews.files import save_tensors
+from genviews.identity import describe
+from genviews.identity import key as key_of
 from genviews.records import RecordStore
 from genviews.shard import key_text
 from genviews.studies.learning.row import LearningRow
@@ -90,18 +92,17 @@ def judge_rows(
         A result for each, in their order. Processes that judge the same rows share the work.
     """
     say = HereOnly(report)
-    hashes = [sha256_of(result.folder / "encoder.safetensors") for result in results]
-    keys = [
-        key_text({"encoder": one, **task.describe(setting.image_spec.channels)}) for one in hashes
-    ]
+    encoders = [describe(result.folder / "encoder.safetensors") for result in results]
+    parts = task.parts(setting.image_spec.channels)
+    keys = [key_text({"encoder": one, "task": parts}) for one in encoders]
     classified = _store(results, "voc", keys)
     failed = _fill(classified, results, partial(_classify, task, setting, say), engine)
     found: Sequence[dict[str, Any] | None] = [None] * len(results)
     if task.detection is not None:
         seeds = [_config(task.detection, result).seed for result in results]
         keys = [
-            key_text({"encoder": one, **task.detection_key, "seed": seed})
-            for one, seed in zip(hashes, seeds, strict=True)
+            key_text({"encoder": one, "task": task.detection_parts, "seed": seed})
+            for one, seed in zip(encoders, seeds, strict=True)
         ]
         detected = _store(results, "detection", keys)
         failed = _fill(detected, results, partial(_detect, task, setting, say), engine) | failed
@@ -117,7 +118,7 @@ def judge_rows(
 def _store(results: Sequence[RowResult], kind: str, keys: Sequence[str]) -> RecordStore:
     """Records beside the encoders, each under a name of its own for each key."""
     pairs = zip(results, keys, strict=True)
-    paths = [result.folder / f"{kind}-{short_hash(key)}.json" for result, key in pairs]
+    paths = [result.folder / f"{kind}-{key_of(key)}.json" for result, key in pairs]
     return RecordStore(paths, keys, [f"{kind} of {result.name}" for result in results])
 
 

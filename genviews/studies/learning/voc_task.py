@@ -7,8 +7,7 @@ Source: Jahanian et al. 2022, arXiv:2106.05258, tables 1 and 3-6, Sec. 4 and App
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ from genviews.evaluate.voc import (
     read_voc,
 )
 from genviews.evaluate.voc_detection import PAPER_TRAIN, BoxedFiles, detection_photos
-from genviews.files import sha256_of
-from genviews.fingerprint import tensor_hash
+from genviews.identity import key
 from genviews.studies.learning.run import new_encoder
 from genviews.studies.learning.setting import LearningSetting
 
@@ -164,35 +162,32 @@ class VOCTask:
                 error=FileNotFoundError,
             )
 
-    def describe(self, channels: int) -> dict[str, Any]:
-        """All that the SVMs depend on beside the encoder, as JSON values; reads every photo once.
+    def parts(self, channels: int) -> str:
+        """A hash of all that the SVMs depend on beside the encoder; reads every photo once.
 
         Args:
             channels: of the encoder's images.
         """
-        if channels not in self._keys:
-            self._keys[channels] = {
-                "photos": {
-                    files.split: files.source(self.size, channels=channels).fingerprint()
-                    for files in self.splits
-                },
-                "labels": {files.split: tensor_hash(files.labels) for files in self.splits},
-                "svm": self.svm.describe(),
-            }
-        return self._keys[channels]
+        if channels not in self._hashes:
+            sources = {f.split: f.source(self.size, channels=channels) for f in self.splits}
+            labels = {files.split: files.labels for files in self.splits}
+            self._hashes[channels] = key(sources, labels, self.svm)
+        return self._hashes[channels]
 
     @cached_property
-    def _keys(self) -> dict[int, dict[str, Any]]:
+    def _hashes(self) -> dict[int, str]:
         return {}
 
     @cached_property
-    def detection_key(self) -> dict[str, Any]:
-        """All that detectors depend on beside the encoder, as JSON values; reads every photo."""
+    def detection_parts(self) -> str:
+        """A hash of all that detectors depend on beside the encoder; reads every photo."""
         assert self.detection is not None
-        return {
-            "photos": {photos.split: _box_hash(photos) for photos in self.boxes},
-            "config": asdict(self.detection),
+        photos = {
+            one.split: (one.files, [(a.boxes, a.labels, a.difficult) for a in one.annotations])
+            for one in self.boxes
         }
+        names = {one.split: [file.name for file in one.files] for one in self.boxes}
+        return key(photos, names, self.detection)
 
     def facts(self) -> dict[str, Any]:
         """What the numbers are of, for the record."""
@@ -211,11 +206,3 @@ class VOCTask:
                 "steps": self.detection.steps,
             },
         }
-
-
-def _box_hash(photos: BoxedFiles) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for file, known in zip(photos.files, photos.annotations, strict=True):
-        boxes = [tensor_hash(t) for t in (known.boxes, known.labels, known.difficult)]
-        digest.update(repr((file.name, sha256_of(file), boxes)).encode())
-    return digest.hexdigest()

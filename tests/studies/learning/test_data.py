@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from genviews.generators import ToyGenerator
+from genviews.identity import key
 from genviews.perturb import Independent, Normal
 from genviews.represent import LatentViews, Prior, SamplePlan
-from genviews.represent.batches import Batches, DescribedBatches, PartBatches
+from genviews.represent.batches import Batches, PartBatches
 from genviews.rng import Rng
-from genviews.shard import key_text
 from genviews.studies.learning.data import RowBatches, check_row, latent_views
 from genviews.studies.learning.row import LearningRow
 from tests.studies.learning.small import CLASSES, PIXELS, TOY, images, small, training
@@ -215,7 +215,6 @@ class TestBatches:
         batches = RowBatches(GAUSSIAN, small(), 0, tmp_path)
         assert isinstance(batches, Batches)
         assert isinstance(batches, PartBatches)
-        assert isinstance(batches, DescribedBatches)
         whole = batches.batch(1)
         parts = [batches.part(1, r, 3) for r in range(3)]
         assert torch.equal(torch.cat([p["views"] for p in parts]), whole["views"])
@@ -224,7 +223,7 @@ class TestBatches:
 
     def test_description(self, tmp_path) -> None:
         def text(row, seed=0, **changes):
-            return key_text(RowBatches(row, small(**changes), seed, tmp_path).describe())
+            return key(RowBatches(row, small(**changes), seed, tmp_path))
 
         found = [
             text(GAUSSIAN),

@@ -15,7 +15,6 @@ from genviews.perturb.walks import Walks
 from genviews.represent import LatentViews, Prior
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.losses import ClassPrediction, LatentPrediction, NTXent, SupCon
-from genviews.shard import key_text
 from genviews.studies.learning.row import LearningRow
 from tests.studies.learning.small import CLASSES, TOY, images, probe, small, training
 
@@ -216,7 +215,7 @@ CHANGES = {
 class TestKey:
     def keys(self, seed=0, **changes):
         setting = small(**{"walks": walks(0), **changes})
-        return {name: key_text(setting.describe(row, seed)) for name, row in ROWS.items()}
+        return {name: setting.identity(row, seed).digest for name, row in ROWS.items()}
 
     @pytest.mark.parametrize("change", CHANGES)
     def test_it_changes_where_the_row_uses_what_changed(self, change) -> None:
@@ -244,4 +243,5 @@ class TestKey:
 
     def test_the_name_is_not_part_of_it(self) -> None:
         setting = small()
-        assert setting.describe(replace(MADE, name="b"), 0) == setting.describe(MADE, 0)
+        renamed = setting.identity(replace(MADE, name="b"), 0)
+        assert renamed.exact == setting.identity(MADE, 0).exact

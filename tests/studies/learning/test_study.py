@@ -192,7 +192,7 @@ class TestFiles:
         assert record["definitions"]["good"]["views"] == "gaussian_all_0.20"
         assert (record["updates"], record["batch"], record["base"]) == (1, 4, 8)
         assert record["encoder"]["backbone"] == "compact"
-        assert "StepCosine" in record["training"]["schedule"]
+        assert record["training"]["schedule"]["type"] == "genviews:StepCosine"
 
 
 class TestRun:
