@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from genviews.represent.views import AnchorViews, ViewBatch
-from genviews.testing.laws import expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
 
 __all__ = ["ANCHOR_VIEWS_CHECKS", "check_anchor_views"]
 
@@ -81,12 +81,18 @@ def wrong_ids_are_refused(views: AnchorViews) -> None:
     refuses(lambda: views([0, -1]), "the id -1")
 
 
+def it_is_described(views: AnchorViews) -> None:
+    """A copy has the same key for stored results."""
+    described_apart(views)
+
+
 ANCHOR_VIEWS_CHECKS: tuple[Callable[[AnchorViews], None], ...] = (
     images_are_what_the_spec_says,
     ids_and_visits_decide,
     neighbours_do_not_matter,
     the_anchor_stays,
     wrong_ids_are_refused,
+    it_is_described,
 )
 
 

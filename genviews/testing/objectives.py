@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,14 @@ from genviews.generators.base import Generator
 from genviews.invert.objective import L1, Objective
 from genviews.invert.term import Target, Term
 from genviews.rng import Rng
-from genviews.testing.laws import expect, leaves_no_trace, run_laws, same
+from genviews.testing.laws import (
+    described_apart,
+    expect,
+    leaves_no_trace,
+    run_laws,
+    same,
+    with_another_weight,
+)
 
 __all__ = ["OBJECTIVE_CHECKS", "check_objective"]
 
@@ -179,6 +186,14 @@ def networks_are_left_as_they_were(objective: Objective, generator: Generator) -
             expect(torch.equal(value, state[key]), f"{key} of {name} was changed")
 
 
+def it_is_described(objective: Objective, generator: Generator) -> None:
+    """A copy has the same key for stored results, another weight or network has another."""
+    heavier = tuple(replace(term, weight=term.weight + 1) for term in objective.terms)
+    others: dict[str, object] = {"weight of a term": Objective(heavier)}
+    changed = with_another_weight(objective, Objective.modules)
+    described_apart(objective, **others, **({} if changed is None else {"network": changed}))
+
+
 OBJECTIVE_CHECKS: tuple[Callable[[Objective, Generator], None], ...] = (
     each_image_has_one_finite_loss,
     neighbours_do_not_matter,
@@ -187,6 +202,7 @@ OBJECTIVE_CHECKS: tuple[Callable[[Objective, Generator], None], ...] = (
     gradients_stay_with_their_image,
     gradients_are_those_of_the_numbers,
     networks_are_left_as_they_were,
+    it_is_described,
 )
 
 

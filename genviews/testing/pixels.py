@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.rng import Rng, Streams
-from genviews.testing.laws import expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
 from genviews.types import ImageSpec
 
 __all__ = ["PIXEL_VIEWS_CHECKS", "check_pixel_views"]
@@ -112,6 +112,11 @@ def misuse_is_refused(pixel_views: PixelViews, image_spec: ImageSpec) -> None:
     refuses(lambda: pixel_views(images, 1, streams[:2]), "a stream too few")
 
 
+def it_is_described(pixel_views: PixelViews, image_spec: ImageSpec) -> None:
+    """A copy has the same key for stored results."""
+    described_apart(pixel_views)
+
+
 PIXEL_VIEWS_CHECKS: tuple[Callable[[PixelViews, ImageSpec], None], ...] = (
     views_have_one_shape,
     the_range_is_kept,
@@ -121,6 +126,7 @@ PIXEL_VIEWS_CHECKS: tuple[Callable[[PixelViews, ImageSpec], None], ...] = (
     views_that_exist_are_changed_alike,
     the_input_is_not_written_to,
     misuse_is_refused,
+    it_is_described,
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from genviews.data.source import ImageSource, SourceBatch
+from genviews.identity import key
 from genviews.testing.laws import expect, leaves_no_trace, run_laws
 
 __all__ = ["SOURCE_CHECKS", "check_source"]
@@ -20,7 +21,7 @@ def check_source(source: ImageSource, *others: ImageSource) -> None:
 
     Args:
         source: with at least three rows that can be read among the first eight.
-        others: sources of other content, each of which must have a fingerprint of its own.
+        others: sources of other content; each must have a fingerprint and a key of its own.
 
     Raises:
         AssertionError: a law is broken; the message says which.
@@ -32,8 +33,9 @@ def check_source(source: ImageSource, *others: ImageSource) -> None:
         >>> check_source(MemorySource(ImageSet(images=images, ids=("a", "b", "c"))))
     """
     run_laws(SOURCE_CHECKS, source)
-    found = [one.fingerprint() for one in (source, *others)]
-    expect(len(set(found)) == len(found), "fingerprint: the same for other content")
+    known = [(one.fingerprint(), key(one)) for one in (source, *others)]
+    for name, found in zip(("fingerprint", "key"), zip(*known, strict=True), strict=True):
+        expect(len(set(found)) == len(found), f"{name}: the same for other content")
 
 
 def rows_have_ids_of_their_own(source: ImageSource) -> None:
@@ -108,6 +110,7 @@ def it_can_be_sent_to_a_worker(source: ImageSource) -> None:
     expect(again.ids == source.ids, "other ids after pickling")
     _equal(again.read(rows), source.read(rows), "read after pickling")
     expect(again.fingerprint() == before, "another fingerprint after pickling")
+    expect(key(again) == key(source), "another key after pickling")
     expect(source.fingerprint() == before, "another fingerprint after reading")
 
 

@@ -71,6 +71,9 @@ class Broken(LatentViews):
         super().__init__(TOY, Gaussian("all", 0.2), positives=2)
         self.law = law
 
+    def __describe__(self) -> dict[str, object]:
+        return {"law": self.law, "copies": id(self) if self.law == "it_is_described" else 0}
+
     def __call__(self, ids, visit: int = 0) -> ViewBatch:
         if self.law == "wrong_ids_are_refused":
             ids = [abs(i) for i in ids]

@@ -106,6 +106,10 @@ class Broken(Term):
 
     of_images: ClassVar[bool] = True
 
+    def __describe__(self) -> dict[str, object]:
+        told = {"weight": self.weight, "network": self.network}
+        return {} if self.law == "it_is_described" else told
+
     def keep(self, images: Tensor, masks: Tensor, start: Tensor) -> list[Tensor]:
         return [images.nan_to_num(0.5, 0.5).mean((1, 2, 3))]
 

@@ -83,6 +83,9 @@ class Broken(PixelViews):
     def __init__(self, law: str) -> None:
         self.law = law
 
+    def __describe__(self) -> dict[str, object]:
+        return {"law": self.law, "copies": id(self) if self.law == "it_is_described" else 0}
+
     @property
     def name(self) -> str:
         return "broken"
