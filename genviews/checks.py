@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NoReturn, TypeVar
 
-__all__ = ["check_count", "check_fraction", "fail", "lookup"]
+__all__ = ["check_ascending", "check_count", "check_fraction", "fail", "lookup"]
 
 T = TypeVar("T")
 
@@ -53,3 +54,15 @@ def check_fraction(value: float, what: str) -> float:
     if not 0.0 <= value <= 1.0:
         fail(what, expected="a number in [0, 1]", got=repr(value), remedy="change it")
     return float(value)
+
+
+def check_ascending(values: Sequence[float], what: str, *, least: float = 0) -> None:
+    """Raise ValueError unless there are values, each above the one before, from `least` on."""
+    rising = all(one < other for one, other in pairwise(values))
+    if not values or not rising or values[0] < least:
+        fail(
+            what,
+            expected=f"ascending numbers of at least {least}",
+            got=", ".join(map(str, values)) or "none",
+            remedy="list each once, the smallest first",
+        )

@@ -3,58 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genviews.checks import fail
-from genviews.cli.folder import stamp, stamps
-from genviews.cli.images import check_exist, images_stamp
+from genviews.cli.images import check_exist
 from genviews.cli.options import InputOptions, RunOptions, StudyOptions, command, plain
-from genviews.cli.progress import Stages
-from genviews.cli.run import run, say_notes
-from genviews.cli.study import StudyOutput
+from genviews.cli.run import say_notes
+from genviews.cli.study import run_study_here
 
 if TYPE_CHECKING:
-    from genviews.ensemble.result import StudyResult
     from genviews.load.splits import Splits
+    from genviews.studies.bench import Inputs
     from genviews.types import ImageSpec
 
-__all__ = ["run_ensemble"]
+__all__ = ["load_inputs", "run_ensemble"]
 
 
 def run_ensemble(inputs: InputOptions, options: StudyOptions, flags: RunOptions) -> int:
     """Run the study in its folder; returns the exit code."""
     _check_files(inputs)
-    config = {"verb": "ensemble", **plain(inputs, options), "stamps": _stamps(inputs)}
-    return run(
-        config,
-        options.out,
+    from genviews.studies.ensembling.main import STUDY, MainStudy
+
+    return run_study_here(
+        STUDY,
+        lambda: load_inputs(inputs, options),
+        MainStudy(num_views=options.views, average=options.average),
         flags,
-        StudyOutput(),
-        lambda stages: study(inputs, options, flags, config, stages),
+        out=options.out,
+        config={"verb": "ensemble", **plain(inputs, options)},
+        command=command("ensemble", inputs, options),
+        title=f"Do views from {Path(inputs.generator).name} help {Path(inputs.classifier).name}?",
+        seed=options.seed,
     )
 
 
-def study(
-    inputs: InputOptions,
-    options: StudyOptions,
-    flags: RunOptions,
-    config: dict[str, Any],
-    stages: Stages,
-) -> StudyResult:
-    """Load what the user named and run the study."""
-    from genviews.cli.engine import run_engine
-    from genviews.cli.job import Job, find_device, pixel_augmentations, work
-    from genviews.ensemble.settings import StudySettings
+def load_inputs(inputs: InputOptions, options: StudyOptions) -> Inputs:
+    """Load what the user named."""
+    from genviews.augment import pixel_views
+    from genviews.classify import Task
     from genviews.load.classifier import load_classifier
     from genviews.load.generator import load_generator
+    from genviews.studies.bench import Inputs
 
-    device = find_device(flags.device)
-    settings = StudySettings(
-        num_views=options.views,
-        seed=options.seed,
-        average=options.average,
-        batch_size=flags.batch_size,
-    )
     kit = load_generator(
         inputs.generator,
         z_dim=inputs.z_dim,
@@ -63,31 +53,21 @@ def study(
         steps=options.steps,
         domain=inputs.domain,
     )
-    augmentations = pixel_augmentations(kit, options.augment)
+    pixels = tuple(map(pixel_views, options.augment)) if options.augment else kit.baselines
     perturbations = kit.perturbations(options.perturb)
     spec = kit.generator.image_spec
     splits = _images(inputs, spec, options.seed)
-    notes = (*splits.notes, *kit.notes)
-    say_notes(notes)
+    say_notes((*splits.notes, *kit.notes))
     calibration, test = splits.calibration.load(), splits.test.load()
     classifier = load_classifier(inputs.classifier, spec, test.class_names, weights=inputs.weights)
-    job = Job(
-        title=f"Do views from {Path(inputs.generator).name} help {Path(inputs.classifier).name}?",
-        command=command("ensemble", inputs, options),
-        config={**config, "notes": list(notes)},
+    return Inputs(
         kit=kit,
-        classifiers={"images": classifier},
-        calibration=calibration,
-        test=test,
+        tasks=(Task(name="images", classifier=classifier),),
+        splits={"calibration": calibration, "test": test},
         perturbations=perturbations,
-        augmentations=augmentations,
-        settings=settings,
-        folder=options.out,
-        device=device,
-        engine=run_engine(flags, device),
+        pixel_views=pixels,
+        skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
     )
-    stages.note("load")
-    return work(job, stages)
 
 
 def _check_files(inputs: InputOptions) -> None:
@@ -124,28 +104,6 @@ def _fraction(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _stamps(inputs: InputOptions) -> dict[str, str]:
-    """What changes when a file changes: the same command on other data is another run."""
-    from genviews.load.generator import generator_files
-
-    paths = {
-        "labels": Path(inputs.labels),
-        "calibration_labels": inputs.calibration_labels,
-        "class_names": Path(inputs.class_names or "value"),
-        "classifier": Path(inputs.classifier),
-        "weights": inputs.weights,
-        "encoder": inputs.encoder,
-        "walks": inputs.walks,
-    }
-    other = None if _fraction(inputs.calibration) is not None else inputs.calibration
-    return {
-        **stamps(paths),
-        "images": images_stamp(inputs.images),
-        "calibration": images_stamp(other),
-        "generator": " ".join(map(stamp, generator_files(inputs.generator))),
-    }
 
 
 def _images(inputs: InputOptions, spec: ImageSpec, seed: int) -> Splits:

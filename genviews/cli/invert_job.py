@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.cli.device import find_device
 from genviews.cli.engine import run_engine
 from genviews.cli.images import image_source
 from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
 from genviews.cli.invert_progress import InvertProgress
-from genviews.cli.job import find_device
 from genviews.cli.options import InvertInputs, InvertOptions, PictureOptions, RunOptions
 from genviews.cli.progress import Stages
 from genviews.data import ImageSource

@@ -11,8 +11,8 @@ import torch
 
 from genviews.checks import fail
 from genviews.claim import claim
+from genviews.cli.device import find_device
 from genviews.cli.engine import run_engine
-from genviews.cli.job import find_device
 from genviews.cli.learn import WORK, views_of
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
 from genviews.cli.learn_progress import PROBE, TrainProgress

@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from genviews.checks import fail, lookup
+from genviews.cli.device import find_device
 from genviews.cli.engine import run_engine
-from genviews.cli.job import find_device
 from genviews.cli.learn_options import (
     SHOWN,
     LearnInputs,

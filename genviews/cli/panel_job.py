@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from genviews.checks import fail
-from genviews.cli.job import find_device
+from genviews.cli.device import find_device
 from genviews.cli.learn_options import (
     SHOWN,
     LearnInputs,

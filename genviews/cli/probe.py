@@ -79,7 +79,7 @@ def _check(options: ProbeOptions) -> None:
 def _judge(
     options: ProbeOptions, flags: RunOptions, config: Mapping[str, Any], stages: Stages
 ) -> EncoderResult:
-    from genviews.cli.job import find_device
+    from genviews.cli.device import find_device
     from genviews.cli.learn_job import judge
     from genviews.cli.learn_setting import probe_data
     from genviews.environment import versions

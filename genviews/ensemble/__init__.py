@@ -1,24 +1,28 @@
-"""Predictions of many views, weighed into one: bank, rule, significance, study."""
+"""Predictions of many views, weighed into one: banks, rules, significance."""
 
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import group_candidates
-from genviews.ensemble.combine import Method, ScaleChoice, choose_scale, evaluate
-from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
+from genviews.ensemble.combine import Evaluation, Method, ScaleChoice, choose_scale, evaluate
+from genviews.ensemble.cutoff import cutoff_grid, cutoff_proba, cutoff_thresholds
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.npz import export_npz, import_npz
-from genviews.ensemble.resample import ensemble_size_study, resample_members, resample_pixels
-from genviews.ensemble.result import AlphaCurve, Comparison, Gallery, Row, StudyResult
-from genviews.ensemble.settings import StudySettings
+from genviews.ensemble.resample import (
+    ensemble_size_study,
+    pixel_size_study,
+    resample_members,
+    resample_pixels,
+)
+from genviews.ensemble.rows import AlphaCurve, Comparison, Row
 from genviews.ensemble.significance import (
     GainReport,
     accuracy_interval,
+    detectable_gain,
     gain_report,
     holm,
     mcnemar_exact,
     paired_bootstrap,
     pearson,
 )
-from genviews.ensemble.study import run_study
 from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet, make_views
 from genviews.ensemble.weigh import Ensemble, pixel_average
@@ -27,20 +31,20 @@ __all__ = [
     "AlphaCurve",
     "Comparison",
     "Ensemble",
+    "Evaluation",
     "GainReport",
-    "Gallery",
     "Method",
     "PredictionBank",
     "Row",
     "ScaleChoice",
-    "StudyResult",
-    "StudySettings",
     "ViewBank",
     "ViewSet",
     "accuracy_interval",
     "choose_scale",
     "cutoff_grid",
+    "cutoff_proba",
     "cutoff_thresholds",
+    "detectable_gain",
     "ensemble_size_study",
     "evaluate",
     "export_npz",
@@ -54,7 +58,7 @@ __all__ = [
     "paired_bootstrap",
     "pearson",
     "pixel_average",
+    "pixel_size_study",
     "resample_members",
     "resample_pixels",
-    "run_study",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.result import AlphaCurve, Row
+from genviews.ensemble.rows import AlphaCurve, Comparison, Group, Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.weigh import (
     Average,
@@ -26,7 +26,16 @@ from genviews.ensemble.weigh import (
     pool,
 )
 
-__all__ = ["Evaluation", "Method", "ScaleChoice", "adjust", "choose_scale", "evaluate", "score"]
+__all__ = [
+    "Evaluation",
+    "Method",
+    "ScaleChoice",
+    "adjust",
+    "choose_scale",
+    "compare",
+    "evaluate",
+    "score",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +52,7 @@ class Method:
     """
 
     name: str
-    group: Literal["image", "pixel", "latent", "combined"]
+    group: Group
     views: tuple[str, ...] = ()
     weighing: Literal["none", "equal", "alpha"] = "none"
     image_views: tuple[str, ...] = ()
@@ -121,16 +130,29 @@ class Evaluation:
     """A measured method.
 
     Args:
+        method: what was measured.
         row: for the table; `p_holm` equals `p_value` until `adjust` sees the whole table.
         curve: accuracy against alpha, or None.
         proba: (N, Y) class probabilities on test.
         correct: (N,) where the method is right on test.
     """
 
+    method: Method
     row: Row
     curve: AlphaCurve | None
     proba: Float[Tensor, "N Y"]
     correct: Bool[Tensor, " N"]
+
+    @property
+    def weighted(self) -> tuple[str, ...]:
+        """The bank keys that have a weight above 0 in the prediction."""
+        method, alpha = self.method, self.row.alpha
+        ensemble = method.ensemble("probs")
+        if ensemble is None or alpha is None:
+            alone = method.weighing == "none" and method.views
+            return method.views if alone else ("image", *method.views)
+        image_term = ("image", *ensemble.image_views) if alpha < 1 else ()
+        return (*image_term, *(ensemble.pool_keys if alpha > 0 else ()))
 
 
 def score(method: Method, bank: PredictionBank, *, average: Average = "probs") -> float:
@@ -151,7 +173,7 @@ def evaluate(
     calibration: PredictionBank,
     test: PredictionBank,
     *,
-    classifier: str,
+    task: str,
     baseline: Bool[Tensor, " N"] | None = None,
     reference: Bool[Tensor, " N"] | None = None,
     average: Average = "probs",
@@ -163,24 +185,24 @@ def evaluate(
         method: what to measure.
         calibration: where alpha is chosen.
         test: where the result is measured.
-        classifier: the name of the row's classifier.
-        baseline: where the same classifier's single image is right on test; None: this is that row.
-        reference: where the reference classifier's single image is right on test, for the rows of
-            other classifiers.
+        task: the name of the row's task.
+        baseline: where the same task's single image is right on test; None: this is that row.
+        reference: where the reference task's single image is right on test, for the rows of other
+            tasks with the same labels.
         average: of probabilities or logits.
         seed: of the bootstrap.
 
     Raises:
         ValueError: calibrating on a test split, or missing keys or labels.
     """
-    proba, alpha, curve = _predict(method, calibration, test, classifier, average)
+    proba, alpha, curve = _predict(method, calibration, test, task, average)
     oracle = (None, None) if curve is None else curve.oracle
     correct = _correct(proba, test)
     gain = gain_report(correct, correct if baseline is None else baseline, seed=seed)
     against = None if reference is None else gain_report(correct, reference, seed=seed)
     row = Row(
         name=method.name,
-        classifier=classifier,
+        task=task,
         group=method.group,
         views=(*method.image_views, *method.views),
         num_views=method.count(test),
@@ -200,7 +222,22 @@ def evaluate(
         reference_gain_interval=None if against is None else against.gain_interval,
         reference_p_value=None if against is None else against.p_value,
     )
-    return Evaluation(row=row, curve=curve, proba=proba, correct=correct)
+    return Evaluation(method=method, row=row, curve=curve, proba=proba, correct=correct)
+
+
+def compare(evaluation: Evaluation, against: Evaluation, *, seed: int = 0) -> Comparison:
+    """A paired test of two methods of one task on the same test images."""
+    report = gain_report(evaluation.correct, against.correct, seed=seed)
+    return Comparison(
+        task=evaluation.row.task,
+        row=evaluation.row.name,
+        against=against.row.name,
+        gain=report.gain,
+        gain_interval=report.gain_interval,
+        fixed=report.fixed,
+        broke=report.broke,
+        p_value=report.p_value,
+    )
 
 
 def adjust(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -222,7 +259,7 @@ def _predict(
     method: Method,
     calibration: PredictionBank,
     test: PredictionBank,
-    classifier: str,
+    task: str,
     average: Average,
 ) -> tuple[Tensor, float | None, AlphaCurve | None]:
     """Probabilities on test, and the chosen alpha and its curve where the method has an alpha."""
@@ -232,7 +269,7 @@ def _predict(
     proba = ensemble.fit(calibration).predict_proba(test)
     curve = AlphaCurve(
         row=method.name,
-        classifier=classifier,
+        task=task,
         alphas=tuple(alpha_grid(ensemble.grid).tolist()),
         calibration=tuple(ensemble.curve_.tolist()),
         test=tuple(ensemble.curve(test).tolist()),

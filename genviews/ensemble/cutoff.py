@@ -15,9 +15,9 @@ from torch import Tensor
 
 from genviews.checks import check_fraction, fail
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.weigh import Ensemble, alpha_grid, grid_accuracies
+from genviews.ensemble.weigh import Ensemble, alpha_grid, grid_accuracies, mix
 
-__all__ = ["cutoff_grid", "cutoff_thresholds"]
+__all__ = ["cutoff_grid", "cutoff_proba", "cutoff_thresholds"]
 
 
 def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> Float[Tensor, " T"]:
@@ -72,3 +72,17 @@ def cutoff_grid(
         for t in trusted
     ]
     return torch.stack(rows)
+
+
+def cutoff_proba(
+    ensemble: Ensemble,
+    bank: PredictionBank,
+    loss: Float[Tensor, " N"],
+    threshold: float,
+    alpha: float,
+) -> Float[Tensor, "N Y"]:
+    """Class probabilities at one cutoff and one alpha: a cell of `cutoff_grid`, image by image."""
+    image, views = ensemble.terms(bank)
+    trusted = (loss.double() <= threshold) & torch.isfinite(loss)
+    mixed = mix(image, torch.where(trusted[:, None], views, image), alpha)
+    return mixed.softmax(-1) if ensemble.average == "logits" else mixed

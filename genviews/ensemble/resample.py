@@ -28,7 +28,15 @@ from genviews.ensemble.weigh import (
     pool,
 )
 
-__all__ = ["Resampled", "SizePoint", "ensemble_size_study", "resample_members", "resample_pixels"]
+__all__ = [
+    "SIZES",
+    "Resampled",
+    "SizePoint",
+    "ensemble_size_study",
+    "pixel_size_study",
+    "resample_members",
+    "resample_pixels",
+]
 
 SIZES = (0, 2, 4, 8, 12, 16, 20, 24, 28, 30, 31)  # of the paper's figure 6
 
@@ -187,6 +195,39 @@ def ensemble_size_study(
         if check_count(size, "size", least=0) > 0:
             draws = [_draw(np.random.RandomState(s), views, size) for s in range(times)]
             found = [_accuracy(mix(image, _mean(views, d), alpha), labels) for d in draws]
+        result = Resampled(accuracies=tuple(found))
+        points.append(SizePoint(size=size, mean=result.mean, stderr=result.stderr))
+    return tuple(points)
+
+
+def pixel_size_study(
+    bank: PredictionBank,
+    keys: Sequence[str],
+    *,
+    sizes: Sequence[int] = SIZES,
+    times: int = 16,
+    average: Average = "probs",
+) -> tuple[SizePoint, ...]:
+    """Accuracy of ordinary test-time augmentation against the number of views.
+
+    Each size draws that many pixel views with replacement, `times` times, and averages them with
+    the image, all with equal weight: the baseline beside `ensemble_size_study`.
+
+    Args:
+        bank: labelled predictions.
+        keys: the pixel view sets.
+        sizes: numbers of views; 0 is the image alone.
+        times: draws per size.
+        average: of probabilities or of logits.
+    """
+    image, views = pool(bank, ("image",), average)[:, 0], pool(bank, tuple(keys), average)
+    labels, points = bank.known_labels(), []
+    for size in sizes:
+        found = [_accuracy(image, labels)]
+        if check_count(size, "size", least=0) > 0:
+            draws = [_draw(np.random.RandomState(s), views, size) for s in range(times)]
+            sums = (image + size * _mean(views, d) for d in draws)
+            found = [_accuracy(total, labels) for total in sums]
         result = Resampled(accuracies=tuple(found))
         points.append(SizePoint(size=size, mean=result.mean, stderr=result.stderr))
     return tuple(points)

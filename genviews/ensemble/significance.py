@@ -20,14 +20,19 @@ from genviews.checks import check_count, check_fraction, fail
 from genviews.rng import Rng
 
 __all__ = [
+    "SIGNIFICANCE",
     "GainReport",
     "accuracy_interval",
+    "detectable_gain",
     "gain_report",
     "holm",
     "mcnemar_exact",
     "paired_bootstrap",
     "pearson",
 ]
+
+
+SIGNIFICANCE = 0.05  # a p-value below it counts as a difference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +149,61 @@ def mcnemar_exact(fixed: int, broke: int) -> float:
     if fixed + broke == 0:
         return 1.0
     return float(stats.binomtest(fixed, fixed + broke, 0.5).pvalue)
+
+
+def detectable_gain(
+    total: int, changed: float = 0.0, *, power: float = 0.8, level: float = 0.05
+) -> float | None:
+    """The smallest true gain that a paired test on so many images would probably have shown.
+
+    Of n images a share d gets another verdict from the method, (d + gain) / 2 of them for the
+    better. The number of such images is binomial, and so is the number of the better ones among
+    them; the power is the chance that their exact McNemar test is below `level`.
+
+    Args:
+        total: n, number of test images.
+        changed: d, share of images that one method gets right and the other wrong, as observed. A
+            gain cannot be larger than it, so it is raised to the gain that is asked about.
+        power: chance of seeing the gain; 0.8 is the custom of the field.
+        level: below which a p-value counts as a difference.
+
+    Returns:
+        The gain as a share in steps of 1/n, or None where no gain would show on so few images.
+
+    Source: Lachenbruch 1992, "On the sample size for studies based upon McNemar's test"; here exact
+        rather than by the normal distribution.
+
+    Example:
+        >>> detectable_gain(400, 0.02)
+        0.02
+        >>> detectable_gain(5) is None
+        True
+    """
+    check_count(total, "number of images")
+    changed, power = check_fraction(changed, "changed"), check_fraction(power, "power")
+    # Power grows with the gain: the place where it is enough is found by halving.
+    low, high = 0, total
+    if _mcnemar_power(total, changed, 1.0, level) < power:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _mcnemar_power(total, changed, middle / total, level) < power:
+            low = middle
+        else:
+            high = middle
+    return high / total
+
+
+def _mcnemar_power(total: int, changed: float, gain: float, level: float) -> float:
+    """Chance that an exact McNemar test of a true gain on so many images is below `level`."""
+    share = max(changed, gain)
+    edges = stats.binom.ppf([1e-9, 1 - 1e-9], total, share).astype(int)
+    counts = np.arange(max(1, edges[0]), edges[1] + 1)  # images that change; 0 shows nothing
+    # The test is below the level where the smaller side has at most so many images (-1: never).
+    most = stats.binom.ppf(level / 2, counts, 0.5) - 1
+    better = (share + gain) / (2 * share)
+    found = stats.binom.cdf(most, counts, 1 - better) + stats.binom.cdf(most, counts, better)
+    return float((stats.binom.pmf(counts, total, share) * found).sum())
 
 
 def gain_report(

@@ -20,7 +20,15 @@ from genviews.perturb import Perturbation
 from genviews.render import render
 from genviews.rng import Rng, Streams
 
-__all__ = ["Chunk", "Plan", "ViewSet", "make_views", "plan_views", "streams_of_views"]
+__all__ = [
+    "Chunk",
+    "Plan",
+    "ViewSet",
+    "make_views",
+    "pixel_view_sets",
+    "plan_views",
+    "streams_of_views",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +180,27 @@ def make_views(
         conditions=None if conditions is None else conditions.to(device),
     )
     return dict(plan_views(generator, view_sets, num_views, batch_size).views(chunk))
+
+
+def pixel_view_sets(
+    pixel_views: Sequence[PixelViews], images: Float[Tensor, "N C H W"], ids: Sequence[str]
+) -> tuple[ViewSet, ...]:
+    """View sets of pixel transforms; one that leaves nothing to chance (a sure flip) has one view.
+
+    Thirty-two copies of one flip would drown the image in the equal-weight average.
+
+    Args:
+        pixel_views: the transforms.
+        images: a few, on which they are tried.
+        ids: of the images.
+    """
+    streams = Rng(0, "chance").streams(ids)
+    found = []
+    for pixels in pixel_views:
+        views = pixels(images, 4, streams)
+        fixed = bool((views == views[:, :1]).all())
+        found.append(ViewSet(pixels=pixels, num_views=1 if fixed else None))
+    return tuple(found)
 
 
 def plan_views(

@@ -8,7 +8,6 @@ A report shows a finished `Result` and computes nothing: every number on the pag
 
 from __future__ import annotations
 
-from genviews.report.html import render_report, write_report
 from genviews.report.inversion import (
     contact_sheet,
     inversion_measures,
@@ -16,21 +15,16 @@ from genviews.report.inversion import (
     write_inversion_report,
 )
 from genviews.report.output import PAGE, check_output_dir, write_atomic, write_result
-from genviews.report.tables import csv_text, terminal_table
 from genviews.report.terminal import show
 
 __all__ = [
     "PAGE",
     "check_output_dir",
     "contact_sheet",
-    "csv_text",
     "inversion_measures",
     "render_inversion_report",
-    "render_report",
     "show",
-    "terminal_table",
     "write_atomic",
     "write_inversion_report",
-    "write_report",
     "write_result",
 ]

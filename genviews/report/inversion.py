@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from torch import Tensor
 
 from genviews.invert.result import InversionResult, Picture
 from genviews.report.draw import ACCENT, LINE, MUTED, new_figure, style_axes, svg_element
-from genviews.report.gallery import Tile, TileSet
 from genviews.report.images import png_data_uri
 from genviews.report.output import write_atomic
 from genviews.report.page import Fact, how_made, render_page
@@ -46,6 +46,26 @@ _STATUS = {
     Status.FAILED: "failed",
 }
 _GAP = 2  # pixels between the pictures of a contact sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One picture with its prediction."""
+
+    uri: str
+    alt: str
+    tone: str  # "right", "wrong", or "plain" without labels
+    mark: str
+    name: str
+    confidence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileSet:
+    """Pictures of one origin, e.g. the views of one perturbation."""
+
+    title: str
+    tiles: tuple[Tile, ...]
 
 
 def write_inversion_report(result: InversionResult, path: str | Path) -> None:

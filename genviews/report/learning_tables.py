@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from genviews.ensemble.verdict import SIGNIFICANCE
+from genviews.ensemble.significance import SIGNIFICANCE
 from genviews.report.tables import p_text, percent, percent_range, points, text_table
 from genviews.studies.learning.compare import Difference, RowSummary
 from genviews.studies.learning.result import EncoderResult, probe_name

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.classify.model import Classifier, predict_logits
+from genviews.classify.model import predict_logits
+from genviews.classify.task import Task
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.generators.base import Generator
 from genviews.invert.objective import L1, L2, Objective
@@ -45,7 +46,7 @@ def quality_by_steps(
     inversion: Inversion,
     steps: Sequence[int],
     generator: Generator,
-    classifier: Classifier,
+    task: Task,
     images: Float[Tensor, "N C H W"],
     labels: Int[Tensor, " N"],
     *,
@@ -58,7 +59,7 @@ def quality_by_steps(
         inversion: made with `Inverter(snapshots=steps)`.
         steps: of the snapshots.
         generator: that renders them.
-        classifier: judges them.
+        task: whose classifier judges them.
         images: that were inverted, in [-1, 1].
         labels: their classes.
         perceptual: further distances, e.g. `LPIPS()`; L1 and L2 are always measured.
@@ -74,13 +75,13 @@ def quality_by_steps(
             got="none" if inversion.snapshots is None else inversion.snapshots.shape[1],
             remedy=f"invert with Inverter(snapshots={tuple(steps)})",
         )
-    on_images = predict_logits(classifier, images, batch_size).argmax(1) == labels
+    on_images = _correct(task, images, labels, batch_size)
     measure = Objective((L1(), L2(), *perceptual))
     rows = []
     for column, count in enumerate(steps):
         latents = inversion.snapshots[:, column]
         rendered = render(generator, latents, batch_size=batch_size)
-        correct = predict_logits(classifier, rendered, batch_size).argmax(1) == labels
+        correct = _correct(task, rendered, labels, batch_size)
         rows.append(
             StepRow(
                 steps=count,
@@ -89,6 +90,11 @@ def quality_by_steps(
             )
         )
     return tuple(rows)
+
+
+def _correct(task: Task, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+    logits = task.answer(predict_logits(task.classifier, images, batch_size))
+    return (logits.argmax(1) == labels.to(logits.device)).cpu()
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 Claim: Chai et al. 2021, Sec. 4: averaging an image with generated views of it raises accuracy a
 little; training on views raises it more.
 Command: python -m recipes.fashion32.ensemble   (after invert.py and train_on_views.py)
-Time: about 25 minutes on 2 cores; banks are saved shard by shard, a re-run continues.
+Time: about 25 minutes on 2 cores; predictions are kept shard by shard, a re-run continues.
 Split: scales, combinations and alpha on all 5,000 `val` images, figures on 4,000 `test` images (the
 first 400 of each class). Classifiers saw 1,200 labelled `train` images.
 Expected: accuracy on reconstructions within 3 points of accuracy on images; no promise of a gain.
@@ -13,81 +13,67 @@ Writes: results/fashion32/ensemble.json, runs/fashion32/ensemble/report.html.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from genviews import GeneratorKit, load_generator
+from genviews import load_generator
 from genviews.augment import pixel_views
 from genviews.classify import Task
-from genviews.ensemble.study import StudySettings, run_study
 from genviews.environment import environment
-from genviews.invert import InversionEncoder
+from genviews.files import write_json
+from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
-from genviews.render import render
-from genviews.report import write_report
+from genviews.studies.base import run_study
+from genviews.studies.bench import Bench, Inputs, Watcher
+from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.zoo import zoo_classifiers, zoo_images
 from genviews.zoo.card import update_card
 from recipes.fashion32.invert import read
 
 RESULT = Path("results/fashion32/ensemble.json")
-SETTINGS = StudySettings(num_views=10, scale_views=8, scale_images=1000, gallery_images=32)
+OPTIONS = MainStudy(num_views=10, scale_views=8, scale_images=1000, gallery_images=32)
 PIXELS = ("flip", "crop", "jitter", "flip+crop")
 
 
-def encoder_l1(kit: GeneratorKit, encoder: InversionEncoder, images: Tensor) -> float:
-    """Mean absolute error of the encoder's latents, before any optimisation."""
-    with torch.no_grad():
-        latents = torch.cat([encoder(part) for part in images.split(256)])
-    return float((render(kit.generator, latents) - images).abs().mean())
+class Printed(Watcher):
+    """Prints how the work goes on, every thousand images."""
+
+    def progress(self, stage: str, unit: str, done: int, total: int) -> None:
+        """Print the end of a stage, and the thousands of a long one."""
+        if done == total or (total >= 1000 and done % 1000 == 0):
+            print(f"{stage}: {done} of {total}", flush=True)
 
 
 def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) -> dict[str, object]:
     """Run the study and write its result; `quick` takes sample images, few steps and views."""
-    out = out.with_name(f"{out.name}-quick") if quick else out
-    out.mkdir(parents=True, exist_ok=True)
-    kit = load_generator("fashion32")
+    kit, known, options = load_generator("fashion32"), {}, OPTIONS
     if quick:
-        from dataclasses import replace
-
-        from genviews.invert import invert
-
-        inverter = replace(kit.inverter, steps=5)
-        val, test = (
-            zoo_images("fashion32", s).select(list(range(0, 500, 10))) for s in ("val", "test")
-        )
-        val_inversion, test_inversion = (
-            invert(kit.generator, s.images, inverter=inverter) for s in (val, test)
-        )
-        settings = StudySettings(num_views=4, scale_views=2, gallery_images=4)
+        out = out.with_name(f"{out.name}-quick")
+        kit = GeneratorKit(kit.generator, inverter=replace(kit.inverter, steps=5))
+        few = slice(0, 500, 10)
+        splits = {
+            "calibration": zoo_images("fashion32", "val").select(few),
+            "test": zoo_images("fashion32", "test").select(few),
+        }
+        options = options.quick()
     else:
-        (val, val_inversion), (test, test_inversion), settings = read("val"), read("test"), SETTINGS
-
-    def progress(stage: str, unit: str, done: int, total: int) -> None:
-        if done == total or (total >= 1000 and done % 1000 == 0):
-            print(f"{stage}: {done} of {total}", flush=True)
-
-    result = run_study(
-        [Task(name=name, classifier=c) for name, c in zoo_classifiers("fashion32").items()],
-        kit.generator,
-        val,
-        test,
-        val_inversion,
-        test_inversion,
-        kit.candidates,
-        [pixel_views(f"fashion32/{name}") for name in PIXELS],
-        settings=settings,
-        title="fashion32: test-time ensembling with generated views",
-        command="python -m recipes.fashion32.ensemble",
-        measures={"encoder_l1": encoder_l1(kit, kit.encoder, test.images)},
-        progress=progress,
-        keep=None if quick else out / "banks",
+        found = {"calibration": read("val"), "test": read("test")}
+        splits = {name: images for name, (images, _) in found.items()}
+        known = {name: inversion for name, (_, inversion) in found.items()}
+    inputs = Inputs(
+        kit=kit,
+        tasks=tuple(Task(name=n, classifier=c) for n, c in zoo_classifiers("fashion32").items()),
+        splits=splits,
+        perturbations=load_generator("fashion32").candidates,
+        pixel_views=tuple(pixel_views(f"fashion32/{name}") for name in PIXELS),
     )
-    write_report(result, out / "report.html")
+    title = "fashion32: test-time ensembling with generated views"
+    bench = Bench(inputs, title=title, inversions=known, watcher=Printed())
+    result = run_study(STUDY, bench, options, out, command="python -m recipes.fashion32.ensemble")
     if not quick:
-        result.save_json(RESULT)
-        update_card("measured", {"ensemble": {"verdict": result.verdict, **result.reconstruction}})
+        write_json(RESULT, result.to_json())
+        measured = result.record.data["reconstruction"]
+        update_card("measured", {"ensemble": {"verdict": result.verdict, **measured}})
     print(result.verdict)
     return {"verdict": result.verdict, "environment": environment()}
 

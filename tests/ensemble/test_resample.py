@@ -113,5 +113,5 @@ def test_alpha_never_looks_at_test_labels(banks):
 
 @pytest.mark.parametrize("study", [resample_members, ensemble_size_study])
 def test_calibrating_on_test_is_refused(banks, study):
-    with pytest.raises(ValueError, match="got split 'test'"):
+    with pytest.raises(ValueError, match="got 'test'"):
         study(Ensemble("fine"), banks[1], banks[1])

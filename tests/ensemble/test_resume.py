@@ -155,7 +155,7 @@ CHANGES = {
     "views of a set": lambda a: {"view_sets": (SETS[0], replace(SETS[1], num_views=3))},
     "number of views": lambda a: {"num_views": 3},
     "seed": lambda a: {"seed": 1},
-    "split": lambda a: {"split": "other"},
+    "split": lambda a: {"split": "val"},
 }
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from genviews.ensemble.significance import (
     accuracy_interval,
+    detectable_gain,
     gain_report,
     holm,
     mcnemar_exact,
@@ -135,3 +136,31 @@ def test_pearson_equals_scipy():
 def test_pearson_refuses_what_has_no_correlation(x, y):
     with pytest.raises(ValueError, match="neither constant"):
         pearson(x, y)
+
+
+class TestDetectableGain:
+    def power(self, total, changed, gain, draws=4000):
+        """By simulation: how often an exact McNemar test of that gain is below 0.05."""
+        share = max(changed, gain)
+        random = np.random.default_rng(0)
+        shares = [(share + gain) / 2, (share - gain) / 2, 1 - share]
+        counts = random.multinomial(total, shares, size=draws)
+        pairs, times = np.unique(counts[:, :2], axis=0, return_counts=True)
+        seen = [mcnemar_exact(int(f), int(b)) < 0.05 for f, b in pairs]
+        return float(times[np.array(seen)].sum()) / draws
+
+    @pytest.mark.parametrize(("total", "changed"), [(80, 0.0), (400, 0.05), (400, 0.2)])
+    def test_power_is_reached_there_and_not_before(self, total, changed):
+        least = detectable_gain(total, changed)
+        assert self.power(total, changed, least) == pytest.approx(0.8, abs=0.06)
+        assert self.power(total, changed, least) >= 0.78
+        assert self.power(total, changed, least - 2 / total) < 0.8
+
+    def test_more_images_see_smaller_gains(self):
+        found = [detectable_gain(n, 0.05) for n in (50, 200, 1000, 10_000)]
+        assert found == sorted(found, reverse=True)
+        assert found[-1] < 0.01
+
+    def test_too_few_images(self):
+        assert detectable_gain(5) is None
+        assert detectable_gain(6) == 1.0  # six of six is p = 0.03

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from genviews.classify import Classifier
+from genviews.classify import Classifier, Task
 from genviews.ensemble.significance import gain_report
 from genviews.invert import L2, Adam, Inverter, Objective, invert
 from genviews.rng import Rng
@@ -33,7 +33,9 @@ def task(toy):
 def test_rows_equal_separate_runs(toy, task):
     images, labels, classifier = task
     found = invert(toy, images, inverter=INVERTER)
-    rows = quality_by_steps(found, STEPS, toy, classifier, images, labels, batch_size=5)
+    rows = quality_by_steps(
+        found, STEPS, toy, Task(name="half", classifier=classifier), images, labels, batch_size=5
+    )
     assert [row.steps for row in rows] == list(STEPS)
     on_images = classifier(images).argmax(1) == labels
     for row in rows:
@@ -50,7 +52,9 @@ def test_an_inversion_without_snapshots_is_refused(toy, task):
     images, labels, classifier = task
     found = invert(toy, images, inverter=replace(INVERTER, snapshots=()))
     with pytest.raises(ValueError, match=r"expected 3, after \[0, 2, 6\] steps, got none"):
-        quality_by_steps(found, STEPS, toy, classifier, images, labels)
+        quality_by_steps(
+            found, STEPS, toy, Task(name="half", classifier=classifier), images, labels
+        )
     two = replace(found, snapshots=found.latents[:, None].repeat(1, 2, 1, 1))
     with pytest.raises(ValueError, match=r"expected 3, .* got 2"):
-        quality_by_steps(two, STEPS, toy, classifier, images, labels)
+        quality_by_steps(two, STEPS, toy, Task(name="half", classifier=classifier), images, labels)

@@ -11,8 +11,7 @@ from typing import Any
 
 from genviews.checks import fail
 from genviews.engine import Engine
-from genviews.ensemble.significance import holm
-from genviews.ensemble.verdict import SIGNIFICANCE
+from genviews.ensemble.significance import SIGNIFICANCE, holm
 from genviews.identity import describe
 from genviews.studies.learning.compare import Difference, RowSummary, SeedMean, summarise
 from genviews.studies.learning.compare_voc import DETECTION, with_voc

@@ -1,0 +1,207 @@
+"""What an experiment is: a question, what it needs, its options, and a function that answers it.
+
+    STUDY, BENCH, OPTIONS -> run -> RESULT -> page, tables, record in a RUN FOLDER
+
+A study is one file with `STUDY = Study(...)` and one line in `genviews.studies.registry`. All else
+(input flags, help, resuming, refusing another run's folder, page, terminal, CSV, Markdown, the
+contract test) follows from it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from genviews.checks import fail
+from genviews.identity import identify
+from genviews.report.output import check_output_dir, write_result
+from genviews.studies.options import Options
+from genviews.studies.result import RESULT_FILE, Result
+
+if TYPE_CHECKING:
+    from genviews.studies.bench import Bench
+
+__all__ = ["WORK", "Need", "Options", "Study", "check_study_inputs", "run_study"]
+
+WORK = "work"
+"""Subfolder of a run with what a study keeps while it goes on."""
+
+
+class Need(Enum):
+    """An input that a study works with; the value says in words what it is."""
+
+    KIT = "a generator"
+    CLASSIFIER = "a classifier"
+    SPLITS = "labelled images, a calibration and a test split"
+    REAL = "real images to learn from"
+    PROBES = "labelled images in train, val and test, to judge encoders on"
+    VOC = "PASCAL VOC, to judge encoders on as well"
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+@dataclass(frozen=True)
+class Study(Generic[AnyOptions]):
+    """An experiment.
+
+    Args:
+        name: "ensembling/fig6": the arrow, then the figure, table or question.
+        run: answers it from a bench and options.
+        options: their class.
+        needs: inputs that it cannot do without.
+        uses: inputs that it takes where they are given.
+        source: paper and figure, or "ours".
+        reported: what the source says came out.
+        minutes: on two cores with the embedded generator and default options.
+        about: one sentence; "" takes the first line of the module that `run` is in.
+    """
+
+    name: str
+    run: Callable[[Bench, AnyOptions], Result]
+    options: type[AnyOptions]
+    needs: tuple[Need, ...] = (Need.KIT, Need.CLASSIFIER, Need.SPLITS)
+    uses: tuple[Need, ...] = ()
+    source: str = "ours"
+    reported: str = ""
+    minutes: float = 1.0
+    about: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What it asks, in one sentence."""
+        module = sys.modules[getattr(self.run, "__module__", __name__)]
+        return self.about or (module.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def inputs(self) -> tuple[Need, ...]:
+        """What it needs and uses, in the order of `Need`."""
+        return tuple(need for need in Need if need in (*self.needs, *self.uses))
+
+
+def run_study(
+    study: Study[Any],
+    bench: Bench,
+    options: Options,
+    folder: str | Path,
+    *,
+    command: str = "",
+    force: bool = False,
+    clock: Callable[[], Mapping[str, float]] | None = None,
+) -> Result:
+    """Run a study into a folder, or read what it came to where it is finished.
+
+    What takes long is kept in `work` of the folder, so that a killed run goes on. Which results a
+    folder holds is known by its identity: study, options, and all that the bench holds.
+
+    Args:
+        study: the study.
+        bench: with what it needs.
+        options: of the study's class.
+        folder: of the run; made if missing.
+        command: that asks for it.
+        force: begin anew. What is in the folder is moved aside first and removed when the new
+            result is there; work that lies elsewhere stays.
+        clock: stages and their seconds so far; None takes the whole as one stage.
+
+    Returns:
+        The result; without pictures where it was finished before.
+
+    Raises:
+        ValueError: options out of range, an input that is missing, or a folder of another study,
+            options or inputs.
+        OSError: the folder cannot be written.
+        TypeError: options of another study.
+    """
+    check_study_inputs(study, bench, options)
+    place = check_output_dir(folder)
+    identity = identify(study=study.name, options=options, inputs=bench)
+    with _anew(place, force=force):
+        identity.keep(place, f"folder {str(folder)!r}")
+        settings = _settings(study, bench, options)
+        known = _finished(place, settings)
+        if known is not None:
+            return known
+        began = time.perf_counter()
+        found = study.run(bench.at(place / WORK), options)
+        spent = {"study": time.perf_counter() - began} if clock is None else dict(clock())
+        record = replace(
+            found.record,
+            command=command or found.record.command,
+            config=settings,
+            seconds=found.record.seconds or spent,
+        )
+        result = replace(found, record=record)
+        write_result(result, place)
+    return result
+
+
+def check_study_inputs(study: Study[Any], bench: Bench, options: Options) -> None:
+    """Raise for what can be refused in a second.
+
+    Raises:
+        ValueError: options out of range, or an input that is missing.
+        TypeError: options of another study.
+    """
+    if not isinstance(options, study.options):
+        fail(
+            f"options of {study.name}",
+            expected=study.options.__name__,
+            got=type(options).__name__,
+            remedy="take those of the study",
+            error=TypeError,
+        )
+    options.check()
+    bench.check(study)
+
+
+def _settings(study: Study[Any], bench: Bench, options: Options) -> dict[str, Any]:
+    """What a finished result is known by, beside the identity of its folder."""
+    voc = bench.inputs.voc
+    found = {
+        "study": study.name,
+        "options": asdict(options),
+        "seed": bench.seed,
+        **({} if voc is None else {"voc": voc.facts()}),
+    }
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def _finished(place: Path, settings: Mapping[str, Any]) -> Result | None:
+    """The result that is there, of these very settings."""
+    if not (place / RESULT_FILE).exists():
+        return None
+    known = Result.load(place)
+    return known if dict(known.record.config) == dict(settings) else None
+
+
+@contextmanager
+def _anew(place: Path, *, force: bool) -> Iterator[None]:
+    """Put aside what a folder holds, and back where the block fails."""
+    own = [path for path in place.iterdir() if not path.name.startswith(".")] if force else []
+    if not own:
+        yield
+        return
+    aside = place / f".before-{time.time_ns():x}"
+    aside.mkdir()
+    for path in own:
+        path.rename(aside / path.name)
+    try:
+        yield
+    except BaseException:
+        for path in place.iterdir():
+            if path != aside:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in aside.iterdir():
+            path.rename(place / path.name)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)

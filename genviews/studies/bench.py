@@ -1,0 +1,361 @@
+"""What a study works with: the inputs that it needs, and what is made of them, once.
+
+    GENERATOR, CLASSIFIERS, IMAGES -> inversions, predictions on views, encoders, judgements
+
+Whatever a study asks for twice is made once. In a folder it is kept, so that a killed run goes on
+and studies that share the folder share the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.augment import PixelViews
+from genviews.checks import fail, lookup
+from genviews.classify.task import Task
+from genviews.cli.inversions import invert_images
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource, check_leakage
+from genviews.data.split import SplitName
+from genviews.engine import Engine
+from genviews.ensemble.resume import fill_from_source
+from genviews.ensemble.view_bank import ViewBank
+from genviews.ensemble.views import ViewSet
+from genviews.evaluate.encoders import ProbeData
+from genviews.identity import identify
+from genviews.invert import Inverter, invert
+from genviews.kit import GeneratorKit
+from genviews.perturb import Perturbation
+from genviews.rng import Rng
+from genviews.studies.base import Need, Options, Study
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import Report
+from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.voc_task import VOCTask
+from genviews.studies.result import Record
+from genviews.types import Inversion
+
+__all__ = ["Bench", "Inputs", "Watcher"]
+
+Known = TypeVar("Known")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """What a user gave; None and () are what was not given.
+
+    Args:
+        kit: the generator and what belongs to it.
+        tasks: columns of labels and the classifiers that answer them.
+        splits: "calibration" and "test", with labels.
+        perturbations: of the generator's latents, to try.
+        pixel_views: to compare them with.
+        real: images to learn from.
+        probe: labelled splits to judge encoders on.
+        voc: what else to judge encoders on.
+        skipped: (file, reason) of images that were left out.
+    """
+
+    kit: GeneratorKit | None = None
+    tasks: tuple[Task, ...] = ()
+    splits: Mapping[str, ImageSet] = field(default_factory=dict)
+    perturbations: tuple[Perturbation, ...] = ()
+    pixel_views: tuple[PixelViews, ...] = ()
+    real: ImageSet | None = None
+    probe: ProbeData | None = None
+    voc: VOCTask | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def to(self, device: torch.device | str) -> Inputs:
+        """Move generator, inverter and classifiers to a device; returns self."""
+        if self.kit is not None:
+            self.kit.to(device)
+        for task in self.tasks:
+            task.classifier.to(device)
+        return self
+
+    def check_splits(self) -> None:
+        """Raise ValueError for labels that tasks cannot use, or images in both splits."""
+        for split, images in self.splits.items():
+            columns = {} if images.labels is None else {"label": images.labels}
+            for task in self.tasks:
+                what = f"labels of the {split} images for task {task.name!r}"
+                lookup(task.labels, columns, what)
+                if task.class_names != images.class_names:
+                    fail(
+                        f"class names of the {split} images",
+                        expected=f"those of task {task.name!r}: {', '.join(task.class_names)}",
+                        got=", ".join(images.class_names),
+                        remedy="give both the same names in the same order",
+                    )
+        check_leakage({name: MemorySource(images) for name, images in self.splits.items()})
+
+    def given(self) -> frozenset[Need]:
+        """Which needs are met."""
+        there = {
+            Need.KIT: self.kit is not None,
+            Need.CLASSIFIER: bool(self.tasks),
+            Need.SPLITS: {"calibration", "test"} <= self.splits.keys(),
+            Need.REAL: self.real is not None,
+            Need.PROBES: self.probe is not None,
+            Need.VOC: self.voc is not None,
+        }
+        return frozenset(need for need, met in there.items() if met)
+
+    def __describe__(self) -> Mapping[str, object]:
+        """Everything that kept work depends on; VOC may be added to a study that is there."""
+        kit = self.kit
+        return {
+            "generator": None if kit is None else kit.generator,
+            "inverter": None if kit is None or Need.SPLITS not in self.given() else kit.inverter,
+            "walks": None if kit is None else kit.walks,
+            "tasks": self.tasks,
+            "splits": self.splits,
+            "perturbations": self.perturbations,
+            "pixel_views": self.pixel_views,
+            "real": self.real,
+            "probe": self.probe,
+        }
+
+
+class Watcher:
+    """What a bench tells how its work goes on; this one listens to nothing."""
+
+    def tell(self, text: str) -> None:
+        """Take note of what a user should hear at once."""
+
+    def progress(self, stage: str, unit: str, done: int, total: int) -> None:
+        """Take note that so many items of a stage are done."""
+
+    def rows(
+        self, rows: Sequence[LearningRow], seeds: int, setting: LearningSetting
+    ) -> Report | None:
+        """What is to be called as the rows of a learning study go on; None for nothing."""
+        return None
+
+
+class Bench:
+    """The inputs of a study and what is made of them.
+
+    Args:
+        inputs: what was given.
+        title: of the run, e.g. the names of generator and classifier.
+        seed: of the views.
+        batch_size: images at once; memory, and no effect on results but float round-off.
+        device: where to compute.
+        engine: where the shards of inversions and predictions are made, those that are kept.
+        folder: where work is kept; None keeps it in memory alone.
+        inversions: of splits that were inverted before, by the generator's own inverter.
+        watcher: what is told how the work goes on.
+
+    Attributes:
+        inputs: see `Args`.
+        title: see `Args`.
+        seed: see `Args`.
+        batch_size: see `Args`.
+        device: see `Args`.
+        engine: see `Args`.
+        folder: see `Args`.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        *,
+        title: str = "",
+        seed: int = 0,
+        batch_size: int = 256,
+        device: torch.device | str = "cpu",
+        engine: str | Engine = "local",
+        folder: Path | None = None,
+        inversions: Mapping[str, Inversion] | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.inputs, self.title, self.seed, self.batch_size = inputs, title, seed, batch_size
+        self.device, self.engine, self.folder = torch.device(device), engine, folder
+        self._watcher = Watcher() if watcher is None else watcher
+        self._known: Mapping[str, Inversion] = {} if inversions is None else inversions
+        self._inversions: dict[tuple[str, str], Inversion] = {}
+
+    def at(self, folder: Path) -> Bench:
+        """The same inputs with another folder for the work, where none is given."""
+        if self.folder is not None:
+            return self
+        return Bench(
+            self.inputs,
+            title=self.title,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            device=self.device,
+            engine=self.engine,
+            folder=folder,
+            inversions=self._known,
+            watcher=self._watcher,
+        )
+
+    def check(self, study: Study[Any]) -> None:
+        """Raise ValueError where an input is missing that a study needs."""
+        missing = [need.value for need in study.needs if need not in self.inputs.given()]
+        if missing:
+            fail(
+                f"study {study.name}",
+                expected=" and ".join(need.value for need in study.needs),
+                got=f"no {' and no '.join(text.removeprefix('a ') for text in missing)}",
+                remedy="name what is missing",
+            )
+        if Need.SPLITS in study.needs:
+            self.inputs.check_splits()
+
+    def __describe__(self) -> Mapping[str, object]:
+        """The inputs and the seed; batch size, device and folder change no result."""
+        return {"inputs": self.inputs, "seed": self.seed}
+
+    @property
+    def kit(self) -> GeneratorKit:
+        """The generator; a study that needs none does not ask."""
+        return _known(self.inputs.kit)
+
+    @property
+    def probe(self) -> ProbeData:
+        """The labelled splits that encoders are judged on."""
+        return _known(self.inputs.probe)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is asked of every image."""
+        return self.inputs.tasks
+
+    @property
+    def perturbations(self) -> tuple[Perturbation, ...]:
+        """Of the generator's latents, to try."""
+        return self.inputs.perturbations
+
+    @property
+    def pixel_views(self) -> tuple[PixelViews, ...]:
+        """To compare generated views with."""
+        return self.inputs.pixel_views
+
+    def images(self, split: str) -> ImageSet:
+        """The images of "calibration" or "test"."""
+        return self.inputs.splits[split]
+
+    def labels(self, split: str, task: Task) -> Tensor:
+        """The class of each image of a split in a task."""
+        return _known({"label": self.images(split).labels}[task.labels])
+
+    def inversions(self, split: str, inverter: Inverter | None = None) -> Inversion:
+        """The latents of a split, inverted once.
+
+        Args:
+            split: "calibration" or "test".
+            inverter: None takes the generator's own.
+        """
+        if inverter is None and split in self._known:
+            return self._known[split]
+        how, generator = inverter or self.kit.inverter, self.kit.generator
+        key = (split, identify(inverter=how).digest)
+        if key not in self._inversions:
+            images = self.images(split)
+            self._inversions[key] = (
+                invert(generator, images.images, inverter=how, batch_size=self.batch_size)
+                if self.folder is None
+                else invert_images(
+                    generator,
+                    images,
+                    how,
+                    self.folder / "inversions",
+                    batch_size=self.batch_size,
+                    engine=self.engine,
+                    stage=f"invert {split} images",
+                    progress=self._watcher.progress,
+                )
+            )
+        return self._inversions[key]
+
+    def bank(
+        self,
+        split: SplitName,
+        view_sets: Sequence[ViewSet],
+        *,
+        num_views: int,
+        tasks: Sequence[Task] | None = None,
+        count: int | None = None,
+        latents: Float[Tensor, "N L D"] | None = None,
+    ) -> ViewBank:
+        """What the classifiers say of the views of a split.
+
+        Args:
+            split: "calibration" or "test".
+            view_sets: the views.
+            num_views: of each set that does not say itself.
+            tasks: None takes all.
+            count: images drawn by their ids; None takes all.
+            latents: of all images; None takes those of `inversions`.
+        """
+        images = self.images(split)
+        rows = torch.arange(len(images))
+        if count is not None and count < len(images):
+            draws = Rng(self.seed, "scale images").streams(images.ids).uniform(1, (1,))
+            rows = draws.flatten().argsort(stable=True)[:count].sort().values
+        labels = {} if images.labels is None else {"label": images.labels}
+        return fill_from_source(
+            self.tasks if tasks is None else tasks,
+            self.kit.generator,
+            MemorySource(images),
+            self.inversions(split).latents if latents is None else latents,
+            labels,
+            view_sets,
+            split=split,
+            rows=rows.tolist(),
+            folder=None if self.folder is None else self.folder / "predictions",
+            num_views=num_views,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            engine=self.engine,
+            progress=self._watcher.progress,
+        )
+
+    def tell(self, text: str) -> None:
+        """Say something that a user should hear at once, and not after hours."""
+        self._watcher.tell(text)
+
+    def row_report(
+        self, rows: Sequence[LearningRow], seeds: int, setting: LearningSetting
+    ) -> Report | None:
+        """What is to be called as rows go on, see `run_rows`."""
+        return self._watcher.rows(rows, seeds, setting)
+
+    @property
+    def place(self) -> Path:
+        """The folder for what is kept.
+
+        Raises:
+            ValueError: none was given; `run_study` gives one.
+        """
+        if self.folder is None:
+            fail("bench", expected="a folder", got="none", remedy="give it `folder=`")
+        return self.folder
+
+    def record(self, options: Options, data: Mapping[str, Any] | None = None) -> Record:
+        """The beginning of a result's record.
+
+        Args:
+            options: of the study.
+            data: further numbers, JSON values.
+        """
+        return Record(
+            seed=self.seed, config=asdict(options), data=data or {}, skipped=self.inputs.skipped
+        )
+
+
+def _known(value: Known | None) -> Known:
+    """An input that `check` has found there."""
+    assert value is not None
+    return value

@@ -1,0 +1,162 @@
+"""What a test-time study chooses on calibration: a scale for each row, and what is combined.
+
+Chosen per task where asked, else by the reference task for all. Views are made once for all tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from genviews.checks import check_count, lookup
+from genviews.classify.task import Task
+from genviews.ensemble.choose import Chosen, choose_combined, choose_scales
+from genviews.ensemble.view_bank import ViewBank
+from genviews.ensemble.views import ViewSet, pixel_view_sets
+from genviews.ensemble.weigh import Average, check_average
+from genviews.perturb import Perturbation
+from genviews.studies.base import Options
+from genviews.studies.bench import Bench
+
+__all__ = ["Choice", "Choices", "choose"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices(Options):
+    """How views are chosen on the calibration images.
+
+    Args:
+        num_views: K of each view set; 32 as in the reference code.
+        scale_views: views with which candidate scales compete; 8 is enough to rank them (chosen by
+            us).
+        scale_images: calibration images on which they compete; None takes all.
+        reference: the task that chooses scales and that others with the same labels are compared
+            with; None is the first.
+        scale_per_task: each task chooses its own scales, as in the paper; more views to make.
+        average: "probs" (reference code) or "logits" (the paper's formula).
+        per_latent: pixel transforms of each latent view in the combined row; the reference's
+            `tensortransform` files have 4.
+    """
+
+    num_views: int = 32
+    scale_views: int = 8
+    scale_images: int | None = None
+    reference: str | None = None
+    scale_per_task: bool = False
+    average: Average = "probs"
+    per_latent: int = 1
+
+    def quick(self) -> Choices:
+        """Few views."""
+        return replace(self, num_views=4, scale_views=2)
+
+    def check(self) -> None:
+        """Raise ValueError for numbers below 1, or an average that is none."""
+        for name in ("num_views", "scale_views", "per_latent"):
+            check_count(getattr(self, name), name)
+        if self.scale_images is not None:
+            check_count(self.scale_images, "scale_images")
+        check_average(self.average)
+
+    def reference_task(self, tasks: Sequence[Task]) -> Task:
+        """The task that chooses for all.
+
+        Raises:
+            ValueError: no task of that name.
+        """
+        named = {task.name: task for task in tasks}
+        return tasks[0] if self.reference is None else lookup(self.reference, named, "task")
+
+    def choosers(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
+        """The tasks that choose."""
+        return tuple(tasks) if self.scale_per_task else (self.reference_task(tasks),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What was chosen.
+
+    Args:
+        chosen: task -> the view sets of its rows.
+        bank: calibration predictions that hold them all.
+        scores: task -> candidate -> calibration accuracy, for candidates that competed.
+    """
+
+    chosen: Mapping[str, Chosen]
+    bank: ViewBank
+    scores: Mapping[str, Mapping[str, float]]
+
+    @property
+    def view_sets(self) -> list[ViewSet]:
+        """The view sets of all tasks, each once."""
+        return _union(self.chosen)
+
+
+def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturbation]]) -> Choice:
+    """Choose scales, then what is combined, by accuracy on calibration.
+
+    Args:
+        bench: tasks, generator and images.
+        options: how.
+        groups: row name -> candidates, the mildest first.
+    """
+    few = bench.images("calibration").select(slice(0, 8))
+    pixels = pixel_view_sets(bench.pixel_views, few.images, few.ids)
+    choosers = options.choosers(bench.tasks)
+    latents, scores = _scales(bench, options, groups)
+    chosen = {name: Chosen(pixels=pixels, latents=own) for name, own in latents.items()}
+    bank = bench.bank("calibration", _union(chosen), num_views=options.num_views)
+    both = {
+        task.name: choose_combined(
+            chosen[task.name],
+            bank[task.name],
+            average=options.average,
+            per_latent=options.per_latent,
+        )
+        for task in choosers
+    }
+    shared = both[options.reference_task(bench.tasks).name]
+    more = {pair[1].name: pair[1] for pair in both.values() if pair is not None}
+    if more:
+        added = bench.bank("calibration", list(more.values()), num_views=options.num_views)
+        bank = bank.merge(added)
+    return Choice(
+        chosen={n: replace(own, combined=both.get(n, shared)) for n, own in chosen.items()},
+        bank=bank,
+        scores=scores,
+    )
+
+
+def _scales(
+    bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturbation]]
+) -> tuple[dict[str, dict[str, ViewSet]], dict[str, dict[str, float]]]:
+    """Task -> row -> its view set, and task -> candidate -> calibration accuracy.
+
+    Rows with one candidate need no choice, and no views are made for them here.
+    """
+    only = {row: ViewSet(perturbation=group[0]) for row, group in groups.items()}
+    contested = {row: group for row, group in groups.items() if len(group) > 1}
+    latents = {task.name: dict(only) for task in bench.tasks}
+    if not contested:
+        return latents, {}
+    bank = bench.bank(
+        "calibration",
+        [ViewSet(perturbation=p) for group in contested.values() for p in group],
+        num_views=options.scale_views,
+        tasks=options.choosers(bench.tasks),
+        count=options.scale_images,
+    )
+    choices = {name: choose_scales(contested, bank[name], average=options.average) for name in bank}
+    shared = choices[options.reference_task(bench.tasks).name]
+    for name, own in latents.items():
+        for row, (perturbation, _) in choices.get(name, shared).items():
+            own[row] = ViewSet(perturbation=perturbation)
+    scores = {
+        name: {key: accuracy for _, choice in found.values() for key, accuracy in choice.scores}
+        for name, found in choices.items()
+    }
+    return latents, scores
+
+
+def _union(chosen: Mapping[str, Chosen]) -> list[ViewSet]:
+    return list({v.name: v for own in chosen.values() for v in own.view_sets}.values())

@@ -1,0 +1,161 @@
+"""Should badly reconstructed images keep their own prediction? (Chai et al. 2021, fig. 14).
+
+Beside the weight alpha, a cutoff on the reconstruction error: images above it are predicted from
+the image alone. Both are chosen on calibration, and the same cell is read on test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.checks import check_ascending
+from genviews.data.split import SplitName
+from genviews.ensemble.cutoff import cutoff_grid, cutoff_proba, cutoff_thresholds
+from genviews.ensemble.significance import GainReport, gain_report
+from genviews.ensemble.views import ViewSet
+from genviews.ensemble.weigh import Average, Ensemble, alpha_grid
+from genviews.studies.base import Options, Study
+from genviews.studies.bench import Bench
+from genviews.studies.blocks import Column, Estimate, Grid, Images, Picture, Table
+from genviews.studies.ensembling.verdict import difference, gain_claim
+from genviews.studies.result import Result
+
+__all__ = ["STUDY", "Cutoff", "run"]
+
+SPLITS: tuple[SplitName, ...] = ("calibration", "test")
+_CLAIM = "A cutoff on the reconstruction error makes the ensemble more accurate."
+FRACTIONS = tuple(i / 10 for i in range(11))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutoff(Options):
+    """Options of the study of reconstruction cutoffs.
+
+    Args:
+        fractions: of the calibration images that are ensembled, ascending; 0 none, 1 all whose
+            inversion did not fail.
+        num_views: K of each perturbation.
+        average: "probs" (reference code) or "logits" (the paper's formula).
+    """
+
+    fractions: tuple[float, ...] = FRACTIONS
+    num_views: int = 32
+    average: Average = "probs"
+
+    def quick(self) -> Cutoff:
+        """Few views and cutoffs."""
+        return replace(self, num_views=4, fractions=(0.0, 0.5, 1.0))
+
+    def check(self) -> None:
+        """Raise ValueError for fractions that do not ascend from 0."""
+        check_ascending(self.fractions, "fractions")
+
+
+def run(bench: Bench, options: Cutoff) -> Result:
+    """Accuracy for every alpha and cutoff, for the perturbation that does best on calibration."""
+    task, sets = bench.tasks[0].name, [ViewSet(perturbation=p) for p in bench.perturbations]
+    banks = [bench.bank(s, sets, num_views=options.num_views)[task] for s in SPLITS]
+    losses = [bench.inversions(split).loss.cpu() for split in SPLITS]
+    rules = (Ensemble(views.name, average=options.average).fit(banks[0]) for views in sets)
+    rule = max(rules, key=lambda rule: rule.accuracy_)
+    cuts = cutoff_thresholds(losses[0], options.fractions)
+    grids = [cutoff_grid(rule, bank, loss, cuts) for bank, loss in zip(banks, losses, strict=True)]
+    cut, weight = _best_cell(grids[0])
+    alpha = float(alpha_grid(rule.grid)[weight])
+    proba = cutoff_proba(rule, banks[1], losses[1], float(cuts[cut]), alpha)
+    labels = banks[1].known_labels()
+    single = banks[1].get("image")[:, 0].argmax(-1) == labels
+    plain, both = rule.predict(banks[1]) == labels, proba.argmax(-1) == labels
+    against = {
+        "alpha and cutoff over the single image": gain_report(both, single, seed=bench.seed),
+        "alpha alone over the single image": gain_report(plain, single, seed=bench.seed),
+        "alpha and cutoff over alpha alone": gain_report(both, plain, seed=bench.seed),
+    }
+    over = against["alpha and cutoff over alpha alone"]
+    return Result(
+        title="Should badly reconstructed images keep their own prediction?",
+        verdict=f"Choosing a cutoff beside alpha: {difference(over)} over alpha alone "
+        f"({rule.views[0]!r}; chosen alpha {alpha:.2f} for {100 * options.fractions[cut]:.0f} % of "
+        f"the images, alpha alone {rule.alpha_:.2f} for all).",
+        blocks=(_table(against), _maps(grids)),
+        claims=(
+            gain_claim(_CLAIM, over, said="performs similarly", source="Chai et al. 2021, Fig. 14"),
+        ),
+        record=bench.record(
+            options,
+            data={split: grid.tolist() for split, grid in zip(SPLITS, grids, strict=True)},
+        ),
+    )
+
+
+def _best_cell(grid: Float[Tensor, "T G"]) -> tuple[int, int]:
+    """(cutoff, alpha) of the best cell; among equals the smallest alpha, then the most images."""
+    places = torch.nonzero(grid == grid.max()).tolist()
+    return min(((cut, weight) for cut, weight in places), key=lambda cell: (cell[1], -cell[0]))
+
+
+def _table(against: Mapping[str, GainReport]) -> Table:
+    return Table(
+        title="What a cutoff gains on test",
+        columns=(
+            Column(name="comparison", priority=0),
+            Column(name="accuracy", kind="percent", digits=2),
+            Column(name="gain", kind="points", digits=2, priority=0),
+            Column(name="fixed / broke"),
+            Column(name="p", kind="p"),
+        ),
+        rows=tuple(
+            (
+                name,
+                Estimate(r.accuracy, r.interval),
+                Estimate(r.gain, r.gain_interval),
+                f"{r.fixed} / {r.broke}",
+                r.p_value,
+            )
+            for name, r in against.items()
+        ),
+    )
+
+
+def _maps(grids: Sequence[Float[Tensor, "T G"]]) -> Images:
+    """Accuracy less that of the single image, which is the whole column of no image ensembled."""
+    most = max(float((grid - grid[0, 0]).abs().max()) for grid in grids) or 1.0
+    return Images(
+        title="Accuracy by weight and cutoff",
+        grids=(
+            Grid(
+                columns=SPLITS,
+                pictures=(tuple(Picture(pixels=_colours(g - g[0, 0], most)) for g in grids),),
+            ),
+        ),
+        caption="Left to right: more images are ensembled, the badly reconstructed last. Top to "
+        "bottom: the views weigh more. White is the single image's accuracy, red above and blue "
+        f"below it; the strongest colour is {100 * most:.2f} points.",
+    )
+
+
+def _colours(gain: Float[Tensor, "T G"], most: float) -> Float[Tensor, "3 H W"]:
+    """White for no gain, red for gains, blue for losses; 12 pixels a cell."""
+    share = (gain.T / most).clamp(-1, 1).float()
+    fade = 1 - 2 * share.abs()
+    up, down = (
+        torch.ones_like(share).where(share >= 0, fade),
+        torch.ones_like(share).where(share <= 0, fade),
+    )
+    cells = torch.stack([up, fade, down])
+    return cells.repeat_interleave(12, 1).repeat_interleave(12, 2)
+
+
+STUDY = Study(
+    "ensembling/fig14",
+    run,
+    Cutoff,
+    source="Chai et al. 2021, Fig. 14",
+    reported="a search over alpha and cutoff performs similarly to one over alpha alone",
+    minutes=6,
+)

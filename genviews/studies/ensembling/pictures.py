@@ -1,0 +1,161 @@
+"""Images worth looking at, with their views and what was predicted: fixed, broken, typical.
+
+Fixed and broken images show the views that counted in the ensemble, and no others: a view of weight
+0 has fixed nothing. The best and worst reconstructions show what the generator can and cannot say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.combine import Evaluation
+from genviews.ensemble.fill import conditioning_task
+from genviews.ensemble.picks import Picks, pick
+from genviews.ensemble.rows import best_on_calibration
+from genviews.ensemble.view_bank import ViewBank
+from genviews.ensemble.views import ViewSet, make_views
+from genviews.studies.bench import Bench
+from genviews.studies.blocks import Grid, Images, Picture, Tone
+
+__all__ = ["Gallery", "make_gallery", "pictures"]
+
+# Kind of picked image -> title of its block, and what is said where there is none.
+_KINDS = {
+    "fixed": ("Fixed by the ensemble", "The ensemble put no wrong prediction right."),
+    "broke": ("Broken by the ensemble", "The ensemble put no right prediction wrong."),
+    "best reconstruction": ("Best reconstructions", ""),
+    "worst reconstruction": ("Worst reconstructions", ""),
+    "typical": ("Typical images", ""),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gallery:
+    """Picked test images, their views made again, and predictions.
+
+    Args:
+        picks: which images, and why each is shown.
+        bank: predictions for the picked images, in their order.
+        ensemble: the evaluation that "fixed" and "broke" are about.
+        views: bank key -> the first views of each picked image, "image" and "reconstruction" among
+            them.
+        loss: (M,) of the inversions.
+    """
+
+    picks: Picks
+    bank: PredictionBank
+    ensemble: Evaluation
+    views: Mapping[str, Float[Tensor, "M _ C H W"]]
+    loss: Float[Tensor, " M"]
+
+
+def make_gallery(
+    bench: Bench,
+    view_sets: Sequence[ViewSet],
+    found: Sequence[Evaluation],
+    test: ViewBank,
+    *,
+    images: int,
+    views: int,
+) -> Gallery:
+    """Pick test images for the ensemble that did best on calibration, and make their views again.
+
+    Args:
+        bench: generator, images and inversions.
+        view_sets: to show.
+        found: evaluations of one task, the single image first.
+        test: predictions.
+        images: most images.
+        views: most views of a set.
+    """
+    ensembles = [e for e in found if e.method.weighing != "none"]
+    best = best_on_calibration([e.row for e in ensembles])
+    ensemble = next(e for e in ensembles if e.row is best)
+    inverted, source = bench.inversions("test"), bench.images("test")
+    picks = pick(found[0], ensemble, inverted.loss, images)
+    rows = torch.tensor(picks.rows)
+    asked = conditioning_task(bench.tasks, bench.kit.generator)
+    labels = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
+    shown = source.select(rows)
+    made = make_views(
+        bench.kit.generator,
+        shown.images,
+        shown.ids,
+        inverted.latents[rows],
+        view_sets,
+        num_views=views,
+        seed=bench.seed,
+        conditions=labels,
+    )
+    bank = test[best.task].select(rows)
+    return Gallery(
+        picks=picks,
+        bank=bank,
+        ensemble=ensemble,
+        views={key: v[:, : min(views, bank.get(key).shape[1])].cpu() for key, v in made.items()},
+        loss=inverted.loss[rows].cpu(),
+    )
+
+
+def pictures(gallery: Gallery) -> tuple[Images, ...]:
+    """A block for each kind of image; that none was fixed or broken is news, too."""
+    blocks = []
+    weighted = gallery.ensemble.weighted
+    for kind, (title, empty) in _KINDS.items():
+        places = [i for i, k in enumerate(gallery.picks.kinds) if k == kind]
+        if not places and not empty:
+            continue
+        judged = kind in ("fixed", "broke")
+        keys = [k for k in gallery.views if k in weighted or not judged]
+        blocks.append(
+            Images(
+                title=title,
+                grids=tuple(_grid(gallery, place, keys) for place in places),
+                caption=empty if not places else _CAPTION + (_WEIGHTED if judged else ""),
+                folded=not judged,
+            )
+        )
+    return tuple(blocks)
+
+
+_CAPTION = "Under each picture: the predicted class and the classifier's confidence."
+_WEIGHTED = " Shown are the views that have weight in the ensemble."
+
+
+def _grid(gallery: Gallery, place: int, keys: Sequence[str]) -> Grid:
+    bank, proba = gallery.bank, gallery.ensemble.proba[gallery.picks.rows[place]]
+    names, label = bank.class_names, int(bank.known_labels()[place])
+    single = bank.probs("image")[place, 0]
+    rows = ["image", *(key for key in keys if key != "image")]
+    return Grid(
+        title=f"Image {bank.ids[place]}: {names[label]}",
+        text=f"Single image: {_said(single, names)}. Ensemble ({gallery.ensemble.row.name}): "
+        f"{_said(proba, names)}. Reconstruction loss {float(gallery.loss[place]):.4g}.",
+        rows=tuple(row.replace("_", " ") for row in rows),
+        pictures=tuple(_row(gallery, place, key, label) for key in rows),
+    )
+
+
+def _row(gallery: Gallery, place: int, key: str, label: int) -> tuple[Picture, ...]:
+    views, probs = gallery.views[key][place], gallery.bank.probs(key)[place]
+    return tuple(
+        Picture(pixels=view, caption=_said(p, gallery.bank.class_names), tone=_tone(p, label))
+        for view, p in zip(views, probs[: len(views)], strict=True)
+    )
+
+
+def _said(probs: Tensor, names: Sequence[str]) -> str:
+    """The predicted class and its probability; never "100 %" for less than certainty."""
+    value, guess = torch.max(probs, 0)
+    share = ">99 %" if 0.995 <= float(value) < 1 else f"{100 * float(value):.0f} %"
+    return f"{names[int(guess)]} {share}"
+
+
+def _tone(probs: Tensor, label: int) -> Tone:
+    return "right" if int(probs.argmax()) == label else "wrong"

@@ -1,0 +1,38 @@
+"""Benches of the noisy toy task: all that a study of the test-time arrow asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from genviews.augment import HorizontalFlip, RandomCrop
+from genviews.classify import Task
+from genviews.invert import Inverter
+from genviews.kit import GeneratorKit
+from genviews.perturb import Isotropic, StyleMix
+from genviews.studies.bench import Bench, Inputs
+from tests.problem import toy_problem
+
+CANDIDATES = (Isotropic("fine", 0.1), Isotropic("fine", 0.6), StyleMix("fine"), StyleMix("coarse"))
+
+
+@cache
+def toy_inputs() -> Inputs:
+    """Two classifiers of one labelling, four candidates, two pixel views."""
+    problem = toy_problem()
+    return Inputs(
+        kit=GeneratorKit(problem.generator, name="toy", inverter=Inverter(steps=8)),
+        tasks=(
+            Task(name="images", classifier=problem.classifier),
+            Task(name="views", classifier=problem.other),
+        ),
+        splits={"calibration": problem.calibration, "test": problem.test},
+        perturbations=CANDIDATES,
+        pixel_views=(HorizontalFlip(1.0), RandomCrop(padding=1)),
+    )
+
+
+def toy_bench(*, seed: int = 3, batch_size: int = 256, **changes) -> Bench:
+    """A bench of the toy inputs, some of them changed."""
+    inputs = replace(toy_inputs(), **changes)
+    return Bench(inputs, title="Do toy views help?", seed=seed, batch_size=batch_size)

@@ -1,0 +1,149 @@
+"""Ensemble size, cutoffs and optimisation steps: each figure against what it is made from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
+from genviews.ensemble.resample import ensemble_size_study, resample_pixels
+from genviews.ensemble.views import ViewSet
+from genviews.ensemble.weigh import Ensemble
+from genviews.invert import invert
+from genviews.perturb import StyleMix
+from genviews.studies.blocks import Curves, Images
+from genviews.studies.ensembling import fig6, fig14, table2
+from genviews.types import Status
+from tests.problem import toy_problem
+from tests.studies.ensembling.benches import toy_bench
+
+MIX = StyleMix("fine")
+
+
+@pytest.fixture
+def bench():
+    return toy_bench(perturbations=(MIX,))
+
+
+def banks(bench, num_views):
+    sets = [ViewSet(perturbation=MIX), *(ViewSet(pixels=p) for p in bench.pixel_views)]
+    return [bench.bank(s, sets, num_views=num_views)["images"] for s in ("calibration", "test")]
+
+
+def test_figure6_draws_the_size_study(bench):
+    options = fig6.EnsembleSize(sizes=(0, 1, 4), times=3)
+    found = fig6.STUDY.run(bench, options)
+    first, last = banks(bench, 4)
+    points = ensemble_size_study(
+        Ensemble(MIX.name), first, last, sizes=options.sizes, members=4, times=3
+    )
+    (curves,) = [b for b in found.blocks if isinstance(b, Curves)]
+    series = {s.name: s for s in curves.charts[0].series}
+    assert list(series) == [MIX.name, "flip", "crop"]
+    assert series[MIX.name].y == tuple(p.mean for p in points)
+    single = float((last.get("image")[:, 0].argmax(-1) == last.labels).double().mean())
+    assert {s.y[0] for s in series.values()} == {single}
+    assert found.answer.rows[2][0] == 4
+    assert found.answer.rows[2][1].value == points[2].mean
+    assert repr(MIX.name) in found.verdict
+
+
+def test_pixel_views_are_averaged_with_the_image(bench):
+    """A sure flip: whatever is drawn, n copies of the flip and the image."""
+    _, last = banks(bench, 4)
+    curve = fig6.pixel_size_study(last, ["flip"], sizes=(1, 3), times=2)
+    image, flip = last.probs("image")[:, 0], last.probs("flip")[:, 0]
+    for point in curve:
+        mean = (image + point.size * flip) / (1 + point.size)
+        hits = (mean.argmax(-1) == last.labels).double().mean()
+        assert (point.mean, point.stderr) == (pytest.approx(float(hits)), 0.0)
+    assert resample_pixels(last, ["flip"], size=2, times=1).accuracies
+
+
+def test_figure14_reads_on_test_the_cell_chosen_on_calibration(bench):
+    options = fig14.Cutoff(num_views=4, fractions=(0.0, 0.5, 1.0))
+    found = fig14.STUDY.run(bench, options)
+    (first, last), losses = (
+        banks(bench, 4),
+        [bench.inversions(s).loss for s in ("calibration", "test")],
+    )
+    cuts = cutoff_thresholds(losses[0], options.fractions)
+    grids = [
+        cutoff_grid(Ensemble(MIX.name), b, loss, cuts)
+        for b, loss in zip((first, last), losses, strict=True)
+    ]
+    assert found.record.data["calibration"] == grids[0].tolist()
+    places = torch.nonzero(grids[0] == grids[0].max()).tolist()
+    least = min(weight for _, weight in places)
+    cut = max(c for c, weight in places if weight == least)
+    both, alone, over = found.answer.rows
+    assert both[1].value == pytest.approx(float(grids[1][cut, least]))
+    assert alone[1].value == pytest.approx(float(grids[1][-1, int(grids[0][-1].argmax())]))
+    assert over[2].value == pytest.approx(both[1].value - alone[1].value)
+
+
+def test_figure14_colours():
+    (images,) = [
+        b
+        for b in fig14.STUDY.run(toy_bench(perturbations=(MIX,)), fig14.Cutoff().quick()).blocks
+        if isinstance(b, Images)
+    ]
+    (pair,) = images.grids[0].pictures
+    for picture in pair:
+        assert picture.pixels.shape == (3, 21 * 12, 3 * 12)
+        assert picture.pixels.abs().max() <= 1
+        assert torch.equal(picture.pixels[:, :, :12], torch.ones(3, 21 * 12, 12))  # none ensembled
+        assert torch.equal(picture.pixels[:, :12], torch.ones(3, 12, 36))  # alpha 0
+
+
+def test_a_failed_inversion_leaves_the_cutoff_at_work(bench):
+    """Its loss is NaN; it lies above every cutoff, and the others are cut as before."""
+    inversion = bench.inversions("calibration")
+    inversion.loss[:3] = torch.nan
+    inversion.status[:3] = Status.FAILED
+    found = fig14.STUDY.run(bench, fig14.Cutoff(num_views=4, fractions=(0.0, 0.5, 1.0)))
+    half = found.record.data["calibration"][1]
+    assert len(set(half)) > 1
+    assert half != found.record.data["calibration"][2]
+
+
+def test_table2_equals_an_inversion_of_each_length(bench):
+    options = table2.Steps(steps=(0, 2, 5), num_views=3)
+    found = table2.STUDY.run(bench, options)
+    problem = toy_problem()
+    assert [row[0] for row in found.answer.rows] == [0, 2, 5]
+    names = [column.name for column in found.answer.columns]
+    for steps, row in zip(options.steps, found.answer.rows, strict=True):
+        inverter = replace(bench.kit.inverter, steps=steps, tolerance=0.0)
+        alone = [
+            invert(problem.generator, s.images, inverter=inverter)
+            for s in (problem.calibration, problem.test)
+        ]
+        error = (alone[1].reconstructions - problem.test.images).double().abs().mean()
+        assert row[names.index("L1")] == pytest.approx(float(error), rel=1e-4)
+        both = [
+            bench.bank(split, [ViewSet(perturbation=MIX)], num_views=3, latents=own.latents)[
+                "images"
+            ]
+            for split, own in zip(("calibration", "test"), alone, strict=True)
+        ]
+        right = Ensemble(MIX.name).fit(both[0]).predict(both[1]) == both[1].labels
+        assert row[names.index("accuracy of the ensemble")].value == pytest.approx(
+            float(right.double().mean())
+        )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        fig6.EnsembleSize(sizes=(4, 2)),
+        fig6.EnsembleSize(sizes=()),
+        fig14.Cutoff(fractions=(0.5, 0.5)),
+        table2.Steps(steps=(-1, 2)),
+    ],
+)
+def test_options_ascend(options):
+    with pytest.raises(ValueError, match="expected ascending numbers of at least 0"):
+        options.check()

@@ -1,0 +1,243 @@
+"""The whole study on the noisy toy task: rows, choices, leakage, pictures, record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genviews.ensemble.rows import Row
+from genviews.ensemble.significance import gain_report, holm
+from genviews.ensemble.views import ViewSet, make_views
+from genviews.perturb import StyleMix
+from genviews.studies.blocks import Images, Table
+from genviews.studies.ensembling.main import STUDY, MainStudy
+from genviews.studies.result import Result
+from tests.problem import toy_problem
+from tests.studies.ensembling.benches import CANDIDATES, toy_bench, toy_inputs
+
+OPTIONS = MainStudy(num_views=4, scale_views=2, scale_images=30, gallery_images=12, gallery_views=2)
+
+
+def study(options: MainStudy = OPTIONS, **changes) -> Result:
+    return STUDY.run(toy_bench(**changes), options)
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return study()
+
+
+def rows_of(result: Result) -> list[Row]:
+    return [Row(**row) for row in result.record.data["rows"]]
+
+
+def named(result: Result, task: str) -> dict[str, Row]:
+    return {row.name: row for row in rows_of(result) if row.task == task}
+
+
+def correct(classifier) -> torch.Tensor:
+    test = toy_problem().test
+    with torch.no_grad():
+        return classifier(test.images).argmax(-1) == test.labels
+
+
+def test_rows(result):
+    names = [
+        "single image", "flip", "crop", "reconstruction only", "image + reconstruction",
+        "isotropic fine", "stylemix fine", "stylemix coarse", "combined",
+    ]  # fmt: skip
+    for task in ("images", "views"):
+        assert list(named(result, task)) == names
+    rows = named(result, "images")
+    right = correct(toy_problem().classifier)
+    assert rows["single image"].accuracy == pytest.approx(float(right.float().mean()))
+    assert rows["flip"].num_views == 1  # a sure flip has one view
+    assert rows["crop"].num_views == 4
+    assert rows["stylemix fine"].num_views == 5
+    assert rows["isotropic fine"].views[0] in ("isotropic_fine_0.10", "isotropic_fine_0.60")
+    assert {row.alpha is None for row in rows.values() if row.group == "pixel"} == {True}
+    assert len(result.record.data["curves"]) == 2 * 5
+
+
+def test_the_answer_is_the_first_table_and_about_generated_views(result):
+    table = result.answer
+    assert [row[0] for row in table.rows] == list(named(result, "images"))
+    chosen = table.rows[table.highlight][0]
+    assert chosen in ("isotropic fine", "stylemix fine", "stylemix coarse", "combined")
+    assert repr(chosen) in result.verdict
+    assert f"weight {named(result, 'images')[chosen].alpha:.2f}" in result.verdict
+
+
+def test_gains_are_against_the_right_baselines(result):
+    one, two = correct(toy_problem().classifier), correct(toy_problem().other)
+    for row in named(result, "images").values():
+        assert row.reference_gain is None
+        assert row.gain == pytest.approx(row.accuracy - float(one.double().mean()))
+    for row in named(result, "views").values():
+        assert row.gain == pytest.approx(row.accuracy - float(two.double().mean()))
+        assert row.reference_gain == pytest.approx(row.accuracy - float(one.double().mean()))
+    found = named(result, "views")["single image"]
+    assert found.reference_p_value == gain_report(two, one).p_value
+
+
+def test_holm_is_over_the_whole_table(result):
+    tested = [row for row in rows_of(result) if row.group != "image"]
+    assert [row.p_holm for row in tested] == pytest.approx(holm([r.p_value for r in tested]))
+
+
+def test_views_help_a_classifier_that_looks_at_what_they_change(result):
+    row = named(result, "images")["stylemix fine"]
+    assert row.alpha > 0
+    assert row.gain > 0
+
+
+def test_combined_is_compared_with_its_own_pixel_views(result):
+    found = result.record.data["comparisons"][0]
+    rows = named(result, "images")
+    assert (found["task"], found["row"]) == ("images", "combined")
+    against = found["against"]
+    assert against == rows["combined"].views[0]
+    assert found["gain"] == pytest.approx(rows["combined"].accuracy - rows[against].accuracy)
+    assert rows["combined"].views[1].startswith(f"{against}+")
+    assert against == max(("flip", "crop"), key=lambda n: rows[n].calibration_accuracy)
+    assert "Do generated views add to pixel views?" in [block.title for block in result.blocks]
+
+
+def test_scales_are_chosen_on_calibration_by_the_reference(result):
+    scores = result.record.data["scale_accuracies"]
+    assert list(scores) == ["images"]
+    assert list(scores["images"]) == ["isotropic_fine_0.10", "isotropic_fine_0.60"]
+    best = max(scores["images"], key=scores["images"].get)
+    for task in ("images", "views"):
+        assert named(result, task)["isotropic fine"].views == (best,)
+
+
+def test_each_task_may_choose_its_own_scales():
+    options = replace(OPTIONS, scale_per_task=True, gallery_images=0, reference="views")
+    found = study(options)
+    assert not [block for block in found.blocks if isinstance(block, Images)]
+    scores = found.record.data["scale_accuracies"]
+    assert list(scores) == ["images", "views"]
+    for task, own in scores.items():
+        assert named(found, task)["isotropic fine"].views == (max(own, key=own.get),)
+    assert named(found, "views")["single image"].reference_gain is None
+    assert named(found, "images")["single image"].reference_gain is not None
+    with pytest.raises(ValueError, match="did you mean 'images'"):
+        study(replace(OPTIONS, reference="image"))
+
+
+def test_nothing_is_chosen_on_test(result):
+    test = toy_problem().test
+    permuted = test.labels[torch.randperm(120, generator=torch.Generator().manual_seed(1))]
+    splits = {**toy_inputs().splits, "test": replace(test, labels=permuted)}
+    other = study(splits=splits)
+    assert result.record.data["scale_accuracies"] == other.record.data["scale_accuracies"]
+    for one, two in zip(rows_of(result), rows_of(other), strict=True):
+        assert (one.name, one.views, one.alpha) == (two.name, two.views, two.alpha)
+        assert one.calibration_accuracy == two.calibration_accuracy
+    assert [r.accuracy for r in rows_of(result)] != [r.accuracy for r in rows_of(other)]
+
+
+def test_batch_size_and_order_change_nothing(result):
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(2))
+    splits = {**toy_inputs().splits, "test": toy_problem().test.select(order)}
+    other = study(splits=splits, batch_size=50)
+    for one, two in zip(rows_of(result), rows_of(other), strict=True):
+        assert one == two
+
+
+@pytest.fixture(scope="module")
+def blocks(result) -> dict[str, Images]:
+    return {block.title: block for block in result.blocks if isinstance(block, Images)}
+
+
+class TestPictures:
+    def best(self, result) -> Row:
+        rows = [
+            r
+            for n, r in named(result, "images").items()
+            if n not in ("single image", "reconstruction only")
+        ]
+        return max(rows, key=lambda row: row.calibration_accuracy)
+
+    def test_fixed_and_broken_images_show_the_views_that_have_weight(self, result, blocks):
+        best = self.best(result)
+        weighted = {"image", "reconstruction", *(key.replace("_", " ") for key in best.views)}
+        if best.alpha == 1:
+            weighted -= {"image"}
+        for title in ("Fixed by the ensemble", "Broken by the ensemble"):
+            for grid in blocks[title].grids:
+                assert set(grid.rows) - {"image"} <= weighted
+                assert f"Ensemble ({best.name})" in grid.text
+        assert blocks["Fixed by the ensemble"].grids
+        assert len(blocks["Typical images"].grids[0].rows) == 2 + 2 + 4  # every view set
+
+    def test_they_are_what_was_classified(self, blocks):
+        problem = toy_problem()
+        bench = toy_bench()
+        grid = blocks["Typical images"].grids[0]
+        place = problem.test.ids.index(grid.title.split(":")[0].removeprefix("Image "))
+        image = problem.test.images[place : place + 1]
+        mix = ViewSet(perturbation=StyleMix("fine"))
+        views = make_views(
+            problem.generator,
+            image,
+            problem.test.ids[place : place + 1],
+            bench.inversions("test").latents[place : place + 1],
+            [mix],
+            num_views=2,
+            seed=3,
+        )
+        shown = grid.pictures[grid.rows.index("stylemix fine")]
+        assert torch.equal(grid.pictures[0][0].pixels, image[0])
+        with torch.no_grad():
+            said = problem.classifier(views[mix.name][0]).softmax(-1)
+        for picture, view, probs in zip(shown, views[mix.name][0], said, strict=True):
+            torch.testing.assert_close(picture.pixels, view)
+            assert picture.caption.startswith(problem.test.class_names[int(probs.argmax())])
+            right = int(probs.argmax()) == int(problem.test.labels[place])
+            assert picture.tone == ("right" if right else "wrong")
+
+    def test_fixed_was_wrong_alone_and_is_right_together(self, blocks):
+        for title, before in (("Fixed", "wrong"), ("Broken", "right")):
+            for grid in blocks[f"{title} by the ensemble"].grids:
+                assert grid.pictures[0][0].tone == before
+                truth = grid.title.split(": ")[1]
+                together = grid.text.split("Ensemble (")[1].split("): ")[1]
+                assert together.startswith(truth) is (title == "Fixed")
+
+    def test_no_more_views_than_were_classified(self):
+        found = study(replace(OPTIONS, num_views=3, gallery_views=6))
+        for block in found.blocks:
+            if isinstance(block, Images):
+                assert all(len(row) <= 3 for grid in block.grids for row in grid.pictures)
+
+
+def test_record(result):
+    assert result.record.seed == 3
+    assert result.record.config["num_views"] == 4
+    measures = result.record.data["reconstruction"]
+    assert measures["failed"] == 0
+    rows = named(result, "images")
+    assert measures["accuracy_on_images"] == rows["single image"].accuracy
+    assert measures["accuracy_on_reconstructions"] == rows["reconstruction only"].accuracy
+    assert Result.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_without_pixel_views_or_perturbations():
+    latent_only = study(pixel_views=(), perturbations=CANDIDATES[2:3])
+    assert "combined" not in named(latent_only, "images")
+    assert latent_only.record.data["comparisons"] == []
+    assert latent_only.record.data["scale_accuracies"] == {}
+    pixel_only = study(perturbations=())
+    assert "combined" not in named(pixel_only, "images")
+    assert pixel_only.verdict == "No generated views were compared."
+    assert isinstance(pixel_only.answer, Table)
+
+
+@pytest.mark.parametrize("change", [{"num_views": 0}, {"scale_images": 0}, {"gallery_images": -1}])
+def test_options_are_checked(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}: expected an integer of at least"):
+        replace(OPTIONS, **change).check()

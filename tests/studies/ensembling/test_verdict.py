@@ -1,0 +1,105 @@
+"""The verdict is about generated views, chosen on calibration, and says what could be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from genviews.ensemble.rows import Comparison, Row, best_on_calibration
+from genviews.studies.ensembling.verdict import answer
+
+SINGLE = Row(
+    name="single image", task="images", group="image", views=(), num_views=0, alpha=None,
+    oracle_alpha=None, oracle_accuracy=None, calibration_accuracy=0.8, accuracy=0.82,
+    interval=(0.8, 0.84), gain=0.0, gain_interval=(0.0, 0.0), fixed=0, broke=0, p_value=1.0,
+    p_holm=1.0,
+)  # fmt: skip
+GOOD = replace(
+    SINGLE, name="stylemix fine", group="latent", views=("stylemix_fine",), alpha=0.35,
+    calibration_accuracy=0.85, accuracy=0.84, gain=0.02, gain_interval=(0.005, 0.035),
+    p_value=0.004,
+)  # fmt: skip
+LUCKY = replace(GOOD, name="lucky", calibration_accuracy=0.81, accuracy=0.99, p_value=1e-9)
+CONTROL = replace(
+    GOOD, name="image + reconstruction", views=("reconstruction",), calibration_accuracy=0.99
+)
+CROP = replace(SINGLE, name="crop", group="pixel", views=("crop",), calibration_accuracy=0.95)
+
+
+def say(*rows: Row, comparisons: tuple[Comparison, ...] = ()) -> str:
+    return answer(rows, comparisons, num_test=1234).text
+
+
+def test_significant():
+    assert say(SINGLE, GOOD) == (
+        "Generated views helped: 'stylemix fine' with weight 0.35 has 84.00 % against 82.00 % of "
+        "the single image on 1,234 test images, +2.00 points (95 % interval +0.50 to +3.50, exact "
+        "McNemar p = 0.004)."
+    )
+
+
+def test_the_best_row_on_test_is_not_chosen():
+    assert "'stylemix fine'" in say(SINGLE, LUCKY, GOOD)
+    assert answer((SINGLE, LUCKY, GOOD), (), num_test=9).row is GOOD
+
+
+def test_neither_a_reconstruction_nor_pixel_views_are_generated_views():
+    text = say(SINGLE, CROP, CONTROL, GOOD)
+    assert text.startswith("Generated views helped: 'stylemix fine'")
+    assert say(SINGLE, CROP, CONTROL) == "No generated views were compared."
+
+
+def test_no_difference_says_what_could_have_been_seen():
+    text = say(SINGLE, replace(GOOD, p_value=0.05, fixed=30, broke=6))
+    assert text.startswith("No help from generated views was seen: 'stylemix fine' with weight")
+    assert text.endswith(", on which a true difference of less than 1.5 points would hardly show.")
+    assert "hardly show" not in say(SINGLE, GOOD)
+
+
+def test_worse():
+    worse = replace(GOOD, gain=-0.02, gain_interval=(-0.03, -0.01), p_value=1e-5)
+    assert say(SINGLE, worse).startswith("Generated views did harm:")
+    assert "p < 0.001" in say(SINGLE, worse)
+
+
+def test_no_weight():
+    text = say(SINGLE, replace(GOOD, alpha=0.0, gain=0.0, accuracy=0.82, p_value=1.0))
+    assert text.startswith(
+        "Generated views did not help: on the calibration images they earned no weight (alpha 0), "
+        "so the answer is that of the single image, 82.00 % on 1,234 test images, on which a true "
+        "difference of less than 0.6 points would hardly show."
+    )
+    assert text.count(". ") == 0
+
+
+def test_very_few_images():
+    row = replace(GOOD, p_value=1.0)
+    assert "on which no difference would show" in answer((row,), (), num_test=5).text
+
+
+@pytest.mark.parametrize(
+    ("gain", "p_value", "words"),
+    [
+        (0.01, 0.2, "No help from generated views was seen"),
+        (0.01, 0.01, "Generated views helped"),
+        (-0.01, 0.01, "Generated views did harm"),
+    ],
+)
+def test_combined_views_are_compared_with_their_pixel_views(gain, p_value, words):
+    both = replace(
+        GOOD, name="combined", group="combined", views=("crop", "crop+mix"),
+        calibration_accuracy=0.9, p_value=1e-6,
+    )  # fmt: skip
+    found = Comparison(
+        task="images", row="combined", against="crop", gain=gain, gain_interval=(-0.01, 0.02),
+        fixed=3, broke=1, p_value=p_value,
+    )  # fmt: skip
+    text = say(SINGLE, CROP, GOOD, both, comparisons=(found,))
+    assert text.startswith(f"{words}: 'combined' with weight 0.35 has 84.00 % against ")
+    assert f"{100 * (0.84 - gain):.2f} % of 'crop' alone" in text
+
+
+def test_ties_go_to_the_simpler_row():
+    tied = replace(GOOD, calibration_accuracy=0.8)
+    assert best_on_calibration([SINGLE, tied]) is SINGLE
