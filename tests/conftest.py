@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -14,6 +17,9 @@ torch.set_num_threads(1)
 
 # torch shows some warnings once a process; as errors they would fail whichever test came first.
 torch.set_warn_always(True)
+
+# Of a test. Most take less than a tenth, so a machine five times slower meets it too.
+CPU_SECONDS = 15
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -39,6 +45,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers():
             if not allowed.get(mark.name, True):
                 item.add_marker(pytest.mark.skip(reason=reasons[mark.name]))
+
+
+@pytest.fixture(autouse=True)
+def brief(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that takes more processor time, its processes' included, than one may."""
+    before = os.times()
+    yield
+    spent = sum(os.times()[:4]) - sum(before[:4])
+    if spent > CPU_SECONDS and request.node.get_closest_marker("slow") is None:
+        pytest.fail(f"took {spent:.0f} s of processor time; {CPU_SECONDS} s are the most: ask less")
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ def threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name == "genviews prefetch"]
 
 
-def wait_until(condition, seconds: float = 30.0) -> bool:
+def wait_until(condition, seconds: float = 300.0) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -135,7 +135,7 @@ def test_a_program_that_ends_is_not_held_up() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
         env={"PYTHONPATH": str(ROOT)},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")

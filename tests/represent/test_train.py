@@ -111,18 +111,18 @@ class TestLoop:
         assert [record.loss for record in some] == pytest.approx(wanted)
 
     def test_data_share_and_speed(self):
-        """Batches that take 20 ms each: nearly all the time of this training."""
+        """Batches that take 50 ms each: nearly all the time of this training."""
 
         class Slow(Blobs):
             def batch(self, step):
-                time.sleep(0.02)
+                time.sleep(0.05)
                 return super().batch(step)
 
         (record,) = train_representation(
             plain_encoder(), Slow(), NTXent(), config(log_every=100)
         ).history
         assert record.data_share > 0.5
-        assert record.samples_per_second < BATCH / 0.02
+        assert record.samples_per_second < BATCH / 0.05
 
     def test_the_encoder_given_is_left_as_it_is(self):
         start = compact().train()
