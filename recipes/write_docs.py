@@ -39,7 +39,7 @@ def ensemble_table(result: Json) -> list[str]:
         "| fixed / broke | p | p (Holm) | alpha | oracle alpha, accuracy |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in result["rows"]:
+    for row in result["record"]["data"]["rows"]:
         low, high = row["interval"]
         accuracy = f"{percent(row['accuracy'])} [{percent(low)}, {percent(high)}]"
         if row["group"] == "image":
@@ -53,11 +53,11 @@ def ensemble_table(result: Json) -> list[str]:
                 f"| {points(row['gain'], row['gain_interval'])} | {row['fixed']} / {row['broke']} "
                 f"| {_p(row['p_value'])} | {_p(row['p_holm'])} | {alpha} | {oracle} |"
             )
-        lines.append(f"| {row['classifier']} | {row['name']} | {accuracy} {rest}")
+        lines.append(f"| {row['task']} | {row['name']} | {accuracy} {rest}")
     return lines
 
 
-def reconstruction_lines(result: Json, encoder: Json) -> list[str]:
+def reconstruction_lines(measured: Json, encoder: Json) -> list[str]:
     """How good the reconstructions are."""
     names = {
         "encoder_l1": "mean L1, encoder alone",
@@ -67,8 +67,8 @@ def reconstruction_lines(result: Json, encoder: Json) -> list[str]:
     }
     lines = ["| test images | |", "|---|---|"]
     for key, text in names.items():
-        if key in result["reconstruction"]:
-            value = result["reconstruction"][key]
+        if key in measured:
+            value = measured[key]
             shown = percent(value) if key.startswith("accuracy") else f"{value:.4f}"
             lines.append(f"| {text} | {shown} |")
     val = encoder["l1"]["val"]
@@ -131,6 +131,7 @@ def results_page(folder: Path) -> str:
     """The text of docs/results.md."""
     own = folder / "fashion32"
     ensemble, encoder = read_json(own / "ensemble.json"), read_json(own / "encoder.json")
+    record = ensemble["record"]
     training, views = read_json(own / "train_on_views.json"), read_json(own / "choose_views.json")
     inversion = read_json(own / "inversion.json")
     parts = [
@@ -143,8 +144,8 @@ def results_page(folder: Path) -> str:
         "",
         f"**{ensemble['verdict']}**",
         "",
-        f"`{ensemble['command']}`, {ensemble['num_calibration']} calibration images (`val`), "
-        f"{ensemble['num_test']} test images, seed {ensemble['seed']}. Scales and alpha were "
+        f"`{record['command']}`, {record['data']['num_calibration']} calibration images (`val`), "
+        f"{record['data']['num_test']} test images, seed {record['seed']}. Scales and alpha were "
         "chosen on calibration. Gains are against the same classifier's single image; p is the "
         "exact McNemar test.",
         "",
@@ -152,7 +153,7 @@ def results_page(folder: Path) -> str:
         "",
         "## Reconstructions",
         "",
-        *reconstruction_lines(ensemble, encoder),
+        *reconstruction_lines(record["data"]["reconstruction"], encoder),
         "",
         "## Training on views (Eq. 8)",
         "",
@@ -195,11 +196,12 @@ def results_page(folder: Path) -> str:
 def readme_block(folder: Path) -> str:
     """The results in the README."""
     ensemble = read_json(folder / "fashion32/ensemble.json")
-    rows = [r for r in ensemble["rows"] if r["classifier"] == ensemble["config"]["reference"]]
+    data = ensemble["record"]["data"]
+    rows = [row for row in data["rows"] if row["task"] == data["rows"][0]["task"]]
     lines = [
         f"{ensemble['verdict']}",
         "",
-        f"| fashion32, {ensemble['num_test']} test images | accuracy, % | gain, points [95 %] "
+        f"| fashion32, {data['num_test']} test images | accuracy, % | gain, points [95 %] "
         "| p (Holm) |",
         "|---|---|---|---|",
     ]

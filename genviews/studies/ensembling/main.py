@@ -104,7 +104,14 @@ def run(bench: Bench, options: MainStudy) -> Result:
         title=bench.title or "Do generated views help this classifier?",
         verdict=said.text,
         blocks=tuple(blocks),
-        record=bench.record(options, data=_data(rows, found, compared, measured, choice)),
+        record=bench.record(
+            options,
+            data={
+                "num_calibration": len(choice.bank.ids),
+                "num_test": len(test.ids),
+                **_data(rows, compared, measured, choice),
+            },
+        ),
     )
 
 
@@ -176,7 +183,6 @@ def _curves(rows: Sequence[Row], found: Mapping[str, Sequence[Evaluation]]) -> l
 
 def _data(
     rows: Sequence[Row],
-    found: Mapping[str, Sequence[Evaluation]],
     compared: Sequence[Comparison],
     measured: Mapping[str, float],
     choice: Choice,
@@ -184,7 +190,6 @@ def _data(
     """The numbers behind the blocks, for whoever computes with them."""
     return {
         "rows": [asdict(row) for row in rows],
-        "curves": [asdict(e.curve) for own in found.values() for e in own if e.curve is not None],
         "comparisons": [asdict(comparison) for comparison in compared],
         "reconstruction": dict(measured),
         "scale_accuracies": {name: dict(own) for name, own in choice.scores.items()},

@@ -11,7 +11,7 @@ from genviews.ensemble.rows import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewSet, make_views
 from genviews.perturb import StyleMix
-from genviews.studies.blocks import Images, Table
+from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.studies.result import Result
 from tests.problem import toy_problem
@@ -58,7 +58,8 @@ def test_rows(result):
     assert rows["stylemix fine"].num_views == 5
     assert rows["isotropic fine"].views[0] in ("isotropic_fine_0.10", "isotropic_fine_0.60")
     assert {row.alpha is None for row in rows.values() if row.group == "pixel"} == {True}
-    assert len(result.record.data["curves"]) == 2 * 5
+    charts = [len(block.charts) for block in result.blocks if isinstance(block, Curves)]
+    assert charts == [5, 5]
 
 
 def test_the_answer_is_the_first_table_and_about_generated_views(result):
