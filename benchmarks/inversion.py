@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gauss_newton import GaussNewton
 from benchmarks.reference_inversion import VARIABLE, load_lbfgs
-from genviews import load_generator
+from genviews import load_generator, load_images
 from genviews.data import ImageSet
 from genviews.environment import environment
 from genviews.files import write_json
@@ -51,7 +51,6 @@ from genviews.invert import (
     invert,
 )
 from genviews.memory import keep_freed_memory
-from genviews.zoo import zoo_images
 
 RESULT = Path("results/benchmarks/inversion.json")
 OBJECTIVE = Objective((L1(0.5), L2(0.5), ToStart(0.25)))
@@ -260,7 +259,10 @@ def main(
 ) -> float:
     """Measure, write the JSON, print the ratio."""
     kit = load_generator("fashion32")
-    generator, sample = kit.generator, zoo_images("fashion32", "test")
+    generator, sample = (
+        kit.generator,
+        load_images("fashion32/sample/test", kit.generator.image_spec).load(),
+    )
     chosen = _spread_over(sample, images)
     with torch.no_grad():
         starts = kit.encoder(chosen)

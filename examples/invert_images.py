@@ -9,7 +9,7 @@ import tempfile
 
 import torch
 
-from genviews import load_classifier, load_generator
+from genviews import load_classifier, load_generator, load_images
 from genviews.data import MemorySource
 from genviews.invert import (
     L1,
@@ -21,13 +21,13 @@ from genviews.invert import (
     Starts,
     invert_source,
 )
-from genviews.zoo import zoo_images
 
 
 def main(images: int = 16, steps: int = 40) -> float:
     """Return the mean absolute error over the hidden pixels, which the loss never saw."""
     kit = load_generator("fashion32")
-    chosen = zoo_images("fashion32", "test").select(slice(0, images))
+    source = load_images("fashion32/sample/test", kit.generator.image_spec)
+    chosen = source.select(range(images)).load()
     known = torch.ones(images, 1, 32, 32)
     known[:, :, :, 20:] = 0.0  # the right third is unknown
     inverter = Inverter(

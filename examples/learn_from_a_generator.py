@@ -17,12 +17,12 @@ from genviews import (
     StreamedBatches,
     StyleMix,
     load_generator,
+    load_splits,
     train_representation,
 )
 from genviews.augment import pixel_views
 from genviews.represent import StepCosine
 from genviews.represent.losses import NTXent
-from genviews.zoo import zoo_images
 
 
 def main(updates: int = 60, batch: int = 64) -> float:
@@ -45,7 +45,8 @@ def main(updates: int = 60, batch: int = 64) -> float:
         )
 
     # Judge it on real images: fit on one part, choose on another, report on a third.
-    val, test = zoo_images("fashion32", "val"), zoo_images("fashion32", "test")
+    splits = load_splits("fashion32/sample", kit.generator.image_spec)
+    val, test = splits.calibration.load(), splits.test.load()
     fit, report = test.select(range(600)), test.select(range(600, 1000))
     features = FeatureExtractor(trained.encoder)
     probe = LinearProbe((0.01, 0.1, 1.0)).fit(features(fit.images), fit.labels, split="train")

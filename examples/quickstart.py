@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genviews import GenerativeTTA, StyleMix, load_classifier, load_generator
-from genviews.zoo import zoo_images
+from genviews import GenerativeTTA, StyleMix, load_classifier, load_generator, load_splits
 
 
 def main(calibration: int = 100, test: int = 50, steps: int = 20) -> float:
     """Fit the weight of the views on `calibration` images, return the accuracy on `test` others."""
     kit = load_generator("fashion32")
-    fit_on = zoo_images("fashion32", "val").select(slice(0, calibration))
-    report_on = zoo_images("fashion32", "test").select(slice(0, test))
+    splits = load_splits("fashion32/sample", kit.generator.image_spec)
+    fit_on = splits.calibration.select(range(calibration)).load()
+    report_on = splits.test.select(range(test)).load()
     tta = GenerativeTTA(
         load_classifier("fashion32"),
         kit.generator,

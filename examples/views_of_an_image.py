@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torchvision.utils import save_image
 
-from genviews import Rng, invert, load_generator, render
-from genviews.zoo import zoo_images
+from genviews import Rng, invert, load_generator, load_images, render
 
 NAMES = ("isotropic_fine_0.20", "pca_fine_1.00", "stylemix_fine", "stylemix_coarse_0.30")
 
@@ -21,7 +20,8 @@ NAMES = ("isotropic_fine_0.20", "pca_fine_1.00", "stylemix_fine", "stylemix_coar
 def main(path: Path = Path("views.png"), images: int = 6, steps: int = 60) -> torch.Tensor:
     """Write the grid, return its rows (images, 1 + 1 + 2 x perturbations, C, H, W)."""
     kit = load_generator("fashion32")
-    samples = zoo_images("fashion32", "test").select(slice(0, images))
+    source = load_images("fashion32/sample/test", kit.generator.image_spec)
+    samples = source.select(range(images)).load()
     inversion = invert(kit.generator, samples.images, inverter=replace(kit.inverter, steps=steps))
     columns = [samples.images[:, None], inversion.reconstructions[:, None]]
     for name in NAMES:

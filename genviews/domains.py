@@ -254,7 +254,7 @@ class _Change:
             label = torch.zeros(SAMPLES, dtype=torch.long, device=generator.device)
         with torch.no_grad():
             latents = generator.map(generator.sample(streams), label)
-        images = render(generator, latents)
+        images = render(generator, latents, label=label)
         unit = float((images - images.roll(1, 0)).abs().mean())
         deviation = float(latents.std(0).mean())
         return cls(
@@ -280,6 +280,6 @@ class _Change:
         made = KINDS[kind](kind, rows, strength, parts)
         streams = Rng(self.seed, "strengths").streams(range(SAMPLES))
         moved = made(parts.generator, self.latents, VIEWS, streams, self.label)
-        images = render(parts.generator, moved)
+        images = render(parts.generator, moved, label=self.label)
         change = float((images - self.images[:, None]).abs().mean())
         return change / self.unit if self.unit > 0 else math.inf

@@ -23,7 +23,7 @@ from genviews.classify.task import Task
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.fill import fill_bank
+from genviews.ensemble.fill import fill_bank, rendered_label
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Average, Ensemble
 from genviews.generators.base import Generator
@@ -219,17 +219,18 @@ class GenerativeTTA(nn.Module):
         self, part: _Part, split: SplitName, generate: bool, tell: Callable[[int], None]
     ) -> PredictionBank:
         latents, view_sets = None, [] if self.image_views is None else [self.image_views]
+        task = Task(name="classifier", classifier=self.classifier)
         if generate:
             result = invert(
                 self.generator,
                 part.images,
                 part.masks,
                 inverter=self.inverter,
+                label=rendered_label([task], self.generator, part.images),
                 batch_size=self.batch_size,
                 progress=lambda stage, unit, done, total: tell(done // 2),  # half of the work
             )
             latents, view_sets = result.latents, [*view_sets, self.views]
-        task = Task(name="classifier", classifier=self.classifier)
         filled = fill_bank(
             [task],
             self.generator if generate else None,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
@@ -27,6 +27,7 @@ def render(
     generator: Generator,
     latents: Float[Tensor, "*batch L D"],
     *,
+    label: Int[Tensor, " B"] | None = None,
     batch_size: int = 64,
     out_device: torch.device | str | None = None,
     progress: Progress | None = None,
@@ -40,6 +41,7 @@ def render(
         generator: the generator that the latents belong to; it is used as it is, on its own device.
         latents: (B, L, D), or (B, K, L, D) for K views of each image; moved to the generator a
             chunk at a time.
+        label: (B,) class of each image; needed where `generator.renders_label`.
         batch_size: images rendered at once, which bounds the memory in use beside the result; K may
             be larger. 64 was chosen by us.
         out_device: where the images are put; None is the generator's device. "cpu" keeps a large
@@ -50,7 +52,7 @@ def render(
         Images (B, C, H, W) or (B, K, C, H, W), in the dtype of the latents, not clamped.
 
     Raises:
-        ValueError: latents of another shape, or batch_size < 1.
+        ValueError: latents of another shape, batch_size < 1, or a label that is missing.
 
     Example:
         >>> from genviews import Rng, StyleMix, ToyGenerator, render
@@ -81,7 +83,8 @@ def render(
     with torch.no_grad():
         for chunk in _chunks(views.shape[0], views.shape[1], batch_size):
             part = views[chunk]
-            images[chunk] = _synthesize(generator, part.to(generator.device)).to(device)
+            of = None if label is None else label[chunk[0]].to(generator.device)
+            images[chunk] = _synthesize(generator, part.to(generator.device), of).to(device)
             done += part.shape[0] * part.shape[1]
             tell(done, total)
     return images if latents.ndim == 4 else images[:, 0]
@@ -97,13 +100,13 @@ def _chunks(batch: int, num_views: int, size: int) -> Iterator[tuple[slice, slic
 
 
 def _synthesize(
-    generator: Generator, latents: Float[Tensor, "B K L D"]
+    generator: Generator, latents: Float[Tensor, "B K L D"], label: Tensor | None
 ) -> Float[Tensor, "B K C H W"]:
     shared = _shared_rows(latents)
     if shared == latents.shape[2]:  # one view each, or K equal ones
-        images = generator.synthesize(latents[:, 0])
+        images = generator.synthesize(latents[:, 0], label)
         return images[:, None].expand(-1, latents.shape[1], -1, -1, -1)
-    return generator.synthesize_views(latents, shared)
+    return generator.synthesize_views(latents, shared, label)
 
 
 def _shared_rows(latents: Float[Tensor, "B K L D"]) -> int:

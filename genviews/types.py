@@ -193,6 +193,7 @@ class Inversion:
         evaluations: (B,) evaluations of loss and gradient spent on each image, from every start.
         snapshots: (B, T, L, D) the best iterate after each of `Inverter.snapshots` steps; an image
             that ended earlier shows its last. None where none were asked for.
+        label: (B,) class that each was rendered with, where the latents do not carry it.
     """
 
     latents: Float[Tensor, "B L D"]
@@ -203,6 +204,7 @@ class Inversion:
     steps: Int[Tensor, " B"]
     evaluations: Int[Tensor, " B"]
     snapshots: Float[Tensor, "B T L D"] | None = None
+    label: Int[Tensor, " B"] | None = None
 
     def __len__(self) -> int:
         return self.latents.shape[0]

@@ -18,9 +18,9 @@ import genviews.pipeline as pipeline
 from genviews.augment import HorizontalFlip
 from genviews.classify import Classifier
 from genviews.data import ImageSet, MemorySource
-from genviews.generators.toy import ToyGenerator
+from genviews.generators import CallableGenerator, ToyGenerator
 from genviews.invert import L2, Adam, Inverter, Objective
-from genviews.perturb import StyleMix
+from genviews.perturb import Isotropic, StyleMix
 from genviews.pipeline import GenerativeTTA
 from genviews.rng import Rng
 
@@ -261,3 +261,32 @@ class TestMistakes:
     def test_counts(self, what):
         with pytest.raises(ValueError, match=f"{what}: expected an integer of at least 1, got 0"):
             tta(**{what: 0})
+
+
+def test_a_generator_that_is_told_the_class_gets_the_predicted_one():
+    """The class is no part of the latent: inversion and views are of the class that is seen."""
+
+    def decode(z, c):
+        shift = 2 * (c * torch.arange(2).to(c)).sum(1, keepdim=True) - 1
+        return (0.3 * z + shift).tanh().reshape(-1, 1, 2, 3)
+
+    class Mean(torch.nn.Module):
+        def forward(self, images):
+            mean = images.mean((1, 2, 3))
+            return torch.stack([-mean, mean], 1)
+
+    generator = CallableGenerator(decode, z_dim=6, num_classes=2)
+    label = torch.arange(8) % 2
+    images = generator.synthesize(generator.sample(Rng(0).streams(range(8)))[:, None], label)
+    classifier = Classifier(Mean(), generator.image_spec, ("dark", "bright"))
+    tta = GenerativeTTA(
+        classifier,
+        generator,
+        inverter=Inverter(steps=20),
+        perturbation=Isotropic("all", 0.2),
+        num_views=3,
+    )
+    bank = tta.bank(images, labels=label, split="calibration")
+    assert bank.accuracy() == 1.0
+    said = bank.get(bank.view_keys[0]).argmax(-1)
+    assert torch.equal(said, label[:, None].expand(-1, 3))

@@ -22,11 +22,13 @@ class Recorder(ToyGenerator):
         super().__init__()
         self.asked: list[tuple[int, int | None]] = []
 
-    def synthesize(self, latents: Tensor) -> Tensor:
+    def synthesize(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         self.asked.append((len(latents), None))
         return super().synthesize(latents)
 
-    def synthesize_views(self, latents: Tensor, shared_rows: int = 0) -> Tensor:
+    def synthesize_views(
+        self, latents: Tensor, shared_rows: int = 0, label: Tensor | None = None
+    ) -> Tensor:
         self.asked.append((latents.shape[0] * latents.shape[1], shared_rows))
         images = super().synthesize(latents.flatten(0, 1))
         return images.unflatten(0, latents.shape[:2])

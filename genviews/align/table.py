@@ -75,7 +75,7 @@ def read_geometry(path: str | Path) -> GeometryTable:
         ValueError: other columns, no line, a file that is named twice, or a position that is
             missing or no finite number; the message names the line.
     """
-    table = Path(path)
+    table = Path(path).expanduser()
     columns, lines = read_csv(table, "geometry", _WANTED)
     if "file" not in columns or not lines:
         _refuse_columns(table, f"columns {columns} and {len(lines)} lines")

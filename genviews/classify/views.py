@@ -113,12 +113,12 @@ class LatentViewSource:
         streams = self._rng.streams([f"{self._ids[i]}/{epoch}" for i in rows])
         labels = None if self._labels is None else self._labels[rows]
         latents = self._perturbation(self._generator, self._latents[rows], 1, streams, labels)
-        return render(self._generator, latents[:, 0], batch_size=self._batch_size)
+        return render(self._generator, latents[:, 0], label=labels, batch_size=self._batch_size)
 
     def _all_reconstructions(self) -> Tensor:
         if self._reconstructions is None:
             self._reconstructions = render(
-                self._generator, self._latents, batch_size=self._batch_size
+                self._generator, self._latents, label=self._labels, batch_size=self._batch_size
             )
         return self._reconstructions
 

@@ -57,7 +57,8 @@ def load_inputs(inputs: InputOptions, options: StudyOptions) -> Inputs:
     perturbations = kit.perturbations(options.perturb)
     spec = kit.generator.image_spec
     splits = _images(inputs, spec, options.seed)
-    say_notes((*splits.notes, *kit.notes))
+    notes = (*splits.notes, *kit.notes)
+    say_notes(notes)
     calibration, test = splits.calibration.load(), splits.test.load()
     classifier = load_classifier(inputs.classifier, spec, test.class_names, weights=inputs.weights)
     return Inputs(
@@ -67,6 +68,7 @@ def load_inputs(inputs: InputOptions, options: StudyOptions) -> Inputs:
         perturbations=perturbations,
         pixel_views=pixels,
         skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
+        notes=notes,
     )
 
 

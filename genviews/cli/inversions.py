@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jaxtyping import Int
+from torch import Tensor
+
 from genviews.data import ImageSet, MemorySource
 from genviews.engine import Engine
 from genviews.generators import Generator
@@ -27,6 +30,7 @@ def invert_images(
     inverter: Inverter,
     folder: Path,
     *,
+    label: Int[Tensor, " N"] | None = None,
     batch_size: int = 64,
     engine: str | Engine = "local",
     stage: str = "invert",
@@ -39,6 +43,7 @@ def invert_images(
         images: to invert.
         inverter: how.
         folder: for the subfolders.
+        label: class of each image, for a generator that renders it.
         batch_size: images under way at once.
         engine: where it is done.
         stage: what `progress` calls it.
@@ -46,12 +51,13 @@ def invert_images(
     """
     source = MemorySource(images)
     size = images_in_shard(source.image_spec, SHARD)
-    identity = inversion_identity(source, generator, inverter, shard_size=size)
+    identity = inversion_identity(source, generator, inverter, label, shard_size=size)
     store = invert_source(
         source,
         generator,
         inverter,
         folder / identity.digest,
+        label=label,
         shard_size=size,
         batch_size=batch_size,
         engine=engine,

@@ -150,11 +150,13 @@ class InvertJob:
         """The complete store, and how many images earlier runs had made."""
         folder = self.options.out / LATENTS
         progress = InvertProgress(stages, folder)
+        label = source.labels if generator.renders_label else None
         store = invert_source(
             source,
             generator,
             inverter,
             folder,
+            label=label,
             batch_size=self.flags.batch_size,
             engine=engine,
             progress=progress,

@@ -17,7 +17,8 @@ from genviews.domains import Domain, learning_pixels
 from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
 from genviews.load.generator import load_generator
-from genviews.load.images import images_spec, load_images
+from genviews.load.images import load_images
+from genviews.load.spec import images_spec
 from genviews.load.splits import load_splits
 from genviews.perturb.steer import Steer
 from genviews.represent.backbones import make_backbone

@@ -124,7 +124,7 @@ def _open(file: Path | bytes) -> tuple[Image.Image, str | None]:
                 picture.load()
                 upright = ImageOps.exif_transpose(picture)
         except UnidentifiedImageError:
-            raise UnfitImageError("is not an image") from None
+            raise UnfitImageError(_what_else(file)) from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise UnfitImageError(f"has too many pixels ({error})") from None
         except Exception as error:  # decoders raise nearly anything on damaged data
@@ -132,6 +132,17 @@ def _open(file: Path | bytes) -> tuple[Image.Image, str | None]:
     if frames > 1:
         raise UnfitImageError(f"has {frames} frames, not 1")
     return upright, file_format
+
+
+def _what_else(file: Path | bytes) -> str:
+    """What a file is that holds no image."""
+    start = file[:40] if isinstance(file, bytes) else b""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            start = opened.read(40)
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the image: fetch it with `git lfs pull`"
+    return "is not an image"
 
 
 def _pixels(picture: Image.Image, file_format: str | None, convert: bool) -> Float[Tensor, "C H W"]:

@@ -23,7 +23,7 @@ from genviews.ensemble.views import Chunk, Plan, ViewSet, plan_views, streams_of
 from genviews.generators.base import Generator
 from genviews.types import Progress, silent
 
-__all__ = ["conditioning_task", "fill_bank"]
+__all__ = ["conditioning_task", "fill_bank", "predicted_label", "rendered_label"]
 
 
 def fill_bank(
@@ -92,7 +92,7 @@ def fill_bank(
             images=part,
             latents=None if latents is None else latents[rows].to(device),
             streams=streams[rows],
-            conditions=None if conditioning is None else _predicted(conditioning, part),
+            label=None if conditioning is None else predicted_label(conditioning, part),
         )
         for key, views in plan.views(chunk):
             for classifier, found in zip(classifiers, logits, strict=True):
@@ -130,7 +130,27 @@ def conditioning_task(tasks: Sequence[Task], generator: Generator) -> Task | Non
     )
 
 
-def _predicted(task: Task, images: Tensor) -> Tensor:
+def rendered_label(
+    tasks: Sequence[Task],
+    generator: Generator,
+    images: Float[Tensor, "N C H W"],
+    *,
+    batch_size: int = 256,
+) -> Int[Tensor, " N"] | None:
+    """Return the predicted class of each image, to invert it with; None where latents carry it.
+
+    Raises:
+        ValueError: as `conditioning_task`.
+    """
+    task = conditioning_task(tasks, generator) if generator.renders_label else None
+    if task is None:
+        return None
+    parts = images.split(batch_size)
+    return torch.cat([predicted_label(task, part.to(generator.device)).cpu() for part in parts])
+
+
+def predicted_label(task: Task, images: Float[Tensor, "N C H W"]) -> Int[Tensor, " N"]:
+    """Return the class that a task's classifier predicts for each image."""
     logits = predict_logits(task.classifier, images, batch_size=len(images))
     return task.answer(logits).argmax(-1)
 

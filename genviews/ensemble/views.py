@@ -84,12 +84,12 @@ class ViewSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Some of the images, on the device of the models; `conditions` for a conditional generator."""
+    """Some of the images, on the device of the models; `label` for a conditional generator."""
 
     images: Tensor
     latents: Tensor | None
     streams: Streams
-    conditions: Tensor | None
+    label: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class Plan:
             yield view_set.name, view_set.pixels(chunk.images, count, streams)
         if self.generator is None or chunk.latents is None:
             return
-        yield "reconstruction", self._render(self.generator, chunk.latents[:, None])
+        yield "reconstruction", self._render(self.generator, chunk.latents[:, None], chunk.label)
         for view_sets in self.latent_sets.values():
             count = max(self._count_latents(view_set) for view_set in view_sets)
             perturbation = view_sets[0].perturbation
@@ -119,9 +119,9 @@ class Plan:
             # The stream is named by kind: scales and layer ranges share draws, and so differ in
             # nothing but the scale and the layers.
             latents = perturbation(
-                self.generator, chunk.latents, count, chunk.streams, labels=chunk.conditions
+                self.generator, chunk.latents, count, chunk.streams, label=chunk.label
             )
-            rendered = self._render(self.generator, latents)
+            rendered = self._render(self.generator, latents, chunk.label)
             for view_set in view_sets:
                 yield view_set.name, self._finish(view_set, rendered, chunk)
 
@@ -134,8 +134,8 @@ class Plan:
         streams = chunk.streams.child(f"pixel of {view_set.perturbation.kind}")
         return view_set.pixels.augment(views, streams)
 
-    def _render(self, generator: Generator, latents: Tensor) -> Tensor:
-        return render(generator, latents, batch_size=self.batch_size)
+    def _render(self, generator: Generator, latents: Tensor, label: Tensor | None) -> Tensor:
+        return render(generator, latents, label=label, batch_size=self.batch_size)
 
     def _count(self, view_set: ViewSet) -> int:
         return self.num_views if view_set.num_views is None else view_set.num_views
@@ -154,7 +154,7 @@ def make_views(
     num_views: int = 32,
     seed: int = 0,
     batch_size: int = 256,
-    conditions: Int[Tensor, " N"] | None = None,
+    label: Int[Tensor, " N"] | None = None,
 ) -> dict[str, Float[Tensor, "N _ C H W"]]:
     """The very views that `fill_bank` classifies, as images to look at.
 
@@ -167,7 +167,7 @@ def make_views(
         num_views: fewer than in the bank gives the first of them.
         seed: as for the bank.
         batch_size: images rendered at once.
-        conditions: predicted classes, for a conditional generator.
+        label: predicted classes, for a conditional generator.
 
     Returns:
         Key -> views, with "image" and, given a generator, "reconstruction" (K = 1).
@@ -177,7 +177,7 @@ def make_views(
         images=images.to(device),
         latents=None if latents is None else latents.to(device),
         streams=streams_of_views(seed, ids),
-        conditions=None if conditions is None else conditions.to(device),
+        label=None if label is None else label.to(device),
     )
     return dict(plan_views(generator, view_sets, num_views, batch_size).views(chunk))
 

@@ -65,7 +65,9 @@ class GeneratedSource(ImageSource):
         with torch.no_grad():
             z = self.generator.sample(Rng(self.seed, "generated source").streams(ids))
             latents = self.generator.map(z, label, psi=self.psi)
-        images = render(self.generator, latents, batch_size=self.batch_size, out_device="cpu")
+        images = render(
+            self.generator, latents, label=label, batch_size=self.batch_size, out_device="cpu"
+        )
         images = images.float().clamp(-1, 1)
         return SourceBatch(
             images=images,

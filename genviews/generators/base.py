@@ -29,12 +29,14 @@ class Generator(nn.Module, ABC):
         latent_spec: what `map` returns and `synthesize` takes.
         z_dim: Z, the width of the prior latent.
         num_classes: number of class conditions; 0 for an unconditional generator.
+        renders_label: whether the class is not in the latents, so that `synthesize` needs it too.
     """
 
     image_spec: ImageSpec
     latent_spec: LatentSpec
     z_dim: int
     num_classes: int = 0
+    renders_label: bool = False
 
     def sample(self, streams: Streams) -> Float[Tensor, "B Z"]:
         """Draw one prior latent z ~ N(0, I) for each sample id, (B, Z) on the generator's device.
@@ -65,18 +67,31 @@ class Generator(nn.Module, ABC):
         """
 
     @abstractmethod
-    def synthesize(self, latents: Float[Tensor, "B L D"]) -> Float[Tensor, "B C H W"]:
-        """Render latents to images; deterministic (fixed noise), differentiable, not clamped."""
+    def synthesize(
+        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
+        """Render latents to images; deterministic (fixed noise), differentiable, not clamped.
+
+        Args:
+            latents: of the images.
+            label: class indices, needed where `renders_label`; elsewhere the latents carry the
+                class, and it is not looked at.
+        """
 
     def synthesize_views(
-        self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0
+        self,
+        latents: Float[Tensor, "B K L D"],
+        shared_rows: int = 0,
+        label: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K C H W"]:
         """Render K views of each image, whose rows [0, shared_rows) are equal over its K views.
 
-        A generator with layers overrides this to compute the shared prefix once.
+        A generator with layers overrides this to compute the shared prefix once. The views of an
+        image are of its class.
         """
         b, k = latents.shape[:2]
-        images: Tensor = self.synthesize(latents.flatten(0, 1)).unflatten(0, (b, k))
+        each = None if label is None else label.repeat_interleave(k)
+        images: Tensor = self.synthesize(latents.flatten(0, 1), each).unflatten(0, (b, k))
         return images
 
     @property
@@ -125,7 +140,10 @@ class Generator(nn.Module, ABC):
             label = torch.arange(len(z), device=z.device) % self.num_classes
         latents = self.map(z, label)
         # One by one: the memory of a large image.
-        images = torch.cat([self.synthesize(latents[i : i + 1]) for i in range(len(z))])
+        rows = [slice(i, i + 1) for i in range(len(z))]
+        images = torch.cat(
+            [self.synthesize(latents[row], None if label is None else label[row]) for row in rows]
+        )
         return shrink(images, self.image_spec)
 
     def check_label(self, label: Tensor | None, batch: int) -> Tensor | None:

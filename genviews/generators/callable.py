@@ -30,8 +30,7 @@ class CallableGenerator(Generator):
     """Wrap a function or module that turns z (B, Z) into images (B, C, H, W) in [-1, 1].
 
     A conditional function is called as `function(z, c)` with one-hot classes c (B, Y). Its latent
-    row is z followed by c, D = Z + Y, so that a latent alone says what to render; a perturbation
-    moves c too.
+    is z alone, so that nothing that moves a latent can move the class: `synthesize` is told it.
 
     Args:
         function: deterministic and differentiable; a module must be in eval mode, with fixed noise.
@@ -64,7 +63,8 @@ class CallableGenerator(Generator):
         self.function = _check_function(function, "function")
         self.z_dim = check_count(z_dim, "z_dim")
         self.num_classes = check_count(num_classes, "num_classes", least=0)
-        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim + num_classes)
+        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim)
+        self.renders_label = num_classes > 0
         self.image_spec = self._probe() if image_spec is None else image_spec
 
     def __repr__(self) -> str:
@@ -84,29 +84,37 @@ class CallableGenerator(Generator):
         psi: float = 1.0,
         cutoff: int | None = None,
     ) -> Float[Tensor, "B L D"]:
-        """Return z as the one latent row, followed by the one-hot class of a conditional function.
+        """Return z as the one latent row; the class is checked, and goes to `synthesize`.
 
         Truncation shrinks z towards 0, the mean of the prior: psi * z. That narrows the prior and
         keeps its shape; it is not the bounded normal of the BigGAN paper. `cutoff=0` truncates
-        nothing. The class is never truncated.
+        nothing.
         """
-        label = self.check_label(label, len(z))
+        self.check_label(label, len(z))
         rows = z if cutoff == 0 else psi * z
-        if label is not None:
-            one_hot = nn.functional.one_hot(label.to(z.device).long(), self.num_classes)
-            rows = torch.cat([rows, one_hot.to(z.dtype)], dim=1)
         return rows[:, None]
 
-    def synthesize(self, latents: Float[Tensor, "B L D"]) -> Float[Tensor, "B C H W"]:
-        """Call the function and check what it returns."""
+    def synthesize(
+        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
+        """Call the function and check what it returns.
+
+        Raises:
+            ValueError: latents of another shape; a label that is missing for a conditional
+                function, given for another, or out of range.
+        """
         self.latent_spec.check(latents)
-        images = self._call(latents)
+        images = self._call(latents, self.check_label(label, len(latents)))
         self.image_spec.check(images, f"output of {self!r}")
         return images
 
-    def _call(self, latents: Tensor) -> Tensor:
-        z, one_hot = latents[:, 0, : self.z_dim], latents[:, 0, self.z_dim :]
-        images = self.function(z, one_hot) if self.num_classes else self.function(z)
+    def _call(self, latents: Tensor, label: Tensor | None) -> Tensor:
+        z = latents[:, 0]
+        if label is None:
+            images = self.function(z)
+        else:
+            one_hot = nn.functional.one_hot(label.to(z.device).long(), self.num_classes)
+            images = self.function(z, one_hot.to(z.dtype))
         _check_images(images, len(z), repr(self))
         return images
 
@@ -116,7 +124,7 @@ class CallableGenerator(Generator):
         z = self.sample(Rng(0, "probe").streams(range(2)))
         label = torch.arange(2, device=z.device) % self.num_classes if self.num_classes else None
         latents = self.map(z, label)
-        images = self._call(latents)
+        images = self._call(latents, label)
         largest = images.abs().max().item()
         if not largest <= LARGEST:
             fail(
@@ -125,7 +133,7 @@ class CallableGenerator(Generator):
                 got=f"values up to {largest:.3g}",
                 remedy="scale the images inside the function, as x / 127.5 - 1 for 0 to 255",
             )
-        alone = self._call(latents[:1])
+        alone = self._call(latents[:1], None if label is None else label[:1])
         if not torch.allclose(alone, images[:1], rtol=0.0, atol=SAME):
             fail(
                 f"output of {self!r}",

@@ -118,14 +118,19 @@ class StyleGAN2(Generator):
             )
         return rows if cutoff is None else cutoff
 
-    def synthesize(self, latents: Float[Tensor, "B L D"]) -> Float[Tensor, "B C H W"]:
+    def synthesize(
+        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
         """Render W+ latents with the fixed noise of the checkpoint."""
         self.latent_spec.check(latents)
         images: Tensor = self.synthesis(latents)
         return images
 
     def synthesize_views(
-        self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0
+        self,
+        latents: Float[Tensor, "B K L D"],
+        shared_rows: int = 0,
+        label: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K C H W"]:
         """Render K views of each image; the layers of the shared rows run once for each image."""
         self.latent_spec.check(latents)

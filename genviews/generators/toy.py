@@ -138,7 +138,9 @@ class ToyGenerator(Generator):
         strength = torch.where(rows < stop, psi, 1.0).double()
         return (self.mean.double() + strength[:, None] * offset[:, None]).to(z.dtype)
 
-    def synthesize(self, latents: Float[Tensor, "B L D"]) -> Float[Tensor, "B C H W"]:
+    def synthesize(
+        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
         """Images in (-1, 1), in the dtype of `latents`; smooth in every latent."""
         self.latent_spec.check(latents)
         mixed = torch.einsum("rij,brj->bri", self._mix.double(), latents.double())

@@ -20,7 +20,7 @@ __all__ = ["z_space"]
 def z_space(
     generator: Generator, *, psi: float = 1.0, cutoff: int | None = None
 ) -> CallableGenerator:
-    """Return the generator in z space: latents (B, 1, Z), with the one-hot class after z.
+    """Return the generator in z space: latents (B, 1, Z).
 
     Args:
         generator: one whose latents are "w" or "w+"; shared, not copied.
@@ -70,4 +70,4 @@ class _Mapped(nn.Module):
     def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
         label = None if one_hot is None else one_hot.argmax(-1)
         latents = self.generator.map(z, label, psi=self._psi, cutoff=self._cutoff)
-        return self.generator.synthesize(latents)
+        return self.generator.synthesize(latents, label)

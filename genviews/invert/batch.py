@@ -89,6 +89,9 @@ def _kept(generator: Generator, objective: Objective, dtype: torch.dtype, images
     target = objective.target(blank, torch.ones_like(blank[:, :1]), latents)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         latents.requires_grad_(True)
-        loss = objective(target, generator.synthesize(latents), latents)
+        label = None
+        if generator.renders_label:
+            label = torch.zeros(images, dtype=torch.long, device=latents.device)
+        loss = objective(target, generator.synthesize(latents, label), latents)
     del loss
     return sum(kept.values())

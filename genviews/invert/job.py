@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
@@ -46,6 +47,7 @@ def invert_source(
     inverter: Inverter,
     folder: str | Path,
     *,
+    label: Int[Tensor, " N"] | None = None,
     shard_size: int | None = None,
     batch_size: int | None = 64,
     engine: str | Engine = "local",
@@ -66,6 +68,7 @@ def invert_source(
         inverter: how.
         folder: a path, or a URL that fsspec knows. On a local disk two runs share the work; at a
             URL they each do all of it.
+        label: class of each image, for a generator that renders it (`Generator.renders_label`).
         shard_size: images in a shard, 1 or more; None takes 512, or fewer where they are large.
             Memory holds a few float32 copies of a shard's images.
         batch_size: images under way at once; None takes what `fitting_batch` finds. It changes
@@ -101,11 +104,17 @@ def invert_source(
     check_count(batch_size, "batch_size")
     if shard_size is None:
         shard_size = images_in_shard(source.image_spec, SHARD)
-    identity = inversion_identity(source, generator, inverter, shard_size=shard_size)
+    identity = inversion_identity(source, generator, inverter, label, shard_size=shard_size)
     run_shards(
         ShardStore(folder, identity),
         len(source),
-        _Job(source=source, generator=generator, inverter=inverter, batch_size=batch_size).make,
+        _Job(
+            source=source,
+            generator=generator,
+            inverter=inverter,
+            batch_size=batch_size,
+            label=label,
+        ).make,
         shard_size=shard_size,
         stage=stage,
         engine=engine,
@@ -118,6 +127,7 @@ def inversion_identity(
     source: ImageSource,
     generator: Generator,
     inverter: Inverter,
+    label: Int[Tensor, " N"] | None = None,
     *,
     shard_size: int,
 ) -> Identity:
@@ -132,6 +142,7 @@ def inversion_identity(
         generator=generator,
         inverter=inverter,
         tensors=_FIELDS,
+        **({} if label is None else {"label": label}),
         shard_size=check_count(shard_size, "shard_size"),
     )
 
@@ -148,6 +159,7 @@ class _Job:
     generator: Generator
     inverter: Inverter
     batch_size: int
+    label: Tensor | None
 
     def make(self, rows: range, tell: Tell) -> Shard:
         """Read and invert."""
@@ -172,6 +184,9 @@ class _Job:
             None if batch.masks is None else batch.masks.to(device),
             inverter=self.inverter,
             batch_size=self.batch_size,
+            label=None
+            if self.label is None
+            else self.label[[row_of[name] for name in batch.ids]].to(device),
             rows=[row_of[name] for name in batch.ids],
             progress=lambda stage, unit, done, total: tell(done),
         )

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
@@ -46,6 +46,7 @@ def invert(
     masks: Float[Tensor, "B 1 H W"] | None = None,
     *,
     inverter: Inverter,
+    label: Int[Tensor, " B"] | None = None,
     batch_size: int | None = 64,
     rows: Sequence[int] | None = None,
     progress: Progress | None = None,
@@ -57,6 +58,8 @@ def invert(
         images: in [-1, 1], of the generator's size.
         masks: 1 where a pixel is known, 0 where it is not; None: all known.
         inverter: start, objective, optimizer and when to end.
+        label: class of each image, given or predicted; needed where `generator.renders_label`, and
+            not looked at elsewhere.
         batch_size: images under way at once; changes speed and memory, not results: bit for bit
             from 16 on a CPU (see `alike`), elsewhere up to round-off, which a long descent in
             float32 magnifies. None takes what fits into the memory of `fitting_batch`.
@@ -71,7 +74,8 @@ def invert(
         FAILED and the mean latent, and never harms its neighbours.
 
     Raises:
-        ValueError: images or masks of another shape, or rows of another length.
+        ValueError: images or masks of another shape, rows of another length, or a label that is
+            missing or out of range.
 
     Example:
         >>> import torch
@@ -93,7 +97,8 @@ def invert(
     try:
         if batch_size is None:
             batch_size = fitting_batch(generator, inverter.objective, images.dtype)
-        run = _Run(generator, inverter, images, masks.to(images.dtype), positions)
+        label = generator.check_label(label, len(images)) if generator.renders_label else None
+        run = _Run(generator, inverter, images, masks.to(images.dtype), positions, label)
         run.execute(check_count(batch_size, "batch_size"), progress or silent)
     finally:
         for p in trainable:
@@ -156,7 +161,9 @@ class _Run:
         images: Tensor,
         masks: Tensor,
         rows: Tensor,
+        label: Tensor | None,
     ) -> None:
+        self.label = None if label is None else label.to(images.device)
         self.generator, self.inverter = generator, inverter
         self.images, self.masks, self.rows = images, masks, rows
         self.starts = inverter.start.count
@@ -255,7 +262,10 @@ class _Run:
             tuple(
                 value[:count]
                 for value in self._losses(
-                    active.target.select(rows), latents[rows], self.smoothing[active.stage[rows]]
+                    active.target.select(rows),
+                    latents[rows],
+                    self.smoothing[active.stage[rows]],
+                    None if self.label is None else self.label[active.index[rows] // self.starts],
                 )
             )
             for rows, count in alike(len(latents), self.images.device, most=self.most)
@@ -273,12 +283,12 @@ class _Run:
         return self._finished(active) | (first & ~loss.isfinite())
 
     def _losses(
-        self, target: Target, latents: Tensor, smoothing: Tensor
+        self, target: Target, latents: Tensor, smoothing: Tensor, label: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss to descend on, the exact one, and the gradient (B, P) of the first."""
         leaf = latents.detach().requires_grad_(True)
         with torch.enable_grad():  # the caller may have turned it off
-            rendered = self.generator.synthesize(leaf)
+            rendered = self.generator.synthesize(leaf, label)
             descent, loss = self.inverter.objective.smooth_and_exact(
                 target, rendered, leaf, smoothing
             )
@@ -338,7 +348,10 @@ class _Run:
         spent = self.evaluations.unflatten(0, (-1, self.starts)).sum(1)
         return Inversion(
             latents=latents,
-            reconstructions=render(self.generator, latents, batch_size=batch_size),
+            reconstructions=render(
+                self.generator, latents, label=self.label, batch_size=batch_size
+            ),
+            label=self.label,
             loss=self.loss[jobs],
             start_loss=self.start_loss[jobs],
             status=self.status[jobs],

@@ -187,7 +187,8 @@ def _measure(
         masks = torch.ones_like(images[:, :1]) if batch.masks is None else batch.masks[rows]
         latents = shard.tensors["latents"][rows].to(generator.device)
         with torch.no_grad():
-            rendered = render(generator, latents, batch_size=batch_size)
+            label = shard.tensors["label"][rows] if "label" in shard.tensors else None
+            rendered = render(generator, latents, label=label, batch_size=batch_size)
             target = objective.target(images, masks.to(images), latents)
             errors = objective.parts(target, rendered, latents)
         named = {f"error_{name}": value.float().cpu() for name, value in errors.items()}

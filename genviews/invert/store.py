@@ -160,7 +160,9 @@ class InversionStore:
             )
         names = {f.name for f in fields(Inversion)}
         kept = {k: v.to(generator.device) for k, v in shard.tensors.items() if k in names}
-        reconstructions = render(generator, kept["latents"], batch_size=batch_size)
+        reconstructions = render(
+            generator, kept["latents"], label=kept.get("label"), batch_size=batch_size
+        )
         return Inversion(reconstructions=reconstructions, **kept)
 
     def summary(self) -> dict[str, Any]:

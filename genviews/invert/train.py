@@ -72,8 +72,10 @@ def random_masks(
     return (smooth < cut).float()
 
 
-def _samples(generator: Generator, config: EncoderTraining, rng: torch.Generator) -> Tensor:
-    """(B, L, D) latents, some with rows from two samples."""
+def _samples(
+    generator: Generator, config: EncoderTraining, rng: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """(B, L, D) latents, some with rows from two samples, and their class."""
     batch, rows = config.batch, generator.latent_spec.num_layers
     label = None
     if generator.num_classes:
@@ -83,7 +85,7 @@ def _samples(generator: Generator, config: EncoderTraining, rng: torch.Generator
     cross = torch.randint(1, max(rows, 2), (batch,), generator=rng)
     mixed = torch.rand(batch, generator=rng) < config.mixing
     take_second = mixed[:, None] & (torch.arange(rows)[None] >= cross[:, None])
-    return torch.where(take_second[:, :, None].to(first.device), second, first)
+    return torch.where(take_second[:, :, None].to(first.device), second, first), label
 
 
 def _batch(
@@ -92,8 +94,8 @@ def _batch(
     """Latents, images and masks of one step, from (seed, step) alone."""
     rng = Rng(config.seed, "encoder").child(str(step)).torch()
     with torch.no_grad():
-        latents = _samples(generator, config, rng)
-        images = generator.synthesize(latents)
+        latents, label = _samples(generator, config, rng)
+        images = generator.synthesize(latents, label)
     masks = random_masks(config.batch, (images.shape[2], images.shape[3]), rng)
     whole = torch.rand(config.batch, generator=rng) >= config.masked
     masks[whole] = 1.0

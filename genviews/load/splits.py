@@ -26,7 +26,8 @@ from genviews.checks import fail, lookup
 from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName, check_split, stratified
 from genviews.load.classes import ClassOrder
-from genviews.load.images import FASHION, find_files, kind_of, load_images
+from genviews.load.files import find_files
+from genviews.load.images import FASHION, kind_of, load_images
 from genviews.types import ImageSpec
 
 __all__ = ["Splits", "load_splits"]

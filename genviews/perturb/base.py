@@ -61,7 +61,7 @@ class Perturbation(ABC):
         generator: Generator,
         rows: Float[Tensor, "B K R D"],
         streams: Streams,
-        labels: Int[Tensor, " B"] | None,
+        label: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """Return the edited rows of K views.
 
@@ -69,7 +69,7 @@ class Perturbation(ABC):
             generator: the generator of the latents.
             rows: the R selected rows of each latent, once for each view; not to be written to.
             streams: streams of this kind, one for each image.
-            labels: class of each image, or None when none was given.
+            label: class of each image, or None when none was given.
         """
 
     def __call__(
@@ -78,7 +78,7 @@ class Perturbation(ABC):
         latents: Float[Tensor, "B L D"],
         num_views: int,
         streams: Streams,
-        labels: Int[Tensor, " B"] | None = None,
+        label: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K L D"]:
         """Perturbed latents of K views of each image.
 
@@ -92,7 +92,7 @@ class Perturbation(ABC):
             num_views: K, at least 1.
             streams: one random stream for each image, `Rng(seed).streams(ids)`;
                 `streams.from_view(k)` makes views from k on.
-            labels: class indices, for style-mix with a conditional generator: the predicted class
+            label: class indices, for style-mix with a conditional generator: the predicted class
                 at test time, the true class in training. The other perturbations do not read them.
 
         Returns:
@@ -100,7 +100,7 @@ class Perturbation(ABC):
 
         Raises:
             ValueError: unknown layers, latents of another shape, K < 1, another number of streams
-                than of images, or labels that the generator does not take.
+                than of images, or a label that the generator does not take.
         """
         spec = generator.latent_spec
         selected = spec.layers(self.layers).rows
@@ -120,11 +120,11 @@ class Perturbation(ABC):
                 got=len(streams),
                 remedy="make them with `Rng(seed).streams(ids)`, an id for each image",
             )
-        if labels is not None:
-            generator.check_label(labels, len(latents))
+        if label is not None:
+            generator.check_label(label, len(latents))
         views = latents[:, None].repeat(1, num_views, 1, 1)
         rows = latents[:, None, selected].expand(-1, num_views, -1, -1)
-        views[:, :, selected] = self.edit(generator, rows, streams.child(self.kind), labels)
+        views[:, :, selected] = self.edit(generator, rows, streams.child(self.kind), label)
         return views
 
     def scaled(self, factor: float) -> Perturbation:

@@ -33,7 +33,7 @@ class Independent(Perturbation):
         cutoff: of the truncation, likewise.
 
     Raises:
-        ValueError: strength outside [0, 1]; when called, a conditional generator without labels.
+        ValueError: strength outside [0, 1]; when called, a conditional generator without label.
 
     Source:
         Jahanian et al. 2022, arXiv:2106.05258, section 3.3: "independent" views of a
@@ -73,10 +73,10 @@ class Independent(Perturbation):
         generator: Generator,
         rows: Float[Tensor, "B K R D"],
         streams: Streams,
-        labels: Int[Tensor, " B"] | None,
+        label: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """The rows, moved towards those of a new sample; a constant for gradients."""
         z = self.noise.draw(streams, rows.shape[1], (generator.z_dim,))
         return mix_in_samples(
-            self, generator, rows, z, labels, self.strength, psi=self.psi, cutoff=self.cutoff
+            self, generator, rows, z, label, self.strength, psi=self.psi, cutoff=self.cutoff
         )

@@ -68,7 +68,7 @@ class Isotropic(Perturbation):
         generator: Generator,
         rows: Float[Tensor, "B K R D"],
         streams: Streams,
-        labels: Int[Tensor, " B"] | None,
+        label: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """The rows plus noise."""
         noise = streams.normal(rows.shape[1], rows.shape[2:])

@@ -247,7 +247,7 @@ class PCA(Perturbation):
         generator: Generator,
         rows: Float[Tensor, "B K R D"],
         streams: Streams,
-        labels: Int[Tensor, " B"] | None,
+        label: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """The rows plus one step, the same for every row of a view."""
         steps = self._steps()

@@ -154,7 +154,7 @@ def _walks(parts: Parts) -> Walks:
             got="none",
             remedy="give those of `train_walks`, or the file of `Walks.save`",
         )
-    parts.walks.check(parts.generator, same_images=False)
+    parts.walks.check(parts.generator)
     return parts.walks
 
 

@@ -115,7 +115,7 @@ class Steer(Perturbation):
         generator: Generator,
         rows: Float[Tensor, "B K R D"],
         streams: Streams,
-        labels: Int[Tensor, " B"] | None,
+        label: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """The rows after the steps."""
         self.walks.check(generator, same_images=False)

@@ -31,7 +31,7 @@ class StyleMix(Perturbation):
             between are ours.
 
     Raises:
-        ValueError: strength outside [0, 1]; when called, a conditional generator without labels.
+        ValueError: strength outside [0, 1]; when called, a conditional generator without label.
 
     Source:
         Chai et al., "Ensembling with Deep Generative Views", CVPR 2021, arXiv:2104.14551, section
@@ -68,11 +68,11 @@ class StyleMix(Perturbation):
         generator: Generator,
         rows: Float[Tensor, "B K R D"],
         streams: Streams,
-        labels: Int[Tensor, " B"] | None,
+        label: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
         """The rows, moved towards those of a random latent; a constant for gradients."""
         z = streams.normal(rows.shape[1], (generator.z_dim,))
-        return mix_in_samples(self, generator, rows, z, labels, self.strength)
+        return mix_in_samples(self, generator, rows, z, label, self.strength)
 
 
 def mix_in_samples(
@@ -80,7 +80,7 @@ def mix_in_samples(
     generator: Generator,
     rows: Float[Tensor, "B K R D"],
     z: Float[Tensor, "B K Z"],
-    labels: Int[Tensor, " B"] | None,
+    label: Int[Tensor, " B"] | None,
     strength: float,
     *,
     psi: float = 1.0,
@@ -93,26 +93,26 @@ def mix_in_samples(
         generator: maps the latents, without gradients.
         rows: the selected rows of each view.
         z: a prior latent for each view, on any device.
-        labels: class of each image; required by a conditional generator.
+        label: class of each image; required by a conditional generator.
         strength: 0 returns the rows and 1 those of the samples, bit for bit.
         psi: truncation of the samples.
         cutoff: of the truncation.
 
     Raises:
-        ValueError: no labels for a conditional generator.
+        ValueError: no label for a conditional generator.
     """
-    if generator.num_classes and labels is None:
+    if generator.num_classes and label is None:
         fail(
-            f"labels of {type(perturbation).__name__}",
+            f"label of {type(perturbation).__name__}",
             expected=f"a class for each of the {len(rows)} images: the generator is conditional",
             got="none",
             remedy="pass the predicted classes (test time) or the true ones (training)",
         )
-    label = None
-    if labels is not None:
-        label = labels.to(generator.device).repeat_interleave(z.shape[1])
+    each = None
+    if label is not None:
+        each = label.to(generator.device).repeat_interleave(z.shape[1])
     with torch.no_grad():
-        mapped = generator.map(z.flatten(0, 1).to(generator.device), label, psi=psi, cutoff=cutoff)
+        mapped = generator.map(z.flatten(0, 1).to(generator.device), each, psi=psi, cutoff=cutoff)
     selected = generator.latent_spec.layers(perturbation.layers).rows
     mixed = mapped[:, selected].reshape(rows.shape).to(rows)
     # lerp is exact at both ends.

@@ -30,7 +30,7 @@ from genviews.generators.base import Generator
 from genviews.identity import identify
 from genviews.perturb.base import Layers
 from genviews.perturb.noise import Normal
-from genviews.perturb.walks import Walks, identity_of, latent_width
+from genviews.perturb.walks import Walks, identity_of
 from genviews.perturb.warps import (
     EDITS,
     Masking,
@@ -159,7 +159,7 @@ class _Run:
         self.channels = generator.image_spec.channels
         self.names = directions_of(self.channels, config.edits)
         self.rows = generator.latent_spec.layers(config.layers)
-        shape = (1 if config.tied else len(self.rows), latent_width(generator))
+        shape = (1 if config.tied else len(self.rows), generator.latent_spec.dim)
         # A stream for each name: a walk starts alike whatever other edits are learnt with it.
         drawn = self.rng.child("start").streams(self.names).normal(1, shape)[:, 0]
         self.vectors = (config.start * drawn).to(generator.device).requires_grad_()
@@ -261,10 +261,12 @@ def _loss(
     used = torch.tensor([name in walks.names for name in directions_of(channels)])
     steps = (steps * used).to(generator.device)
     with torch.no_grad():
-        latents = config.prior.sample(generator, streams).latents
-        target, mask = warp(generator.synthesize(latents), steps, config.ranges, config.masking)
+        anchors = config.prior.sample(generator, streams)
+        latents, label = anchors.latents, anchors.labels
+        images = generator.synthesize(latents, label)
+        target, mask = warp(images, steps, config.ranges, config.masking)
     moved = walks.move(latents, walks.of_all(steps, channels))
-    return steering_loss(generator.synthesize(moved), target, mask)
+    return steering_loss(generator.synthesize(moved, label), target, mask)
 
 
 def measure_walks(

@@ -4,8 +4,7 @@
 
 The positives of the learning arrow; on the test-time arrow they perturb an inverted latent all the
 same. They act in the space of the generator's latents: z, w or w+. To walk in z before the mapping
-of a style-based generator, wrap it: `genviews.generators.zspace.z_space`. In z space the class
-condition that follows z in a latent never moves.
+of a style-based generator, wrap it: `genviews.generators.zspace.z_space`.
 
 Source: Jahanian, Puig, Tian, Isola, "Generative models as a data source for multiview
 representation learning", ICLR 2022, arXiv:2106.05258, section 3.3.1, and the scripts
@@ -38,7 +37,7 @@ TRUNCATION = 2.0  # deviations, as published
 
 @dataclass(frozen=True)
 class Walk(Perturbation):
-    """Abstract random step from the selected rows; a class condition in the latent stays.
+    """Abstract random step from the selected rows.
 
     Args:
         layers: rows to edit, see `Perturbation`.
@@ -75,14 +74,10 @@ class Walk(Perturbation):
         generator: Generator,
         rows: Float[Tensor, "B K R D"],
         streams: Streams,
-        labels: Int[Tensor, " B"] | None,
+        label: Int[Tensor, " B"] | None,
     ) -> Float[Tensor, "B K R D"]:
-        """The rows after the step; in z space of a conditional generator, the class after them."""
-        width = generator.z_dim if generator.latent_spec.space == "z" else rows.shape[-1]
-        moved = self.step(rows[..., :width], streams)
-        if width == rows.shape[-1]:
-            return moved
-        return torch.cat([moved, rows[..., width:]], dim=-1)
+        """The rows after the step."""
+        return self.step(rows, streams)
 
 
 @dataclass(frozen=True)

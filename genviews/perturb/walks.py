@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor
 
 from genviews.checks import check_count, fail
@@ -27,12 +28,7 @@ from genviews.identity import Identity, identify
 from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of, warp
 from genviews.render import render
 
-__all__ = ["Walks", "identity_of", "latent_width", "target_panel", "walk_panel"]
-
-
-def latent_width(generator: Generator) -> int:
-    """How much of a latent row walks move: in z space, the class after z stays."""
-    return generator.z_dim if generator.latent_spec.space == "z" else generator.latent_spec.dim
+__all__ = ["Walks", "identity_of", "target_panel", "walk_panel"]
 
 
 def identity_of(generator: Generator) -> Identity:
@@ -45,8 +41,7 @@ class Walks:
     """The walks of a generator: a vector in the latent for each direction, and their card.
 
     Args:
-        directions: (J, L, D) vectors, D without the class condition; a row that a walk does not
-            move is zero.
+        directions: (J, L, D) vectors; a row that a walk does not move is zero.
         names: of the J directions, in the order of `directions_of`.
         ranges: the steps that they were learnt for.
         card: how they were learnt, JSON values.
@@ -105,12 +100,11 @@ class Walks:
             ValueError: latents of another shape, another number of channels, or another generator.
         """
         spec = generator.latent_spec
-        fits = tuple(self.directions.shape[1:]) == (spec.num_layers, latent_width(generator))
+        fits = tuple(self.directions.shape[1:]) == spec.shape
         if not fits or self.channels not in (0, generator.image_spec.channels):
             fail(
                 "walks",
-                expected=f"latents ({spec.num_layers}, {latent_width(generator)}) and "
-                f"{generator.image_spec.channels} channels",
+                expected=f"latents {spec.shape} and {generator.image_spec.channels} channels",
                 got=f"{tuple(self.directions.shape[1:])} and {self.channels}",
                 remedy="learn walks for this generator with `train_walks`",
             )
@@ -136,7 +130,15 @@ class Walks:
             FileNotFoundError: no such file.
             ValueError: no walks, or those of another generator.
         """
-        tensors, header = load_tensors(path)
+        try:
+            tensors, header = load_tensors(path)
+        except SafetensorError as error:
+            fail(
+                f"walks {Path(path).name}",
+                expected="a safetensors file that `Walks.save` wrote",
+                got=str(error),
+                remedy="fetch the file again; a pointer of Git LFS is a few lines of text",
+            )
         facts = {key: json.loads(text) for key, text in header.items()}
         known = Identity.unpack(tensors, header)
         if {"names", "ranges", "card"} - set(facts) or "directions" not in tensors:
@@ -163,16 +165,15 @@ class Walks:
         """Latent rows after steps along these directions: w + sum_j c_j d_j.
 
         Args:
-            rows: rows `first`, `first` + 1, ... of latents; a class condition at their end stays.
+            rows: rows `first`, `first` + 1, ... of latents.
             steps: c, along `names`.
             first: index of the first of the rows.
         """
         directions = self.directions[:, first : first + rows.shape[-2]].to(rows)
-        width, steps = directions.shape[-1], steps.to(rows)
-        moved = rows[..., :width]
+        moved, steps = rows, steps.to(rows)
         for index, direction in enumerate(directions):  # one by one: the batch rounds nothing
             moved = moved + steps[..., index, None, None] * direction
-        return torch.cat([moved, rows[..., width:]], dim=-1)
+        return moved
 
     def of_all(self, steps: Float[Tensor, "*N M"], channels: int) -> Float[Tensor, "*N J"]:
         """Of steps along all directions, those along these."""

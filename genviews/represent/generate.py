@@ -201,7 +201,7 @@ def _make(views: LatentViews, keep: Keep, rows: range, tell: Tell) -> Shard:
     if keep != "images":
         tensors["latents"] = latents
     if keep != "latents":
-        pixels = (views.render(latents) + 1.0) * 127.5
+        pixels = (views.render(latents, anchors.labels) + 1.0) * 127.5
         tensors["images"] = pixels.round().to(torch.uint8)
     return Shard(tensors=tensors, ids=tuple(str(i) for i in rows))
 

@@ -114,7 +114,9 @@ class StoredViews(AnchorViews):
             images = pixels.float() / 127.5 - 1.0
         else:
             assert self._generator is not None
-            images = render_views(self._generator, rows["latents"], self._batch_size)
+            images = render_views(
+                self._generator, rows["latents"], self._batch_size, rows.get("labels")
+            )
         return ViewBatch(ids=ids, visits=(visit,) * len(ids), images=images, **rows)
 
     def _gather(self, ids: Sequence[int], shown: Tensor) -> dict[str, Tensor]:

@@ -198,7 +198,7 @@ class LatentViews(AnchorViews):
         return ViewBatch(
             ids=check_ids(ids),
             visits=(visit,) * len(ids),
-            images=self.render(latents),
+            images=self.render(latents, anchors.labels),
             z=anchors.z,
             view_z=self.view_z(anchors.z, latents),
             latents=latents,
@@ -223,12 +223,14 @@ class LatentViews(AnchorViews):
         if self.perturbation is None:
             return z[:, None].expand(-1, latents.shape[1], -1)
         if self.generator.latent_spec.space == "z":
-            return latents[:, :, 0, : self.generator.z_dim]
+            return latents[:, :, 0]
         return None
 
-    def render(self, latents: Float[Tensor, "B V L D"]) -> Float[Tensor, "B V C H W"]:
-        """Images of the views' latents, in [-1, 1]."""
-        return render_views(self.generator, latents, self.batch_size)
+    def render(
+        self, latents: Float[Tensor, "B V L D"], label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B V C H W"]:
+        """Images of the views' latents, of the class of their anchors, in [-1, 1]."""
+        return render_views(self.generator, latents, self.batch_size, label)
 
     def _positives(
         self, latents: Tensor, labels: Tensor | None, streams: Streams, visit: int
@@ -264,10 +266,13 @@ def _check_independent(perturbation: Perturbation, prior: Prior) -> None:
 
 
 def render_views(
-    generator: Generator, latents: Float[Tensor, "B V L D"], batch_size: int
+    generator: Generator,
+    latents: Float[Tensor, "B V L D"],
+    batch_size: int,
+    label: Int[Tensor, " B"] | None = None,
 ) -> Float[Tensor, "B V C H W"]:
     """Render views and clamp them to [-1, 1], which generators overshoot."""
-    return render(generator, latents, batch_size=batch_size).clamp_(-1.0, 1.0)
+    return render(generator, latents, label=label, batch_size=batch_size).clamp_(-1.0, 1.0)
 
 
 def check_ids(ids: Sequence[int]) -> tuple[int, ...]:

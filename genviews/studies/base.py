@@ -133,11 +133,13 @@ def run_study(
         began = time.perf_counter()
         found = study.run(bench.at(place / WORK), options)
         spent = {"study": time.perf_counter() - began} if clock is None else dict(clock())
+        notes = bench.inputs.notes
         record = replace(
             found.record,
             command=command or found.record.command,
             config=settings,
             seconds=found.record.seconds or spent,
+            data={**found.record.data, **({"notes": list(notes)} if notes else {})},
         )
         result = replace(found, record=record)
         write_result(result, place)

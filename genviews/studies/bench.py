@@ -25,6 +25,7 @@ from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource, check_leakage
 from genviews.data.split import SplitName
 from genviews.engine import Engine
+from genviews.ensemble.fill import rendered_label
 from genviews.ensemble.resume import fill_from_source
 from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet
@@ -61,6 +62,7 @@ class Inputs:
         probe: labelled splits to judge encoders on.
         voc: what else to judge encoders on.
         skipped: (file, reason) of images that were left out.
+        notes: what was taken or measured for want of a setting, in sentences.
     """
 
     kit: GeneratorKit | None = None
@@ -72,6 +74,7 @@ class Inputs:
     probe: ProbeData | None = None
     voc: VOCTask | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = field(default=(), metadata={"identity": False})
 
     def to(self, device: torch.device | str) -> Inputs:
         """Move generator, inverter and classifiers to a device; returns self."""
@@ -263,14 +266,22 @@ class Bench:
         key = (split, identify(inverter=how).digest)
         if key not in self._inversions:
             images = self.images(split)
+            label = rendered_label(self.tasks, generator, images.images)
             self._inversions[key] = (
-                invert(generator, images.images, inverter=how, batch_size=self.batch_size)
+                invert(
+                    generator,
+                    images.images,
+                    inverter=how,
+                    label=label,
+                    batch_size=self.batch_size,
+                )
                 if self.folder is None
                 else invert_images(
                     generator,
                     images,
                     how,
                     self.folder / "inversions",
+                    label=label,
                     batch_size=self.batch_size,
                     engine=self.engine,
                     stage=f"invert {split} images",

@@ -80,7 +80,7 @@ def quality_by_steps(
     rows = []
     for column, count in enumerate(steps):
         latents = inversion.snapshots[:, column]
-        rendered = render(generator, latents, batch_size=batch_size)
+        rendered = render(generator, latents, label=inversion.label, batch_size=batch_size)
         correct = _correct(task, rendered, labels, batch_size)
         rows.append(
             StepRow(

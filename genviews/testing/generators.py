@@ -56,7 +56,7 @@ def shapes(generator: Generator) -> None:
     expect(
         latents.shape == (BATCH, *generator.latent_spec.shape), f"latents {tuple(latents.shape)}"
     )
-    images = generator.synthesize(latents)
+    images = generator.synthesize(latents, _labels(generator))
     expect(images.shape == (BATCH, *generator.image_spec.shape), f"images {tuple(images.shape)}")
     for what, tensor in (("z", z), ("latents", latents), ("images", images)):
         expect(tensor.device.type == generator.device.type, f"{what} are on {tensor.device}")
@@ -67,7 +67,7 @@ def shapes(generator: Generator) -> None:
 
 def image_range(generator: Generator) -> None:
     """Sampled images lie in the declared range, but for a slight overshoot."""
-    images = generator.synthesize(_latents(generator))
+    images = generator.synthesize(_latents(generator), _labels(generator))
     low, high = generator.image_spec.range
     inside = (images >= low - OVERSHOOT) & (images <= high + OVERSHOOT)
     expect(float(inside.float().mean()) >= 0.99, f"values from {images.min()} to {images.max()}")
@@ -75,10 +75,10 @@ def image_range(generator: Generator) -> None:
 
 def streams_decide(generator: Generator) -> None:
     """Equal streams give equal images, bit for bit; other ids and another seed give others."""
-    images = generator.synthesize(_latents(generator))
-    again = generator.synthesize(_latents(generator))
+    images = generator.synthesize(_latents(generator), _labels(generator))
+    again = generator.synthesize(_latents(generator), _labels(generator))
     expect(torch.equal(images, again), "the same streams gave two different images")
-    other = generator.synthesize(_latents(generator, seed=1))
+    other = generator.synthesize(_latents(generator, seed=1), _labels(generator))
     for i in range(BATCH):
         expect(not torch.equal(images[i], other[i]), f"image {i} is the same for two seeds")
         expect(not torch.equal(images[i], images[i - 1]), f"images {i} and {i - 1} are the same")
@@ -88,7 +88,7 @@ def global_state_untouched(generator: Generator) -> None:
     """No global random number is drawn, the weights and the grad mode stay."""
     state = torch.get_rng_state()
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-    generator.synthesize(_latents(generator))
+    generator.synthesize(_latents(generator), _labels(generator))
     generator.mean_latent(num=2 * max(generator.num_classes, 1))
     expect(torch.equal(torch.get_rng_state(), state), "a global random number was drawn")
     expect(torch.is_grad_enabled(), "gradients were turned off")
@@ -99,24 +99,26 @@ def global_state_untouched(generator: Generator) -> None:
 def neighbours_do_not_matter(generator: Generator) -> None:
     """A sample alone, in a batch or in another order gives the same latent and image."""
     latents = _latents(generator)
-    images = generator.synthesize(latents)
+    images = generator.synthesize(latents, _labels(generator))
     order = list(reversed(range(BATCH)))
     z = generator.sample(Rng(0).streams(range(BATCH))[order])
     labels = _labels(generator)
     mapped = generator.map(z, None if labels is None else labels[order])
     same(mapped, latents[order], "latents in another order")
-    same(generator.synthesize(mapped), images[order], "images in another order")
+    turned = None if labels is None else labels[order]
+    same(generator.synthesize(mapped, turned), images[order], "images in another order")
     for i in range(BATCH):
         z = generator.sample(Rng(0).streams([i]))
-        alone = generator.map(z, None if labels is None else labels[i : i + 1])
+        one = None if labels is None else labels[i : i + 1]
+        alone = generator.map(z, one)
         same(alone, latents[i : i + 1], f"latent {i} alone")
-        same(generator.synthesize(alone), images[i : i + 1], f"image {i} alone")
+        same(generator.synthesize(alone, one), images[i : i + 1], f"image {i} alone")
 
 
 def gradient_reaches_latent(generator: Generator) -> None:
     """Every style row of a sample has a finite gradient, not zero, from its own image alone."""
     latents = _latents(generator).detach().requires_grad_()
-    images = generator.synthesize(latents)
+    images = generator.synthesize(latents, _labels(generator))
     weights = torch.linspace(-1.0, 1.0, images[0].numel()).to(images)
     (gradient,) = torch.autograd.grad((images.flatten(1) @ weights)[1:].sum(), latents)
     expect(bool(gradient.isfinite().all()), "the gradient is not finite")
@@ -131,8 +133,10 @@ def views_equal_flat(generator: Generator) -> None:
     cases = [(3, shared) for shared in range(num_layers + 1)] + [(1, 0), (1, num_layers)]
     for num_views, shared in cases:
         latents = _views(generator, num_views, shared).requires_grad_()
-        got = generator.synthesize_views(latents, shared)
-        flat = generator.synthesize(latents.flatten(0, 1)).reshape(got.shape)
+        label = _labels(generator)
+        got = generator.synthesize_views(latents, shared, label)
+        each = None if label is None else label.repeat_interleave(num_views)
+        flat = generator.synthesize(latents.flatten(0, 1), each).reshape(got.shape)
         what = f"{num_views} views with {shared} shared rows"
         expect(got.shape == (BATCH, num_views, *generator.image_spec.shape), f"{what}: shape")
         same(got, flat, what)
@@ -171,10 +175,14 @@ def labels_are_checked(generator: Generator) -> None:
         }
         label = _labels(generator)
         assert label is not None
-        moved = generator.map(z, (label + 1) % classes)
-        expect(not torch.equal(moved, generator.map(z, label)), "the label changes nothing")
+        moved = _image(generator, z, (label + 1) % classes)
+        expect(not torch.equal(moved, _image(generator, z, label)), "the label changes nothing")
     for what, label in wrong.items():
         refuses(partial(generator.map, z, label), f"a label that is {what}")
+        if generator.renders_label:
+            latents = generator.map(z, _labels(generator))
+            told = f"a label to render that is {what}"
+            refuses(partial(generator.synthesize, latents, label), told)
 
 
 def latents_are_checked(generator: Generator) -> None:
@@ -229,6 +237,10 @@ def _labels(generator: Generator) -> Tensor | None:
 def _latents(generator: Generator, seed: int = 0) -> Tensor:
     z = generator.sample(Rng(seed).streams(range(BATCH)))
     return generator.map(z, _labels(generator))
+
+
+def _image(generator: Generator, z: Tensor, label: Tensor) -> Tensor:
+    return generator.synthesize(generator.map(z, label), label)
 
 
 def _views(generator: Generator, num_views: int, shared: int) -> Tensor:

@@ -213,7 +213,9 @@ def _case(generator: Generator) -> _Case:
         labels = torch.arange(3 * COUNT, device=generator.device) % generator.num_classes
     all_latents = generator.map(generator.sample(streams), labels)
     found, latents, start = all_latents.split(COUNT)
-    images, rendered = generator.synthesize(found), generator.synthesize(latents)
+    first = None if labels is None else labels[:COUNT]
+    second = None if labels is None else labels[COUNT : 2 * COUNT]
+    images, rendered = generator.synthesize(found, first), generator.synthesize(latents, second)
     drawn = streams[:COUNT].child("mask").uniform(1, (1, *images.shape[2:]))[:, 0]
     masks = (drawn < KNOWN).to(images)
     return _Case(images=images, masks=masks, rendered=rendered, latents=latents, start=start)

@@ -16,7 +16,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from genviews import load_generator
+from genviews import load_generator, load_splits
 from genviews.augment import pixel_views
 from genviews.classify import Task
 from genviews.environment import environment
@@ -26,7 +26,7 @@ from genviews.memory import keep_freed_memory
 from genviews.studies.base import run_study
 from genviews.studies.bench import Bench, Inputs, Watcher
 from genviews.studies.ensembling.main import STUDY, MainStudy
-from genviews.zoo import zoo_classifiers, zoo_images
+from genviews.zoo import zoo_classifiers
 from genviews.zoo.card import update_card
 from recipes.fashion32.invert import read
 
@@ -50,11 +50,9 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
     if quick:
         out = out.with_name(f"{out.name}-quick")
         kit = GeneratorKit(kit.generator, inverter=replace(kit.inverter, steps=5))
-        few = slice(0, 500, 10)
-        splits = {
-            "calibration": zoo_images("fashion32", "val").select(few),
-            "test": zoo_images("fashion32", "test").select(few),
-        }
+        sample = load_splits("fashion32/sample", kit.generator.image_spec)
+        few = range(0, 500, 10)
+        splits = {name: part.select(few).load() for name, part in sample.parts.items()}
         options = options.quick()
     else:
         found = {"calibration": read("val"), "test": read("test")}

@@ -18,14 +18,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genviews import load_classifier, load_generator
-from genviews.data import fashion_mnist
+from genviews import load_classifier, load_generator, load_images
 from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
 from genviews.files import write_json
 from genviews.generators import Generator
 from genviews.memory import keep_freed_memory
-from genviews.zoo import zoo_images
 
 RESULT = Path("results/fashion32/fidelity.json")
 GENERATORS = ("fashion32", "fashion32-classes")
@@ -48,8 +46,9 @@ def main(*, quick: bool = False) -> dict[str, object]:
     """Measure; `quick` takes the few images that ship, and writes nothing."""
     extract = last_block()
     count = 200 if quick else COUNT
-    val = zoo_images("fashion32", "val").images if quick else fashion_mnist("val").images
-    other = zoo_images("fashion32", "test").images if quick else fashion_mnist("train").images
+    words = ("sample/val", "sample/test") if quick else ("val", "train")
+    spec = load_classifier("fashion32").image_spec
+    val, other = (load_images(f"fashion32/{word}", spec).load().images for word in words)
     real = extract(val[:count])
     generators: dict[str, Generator] = {name: load_generator(name).generator for name in GENERATORS}
     made = {

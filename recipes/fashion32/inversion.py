@@ -29,7 +29,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from genviews import GeneratorKit, load_classifier, load_generator
+from genviews import GeneratorKit, load_classifier, load_generator, load_images
 from genviews.augment import pixel_views
 from genviews.classify import Task
 from genviews.classify.model import predict_logits
@@ -59,7 +59,6 @@ from genviews.studies.fidelity import class_fidelity
 from genviews.studies.steps import quality_by_steps
 from genviews.studies.tasks import TaskGain, correlate, task_gains
 from genviews.types import Inversion
-from genviews.zoo import zoo_images
 from recipes.fashion32.inversion_figures import draw
 
 RESULT = Path("results/fashion32/inversion.json")
@@ -313,7 +312,8 @@ def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
     """Run all three studies; `quick` takes 20 shipped images and 2 steps, and writes no result."""
     kit, steps = load_generator("fashion32"), STEPS
     if quick:
-        few = zoo_images("fashion32", "val").select(list(range(0, 500, 25)))
+        sample = load_images("fashion32/sample/val", kit.generator.image_spec)
+        few = sample.select(range(0, 500, 25)).load()
         calibration, report = few.split_calibration(0.5, seed=0)
         folder, steps = folder.with_name(f"{folder.name}-quick"), (0, 1, 2)
         setup = Setup(kit=kit, calibration=calibration, report=report, folder=folder, steps=2)

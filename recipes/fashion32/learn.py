@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from genviews import load_generator
+from genviews import load_generator, load_splits
 from genviews.augment import pixel_views
 from genviews.data import ImageSet, fashion_mnist
 from genviews.environment import environment
@@ -45,7 +45,6 @@ from genviews.studies.learning import (
     run_rows,
     run_study,
 )
-from genviews.zoo import zoo_images
 from recipes.fashion32.learn_claims import judge_claims
 
 FOLDER = Path("runs/fashion32/learn")
@@ -71,7 +70,8 @@ def training(updates: int) -> RepresentationTraining:
 def splits(*, quick: bool) -> tuple[ImageSet, ProbeData]:
     """Images to train on, and the labelled splits of the probe."""
     if quick:  # the sample that ships: no data set is needed
-        val, test = zoo_images("fashion32", "val"), zoo_images("fashion32", "test")
+        spec = load_generator("fashion32").generator.image_spec
+        val, test = (part.load() for part in load_splits("fashion32/sample", spec))
         parts = [test.select(range(start, 1000, 4)) for start in (0, 1, 2)]
         return parts[0], ProbeData(train=val, val=parts[1], test=parts[2])
     train = fashion_mnist("train")

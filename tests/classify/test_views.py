@@ -25,7 +25,7 @@ class Counting(ToyGenerator):
 
     rendered = 0
 
-    def synthesize(self, latents: torch.Tensor) -> torch.Tensor:
+    def synthesize(self, latents: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
         self.rendered += len(latents)
         return super().synthesize(latents)
 

@@ -7,8 +7,11 @@ import json
 import os
 
 import pytest
+import torch
 
 from genviews.cli import main
+from genviews.perturb import Walks
+from genviews.perturb.warps import directions_of
 from genviews.studies.result import Result
 from tests.folders import names
 
@@ -152,6 +155,28 @@ class TestEnsemble:
         assert "On 30 test images" in result["blocks"][0]["caption"]
         rows = result["record"]["data"]["rows"]
         assert ["isotropic_all_0.20"] in [row["views"] for row in rows]
+
+    def test_steered_views(self, words, here):
+        every = directions_of(1)
+        walks = Walks(directions=torch.ones(len(every), 1, 8) / 20, names=every)
+        walks.save(here / "walks.safetensors")
+        more = ("--walks", "walks.safetensors", "--perturb", "steer-zoom_all_0.50")
+        assert main([*words, *more]) == 0
+        result = json.loads((here / "run" / "results.json").read_text())
+        rows = result["record"]["data"]["rows"]
+        assert "steer-zoom_all_0.50" in [row["views"] for row in rows]
+
+    def test_what_was_taken_for_want_of_a_setting_is_said(self, words, here, capsys):
+        assert main(words) == 0
+        error = " ".join(capsys.readouterr().err.split())
+        assert "note: strengths of views: measured on mine:decode" in error
+        assert "note: calibration: 20 images, cut off the images by seed 0" in error
+        assert "measured on mine:decode" in (here / "run" / "results.json").read_text()
+
+    def test_the_folder_that_probe_takes(self, words, here, labelled_data, with_flags):
+        assert main(with_flags(words, ["--images", "data"])) == 0
+        result = json.loads((here / "run" / "results.json").read_text())
+        assert "On 32 test images" in result["blocks"][0]["caption"]
 
     def test_changed_images_are_another_run(self, words, here, image_folder, capsys):
         assert main(words) == 0

@@ -123,7 +123,7 @@ class Broken(ToyGenerator):
             latents = latents + torch.rand(())
         return latents
 
-    def synthesize(self, latents):
+    def synthesize(self, latents, label=None):
         if self.law == "latents_are_checked":
             latents = latents[:, :4, :4]
         images = super().synthesize(latents)
@@ -135,7 +135,7 @@ class Broken(ToyGenerator):
             return super().synthesize(torch.cat([latents[:, :2], latents[:, 2:].detach()], dim=1))
         return images
 
-    def synthesize_views(self, latents, shared_rows=0):
+    def synthesize_views(self, latents, shared_rows=0, label=None):
         if self.law == "views_equal_flat":
             shared_rows = max(shared_rows, 1)
             latents = torch.cat(

@@ -113,7 +113,7 @@ class Downhill(ToyGenerator):
         super().__init__()
         self.law, self.calls = law, 0
 
-    def synthesize(self, latents: Tensor) -> Tensor:
+    def synthesize(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         images = super().synthesize(latents)
         if self.law == "neighbours_do_not_matter":
             return images + 0.01 * images.mean(0)

@@ -34,7 +34,6 @@ from genviews.perturb import (
     Walks,
 )
 from genviews.perturb.presets import KINDS
-from genviews.perturb.walks import latent_width
 from genviews.perturb.warps import directions_of
 from genviews.rng import Rng, Streams
 from genviews.testing import PERTURBATION_CHECKS, check_perturbation
@@ -88,7 +87,7 @@ def build(name: str) -> tuple[Generator, PCAStatistics]:
     generator = GENERATORS[name]().eval()
     statistics = PCAStatistics.measure(generator, num_samples=300)
     names = directions_of(generator.image_spec.channels)
-    shape = (generator.latent_spec.num_layers, latent_width(generator))
+    shape = generator.latent_spec.shape
     directions = 0.3 * Rng(0, "walks").streams(names).normal(1, shape)[:, 0]
     WALKS[statistics] = Walks(directions=directions, names=names)
     return generator, statistics

@@ -90,7 +90,7 @@ class CountingGenerator(ToyGenerator):
 
     rendered = 0
 
-    def synthesize(self, latents):
+    def synthesize(self, latents, label=None):
         self.rendered += len(latents)
         return super().synthesize(latents)
 
@@ -222,7 +222,7 @@ def test_a_conditional_generator_mixes_the_predicted_class():
         split="val",
         num_views=2,
     )["only"]
-    expected = mix(generator, latents, 2, Rng(0, "views").streams(ids), labels=predicted)
+    expected = mix(generator, latents, 2, Rng(0, "views").streams(ids), label=predicted)
     with torch.no_grad():
         logits = classifier(generator.synthesize(expected.flatten(0, 1))).unflatten(0, (6, 2))
     torch.testing.assert_close(bank.logits[mix.name], logits)

@@ -191,7 +191,7 @@ class TestGeneratedSource:
 
     def test_overshoot_is_clamped_as_in_a_file(self, toy):
         class Loud(type(toy)):
-            def synthesize(self, latents):
+            def synthesize(self, latents, label=None):
                 return 4 * super().synthesize(latents)
 
         loud = Loud().to(toy.device).eval()

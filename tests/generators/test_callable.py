@@ -41,7 +41,7 @@ class TestCallableGenerator:
         assert torch.equal(generator.map(z, psi=0.25, cutoff=1)[:, 0], 0.25 * z)
         assert torch.equal(generator.map(z, psi=0.25, cutoff=0)[:, 0], z)
 
-    def test_condition_travels_with_the_latent_and_is_not_truncated(self):
+    def test_the_class_is_told_to_the_renderer_and_is_not_in_the_latent(self):
         seen = []
 
         def conditional(z, c):
@@ -49,11 +49,17 @@ class TestCallableGenerator:
             return decode(z) * c.sum(1)[:, None, None, None]
 
         generator = CallableGenerator(conditional, z_dim=6, num_classes=3)
-        latents = generator.map(z_of(2), torch.tensor([2, 0]), psi=0.5)
-        assert latents.shape == (2, 1, 9)
-        generator.synthesize(latents)
+        label = torch.tensor([2, 0])
+        latents = generator.map(z_of(2), label, psi=0.5)
+        assert torch.equal(latents[:, 0], 0.5 * z_of(2))
+        assert generator.renders_label
+        generator.synthesize(latents, label)
         assert torch.equal(seen[-1], torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
-        assert torch.equal(latents[:, 0, :6], 0.5 * z_of(2))
+        generator.synthesize_views(latents[:, None].repeat(1, 3, 1, 1), 0, label)
+        assert seen[-1].argmax(1).tolist() == [2, 2, 2, 0, 0, 0]
+        for wrong in (None, torch.tensor([3, 0]), torch.tensor([0])):
+            with pytest.raises(ValueError, match="label: expected 2 class indices"):
+                generator.synthesize(latents, wrong)
 
     def test_a_module_is_moved_and_listed_with_the_generator(self):
         module = nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (1, 2, 3)))

@@ -186,7 +186,7 @@ class Flat(Generator):
     def map(self, z, label=None, *, psi=1.0, cutoff=None):
         return z[:, None]
 
-    def synthesize(self, latents):
+    def synthesize(self, latents, label=None):
         return latents.mean((1, 2))[:, None, None, None].expand(-1, 3, 64, 64)
 
     def mean_latent(self, num=10_000, seed=0):

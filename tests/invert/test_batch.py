@@ -134,7 +134,7 @@ def test_invert_takes_what_fits(monkeypatch):
         return 3
 
     class Watched(ToyGenerator):
-        def synthesize(self, w):
+        def synthesize(self, w, label=None):
             sizes.append(len(w))
             return super().synthesize(w)
 

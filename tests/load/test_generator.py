@@ -7,8 +7,11 @@ import pytest
 from safetensors.torch import save_file
 
 from genviews.generators import StyleGAN2, StyleGAN2Config
+from genviews.generators.toy import ToyGenerator
 from genviews.invert import EncoderConfig, InversionEncoder
+from genviews.kit import GeneratorKit
 from genviews.load.generator import generator_files, load_generator
+from genviews.perturb.train_steer import SteerTraining, train_walks
 
 CONFIG = {"resolution": 16, "img_channels": 1, "z_dim": 8, "w_dim": 8, "mapping_layers": 2}
 CONFIG |= {"channels": {"4": 8, "8": 8, "16": 8}, "resample_filter": [1, 3, 3, 1]}
@@ -79,6 +82,26 @@ def user_module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield "mine"
     sys.modules.pop("mine", None)
+
+
+class TestWalks:
+    def test_of_a_file(self, tmp_path):
+        toy = ToyGenerator(seed=2)
+        GeneratorKit(toy).save(tmp_path / "toy")
+        walks = train_walks(toy, SteerTraining(samples=64, lr=0.05, edits=("zoom",)))
+        walks.save(tmp_path / "walks.safetensors")
+        kit = load_generator(tmp_path / "toy", walks=tmp_path / "walks.safetensors")
+        assert kit.perturbation("steer_all_1.00").name == "steer_all_1.00"
+        GeneratorKit(ToyGenerator(seed=3)).save(tmp_path / "other")
+        other = load_generator(tmp_path / "other", walks=tmp_path / "walks.safetensors")
+        with pytest.raises(ValueError, match="these walks belong to another generator"):
+            other.perturbation("steer_all_1.00")
+
+    def test_a_pointer_of_git_lfs_is_named(self, tmp_path):
+        GeneratorKit(ToyGenerator()).save(tmp_path / "toy")
+        (tmp_path / "w.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+        with pytest.raises(ValueError, match=r"walks w.safetensors: .* Git LFS"):
+            load_generator(tmp_path / "toy", walks=tmp_path / "w.safetensors")
 
 
 class TestCallable:

@@ -10,7 +10,9 @@ from PIL import Image
 
 from genviews.data import ImageSet
 from genviews.load.classes import class_order, read_class_names
-from genviews.load.images import find_files, images_spec, kind_of, load_images, word_files
+from genviews.load.files import find_files
+from genviews.load.images import kind_of, load_images, word_files
+from genviews.load.spec import images_spec
 from genviews.types import ImageSpec
 
 SPEC = ImageSpec(channels=1, height=4, width=4)
@@ -250,6 +252,7 @@ class TestSkipped:
         (tmp_path / "empty.png").touch()
         (tmp_path / "text.png").write_text("no image")
         (tmp_path / "notes.txt").write_text("no image")
+        (tmp_path / "lfs.png").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
         (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
         if hasattr(os, "mkfifo"):
             os.mkfifo(tmp_path / "pipe.png")
@@ -262,6 +265,7 @@ class TestSkipped:
         reasons = dict(images.skipped)
         assert reasons["gone.png"] == "is a link to nothing"
         assert reasons["notes.txt"] == "is not an image"
+        assert reasons["lfs.png"].startswith("is a pointer of Git LFS")
         assert reasons.get("pipe.png", "a named pipe").count("a named pipe")
         assert reasons["colour.png"].startswith("is in colour")
         assert reasons["cut.png"].startswith("is damaged")

@@ -53,8 +53,6 @@ QUICK = SteerTraining(
 def some_walks(generator, names: tuple[str, ...] | None = None) -> Walks:
     names = directions_of(generator.image_spec.channels) if names is None else names
     shape = generator.latent_spec.shape
-    if generator.latent_spec.space == "z":
-        shape = (shape[0], generator.z_dim)
     drawn = 0.3 * Rng(3, "walks").streams(names).normal(1, shape)[:, 0]
     return Walks(directions=drawn, names=names)
 

@@ -55,7 +55,7 @@ def test_the_label_given_is_the_class_mixed_in() -> None:
 
 
 def test_a_conditional_generator_needs_labels() -> None:
-    with pytest.raises(ValueError, match=r"labels of StyleMix: expected a class for each of the 2"):
+    with pytest.raises(ValueError, match=r"label of StyleMix: expected a class for each of the 2"):
         StyleMix("fine")(CONDITIONAL, torch.zeros(2, 4, 4), 1, Rng(0).streams([0, 1]))
 
 

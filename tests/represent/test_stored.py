@@ -136,7 +136,7 @@ def test_a_killed_run_loses_the_shard_in_flight_and_resumes(tmp_path, monkeypatc
     broken, rendered = tmp_path / "broken", []
     render = LatentViews.render
 
-    def dying(self, latents):
+    def dying(self, latents, label=None):
         rendered.append(len(latents))
         if len(rendered) == 3:
             raise KeyboardInterrupt

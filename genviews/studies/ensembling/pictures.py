@@ -81,7 +81,7 @@ def make_gallery(
     picks = pick(found[0], ensemble, inverted.loss, images)
     rows = torch.tensor(picks.rows)
     asked = conditioning_task(bench.tasks, bench.kit.generator)
-    labels = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
+    label = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
     shown = source.select(rows)
     made = make_views(
         bench.kit.generator,
@@ -91,7 +91,7 @@ def make_gallery(
         view_sets,
         num_views=views,
         seed=bench.seed,
-        conditions=labels,
+        label=label,
     )
     bank = test[best.task].select(rows)
     return Gallery(
