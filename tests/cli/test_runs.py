@@ -164,7 +164,7 @@ class TestEnsemble:
         assert main([*words, *more]) == 0
         result = json.loads((here / "run" / "results.json").read_text())
         rows = result["record"]["data"]["rows"]
-        assert "steer-zoom_all_0.50" in [row["views"] for row in rows]
+        assert ["steer-zoom_all_0.50"] in [row["views"] for row in rows]
 
     def test_what_was_taken_for_want_of_a_setting_is_said(self, words, here, capsys):
         assert main(words) == 0
