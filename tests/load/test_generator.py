@@ -94,7 +94,7 @@ class TestWalks:
         assert kit.perturbation("steer_all_1.00").name == "steer_all_1.00"
         GeneratorKit(ToyGenerator(seed=3)).save(tmp_path / "other")
         other = load_generator(tmp_path / "other", walks=tmp_path / "walks.safetensors")
-        with pytest.raises(ValueError, match="walks: .* it now renders other images"):
+        with pytest.raises(ValueError, match=r"walks: .* it now renders other images"):
             other.perturbation("steer_all_1.00")
 
     def test_a_pointer_of_git_lfs_is_named(self, tmp_path):
