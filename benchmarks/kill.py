@@ -108,7 +108,8 @@ def kept(out: Path) -> dict[str, int]:
 
 def numbers(out: Path) -> Any:  # noqa: ANN401  (JSON)
     """The results, but for times."""
-    return without_times(json.loads((out / "results.json").read_text(encoding="utf-8")))
+    name = next(name for name in ("results.json", "summary.json") if (out / name).exists())
+    return without_times(json.loads((out / name).read_text(encoding="utf-8")))
 
 
 def without_times(value: Any) -> Any:  # noqa: ANN401  (JSON)

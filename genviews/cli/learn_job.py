@@ -24,6 +24,7 @@ from genviews.cli.learn_setting import (
 )
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
+from genviews.data.source import as_source
 from genviews.environment import versions
 from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
@@ -71,7 +72,7 @@ class LearnJob:
         """
         keep_freed_memory()
         device = find_device(self.flags.device)
-        row, loaded = self._load(device)
+        row, loaded = self._load(device, stages)
         stages.note("load")
         with claim(self.views.out / WORK / ".lock") as mine:
             if not mine:
@@ -99,7 +100,7 @@ class LearnJob:
             versions=versions(),
         )
 
-    def _load(self, device: torch.device) -> tuple[LearningRow, Loaded]:
+    def _load(self, device: torch.device, stages: Stages) -> tuple[LearningRow, Loaded]:
         row = self._row()
         loaded = load_setting(
             self.inputs,
@@ -107,6 +108,9 @@ class LearnJob:
             device,
             batch_size=self.flags.batch_size,
             kit=load_kit(self.inputs),
+            folder=self.views.out / WORK / "pixels",
+            engine=run_engine(self.flags, device),
+            progress=stages,
         )
         check_row(row, loaded.setting)
         check_walks([row], loaded.setting)
@@ -183,9 +187,9 @@ def monitor(data: ProbeData) -> OnlineKNN:
     assert data.train.labels is not None  # checked by ProbeData
     assert data.val.labels is not None
     return OnlineKNN(
-        bank=data.train.images[bank],
+        bank=as_source(data.train).read(bank.tolist()).images,
         bank_labels=data.train.labels[bank],
-        queries=data.val.images[queries],
+        queries=as_source(data.val).read(queries.tolist()).images,
         query_labels=data.val.labels[queries],
         neighbours=min(20, len(bank)),
     )

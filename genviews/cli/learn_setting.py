@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -12,8 +13,11 @@ from genviews.augment import PixelViews, pixel_views
 from genviews.checks import check_count, fail
 from genviews.cli.learn_options import LearnInputs, TrainingOptions
 from genviews.cli.run import say_notes
-from genviews.data import ImageSet, MemorySource
+from genviews.data import ImageSource, MemorySource
+from genviews.data.pixels import StoredPixels
+from genviews.data.source import as_source
 from genviews.domains import Domain, learning_pixels
+from genviews.engine import Engine
 from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
 from genviews.load.generator import load_generator
@@ -27,7 +31,7 @@ from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
-from genviews.types import ImageSpec
+from genviews.types import ImageSpec, Progress
 
 __all__ = [
     "Loaded",
@@ -72,6 +76,9 @@ def load_setting(
     *,
     batch_size: int,
     kit: GeneratorKit | None,
+    folder: Path | None = None,
+    engine: str | Engine = "local",
+    progress: Progress | None = None,
 ) -> Loaded:
     """Read the images and put the parts together.
 
@@ -82,6 +89,9 @@ def load_setting(
             these are.
         batch_size: images rendered at once.
         kit: what `--generator` names, already loaded; None for real images alone.
+        folder: where the pixels of images are kept, decoded once; None keeps them in memory.
+        engine: where they are decoded.
+        progress: of that.
 
     Raises:
         ValueError: images that cannot be used, unknown pixel views or backbone, counts out of
@@ -94,15 +104,20 @@ def load_setting(
     notes: tuple[str, ...] = ()
     if inputs.data is not None:
         probe, skipped, notes = probe_data(
-            inputs.data, spec, resize=inputs.resize, convert=inputs.convert
+            inputs.data,
+            spec,
+            resize=inputs.resize,
+            convert=inputs.convert,
+            folder=folder,
+            engine=engine,
+            progress=progress,
         )
     real = None
     if inputs.real is not None:
-        real, more = _real_images(inputs, spec, probe)
+        keep = _keeper(folder, engine, progress)
+        real, more = _real_images(inputs, spec, probe, keep)
         notes = (*notes, *more)
         skipped = (*skipped, *real.skipped)
-        if generator is None:
-            real = replace(real, images=real.images.to(device))
     say_notes(notes)
     base = options.samples or (SAMPLES if real is None else len(real))
     return Loaded(
@@ -120,14 +135,37 @@ def load_setting(
             statistics=None if kit is None else kit.directions,
             stored=not options.stream,
             render_batch=batch_size,
+            place=str(device),
         ),
         skipped=skipped,
         notes=notes,
     )
 
 
+def _keeper(
+    folder: Path | None, engine: str | Engine, progress: Progress | None
+) -> Callable[[ImageSource], ImageSource]:
+    """What reads a source once: its pixels into a folder, or into memory without one."""
+
+    def keep(source: ImageSource) -> ImageSource:
+        if folder is None:
+            return MemorySource(source.load())
+        return StoredPixels(
+            source, folder, engine=engine, stage="decode real images", progress=progress
+        )
+
+    return keep
+
+
 def probe_data(
-    word: str, spec: ImageSpec, *, resize: bool = False, convert: bool = False
+    word: str,
+    spec: ImageSpec,
+    *,
+    resize: bool = False,
+    convert: bool = False,
+    folder: Path | None = None,
+    engine: str | Engine = "local",
+    progress: Progress | None = None,
 ) -> tuple[ProbeData, tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Read what `--data` names.
 
@@ -143,14 +181,17 @@ def probe_data(
     train = splits.train
     if word == "fashion32":
         train = train.select(range(FASHION_TRAIN))
-    found = ProbeData.load(train, splits.val, splits.test)
+    found = ProbeData.load(train, splits.val, splits.test, folder, engine=engine, progress=progress)
     skipped = {one for part in found.splits().values() for one in part.skipped}
     return found, tuple(sorted(skipped)), splits.notes
 
 
 def _real_images(
-    inputs: LearnInputs, spec: ImageSpec, probe: ProbeData | None
-) -> tuple[ImageSet, tuple[str, ...]]:
+    inputs: LearnInputs,
+    spec: ImageSpec,
+    probe: ProbeData | None,
+    keep: Callable[[ImageSource], ImageSource],
+) -> tuple[ImageSource, tuple[str, ...]]:
     """What `--real` names, without the images that encoders are judged on."""
     assert inputs.real is not None
     source = load_images(
@@ -161,11 +202,11 @@ def _real_images(
         resize=inputs.resize,
         convert=inputs.convert,
     )
-    found = source.load()
+    found = keep(source)
     if probe is None:
         return found, source.notes
-    judged = {one for part in (probe.val, probe.test) for one in MemorySource(part).hashes()}
-    rows = [row for row, one in enumerate(MemorySource(found).hashes()) if one not in judged]
+    judged = {one for part in (probe.val, probe.test) for one in as_source(part).hashes()}
+    rows = [row for row, one in enumerate(found.hashes()) if one not in judged]
     if len(rows) == len(found):
         return found, source.notes
     if not rows:

@@ -93,6 +93,9 @@ class LearningJob:
             device,
             batch_size=self.flags.batch_size,
             kit=kit,
+            folder=self._work / "pixels",
+            engine=run_engine(self.flags, device),
+            progress=stages,
         )
         for row in rows:
             check_row(row, loaded.setting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.types import ImageSpec
 
 __all__ = ["ProbeOutput", "run_probe"]
+
+PIXELS = "pixels"  # subfolder with the decoded images, removed at the end
 
 
 def run_probe(options: ProbeOptions, flags: RunOptions) -> int:
@@ -57,6 +60,7 @@ class ProbeOutput(Output["EncoderResult"]):
         write_atomic(folder / "results.csv", result.probe_csv())
         write_atomic(folder / "report.html", render_encoder_report(result))
         write_json(folder / "results.json", result.summary())
+        shutil.rmtree(folder / PIXELS, ignore_errors=True)
 
     def show(self, result: EncoderResult, console: Console) -> None:
         """See `Output`."""
@@ -80,6 +84,7 @@ def _judge(
     options: ProbeOptions, flags: RunOptions, config: Mapping[str, Any], stages: Stages
 ) -> EncoderResult:
     from genviews.cli.device import find_device
+    from genviews.cli.engine import run_engine
     from genviews.cli.learn_job import judge
     from genviews.cli.learn_setting import probe_data
     from genviews.environment import versions
@@ -90,7 +95,13 @@ def _judge(
     encoder = load_encoder(options.encoder)
     spec = _image_spec(options, encoder)
     data, skipped, notes = probe_data(
-        options.data, spec, resize=options.resize, convert=options.convert
+        options.data,
+        spec,
+        resize=options.resize,
+        convert=options.convert,
+        folder=options.out / PIXELS,
+        engine=run_engine(flags, device),
+        progress=stages,
     )
     say_notes(notes)
     stages.note("load")

@@ -32,6 +32,7 @@ __all__ = [
     "MemorySource",
     "PartSource",
     "SourceBatch",
+    "as_source",
     "check_leakage",
     "content_hash",
 ]
@@ -197,6 +198,11 @@ class ImageSource(ABC):
             skipped=tuple(sorted(skipped)),
             split=self.split,
         )
+
+
+def as_source(images: ImageSet | ImageSource) -> ImageSource:
+    """Return a source as it is, and a set as the source of its images."""
+    return MemorySource(images) if isinstance(images, ImageSet) else images
 
 
 class PartSource(ImageSource):

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jaxtyping import Int
 from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource, MemorySource, check_leakage
+from genviews.data.pixels import StoredPixels
+from genviews.data.source import ImageSource, as_source, check_leakage
+from genviews.engine import Engine
 from genviews.evaluate.extractor import FeatureExtractor
+from genviews.evaluate.features import extract_features
 from genviews.evaluate.knn import KNNProbe
 from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.probe import Probe, ProbeScore
+from genviews.types import Progress
 
 __all__ = ["EncoderScores", "ProbeData", "probe_encoder"]
 
@@ -48,14 +53,14 @@ class ProbeData:
         ['train', 'val', 'test']
     """
 
-    train: ImageSet
-    val: ImageSet
-    test: ImageSet
+    train: ImageSet | ImageSource
+    val: ImageSet | ImageSource
+    test: ImageSet | ImageSource
 
     def __post_init__(self) -> None:
         parts = self.splits()
         unlabelled = [name for name, images in parts.items() if images.labels is None]
-        kinds = {(images.class_names, tuple(images.images.shape[1:])) for images in parts.values()}
+        kinds = {(images.class_names, images.image_spec.shape) for images in parts.values()}
         ids = [i for images in parts.values() for i in images.ids]
         twice = len(ids) - len(set(ids))
         if unlabelled or len(kinds) != 1 or twice:
@@ -66,22 +71,37 @@ class ProbeData:
                 f"classes, {twice} ids twice",
                 remedy="read the three with the same class names, and give each image one split",
             )
-        check_leakage({name: MemorySource(images) for name, images in parts.items()})
+        check_leakage({name: as_source(images) for name, images in parts.items()})
 
     @classmethod
-    def load(cls, train: ImageSource, val: ImageSource, test: ImageSource) -> ProbeData:
-        """Read three sources into memory.
+    def load(
+        cls,
+        train: ImageSource,
+        val: ImageSource,
+        test: ImageSource,
+        folder: str | Path | None = None,
+        *,
+        engine: str | Engine = "local",
+        progress: Progress | None = None,
+    ) -> ProbeData:
+        """Read three sources: into memory, or their pixels into a folder (see `StoredPixels`).
 
         Raises:
             ValueError: a class without a readable image in one of them, with a reason.
         """
-        parts = {}
+        parts: dict[str, ImageSet | ImageSource] = {}
         for name, source in (("train", train), ("val", val), ("test", test)):
-            parts[name] = source.load()
+            parts[name] = (
+                source.load()
+                if folder is None
+                else StoredPixels(
+                    source, folder, engine=engine, stage=f"decode {name}", progress=progress
+                )
+            )
             _check_classes(name, source, parts[name])
         return cls(**parts)
 
-    def splits(self) -> dict[str, ImageSet]:
+    def splits(self) -> dict[str, ImageSet | ImageSource]:
         """The splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
@@ -125,7 +145,7 @@ def probe_encoder(
     Raises:
         ValueError: features that are not finite, or the same for all images.
     """
-    features = {name: extractor(images.images) for name, images in data.splits().items()}
+    features = {name: extract_features(extractor, part).h for name, part in data.splits().items()}
     labels = {name: _labels(images) for name, images in data.splits().items()}
     few = [k for k in neighbours if k <= len(labels["train"])] or [len(labels["train"])]
     probes: dict[str, Probe] = {
@@ -145,7 +165,7 @@ def probe_encoder(
     return EncoderScores(linear=scores["linear"], knn=scores["knn"], val=val, answers=answers)
 
 
-def _check_classes(split: str, source: ImageSource, found: ImageSet) -> None:
+def _check_classes(split: str, source: ImageSource, found: ImageSet | ImageSource) -> None:
     """Raise for a class of which nothing could be read."""
     if source.labels is None or found.labels is None:
         return
@@ -164,6 +184,6 @@ def _check_classes(split: str, source: ImageSource, found: ImageSet) -> None:
             )
 
 
-def _labels(images: ImageSet) -> Tensor:
+def _labels(images: ImageSet | ImageSource) -> Tensor:
     assert images.labels is not None  # checked by ProbeData
     return images.labels

@@ -18,10 +18,11 @@ from torch import Tensor
 from genviews.augment import PixelViews
 from genviews.checks import check_count, fail
 from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource, MemorySource
+from genviews.data.source import ImageSource, as_source
 from genviews.engine import Engine
 from genviews.evaluate.extractor import FeatureExtractor, check_features
 from genviews.identity import identify
+from genviews.memory import images_in_shard
 from genviews.rng import Rng
 from genviews.shard import Shard
 from genviews.store import MemoryStore, ShardStore
@@ -29,6 +30,8 @@ from genviews.types import Progress
 from genviews.work import Tell, run_shards
 
 __all__ = ["AugmentedFeatures", "Features", "extract_features"]
+
+SHARD = 2048  # images, or fewer where they are large
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +59,7 @@ def extract_features(
     transform: PixelViews | None = None,
     rng: Rng | None = None,
     folder: str | Path | None = None,
-    shard_size: int = 2048,
+    shard_size: int | None = None,
     engine: str | Engine = "local",
     stage: str = "features",
     progress: Progress | None = None,
@@ -70,7 +73,8 @@ def extract_features(
         rng: of the transform; an image's draw depends on it and on the image's id alone.
         folder: or fsspec URL, where shards are kept, in a subfolder of their own for each network,
             source and setting; a later call reads what is there. None keeps nothing.
-        shard_size: images a shard, and so in memory at once.
+        shard_size: images a shard, and so in memory at once; None takes 2048, or fewer where they
+            are large.
         engine: "local" (this process); with a folder also "ray", or an `Engine`.
         stage: what `progress` calls it.
         progress: called with (stage, "images", done, all).
@@ -85,9 +89,11 @@ def extract_features(
         >>> extract_features(extract, two).h.shape
         torch.Size([2, 4])
     """
-    source = MemorySource(images) if isinstance(images, ImageSet) else images
+    source = as_source(images)
     if transform is not None and rng is None:
         fail("rng of the transform", expected="an Rng", got="none", remedy="pass rng=Rng(seed)")
+    if shard_size is None:
+        shard_size = images_in_shard(source.image_spec, SHARD)
     check_count(shard_size, "shard_size")
 
     def make(rows: range, tell: Tell) -> Shard:

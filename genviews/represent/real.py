@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.data.source import ImageSource
 from genviews.identity import key
 from genviews.represent.views import AnchorViews, ViewBatch, check_ids
 from genviews.rng import Rng
@@ -31,8 +32,10 @@ class RealViews(AnchorViews):
     """Real images as anchors; their positives are the image itself, told apart by pixel views.
 
     Args:
-        images: (N, C, H, W) in [-1, 1]; row i is sample i.
+        images: (N, C, H, W) in [-1, 1]; row i is sample i. Or a source that they are read from as
+            they are needed, so that memory does not hold them; all must be readable.
         labels: (N,) integer classes, for objectives that use them.
+        device: of the views; None takes that of the images, and the CPU for a source.
         positives: K, at least 1.
         seed: of what is drawn for the views downstream, pixel views among it.
 
@@ -50,15 +53,22 @@ class RealViews(AnchorViews):
 
     def __init__(
         self,
-        images: Float[Tensor, "N C H W"],
+        images: Float[Tensor, "N C H W"] | ImageSource,
         labels: Int[Tensor, " N"] | None = None,
         *,
         positives: int = 1,
         seed: int = 0,
+        device: torch.device | None = None,
     ) -> None:
-        _check_images(images, labels)
-        self.images, self.labels = images, labels
-        self.image_spec = _spec(images)
+        if isinstance(images, Tensor):
+            _check_images(images)
+            self.image_spec = _spec(images)
+            self._device = images.device if device is None else device
+        else:
+            self.image_spec = images.image_spec
+            self._device = torch.device("cpu") if device is None else device
+        _check_labels(labels, len(images))
+        self.images, self.labels = images, None if labels is None else labels.to(self._device)
         self.positives, self.seed = check_count(positives, "positives"), seed
         self.pool = None
 
@@ -67,8 +77,8 @@ class RealViews(AnchorViews):
 
     @property
     def device(self) -> torch.device:
-        """The images'."""
-        return self.images.device
+        """Of the views."""
+        return self._device
 
     @cached_property
     def _content(self) -> str:
@@ -86,7 +96,7 @@ class RealViews(AnchorViews):
         """
         ids = _check_known(ids, len(self), "there are images")
         rows = torch.tensor(ids, dtype=torch.long, device=self.device)
-        images = self.images[rows]
+        images = self._read(ids).to(self.device)
         return ViewBatch(
             ids=ids,
             visits=(visit,) * len(ids),
@@ -94,6 +104,19 @@ class RealViews(AnchorViews):
             z=images.new_zeros(len(ids), 0),  # nobody knows the latents of a real image
             labels=None if self.labels is None else self.labels[rows],
         )
+
+    def _read(self, rows: tuple[int, ...]) -> Tensor:
+        if isinstance(self.images, Tensor):
+            return self.images[torch.tensor(rows, dtype=torch.long, device=self.images.device)]
+        batch = self.images.read(rows)
+        if batch.skipped:
+            fail(
+                "real images",
+                expected="readable ones",
+                got=f"{batch.skipped[0][0]!r}, which {batch.skipped[0][1]}",
+                remedy="keep their pixels with `StoredPixels`, which leaves such images out",
+            )
+        return batch.images
 
 
 class MixedViews(AnchorViews):
@@ -220,7 +243,7 @@ def _check_known(ids: Sequence[int], count: int, what: str) -> tuple[int, ...]:
     return known
 
 
-def _check_images(images: Tensor, labels: Tensor | None) -> None:
+def _check_images(images: Tensor) -> None:
     if not images.is_floating_point():
         fail(
             "real images",
@@ -244,10 +267,13 @@ def _check_images(images: Tensor, labels: Tensor | None) -> None:
             got=f"a magnitude of {largest:g}",
             remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1",
         )
-    if labels is not None and labels.shape != images.shape[:1]:
+
+
+def _check_labels(labels: Tensor | None, count: int) -> None:
+    if labels is not None and labels.shape != (count,):
         fail(
             "labels of real images",
-            expected=f"{len(images)}, one for each image",
+            expected=f"{count}, one for each image",
             got=f"shape {tuple(labels.shape)}",
             remedy="match them by row",
         )

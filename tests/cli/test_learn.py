@@ -64,7 +64,9 @@ class TestRun:
         assert summary["training"]["samples"] == 16
         assert summary["config"] == read(run / "config.json")
         assert summary["command"].startswith("genviews learn --generator mine:decode")
-        assert {"load", "render views", "train", "probe"} == set(summary["seconds"])
+        decoded = {f"decode {split}" for split in ("train", "val", "test")}
+        stages = {"load", "render views", "train", "probe"}
+        assert stages | decoded == set(summary["seconds"])
         assert {"alignment", "uniformity", "rankme", "knn"} == set(history[-1]["monitors"])
         with (run / "training.csv").open(encoding="utf-8", newline="") as text:
             rows = list(csv.DictReader(text))

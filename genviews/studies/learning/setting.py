@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.checks import check_count, fail
 from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.base import Generator
 from genviews.generators.zspace import z_space
@@ -55,6 +55,7 @@ class LearningSetting:
         render_batch: images rendered at once.
         prefetch: batches made ahead, see `ViewStream`; 0 makes them in the training's thread. None
             is 2 on a GPU and 0 on a processor, where a thread would take the encoder's time.
+        place: device of the encoders where there is no generator, which says it else.
 
     Raises:
         ValueError: neither generator nor real images, or images of different shapes.
@@ -64,7 +65,7 @@ class LearningSetting:
     updates: int
     base: int
     generator: Generator | None = None
-    real: ImageSet | None = None
+    real: ImageSet | ImageSource | None = None
     pixels: PixelViews | None = None
     encoder: RepresentationConfig = field(default_factory=RepresentationConfig)
     probe: ProbeData | None = None
@@ -76,13 +77,14 @@ class LearningSetting:
     views_seed: int = 0
     render_batch: int = 64
     prefetch: int | None = None
+    place: str = "cpu"
 
     def __post_init__(self) -> None:
         for name in ("updates", "base", "batch", "render_batch"):
             check_count(getattr(self, name), name)
         if self.prefetch is not None:
             check_count(self.prefetch, "prefetch", least=0)
-        shapes = {tuple(images.shape[1:]) for images in self._images()}
+        shapes = {images.image_spec.shape for images in self._images()}
         if self.generator is not None:
             shapes.add(self.generator.image_spec.shape)
         if len(shapes) != 1:
@@ -93,24 +95,21 @@ class LearningSetting:
                 remedy="resize or convert the images to what the generator makes",
             )
 
-    def _images(self) -> list[Tensor]:
-        found = [] if self.real is None else [self.real.images]
-        if self.probe is not None:
-            found += [part.images for part in self.probe.splits().values()]
-        return found
+    def _images(self) -> list[ImageSet | ImageSource]:
+        found = [] if self.real is None else [self.real]
+        return found if self.probe is None else [*found, *self.probe.splits().values()]
 
     @property
     def image_spec(self) -> ImageSpec:
         """Of all images."""
         if self.generator is not None:
             return self.generator.image_spec
-        channels, height, width = self._images()[0].shape[1:]
-        return ImageSpec(channels=channels, height=height, width=width)
+        return self._images()[0].image_spec
 
     @property
     def device(self) -> torch.device:
-        """Where encoders are trained: where the generator is, or else the images."""
-        return self._images()[0].device if self.generator is None else self.generator.device
+        """Where encoders are trained: where the generator is, or else where `place` says."""
+        return torch.device(self.place) if self.generator is None else self.generator.device
 
     @property
     def batches_ahead(self) -> int:
