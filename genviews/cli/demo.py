@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from genviews.checks import check_count, fail
 from genviews.cli.options import DemoOptions, RunOptions, command, plain
 from genviews.cli.study import run_study_here
 
 if TYPE_CHECKING:
-    from genviews.data.images import ImageSet
+    from genviews.data.source import ImageSource
     from genviews.studies.bench import Inputs
 
 __all__ = ["run_demo"]
@@ -39,23 +39,27 @@ def _load(options: DemoOptions) -> Inputs:
     from genviews.classify import Task
     from genviews.load.generator import load_generator
     from genviews.studies.bench import Inputs
-    from genviews.zoo import zoo_classifiers, zoo_images
+    from genviews.zoo import zoo_classifiers
 
     kit = load_generator(ENTRY, steps=options.steps)
     return Inputs(
         kit=kit,
         tasks=tuple(Task(name=n, classifier=c) for n, c in zoo_classifiers(ENTRY).items()),
         splits={
-            "calibration": _first(zoo_images(ENTRY, "val"), options.calibration, "calibration"),
-            "test": _first(zoo_images(ENTRY, "test"), options.test, "test"),
+            "calibration": _first("val", options.calibration, "calibration"),
+            "test": _first("test", options.test, "test"),
         },
         perturbations=kit.candidates,
         pixel_views=kit.baselines,
     )
 
 
-def _first(images: ImageSet, count: int, what: str) -> ImageSet:
+def _first(split: Literal["val", "test"], count: int, what: str) -> ImageSource:
     """The first images of a sample, as balanced as the sample is."""
+    from genviews.data.source import MemorySource
+    from genviews.zoo import zoo_images
+
+    images = zoo_images(ENTRY, split)
     check_count(count, f"--{what}")
     if count > len(images):
         fail(
@@ -64,4 +68,4 @@ def _first(images: ImageSet, count: int, what: str) -> ImageSet:
             got=count,
             remedy="for more, see recipes/fashion32/ensemble.py",
         )
-    return images.select(slice(0, count))
+    return MemorySource(images.select(slice(0, count)))

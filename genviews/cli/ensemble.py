@@ -59,7 +59,7 @@ def load_inputs(inputs: InputOptions, options: StudyOptions) -> Inputs:
     splits = _images(inputs, spec, options.seed)
     notes = (*splits.notes, *kit.notes)
     say_notes(notes)
-    calibration, test = splits.calibration.load(), splits.test.load()
+    calibration, test = splits.calibration, splits.test
     classifier = load_classifier(inputs.classifier, spec, test.class_names, weights=inputs.weights)
     return Inputs(
         kit=kit,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
@@ -20,9 +21,8 @@ from torch import Tensor
 from genviews.augment import PixelViews
 from genviews.checks import fail, lookup
 from genviews.classify.task import Task
-from genviews.cli.inversions import invert_images
 from genviews.data.images import ImageSet
-from genviews.data.source import MemorySource, check_leakage
+from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName
 from genviews.engine import Engine
 from genviews.ensemble.fill import rendered_label
@@ -31,7 +31,8 @@ from genviews.ensemble.view_bank import ViewBank
 from genviews.ensemble.views import ViewSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.identity import identify
-from genviews.invert import Inverter, invert
+from genviews.invert import InversionStore, Inverter
+from genviews.invert.kept import Inverted, invert_kept
 from genviews.kit import GeneratorKit
 from genviews.perturb import Perturbation
 from genviews.rng import Rng
@@ -41,7 +42,6 @@ from genviews.studies.learning.run import Report
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.voc_task import VOCTask
 from genviews.studies.result import Record
-from genviews.types import Inversion
 
 __all__ = ["Bench", "Inputs", "Watcher"]
 
@@ -67,7 +67,7 @@ class Inputs:
 
     kit: GeneratorKit | None = None
     tasks: tuple[Task, ...] = ()
-    splits: Mapping[str, ImageSet] = field(default_factory=dict)
+    splits: Mapping[str, ImageSource] = field(default_factory=dict)
     perturbations: tuple[Perturbation, ...] = ()
     pixel_views: tuple[PixelViews, ...] = ()
     real: ImageSet | None = None
@@ -87,18 +87,17 @@ class Inputs:
     def check_splits(self) -> None:
         """Raise ValueError for labels that tasks cannot use, or images in both splits."""
         for split, images in self.splits.items():
-            columns = {} if images.labels is None else {"label": images.labels}
             for task in self.tasks:
                 what = f"labels of the {split} images for task {task.name!r}"
-                lookup(task.labels, columns, what)
-                if task.class_names != images.class_names:
+                column = lookup(task.labels, images.columns, what)
+                if task.class_names != column.class_names:
                     fail(
                         f"class names of the {split} images",
                         expected=f"those of task {task.name!r}: {', '.join(task.class_names)}",
-                        got=", ".join(images.class_names),
+                        got=", ".join(column.class_names),
                         remedy="give both the same names in the same order",
                     )
-        check_leakage({name: MemorySource(images) for name, images in self.splits.items()})
+        check_leakage(self.splits)
 
     def given(self) -> frozenset[Need]:
         """Which needs are met."""
@@ -154,7 +153,7 @@ class Bench:
         batch_size: images at once; memory, and no effect on results but float round-off.
         device: where to compute.
         engine: where the shards of inversions and predictions are made, those that are kept.
-        folder: where work is kept; None keeps it in memory alone.
+        folder: where work is kept; None keeps it in a folder that goes with the bench.
         inversions: of splits that were inverted before, by the generator's own inverter.
         watcher: what is told how the work goes on.
 
@@ -178,14 +177,15 @@ class Bench:
         device: torch.device | str = "cpu",
         engine: str | Engine = "local",
         folder: Path | None = None,
-        inversions: Mapping[str, Inversion] | None = None,
+        inversions: Mapping[str, InversionStore] | None = None,
         watcher: Watcher | None = None,
     ) -> None:
         self.inputs, self.title, self.seed, self.batch_size = inputs, title, seed, batch_size
         self.device, self.engine, self.folder = torch.device(device), engine, folder
         self._watcher = Watcher() if watcher is None else watcher
-        self._known: Mapping[str, Inversion] = {} if inversions is None else inversions
-        self._inversions: dict[tuple[str, str], Inversion] = {}
+        self._known: Mapping[str, InversionStore] = {} if inversions is None else inversions
+        self._inversions: dict[tuple[str, str], Inverted] = {}
+        self._own: TemporaryDirectory[str] | None = None
 
     def at(self, folder: Path) -> Bench:
         """The same inputs with another folder for the work, where none is given."""
@@ -221,6 +221,15 @@ class Bench:
         return {"inputs": self.inputs, "seed": self.seed}
 
     @property
+    def _place(self) -> Path:
+        """Where work is kept."""
+        if self.folder is not None:
+            return self.folder
+        if self._own is None:
+            self._own = TemporaryDirectory()
+        return Path(self._own.name)
+
+    @property
     def kit(self) -> GeneratorKit:
         """The generator; a study that needs none does not ask."""
         return _known(self.inputs.kit)
@@ -245,50 +254,48 @@ class Bench:
         """To compare generated views with."""
         return self.inputs.pixel_views
 
-    def images(self, split: str) -> ImageSet:
+    def images(self, split: str) -> ImageSource:
         """The images of "calibration" or "test"."""
         return self.inputs.splits[split]
 
-    def labels(self, split: str, task: Task) -> Tensor:
-        """The class of each image of a split in a task."""
-        return _known({"label": self.images(split).labels}[task.labels])
-
-    def inversions(self, split: str, inverter: Inverter | None = None) -> Inversion:
-        """The latents of a split, inverted once.
+    def inversions(self, split: str, inverter: Inverter | None = None) -> Inverted:
+        """The inversions of a split, made once.
 
         Args:
             split: "calibration" or "test".
             inverter: None takes the generator's own.
         """
-        if inverter is None and split in self._known:
-            return self._known[split]
-        how, generator = inverter or self.kit.inverter, self.kit.generator
+        how = inverter or self.kit.inverter
         key = (split, identify(inverter=how).digest)
+        if inverter is None and split in self._known:
+            self._inversions.setdefault(key, Inverted.of(self._known[split]))
         if key not in self._inversions:
-            images = self.images(split)
-            label = rendered_label(self.tasks, generator, images.images)
-            self._inversions[key] = (
-                invert(
-                    generator,
-                    images.images,
-                    inverter=how,
-                    label=label,
-                    batch_size=self.batch_size,
-                )
-                if self.folder is None
-                else invert_images(
-                    generator,
-                    images,
-                    how,
-                    self.folder / "inversions",
-                    label=label,
-                    batch_size=self.batch_size,
-                    engine=self.engine,
-                    stage=f"invert {split} images",
-                    progress=self._watcher.progress,
-                )
+            self._inversions[key] = invert_kept(
+                self.kit.generator,
+                self.images(split),
+                how,
+                self._place / "inversions",
+                label=self._rendered_label(split),
+                batch_size=self.batch_size,
+                engine=self.engine,
+                stage=f"invert {split} images",
+                progress=self._watcher.progress,
             )
         return self._inversions[key]
+
+    def _rendered_label(self, split: str) -> Tensor | None:
+        """The class to invert each image with; 0 for one that cannot be read."""
+        if not self.kit.generator.renders_label:
+            return None
+        images = self.images(split)
+        label = torch.zeros(len(images), dtype=torch.long)
+        places = {name: row for row, name in enumerate(images.ids)}
+        for start in range(0, len(images), self.batch_size):
+            batch = images.read(range(len(images))[start : start + self.batch_size])
+            found = rendered_label(self.tasks, self.kit.generator, batch.images)
+            assert found is not None
+            label[[places[name] for name in batch.ids]] = found
+        return label
 
     def bank(
         self,
@@ -315,17 +322,16 @@ class Bench:
         if count is not None and count < len(images):
             draws = Rng(self.seed, "scale images").streams(images.ids).uniform(1, (1,))
             rows = draws.flatten().argsort(stable=True)[:count].sort().values
-        labels = {} if images.labels is None else {"label": images.labels}
         return fill_from_source(
             self.tasks if tasks is None else tasks,
             self.kit.generator,
-            MemorySource(images),
-            self.inversions(split).latents if latents is None else latents,
-            labels,
+            images,
+            self.inversions(split).store if latents is None else latents,
+            {name: column.values for name, column in images.columns.items()},
             view_sets,
             split=split,
             rows=rows.tolist(),
-            folder=None if self.folder is None else self.folder / "predictions",
+            folder=self._place / "predictions",
             num_views=num_views,
             seed=self.seed,
             batch_size=self.batch_size,

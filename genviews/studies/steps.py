@@ -17,12 +17,12 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task
+from genviews.data.source import ImageSource
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.generators.base import Generator
 from genviews.invert.objective import L1, L2, Objective
 from genviews.invert.term import Term
 from genviews.render import render
-from genviews.types import Inversion
 
 __all__ = ["StepRow", "quality_by_steps"]
 
@@ -43,53 +43,64 @@ class StepRow:
 
 
 def quality_by_steps(
-    inversion: Inversion,
+    snapshots: Float[Tensor, "N T L D"] | None,
     steps: Sequence[int],
     generator: Generator,
     task: Task,
-    images: Float[Tensor, "N C H W"],
-    labels: Int[Tensor, " N"],
+    source: ImageSource,
     *,
+    label: Int[Tensor, " N"] | None = None,
     perceptual: Sequence[Term] = (),
     batch_size: int = 256,
 ) -> tuple[StepRow, ...]:
     """Return a row for each snapshot of an inversion.
 
     Args:
-        inversion: made with `Inverter(snapshots=steps)`.
+        snapshots: of an inversion of the source's images with `Inverter(snapshots=steps)`.
         steps: of the snapshots.
         generator: that renders them.
         task: whose classifier judges them.
-        images: that were inverted, in [-1, 1].
-        labels: their classes.
+        source: the images that were inverted, all of which can be read, with the task's labels.
+        label: class that each is rendered with, for a generator that renders it.
         perceptual: further distances, e.g. `LPIPS()`; L1 and L2 are always measured.
         batch_size: images at once.
 
     Raises:
-        ValueError: the inversion has other snapshots.
+        ValueError: the inversion has other snapshots, or other images.
     """
-    if inversion.snapshots is None or inversion.snapshots.shape[1] != len(steps):
+    if snapshots is None or snapshots.shape[1] != len(steps) or len(snapshots) != len(source):
         fail(
             "snapshots of the inversion",
-            expected=f"{len(steps)}, after {list(steps)} steps",
-            got="none" if inversion.snapshots is None else inversion.snapshots.shape[1],
-            remedy=f"invert with Inverter(snapshots={tuple(steps)})",
+            expected=f"{len(steps)}, after {list(steps)} steps, for each of {len(source)} images",
+            got="none" if snapshots is None else f"{snapshots.shape[1]} for {len(snapshots)}",
+            remedy=f"invert these images with Inverter(snapshots={tuple(steps)})",
         )
-    on_images = _correct(task, images, labels, batch_size)
-    measure = Objective((L1(), L2(), *perceptual))
-    rows = []
-    for column, count in enumerate(steps):
-        latents = inversion.snapshots[:, column]
-        rendered = render(generator, latents, label=inversion.label, batch_size=batch_size)
-        correct = _correct(task, rendered, labels, batch_size)
-        rows.append(
-            StepRow(
-                steps=count,
-                distances=_distances(measure, images, rendered, latents, batch_size),
-                accuracy=gain_report(correct, on_images),
-            )
+    measure, parts = Objective((L1(), L2(), *perceptual)), []
+    for start in range(0, len(source), batch_size):
+        rows = range(len(source))[start : start + batch_size]
+        images = source.read(rows).images.to(generator.device)
+        labels = source.columns[task.labels].values[list(rows)]
+        answers = [_correct(task, images, labels, batch_size)]
+        errors: list[dict[str, Tensor]] = []
+        for column in range(len(steps)):
+            latents = snapshots[list(rows), column].to(generator.device)
+            own = None if label is None else label[list(rows)].to(generator.device)
+            rendered = render(generator, latents, label=own, batch_size=batch_size)
+            answers.append(_correct(task, rendered, labels, batch_size))
+            errors.append(_distances(measure, images, rendered, latents))
+        parts.append((answers, errors))
+    right = [torch.cat(found) for found in zip(*(answers for answers, _ in parts), strict=True)]
+    return tuple(
+        StepRow(
+            steps=count,
+            distances={
+                name: float(torch.cat([errors[place][name] for _, errors in parts]).double().mean())
+                for name in parts[0][1][place]
+            },
+            accuracy=gain_report(right[place + 1], right[0]),
         )
-    return tuple(rows)
+        for place, count in enumerate(steps)
+    )
 
 
 def _correct(task: Task, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
@@ -99,13 +110,8 @@ def _correct(task: Task, images: Tensor, labels: Tensor, batch_size: int) -> Ten
 
 @torch.no_grad()
 def _distances(
-    measure: Objective, images: Tensor, rendered: Tensor, latents: Tensor, batch_size: int
-) -> dict[str, float]:
-    totals: dict[str, list[Tensor]] = {}
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        known = torch.ones_like(images[rows, :1])
-        target = measure.target(images[rows], known, latents[rows])
-        for name, values in measure.parts(target, rendered[rows], latents[rows]).items():
-            totals.setdefault(name, []).append(values)
-    return {name: float(torch.cat(parts).double().mean()) for name, parts in totals.items()}
+    measure: Objective, images: Tensor, rendered: Tensor, latents: Tensor
+) -> dict[str, Tensor]:
+    target = measure.target(images, torch.ones_like(images[:, :1]), latents)
+    found = measure.parts(target, rendered, latents)
+    return {name: values.cpu() for name, values in found.items()}

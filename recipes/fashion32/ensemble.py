@@ -28,7 +28,7 @@ from genviews.studies.bench import Bench, Inputs, Watcher
 from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.zoo import zoo_classifiers
 from genviews.zoo.card import update_card
-from recipes.fashion32.invert import read
+from recipes.fashion32.invert import stored
 
 RESULT = Path("results/fashion32/ensemble.json")
 OPTIONS = MainStudy(num_views=10, scale_views=8, scale_images=1000, gallery_images=32)
@@ -52,12 +52,12 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
         kit = GeneratorKit(kit.generator, inverter=replace(kit.inverter, steps=5))
         sample = load_splits("fashion32/sample", kit.generator.image_spec)
         few = range(0, 500, 10)
-        splits = {name: part.select(few).load() for name, part in sample.parts.items()}
+        splits = {name: part.select(few) for name, part in sample.parts.items()}
         options = options.quick()
     else:
-        found = {"calibration": read("val"), "test": read("test")}
+        found = {"calibration": stored("val"), "test": stored("test")}
         splits = {name: images for name, (images, _) in found.items()}
-        known = {name: inversion for name, (_, inversion) in found.items()}
+        known = {name: store for name, (_, store) in found.items()}
     inputs = Inputs(
         kit=kit,
         tasks=tuple(Task(name=n, classifier=c) for n, c in zoo_classifiers("fashion32").items()),

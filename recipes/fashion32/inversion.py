@@ -265,7 +265,7 @@ def by_steps(setup: Setup, steps: Sequence[int]) -> list[dict[str, object]]:
     )
     found = invert_half(replace(setup, report=few), "steps", inverter, "report")
     task = Task(name="images", classifier=load_classifier("fashion32"))
-    rows = quality_by_steps(found, steps, setup.kit.generator, task, few.images, few.labels)
+    rows = quality_by_steps(found.snapshots, steps, setup.kit.generator, task, MemorySource(few))
     return [asdict(row) for row in rows]
 
 

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from genviews import load_generator
-from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
+from genviews.data import ImageSet, ImageSource, MemorySource, fashion_mnist, labelled_subset
 from genviews.data.fashion import Split
 from genviews.generators import Generator, ToyGenerator
 from genviews.invert import InversionStore, Inverter, inversion_identity, invert_source
@@ -66,17 +66,26 @@ def run(images: ImageSet, generator: Generator, inverter: Inverter, folder: Path
     print(f"{folder.name}: {store.summary()}", flush=True)
 
 
-def read(split: Split, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
-    """The images of a split with their stored inversions, in order.
+def stored(split: Split, folder: Path = LATENTS) -> tuple[ImageSource, InversionStore]:
+    """The images of a split and the store of their inversions.
 
     Raises:
         FileNotFoundError: shards are missing; run this recipe first.
         ValueError: they were made with other images, weights or settings.
     """
-    images, kit = images_of(split), load_generator("fashion32")
-    source = MemorySource(images)
+    source, kit = MemorySource(images_of(split)), load_generator("fashion32")
     identity = inversion_identity(source, kit.generator, kit.inverter, shard_size=SHARD)
-    return images, InversionStore(folder / split, identity).inversion(kit.generator)
+    return source, InversionStore(folder / split, identity)
+
+
+def read(split: Split, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
+    """The images of a split with their stored inversions, in order.
+
+    Raises:
+        FileNotFoundError, ValueError: as `stored`.
+    """
+    source, store = stored(split, folder)
+    return source.load(), store.inversion(load_generator("fashion32").generator)
 
 
 def main(

@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from genviews.classify import Classifier, Task
+from genviews.data import ImageSet, MemorySource
 from genviews.ensemble.significance import gain_report
 from genviews.invert import L2, Adam, Inverter, Objective, invert
 from genviews.rng import Rng
@@ -27,14 +28,16 @@ def task(toy):
     images, labels = toy.synthesize(latents), toy.classes(latents)
     net = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 2))
     classifier = Classifier(net, toy.image_spec, ("up", "down")).requires_grad_(False)
-    return images, labels, classifier
+    ids = tuple(map(str, range(12)))
+    twelve = ImageSet(images=images, ids=ids, labels=labels, class_names=("up", "down"))
+    return images, labels, classifier, MemorySource(twelve)
 
 
 def test_rows_equal_separate_runs(toy, task):
-    images, labels, classifier = task
+    images, labels, classifier, source = task
     found = invert(toy, images, inverter=INVERTER)
     rows = quality_by_steps(
-        found, STEPS, toy, Task(name="half", classifier=classifier), images, labels, batch_size=5
+        found.snapshots, STEPS, toy, Task(name="half", classifier=classifier), source, batch_size=5
     )
     assert [row.steps for row in rows] == list(STEPS)
     on_images = classifier(images).argmax(1) == labels
@@ -49,12 +52,11 @@ def test_rows_equal_separate_runs(toy, task):
 
 
 def test_an_inversion_without_snapshots_is_refused(toy, task):
-    images, labels, classifier = task
+    images, _, classifier, source = task
     found = invert(toy, images, inverter=replace(INVERTER, snapshots=()))
-    with pytest.raises(ValueError, match=r"expected 3, after \[0, 2, 6\] steps, got none"):
-        quality_by_steps(
-            found, STEPS, toy, Task(name="half", classifier=classifier), images, labels
-        )
-    two = replace(found, snapshots=found.latents[:, None].repeat(1, 2, 1, 1))
-    with pytest.raises(ValueError, match=r"expected 3, .* got 2"):
-        quality_by_steps(two, STEPS, toy, Task(name="half", classifier=classifier), images, labels)
+    half = Task(name="half", classifier=classifier)
+    with pytest.raises(ValueError, match=r"expected 3, after \[0, 2, 6\] steps, for .* got none"):
+        quality_by_steps(found.snapshots, STEPS, toy, half, source)
+    two = found.latents[:, None].repeat(1, 2, 1, 1)
+    with pytest.raises(ValueError, match=r"expected 3, .* got 2 for 12"):
+        quality_by_steps(two, STEPS, toy, half, source)

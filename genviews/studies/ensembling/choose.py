@@ -100,7 +100,7 @@ def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturb
         options: how.
         groups: row name -> candidates, the mildest first.
     """
-    few = bench.images("calibration").select(slice(0, 8))
+    few = bench.images("calibration").read(range(min(8, len(bench.images("calibration")))))
     pixels = pixel_view_sets(bench.pixel_views, few.images, few.ids)
     choosers = options.choosers(bench.tasks)
     latents, scores = _scales(bench, options, groups)

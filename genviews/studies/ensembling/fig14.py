@@ -60,7 +60,9 @@ def run(bench: Bench, options: Cutoff) -> Result:
     """Accuracy for every alpha and cutoff, for the perturbation that does best on calibration."""
     task, sets = bench.tasks[0].name, [ViewSet(perturbation=p) for p in bench.perturbations]
     banks = [bench.bank(s, sets, num_views=options.num_views)[task] for s in SPLITS]
-    losses = [bench.inversions(split).loss.cpu() for split in SPLITS]
+    losses = [
+        bench.inversions(split).loss_of(bank.ids) for split, bank in zip(SPLITS, banks, strict=True)
+    ]
     rules = (Ensemble(views.name, average=options.average).fit(banks[0]) for views in sets)
     rule = max(rules, key=lambda rule: rule.accuracy_)
     cuts = cutoff_thresholds(losses[0], options.fractions)

@@ -77,29 +77,30 @@ def make_gallery(
     ensembles = [e for e in found if e.method.weighing != "none"]
     best = best_on_calibration([e.row for e in ensembles])
     ensemble = next(e for e in ensembles if e.row is best)
-    inverted, source = bench.inversions("test"), bench.images("test")
-    picks = pick(found[0], ensemble, inverted.loss, images)
+    inverted, source, bank = bench.inversions("test"), bench.images("test"), test[best.task]
+    picks = pick(found[0], ensemble, inverted.loss_of(bank.ids), images)
     rows = torch.tensor(picks.rows)
     asked = conditioning_task(bench.tasks, bench.kit.generator)
     label = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
-    shown = source.select(rows)
+    ids = [bank.ids[row] for row in picks.rows]
+    places = [source.ids.index(name) for name in ids]
     made = make_views(
         bench.kit.generator,
-        shown.images,
-        shown.ids,
-        inverted.latents[rows],
+        source.read(places).images,
+        ids,
+        inverted.store.select(places, ids)["latents"],
         view_sets,
         num_views=views,
         seed=bench.seed,
         label=label,
     )
-    bank = test[best.task].select(rows)
+    bank = bank.select(rows)
     return Gallery(
         picks=picks,
         bank=bank,
         ensemble=ensemble,
         views={key: v[:, : min(views, bank.get(key).shape[1])].cpu() for key, v in made.items()},
-        loss=inverted.loss[rows].cpu(),
+        loss=inverted.loss_of(ids),
     )
 
 

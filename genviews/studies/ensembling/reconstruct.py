@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genviews.ensemble.bank import PredictionBank
+from genviews.invert.kept import Inverted
+from genviews.render import render
 from genviews.studies.bench import Bench
 from genviews.types import Status
 
@@ -26,31 +30,54 @@ def measure_reconstructions(bench: Bench, bank: PredictionBank) -> dict[str, flo
         is finite; "failed", number of images without an inversion; "accuracy_on_images" and
         "accuracy_on_reconstructions".
     """
-    found, images = bench.inversions("test"), bench.images("test").images
+    found = bench.inversions("test")
     right = bank.get("reconstruction")[:, 0].argmax(-1) == bank.known_labels()
-    measures = {
-        "l1": float((found.reconstructions.to(images.device) - images).abs().mean()),
+    return {
+        "l1": _error(bench, found, bank.ids),
         "loss": _finite_mean(found.loss),
         "start_loss": _finite_mean(found.start_loss),
         "failed": float((found.status == Status.FAILED).sum()),
         "accuracy_on_images": bank.accuracy(),
         "accuracy_on_reconstructions": float(right.double().mean()),
+        **_encoder_error(bench, bank.ids),
     }
-    if bench.kit.inverter.encoder is not None:
-        measures["encoder_l1"] = _encoder_error(bench, images)
-    return measures
 
 
 @torch.no_grad()
-def _encoder_error(bench: Bench, images: Tensor) -> float:
+def _error(bench: Bench, found: Inverted, ids: Sequence[str]) -> float:
+    """Mean absolute pixel error of the reconstructions."""
+    generator, errors = bench.kit.generator, []
+    for rows, names, images in _parts(bench, ids):
+        kept = {k: v.to(images.device) for k, v in found.store.select(rows, names).items()}
+        made = render(
+            generator, kept["latents"], label=kept.get("label"), batch_size=bench.batch_size
+        )
+        errors.append((made - images).abs().flatten(1).mean(1).cpu())
+    return float(torch.cat(errors).double().mean())
+
+
+@torch.no_grad()
+def _encoder_error(bench: Bench, ids: Sequence[str]) -> dict[str, float]:
     """Mean absolute pixel error of the encoder's latents, before any optimisation."""
     generator, encoder, errors = bench.kit.generator, bench.kit.inverter.encoder, []
-    assert encoder is not None
-    for part in images.split(bench.batch_size):
-        given = part.to(generator.device)
-        found = encoder(given, torch.ones_like(given[:, :1]))
-        errors.append((generator.synthesize(found) - given).abs().flatten(1).mean(1).cpu())
-    return float(torch.cat(errors).double().mean())
+    if encoder is None:
+        return {}
+    for _, _, images in _parts(bench, ids):
+        made = generator.synthesize(encoder(images, torch.ones_like(images[:, :1])))
+        errors.append((made - images).abs().flatten(1).mean(1).cpu())
+    return {"encoder_l1": float(torch.cat(errors).double().mean())}
+
+
+def _parts(
+    bench: Bench, ids: Sequence[str]
+) -> Iterator[tuple[list[int], Sequence[str], Float[Tensor, "n C H W"]]]:
+    """Rows, ids and pixels of some test images at a time, on the generator's device."""
+    source = bench.images("test")
+    places = {name: row for row, name in enumerate(source.ids)}
+    for start in range(0, len(ids), bench.batch_size):
+        names = ids[start : start + bench.batch_size]
+        rows = [places[name] for name in names]
+        yield rows, names, source.read(rows).images.to(bench.kit.generator.device)
 
 
 def _finite_mean(values: Float[Tensor, " N"]) -> float:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from genviews.checks import check_ascending
 from genviews.data.split import SplitName
 from genviews.ensemble.significance import GainReport, gain_report
@@ -22,7 +20,6 @@ from genviews.studies.blocks import Chart, Column, Curves, Estimate, Series, Tab
 from genviews.studies.ensembling.verdict import difference
 from genviews.studies.result import Result
 from genviews.studies.steps import StepRow, quality_by_steps
-from genviews.types import Inversion
 
 __all__ = ["STUDY", "Steps", "run"]
 
@@ -58,14 +55,15 @@ def run(bench: Bench, options: Steps) -> Result:
         bench.kit.inverter, steps=max(options.steps), snapshots=options.steps, tolerance=0.0
     )
     inversions = {split: bench.inversions(split, inverter) for split in SPLITS}
+    snapshots = {split: found.snapshots() for split, found in inversions.items()}
     task, images = bench.tasks[0], bench.images("test")
     rows = quality_by_steps(
-        inversions["test"],
+        snapshots["test"],
         options.steps,
         bench.kit.generator,
         task,
-        images.images,
-        bench.labels("test", task),
+        images,
+        label=inversions["test"].label,
         batch_size=bench.batch_size,
     )
     candidates = [ViewSet(perturbation=p) for p in bench.perturbations]
@@ -76,7 +74,7 @@ def run(bench: Bench, options: Steps) -> Result:
                 split,
                 candidates,
                 num_views=options.num_views,
-                latents=_after(inversions[split], place),
+                latents=snapshots[split][:, place],
             )[task.name]
             for split in SPLITS
         ]
@@ -97,12 +95,6 @@ def run(bench: Bench, options: Steps) -> Result:
         blocks=(_table(rows, gains), _curves(rows, gains)),
         record=bench.record(options),
     )
-
-
-def _after(inversion: Inversion, place: int) -> Tensor:
-    """The latents of one snapshot."""
-    assert inversion.snapshots is not None  # asked for
-    return inversion.snapshots[:, place]
 
 
 def _enough(rows: Sequence[StepRow]) -> int:

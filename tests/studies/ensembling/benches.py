@@ -7,6 +7,7 @@ from functools import cache
 
 from genviews.augment import HorizontalFlip, RandomCrop
 from genviews.classify import Task
+from genviews.data import MemorySource
 from genviews.invert import Inverter
 from genviews.kit import GeneratorKit
 from genviews.perturb import Isotropic, StyleMix
@@ -26,7 +27,10 @@ def toy_inputs() -> Inputs:
             Task(name="images", classifier=problem.classifier),
             Task(name="views", classifier=problem.other),
         ),
-        splits={"calibration": problem.calibration, "test": problem.test},
+        splits={
+            "calibration": MemorySource(problem.calibration),
+            "test": MemorySource(problem.test),
+        },
         perturbations=CANDIDATES,
         pixel_views=(HorizontalFlip(1.0), RandomCrop(padding=1)),
     )

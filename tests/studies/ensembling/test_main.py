@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genviews.data import MemorySource
 from genviews.ensemble.rows import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewSet, make_views
@@ -132,7 +133,7 @@ def test_each_task_may_choose_its_own_scales():
 def test_nothing_is_chosen_on_test(result):
     test = toy_problem().test
     permuted = test.labels[torch.randperm(120, generator=torch.Generator().manual_seed(1))]
-    splits = {**toy_inputs().splits, "test": replace(test, labels=permuted)}
+    splits = {**toy_inputs().splits, "test": MemorySource(replace(test, labels=permuted))}
     other = study(splits=splits)
     assert result.record.data["scale_accuracies"] == other.record.data["scale_accuracies"]
     for one, two in zip(rows_of(result), rows_of(other), strict=True):
@@ -143,7 +144,7 @@ def test_nothing_is_chosen_on_test(result):
 
 def test_batch_size_and_order_change_nothing(result):
     order = torch.randperm(120, generator=torch.Generator().manual_seed(2))
-    splits = {**toy_inputs().splits, "test": toy_problem().test.select(order)}
+    splits = {**toy_inputs().splits, "test": MemorySource(toy_problem().test.select(order))}
     other = study(splits=splits, batch_size=50)
     for one, two in zip(rows_of(result), rows_of(other), strict=True):
         assert one == two
@@ -186,7 +187,9 @@ class TestPictures:
             problem.generator,
             image,
             problem.test.ids[place : place + 1],
-            bench.inversions("test").latents[place : place + 1],
+            bench.inversions("test").store.select([place], problem.test.ids[place : place + 1])[
+                "latents"
+            ],
             [mix],
             num_views=2,
             seed=3,
@@ -242,3 +245,36 @@ def test_without_pixel_views_or_perturbations():
 def test_options_are_checked(change):
     with pytest.raises(ValueError, match=f"{next(iter(change))}: expected an integer of at least"):
         replace(OPTIONS, **change).check()
+
+
+def test_memory_holds_neither_images_nor_reconstructions():
+    """Images are read a shard at a time, and never all at once."""
+
+    class Watched(MemorySource):
+        most = 0
+
+        def read(self, rows):
+            Watched.most = max(Watched.most, len(rows))
+            return super().read(rows)
+
+    splits = {
+        "calibration": Watched(toy_problem().calibration),
+        "test": Watched(toy_problem().test),
+    }
+    study(replace(OPTIONS, gallery_images=2), splits=splits, batch_size=16)
+    assert 0 < Watched.most <= 250
+
+
+def test_labels_and_splits_are_checked_before_the_work():
+    problem, inputs = toy_problem(), toy_inputs()
+    both = {**inputs.splits, "test": MemorySource(problem.calibration)}
+    with pytest.raises(ValueError, match="got 60 with the same content in both"):
+        toy_bench(splits=both).check(STUDY)
+    renamed = MemorySource(replace(problem.calibration, class_names=("down", "up")))
+    with pytest.raises(ValueError, match="class names of the calibration images"):
+        toy_bench(splits={**inputs.splits, "calibration": renamed}).check(STUDY)
+    unlabelled = MemorySource(replace(problem.test, labels=None))
+    with pytest.raises(ValueError, match="labels of the test images for task 'images'"):
+        toy_bench(splits={**inputs.splits, "test": unlabelled}).check(STUDY)
+    with pytest.raises(ValueError, match="study ensembling/main"):
+        toy_bench(tasks=()).check(STUDY)
