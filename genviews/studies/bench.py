@@ -8,10 +8,12 @@ and studies that share the folder share the work.
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 import torch
@@ -185,7 +187,7 @@ class Bench:
         self._watcher = Watcher() if watcher is None else watcher
         self._known: Mapping[str, InversionStore] = {} if inversions is None else inversions
         self._inversions: dict[tuple[str, str], Inverted] = {}
-        self._own: TemporaryDirectory[str] | None = None
+        self._own: Path | None = None
 
     def at(self, folder: Path) -> Bench:
         """The same inputs with another folder for the work, where none is given."""
@@ -226,8 +228,9 @@ class Bench:
         if self.folder is not None:
             return self.folder
         if self._own is None:
-            self._own = TemporaryDirectory()
-        return Path(self._own.name)
+            self._own = Path(mkdtemp())
+            weakref.finalize(self, shutil.rmtree, self._own, ignore_errors=True)
+        return self._own
 
     @property
     def kit(self) -> GeneratorKit:
@@ -367,8 +370,12 @@ class Bench:
             options: of the study.
             data: further numbers, JSON values.
         """
+        unread = (note for found in self._inversions.values() for note in found.store.skipped)
         return Record(
-            seed=self.seed, config=asdict(options), data=data or {}, skipped=self.inputs.skipped
+            seed=self.seed,
+            config=asdict(options),
+            data=data or {},
+            skipped=tuple(dict.fromkeys((*self.inputs.skipped, *unread))),
         )
 
 
