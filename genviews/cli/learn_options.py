@@ -80,9 +80,10 @@ class LearnInputs:
             file, a store of images, torchvision:FashionMNIST:FOLDER:train, package.module:function
             that returns such a data set, or fashion32 (the 55,000 training images of
             Fashion-MNIST).
-        data: Labelled images to judge encoders on: a folder with the subfolders train, val and
-            test, each with one subfolder a class, or fashion32 (20,000, 5,000 and 10,000 images of
-            Fashion-MNIST).
+        data: Labelled images to judge encoders on: a folder (one subfolder a class), a CSV or JSON
+            file with the columns file and label, a data set, or fashion32 (20,000, 5,000 and 10,000
+            images of Fashion-MNIST). Splits train, val and test that are there are used; what is
+            missing is cut off.
         walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
             none.
         z_dim: Width of z, for a generator that is package.module:function.
@@ -232,9 +233,9 @@ class ProbeOptions:
 
     Args:
         encoder: Encoder that genviews wrote (.safetensors).
-        data: A folder with the subfolders train, val and test, each with one subfolder a class, or
-            fashion32 (20,000, 5,000 and 10,000 images of Fashion-MNIST). Probes are fitted on
-            train, their settings chosen on val, reported on test.
+        data: Labelled images, as for learn: a folder (one subfolder a class), a CSV or JSON file, a
+            data set or fashion32. Probes are fitted on the split train, their settings chosen on
+            val, reported on test; what is missing is cut off.
         out: Folder for the results; made if missing.
         size: Height and width of the images in pixels. Without it: those that the encoder was
             trained with, if its file says so.
