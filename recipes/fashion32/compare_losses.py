@@ -65,7 +65,7 @@ def main(*, out: Path, images: int | None = None, quick: bool = False) -> dict[s
     base = recipe(quick=quick, images=total)
     data = synthetic_data() if quick else Data(fashion_mnist("train").images)
     val = synthetic_data(seed=1).images if quick else fashion_mnist("val").images[:COUNT]
-    extract = FeatureExtractor(nn.Flatten(), name="pixels") if quick else last_block()
+    extract = FeatureExtractor(nn.Flatten()) if quick else last_block()
     real = extract(val)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in settings(base)}
     result: dict[str, object] = {}

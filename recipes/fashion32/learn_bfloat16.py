@@ -20,6 +20,7 @@ import torch
 
 from genviews.environment import environment
 from genviews.files import write_json
+from genviews.identity import describe
 from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
 from genviews.studies.learning import RowResult, run_rows, summarise
@@ -62,7 +63,7 @@ def main(
             "seeds": list(seeds),
             "updates": single.updates,
             "batch": single.batch,
-            "training": half.training(single.updates).fingerprint(),
+            "training": describe(half.training(single.updates)),
         },
         "compared": compared,
         "environment": environment(),

@@ -139,7 +139,7 @@ def train(
         trainer.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     truncate_jsonl(out / "metrics.jsonl", lambda record: record["images"] <= trainer.images_shown)
     write_json(out / "config.json", asdict(config))
-    write_json(out / "env.json", environment(device))
+    write_json(out / "env.json", environment(str(device)))
     with _stop_on_signal() as stopped, _progress(console) as bar:
         _loop(trainer, out, stopped, bar)
     finished = trainer.images_shown >= config.images
@@ -217,7 +217,7 @@ def export(trainer: Trainer, out: Path) -> None:
             **config.fixed_fields(),
             "images_shown": trainer.images_shown,
             "data_hash": trainer.data_hash,
-            "environment": environment(trainer.device),
+            "environment": environment(str(trainer.device)),
         },
     }
     save_tensors(out / "generator.safetensors", trainer.average.state_dict())
