@@ -15,3 +15,7 @@ def names(folder: Path) -> set[str]:
 def read(path: Path) -> Any:
     """The content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+RUN = {"config.json", "env.json", "identity.json", "identity.safetensors", "log.txt"}
+"""What every run leaves in its folder, besides its results and its work."""

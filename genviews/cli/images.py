@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genviews.checks import fail
-from genviews.cli.folder import stamp
 from genviews.cli.options import InvertInputs
 
 if TYPE_CHECKING:
     from genviews.data import ImageSource
     from genviews.types import ImageSpec
 
-__all__ = ["check_apart", "check_exist", "check_images", "image_source", "images_stamp"]
+__all__ = ["check_apart", "check_exist", "check_images", "image_source"]
 
 
 def check_images(inputs: InvertInputs) -> None:
@@ -94,20 +93,6 @@ def check_apart(out: Path, given: Mapping[str, str | Path | None]) -> None:
                 got=f"{str(out)!r} and {str(path)!r}",
                 remedy="choose another folder with --out",
             )
-
-
-def images_stamp(word: str | Path | None, root: Path | None = None) -> str:
-    """What changes when the files change that a word for images stands for; "" where none do.
-
-    Raises:
-        ValueError: a table that cannot be read.
-    """
-    if word is None:
-        return ""
-    from genviews.load.images import word_files
-
-    files = word_files(word, root)
-    return stamp(Path(word).expanduser(), files) if files else ""
 
 
 def image_source(inputs: InvertInputs, spec: ImageSpec) -> ImageSource:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from genviews.cli.folder import stamp, stamps
-from genviews.cli.images import check_apart, check_exist, check_images, images_stamp
+from genviews.cli.images import check_apart, check_exist, check_images
 from genviews.cli.options import (
     InvertInputs,
     InvertOptions,
@@ -18,7 +17,7 @@ from genviews.cli.options import (
     plain,
 )
 from genviews.cli.progress import Stages
-from genviews.cli.run import Output, run, say_skipped
+from genviews.cli.run import Claim, Output, run, say_skipped
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.invert.result import InversionResult
@@ -33,9 +32,9 @@ def run_invert(
 ) -> int:
     """Invert into a run folder; returns the exit code."""
     _check(inputs, options)
-    config = {"verb": "invert", **plain(inputs, options), "stamps": _stamps(inputs, options)}
+    config = {"verb": "invert", **plain(inputs, options)}
 
-    def job(stages: Stages) -> InversionResult:
+    def job(stages: Stages, claim: Claim) -> InversionResult:
         from genviews.cli.invert_job import InvertJob
 
         return InvertJob(
@@ -45,7 +44,7 @@ def run_invert(
             flags=flags,
             config=config,
             command=command("invert", inputs, options),
-        ).run(stages)
+        ).run(stages, claim)
 
     return run(config, options.out, flags, InvertOutput(png=pictures.png), job)
 
@@ -107,20 +106,3 @@ def _check(inputs: InvertInputs, options: InvertOptions) -> None:
             "--lpips-weights": options.lpips_weights,
         }
     )
-
-
-def _stamps(inputs: InvertInputs, options: InvertOptions) -> dict[str, str]:
-    """What changes when a file changes: the same command on other data is another run."""
-    from genviews.load.generator import generator_files
-
-    paths = {
-        "encoder": inputs.encoder,
-        "geometry": inputs.geometry,
-        "lpips_weights": options.lpips_weights,
-        "start_from": Path(options.start_from) if options.start_from else None,
-    }
-    return {
-        **stamps(paths),
-        "images": images_stamp(inputs.images, inputs.root),
-        "generator": " ".join(map(stamp, generator_files(inputs.generator))),
-    }

@@ -19,6 +19,7 @@ from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
 from genviews.cli.invert_progress import InvertProgress
 from genviews.cli.options import InvertInputs, InvertOptions, PictureOptions, RunOptions
 from genviews.cli.progress import Stages
+from genviews.cli.run import Claim
 from genviews.data import ImageSource
 from genviews.engine import Engine
 from genviews.environment import versions
@@ -66,7 +67,7 @@ class InvertJob:
     config: Mapping[str, Any]
     command: str
 
-    def run(self, stages: Stages) -> InversionResult:
+    def run(self, stages: Stages, claim: Claim) -> InversionResult:
         """Do the work and tell its progress.
 
         Raises:
@@ -82,6 +83,7 @@ class InvertJob:
         stages.note("load")
         source.fingerprint()  # reads every file once; the inversion asks for it again
         stages.note("hash images")
+        claim(generator=generator, inverter=inverter, source=source, errors=errors)
         engine = run_engine(self.flags, device)
         store, earlier = self._invert(source, generator, inverter, engine, stages)
         self._check_any(store)

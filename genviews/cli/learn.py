@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from genviews.checks import check_count, check_fraction, fail
-from genviews.cli.folder import stamp
-from genviews.cli.images import check_apart, check_exist, images_stamp
+from genviews.cli.images import check_apart, check_exist
 from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import Output, run, say_skipped
+from genviews.cli.run import Claim, Output, run, say_skipped
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.studies.learning.result import EncoderResult
 
-__all__ = ["LearnOutput", "check_inputs", "input_stamps", "run_learn"]
+__all__ = ["LearnOutput", "check_inputs", "run_learn"]
 
 WORK = "work"  # subfolder with stored views and the checkpoint, removed at the end
 _GAUSSIAN = "gaussian_all_0.20"  # the paper's for BigBiGAN
@@ -37,10 +35,9 @@ def run_learn(
         "verb": "learn",
         **plain(inputs, views, training),
         "views": views_of(inputs, views),
-        "stamps": input_stamps(inputs),
     }
 
-    def job(stages: Stages) -> EncoderResult:
+    def job(stages: Stages, claim: Claim) -> EncoderResult:
         from genviews.cli.learn_job import LearnJob
 
         return LearnJob(
@@ -50,7 +47,7 @@ def run_learn(
             flags=flags,
             config=config,
             command=command("learn", inputs, views, training),
-        ).run(stages)
+        ).run(stages, claim)
 
     return run(config, views.out, flags, LearnOutput(inputs.generator), job)
 
@@ -207,15 +204,3 @@ def _check_words(inputs: LearnInputs) -> None:
             got="a store",
             remedy="name the generator that the images are of the size of",
         )
-
-
-def input_stamps(inputs: LearnInputs) -> Mapping[str, str]:
-    """What changes when a file changes: the same command on other data is another run."""
-    from genviews.load.generator import generator_files
-
-    return {
-        "generator": " ".join(map(stamp, generator_files(inputs.generator or ""))),
-        "real": images_stamp(inputs.real),
-        "data": images_stamp(inputs.data),
-        "walks": "" if inputs.walks is None else stamp(inputs.walks),
-    }

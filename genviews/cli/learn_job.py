@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from genviews.checks import fail
-from genviews.claim import claim
+from genviews.claim import claim as lock
 from genviews.cli.device import find_device
 from genviews.cli.engine import run_engine
 from genviews.cli.learn import WORK, views_of
@@ -24,6 +24,7 @@ from genviews.cli.learn_setting import (
 )
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
+from genviews.cli.run import Claim
 from genviews.data.source import as_source
 from genviews.environment import versions
 from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
@@ -63,7 +64,7 @@ class LearnJob:
     config: Mapping[str, Any]
     command: str
 
-    def run(self, stages: Stages) -> EncoderResult:
+    def run(self, stages: Stages, claim: Claim) -> EncoderResult:
         """Do the work and tell its progress.
 
         Raises:
@@ -74,7 +75,8 @@ class LearnJob:
         device = find_device(self.flags.device)
         row, loaded = self._load(device, stages)
         stages.note("load")
-        with claim(self.views.out / WORK / ".lock") as mine:
+        claim(row=loaded.setting.identity(row, self.views.seed))
+        with lock(self.views.out / WORK / ".lock") as mine:
             if not mine:
                 fail(
                     f"output folder {str(self.views.out)!r}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,6 +33,7 @@ from genviews.cli.learn_setting import (
 from genviews.cli.learning_voc import voc_task
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
+from genviews.cli.run import Claim
 from genviews.environment import versions
 from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
@@ -76,7 +76,7 @@ class LearningJob:
     config: Mapping[str, Any]
     command: str
 
-    def run(self, stages: Stages) -> TableResult:
+    def run(self, stages: Stages, claim: Claim) -> TableResult:
         """Do the work and tell its progress.
 
         Raises:
@@ -103,9 +103,10 @@ class LearningJob:
         voc = voc_task(self.voc)
         if voc is not None:
             voc.check(loaded.setting)
-        if self.flags.force:
-            self._forget(rows)
         stages.note("load")
+        claim(setting=loaded.setting.parts)
+        if self.flags.force:
+            self._forget(rows, claim)
         return self._study(rows, loaded, left_out, voc, stages)
 
     def _study(
@@ -172,12 +173,11 @@ class LearningJob:
     def _work(self) -> Path:
         return self.options.out if self.options.work is None else self.options.work
 
-    def _forget(self, rows: list[LearningRow]) -> None:
-        """Remove the encoders of these rows and seeds; those of other tables stay."""
+    def _forget(self, rows: list[LearningRow], claim: Claim) -> None:
+        """Move the encoders of these rows and seeds aside; those of other tables stay."""
         for row in rows:
             for seed in range(self.options.seeds):
-                place = self._work / "rows" / row.slug / f"seed{seed}"
-                shutil.rmtree(place, ignore_errors=True)
+                claim.folder.set_aside(self._work / "rows" / row.slug / f"seed{seed}")
 
 
 def table_rows(

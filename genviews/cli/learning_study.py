@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from genviews.checks import check_count, fail
-from genviews.cli.folder import read_config, write_json
-from genviews.cli.learn import check_inputs, input_stamps
+from genviews.cli.learn import check_inputs
 from genviews.cli.learn_options import (
     LearnInputs,
     TableName,
@@ -20,7 +19,7 @@ from genviews.cli.learn_options import (
 from genviews.cli.learning_voc import VOC_CONFIG, check_voc, voc_config
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import Output, run, say_skipped
+from genviews.cli.run import Claim, Output, run, say_skipped
 from genviews.cli.view_panel import PANEL_NAMES, check_strengths, run_view_panel
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
@@ -51,13 +50,10 @@ def run_learning_study(
         "table": table,
         **plain(inputs, rows, training),
         **voc_config(voc),
-        "stamps": input_stamps(inputs),
     }
     del config["work"]  # where encoders lie changes no number
-    if not flags.dry_run and not flags.force:
-        _reopen(rows.out, config)
 
-    def job(stages: Stages) -> TableResult:
+    def job(stages: Stages, claim: Claim) -> TableResult:
         from genviews.cli.learning_job import LearningJob
 
         return LearningJob(
@@ -69,16 +65,16 @@ def run_learning_study(
             flags=flags,
             config=config,
             command=command(f"study {table}", inputs, rows, training, voc),
-        ).run(stages)
+        ).run(stages, claim)
 
-    return run(config, rows.out, flags, LearningOutput(), job)
+    return run(config, rows.out, flags, LearningOutput(), job, grows=_MAY_GROW)
 
 
 class LearningOutput(Output["TableResult"]):
     """Page, figure, table and JSON of a table."""
 
     files = ("report.html", "figure.svg", "results.csv", "results.json")
-    work = ("rows", "views")
+    work = ("rows", "views", "pixels")
 
     def verdict(self, result: TableResult) -> str:
         """See `Output`."""
@@ -126,17 +122,3 @@ def _check(inputs: LearnInputs, rows: TableOptions) -> None:
         )
     check_count(rows.seeds, "--seeds")
     check_strengths(rows)
-
-
-def _reopen(out: Path, config: dict[str, Any]) -> None:
-    """Let a table go on with other rows, more seeds or VOC: each row and seed is kept by itself."""
-    before = read_config(out)
-    if before is None or before == config:
-        return
-    old, new = (
-        {name: value for name, value in one.items() if name not in _MAY_GROW}
-        for one in (before, config)
-    )
-    if old == new:
-        (out / LearningOutput.files[-1]).unlink(missing_ok=True)
-        write_json(out / "config.json", config)

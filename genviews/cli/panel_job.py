@@ -24,6 +24,7 @@ from genviews.cli.learn_setting import check_walks, load_kit, load_setting
 from genviews.cli.learning_job import table_rows
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
+from genviews.cli.run import Claim
 from genviews.environment import versions
 from genviews.kit import GeneratorKit
 from genviews.memory import keep_freed_memory
@@ -59,7 +60,7 @@ class PanelJob:
     config: Mapping[str, Any]
     command: str
 
-    def run(self, stages: Stages) -> PanelResult:
+    def run(self, stages: Stages, claim: Claim) -> PanelResult:
         """Do the work and tell its progress.
 
         Raises:
@@ -74,6 +75,7 @@ class PanelJob:
         setting = self._setting(panel, kit)
         check_walks(rows, setting)
         stages.note("load")
+        claim(setting=setting.parts)
         samples = self.options.show or SHOWN
         picture = view_panel(rows, setting, samples=samples, views=panel.views, seed=SEED)
         stages.note("render views")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from genviews.checks import check_count, fail
-from genviews.cli.folder import stamp
-from genviews.cli.images import check_apart, check_exist, images_stamp
+from genviews.cli.images import check_apart, check_exist
 from genviews.cli.learn_options import ProbeOptions
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import Output, run, say_notes
+from genviews.cli.run import Claim, Output, run, say_notes
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.represent.encoder import RepresentationEncoder
@@ -33,11 +32,10 @@ def run_probe(options: ProbeOptions, flags: RunOptions) -> int:
     config = {
         "verb": "probe",
         **plain(options),
-        "stamps": {"encoder": stamp(options.encoder), "data": images_stamp(options.data)},
     }
 
-    def job(stages: Stages) -> EncoderResult:
-        return _judge(options, flags, config, stages)
+    def job(stages: Stages, claim: Claim) -> EncoderResult:
+        return _judge(options, flags, config, stages, claim)
 
     return run(config, options.out, flags, ProbeOutput(), job)
 
@@ -81,7 +79,11 @@ def _check(options: ProbeOptions) -> None:
 
 
 def _judge(
-    options: ProbeOptions, flags: RunOptions, config: Mapping[str, Any], stages: Stages
+    options: ProbeOptions,
+    flags: RunOptions,
+    config: Mapping[str, Any],
+    stages: Stages,
+    claim: Claim,
 ) -> EncoderResult:
     from genviews.cli.device import find_device
     from genviews.cli.engine import run_engine
@@ -105,6 +107,7 @@ def _judge(
     )
     say_notes(notes)
     stages.note("load")
+    claim(encoder=encoder, data=data)
     scores = judge(encoder.to(device), data, flags.batch_size)
     stages.note("probe")
     return EncoderResult(

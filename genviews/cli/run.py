@@ -5,33 +5,37 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rich.console import Console
 
 from genviews.checks import fail
 from genviews.cli.engine import check_engine
-from genviews.cli.folder import (
-    check_unfinished,
-    is_finished,
-    log_to,
-    read_config,
-    write_json,
-)
+from genviews.cli.folder import log_to, write_json
 from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages, duration
 from genviews.environment import environment
 
-__all__ = ["Output", "run", "say_notes", "say_skipped"]
+if TYPE_CHECKING:  # loads torch
+    from genviews.run_folder import RunFolder
+
+__all__ = ["Claim", "Output", "run", "say_notes", "say_skipped"]
 
 logger = logging.getLogger("genviews.cli")
 
 Result = TypeVar("Result")
+
+# Flags whose words name what is loaded: what they name counts, and not how it is called.
+_WORDS = (
+    *("images", "labels", "calibration", "calibration_labels", "class_names", "classifier"),
+    *("weights", "encoder", "generator", "walks", "root", "geometry", "real", "data"),
+    *("lpips_weights", "start_from"),
+)
 
 
 class Output(ABC, Generic[Result]):
@@ -40,8 +44,8 @@ class Output(ABC, Generic[Result]):
     Attributes:
         files: results (files or folders) in the order of their writing; a folder that has them all
             is finished. The first is the page.
-        work: subfolders that belong to one configuration: the next run goes on with what they hold,
-            `--force` removes them.
+        work: subfolders of the work: the next run goes on with what they hold; `--force` moves them
+            aside.
     """
 
     files: tuple[str, ...]
@@ -60,23 +64,66 @@ class Output(ABC, Generic[Result]):
         """Print the result."""
 
 
+class Claim:
+    """What a job calls when all is loaded and checked: from then on the folder is this run's.
+
+    Args:
+        folder: of the run.
+        config: what was asked.
+        grows: see `RunFolder.claim`.
+    """
+
+    def __init__(self, folder: RunFolder, config: dict[str, Any], grows: Sequence[str]) -> None:
+        self.folder, self._config, self._grows = folder, config, grows
+        self.held = ExitStack()
+
+    def __call__(self, **parts: object) -> None:
+        """Claim the folder.
+
+        Args:
+            parts: what was loaded. The words that named it do not count, nor do device, batch size
+                and engine.
+
+        Raises:
+            AlreadyDoneError: the results are there.
+            ValueError: the folder belongs to another run.
+        """
+        from genviews.identity import identify
+
+        left_out = {*_WORDS, *self._grows}
+        settings = {name: v for name, v in self._config.items() if name not in left_out}
+        identity = identify(settings=settings, **parts)
+        self.held.callback(self.folder.release)
+        if not self.folder.claim(identity, self._config, self._grows):
+            raise AlreadyDoneError
+        write_json(self.folder.folder / "env.json", environment())
+        self.held.enter_context(log_to(self.folder.folder / "log.txt"))
+        logger.info("started: %s", json.dumps(self._config))
+
+
+class AlreadyDoneError(Exception):
+    """The run folder holds the results of this very run."""
+
+
 def run(
     config: dict[str, Any],
     out: Path,
     flags: RunOptions,
     output: Output[Result],
-    job: Callable[[Stages], Result],
+    job: Callable[[Stages, Claim], Result],
+    grows: Sequence[str] = (),
 ) -> int:
     """Do a job in a run folder, unless it is already done.
 
     The results appear last, so a folder that has them all is complete.
 
     Args:
-        config: everything that the result depends on, as JSON values.
+        config: what was asked, as JSON values.
         out: the run folder.
         flags: dry run, force, debug.
         output: what is left there.
-        job: computes the result, telling its progress.
+        job: loads and checks everything, claims the folder, and computes the result.
+        grows: entries of the config that a later run may change and go on.
 
     Returns:
         The exit code 0; failures are exceptions.
@@ -96,49 +143,30 @@ def run(
     if flags.dry_run:
         sys.stdout.write(json.dumps({**config, "out": str(out)}, indent=2) + "\n")
         return 0
-    if not flags.force:
-        if is_finished(out, config, output.files):
+    from genviews.report import check_output_dir
+    from genviews.run_folder import RunFolder
+
+    check_output_dir(out)
+    folder = RunFolder(out, results=output.files, work=output.work, anew=flags.force)
+    claim = Claim(folder, config, grows)
+    with claim.held:
+        try:
+            with Stages(Console(stderr=True)) as stages:
+                result = job(stages, claim)
+            took = duration(sum(stages.seconds.values()))
+            logger.info("done in %s: %s", took, output.verdict(result))
+            output.save(result, out)
+        except AlreadyDoneError:
             _say_finished(out, output.files[0])
             return 0
-        check_unfinished(out, config, output.work)
-    from genviews.report import check_output_dir
-
-    folder = check_output_dir(out)
-    _make_room(folder, config, output, anew=flags.force)
-    write_json(folder / "config.json", config)
-    write_json(folder / "env.json", environment())
-    with log_to(folder / "log.txt"):
-        try:
-            result = _work(config, output, job)
-            output.save(result, folder)
         except BaseException:
             logger.exception("failed")
             raise
+        folder.finish()
     console = Console()
     output.show(result, console)
-    _say_report(console, folder / output.files[0])
+    _say_report(console, out / output.files[0])
     return 0
-
-
-def _work(
-    config: dict[str, Any], output: Output[Result], job: Callable[[Stages], Result]
-) -> Result:
-    logger.info("started: %s", json.dumps(config))
-    with Stages(Console(stderr=True)) as stages:
-        result = job(stages)
-    logger.info("done in %s: %s", duration(sum(stages.seconds.values())), output.verdict(result))
-    return result
-
-
-def _make_room(folder: Path, config: dict[str, Any], output: Output[Result], *, anew: bool) -> None:
-    """Remove old results and, to begin anew, the work of earlier runs of this verb."""
-    for name in reversed(output.files):
-        if not (folder / name).is_dir():
-            (folder / name).unlink(missing_ok=True)
-    # A folder named "latents" that no run of this verb made is none of our business.
-    if anew and (read_config(folder) or {}).get("verb") == config["verb"]:
-        for name in output.work:
-            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _say_finished(out: Path, page: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from genviews.checks import fail
-from genviews.cli.learn import check_inputs, input_stamps
+from genviews.cli.learn import check_inputs
 from genviews.cli.learn_options import (
     LearnInputs,
     TableName,
@@ -18,7 +18,7 @@ from genviews.cli.learn_options import (
 )
 from genviews.cli.options import RunOptions, changed_fields, command, flag_of, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import Output, run
+from genviews.cli.run import Claim, Output, run
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.studies.learning.result import PanelResult
@@ -45,15 +45,14 @@ def run_view_panel(
     """
     _check(figure, inputs, rows, training, voc)
     check_inputs(inputs, training, rows.out)
-    given, stamps = plain(inputs, rows, training), input_stamps(inputs)
+    given = plain(inputs, rows, training)
     config = {
         "verb": "study",
         "table": figure,
         **{name: given[name] for name in _USED if name in given},
-        "stamps": {name: stamps[name] for name in ("generator", "walks")},
     }
 
-    def job(stages: Stages) -> PanelResult:
+    def job(stages: Stages, claim: Claim) -> PanelResult:
         from genviews.cli.panel_job import PanelJob
 
         return PanelJob(
@@ -64,7 +63,7 @@ def run_view_panel(
             flags=flags,
             config=config,
             command=command(f"study {figure}", inputs, rows, training),
-        ).run(stages)
+        ).run(stages, claim)
 
     return run(config, rows.out, flags, PanelOutput(), job)
 

@@ -28,6 +28,7 @@ they come. Another device, TF32 or number of threads moves them by 0.001 or less
 less than 0.01; another epoch of training by more."""
 
 NAME = "identity"
+REMEDY = "use another place for other parts, or delete what is there"
 
 Packed = tuple[Mapping[str, Tensor], Mapping[str, str]]
 
@@ -58,12 +59,13 @@ class Identity(Identified):
         answers = {p: v for p, v in self.answers.items() if p.partition(".")[0] in chosen}
         return Identity({n: v for n, v in self.exact.items() if n in chosen}, answers)
 
-    def check(self, kept: Identity, what: str) -> None:
+    def check(self, kept: Identity, what: str, remedy: str = REMEDY) -> None:
         """Raise unless work that was made under the identity `kept` is work of this one.
 
         Args:
             kept: of the work.
             what: the work, for the message.
+            remedy: what to do, for the message.
 
         Raises:
             ValueError: naming what differs, exact parts first.
@@ -78,7 +80,7 @@ class Identity(Identified):
                 what,
                 expected="what it was made from",
                 got=different,
-                remedy="use another place for other parts, or delete what is there",
+                remedy=remedy,
             )
 
     def _different_answers(self, kept: Identity) -> list[str]:
@@ -100,13 +102,14 @@ class Identity(Identified):
                 )
         return found
 
-    def keep(self, folder: str | Path, what: str) -> None:
+    def keep(self, folder: str | Path, what: str, remedy: str = REMEDY) -> None:
         """Write this identity into a folder that has none, or compare it with the one there.
 
         Args:
             folder: of the work, or its fsspec URL. `identity.safetensors` holds all of it,
                 `identity.json` the exact parts for people to read.
             what: the work, for the message.
+            remedy: what to do, for the message.
 
         Raises:
             ValueError: another identity is there, or a damaged one.
@@ -116,7 +119,7 @@ class Identity(Identified):
             self._write(folder)
             kept = Identity.kept_in(folder)  # another process may have been first
             assert kept is not None
-        self.check(kept, what)
+        self.check(kept, what, remedy)
 
     @classmethod
     def kept_in(cls, folder: str | Path) -> Identity | None:

@@ -32,7 +32,16 @@ from genviews.store import ShardStore, stored_identity
 from genviews.types import ImageSpec
 from tests.folders import names
 
-FILES = {"config.json", "env.json", "log.txt", "latents", "reconstructions", "report.html"}
+FILES = {
+    "config.json",
+    "env.json",
+    "identity.json",
+    "identity.safetensors",
+    "log.txt",
+    "latents",
+    "reconstructions",
+    "report.html",
+}
 FILES |= {"best_worst.png", "summary.csv", "summary.json"}
 SPEC = ImageSpec(channels=1, height=8, width=8)
 
@@ -144,12 +153,12 @@ class TestFolder:
 
     def test_other_settings_are_refused(self, done, go, capsys):
         assert go("--steps", "4") == 1
-        assert "the results of another run (steps 3 there, 4 now)" in capsys.readouterr().err
+        assert "settings.steps: 3 in the store, 4 asked" in capsys.readouterr().err
 
     def test_changed_images_are_refused(self, done, go, here, capsys):
         (here / "images" / "dark" / "broken.png").write_text("other text")
         assert go() == 1
-        assert "the results of another run (stamps" in capsys.readouterr().err
+        assert "source.images: " in capsys.readouterr().err
 
     def test_force_begins_anew(self, done, go, counted):
         folder, _ = done
@@ -207,7 +216,7 @@ class TestResume:
         assert go() == 1
         config = (here / "run" / "config.json").read_text()
         assert go("--steps", "9") == 1
-        assert "an unfinished run of others (steps 3 there, 9 now)" in capsys.readouterr().err
+        assert "settings.steps: 3 in the store, 9 asked" in capsys.readouterr().err
         assert (here / "run" / "config.json").read_text() == config
 
     def test_touched_files_go_on_and_changed_ones_do_not(
@@ -251,7 +260,7 @@ class TestOtherInputs:
         assert go("--images", "images/list.csv") == 0
         (here / "images" / there[0]).write_bytes(b"changed")
         assert go("--images", "images/list.csv") == 1
-        assert "the results of another run (stamps" in capsys.readouterr().err
+        assert "source.images: " in capsys.readouterr().err
 
     def test_dataset(self, go, here):
         with (here / "mine.py").open("a") as module:
@@ -329,7 +338,6 @@ class TestMistakes:
         assert go("--dry-run", "--engine", "ray") == 0
         config = json.loads(capsys.readouterr().out)
         assert (config["verb"], config["preset"], config["steps"]) == ("invert", "default", 3)
-        assert config["stamps"]["images"]
         assert not {"engine", "workers", "png", "batch_size"} & set(config)
         assert not (here / "run").exists()
 
@@ -373,7 +381,13 @@ class TestMistakes:
         assert go() == 1
         error = capsys.readouterr().err
         assert "at least one readable image, got none of 41:" in error
-        assert names(here / "run") == {"config.json", "env.json", "log.txt"}
+        assert names(here / "run") == FILES & {
+            "config.json",
+            "env.json",
+            "identity.json",
+            "identity.safetensors",
+            "log.txt",
+        }
         assert go("--steps", "4") == 1  # no folder of others stands in the way
         assert "at least one readable image" in capsys.readouterr().err
 

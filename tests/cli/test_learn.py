@@ -26,7 +26,15 @@ from genviews.represent.losses.choose import OBJECTIVES
 from genviews.types import ImageSpec
 from tests.folders import names, read
 
-FILES = {"config.json", "env.json", "log.txt", "report.html", "summary.json"}
+FILES = {
+    "config.json",
+    "env.json",
+    "identity.json",
+    "identity.safetensors",
+    "log.txt",
+    "report.html",
+    "summary.json",
+}
 FILES |= {"training.csv", "training.json", "encoder.safetensors", "backbone.safetensors"}
 GENERATOR = ("--generator", "mine:decode", "--z-dim", "8")
 SMALL = ("--samples", "16", "--batch", "8", "--updates", "6", "--out", "run")
@@ -96,7 +104,7 @@ class TestRun:
         assert "nothing to do (--force runs it again)" in capsys.readouterr().out
         assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
         assert go("--data", "data", "--seed", "1") == 1
-        assert "the results of another run (seed 0 there, 1 now)" in capsys.readouterr().err
+        assert "settings.seed: 0 in the store, 1 asked" in capsys.readouterr().err
 
     def test_backbone_is_the_encoders_under_plain_names(self, go, here):
         assert go("--backbone", "resnet18", "--updates", "1") == 0
@@ -121,7 +129,7 @@ class TestRun:
         assert (here / "run" / "work" / "checkpoint.pt").exists()
         assert not names(here / "run") & {"summary.json", "encoder.safetensors"}
         assert go("--seed", "1") == 1
-        assert "an unfinished run of others (seed 0 there, 1 now)" in capsys.readouterr().err
+        assert "settings.seed: 0 in the store, 1 asked" in capsys.readouterr().err
 
         trained.clear()
         assert go() == 0
@@ -196,7 +204,6 @@ class TestData:
         learnt.save(here / "walks.safetensors")
         steered = ("--views", "steer_all_1.00", "--walks", "walks.safetensors", "--updates", "1")
         assert go(*steered) == 0
-        assert read(here / "run" / "summary.json")["config"]["stamps"]["walks"]
         other = ("--generator", "fashion32", "--out", "other")
         assert go(*steered, *other) == 1
         assert "learn walks for this generator" in capsys.readouterr().err

@@ -16,9 +16,9 @@ from genviews.cli.learning_job import choose_rows, strengths
 from genviews.cli.learning_study import LearningOutput
 from genviews.generators import ToyGenerator
 from genviews.studies.learning import PANELS, TABLES, learning_table, run_study
-from tests.folders import names, read
+from tests.folders import RUN, names, read
 
-FILES = {"config.json", "env.json", "log.txt", "pixels", "rows", "views"}
+FILES = RUN | {"pixels", "rows", "views"}
 FILES |= set(LearningOutput.files)
 ROWS = ("--rows", "real + T_x", "--rows", "Gaussian + T_x")
 WORDS = [
@@ -108,8 +108,8 @@ class TestRun:
         assert read(here / "run" / "results.json")["seeds"] == [0, 1]
         assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
         error = capsys.readouterr().err
-        assert "the results of another run" in error
-        assert "updates 2 there, 3 now" in error
+        assert "expected what it was made from" in error
+        assert "settings.updates: 2 in the store, 3 asked" in error
         assert go("table1", REAL, GAUSSIAN, "--force", "--updates", "1") == 0
         assert len(trained) == 10
 
@@ -118,7 +118,7 @@ class TestRun:
             assert go("table1", REAL, GAUSSIAN) == 1
         assert "results.json" not in names(here / "run")
         assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
-        assert "an unfinished run of others (updates 2 there, 3 now)" in capsys.readouterr().err
+        assert "settings.updates: 2 in the store, 3 asked" in capsys.readouterr().err
         trained.clear()
         assert go("table1", REAL, GAUSSIAN) == 0
         assert trained == [1]  # the second update of the second row

@@ -18,7 +18,14 @@ from genviews.represent.run import TrainingRun
 from genviews.studies.learning import PANELS, Strengths
 
 SIDE, HEAD, MARGIN, GAP, WIDE = 96, 8 + 17 * 2, 8, 4, 20  # of the picture, in pixels
-FILES = {"config.json", "env.json", "log.txt", *PanelOutput.files}
+FILES = {
+    "config.json",
+    "env.json",
+    "identity.json",
+    "identity.safetensors",
+    "log.txt",
+    *PanelOutput.files,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +135,7 @@ class TestFolder:
         assert draw("figure4", "--show", "1", "--show", "3", "--force") == 0
         assert (here / "run" / "panel.png").read_bytes() == before
         assert draw("figure4", "--show", "2") == 1
-        assert "the results of another run" in capsys.readouterr().err
+        assert "expected what it was made from" in capsys.readouterr().err
 
     def test_dry_run(self, here, capsys):
         assert draw("figure11", "--dry-run") == 0

@@ -166,7 +166,7 @@ class LearningSetting:
         return choose_objective(row.objective, z_dim=z_dim, num_classes=self.num_classes(row))
 
     @cached_property
-    def _parts(self) -> Identity:
+    def parts(self) -> Identity:
         """Of what rows may use."""
         return identify(
             generator=self.generator,
@@ -203,7 +203,7 @@ class LearningSetting:
             stored=self.stored if made else None,
             views_seed=self.views_seed if made else None,
         )
-        parts = self._parts.part(name for name, needed in used.items() if needed)
+        parts = self.parts.part(name for name, needed in used.items() if needed)
         return Identity({**own.exact, **parts.exact}, parts.answers)
 
     def updates_of(self, row: LearningRow) -> int:

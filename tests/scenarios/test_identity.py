@@ -1,0 +1,210 @@
+"""By command line, as a user meets it: a result is used again only for what it was made from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genviews.cli import main
+
+GENERATOR = """
+import functools
+import torch
+
+def render(z, sign):
+    row = torch.stack([(z * (k + 1)).cumsum(1)[:, -1] for k in range(16)], 1)
+    return (sign * (row + z.repeat(1, 4))).tanh().reshape(-1, 1, 4, 4)
+
+def one(z):
+    return render(z, {sign})
+
+def two(z):
+    return render(z, -1.0)
+
+def made(sign):
+    return lambda z: render(z, sign)
+
+class Model:
+    def __init__(self, sign):
+        self.sign = sign
+
+    def sample(self, z):
+        return render(z, self.sign)
+
+closure = made({sign})
+anonymous = lambda z: render(z, {sign})
+bound = Model({sign}).sample
+part = functools.partial(render, sign={sign})
+
+class Net(torch.nn.Module):
+    def forward(self, images):
+        mean = {sign} * images.mean((1, 2, 3))
+        return torch.stack([-mean, mean], 1)
+
+def network():
+    return Net()
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """A function (sign) that writes the user's module `mine` as a fresh process would find it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def written(sign: float = 1.0) -> None:
+        (tmp_path / "mine.py").write_text(GENERATOR.replace("{sign}", str(sign)))
+        sys.modules.pop("mine", None)
+
+    yield written
+    sys.modules.pop("mine", None)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Eight grey images in two classes."""
+    for i in range(8):
+        pixels = np.random.default_rng(i).integers(0, 90, (4, 4)) + 150 * (i % 2)
+        place = tmp_path / "images" / ("dark", "light")[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i}.png")
+    return tmp_path / "images"
+
+
+def inputs(name="one", images="images", steps="2"):
+    generator = ("--generator", f"mine:{name}", "--z-dim", "4", "--steps", steps)
+    return (*generator, "--images", images, "--out", "run")
+
+
+def invert(*more, **named):
+    return main(["invert", *inputs(**named), *more])
+
+
+def read(name):
+    return json.loads(Path("run", name).read_text())
+
+
+def ensemble(*more):
+    words = ("--classifier", "mine:network", "--views", "2", "--perturb", "isotropic_all_0.1")
+    words += ("--augment", "fashion32/flip")
+    return main(["ensemble", *inputs(), *words, *more])
+
+
+class TestGenerators:
+    def test_two_functions_in_one_folder(self, write, images, capsys):
+        write()
+        assert invert() == 0
+        assert invert(name="two") == 1
+        error = capsys.readouterr().err
+        assert 'generator.function.function: "mine:one" in the store, "mine:two" asked' in error
+        assert "choose another folder with --out, or begin anew with --force" in error
+
+    @pytest.mark.parametrize("name", ["one", "closure", "anonymous", "bound", "part"])
+    def test_code_edited_behind_a_name(self, name, write, images, capsys):
+        write()
+        assert invert(name=name) == 0
+        write(-1.0)
+        assert invert(name=name) == 1
+        error = capsys.readouterr().err
+        assert "expected what it was made from" in error
+        if name == "one":
+            assert "generator mine:one as it was then: it now renders other images" in error
+        write()
+        assert invert(name=name) == 0
+        assert "nothing to do" in capsys.readouterr().out
+
+    def test_force_makes_everything_anew(self, write, images):
+        write()
+        assert invert() == 0
+        before = read("summary.json")["loss"]
+        write(-1.0)
+        assert invert("--force") == 0
+        assert read("summary.json")["loss"] != before
+        assert sorted(os.listdir(".")) == ["images", "mine.py", "run"]
+
+
+class TestClassifiers:
+    def test_code_edited_behind_a_name(self, write, images, capsys):
+        write()
+        assert ensemble() == 0
+        assert ensemble() == 0
+        assert "nothing to do" in capsys.readouterr().out
+        text = (images.parent / "mine.py").read_text()
+        edited = text.replace("1.0 * images.mean", "-2.0 * images.mean")
+        assert edited != text
+        (images.parent / "mine.py").write_text(edited)
+        sys.modules.pop("mine", None)
+        assert ensemble() == 1
+        assert "it now gives other answers" in capsys.readouterr().err
+
+    def test_labels_edited(self, write, images, capsys):
+        write()
+        assert ensemble() == 0
+        shutil.move(images / "dark" / "0.png", images / "light" / "0.png")
+        assert ensemble() == 1
+        assert "expected what it was made from" in capsys.readouterr().err
+
+
+class TestData:
+    def test_pixels_changed_under_the_same_name_size_and_time(self, write, images, capsys):
+        write()
+        assert invert() == 0
+        path = images / "dark" / "0.png"
+        status = path.stat()
+        data = bytearray(path.read_bytes())
+        data[-20] ^= 1
+        path.write_bytes(bytes(data))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert path.stat().st_size == status.st_size
+        assert invert() == 1
+        assert "source.images" in capsys.readouterr().err
+
+    def test_a_moved_folder_and_a_touched_file_are_no_difference(self, write, images, capsys):
+        write()
+        assert invert() == 0
+        (images / "dark" / "0.png").touch()
+        (images / "dark" / ".DS_Store").write_bytes(b"finder")
+        assert invert() == 0
+        assert "nothing to do" in capsys.readouterr().out
+        shutil.copytree(images, images.parent / "elsewhere")
+        assert invert(images="elsewhere") == 0
+        assert "nothing to do" in capsys.readouterr().out
+
+    def test_how_it_is_run_is_no_difference(self, write, images, capsys):
+        write()
+        assert invert() == 0
+        assert invert("--batch-size", "3", "--device", "cpu") == 0
+        assert "nothing to do" in capsys.readouterr().out
+
+
+class TestForce:
+    def test_a_mistake_costs_nothing(self, write, images, capsys):
+        write()
+        assert invert() == 0
+        before = sorted(p.name for p in (images.parent / "run").iterdir())
+        assert invert("--force", name="absent") == 1
+        assert sorted(p.name for p in (images.parent / "run").iterdir()) == before
+        assert invert() == 0
+        assert "nothing to do" in capsys.readouterr().out
+
+    def test_a_run_that_fails_leaves_the_old_results_aside(self, write, images, monkeypatch):
+        write()
+        assert invert() == 0
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("genviews.cli.invert.InvertOutput.save", full)
+            assert invert("--force", steps="3") == 1
+        assert (images.parent / "run.before-1" / "summary.json").exists()
+        assert not (images.parent / "run" / "summary.json").exists()
