@@ -15,7 +15,7 @@ from genviews.cli.options import (
 )
 
 INPUTS = InputOptions(
-    images=Path("my images"),
+    images="my images",
     classifier="a:b",
     generator="c:d",
     z_dim=8,
