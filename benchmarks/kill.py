@@ -106,6 +106,12 @@ def kept(out: Path) -> dict[str, int]:
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in found}
 
 
+def stamps(out: Path) -> dict[str, int]:
+    """When each file was written; the log is, by any run."""
+    files = (path for path in out.rglob("*") if path.is_file() and path.name != "log.txt")
+    return {str(path): path.stat().st_mtime_ns for path in files}
+
+
 def numbers(out: Path) -> Any:  # noqa: ANN401  (JSON)
     """The results, but for times."""
     name = next(name for name in ("results.json", "summary.json") if (out / name).exists())
@@ -161,9 +167,9 @@ def kill_often(words: Sequence[str], folder: Path, *, kills: int, seed: int) -> 
         there = {name: stamp for name, stamp in before.items() if (out / name).parent.exists()}
         lost += sum(after.get(name) != stamp for name, stamp in there.items())
         shards = max(len(before), len(after))
-        stays = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+        stays = stamps(out)
         finish(words, folder, out)  # a finished run is not run again
-        now = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+        now = stamps(out)
         if numbers(out) != wanted:
             differing.append(f"{out.name}: other numbers")
         if stays != now:
