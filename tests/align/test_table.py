@@ -96,7 +96,9 @@ class TestMistakes:
     def test_not_text(self, tmp_path):
         path = tmp_path / "geometry.csv"
         path.write_bytes(b"file,x0,y0,x1,y1\n\xff\xfe,1,2,3,4\n")
-        with pytest.raises(ValueError, match=r"geometry .*csv: .* as UTF-8 text, got another encoding"):
+        with pytest.raises(
+            ValueError, match=r"geometry .*csv: .* as UTF-8 text, got another encoding"
+        ):
             read_geometry(path)
 
     @pytest.mark.parametrize(

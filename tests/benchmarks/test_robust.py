@@ -1,4 +1,4 @@
-"""The benchmarks of kills and of memory, at a size for tests: what they find and what they write."""
+"""The benchmarks of kills and of memory, at a size for tests: what they find and write."""
 
 from __future__ import annotations
 
