@@ -6,7 +6,6 @@ the image alone. Both are chosen on calibration, and the same cell is read on te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,12 +15,13 @@ from torch import Tensor
 from genviews.checks import check_ascending
 from genviews.data.split import SplitName
 from genviews.ensemble.cutoff import cutoff_grid, cutoff_proba, cutoff_thresholds
-from genviews.ensemble.significance import GainReport, gain_report
+from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Average, Ensemble, alpha_grid
 from genviews.studies.base import Options, Study
 from genviews.studies.bench import Bench
-from genviews.studies.blocks import Column, Estimate, Grid, Images, Picture, Table
+from genviews.studies.ensembling.heat import heat_maps
+from genviews.studies.ensembling.tables import gain_table
 from genviews.studies.ensembling.verdict import difference, gain_claim
 from genviews.studies.result import Result
 
@@ -84,7 +84,16 @@ def run(bench: Bench, options: Cutoff) -> Result:
         verdict=f"Choosing a cutoff beside alpha: {difference(over)} over alpha alone "
         f"({rule.views[0]!r}; chosen alpha {alpha:.2f} for {100 * options.fractions[cut]:.0f} % of "
         f"the images, alpha alone {rule.alpha_:.2f} for all).",
-        blocks=(_table(against), _maps(grids)),
+        blocks=(
+            gain_table("What a cutoff gains on test", against),
+            heat_maps(
+                "Accuracy by weight and cutoff",
+                # The first row ensembles no image: it is the single image's accuracy.
+                {name: grid - grid[0, 0] for name, grid in zip(SPLITS, grids, strict=True)},
+                "To the right more images are ensembled, the badly reconstructed last; downwards "
+                "the views weigh more.",
+            ),
+        ),
         claims=(
             gain_claim(_CLAIM, over, said="performs similarly", source="Chai et al. 2021, Fig. 14"),
         ),
@@ -99,58 +108,6 @@ def _best_cell(grid: Float[Tensor, "T G"]) -> tuple[int, int]:
     """(cutoff, alpha) of the best cell; among equals the smallest alpha, then the most images."""
     places = torch.nonzero(grid == grid.max()).tolist()
     return min(((cut, weight) for cut, weight in places), key=lambda cell: (cell[1], -cell[0]))
-
-
-def _table(against: Mapping[str, GainReport]) -> Table:
-    return Table(
-        title="What a cutoff gains on test",
-        columns=(
-            Column(name="comparison", priority=0),
-            Column(name="accuracy", kind="percent", digits=2),
-            Column(name="gain", kind="points", digits=2, priority=0),
-            Column(name="fixed / broke"),
-            Column(name="p", kind="p"),
-        ),
-        rows=tuple(
-            (
-                name,
-                Estimate(r.accuracy, r.interval),
-                Estimate(r.gain, r.gain_interval),
-                f"{r.fixed} / {r.broke}",
-                r.p_value,
-            )
-            for name, r in against.items()
-        ),
-    )
-
-
-def _maps(grids: Sequence[Float[Tensor, "T G"]]) -> Images:
-    """Accuracy less that of the single image, which is the whole column of no image ensembled."""
-    most = max(float((grid - grid[0, 0]).abs().max()) for grid in grids) or 1.0
-    return Images(
-        title="Accuracy by weight and cutoff",
-        grids=(
-            Grid(
-                columns=SPLITS,
-                pictures=(tuple(Picture(pixels=_colours(g - g[0, 0], most)) for g in grids),),
-            ),
-        ),
-        caption="Left to right: more images are ensembled, the badly reconstructed last. Top to "
-        "bottom: the views weigh more. White is the single image's accuracy, red above and blue "
-        f"below it; the strongest colour is {100 * most:.2f} points.",
-    )
-
-
-def _colours(gain: Float[Tensor, "T G"], most: float) -> Float[Tensor, "3 H W"]:
-    """White for no gain, red for gains, blue for losses; 12 pixels a cell."""
-    share = (gain.T / most).clamp(-1, 1).float()
-    fade = 1 - 2 * share.abs()
-    up, down = (
-        torch.ones_like(share).where(share >= 0, fade),
-        torch.ones_like(share).where(share <= 0, fade),
-    )
-    cells = torch.stack([up, fade, down])
-    return cells.repeat_interleave(12, 1).repeat_interleave(12, 2)
 
 
 STUDY = Study(

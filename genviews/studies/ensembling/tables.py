@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from genviews.ensemble.rows import AlphaCurve, Comparison, Row
-from genviews.ensemble.significance import SIGNIFICANCE
+from genviews.ensemble.significance import SIGNIFICANCE, GainReport
 from genviews.studies.blocks import (
     BarColumn,
     Bars,
@@ -26,6 +26,7 @@ __all__ = [
     "alpha_curves",
     "comparison_table",
     "gain_bars",
+    "gain_table",
     "measure_table",
     "row_table",
 ]
@@ -146,26 +147,29 @@ RECONSTRUCTION = "reconstruction only"
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Rows against other rows of the same task."""
+    several = len({c.task for c in comparisons}) > 1
+    return gain_table(
+        "Do generated views add to pixel views?",
+        {
+            f"{c.row} against {c.against}" + (f" ({c.task})" if several else ""): c
+            for c in comparisons
+        },
+    )
+
+
+def gain_table(title: str, gains: Mapping[str, GainReport | Comparison]) -> Table:
+    """Paired comparisons by name: gain, what changed, and the test."""
     return Table(
-        title="Do generated views add to pixel views?",
+        title=title,
         columns=(
-            Column(name="row", priority=0),
-            Column(name="against", priority=0),
-            Column(name="task"),
+            Column(name="comparison", priority=0),
             Column(name="gain", kind="points", digits=2, priority=0),
             Column(name="fixed / broke"),
             Column(name="p", kind="p"),
         ),
         rows=tuple(
-            (
-                c.row,
-                c.against,
-                c.task,
-                Estimate(c.gain, c.gain_interval),
-                f"{c.fixed} / {c.broke}",
-                c.p_value,
-            )
-            for c in comparisons
+            (name, Estimate(g.gain, g.gain_interval), f"{g.fixed} / {g.broke}", g.p_value)
+            for name, g in gains.items()
         ),
     )
 

@@ -79,9 +79,11 @@ def test_figure14_reads_on_test_the_cell_chosen_on_calibration(bench):
     least = min(weight for _, weight in places)
     cut = max(c for c, weight in places if weight == least)
     both, alone, over = found.answer.rows
-    assert both[1].value == pytest.approx(float(grids[1][cut, least]))
-    assert alone[1].value == pytest.approx(float(grids[1][-1, int(grids[0][-1].argmax())]))
-    assert over[2].value == pytest.approx(both[1].value - alone[1].value)
+    single = float(grids[1][0, 0])
+    best = int(grids[0][-1].argmax())
+    assert both[1].value == pytest.approx(float(grids[1][cut, least]) - single)
+    assert alone[1].value == pytest.approx(float(grids[1][-1, best]) - single)
+    assert over[1].value == pytest.approx(both[1].value - alone[1].value)
 
 
 def test_figure14_colours():
