@@ -13,7 +13,8 @@ from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Average, Ensemble
 from genviews.studies.base import Options, Study
 from genviews.studies.bench import Bench
-from genviews.studies.blocks import Chart, Column, Curves, Estimate, Series, Table
+from genviews.studies.blocks import Chart, Column, Curves, Estimate, Table
+from genviews.studies.ensembling.tables import series_of
 from genviews.studies.ensembling.verdict import difference, gain_claim
 from genviews.studies.result import Result
 
@@ -71,12 +72,25 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     labels = last.known_labels()
     plain = last.get("image")[:, 0].argmax(-1) == labels
     gain = gain_report(best.predict(last) == labels, plain, seed=bench.seed)
-    name = best.views[0]
+    name, shown = best.views[0], {n: [_estimate(p) for p in own] for n, own in curves.items()}
     return Result(
         title="How many views are worth making?",
         verdict=f"All views of {name!r} (weight {best.alpha_:.2f}): {difference(gain)} over the "
         f"single image. With {_enough(curves[name])} views the curve is as high as it gets.",
-        blocks=(_table(curves), Curves(title="Accuracy by size", charts=(_chart(curves),))),
+        blocks=(
+            _table(options.sizes, shown),
+            Curves(
+                title="Accuracy by size",
+                charts=(
+                    Chart(
+                        x_label="views in the ensemble",
+                        y_label="accuracy on test",
+                        kind="percent",
+                        series=tuple(series_of(n, options.sizes, own) for n, own in shown.items()),
+                    ),
+                ),
+            ),
+        ),
         claims=(
             gain_claim(
                 "An ensemble with generated views is more accurate than the single image.",
@@ -97,41 +111,21 @@ def _enough(points: Sequence[SizePoint]) -> int:
     )
 
 
-def _table(curves: Mapping[str, Sequence[SizePoint]]) -> Table:
+def _table(sizes: Sequence[int], curves: Mapping[str, Sequence[Estimate]]) -> Table:
     columns = [
         Column(name=name, kind="percent", digits=2, priority=i) for i, name in enumerate(curves)
     ]
     return Table(
         title="Accuracy on test against the number of views",
         columns=(Column(name="views", kind="count", priority=0), *columns),
-        rows=tuple(
-            (points[0].size, *(Estimate(p.mean, _interval(p)) for p in points))
-            for points in zip(*curves.values(), strict=True)
-        ),
+        rows=tuple(zip(sizes, *curves.values(), strict=True)),
         caption="Mean and 95 % interval over redrawn views; the test images stay the same.",
     )
 
 
-def _chart(curves: Mapping[str, Sequence[SizePoint]]) -> Chart:
-    return Chart(
-        x_label="views in the ensemble",
-        y_label="accuracy on test",
-        kind="percent",
-        series=tuple(
-            Series(
-                name=name,
-                x=tuple(float(p.size) for p in points),
-                y=tuple(p.mean for p in points),
-                low=tuple(_interval(p)[0] for p in points),
-                high=tuple(_interval(p)[1] for p in points),
-            )
-            for name, points in curves.items()
-        ),
-    )
-
-
-def _interval(point: SizePoint) -> tuple[float, float]:
-    return point.mean - 1.96 * point.stderr, point.mean + 1.96 * point.stderr
+def _estimate(point: SizePoint) -> Estimate:
+    half = 1.96 * point.stderr
+    return Estimate(point.mean, (point.mean - half, point.mean + half))
 
 
 STUDY = Study(

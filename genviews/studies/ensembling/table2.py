@@ -17,6 +17,7 @@ from genviews.ensemble.weigh import Average, Ensemble
 from genviews.studies.base import Options, Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Chart, Column, Curves, Estimate, Series, Table
+from genviews.studies.ensembling.tables import series_of
 from genviews.studies.ensembling.verdict import difference
 from genviews.studies.result import Result
 from genviews.studies.steps import StepRow, quality_by_steps
@@ -127,37 +128,22 @@ def _table(rows: Sequence[StepRow], gains: Sequence[GainReport]) -> Table:
 
 
 def _curves(rows: Sequence[StepRow], gains: Sequence[GainReport]) -> Curves:
-    steps = tuple(float(row.steps) for row in rows)
-    errors = [
-        Series(name=name, x=steps, y=tuple(row.distances[name] for row in rows))
+    steps = [float(row.steps) for row in rows]
+    accuracies = {"reconstructions": [row.accuracy for row in rows], "ensemble": gains}
+    errors = tuple(
+        Series(name=name, x=tuple(steps), y=tuple(row.distances[name] for row in rows))
         for name in rows[0].distances
-    ]
-    accuracies = (
-        _accuracy("reconstructions", steps, [row.accuracy for row in rows]),
-        _accuracy("ensemble", steps, gains),
+    )
+    lines = tuple(
+        series_of(name, steps, [Estimate(r.accuracy, r.interval) for r in own])
+        for name, own in accuracies.items()
     )
     return Curves(
         title="By optimisation steps",
         charts=(
-            Chart(title="Error", x_label="steps", y_label="error", series=tuple(errors)),
-            Chart(
-                title="Accuracy",
-                x_label="steps",
-                y_label="accuracy",
-                kind="percent",
-                series=accuracies,
-            ),
+            Chart(title="Error", x_label="steps", y_label="error", series=errors),
+            Chart(x_label="steps", y_label="accuracy", kind="percent", series=lines),
         ),
-    )
-
-
-def _accuracy(name: str, steps: tuple[float, ...], found: Sequence[GainReport]) -> Series:
-    return Series(
-        name=name,
-        x=steps,
-        y=tuple(r.accuracy for r in found),
-        low=tuple(r.interval[0] for r in found),
-        high=tuple(r.interval[1] for r in found),
     )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "gain_table",
     "measure_table",
     "row_table",
+    "series_of",
 ]
 
 _COLUMNS = (
@@ -171,6 +172,18 @@ def gain_table(title: str, gains: Mapping[str, GainReport | Comparison]) -> Tabl
             (name, Estimate(g.gain, g.gain_interval), f"{g.fixed} / {g.broke}", g.p_value)
             for name, g in gains.items()
         ),
+    )
+
+
+def series_of(name: str, x: Sequence[float], values: Sequence[Estimate]) -> Series:
+    """A line with the intervals of its values."""
+    ends = [(v.value, v.value) if v.interval is None else v.interval for v in values]
+    return Series(
+        name=name,
+        x=tuple(map(float, x)),
+        y=tuple(v.value for v in values),
+        low=tuple(low for low, _ in ends),
+        high=tuple(high for _, high in ends),
     )
 
 
