@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,19 @@ def names(folder: Path) -> set[str]:
 def read(path: Path) -> Any:
     """The content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def findings(folder: Path) -> dict[str, Any]:
+    """What the record of a result says: its data, how it was made, and the verdict."""
+    found = read(folder / "results.json")
+    record = found["record"]
+    return {**record["data"], **record, "verdict": found["verdict"], "blocks": found["blocks"]}
+
+
+def numbers(file: Path) -> list[dict[str, float]]:
+    """The lines of a CSV file of numbers by column, without empty cells."""
+    with file.open(encoding="utf-8", newline="") as text:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(text)]
 
 
 RUN = {"config.json", "env.json", "identity.json", "identity.safetensors", "log.txt"}

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -15,13 +16,11 @@ from genviews.cli.learn_options import (
     LearnInputs,
     LearnOptions,
     ProbeOptions,
-    TableArgument,
-    TableOptions,
-    TrainingOptions,
-    VOCOptions,
+    TrainingFlags,
 )
 from genviews.cli.options import (
     DemoOptions,
+    Flag,
     InputOptions,
     InvertInputs,
     InvertOptions,
@@ -29,6 +28,7 @@ from genviews.cli.options import (
     RunOptions,
     StudyOptions,
 )
+from genviews.studies.learning.options import TrainingOptions
 
 __all__ = ["app", "explain", "main"]
 
@@ -45,8 +45,7 @@ app = App(
 
 _DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
 _INVERSION, _PICTURES = InvertOptions(), PictureOptions()
-_LEARNT_FROM, _VIEWS, _TABLE = LearnInputs(), LearnOptions(), TableOptions()
-_TRAINING, _VOC = TrainingOptions(), VOCOptions()
+_LEARNT_FROM, _VIEWS, _TRAINING = LearnInputs(), LearnOptions(), TrainingOptions()
 
 
 @app.command
@@ -96,7 +95,7 @@ def learn(
     inputs: LearnInputs = _LEARNT_FROM,
     *,
     views: LearnOptions = _VIEWS,
-    training: TrainingOptions = _TRAINING,
+    training: TrainingFlags = _TRAINING,
     run: RunOptions = _RUN,
 ) -> int:
     """Learn an encoder from generated views, from real images, or from a mix.
@@ -122,26 +121,35 @@ def probe(options: ProbeOptions, *, run: RunOptions = _RUN) -> int:
     return run_probe(options, run)
 
 
-@app.command
-def study(
-    table: TableArgument,
+study = App(
+    name="study",
+    help="Run an experiment of the papers, or one of ours, by name. --list shows all.",
+    default_parameter=Parameter(negative=()),
+)
+app.command(study)
+
+
+@study.default
+def studies(
+    name: Annotated[str | None, Parameter(show=False)] = None,
     /,
-    inputs: LearnInputs = _LEARNT_FROM,
     *,
-    rows: TableOptions = _TABLE,
-    training: TrainingOptions = _TRAINING,
-    voc: VOCOptions = _VOC,
-    run: RunOptions = _RUN,
+    list_: Annotated[Flag, Parameter(name="--list", show_default=False)] = True,
 ) -> int:
-    """Compare ways to learn: generated against real data, with seeds, intervals and tests.
+    """Show all studies with their source, what they need, and how long they take.
 
-    Each row of the table is learnt with every seed and judged on --data, and on --voc if it is
-    named. A killed run started again continues where it was, and runs at the same time in one
-    folder share the work.
+    Args:
+        name: Of a study that there is not: known ones are commands of their own.
+        list_: Show them; also what the verb does without a name.
     """
-    from genviews.cli.learning_study import run_learning_study
+    from genviews.cli.studies import list_studies
+    from genviews.studies.registry import find_study
 
-    return run_learning_study(table, inputs, rows, training, voc, run)
+    try:
+        return list_studies() if name is None else int(find_study(name) is None)
+    except ValueError as error:
+        _say(str(error))
+        return USAGE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,6 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # with `python -m`; the console script alone would not look there.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
+    if words[:1] == ["study"]:
+        from genviews.cli.studies import add_studies
+
+        add_studies(study)
     try:
         outcome = app(words, exit_on_error=False, result_action="return_value")
     except CycloptsError:

@@ -40,7 +40,9 @@ def write_json(path: Path, value: object) -> None:
 def log_to(path: Path) -> Iterator[None]:
     """Append what the package logs to a file while the block runs."""
     logger = logging.getLogger("genviews")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(
+        path, encoding="utf-8", delay=True
+    )  # a file where something is said
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -15,14 +15,13 @@ from genviews.checks import fail
 from genviews.cli.device import find_device
 from genviews.cli.engine import run_engine
 from genviews.cli.images import image_source
-from genviews.cli.invert import LATENTS, PNG, RECONSTRUCTIONS
+from genviews.cli.invert import IMAGES, LATENTS, PNG, RECONSTRUCTIONS
 from genviews.cli.invert_progress import InvertProgress
 from genviews.cli.options import InvertInputs, InvertOptions, PictureOptions, RunOptions
 from genviews.cli.progress import Stages
 from genviews.cli.run import Claim
 from genviews.data import ImageSource
 from genviews.engine import Engine
-from genviews.environment import versions
 from genviews.generators import Generator
 from genviews.invert import (
     L1,
@@ -37,10 +36,12 @@ from genviews.invert import (
     inverter_preset,
 )
 from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
-from genviews.invert.result import InversionResult, Picture
 from genviews.load.generator import load_generator
 from genviews.memory import keep_freed_memory
+from genviews.report import write_atomic
 from genviews.report.png import write_png_files
+from genviews.studies.inversion import Inverted, images_csv, inversion_result
+from genviews.studies.result import Record, Result
 
 __all__ = ["InvertJob"]
 
@@ -67,7 +68,7 @@ class InvertJob:
     config: Mapping[str, Any]
     command: str
 
-    def run(self, stages: Stages, claim: Claim) -> InversionResult:
+    def run(self, stages: Stages, claim: Claim) -> Result:
         """Do the work and tell its progress.
 
         Raises:
@@ -100,9 +101,7 @@ class InvertJob:
         if self.pictures.png:
             write_png_files(made, self.options.out / PNG)
             stages.note("write PNG files")
-        result = self._result(source, store, made)
-        stages.note("sum up")
-        return replace(result, seconds=dict(stages.seconds), earlier=earlier)
+        return self._result(source, store, made, earlier, stages)
 
     def _load(self, device: torch.device) -> tuple[Generator, Inverter]:
         options, inputs = self.options, self.inputs
@@ -181,23 +180,33 @@ class InvertJob:
             )
 
     def _result(
-        self, source: ImageSource, store: InversionStore, made: Reconstructions
-    ) -> InversionResult:
+        self,
+        source: ImageSource,
+        store: InversionStore,
+        made: Reconstructions,
+        earlier: int,
+        stages: Stages,
+    ) -> Result:
         qualities = made.qualities()
         errors = qualities[0].errors
         ranked_by = next(n for n in ("lpips_alex", "lpips_vgg", "l1") if n in errors)
         best, worst = extremes(qualities, ranked_by, SHOWN)
         pictures = _pictures([*best, *worst], source, made)
-        return InversionResult(
-            title=f"Inversion of {self.inputs.images} with {Path(self.inputs.generator).name}",
-            command=self.command,
-            config=self.config,
-            qualities=qualities,
+        write_atomic(self.options.out / IMAGES, images_csv(qualities, store.skipped))
+        stages.note("sum up")
+        return inversion_result(
+            f"Inversion of {self.inputs.images} with {Path(self.inputs.generator).name}",
+            qualities,
             ranked_by=ranked_by,
             best=pictures[: len(best)],
             worst=pictures[len(best) :],
-            skipped=store.skipped,
-            versions=versions(),
+            record=Record(
+                command=self.command,
+                config=self.config,
+                seconds=dict(stages.seconds),
+                skipped=store.skipped,
+            ),
+            earlier=earlier,
         )
 
 
@@ -229,12 +238,12 @@ def _stored_latents(folder: str, source: ImageSource) -> Tensor:
 
 def _pictures(
     chosen: Sequence[ImageQuality], source: ImageSource, made: Reconstructions
-) -> list[Picture]:
+) -> list[Inverted]:
     places = {name: row for row, name in enumerate(source.ids)}
     batch = source.read([places[one.id] for one in chosen])
     rendered = made.select([one.id for one in chosen])
     return [
-        Picture(
+        Inverted(
             quality=one,
             image=batch.images[row],
             mask=None if batch.masks is None else batch.masks[row],

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from genviews.checks import check_count, check_fraction, fail
 from genviews.cli.images import check_apart, check_exist
-from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
+from genviews.cli.learn_options import LearnInputs, LearnOptions
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import Claim, Output, run, say_skipped
+from genviews.cli.run import Claim, ResultOutput, run
+from genviews.studies.learning.options import TrainingOptions
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
-    from genviews.studies.learning.result import EncoderResult
+    from genviews.studies.result import Result
 
-__all__ = ["LearnOutput", "check_inputs", "run_learn"]
+__all__ = ["check_inputs", "run_learn"]
 
 WORK = "work"  # subfolder with stored views and the checkpoint, removed at the end
+BACKBONE, ENCODER = "backbone.safetensors", "encoder.safetensors"
 _GAUSSIAN = "gaussian_all_0.20"  # the paper's for BigBiGAN
 _ONE_VIEW = ("inverter", "classifier")  # objectives that look at one view of a sample
 
@@ -37,7 +36,7 @@ def run_learn(
         "views": views_of(inputs, views),
     }
 
-    def job(stages: Stages, claim: Claim) -> EncoderResult:
+    def job(stages: Stages, claim: Claim) -> Result:
         from genviews.cli.learn_job import LearnJob
 
         return LearnJob(
@@ -49,64 +48,8 @@ def run_learn(
             command=command("learn", inputs, views, training),
         ).run(stages, claim)
 
-    return run(config, views.out, flags, LearnOutput(inputs.generator), job)
-
-
-class LearnOutput(Output["EncoderResult"]):
-    """Page, history, both forms of the encoder, and summary.
-
-    Args:
-        generator: that views were made with, for the encoder's file.
-    """
-
-    files = (
-        "report.html",
-        "training.csv",
-        "training.json",
-        "backbone.safetensors",
-        "encoder.safetensors",
-        "summary.json",
-    )
-    work = (WORK,)
-
-    def __init__(self, generator: str | None = None) -> None:
-        self._generator = Path(generator).name if generator else "none"
-
-    def verdict(self, result: EncoderResult) -> str:
-        """See `Output`."""
-        return result.verdict
-
-    def save(self, result: EncoderResult, folder: Path) -> None:
-        """See `Output`."""
-        from genviews.files import write_json
-        from genviews.report import write_atomic
-        from genviews.report.learning import render_encoder_report
-
-        # The weights first: whatever befalls the page, no hour of work is lost.
-        about = {"images": str(result.facts["images"]), "generator": self._generator}
-        result.encoder.save(folder / "encoder.safetensors", about)
-        result.encoder.export_backbone(folder / "backbone.safetensors", about)
-        write_atomic(folder / "training.csv", result.history_csv())
-        write_json(folder / "training.json", result.history_records())
-        write_atomic(folder / "report.html", render_encoder_report(result))
-        write_json(folder / "summary.json", result.summary())
-        shutil.rmtree(folder / WORK, ignore_errors=True)
-
-    def show(self, result: EncoderResult, console: Console) -> None:
-        """See `Output`."""
-        show_encoder(result, console)
-
-
-def show_encoder(result: EncoderResult, console: Console) -> None:
-    """Print the probes of an encoder and the verdict."""
-    from genviews.report.learning_tables import probe_table
-
-    console.print()
-    if result.scores is not None:
-        console.print(probe_table(result))
-        console.print()
-    console.print(result.verdict, markup=False, highlight=False)
-    say_skipped(console, result.skipped)
+    output = ResultOutput(products=(BACKBONE, ENCODER), work=(WORK,), scratch=(WORK,))
+    return run(config, views.out, flags, output, job)
 
 
 def views_of(inputs: LearnInputs, views: LearnOptions) -> str | None:
@@ -166,7 +109,7 @@ def check_inputs(inputs: LearnInputs, training: TrainingOptions, out: Path) -> N
     check_exist({"--walks": inputs.walks}, folders=False)
     if inputs.walks is not None and inputs.generator is None:
         fail("--walks", expected="a generator", got="none", remedy="leave it out")
-    from genviews.cli.learn_setting import check_training
+    from genviews.studies.learning.training import check_training
 
     check_training(training)
 

@@ -13,12 +13,11 @@ from genviews.checks import fail
 from genviews.claim import claim as lock
 from genviews.cli.device import find_device
 from genviews.cli.engine import run_engine
-from genviews.cli.learn import WORK, views_of
-from genviews.cli.learn_options import LearnInputs, LearnOptions, TrainingOptions
+from genviews.cli.learn import BACKBONE, ENCODER, WORK, views_of
+from genviews.cli.learn_options import LearnInputs, LearnOptions
 from genviews.cli.learn_progress import PROBE, TrainProgress
 from genviews.cli.learn_setting import (
     Loaded,
-    check_walks,
     load_kit,
     load_setting,
 )
@@ -26,7 +25,6 @@ from genviews.cli.options import RunOptions
 from genviews.cli.progress import Stages
 from genviews.cli.run import Claim
 from genviews.data.source import as_source
-from genviews.environment import versions
 from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.identity import describe
@@ -35,9 +33,12 @@ from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.monitor import OnlineKNN
 from genviews.represent.train import TrainedRepresentation, train_representation
 from genviews.studies.learning.data import RowBatches, check_row
-from genviews.studies.learning.result import EncoderResult
+from genviews.studies.learning.encoder_result import encoder_result
+from genviews.studies.learning.options import TrainingOptions
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.training import check_walks
+from genviews.studies.result import Record, Result
 
 __all__ = ["LearnJob"]
 
@@ -64,7 +65,7 @@ class LearnJob:
     config: Mapping[str, Any]
     command: str
 
-    def run(self, stages: Stages, claim: Claim) -> EncoderResult:
+    def run(self, stages: Stages, claim: Claim) -> Result:
         """Do the work and tell its progress.
 
         Raises:
@@ -89,18 +90,29 @@ class LearnJob:
         if loaded.setting.probe is not None:
             scores = judge(trained.encoder, loaded.setting.probe, self.flags.batch_size)
             stages.note(PROBE)
-        return EncoderResult(
-            title=self._title(),
-            encoder=trained.encoder.cpu(),
-            command=self.command,
-            config=self.config,
-            history=trained.history,
+        encoder, known = trained.encoder.cpu(), facts(row, loaded.setting, self.views.seed)
+        self._save(encoder, str(known["images"]))
+        return encoder_result(
+            self._title(),
+            encoder,
+            record=Record(
+                command=self.command,
+                config=self.config,
+                seed=self.views.seed,
+                skipped=loaded.skipped,
+                seconds=dict(stages.seconds),
+            ),
             scores=scores,
-            facts=facts(row, loaded.setting, self.views.seed),
-            skipped=loaded.skipped,
-            seconds=dict(stages.seconds),
-            versions=versions(),
+            history=trained.history,
+            facts=known,
         )
+
+    def _save(self, encoder: RepresentationEncoder, images: str) -> None:
+        """Write the weights before anything is said of them: no hour of work is lost."""
+        named = self.inputs.generator
+        about = {"images": images, "generator": Path(named).name if named else "none"}
+        encoder.save(self.views.out / ENCODER, about)
+        encoder.export_backbone(self.views.out / BACKBONE, about)
 
     def _load(self, device: torch.device, stages: Stages) -> tuple[LearningRow, Loaded]:
         row = self._row()

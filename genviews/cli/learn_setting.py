@@ -1,22 +1,19 @@
-"""From flags to a `LearningSetting`: generator, images, pixel views, encoder, training."""
+"""What learning works with, from flags: generator, images to learn from, images to judge on."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from genviews.augment import PixelViews, pixel_views
-from genviews.checks import check_count, fail
-from genviews.cli.learn_options import LearnInputs, TrainingOptions
+from genviews.checks import fail
+from genviews.cli.learn_options import KitInputs, LearnInputs
 from genviews.cli.run import say_notes
 from genviews.data import ImageSource, MemorySource
 from genviews.data.pixels import StoredPixels
 from genviews.data.source import as_source
-from genviews.domains import Domain, learning_pixels
 from genviews.engine import Engine
 from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
@@ -24,34 +21,31 @@ from genviews.load.generator import load_generator
 from genviews.load.images import load_images
 from genviews.load.spec import images_spec
 from genviews.load.splits import load_splits
-from genviews.perturb.steer import Steer
-from genviews.represent.backbones import make_backbone
-from genviews.represent.config import RepresentationTraining
-from genviews.represent.encoder import RepresentationConfig
-from genviews.represent.schedule import StepCosine
-from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.options import TrainingOptions
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.training import learning_setting
 from genviews.types import ImageSpec, Progress
 
-__all__ = [
-    "Loaded",
-    "check_training",
-    "check_walks",
-    "encoder_config",
-    "load_kit",
-    "load_setting",
-    "pixel_preset",
-    "probe_data",
-    "training",
-]
+__all__ = ["Loaded", "Read", "load_kit", "load_setting", "probe_data", "read_images"]
 
-SAMPLES = 20_000  # unique ones, without real images (chosen by us)
 FASHION_TRAIN = 20_000  # images of it that probes are fitted on; more gain little, cost much
-SMALL = 64  # pixels, up to which images get small networks (chosen by us)
-RATES = {"sgd": 0.03, "adamw": 1e-3}
-DECAYS = {"sgd": 1e-4, "adamw": 0.05}
-RECORDS = 40  # of a training, at least
-LOOKS = 20  # at signs of collapse, in a training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """The images that the flags name.
+
+    Args:
+        real: to learn from, or None.
+        probe: to judge on, or None.
+        skipped: (file, reason) of images that were left out.
+        notes: what was decided for the user, in sentences.
+    """
+
+    real: ImageSource | None
+    probe: ProbeData | None
+    skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +91,39 @@ def load_setting(
         ValueError: images that cannot be used, unknown pixel views or backbone, counts out of
             range.
     """
-    generator = None if kit is None else kit.generator.to(device)
-    spec = _image_spec(inputs) if generator is None else generator.image_spec
+    read = read_images(inputs, kit, folder, engine=engine, progress=progress)
+    setting = learning_setting(
+        options,
+        kit=kit,
+        real=read.real,
+        probe=read.probe,
+        device=device,
+        batch_size=batch_size,
+    )
+    return Loaded(setting=setting, skipped=read.skipped, notes=read.notes)
+
+
+def read_images(
+    inputs: LearnInputs,
+    kit: GeneratorKit | None,
+    folder: Path | None = None,
+    *,
+    engine: str | Engine = "local",
+    progress: Progress | None = None,
+) -> Read:
+    """Read what `--real` and `--data` name, and say what was decided for the user.
+
+    Args:
+        inputs: the flags.
+        kit: the generator, whose images the others must match; None for real images alone.
+        folder: where the pixels of images are kept, decoded once; None keeps them in memory.
+        engine: where they are decoded.
+        progress: of that.
+
+    Raises:
+        ValueError: images that cannot be used.
+    """
+    spec = _image_spec(inputs) if kit is None else kit.generator.image_spec
     probe: ProbeData | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -114,32 +139,11 @@ def load_setting(
         )
     real = None
     if inputs.real is not None:
-        keep = _keeper(folder, engine, progress)
-        real, more = _real_images(inputs, spec, probe, keep)
+        real, more = _real_images(inputs, spec, probe, _keeper(folder, engine, progress))
         notes = (*notes, *more)
         skipped = (*skipped, *real.skipped)
     say_notes(notes)
-    base = options.samples or (SAMPLES if real is None else len(real))
-    return Loaded(
-        setting=LearningSetting(
-            training=training(options),
-            updates=options.updates,
-            base=base,
-            generator=generator,
-            real=real,
-            pixels=pixel_preset(options.pixels, spec, None if kit is None else kit.domain),
-            encoder=encoder_config(options, spec),
-            probe=probe,
-            batch=options.batch,
-            walks=None if kit is None else kit.walks,
-            statistics=None if kit is None else kit.directions,
-            stored=not options.stream,
-            render_batch=batch_size,
-            place=str(device),
-        ),
-        skipped=skipped,
-        notes=notes,
-    )
+    return Read(real=real, probe=probe, skipped=skipped, notes=notes)
 
 
 def _keeper(
@@ -226,7 +230,7 @@ def _image_spec(inputs: LearnInputs) -> ImageSpec:
     return images_spec(inputs.real, size=inputs.size, convert=inputs.convert)
 
 
-def load_kit(inputs: LearnInputs) -> GeneratorKit | None:
+def load_kit(inputs: KitInputs) -> GeneratorKit | None:
     """What `--generator` and `--walks` name; None without a generator.
 
     Raises:
@@ -236,109 +240,3 @@ def load_kit(inputs: LearnInputs) -> GeneratorKit | None:
     if inputs.generator is None:
         return None
     return load_generator(inputs.generator, z_dim=inputs.z_dim, walks=inputs.walks)
-
-
-def check_walks(rows: Sequence[LearningRow], setting: LearningSetting) -> None:
-    """Raise ValueError if steered views would be made with the walks of another generator."""
-    spaces = {
-        row.space: row for row in rows if row.views is not None and row.views.startswith(Steer.kind)
-    }
-    for row in spaces.values():
-        assert setting.walks is not None  # the views could not have been made
-        setting.walks.check(setting.generator_of(row)[0])
-
-
-def pixel_preset(
-    name: str | None, spec: ImageSpec, domain: Domain | None = None
-) -> PixelViews | None:
-    """The named pixel views; where none are named, those of the domain, or SimCLR's at this size.
-
-    Args:
-        name: a preset, "none", or None.
-        spec: of the images.
-        domain: of the generator, or None.
-
-    Raises:
-        ValueError: an unknown name; the closest are listed.
-    """
-    if name == "none":
-        return None
-    if name is not None:
-        return pixel_views(name)
-    return learning_pixels(spec, domain)
-
-
-def encoder_config(options: TrainingOptions, spec: ImageSpec) -> RepresentationConfig:
-    """The architecture that the flags ask for, or one that suits the size of the images.
-
-    Raises:
-        ImportError: a network of timm where timm is not installed.
-    """
-    side = min(spec.height, spec.width)
-    fits = side <= SMALL and not (spec.height % 8 or spec.width % 8)  # what `compact` takes
-    name = options.backbone or ("compact" if fits else "resnet50")
-    stem = options.stem or ("small" if side <= SMALL else "imagenet")
-    if not name.startswith("resnet"):
-        stem = "imagenet"  # others have none; one word, so that equal encoders have equal keys
-    size = _image_size(name, spec) if name.startswith("timm:") else None
-    return RepresentationConfig(backbone=name, channels=spec.channels, stem=stem, image_size=size)
-
-
-def _image_size(name: str, spec: ImageSpec) -> int | None:
-    """The size to tell a network of timm; None for one without position embedding."""
-    side = min(spec.height, spec.width)
-    try:
-        make_backbone(name, channels=spec.channels, image_size=side)
-    except ValueError:
-        return None
-    return side
-
-
-def training(options: TrainingOptions) -> Callable[[int], RepresentationTraining]:
-    """How to train for a number of updates, as the flags say.
-
-    Raises:
-        ValueError: a learning rate that is not above 0.
-    """
-    rate = RATES[options.optimizer] if options.lr is None else options.lr
-    if not 0 < rate < math.inf:
-        fail("--lr", expected="a number above 0", got=rate, remedy="0.03 is the paper's")
-
-    def of(updates: int) -> RepresentationTraining:
-        log = max(1, min(50, updates // RECORDS))
-        return RepresentationTraining(
-            # AdamW needs a warm-up; SGD has none, as in the paper at this batch.
-            schedule=StepCosine(
-                steps=updates,
-                peak=rate,
-                warmup_steps=updates // 20 if options.optimizer == "adamw" else 0,
-            ),
-            optimizer=options.optimizer,
-            weight_decay=DECAYS[options.optimizer],
-            decay_all=options.optimizer == "sgd",
-            bfloat16=options.bfloat16,
-            log_every=log,
-            monitor_every=log * max(1, updates // (LOOKS * log)),
-            checkpoint_every=log * max(1, min(500, updates // 20) // log),
-        )
-
-    return of
-
-
-def check_training(options: TrainingOptions) -> None:
-    """Find numbers out of range, before anything is loaded.
-
-    Raises:
-        ValueError: a count below 1, fewer samples than a batch, an unknown backbone or unknown
-            pixel views; the closest names are listed.
-        ImportError: a network of timm where timm is not installed.
-    """
-    check_count(options.updates, "--updates")
-    check_count(options.batch, "--batch", least=2)
-    if options.samples is not None:
-        check_count(options.samples, "--samples", least=options.batch)
-    training(options)
-    if options.backbone is not None:
-        make_backbone(options.backbone, channels=3, stem=options.stem or "imagenet")
-    if options.pixels not in (None, "none"):
-        pixel_views(str(options.pixels))

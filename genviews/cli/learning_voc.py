@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genviews.checks import check_count, fail
-from genviews.cli.folder import stamp
 from genviews.cli.images import check_apart
 from genviews.cli.learn_options import VOCOptions
-from genviews.cli.options import changed_fields, flag_of, plain
+from genviews.cli.options import changed_fields, flag_of
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.evaluate.detection import DetectionConfig
     from genviews.studies.learning.voc_task import VOCTask
 
-__all__ = ["VOC_CONFIG", "check_voc", "voc_config", "voc_task"]
-
-VOC_CONFIG = (*(field.name for field in fields(VOCOptions)), "voc_stamp")
-"""What `voc_config` may hold."""
+__all__ = ["check_voc", "voc_task"]
 
 
 def check_voc(options: VOCOptions, out: Path) -> None:
@@ -53,16 +48,6 @@ def check_voc(options: VOCOptions, out: Path) -> None:
         check_count(options.detection_steps, "--detection-steps")
         if not options.detection:
             fail("--detection-steps", expected="--detection", got="none", remedy="add it")
-
-
-def voc_config(options: VOCOptions) -> dict[str, Any]:
-    """What the columns depend on, as JSON values; nothing where there is no `--voc`.
-
-    A run that was made before there was such a flag is then still the same run.
-    """
-    if options.voc is None:
-        return {}
-    return {**plain(options), "voc_stamp": stamp(options.voc)}
 
 
 def voc_task(options: VOCOptions) -> VOCTask | None:

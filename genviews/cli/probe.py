@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
 
 from genviews.checks import check_count, fail
 from genviews.cli.images import check_apart, check_exist
 from genviews.cli.learn_options import ProbeOptions
 from genviews.cli.options import RunOptions, command, plain
 from genviews.cli.progress import Stages
-from genviews.cli.run import Claim, Output, run, say_notes
+from genviews.cli.run import Claim, ResultOutput, run, say_notes
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.represent.encoder import RepresentationEncoder
-    from genviews.studies.learning.result import EncoderResult
+    from genviews.studies.result import Result
     from genviews.types import ImageSpec
 
-__all__ = ["ProbeOutput", "run_probe"]
+__all__ = ["run_probe"]
 
 PIXELS = "pixels"  # subfolder with the decoded images, removed at the end
 
@@ -34,37 +30,10 @@ def run_probe(options: ProbeOptions, flags: RunOptions) -> int:
         **plain(options),
     }
 
-    def job(stages: Stages, claim: Claim) -> EncoderResult:
+    def job(stages: Stages, claim: Claim) -> Result:
         return _judge(options, flags, config, stages, claim)
 
-    return run(config, options.out, flags, ProbeOutput(), job)
-
-
-class ProbeOutput(Output["EncoderResult"]):
-    """Page, table and JSON of the probes."""
-
-    files = ("report.html", "results.csv", "results.json")
-
-    def verdict(self, result: EncoderResult) -> str:
-        """See `Output`."""
-        return result.verdict
-
-    def save(self, result: EncoderResult, folder: Path) -> None:
-        """See `Output`."""
-        from genviews.files import write_json
-        from genviews.report import write_atomic
-        from genviews.report.learning import render_encoder_report
-
-        write_atomic(folder / "results.csv", result.probe_csv())
-        write_atomic(folder / "report.html", render_encoder_report(result))
-        write_json(folder / "results.json", result.summary())
-        shutil.rmtree(folder / PIXELS, ignore_errors=True)
-
-    def show(self, result: EncoderResult, console: Console) -> None:
-        """See `Output`."""
-        from genviews.cli.learn import show_encoder
-
-        show_encoder(result, console)
+    return run(config, options.out, flags, ResultOutput(scratch=(PIXELS,)), job)
 
 
 def _check(options: ProbeOptions) -> None:
@@ -84,14 +53,14 @@ def _judge(
     config: Mapping[str, Any],
     stages: Stages,
     claim: Claim,
-) -> EncoderResult:
+) -> Result:
     from genviews.cli.device import find_device
     from genviews.cli.engine import run_engine
     from genviews.cli.learn_job import judge
     from genviews.cli.learn_setting import probe_data
-    from genviews.environment import versions
     from genviews.load.encoder import load_encoder
-    from genviews.studies.learning.result import EncoderResult
+    from genviews.studies.learning.encoder_result import encoder_result
+    from genviews.studies.result import Record
 
     device = find_device(flags.device)
     encoder = load_encoder(options.encoder)
@@ -110,15 +79,16 @@ def _judge(
     claim(encoder=encoder, data=data)
     scores = judge(encoder.to(device), data, flags.batch_size)
     stages.note("probe")
-    return EncoderResult(
-        title=f"What {options.encoder.name} knows of {options.data}",
-        encoder=encoder.cpu(),
-        command=command("probe", options),
-        config={**config, "notes": list(notes)},
+    return encoder_result(
+        f"What {options.encoder.name} knows of {options.data}",
+        encoder.cpu(),
+        record=Record(
+            command=command("probe", options),
+            config={**config, "notes": list(notes)},
+            skipped=skipped,
+            seconds=dict(stages.seconds),
+        ),
         scores=scores,
-        skipped=skipped,
-        seconds=dict(stages.seconds),
-        versions=versions(),
     )
 
 

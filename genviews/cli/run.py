@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.console import Console
 
@@ -23,8 +24,9 @@ from genviews.environment import environment
 
 if TYPE_CHECKING:  # loads torch
     from genviews.run_folder import RunFolder
+    from genviews.studies.result import Result as StudyFindings
 
-__all__ = ["Claim", "Output", "run", "say_notes", "say_skipped"]
+__all__ = ["Claim", "Output", "ResultOutput", "run", "say_notes"]
 
 logger = logging.getLogger("genviews.cli")
 
@@ -49,7 +51,7 @@ class Output(ABC, Generic[Result]):
     """
 
     files: tuple[str, ...]
-    work: ClassVar[tuple[str, ...]] = ()
+    work: tuple[str, ...] = ()
 
     @abstractmethod
     def verdict(self, result: Result) -> str:
@@ -62,6 +64,52 @@ class Output(ABC, Generic[Result]):
     @abstractmethod
     def show(self, result: Result, console: Console) -> None:
         """Print the result."""
+
+    def tidy(self, folder: Path) -> None:
+        """Remove from a finished folder what a further call of its run left there."""
+
+
+class ResultOutput(Output["StudyFindings"]):
+    """Page, tables, figures, pictures and record of a `Result`.
+
+    Args:
+        products: what the job itself leaves in the folder and a finished run has.
+        work: see `Output`.
+        scratch: subfolders that are removed when all is written.
+    """
+
+    def __init__(
+        self,
+        *,
+        products: Sequence[str] = (),
+        work: Sequence[str] = (),
+        scratch: Sequence[str] = (),
+    ) -> None:
+        self.files = ("report.html", *products, "results.json")
+        self.work = tuple(work)
+        self._scratch = tuple(scratch)
+
+    def verdict(self, result: StudyFindings) -> str:
+        """The sentence of the result."""
+        return result.verdict
+
+    def save(self, result: StudyFindings, folder: Path) -> None:
+        """Write it in every form."""
+        from genviews.report import write_result
+
+        write_result(result, folder)
+        self.tidy(folder)
+
+    def tidy(self, folder: Path) -> None:
+        """Remove what only the work needs."""
+        for name in self._scratch:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+    def show(self, result: StudyFindings, console: Console) -> None:
+        """Print the answer."""
+        from genviews.report import show
+
+        show(result, console)
 
 
 class Claim:
@@ -157,6 +205,7 @@ def run(
             logger.info("done in %s: %s", took, output.verdict(result))
             output.save(result, out)
         except AlreadyDoneError:
+            output.tidy(out)
             _say_finished(out, output.files[0])
             return 0
         except BaseException:
@@ -189,16 +238,3 @@ def say_notes(notes: Sequence[str]) -> None:
     for note in dict.fromkeys(notes):
         logger.info("note: %s", note)
         Console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
-
-
-def say_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
-    """Name the first files that could not be read, if there are any."""
-    if skipped:
-        names = [name for name, _ in skipped]
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        files = "file" if len(names) == 1 else "files"
-        console.print(
-            f"Left out, with reasons in the report: {len(names)} {files} "
-            f"({', '.join(names[:3])}{more})",
-            markup=False,
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,8 @@ def run_study_here(
     before = _stamp(folder / RESULT_FILE)
     with log_to(folder / "log.txt"), Stages(Console(stderr=True)) as stages:
         try:
-            logger.info("started: %s", command)
+            if before is None:
+                logger.info("started: %s", command)
             bench = Bench(
                 load().to(device),
                 title=title,
@@ -97,8 +98,10 @@ def run_study_here(
         except BaseException:
             logger.exception("failed")
             raise
-        logger.info("done: %s", found.verdict)
-    if before is not None and before == _stamp(folder / RESULT_FILE):
+        known = before is not None and before == _stamp(folder / RESULT_FILE)
+        if not known:
+            logger.info("done: %s", found.verdict)
+    if known:
         text = f"{out} already holds the results of this run; nothing to do"
         console.print(Text(f"{text} (--force runs it again)."), soft_wrap=True)
     else:
@@ -113,7 +116,11 @@ def _stamp(file: Path) -> int | None:
 
 def _watcher(stages: Stages) -> Any:  # noqa: ANN401  (a Watcher, whose module loads torch)
     """Tells the stages of a run how its study goes on."""
+    from genviews.cli.learn_progress import StudyProgress
     from genviews.studies.bench import Watcher
+    from genviews.studies.learning.row import LearningRow
+    from genviews.studies.learning.run import Report
+    from genviews.studies.learning.setting import LearningSetting
 
     class Told(Watcher):
         def tell(self, text: str) -> None:
@@ -122,5 +129,8 @@ def _watcher(stages: Stages) -> Any:  # noqa: ANN401  (a Watcher, whose module l
 
         def progress(self, stage: str, unit: str, done: int, total: int) -> None:
             stages(stage, unit, done, total)
+
+        def rows(self, rows: Sequence[LearningRow], seeds: int, setting: LearningSetting) -> Report:
+            return StudyProgress(stages, rows, seeds, setting)
 
     return Told()

@@ -8,23 +8,13 @@ A report shows a finished `Result` and computes nothing: every number on the pag
 
 from __future__ import annotations
 
-from genviews.report.inversion import (
-    contact_sheet,
-    inversion_measures,
-    render_inversion_report,
-    write_inversion_report,
-)
 from genviews.report.output import PAGE, check_output_dir, write_atomic, write_result
 from genviews.report.terminal import show
 
 __all__ = [
     "PAGE",
     "check_output_dir",
-    "contact_sheet",
-    "inversion_measures",
-    "render_inversion_report",
     "show",
     "write_atomic",
-    "write_inversion_report",
     "write_result",
 ]

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from genviews.report.words import printable
 from genviews.studies.blocks import Images, Picture
 
 __all__ = ["Sheet", "contact_sheet", "make_sheet", "tile_size", "to_picture"]
@@ -27,7 +29,7 @@ _TRIES = ((256, 88), (192, 88), (128, 88), (96, 88), (64, 80), (64, 60), (48, 40
 _BUDGET = 400_000  # bytes of a sheet (chosen by us): a page of three stays below 1.5 MB
 _EXACT = 60_000  # bytes up to which a sheet stays exact
 _BLOCK = 8  # pixels of a JPEG's block: tiles begin at one, or they would bleed into each other
-_GAP = 4  # pixels between the tiles of a contact sheet
+_GAP, _WORDS = 4, 18  # pixels between the tiles of a contact sheet, and of a line of words
 
 
 def to_picture(image: Float[Tensor, "C H W"]) -> Image.Image:
@@ -174,7 +176,8 @@ def _encoded(sheet: Image.Image, quality: int) -> tuple[bytes, str]:
 def contact_sheet(images: Images) -> bytes | None:
     """The pictures of a block as one PNG, grid below grid; None where none has pixels.
 
-    What is said of them stands on the page; the file is for slides and papers.
+    Columns are named; what else is said of them stands on the page. The file is for slides and
+    papers.
     """
     grids = [
         [[_pixels(picture) for picture in row] for row in grid.pictures] for grid in images.grids
@@ -183,16 +186,32 @@ def contact_sheet(images: Images) -> bytes | None:
     first = next((one for row in lines for one in row if one is not None), None)
     if first is None:
         return None
-    width, height = tile_size(*first.size)
+    width, height = (length + _GAP for length in tile_size(*first.size))
+    heads = [_WORDS if grid.columns else 0 for grid in images.grids]
     columns = max(len(row) for row in lines)
-    size = (columns * (width + _GAP) - _GAP, len(lines) * (height + _GAP) - _GAP)
-    sheet = Image.new("RGB", size, "white")
-    for place, row in enumerate(lines):
-        for column, one in enumerate(row):
-            if one is not None:
-                method = Image.Resampling.BOX if one.width > width else Image.Resampling.NEAREST
-                tile = one.convert("RGB").resize((width, height), method)
-                sheet.paste(tile, (column * (width + _GAP), place * (height + _GAP)))
+    size = (columns * width - _GAP, len(lines) * height + sum(heads) - _GAP)
+    sheet, top = Image.new("RGB", size, "white"), 0
+    for grid, rows, head in zip(images.grids, grids, heads, strict=True):
+        _draw_names(sheet, grid.columns, top, width)
+        top += head
+        for row in rows:
+            for column, one in enumerate(row):
+                if one is not None:
+                    method = Image.Resampling.BOX if one.width > width else Image.Resampling.NEAREST
+                    tile = one.convert("RGB").resize((width - _GAP, height - _GAP), method)
+                    sheet.paste(tile, (column * width, top))
+            top += height
     out = io.BytesIO()
     sheet.save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+def _draw_names(sheet: Image.Image, names: Sequence[str], top: int, width: int) -> None:
+    """Words above columns; equal neighbours share them."""
+    draw, font, start = ImageDraw.Draw(sheet), ImageFont.load_default(_WORDS - 7), 0
+    for name, same in itertools.groupby(names):
+        count, text = len(list(same)), printable(name)
+        while text and draw.textlength(text, font) > count * width - _GAP:
+            text = text[:-1]
+        draw.text((start * width, top + 2), text, fill="black", font=font)
+        start += count

@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genviews.report.text import claims_table
-from genviews.report.words import Shown, cell_words, header, is_marked, printable
+from genviews.report.words import Shown, cell_words, header, printable
 from genviews.studies.blocks import Note, Table
 from genviews.studies.result import Result
 
@@ -82,7 +82,7 @@ def terminal_table(table: Table, width: int = 80) -> RichTable:
     cells = [list(map(cell_words, row, table.columns)) for row in table.rows]
     gap = 2 if width >= 60 else 1
     shape = _fit(table, cells, width, gap)
-    starred = any(is_marked(table, place) for place in range(len(table.rows)))
+    starred = any(cell.star for row in cells for cell in row)
     caption = " ".join(filter(None, (table.caption, "* significant." if starred else "")))
     found = RichTable(
         title=Text(printable(table.title)),
@@ -108,31 +108,29 @@ def terminal_table(table: Table, width: int = 80) -> RichTable:
     for place, row in enumerate(cells):
         tone = table.tones[place] if table.tones else ""
         bold = "bold " if place == table.highlight else ""
-        shown = [_text(table, place, at, row[at], shape) for at in shape.columns]
+        shown = [_text(at, row[at], shape) for at in shape.columns]
         found.add_row(*map(Text, shown), style=(bold + _STYLES.get(tone, "")).strip())
     return found
 
 
-def _text(table: Table, row: int, at: int, cell: Shown, shape: _Shape) -> str:
-    star = " *" if table.columns[at].kind == "points" and is_marked(table, row) else ""
-    if not cell.text:
-        return ""
+def _text(at: int, cell: Shown, shape: _Shape) -> str:
     interval = f" [{cell.interval}]" if cell.interval and at in shape.intervals else ""
-    return f"{cell.text}{interval}{star}"
+    return cell.text + interval + (" *" if cell.star else "")
 
 
 def _fit(table: Table, cells: list[list[Shown]], width: int, gap: int) -> _Shape:
-    """Drop intervals and columns, the least important and then the rightmost first."""
+    """Drop intervals and columns, the least important first."""
     shape = _Shape(
         columns=tuple(range(len(table.columns))),
         intervals=frozenset(
             at for at in range(len(table.columns)) if any(row[at].interval for row in cells)
         ),
     )
-    # An interval goes half a step before its column; columns of priority 0 never go.
-    steps = [(table.columns[at].priority + 0.5, at, True) for at in shape.intervals]
-    steps += [(float(c.priority), at, False) for at, c in enumerate(table.columns) if at]
-    for priority, at, interval in sorted(steps, reverse=True):
+    # An interval goes half a step before its column, the leftmost first: differences are further
+    # right. Columns of priority 0 never go.
+    steps = [(table.columns[at].priority + 0.5, -at, at, True) for at in shape.intervals]
+    steps += [(float(c.priority), at, at, False) for at, c in enumerate(table.columns) if at]
+    for priority, _, at, interval in sorted(steps, reverse=True):
         if _width(table, cells, shape, gap) <= width:
             break
         if interval:
@@ -152,8 +150,7 @@ def _width(table: Table, cells: list[list[Shown]], shape: _Shape, gap: int) -> i
             longest = max([len(head), *(len(row[at].text) for row in cells)])
             total += max(words, min(longest, _NAME if gap > 1 else 0))
         else:
-            own = [len(_text(table, row, at, line[at], shape)) for row, line in enumerate(cells)]
-            total += max([len(head), *own])
+            total += max([len(head), *(len(_text(at, row[at], shape)) for row in cells)])
     return total + gap * (len(shape.columns) - 1)
 
 

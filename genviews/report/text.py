@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from genviews.report.words import cell_words, header, is_marked, printable, short_range
+from genviews.report.words import cell_words, header, printable, short_range
 from genviews.studies.blocks import Cell, Column, Estimate, Note, Table
 from genviews.studies.result import Claim, Result
 
@@ -101,8 +101,7 @@ def markdown_table(table: Table) -> list[str]:
         for cell, column in zip(row, table.columns, strict=True):
             shown = cell_words(cell, column)
             text = f"{shown.text} [{shown.interval}]" if shown.interval else shown.text
-            if column.kind == "points" and text and is_marked(table, place):
-                text += " \\*"
+            text += " \\*" if shown.star else ""
             cells.append(text.replace("|", "\\|"))
         if place == table.highlight:
             cells[0] = f"**{cells[0]}**"

@@ -19,7 +19,6 @@ from genviews.report.words import (
     cell_words,
     duration,
     header,
-    is_marked,
     printable,
 )
 from genviews.studies.blocks import Bars, Block, Column, Curves, Images, Note, Picture, Table, Tone
@@ -34,6 +33,7 @@ _BADGES: dict[Tone, str] = {
 }
 _MARKS = {"right": "\N{CHECK MARK}", "wrong": "\N{MULTIPLICATION X}"}
 _KINDS = {Table: "table", Bars: "figures", Curves: "figures", Images: "images", Note: "note"}
+_WEIGHTY = 4  # least weight (highest priority) of a number in large type
 _GRIDS = 6  # of a block that are shown at once; the rest on demand
 
 
@@ -43,7 +43,6 @@ class _Row:
     tone: Tone
     highlight: bool
     breaks: bool
-    marked: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +74,7 @@ class _Section:
     folded: bool = False
     columns: tuple[Column, ...] = ()
     rows: tuple[_Row, ...] = ()
+    starred: bool = False
     figures: tuple[tuple[str, Markup, Markup], ...] = ()  # (title, for a wide, a narrow screen)
     sheet: Sheet | None = None
     grids: tuple[_GridView, ...] = ()
@@ -130,11 +130,15 @@ def _clean(value: object) -> object:
 
 
 def _facts(answer: Table | None) -> list[tuple[str, Shown]]:
-    """The highlighted row in large type: (name of the column, cell)."""
+    """The highlighted row in large type: its name and its weightier numbers, by column."""
     if answer is None or answer.highlight is None:
         return []
     row = zip(answer.columns, answer.rows[answer.highlight], strict=True)
-    shown = [(header(column), cell_words(cell, column)) for column, cell in row]
+    shown = [
+        (header(column), cell_words(cell, column))
+        for place, (column, cell) in enumerate(row)
+        if place == 0 or (column.kind != "text" and column.priority <= _WEIGHTY)
+    ]
     return [(name, cell) for name, cell in shown if cell.text]
 
 
@@ -149,7 +153,9 @@ def _section(block: Block, place: int) -> _Section:
     if isinstance(block, Note):
         return replace(own, paragraphs=tuple(block.text.splitlines()))
     if isinstance(block, Table):
-        return replace(own, columns=block.columns, rows=_rows(block))
+        rows = _rows(block)
+        starred = any(cell.star for row in rows for cell in row.cells)
+        return replace(own, columns=block.columns, rows=rows, starred=starred)
     if isinstance(block, Images):
         sheet = make_sheet([one for grid in block.grids for row in grid.pictures for one in row])
         return replace(own, sheet=sheet, grids=_grids(block, sheet))
@@ -175,7 +181,6 @@ def _rows(table: Table) -> tuple[_Row, ...]:
             tone=table.tones[place] if table.tones else "",
             highlight=place == table.highlight,
             breaks=place in table.breaks,
-            marked=is_marked(table, place),
         )
         for place, row in enumerate(table.rows)
     )

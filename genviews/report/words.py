@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from genviews.studies.blocks import Cell, Column, Estimate, Kind, Table
+from genviews.studies.blocks import Cell, Column, Estimate, Kind
 
 __all__ = [
     "DASH",
@@ -13,7 +13,6 @@ __all__ = [
     "cell_words",
     "duration",
     "header",
-    "is_marked",
     "number",
     "p_words",
     "percent",
@@ -30,10 +29,11 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of Unicode th
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A cell as text: the value, and its interval where it has one."""
+    """A cell as text: the value, its interval where it has one, and whether it gets a star."""
 
     text: str
     interval: str = ""
+    star: bool = False
 
 
 def printable(text: str) -> str:
@@ -116,10 +116,11 @@ def cell_words(cell: Cell, column: Column) -> Shown:
     if not isinstance(cell, Estimate):
         return Shown(text=value_words(cell, column.kind, column.digits))
     text = value_words(cell.value, column.kind, column.digits)
-    if cell.interval is None:
-        return Shown(text=text)
-    low, high = (value_words(end, column.kind, column.digits) for end in cell.interval)
-    return Shown(text=text, interval=f"{low} to {high}")
+    interval = ""
+    if cell.interval is not None:
+        low, high = (value_words(end, column.kind, column.digits) for end in cell.interval)
+        interval = f"{low} to {high}"
+    return Shown(text=text, interval=interval, star=cell.significant)
 
 
 def short_range(estimate: Estimate, kind: Kind, digits: int | None = None) -> str:
@@ -136,8 +137,3 @@ def header(column: Column) -> str:
     """The name of a column with its unit: "accuracy, %"."""
     name = printable(column.name)
     return f"{name}, {_UNITS[column.kind]}" if column.kind in _UNITS else name
-
-
-def is_marked(table: Table, row: int) -> bool:
-    """Whether a row's differences get a star: chance does not explain them."""
-    return bool(table.tones) and table.tones[row] in ("better", "worse")

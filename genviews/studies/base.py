@@ -34,6 +34,9 @@ __all__ = ["WORK", "Need", "Options", "Study", "check_study_inputs", "run_study"
 WORK = "work"
 """Subfolder of a run with what a study keeps while it goes on."""
 
+INPUTS = "pixels"
+"""Subfolder with decoded images: they are known by their content, and serve any run."""
+
 
 class Need(Enum):
     """An input that a study works with; the value says in words what it is."""
@@ -131,7 +134,11 @@ def run_study(
         if known is not None:
             return known
         began = time.perf_counter()
-        found = study.run(bench.at(place / WORK), options)
+        try:
+            found = study.run(bench.at(place / WORK), options)
+        except BaseException:
+            _leave_nothing(place)
+            raise
         spent = {"study": time.perf_counter() - began} if clock is None else dict(clock())
         notes = bench.inputs.notes
         record = replace(
@@ -144,6 +151,13 @@ def run_study(
         result = replace(found, record=record)
         write_result(result, place)
     return result
+
+
+def _leave_nothing(place: Path) -> None:
+    """Where a run failed before it kept anything, the folder is free for another."""
+    if not (place / WORK).exists() and not (place / RESULT_FILE).exists():
+        for name in ("identity.json", "identity.safetensors"):
+            (place / name).unlink(missing_ok=True)
 
 
 def check_study_inputs(study: Study[Any], bench: Bench, options: Options) -> None:
@@ -188,7 +202,8 @@ def _finished(place: Path, settings: Mapping[str, Any]) -> Result | None:
 @contextmanager
 def _anew(place: Path, *, force: bool) -> Iterator[None]:
     """Put aside what a folder holds, and back where the block fails."""
-    own = [path for path in place.iterdir() if not path.name.startswith(".")] if force else []
+    kept = [path for path in place.iterdir() if path.name != INPUTS and path.name[0] != "."]
+    own = kept if force else []
     if not own:
         yield
         return
@@ -200,7 +215,7 @@ def _anew(place: Path, *, force: bool) -> Iterator[None]:
         yield
     except BaseException:
         for path in place.iterdir():
-            if path != aside:
+            if path not in (aside, place / INPUTS):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in aside.iterdir():
             path.rename(place / path.name)

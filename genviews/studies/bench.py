@@ -72,7 +72,7 @@ class Inputs:
     splits: Mapping[str, ImageSource] = field(default_factory=dict)
     perturbations: tuple[Perturbation, ...] = ()
     pixel_views: tuple[PixelViews, ...] = ()
-    real: ImageSet | None = None
+    real: ImageSet | ImageSource | None = None
     probe: ProbeData | None = None
     voc: VOCTask | None = None
     skipped: tuple[tuple[str, str], ...] = ()

@@ -52,10 +52,12 @@ class Estimate:
     Args:
         value: the number.
         interval: (low, high); None where none is known.
+        significant: of a difference, that chance does not explain it; shown with a star.
     """
 
     value: float
     interval: tuple[float, float] | None = None
+    significant: bool = False
 
 
 Cell: TypeAlias = str | int | float | Estimate | None

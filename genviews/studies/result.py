@@ -135,8 +135,9 @@ class Result:
 
     @property
     def answer(self) -> Table | None:
-        """The table that the verdict is read from: the first one."""
-        return next((block for block in self.blocks if isinstance(block, Table)), None)
+        """The table that the verdict is read from: the first that is not folded away."""
+        tables = [block for block in self.blocks if isinstance(block, Table)]
+        return next((table for table in tables if not table.folded), None)
 
     def to_json(self) -> dict[str, Any]:
         """All but the pixels of pictures as JSON values.
@@ -232,12 +233,11 @@ def _each(kind: type, value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower 
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
-    """Lists as tuples; what has a value and an interval, and nothing else, as an estimate."""
+    """Lists as tuples; what has the fields of an estimate as one."""
     if isinstance(value, list):
         return tuple(_tuples(part) for part in value)
-    if isinstance(value, dict) and value.keys() == {"value", "interval"}:
-        interval = None if value["interval"] is None else tuple(value["interval"])
-        return Estimate(value["value"], interval)
+    if isinstance(value, dict) and value.keys() == {"value", "interval", "significant"}:
+        return _build(Estimate, value)
     return value
 
 

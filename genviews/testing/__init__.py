@@ -23,6 +23,7 @@ from genviews.testing.pixels import PIXEL_VIEWS_CHECKS, check_pixel_views
 from genviews.testing.probes import PROBE_CHECKS, check_probe
 from genviews.testing.schedules import SCHEDULE_CHECKS, check_schedule
 from genviews.testing.sources import SOURCE_CHECKS, check_source
+from genviews.testing.studies import STUDY_CHECKS, check_study, toy_inputs
 
 __all__ = [
     "ALIGNER_CHECKS",
@@ -38,6 +39,7 @@ __all__ = [
     "SCHEDULE_CHECKS",
     "SOURCE_CHECKS",
     "LossInputs",
+    "STUDY_CHECKS",
     "check_aligner",
     "check_anchor_views",
     "check_engine",
@@ -50,5 +52,7 @@ __all__ = [
     "check_probe",
     "check_schedule",
     "check_source",
+    "check_study",
     "images_to_invert",
+    "toy_inputs",
 ]

@@ -35,16 +35,11 @@ from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine
-from genviews.studies.learning import (
-    LearningRow,
-    LearningSetting,
-    LearningStudy,
-    RowReport,
-    Strengths,
-    learning_table,
-    run_rows,
-    run_study,
-)
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import RowReport, run_rows
+from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.study import LearningStudy, compare_rows
+from genviews.studies.learning.tables import Strengths, learning_table
 from recipes.fashion32.learn_claims import judge_claims
 
 FOLDER = Path("runs/fashion32/learn")
@@ -122,7 +117,7 @@ def run_table(
     folder = folder.with_name(f"{folder.name}-quick") if quick else folder
     folder = folder / _part(table)
     shared, rows = setting(table, quick=quick), rows_of(table)
-    study = run_study(table, rows, shared, seeds, folder, report=say)
+    study = compare_rows(table, rows, shared, seeds, folder, report=say)
     print(study.verdict, flush=True)
     if not quick:
         record = {

@@ -23,7 +23,8 @@ from genviews.files import write_json
 from genviews.identity import describe
 from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
-from genviews.studies.learning import RowResult, run_rows, summarise
+from genviews.studies.learning.compare import summarise
+from genviews.studies.learning.run import RowResult, run_rows
 from recipes.fashion32 import learn
 
 RESULT = learn.RESULTS / "learn_bfloat16.json"

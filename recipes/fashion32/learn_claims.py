@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from genviews.studies.learning import Difference, RowResult, compare_answers
+from genviews.studies.learning.compare import Difference, compare_answers
+from genviews.studies.learning.run import RowResult
 
 __all__ = ["CLAIMS", "Claim", "judge_claims", "verdict"]
 

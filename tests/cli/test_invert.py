@@ -30,19 +30,14 @@ from genviews.memory import images_in_shard
 from genviews.report.png import png_name
 from genviews.store import ShardStore, stored_identity
 from genviews.types import ImageSpec
-from tests.folders import names
+from tests.folders import RUN, names
 
-FILES = {
-    "config.json",
-    "env.json",
-    "identity.json",
-    "identity.safetensors",
-    "log.txt",
+FILES = RUN | {
     "latents",
     "reconstructions",
     "report.html",
 }
-FILES |= {"best_worst.png", "summary.csv", "summary.json"}
+FILES |= {"figures", "images.csv", "pictures", "results.csv", "results.json"}
 SPEC = ImageSpec(channels=1, height=8, width=8)
 
 
@@ -66,11 +61,12 @@ def go(image_folder, user_module, with_flags):
 
 
 def summary(folder):
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return {**found["record"], **found["record"]["data"], "verdict": found["verdict"]}
 
 
 def table(folder):
-    with (folder / "summary.csv").open(encoding="utf-8", newline="") as text:
+    with (folder / "images.csv").open(encoding="utf-8", newline="") as text:
         return list(csv.DictReader(text))
 
 
@@ -128,11 +124,12 @@ class TestFolder:
         titles = [part.split("</h4>")[0] for part in page.split("<h4>")[1:]]
         assert titles[:8] == [row["id"] for row in ranked[:8]]
         assert titles[8:] == [row["id"] for row in ranked[:-9:-1]]
-        assert page.count("data:image/png") == 3 * 16
+        assert page.count("data:image/") == 2  # a sheet of each
+        assert page.count('<div class="picture"') == 3 * 16
         assert "notes.txt" in page
         assert "<script" not in page
-        with Image.open(folder / "best_worst.png") as sheet:
-            assert sheet.width > sheet.height > 3 * 8
+        with Image.open(folder / "pictures" / "best-reconstructions.png") as sheet:
+            assert sheet.height > sheet.width > 3 * 8
 
     def test_terminal_shows_rate_and_mean_loss(self, done):
         folder, (out, error) = done
@@ -200,7 +197,7 @@ class TestResume:
             self.kill(patch, 1)
             assert go() == 1
         assert "the same command again continues" in capsys.readouterr().err
-        assert "summary.json" not in names(here / "run")
+        assert "results.json" not in names(here / "run")
         made = counted.copy()
         assert go() == 0
         assert sum(counted) == 40

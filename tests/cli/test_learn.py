@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import get_args
 
@@ -12,30 +11,28 @@ from safetensors.torch import load_file
 
 from genviews.cli import main
 from genviews.cli.learn import views_of
-from genviews.cli.learn_options import (
-    LearnInputs,
-    LearnOptions,
-    ObjectiveName,
-    TrainingOptions,
-)
-from genviews.cli.learn_setting import check_training, encoder_config, pixel_preset, training
+from genviews.cli.learn_options import LearnInputs, LearnOptions, ObjectiveName
 from genviews.generators import load_callable
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses.choose import OBJECTIVES
+from genviews.studies.learning.options import TrainingOptions
+from genviews.studies.learning.training import (
+    check_training,
+    encoder_config,
+    pixel_preset,
+    training,
+)
 from genviews.types import ImageSpec
-from tests.folders import names, read
+from tests.folders import RUN, findings, names, numbers, read
 
-FILES = {
-    "config.json",
-    "env.json",
-    "identity.json",
-    "identity.safetensors",
-    "log.txt",
+FILES = RUN | {
     "report.html",
-    "summary.json",
+    "results.json",
+    "tables",
+    "figures",
 }
-FILES |= {"training.csv", "training.json", "encoder.safetensors", "backbone.safetensors"}
+FILES |= {"encoder.safetensors", "backbone.safetensors"}
 GENERATOR = ("--generator", "mine:decode", "--z-dim", "8")
 SMALL = ("--samples", "16", "--batch", "8", "--updates", "6", "--out", "run")
 
@@ -64,10 +61,11 @@ class TestRun:
     def test_folder_terminal_and_second_call(self, go, here, labelled_data, capsys):
         assert go("--data", "data") == 0
         run = here / "run"
-        assert names(run) == FILES
-        summary, history = read(run / "summary.json"), read(run / "training.json")
+        assert names(run) == FILES | {"results.csv"}
+        summary, history = findings(run), numbers(run / "tables" / "training.csv")
         assert [record["step"] for record in history] == [1, 2, 3, 4, 5, 6]
-        assert summary["training"]["last"] == history[-1]
+        last = summary["training"]["last"]
+        assert (last["step"], last["loss"]) == (6, history[-1]["loss"])
         assert summary["training"]["row"]["views"] == "gaussian_all_0.20"
         assert summary["training"]["samples"] == 16
         assert summary["config"] == read(run / "config.json")
@@ -75,11 +73,8 @@ class TestRun:
         decoded = {f"decode {split}" for split in ("train", "val", "test")}
         stages = {"load", "render views", "train", "probe"}
         assert stages | decoded == set(summary["seconds"])
-        assert {"alignment", "uniformity", "rankme", "knn"} == set(history[-1]["monitors"])
-        with (run / "training.csv").open(encoding="utf-8", newline="") as text:
-            rows = list(csv.DictReader(text))
-        assert [float(row["loss"]) for row in rows] == [record["loss"] for record in history]
-        assert float(rows[-1]["knn"]) == history[-1]["monitors"]["knn"]
+        assert {"alignment", "uniformity", "rankme", "knn"} == set(last["monitors"])
+        assert history[-1]["knn"] == last["monitors"]["knn"]
 
         for probe, score in summary["probes"].items():
             assert score["total"] == 32
@@ -127,7 +122,7 @@ class TestRun:
             assert go() == 1
         assert "the same command again continues" in capsys.readouterr().err
         assert (here / "run" / "work" / "checkpoint.pt").exists()
-        assert not names(here / "run") & {"summary.json", "encoder.safetensors"}
+        assert not names(here / "run") & {"results.json", "encoder.safetensors"}
         assert go("--seed", "1") == 1
         assert "settings.seed: 0 in the store, 1 asked" in capsys.readouterr().err
 
@@ -136,7 +131,8 @@ class TestRun:
         assert trained == [4, 5]
         assert "32 of them done before" in capsys.readouterr().err
         assert names(here / "run") == FILES
-        assert [r["step"] for r in read(here / "run" / "training.json")] == [1, 2, 3, 4, 5, 6]
+        history = numbers(here / "run" / "tables" / "training.csv")
+        assert [r["step"] for r in history] == [1, 2, 3, 4, 5, 6]
         assert go("--out", "whole") == 0
         assert equal(weights(here / "run"), weights(here / "whole"))
         assert go("--out", "other", "--seed", "1") == 0
@@ -153,16 +149,16 @@ class TestRun:
 class TestData:
     def test_real_images_alone(self, go_real, here, capsys):
         assert go_real() == 0
-        summary = read(here / "run" / "summary.json")
+        summary = findings(here / "run")
         assert summary["training"]["row"]["data"] == "real"
         assert summary["training"]["images"] == "1x8x8"
         assert [file for file, _ in summary["skipped"]] == ["dark/broken.png"]
         assert summary["probes"] == {}
-        assert "so nobody judged it" in " ".join(capsys.readouterr().out.split())
+        assert "so its features were not judged" in " ".join(capsys.readouterr().out.split())
 
     def test_classes_of_a_folder_are_learnt_from(self, go_real, here):
         assert go_real("--objective", "classifier") == 0
-        assert read(here / "run" / "summary.json")["encoder"]["projection"] == 2
+        assert findings(here / "run")["encoder"]["projection"] == 2
 
     def test_a_csv_has_no_classes(self, go_real, here, capsys):
         (here / "images" / "dark" / "broken.png").unlink()
@@ -176,13 +172,13 @@ class TestData:
         mix = ("--real", "images", "--share", "0.5")
         assert go(*mix) == 0
         assert (
-            read(here / "run" / "summary.json")["training"]["row"]
+            findings(here / "run")["training"]["row"]
             | {
                 "data": "mixed",
                 "share": 0.5,
                 "views": None,
             }
-            == read(here / "run" / "summary.json")["training"]["row"]
+            == findings(here / "run")["training"]["row"]
         )
         assert go(*mix, "--share", "0", "--out", "real") == 0
         assert go("--out", "made", "--views", "none") == 0
@@ -194,7 +190,9 @@ class TestData:
         assert go("--updates", "1") == 0
         assert go("--updates", "1", "--stream", "--out", "streamed") == 0
         assert "render views" not in capsys.readouterr().err.splitlines()[-2]
-        stored, streamed = (read(here / n / "training.json")[0] for n in ("run", "streamed"))
+        stored, streamed = (
+            numbers(here / n / "tables" / "training.csv")[0] for n in ("run", "streamed")
+        )
         assert stored["loss"] == pytest.approx(streamed["loss"], abs=0.02)
         assert stored["loss"] != streamed["loss"]
 
@@ -213,7 +211,7 @@ class TestData:
         assert "at least one readable image, got none of 41" in capsys.readouterr().err
         assert "work" not in names(here / "run")  # nothing that stands in the way
         assert go_real("--size", "4", "--resize", "--backbone", "resnet18") == 0
-        assert read(here / "run" / "summary.json")["training"]["images"] == "1x4x4"
+        assert findings(here / "run")["training"]["images"] == "1x4x4"
 
 
 class TestMistakes:

@@ -13,7 +13,9 @@ from genviews.generators import ToyGenerator
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.run import StepRecord
 from genviews.represent.schedule import StepCosine
-from genviews.studies.learning import LearningRow, LearningSetting, RowReport
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import RowReport
+from genviews.studies.learning.setting import LearningSetting
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from genviews.cli import main
 from genviews.evaluate import FeatureExtractor, MultiLabelSVM, classify_voc
 from genviews.represent.encoder import RepresentationEncoder
 from tests.devkit import write_devkit
-from tests.folders import read
+from tests.folders import findings
 
 ROWS = ("real + T_x", "Gaussian + T_x")
 WORDS = [
-    *("study", "table1", "--generator", "mine:decode", "--z-dim", "8", "--real", "images"),
+    *("study", "learning/table1", "--generator", "mine:decode", "--z-dim", "8", "--real", "images"),
     *("--data", "data", "--samples", "16", "--batch", "8", "--updates", "2", "--seeds", "2"),
     *("--out", "run", *(word for row in ROWS for word in ("--rows", row))),
 ]
@@ -39,14 +39,13 @@ def go(here, user_module, image_folder, labelled_data, monkeypatch):
 def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
     assert go() == 0
     assert len(trained) == 8
-    plain = read(here / "run" / "results.json")
-    # A run of a version without --voc is still the same run.
-    assert not [name for name in plain["config"] if "voc" in name or "detection" in name]
+    plain = findings(here / "run")
+    assert "voc" not in plain["config"]
     capsys.readouterr()
     assert go(*VOC) == 0
     assert len(trained) == 8
     out, error = capsys.readouterr()
-    found = read(here / "run" / "results.json")
+    found = findings(here / "run")
     for old, new in zip(plain["rows"], found["rows"], strict=True):
         assert new["accuracy"]["linear"] == old["accuracy"]["linear"]
     assert found["verdict"] == plain["verdict"]
@@ -54,7 +53,7 @@ def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
 
     # The numbers are those of the protocol on the encoders that lie there.
     for row, kind in zip(found["rows"], ("real", "generated"), strict=True):
-        (folder,) = (here / "run" / "rows").glob(f"{kind}-*")
+        (folder,) = (here / "run" / "work" / "rows").glob(f"{kind}-*")
         for seed, value in enumerate(row["accuracy"]["voc"]["per_seed"]):
             encoder = RepresentationEncoder.load(folder / f"seed{seed}" / "encoder.safetensors")
             wanted = classify_voc(FeatureExtractor(encoder), "VOCdevkit", size=16, channels=1)
@@ -62,18 +61,18 @@ def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
     assert found["voc"]["photos"] == [24, 24]
 
     with (here / "run" / "results.csv").open(newline="") as text:
-        lines = {(line["row"], line["probe"]): line for line in csv.DictReader(text)}
-    told = float(lines[ROWS[1], "voc"]["accuracy"])
+        lines = {line["learnt_from"]: line for line in csv.DictReader(text)}
+    told = float(lines[ROWS[1]]["VOC07_AP"])
     assert told == pytest.approx(found["rows"][1]["accuracy"]["voc"]["mean"])
     page = (here / "run" / "report.html").read_text()
     assert "VOC07 AP" in page
-    assert "VOC AP %" in out
+    assert "VOC07 AP" in out
     assert "svm" in error
 
     assert go(*VOC) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert go() == 0  # and it can be left out again
-    assert "voc" not in read(here / "run" / "results.json")["rows"][0]["accuracy"]
+    assert "voc" not in findings(here / "run")["rows"][0]["accuracy"]
     assert len(trained) == 8
 
 
@@ -95,7 +94,7 @@ def test_a_killed_judgement_goes_on(go, here, trained, monkeypatch):
         patch.setattr(MultiLabelSVM, "fit", lambda *a, **k: (more.append(1), fit(*a, **k))[1])
         assert go(*VOC) == 0
     assert (len(fits), len(more), len(trained)) == (2, 2, 8)
-    assert len(read(here / "run" / "results.json")["rows"][1]["accuracy"]["voc"]["per_seed"]) == 2
+    assert len(findings(here / "run")["rows"][1]["accuracy"]["voc"]["per_seed"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def test_a_photo_that_cannot_be_read_is_named(go, here, capsys):
     photo.write_bytes(photo.read_bytes()[:200])
     assert go(*VOC) == 0
     assert "1 file (JPEGImages/000103.jpg)" in capsys.readouterr().out
-    found = read(here / "run" / "results.json")
+    found = findings(here / "run")
     assert [name for name, _ in found["skipped"]] == ["JPEGImages/000103.jpg"]
     assert found["voc"]["skipped"] == found["skipped"]
     assert "000103.jpg" in (here / "run" / "report.html").read_text()

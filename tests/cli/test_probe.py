@@ -17,7 +17,7 @@ from genviews.cli import main
 from genviews.cli.learn_setting import probe_data
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.types import ImageSpec
-from tests.folders import names, read
+from tests.folders import findings, names
 
 FILES = {
     "config.json",
@@ -63,14 +63,15 @@ class TestRun:
         assert go() == 0
         run = here / "run"
         assert names(run) == FILES
-        results = read(run / "results.json")
+        results = findings(run)
         assert set(results["probes"]) == {"linear", "knn"}
         assert results["training"] is None
         with (run / "results.csv").open(encoding="utf-8", newline="") as text:
-            rows = {row["probe"]: row for row in csv.DictReader(text)}
+            rows = dict(zip(("linear", "knn"), csv.DictReader(text), strict=True))
         for name, found in results["probes"].items():
-            assert float(rows[name]["accuracy"]) == found["accuracy"]
-            assert [float(rows[name][k]) for k in ("low", "high")] == found["interval"]
+            assert float(rows[name]["test"]) == found["accuracy"]
+            ends = [float(rows[name][k]) for k in ("test_low", "test_high")]
+            assert ends == found["interval"]
             assert found["hits"] == round(found["accuracy"] * 32)
         page = (run / "report.html").read_text(encoding="utf-8")
         assert results["verdict"] in page
@@ -91,7 +92,7 @@ class TestRun:
     def test_accuracies_are_sklearns(self, go, here, encoder):
         """The settings that were chosen, fitted by other code on images read by other code."""
         assert go() == 0
-        found = read(here / "run" / "results.json")["probes"]
+        found = findings(here / "run")["probes"]
         h, y = {}, {}
         for split in SPLITS:
             images, y[split] = pixels_of(here / "data" / split)
@@ -120,15 +121,13 @@ class TestRun:
         assert main(["learn", *words, "--out", "learnt"]) == 0
         encoder = ["--encoder", "learnt/encoder.safetensors"]
         assert main(["probe", *encoder, "--data", "data"]) == 0  # the size is in the file
-        ours, theirs = read(here / "runs/probe/results.json"), read(here / "learnt/summary.json")
+        ours, theirs = findings(here / "runs/probe"), findings(here / "learnt")
         assert ours["probes"] == theirs["probes"]
 
     def test_images_that_cannot_be_read_are_named(self, go, here, capsys):
         (here / "data" / "val" / "light" / "broken.png").write_bytes(b"no image")
         assert go() == 0
-        assert read(here / "run" / "results.json")["skipped"] == [
-            ["val/light/broken.png", "is not an image"]
-        ]
+        assert findings(here / "run")["skipped"] == [["val/light/broken.png", "is not an image"]]
         assert "val/light/broken.png" in (here / "run" / "report.html").read_text()
         assert "Left out, with reasons in the report: 1 file" in capsys.readouterr().out
 
@@ -142,7 +141,7 @@ class TestRun:
         assert go("--size", "8", "--out", "b") == 1
         assert "is 16x16 pixels, not 8x8" in capsys.readouterr().err
         assert go("--size", "8", "--out", "b", "--resize") == 0
-        ours, theirs = (read(here / n / "results.json")["probes"] for n in ("run", "b"))
+        ours, theirs = (findings(here / n)["probes"] for n in ("run", "b"))
         for name in ours:  # each pixel was four equal ones, and its neighbours weigh in
             assert abs(ours[name]["hits"] - theirs[name]["hits"]) <= 2
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import get_args
+from itertools import product
 
 import pytest
 from safetensors.torch import load_file
 
-from genviews import GeneratorKit, load_generator
 from genviews.cli import main
-from genviews.cli.learn_options import TableName, TableOptions
-from genviews.cli.learning_job import choose_rows, strengths
-from genviews.cli.learning_study import LearningOutput
-from genviews.generators import ToyGenerator
-from genviews.studies.learning import PANELS, TABLES, learning_table, run_study
-from tests.folders import RUN, names, read
+from genviews.studies.learning.tables import PANELS, TABLES
+from genviews.studies.registry import STUDIES
+from tests.folders import findings, names
 
-FILES = RUN | {"pixels", "rows", "views"}
-FILES |= set(LearningOutput.files)
+FILES = {"identity.json", "identity.safetensors", "log.txt", "pixels", "work", "figures"}
+FILES |= {"pictures", "report.html", "results.csv", "results.json"}
 ROWS = ("--rows", "real + T_x", "--rows", "Gaussian + T_x")
 WORDS = [
     *("--generator", "mine:decode", "--z-dim", "8", "--real", "images", "--data", "data"),
@@ -38,7 +34,7 @@ def go(user_module, image_folder, labelled_data, with_flags):
         more = [word for word in more if word not in rows]
         flags = with_flags(["study", *WORDS, "--seeds", "1"], more)
         chosen = [word for row in rows for word in ("--rows", row.removeprefix("rows="))]
-        return main(["study", table, *flags[1:], *chosen])
+        return main(["study", f"learning/{table}", *flags[1:], *chosen])
 
     return run
 
@@ -52,19 +48,18 @@ class TestRun:
         run = here / "run"
         assert names(run) == FILES
         assert len(trained) == 4
-        results = read(run / "results.json")
+        results = findings(run)
         assert [row["name"] for row in results["rows"]] == ["real + T_x", "Gaussian + T_x"]
         assert (results["reference"], results["seeds"]) == ("real + T_x", [0])
-        assert results["config"] == read(run / "config.json")
-        assert results["command"].startswith("genviews study table1 --generator mine:decode")
+        assert results["config"]["options"]["updates"] == 2
+        assert results["command"].startswith("genviews study learning/table1 --generator mine:deco")
         assert "--rows 'real + T_x' --rows 'Gaussian + T_x'" in results["command"]
-        stages = {"load", "render views", "train", "probe", "compare"}
-        assert stages <= set(results["seconds"])
+        assert {"load", "render views", "train", "probe"} <= set(results["seconds"])
         assert results["left_out"] == []  # nobody asked for the others
 
         answers = {
             row["name"]: load_file(
-                next((run / "rows").glob(f"{kind}-*")) / "seed0" / "answers.safetensors"
+                next((run / "work" / "rows").glob(f"{kind}-*")) / "seed0" / "answers.safetensors"
             )
             for row, kind in zip(results["rows"], ("real", "generated"), strict=True)
         }
@@ -72,16 +67,18 @@ class TestRun:
             int(path.parent.name == "light") for path in sorted((here / "data/test").rglob("*.png"))
         ]
         with (run / "results.csv").open(encoding="utf-8", newline="") as text:
-            table = {(row["row"], row["probe"]): row for row in csv.DictReader(text)}
-        for (row, probe), line in table.items():
+            table = {row["learnt_from"]: row for row in csv.DictReader(text)}
+        columns = {"linear": "linear_probe", "knn": "neighbours"}
+        for row, probe in product(table, columns):
             right = [a == t for a, t in zip(answers[row][probe].tolist(), truth, strict=True)]
-            assert float(line["accuracy"]) == pytest.approx(sum(right) / 32)
+            assert float(table[row][columns[probe]]) == pytest.approx(sum(right) / 32)
         page = (run / "report.html").read_text(encoding="utf-8")
         assert results["verdict"] in page.replace("&#39;", "'")
         assert "<script" not in page
-        assert page.count("data:image/png") == 1  # the panel of views
-        assert (run / "figure.svg").read_text().startswith("<?xml")
-        assert "var(--" not in (run / "figure.svg").read_text()
+        assert page.count("data:image/") == 1  # the sheet of views
+        figure = (run / "figures" / "rows-against-the-reference.svg").read_text()
+        assert figure.startswith("<?xml")
+        assert "var(--" not in figure
 
         out, error = capsys.readouterr()
         assert results["verdict"] in " ".join(out.split())
@@ -93,10 +90,10 @@ class TestRun:
         assert "loss " in lines[1]
         assert "all rows in 0.0 s" in lines[1]
 
-        before = {p: p.stat().st_mtime_ns for p in run.rglob("*")}
+        before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != "log.txt"}
         assert go("table1", REAL, GAUSSIAN) == 0
         assert "nothing to do (--force runs it again)" in capsys.readouterr().out
-        assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
+        assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != "log.txt"} == before
 
     def test_rows_and_seeds_can_be_added_and_nothing_else(self, go, here, capsys, trained):
         assert go("table1", REAL) == 0
@@ -105,11 +102,10 @@ class TestRun:
         assert len(trained) == 4
         assert go("table1", REAL, GAUSSIAN, "--seeds", "2") == 0
         assert len(trained) == 8
-        assert read(here / "run" / "results.json")["seeds"] == [0, 1]
+        assert findings(here / "run")["seeds"] == [0, 1]
         assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
         error = capsys.readouterr().err
-        assert "expected what it was made from" in error
-        assert "settings.updates: 2 in the store, 3 asked" in error
+        assert "folder 'run': expected what it was made from, got options.updates: 2" in error
         assert go("table1", REAL, GAUSSIAN, "--force", "--updates", "1") == 0
         assert len(trained) == 10
 
@@ -118,12 +114,12 @@ class TestRun:
             assert go("table1", REAL, GAUSSIAN) == 1
         assert "results.json" not in names(here / "run")
         assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
-        assert "settings.updates: 2 in the store, 3 asked" in capsys.readouterr().err
+        assert "expected what it was made from, got options.updates: 2" in capsys.readouterr().err
         trained.clear()
         assert go("table1", REAL, GAUSSIAN) == 0
         assert trained == [1]  # the second update of the second row
         assert go("table1", REAL, GAUSSIAN, "--out", "whole") == 0
-        ours, theirs = (read(here / n / "results.json") for n in ("run", "whole"))
+        ours, theirs = (findings(here / n) for n in ("run", "whole"))
         assert [r["accuracy"] for r in ours["rows"]] == [r["accuracy"] for r in theirs["rows"]]
 
     def test_tables_share_encoders(self, go, here, trained):
@@ -134,22 +130,16 @@ class TestRun:
         assert go("figure9", *work, "--out", "b", *ends) == 0
         assert len(trained) == 4  # they are rows of table1 by other names
         assert names(here / "work") == {"pixels", "rows", "views"}
-        assert not names(here / "b") & {"rows", "views"}
-        assert read(here / "b" / "results.json")["reference"] == "0 % generated"
-        assert "share of generated samples" in (here / "b" / "figure.svg").read_text()
+        assert "work" not in names(here / "b")
+        assert findings(here / "b")["reference"] == "0 % generated"
+        sweep = here / "b" / "figures" / "along-the-sweep.svg"
+        assert "share of generated samples" in sweep.read_text()
         assert go("figure9", *work, "--out", "b", *ends, "--force") == 0
-        assert len(trained) == 8
+        assert len(trained) == 4  # what lies elsewhere belongs to others as well
 
-    def test_what_a_generator_lacks_is_left_out_and_said(self, go, here, capsys, monkeypatch):
-        asked = []
-
-        def run_some(name, rows, *more, **options):
-            asked.extend(row.name for row in rows)
-            return run_study(name, rows[:2], *more, **options)
-
-        monkeypatch.setattr("genviews.cli.learning_job.run_study", run_some)
+    def test_what_a_generator_lacks_is_left_out_and_said(self, go, here, capsys):
         assert go("table1", "--updates", "1") == 0
-        assert asked == [
+        assert [row["name"] for row in findings(here / "run")["rows"]] == [
             "untrained",
             "real + T_x",
             "generated + T_x",
@@ -157,10 +147,10 @@ class TestRun:
             "Gaussian + T_x",
             "inverter",
         ]
-        notes = read(here / "run" / "results.json")["left_out"]
+        notes = findings(here / "run")["left_out"]
         assert [note.split(",")[0] for note in notes] == ["steered views", "style-mixing"]
         out, error = capsys.readouterr()
-        assert error.startswith("left out: steered views, which need latent walks")
+        assert "\nleft out: steered views, which need latent walks" in error
         assert "Left out: style-mixing" in out
         assert "Left out: style-mixing" in (here / "run" / "report.html").read_text()
 
@@ -169,8 +159,8 @@ class TestMistakes:
     def test_dry_run(self, go, here, capsys):
         assert go("figure5", "--dry-run", "--work", "w") == 0
         config = json.loads(capsys.readouterr().out)
-        assert (config["verb"], config["table"], config["std"]) == ("study", "figure5", 0.2)
-        assert not {"work", "device"} & set(config)
+        assert (config["study"], config["std"]) == ("learning/figure5", 0.2)
+        assert "device" not in config
         assert not (here / "run").exists()
 
     @pytest.mark.parametrize(
@@ -188,8 +178,7 @@ class TestMistakes:
             ("table1", ["--seeds", "0"], "--seeds: expected an integer of at least 1"),
             ("table1", ["--samples", "50"], "expected at least 50 real images, got 40"),
             ("figure6", ["--samples", "16"], "expected at least 8 samples, which make a batch"),
-            ("table1", ["--data", "nowhere"], "--data: expected fashion32, or a folder"),
-            ("table1", ["--data", "images"], "got no train, val, test"),
+            ("table1", ["--data", "nowhere"], "images 'nowhere': expected a folder"),
             ("table1", ["--out", "data/run"], "--out: expected a folder apart from --data"),
             ("table1", ["--pixels", "none"], "expected pixel views in the setting"),
         ],
@@ -200,42 +189,46 @@ class TestMistakes:
         assert go(table, *more) == 1
         says_in_one_line(message)
         assert trained == []
-        assert not (here / "run" / "rows").exists()
+        assert not (here / "run" / "work" / "rows").exists()
 
     def test_what_is_missing_is_named(self, user_module, image_folder, labelled_data, capsys):
         generator = ("--generator", "mine:decode", "--z-dim", "8")
-        assert main(["study", "table1", *generator]) == 1
-        assert "--data: expected labelled images" in capsys.readouterr().err
-        assert main(["study", "table1", "--data", "data"]) == 1
+        assert main(["study", "learning/table1", *generator]) == 1
+        assert "expected --data, labelled images in train" in capsys.readouterr().err
+        assert main(["study", "learning/table1", "--data", "data"]) == 1
         assert "expected --generator, --real or both, got neither" in capsys.readouterr().err
-        assert main(["study", "table1", "--data", "data", *generator]) == 1
+        assert main(["study", "learning/table1", "--data", "data", *generator]) == 1
         assert "rows real + T_x of table1: expected --real" in capsys.readouterr().err
-        assert main(["study", "table1", "--data", "data", "--real", "images"]) == 1
+        assert main(["study", "learning/table1", "--data", "data", "--real", "images"]) == 1
         assert "of table1: expected --generator, got none" in capsys.readouterr().err
 
 
-def test_flags_know_every_table():
-    assert set(get_args(TableName)) == {*TABLES, *PANELS}
-    assert not set(TABLES) & set(PANELS)
+class TestNames:
+    def test_list(self, capsys):
+        assert main(["study", "--list"]) == 0
+        out = capsys.readouterr().out
+        assert main(["study"]) == 0
+        assert capsys.readouterr().out == out
+        for name in (*TABLES, *PANELS):
+            assert f"learning/{name}" in out
 
+    def test_help_says_source_time_and_the_flags_of_its_needs(self, capsys):
+        assert main(["study", "learning/table1", "--help"]) == 0
+        table = capsys.readouterr().out
+        assert "Source: Jahanian et al. 2022, Table 1. About 30 minutes" in table
+        assert main(["study", "learning/figure10", "--help"]) == 0
+        panel = capsys.readouterr().out
+        for flag in ("--generator", "--walks", "--rows", "--std", "--out", "--device"):
+            assert flag in table
+            assert flag in panel
+        for flag in ("--real", "--data", "--voc", "--updates", "--seeds", "--pixels"):
+            assert flag in table
+            assert flag not in panel
 
-class TestChoices:
-    def test_style_rows_where_the_generator_has_them(self):
-        found, lacking = strengths(TableOptions(), GeneratorKit(ToyGenerator()))
-        assert (found.mix, found.steer) == ("fine", 0.0)
-        assert list(lacking) == ["steer"]
-        found, lacking = strengths(TableOptions(steer=0.0, mix="none"), None)
-        assert (found.mix, found.steer, lacking) == ("", 0.0, {})
+    def test_an_unknown_name_is_wrong_usage(self, capsys):
+        assert main(["study", "learning/table9"]) == 2
 
-    def test_strengths_are_those_of_the_flags(self):
-        options = TableOptions(std=0.5, sweep=(0.1, 2.0), steer=0.7, mix="coarse")
-        walks = load_generator("fashion32").walks
-        found, lacking = strengths(options, GeneratorKit(ToyGenerator(), walks=walks))
-        assert (found.std, found.sweep, found.steer, found.mix) == (0.5, (0.1, 2.0), 0.7, "coarse")
-        assert lacking == {}
-
-    def test_rows_keep_the_order_of_the_table(self):
-        rows = learning_table("table1")
-        found = choose_rows(rows, ("Gaussian", "real + T_x"))
-        assert [row.name for row in found] == ["real + T_x", "Gaussian"]
-        assert choose_rows(rows, None) == rows
+    def test_every_table_and_panel_is_a_study(self):
+        learning = {name for name in STUDIES if name.startswith("learning/")}
+        assert learning == {f"learning/{name}" for name in (*TABLES, *PANELS)}
+        assert not set(TABLES) & set(PANELS)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import math
 
 import pytest
@@ -10,7 +9,6 @@ from genviews.data import ImageSet, MemorySource
 from genviews.generators import ToyGenerator
 from genviews.invert import L1, L2, LPIPS, Inverter, invert_source
 from genviews.invert.quality import ImageQuality, extremes, reconstruct
-from genviews.invert.result import InversionResult
 from genviews.rng import Rng
 from genviews.types import Status
 
@@ -128,41 +126,3 @@ class TestExtremes:
         best, worst = extremes(some, "l1", 8)
         assert [one.id for one in (*best, *worst)] == ["a", "b"]
         assert extremes([], "l1", 8) == ([], [])
-
-
-class TestResult:
-    @pytest.fixture
-    def result(self):
-        some = [quality("a", 1.0), quality("b", 3.0), quality("c", math.nan, Status.FAILED)]
-        return InversionResult(
-            title="t",
-            command="genviews invert",
-            config={"steps": 3},
-            qualities=some,
-            ranked_by="l1",
-            skipped=(("x,y.txt", 'is "no" image'),),
-            seconds={"invert": 2.0},
-            earlier=2,
-        )
-
-    def test_summary(self, result):
-        found = result.summary()
-        assert (found["images"], found["inverted"]) == (4, 3)
-        assert found["status"] == {"CONVERGED": 2, "FAILED": 1}
-        assert found["loss"] == {"mean": 2.0, "median": 2.0, "p90": pytest.approx(2.8)}
-        assert found["start_loss"]["mean"] == 4.0
-        assert (found["l1"]["mean"], found["steps_mean"]) == (2.0, 3.0)
-        assert found["images_per_second"] == 1.0
-        assert found["verdict"] == (
-            "Inverted 3 of 4 images; the mean loss fell from 4 at the start to 2; 1 failed."
-        )
-
-    def test_csv_reads_back(self, result):
-        rows = list(csv.DictReader(result.csv_text().splitlines()))
-        assert [row["id"] for row in rows] == ["a", "b", "c", "x,y.txt"]
-        assert [row["loss"] for row in rows] == ["1", "3", "", ""]
-        assert rows[-1]["reason"] == 'is "no" image'
-
-    def test_nothing_made_in_this_run_has_no_rate(self, result):
-        done = InversionResult(**{**vars(result), "earlier": 4})
-        assert done.rate is None

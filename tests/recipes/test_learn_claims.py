@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from genviews.studies.learning import Difference, LearningRow, RowResult
+from genviews.studies.learning.compare import Difference
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import RowResult
 from recipes.fashion32.learn import TABLES, rows_of
 from recipes.fashion32.learn_claims import CLAIMS, judge_claims, verdict
 

@@ -73,7 +73,7 @@ class TestSheet:
 
 def test_contact_sheet_has_a_line_for_each_row():
     sheet = Image.open(io.BytesIO(contact_sheet(images(8))))
-    assert sheet.size == (3 * 96 + 8, 2 * 96 + 4)
+    assert sheet.size == (3 * 96 + 8, 2 * 96 + 4 + 18)
     assert contact_sheet(Images(title="t", grids=(Grid(pictures=((Picture(),),)),))) is None
 
 

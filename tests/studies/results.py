@@ -37,7 +37,7 @@ TABLE = Table(
         (
             "generated and pixel views, combined",
             Estimate(0.891, (0.88, 0.9012)),
-            Estimate(0.019, (0.0089, 0.0291)),
+            Estimate(0.019, (0.0089, 0.0291), significant=True),
             0.00012,
             1234,
             0.35,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ class TestRecord:
 
     def test_the_answer_is_the_first_table(self):
         assert result().answer == TABLE
-        assert result(blocks=(images(),)).answer is None
+        assert result(blocks=(images(), replace(TABLE, folded=True))).answer is None
 
     def test_names_the_place_of_a_number_that_is_none(self, tmp_path):
         rows = (("a", Estimate(float("nan"))),)

@@ -101,7 +101,9 @@ def _cells(row: Row) -> dict[str, Cell]:
     return {
         "predicted from": row.name,
         "accuracy": Estimate(row.accuracy, row.interval),
-        "gain": None if single else Estimate(row.gain, row.gain_interval),
+        "gain": None
+        if single
+        else Estimate(row.gain, row.gain_interval, row.p_holm < SIGNIFICANCE),
         "alpha": row.alpha,
         "fixed / broke": None if single else f"{row.fixed} / {row.broke}",
         "Holm p": None if single else row.p_holm,
@@ -131,7 +133,7 @@ def gain_bars(rows: Sequence[Row], *, title: str) -> Bars:
         names=tuple(row.name for row in compared),
         columns=(
             BarColumn(
-                label="gain on test, points",
+                label="gain on test",
                 values=tuple(Estimate(row.gain, row.gain_interval) for row in compared),
                 kind="points",
                 level=0.0,
@@ -169,7 +171,12 @@ def gain_table(title: str, gains: Mapping[str, GainReport | Comparison]) -> Tabl
             Column(name="p", kind="p"),
         ),
         rows=tuple(
-            (name, Estimate(g.gain, g.gain_interval), f"{g.fixed} / {g.broke}", g.p_value)
+            (
+                name,
+                Estimate(g.gain, g.gain_interval, g.p_value < SIGNIFICANCE),
+                f"{g.fixed} / {g.broke}",
+                g.p_value,
+            )
             for name, g in gains.items()
         ),
     )

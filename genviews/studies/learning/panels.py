@@ -2,40 +2,30 @@
 
     anchor, T_x of it | view, T_x of it | view, T_x of it | ...
 
-A column is a tensor first (`view_columns`) and then a part of a picture (`view_panel`).
+A column is a tensor first (`view_columns`) and then a part of a block (`view_images`).
 
 Source: Jahanian et al. 2022, arXiv:2106.05258, figures 4, 7, 10 and 11.
 """
 
 from __future__ import annotations
 
-import io
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.report.draw import INK, MUTED, new_figure
-from genviews.report.pictures import tile_size, to_picture
 from genviews.represent.plan import SamplePlan
 from genviews.represent.stream import ViewStream
+from genviews.studies.blocks import Cell, Column, Grid, Images, Note, Picture, Table
 from genviews.studies.learning.data import latent_views
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.result import Record, Result
 
-__all__ = ["ViewColumn", "view_columns", "view_panel"]
-
-_DPI = 100
-_GAP, _WIDE, _MARGIN = 4, 20, 8  # pixels between columns, between groups of them, and around all
-_LINE, _LETTER = 17, 7.5  # pixels of a line of text, and of a letter on average
+__all__ = ["ViewColumn", "panel_result", "view_columns", "view_images"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,22 +43,74 @@ class ViewColumn:
     images: Float[Tensor, "B C H W"]
 
 
-def view_panel(
+def view_images(
     rows: Sequence[LearningRow],
     setting: LearningSetting,
     *,
     samples: int | Sequence[int] = 6,
     views: int = 1,
     seed: int = 0,
-) -> Image.Image:
-    """Draw the columns of `view_columns`, which explains the arguments, under their titles.
+) -> Images:
+    """Show the columns of `view_columns`, which explains the arguments, a line a sample."""
+    ids = tuple(range(samples)) if isinstance(samples, int) else tuple(samples)
+    columns = view_columns(rows, setting, samples=ids, views=views, seed=seed)
+    count = "a view" if views == 1 else f"{views} views"
+    pixels = "" if setting.pixels is None else ", each followed by T_x, its crop and jitter"
+    grid = Grid(
+        columns=tuple("T_x" if c.title.startswith("T_x") else c.group for c in columns),
+        rows=tuple(f"sample {one}" for one in ids),
+        pictures=tuple(
+            tuple(Picture(pixels=column.images[line]) for column in columns)
+            for line in range(len(ids))
+        ),
+    )
+    return Images(
+        title="What an encoder is shown",
+        grids=(grid,),
+        caption=f"A line a sample: the sample itself, then {count} of each kind{pixels}. An "
+        "encoder learns to see that the images of a line belong together.",
+    )
 
-    Small images are enlarged pixel by pixel, large ones reduced.
 
-    Returns:
-        A colour picture with a line for each sample.
+def panel_result(
+    name: str,
+    generator: str,
+    rows: Sequence[LearningRow],
+    views: Images,
+    *,
+    pixels: str | None,
+    record: Record,
+    left_out: Sequence[str] = (),
+) -> Result:
+    """Views of a few samples as a result: the pictures, and what they are.
+
+    Args:
+        name: of the figure.
+        generator: as it was named.
+        rows: whose views are shown.
+        views: of `view_images`.
+        pixels: T_x in words; None where it is not shown.
+        record: of the run.
+        left_out: kinds of views that were left out, and what they need.
     """
-    return _draw(view_columns(rows, setting, samples=samples, views=views, seed=seed))
+    kinds = ", ".join(row.name for row in rows)
+    count = len(views.grids[0].pictures)
+    samples = "1 sample" if count == 1 else f"{count} samples"
+    beside = "" if pixels is None else ", with pixel views T_x beside each image"
+    where = {"z": "z", "own": "the generator's own latents"}
+    cells: list[tuple[Cell, ...]] = [(row.name, row.views, where[row.space]) for row in rows]
+    cells += [] if pixels is None else [("T_x", pixels, "pixels")]
+    table = Table(
+        title="Kinds of views",
+        columns=(Column(name="kind", priority=0), Column(name="views"), Column(name="made in")),
+        rows=tuple(cells),
+    )
+    return Result(
+        title=f"{name}: views of {generator}",
+        verdict=f"{samples} of {generator} and their views ({kinds}){beside}.",
+        blocks=(views, table, *(Note(text=f"Left out: {note}.") for note in left_out)),
+        record=record,
+    )
 
 
 def view_columns(
@@ -159,74 +201,6 @@ def _pair(
 ) -> list[ViewColumn]:
     found = [ViewColumn(group=group, title=title, images=plain[:, view])]
     if pixels is not None:
-        title = f"$T_x$({title})"  # as matplotlib sets formulas
+        title = f"T_x({title})"
         found.append(ViewColumn(group=group, title=title, images=pixels[:, view]))
     return found
-
-
-def _draw(columns: Sequence[ViewColumn]) -> Image.Image:
-    tile_width, tile_height = tile_size(columns[0].images.shape[-1], columns[0].images.shape[-2])
-    groups = [(name, list(part)) for name, part in groupby(columns, key=lambda c: c.group)]
-    spans = [len(part) * (tile_width + _GAP) - _GAP for _, part in groups]
-    names = [
-        textwrap.wrap(name, max(8, int(span / _LETTER)))
-        for (name, _), span in zip(groups, spans, strict=True)
-    ]
-    head = _MARGIN + _LINE * (max(map(len, names)) + 1)
-    samples = len(columns[0].images)
-    width = 2 * _MARGIN + sum(spans) + _WIDE * (len(groups) - 1)
-    height = head + samples * (tile_height + _GAP) - _GAP + _MARGIN
-    sheet = _Sheet(width, height)
-    left = _MARGIN
-    for (_, part), span, lines in zip(groups, spans, names, strict=True):
-        for place, line in enumerate(reversed(lines), start=2):
-            sheet.text(line, left + span / 2, head - _LINE * place, bold=True)
-        for column in part:
-            sheet.text(column.title, left + tile_width / 2, head - _LINE)
-            for row, image in enumerate(column.images):
-                top = head + row * (tile_height + _GAP)
-                sheet.picture(to_picture(image), left, top, tile_width, tile_height)
-            left += tile_width + _GAP
-        left += _WIDE - _GAP
-    return sheet.image()
-
-
-class _Sheet:
-    """A figure that is addressed in pixels from its top left corner."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self._width, self._height = width, height
-        self._figure: Figure = new_figure(width / _DPI, height / _DPI)
-
-    def text(self, words: str, centre: float, top: float, *, bold: bool = False) -> None:
-        """Write one line; its base is the same for all words."""
-        self._figure.text(
-            centre / self._width,
-            1 - (top + 0.75 * _LINE) / self._height,
-            words,
-            ha="center",
-            va="baseline",
-            fontsize=9,
-            fontweight="bold" if bold else "normal",
-            color=INK if bold else MUTED,
-            parse_math=not bold,  # a row's name may hold a dollar
-        )
-
-    def picture(self, picture: Image.Image, left: int, top: int, width: int, height: int) -> None:
-        """Draw a picture into a box, as large as its shape allows."""
-        bottom = self._height - top - height
-        box = (
-            left / self._width,
-            bottom / self._height,
-            width / self._width,
-            height / self._height,
-        )
-        axes = self._figure.add_axes(box)
-        axes.set_axis_off()
-        axes.imshow(np.asarray(picture.convert("RGB")))
-
-    def image(self) -> Image.Image:
-        """The figure as a picture."""
-        out = io.BytesIO()
-        self._figure.savefig(out, format="png", dpi=_DPI, facecolor="white")
-        return Image.open(out).convert("RGB")

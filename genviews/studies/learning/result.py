@@ -1,265 +1,287 @@
-"""What reports are made of: one encoder with its training and probes, or a table of many.
-
-train -> history        probe -> accuracies        both -> page, table, summary
-"""
+"""A table of the learning arrow as a result: rows beside the reference, by every judge."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from genviews.evaluate.encoders import EncoderScores
-from genviews.evaluate.probe import ProbeScore
-from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.run import StepRecord
+from genviews.studies.blocks import (
+    BarColumn,
+    Bars,
+    Block,
+    Cell,
+    Chart,
+    Column,
+    Curves,
+    Estimate,
+    Images,
+    Note,
+    Series,
+    Table,
+    Tone,
+)
+from genviews.studies.learning.compare import Difference, RowSummary, SeedMean
+from genviews.studies.learning.probes import PROBES, probe_name
 from genviews.studies.learning.study import LearningStudy
+from genviews.studies.result import Gate, Record, Result
+from genviews.studies.statistics import SIGNIFICANCE
 
-__all__ = ["PROBES", "EncoderResult", "PanelResult", "TableResult", "probe_name"]
+__all__ = ["SWEEPS", "row_words", "table_result"]
 
-PROBES = {"linear": "Linear probe", "knn": "Nearest neighbours", "voc": "VOC07 AP"}
-
-
-def probe_name(probe: str, *, inside: bool = False) -> str:
-    """The name of a probe as people read it.
-
-    Args:
-        probe: a key of `PROBES`.
-        inside: of a sentence, where a word begins with a small letter and a short form does not.
-
-    Example:
-        >>> probe_name("linear", inside=True), probe_name("voc", inside=True)
-        ('linear probe', 'VOC07 AP')
-    """
-    name = PROBES.get(probe, probe)
-    return name if not inside or name[:2].isupper() else name[0].lower() + name[1:]
+Definition = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class EncoderResult:
-    """An encoder that was trained, or judged, or both.
-
-    Args:
-        title: of the report.
-        encoder: in eval mode.
-        command: that asked for it.
-        config: its resolved options.
-        history: of the training; empty where an encoder was only judged.
-        scores: of the probes; None where there were no labelled images.
-        facts: of the training, JSON values: what was learnt from, and how.
-        skipped: (file, reason) of images that were left out.
-        seconds: by stage.
-        versions: of packages.
-    """
-
-    title: str
-    encoder: RepresentationEncoder
-    command: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    history: tuple[StepRecord, ...] = ()
-    scores: EncoderScores | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    skipped: tuple[tuple[str, str], ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> str:
-        """The result in a sentence or two."""
-        parts = []
-        if self.history:
-            last = self.history[-1]
-            parts.append(f"Learnt in {last.step:,} updates, to a loss of {last.loss:.4g}.")
-        if self.scores is None:
-            return " ".join([*parts, "No labelled images were given, so nobody judged it."])
-        told = [f"{probe_name(n, inside=True)} {_percent(s)}" for n, s in self.probes().items()]
-        total = self.scores.linear.total
-        parts.append(f"Right answers on {total:,} test images: {', '.join(told)}.")
-        return " ".join(parts)
-
-    def probes(self) -> dict[str, ProbeScore]:
-        """The scores by probe."""
-        return {} if self.scores is None else {"linear": self.scores.linear, "knn": self.scores.knn}
-
-    def probe_records(self) -> dict[str, dict[str, Any]]:
-        """The scores by probe, with the accuracy on val, as JSON values."""
-        if self.scores is None:
-            return {}
-        return {n: {**asdict(s), "val": self.scores.val[n]} for n, s in self.probes().items()}
-
-    def summary(self) -> dict[str, Any]:
-        """All but the history, as JSON values."""
-        last = self.history[-1] if self.history else None
-        return {
-            "title": self.title,
-            "verdict": self.verdict,
-            "encoder": asdict(self.encoder.config),
-            "features": self.encoder.features_dim,
-            "training": None if last is None else {**self.facts, "last": asdict(last)},
-            "probes": self.probe_records(),
-            "skipped": [list(one) for one in self.skipped],
-            "command": self.command,
-            "config": dict(self.config),
-            "seconds": dict(self.seconds),
-            "versions": dict(self.versions),
-        }
-
-    def history_records(self) -> list[dict[str, Any]]:
-        """The history as JSON values."""
-        return [asdict(record) for record in self.history]
-
-    def history_csv(self) -> str:
-        """The history, a line a record; what was not looked at is empty."""
-        terms = _names(record.terms for record in self.history)
-        monitors = _names(record.monitors for record in self.history)
-        head = ["step", "loss", *(f"loss_{name}" for name in terms)]
-        head += ["learning_rate", "samples_per_second", "waiting_for_views", *monitors]
-        rows = [
-            [
-                record.step,
-                record.loss,
-                *(record.terms.get(name, "") for name in terms),
-                record.learning_rate,
-                record.samples_per_second,
-                record.data_share,
-                *(record.monitors.get(name, "") for name in monitors),
-            ]
-            for record in self.history
-        ]
-        return _csv([head, *rows])
-
-    def probe_csv(self) -> str:
-        """The scores, a line a probe."""
-        head = ["probe", "accuracy", "low", "high", "mean_class_accuracy", "val", "hits", "total"]
-        rows: list[list[Any]] = [[*head, "setting"]]
-        for name, score in self.probes().items():
-            assert self.scores is not None
-            setting = " ".join(f"{key}={value:g}" for key, value in score.setting.items())
-            rows.append(
-                [
-                    name,
-                    score.accuracy,
-                    *score.interval,
-                    score.mean_class_accuracy,
-                    self.scores.val[name],
-                    score.hits,
-                    score.total,
-                    setting,
-                ]
-            )
-        return _csv(rows)
+def _std(row: Definition) -> float:
+    return float(row["views"].rpartition("_")[2]) if row["views"] else 0.0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TableResult:
-    """A table that was run, and what a report says around it.
+def _share(row: Definition) -> float:
+    ends = {"real": 0.0, "generated": 1.0}
+    return ends[row["data"]] if row["share"] is None else float(row["share"])
+
+
+# Table -> the words under the axis, a row's place on it, and whether it is logarithmic.
+SWEEPS: Mapping[str, tuple[str, Callable[[Definition], float], bool]] = {
+    "figure5": ("deviation of the Gaussian step; 0 is no latent view", _std, False),
+    "figure6": ("unique samples, times the base", lambda row: float(row["ratio"]), True),
+    "figure8": ("unique samples, times the base", lambda row: float(row["ratio"]), True),
+    "figure9": ("share of generated samples", _share, False),
+    "training-time": ("share of the updates", lambda row: float(row["updates"]), False),
+    "pool": ("different views of each sample", lambda row: float(row["pool"] or 1), True),
+}
+
+
+def table_result(
+    study: LearningStudy,
+    *,
+    record: Record,
+    left_out: Sequence[str] = (),
+    views: Images | None = None,
+) -> Result:
+    """Show a study: its table, a figure, its sweep where it is one, and what encoders are shown.
 
     Args:
         study: the rows compared.
-        command: that asked for it.
-        config: its resolved options.
+        record: of the run.
         left_out: kinds of rows that were left out, and what they need.
-        panel: views of each row beside their anchors, as PNG; None where none has latent views.
-        skipped: (file, reason) of images that were left out.
-        seconds: by stage.
-        versions: of packages.
+        views: of each row beside their anchors; None where none has latent views.
+
+    Returns:
+        The result; its data are those of `LearningStudy.record`.
     """
-
-    study: LearningStudy
-    command: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-    panel: bytes | None = field(default=None, repr=False)
-    skipped: tuple[tuple[str, str], ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    def record(self) -> dict[str, Any]:
-        """All but the panel, as JSON values."""
-        return {
-            **self.study.record(),
-            "left_out": list(self.left_out),
-            "skipped": [list(one) for one in self.skipped],
-            "command": self.command,
-            "config": dict(self.config),
-            "seconds": dict(self.seconds),
-            "versions": dict(self.versions),
-        }
+    blocks: list[Block] = [_table(study), *_sweep(study), _bars(study)]
+    blocks += [] if views is None else [views]
+    blocks += [Note(text=f"Left out: {note}.") for note in left_out]
+    return Result(
+        title=f"{study.name}: ways to learn, against {study.reference}",
+        verdict=study.verdict,
+        blocks=tuple(blocks),
+        gates=tuple(
+            Gate(text=f"{row} failed and is left out: {reason}", passed=False)
+            for row, reason in study.facts.get("failed", {}).items()
+        ),
+        record=replace(record, data={**study.record(), "left_out": list(left_out)}),
+    )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PanelResult:
-    """Views of a few samples, as a picture.
-
-    Args:
-        name: of the figure.
-        generator: as it was named.
-        samples: ids, a line of the picture each.
-        views: of each sample and row.
-        rows: whose views are shown, as JSON values.
-        pixels: T_x in words; None where it is not shown.
-        seed: of samples and views, and of T_x.
-        picture: PNG, with the record in its text.
-        command: that asked for it.
-        config: its resolved options.
-        left_out: kinds of views that were left out, and what they need.
-        seconds: by stage.
-        versions: of packages.
-    """
-
-    name: str
-    generator: str
-    samples: tuple[int, ...]
-    views: int
-    rows: tuple[Mapping[str, Any], ...]
-    pixels: str | None
-    seed: int
-    picture: bytes = field(repr=False)
-    command: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> str:
-        """What is shown, in a sentence."""
-        kinds = ", ".join(str(row["name"]) for row in self.rows)
-        count = "1 sample" if len(self.samples) == 1 else f"{len(self.samples)} samples"
-        beside = "" if self.pixels is None else ", with pixel views T_x beside each image"
-        return f"{count} of {self.generator} and their views ({kinds}){beside}."
-
-    def record(self) -> dict[str, Any]:
-        """All but the picture, as JSON values."""
-        return {
-            "name": self.name,
-            "verdict": self.verdict,
-            "generator": self.generator,
-            "samples": list(self.samples),
-            "views": self.views,
-            "rows": [dict(row) for row in self.rows],
-            "pixels": self.pixels,
-            "seed": self.seed,
-            "left_out": list(self.left_out),
-            "command": self.command,
-            "config": dict(self.config),
-            "seconds": dict(self.seconds),
-            "versions": dict(self.versions),
-        }
+def _tone(study: LearningStudy, row: RowSummary, probe: str) -> Tone:
+    if row.against is None:
+        return "reference"
+    if study.p_holm[probe][row.name] >= SIGNIFICANCE:
+        return ""
+    return "better" if row.against[probe].mean > 0 else "worse"
 
 
-def _percent(score: ProbeScore) -> str:
-    low, high = (100 * edge for edge in score.interval)
-    return f"{100 * score.accuracy:.1f} % [{low:.1f}, {high:.1f}]"
+def _table(study: LearningStudy) -> Table:
+    voc, detection = "voc" in study.probes, bool(study.rows[0].detection)
+    best = study.best
+    return Table(
+        title="What each row learns",
+        columns=_columns(study, voc=voc, detection=detection),
+        rows=tuple(_cells(study, row, voc=voc) for row in study.rows),
+        tones=tuple(_tone(study, row, "linear") for row in study.rows),
+        highlight=None if best is None else study.rows.index(best),
+        caption=_caption(study),
+    )
 
 
-def _names(records: Any) -> list[str]:  # noqa: ANN401  (an iterable of mappings)
-    return list(dict.fromkeys(name for record in records for name in record))
+def _columns(study: LearningStudy, *, voc: bool, detection: bool) -> tuple[Column, ...]:
+    over = "over test images and seeds"
+    if len(study.seeds) == 1:
+        over += ", of which there is one here, so that its luck is not in it"
+    reference = study.reference
+    columns = [
+        Column(name="learnt from", priority=0),
+        Column(
+            name="linear probe",
+            kind="percent",
+            priority=0,
+            help=f"right answers, read from the frozen features; the interval is {over}",
+        ),
+        Column(
+            name="difference",
+            kind="points",
+            help=f"of the linear probe to {reference}, paired by image and seed",
+        ),
+        Column(name="Holm p", kind="p", priority=2, help="corrected for the rows compared"),
+        Column(name="neighbours", kind="percent", priority=1, help="as the linear probe"),
+    ]
+    if voc:
+        columns += [
+            Column(name="VOC07 AP", kind="percent", priority=0, help=_voc_words(study)),
+            Column(name="AP difference", kind="points", priority=3, help=f"to {reference}"),
+            Column(name="AP Holm p", kind="p", priority=5, help="a family of its own"),
+        ]
+    if detection:
+        seeds = "" if len(study.seeds) > 1 else "; one seed has no interval"
+        told = f"of a Faster R-CNN fine-tuned around the encoder; over seeds alone{seeds}"
+        columns += [
+            Column(name=f"detection {name}", kind="percent", priority=4, help=told)
+            for name in ("AP", "AP50", "AP75")
+        ]
+    return (
+        *columns,
+        Column(
+            name="images a second",
+            kind="count",
+            priority=5,
+            help="samples that the training used, each seen with its views",
+        ),
+        Column(
+            name="waiting",
+            kind="percent",
+            digits=0,
+            priority=5,
+            help="part of the training's time in which no view was ready",
+        ),
+        Column(name="what it is", priority=6, help="T_x are pixel views: crops, flips, jitter"),
+    )
 
 
-def _csv(rows: list[list[Any]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()
+def _cells(study: LearningStudy, row: RowSummary, *, voc: bool) -> tuple[Cell, ...]:
+    cells: list[Cell] = [
+        row.name,
+        _estimate(row.accuracy["linear"]),
+        *_against(study, row, "linear"),
+        _estimate(row.accuracy["knn"]),
+    ]
+    if voc:
+        cells += [_estimate(row.accuracy["voc"]), *_against(study, row, "voc")]
+    cells += [_estimate(found) for found in row.detection.values()]
+    words = row_words(study.facts["definitions"][row.name])
+    return (*cells, row.samples_per_second, row.waiting_for_views, words)
+
+
+def _against(study: LearningStudy, row: RowSummary, probe: str) -> tuple[Cell, Cell]:
+    """The difference to the reference and its p-value."""
+    if row.against is None:
+        return None, None
+    p = study.p_holm[probe][row.name]
+    return replace(_estimate(row.against[probe]), significant=p < SIGNIFICANCE), p
+
+
+def _estimate(found: Difference | SeedMean) -> Estimate:
+    return Estimate(found.mean, found.interval)
+
+
+def _caption(study: LearningStudy) -> str:
+    known, seeds = study.facts, len(study.seeds)
+    channels = known["encoder"]["channels"]
+    return (
+        f"{study.test_images:,} test images, {seeds} {'seed' if seeds == 1 else 'seeds'}; "
+        f"{known['updates']:,} updates of {known['batch']:,} samples, {known['base']:,} of them "
+        f"unique; encoder {known['encoder']['backbone']}, {channels} "
+        f"{'channel' if channels == 1 else 'channels'}. Differences are to {study.reference}."
+    )
+
+
+def row_words(row: Definition) -> str:
+    """What a row is, whatever it is called: "generated, gaussian_all_0.20 in z, T_x, nt-xent"."""
+    if row["data"] == "none":
+        return "first weights"
+    data = row["data"]
+    if row["share"] is not None:
+        data = f"{100 * row['share']:g} % generated, the rest real"
+    parts = [data]
+    if row["views"]:
+        parts.append(f"{row['views']} in {'z' if row['space'] == 'z' else 'its own latents'}")
+    if row["positives"] > 1:
+        parts.append(f"{row['positives']} positives")
+    if row["pool"]:
+        parts.append(f"of {row['pool']} views")
+    parts += ["T_x"] if row["pixels"] else []
+    parts.append(row["objective"])
+    parts += [f"{row['ratio']:g} times the samples"] if row["ratio"] != 1 else []
+    parts += [f"{row['updates']:g} of the updates"] if row["updates"] != 1 else []
+    return ", ".join(parts)
+
+
+def _voc_words(study: LearningStudy) -> str:
+    """What the columns of VOC are of."""
+    known = study.facts.get("voc")
+    if known is None:
+        return ""
+    fit, score = known["splits"]
+    words = (
+        "mean average precision over the classes, by an SVM for each on the frozen features, "
+        f"fitted on {fit}, of {known['photos'][1]:,} photos of {score}; its interval is over "
+        "photos, drawn anew with replacement, and seeds"
+    )
+    detection = known["detection"]
+    if detection is None:
+        return words
+    learnt, scored = detection["splits"]
+    return f"{words}; detectors: {detection['steps']:,} steps on {learnt}, scored on {scored}"
+
+
+def _bars(study: LearningStudy) -> Bars:
+    """Every row by every probe; the reference is a line."""
+    kinds = {name: row["data"] for name, row in study.facts["definitions"].items()}
+    reference = next(row for row in study.rows if row.name == study.reference)
+    return Bars(
+        title="Rows against the reference",
+        names=tuple(row.name for row in study.rows),
+        columns=tuple(
+            BarColumn(
+                label=probe_name(probe, inside=True),
+                kind="percent",
+                values=tuple(_estimate(row.accuracy[probe]) for row in study.rows),
+                level=reference.accuracy[probe].mean,
+                tones=tuple(_tone(study, row, probe) for row in study.rows),
+                beyond=tuple(i for i, r in enumerate(study.rows) if kinds[r.name] == "none"),
+            )
+            for probe in sorted(study.probes, key=list(PROBES).index)
+        ),
+        caption=f"On test, with 95 % intervals; the line is {study.reference}. A filled dot "
+        "differs from it significantly (Holm), a hollow one does not.",
+    )
+
+
+def _sweep(study: LearningStudy) -> list[Curves]:
+    """Accuracy of both probes against what a table sweeps; nothing where it sweeps nothing."""
+    if study.name not in SWEEPS or len(study.rows) < 2:
+        return []
+    label, place, logarithmic = SWEEPS[study.name]
+    definitions = study.facts["definitions"]
+    rows = sorted(study.rows, key=lambda row: place(definitions[row.name]))
+
+    def series(probe: str, **style: Any) -> Series:  # noqa: ANN401  (one of the line styles)
+        found = [row.accuracy[probe] for row in rows]
+        return Series(
+            name=probe_name(probe, inside=True),
+            x=tuple(place(definitions[row.name]) for row in rows),
+            y=tuple(one.mean for one in found),
+            low=tuple(one.interval[0] for one in found),
+            high=tuple(one.interval[1] for one in found),
+            **style,
+        )
+
+    chart = Chart(
+        x_label=label,
+        y_label="accuracy",
+        kind="percent",
+        log_x=logarithmic,
+        series=(series("linear"), series("knn", style="dashed")),
+    )
+    return [Curves(title="Along the sweep", charts=(chart,), caption="95 % intervals.")]

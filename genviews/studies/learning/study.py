@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genviews.checks import fail
 from genviews.engine import Engine
-from genviews.ensemble.significance import SIGNIFICANCE, holm
+from genviews.ensemble.significance import holm
 from genviews.identity import describe
-from genviews.studies.learning.compare import Difference, RowSummary, SeedMean, summarise
+from genviews.studies.blocks import Estimate
+from genviews.studies.learning.compare import RowSummary, summarise
 from genviews.studies.learning.compare_voc import DETECTION, with_voc
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import Report, RowResult, check_done, run_rows
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.voc import VOCResult, judge_rows
 from genviews.studies.learning.voc_task import VOCTask
+from genviews.studies.statistics import SIGNIFICANCE, standing
 
-__all__ = ["LearningStudy", "read_study", "run_study"]
+__all__ = ["LearningStudy", "compare_rows", "read_study"]
 
 VOC_DETECTION = "voc_detection_"  # and the measure: a name among the probes
-COLUMNS = (
-    "row",
-    "probe",
-    "accuracy",
-    "low",
-    "high",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p",
-    "p_holm",
-    "val",
-    "seeds",
-    "samples_per_second",
-    "waiting_for_views",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +81,8 @@ class LearningStudy:
         assert best.against is not None
         gap, p = best.against["linear"], self.p_holm["linear"][best.name]
         low, high = (100 * v for v in gap.interval)
-        word = "level with" if p >= SIGNIFICANCE else "above" if gap.mean > 0 else "below"
+        found = standing(Estimate(gap.mean, gap.interval), p)
+        word = f"{found} {'with' if found == 'level' else 'from'}" if p >= SIGNIFICANCE else found
         seeds = (
             "1 seed, whose luck is not in the interval" if gap.seeds == 1 else f"{gap.seeds} seeds"
         )
@@ -107,41 +92,6 @@ class LearningStudy:
             f"[{low:+.1f}, {high:+.1f}], p = {p:.2g} (Holm), {seeds}, "
             f"{self.test_images:,} test images."
         )
-
-    def csv_text(self) -> str:
-        """A line for each row and probe; what a row does not have is empty.
-
-        Lines of VOC hold average precision in the place of accuracy.
-        """
-        file = io.StringIO()
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(COLUMNS)
-        for row in self.rows:
-            for probe, found in row.accuracy.items():
-                against = row.against[probe] if row.against else None
-                lines.writerow(
-                    [row.name, probe, found.mean, *found.interval]
-                    + ([""] * 4 if against is None else _difference(against))
-                    + [self.p_holm[probe].get(row.name, ""), row.val.get(probe, ""), found.seeds]
-                    + _speeds(row)
-                )
-            lines.writerows(self._detection_lines(row))
-        return file.getvalue()
-
-    def _detection_lines(self, row: RowSummary) -> Iterator[list[Any]]:
-        for measure, found in row.detection.items():
-            probe = f"{VOC_DETECTION}{measure}"
-            against = None if row.detection_against is None else row.detection_against[measure]
-            yield (
-                [row.name, probe, *_seed_cells(found)]
-                + (
-                    [""] * 4
-                    if against is None
-                    else [*_seed_cells(against), _known(against.p_value)]
-                )
-                + [self.p_holm.get(probe, {}).get(row.name, ""), "", len(found.per_seed)]
-                + _speeds(row)
-            )
 
     def record(self) -> dict[str, Any]:
         """As JSON values."""
@@ -157,7 +107,7 @@ class LearningStudy:
         }
 
 
-def run_study(
+def compare_rows(
     name: str,
     rows: Sequence[LearningRow],
     setting: LearningSetting,
@@ -271,6 +221,7 @@ def read_study(
 
 
 def _reference(rows: Sequence[LearningRow]) -> str:
+    """The row to compare with: the first of real data, or else the first that is trained."""
     real = [row for row in rows if row.data == "real"]
     trained = [row for row in rows if row.data != "none"]
     return (real or trained or list(rows))[0].name
@@ -296,19 +247,3 @@ def _corrected_seeds(rows: Sequence[RowSummary], measure: str) -> dict[str, floa
     }
     p_values = [p for p in found.values() if p is not None]
     return dict(zip(found, holm(p_values), strict=True))
-
-
-def _difference(found: Difference) -> list[float]:
-    return [found.mean, *found.interval, found.p_value]
-
-
-def _seed_cells(found: SeedMean) -> list[Any]:
-    return [found.mean, *(("", "") if found.interval is None else found.interval)]
-
-
-def _speeds(row: RowSummary) -> list[Any]:
-    return [_known(row.samples_per_second), _known(row.waiting_for_views)]
-
-
-def _known(value: float | None) -> float | str:
-    return "" if value is None else value

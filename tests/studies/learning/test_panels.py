@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,9 +14,10 @@ from genviews.represent.plan import SamplePlan
 from genviews.represent.prior import Prior
 from genviews.represent.schedule import StepCosine
 from genviews.studies.learning.data import RowBatches, latent_views
-from genviews.studies.learning.panels import view_columns, view_panel
+from genviews.studies.learning.panels import panel_result, view_columns, view_images
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.result import Record
 
 ROWS = [
     LearningRow(name="Gaussian", views="gaussian_all_0.30", space="z"),
@@ -51,11 +51,11 @@ class TestColumns:
     def test_order_and_titles(self, setting):
         found = [(c.group, c.title) for c in view_columns(ROWS, setting, samples=SAMPLES)]
         names = ["Gaussian", "mixed styles", "other samples"]
-        views = [(name, title) for name in names for title in ("view", "$T_x$(view)")]
-        assert found == [("anchor", "image"), ("anchor", "$T_x$(image)"), *views]
+        views = [(name, title) for name in names for title in ("view", "T_x(view)")]
+        assert found == [("anchor", "image"), ("anchor", "T_x(image)"), *views]
         two = view_columns(ROWS[:1], setting, samples=2, views=2)
         titles = [c.title for c in two if c.group == "Gaussian"]
-        assert titles == ["view 1", "$T_x$(view 1)", "view 2", "$T_x$(view 2)"]
+        assert titles == ["view 1", "T_x(view 1)", "view 2", "T_x(view 2)"]
 
     @pytest.mark.parametrize("psi", [1.0, 0.7])
     def test_rows_of_every_space_have_the_same_anchors(self, setting, psi):
@@ -125,38 +125,31 @@ class TestColumns:
             view_columns([], setting)
 
 
-def tiles_of(panel, lines, columns, side):
-    """Pixels of every tile, found by the white lines and columns between them."""
-    pixels = np.asarray(panel)
-    head = pixels.shape[0] - 8 - lines * (side + 4) + 4
-    below = (pixels[head:] != 255).any((0, 2))
-    lefts = [x for x in range(1, below.size) if below[x] and not below[x - 1]]
-    assert len(lefts) == columns
-    assert (pixels[:head] < 100).any()  # titles
-    return [
-        [pixels[top : top + side, left : left + side] for left in lefts]
-        for top in range(head, head + lines * (side + 4), side + 4)
-    ]
-
-
-class TestPanel:
-    def test_each_tile_is_its_image_enlarged_pixel_by_pixel(self, setting):
+class TestImages:
+    def test_a_line_a_sample_and_a_column_a_kind(self, setting):
         columns = view_columns(ROWS[:2], setting, samples=3)
-        panel = view_panel(ROWS[:2], setting, samples=3)
-        assert panel.mode == "RGB"
-        tiles = tiles_of(panel, 3, 6, 96)
+        (grid,) = view_images(ROWS[:2], setting, samples=3).grids
+        assert grid.columns == ("anchor", "T_x", "Gaussian", "T_x", "mixed styles", "T_x")
+        assert grid.rows == ("sample 0", "sample 1", "sample 2")
         for line in range(3):
             for place, column in enumerate(columns):
-                grey = np.rint((column.images[line, 0].numpy() + 1) * 127.5).astype(np.uint8)
-                wanted = grey.repeat(12, 0).repeat(12, 1)[..., None].repeat(3, 2)
-                np.testing.assert_array_equal(tiles[line][place], wanted)
+                assert torch.equal(grid.pictures[line][place].pixels, column.images[line])
 
-    def test_it_repeats(self, setting):
-        a, b = (np.asarray(view_panel(ROWS, setting, samples=2)) for _ in range(2))
-        np.testing.assert_array_equal(a, b)
+    def test_several_views_stand_under_one_name(self, setting):
+        images = view_images(ROWS[:1], replace(setting, pixels=None), samples=(4,), views=3)
+        assert images.grids[0].columns == ("anchor", "Gaussian", "Gaussian", "Gaussian")
+        assert images.grids[0].rows == ("sample 4",)
+        assert "then 3 views of each kind. An encoder" in images.caption
 
-    def test_long_names_are_broken_into_lines(self, setting):
-        short, long = (replace(ROWS[0], name=n) for n in ("$x_", "views of a very long name " * 3))
-        sizes = [view_panel([row], setting, samples=2).size for row in (short, long)]
-        assert sizes[0][0] == sizes[1][0]
-        assert sizes[1][1] > sizes[0][1] + 17
+    def test_as_a_result(self, setting):
+        images = view_images(ROWS[:1], setting, samples=2)
+        found = panel_result(
+            "figure4", "toy", ROWS[:1], images, pixels="crop", record=Record(), left_out=("a",)
+        )
+        assert found.verdict == (
+            "2 samples of toy and their views (Gaussian), with pixel views T_x beside each image."
+        )
+        assert found.answer.rows == (
+            ("Gaussian", "gaussian_all_0.30", "z"),
+            ("T_x", "crop", "pixels"),
+        )

@@ -13,13 +13,16 @@ import torch
 from genviews.data import ImageSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators import ToyGenerator
+from genviews.report.text import table_csv
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import RowResult
 from genviews.studies.learning.setting import LearningSetting
-from genviews.studies.learning.study import COLUMNS, read_study, run_study
+from genviews.studies.learning.study import compare_rows, read_study
 from genviews.studies.learning.tables import learning_table
+from genviews.studies.result import Record
 
 TEST = 400  # images
 
@@ -94,9 +97,11 @@ class TestVerdict:
         assert "-25.0 points" in found.verdict
 
     def test_level(self, setting):
-        found = study(setting, [(REAL, 300, 0.5), (GOOD, 302, 0.9)])
+        found = study(setting, [(REAL, 300, 0.5), (GOOD, 301, 0.9)])
         assert "is level with real + T_x" in found.verdict
         assert found.p_holm["linear"]["good"] > 0.05
+        wide = study(setting, [(REAL, 300, 0.5), (GOOD, 303, 0.9)])
+        assert "is not told apart from real + T_x" in wide.verdict
 
     def test_the_best_is_chosen_on_val_alone(self, setting):
         found = study(setting, [(REAL, 200, 0.9), (GOOD, 150, 0.8), (BAD, 390, 0.7)])
@@ -115,7 +120,7 @@ class TestVerdict:
         assert "is above" in study(setting, pair).verdict
         others = [(replace(BAD, name=f"other {i}"), 200, 0.1) for i in range(9)]
         many = study(setting, [*pair, *others])
-        assert "is level with" in many.verdict
+        assert "is not told apart from" in many.verdict
         # Holm: the smallest of ten is multiplied by ten.
         assert many.p_holm["linear"]["good"] == pytest.approx(
             min(1.0, 10 * many.rows[1].against["linear"].p_value)
@@ -156,32 +161,25 @@ class TestFiles:
         ]
         return read_study("toy", results, setting, "real + T_x")
 
-    def test_csv_has_a_line_for_each_row_and_probe(self, found):
-        lines = list(csv.DictReader(found.csv_text().splitlines()))
-        assert tuple(lines[0]) == COLUMNS
-        assert [(line["row"], line["probe"]) for line in lines] == [
-            ("real + T_x", "linear"),
-            ("real + T_x", "knn"),
-            ("good", "linear"),
-            ("good", "knn"),
-        ]
-        reference, good = lines[0], lines[2]
-        assert float(good["accuracy"]) == pytest.approx(300.5 / 400)
+    def test_table_and_csv(self, found):
+        table = table_result(found, record=Record()).answer
+        reference, good = csv.DictReader(table_csv(table).splitlines())
+        assert (reference["learnt_from"], good["learnt_from"]) == ("real + T_x", "good")
+        assert float(good["linear_probe"]) == pytest.approx(300.5 / 400)
         assert float(good["difference"]) == pytest.approx(0.25)
-        assert float(good["p_holm"]) == pytest.approx(float(good["p"]))
-        assert {reference[name] for name in ("difference", "difference_low", "p", "p_holm")} == {""}
-        assert (good["seeds"], good["samples_per_second"], good["waiting_for_views"]) == (
-            "2",
-            "100.0",
-            "0.25",
-        )
+        p = found.rows[1].against["linear"].p_value
+        assert float(good["Holm_p"]) == pytest.approx(p)  # of one
+        assert {reference[n] for n in ("difference", "difference_low", "Holm_p")} == {""}
+        assert (good["images_a_second"], good["waiting"]) == ("100.0", "0.25")
+        assert "2 seeds" in table.caption
 
     def test_an_untrained_row_has_no_speed(self, setting):
         untrained = result(setting, NONE, 100)
         untrained.record["training"] = {"updates": 0}
         found = read_study("toy", [result(setting, REAL, 200), untrained], setting, "real + T_x")
-        line = list(csv.DictReader(found.csv_text().splitlines()))[2]
-        assert (line["row"], line["samples_per_second"]) == ("untrained", "")
+        assert found.rows[1].samples_per_second is None
+        row = table_result(found, record=Record()).answer.rows[1]
+        assert (row[0], row[-3:-1]) == ("untrained", (None, None))
 
     def test_the_record_is_json_and_says_how(self, found):
         record = json.loads(json.dumps(found.record()))
@@ -209,7 +207,7 @@ class TestRun:
         return found
 
     def test_the_first_real_row_is_the_reference(self, setting, asked, tmp_path):
-        found = run_study("table1", learning_table("table1"), setting, [0], tmp_path)
+        found = compare_rows("table1", learning_table("table1"), setting, [0], tmp_path)
         assert found.reference == "real + T_x"
         assert len(found.rows) == len(asked)
 
@@ -223,37 +221,37 @@ class TestRun:
         ],
     )
     def test_else_it_is_the_first_that_is_trained(self, setting, asked, tmp_path, table, reference):
-        found = run_study(table, learning_table(table), setting, [0], tmp_path)
+        found = compare_rows(table, learning_table(table), setting, [0], tmp_path)
         assert found.reference == reference
 
     def test_what_is_untrained_is_no_reference_but_where_it_is_alone(
         self, setting, asked, tmp_path
     ):
-        assert run_study("toy", [NONE, BAD, GOOD], setting, [0], tmp_path).reference == "bad"
-        assert run_study("toy", [NONE], setting, [0], tmp_path).reference == "untrained"
+        assert compare_rows("toy", [NONE, BAD, GOOD], setting, [0], tmp_path).reference == "bad"
+        assert compare_rows("toy", [NONE], setting, [0], tmp_path).reference == "untrained"
 
     def test_it_can_be_named(self, setting, asked, tmp_path):
-        found = run_study("toy", [REAL, GOOD], setting, [0], tmp_path, reference="good")
+        found = compare_rows("toy", [REAL, GOOD], setting, [0], tmp_path, reference="good")
         assert found.rows[1].against is None
         with pytest.raises(ValueError, match=r"reference row: expected one of real \+ T_x, good"):
-            run_study("toy", [REAL, GOOD], setting, [0], tmp_path, reference="bad")
+            compare_rows("toy", [REAL, GOOD], setting, [0], tmp_path, reference="bad")
 
     def test_mistakes_come_before_the_training(self, setting, asked, tmp_path):
         with pytest.raises(ValueError, match="rows of a study: expected at least one, got none"):
-            run_study("toy", [], setting, [0], tmp_path)
+            compare_rows("toy", [], setting, [0], tmp_path)
         with pytest.raises(ValueError, match="labelled splits to judge encoders on"):
-            run_study("toy", [GOOD], replace(setting, probe=None), [0], tmp_path)
+            compare_rows("toy", [GOOD], replace(setting, probe=None), [0], tmp_path)
         assert asked == []
 
     def test_it_is_run_and_read_again(self, setting, tmp_path):
         rows = [NONE, GOOD]
         stages = []
-        first = run_study(
+        first = compare_rows(
             "toy", rows, setting, [0], tmp_path, report=lambda r: stages.append(r.stage)
         )
         assert {"views", "train", "probe", "done"} == set(stages)
         stages.clear()
-        second = run_study(
+        second = compare_rows(
             "toy", rows, setting, [0], tmp_path, report=lambda r: stages.append(r.stage)
         )
         assert stages == ["done", "done"]

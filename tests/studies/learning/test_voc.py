@@ -15,11 +15,13 @@ from genviews.evaluate.voc import protocol_splits
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.run import TrainingRun
 from genviews.studies.learning import voc
+from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import run_rows
-from genviews.studies.learning.study import run_study
+from genviews.studies.learning.study import compare_rows
 from genviews.studies.learning.voc import judge_rows
 from genviews.studies.learning.voc_task import VOCTask
+from genviews.studies.result import Record
 from tests.devkit import write_devkit, write_split
 from tests.studies.learning.small import small, training
 
@@ -263,7 +265,7 @@ class TestEarlyRefusals:
 
         def run(task, error, match, setting=setting):
             with pytest.raises(error, match=match):
-                run_study("toy", [GAUSSIAN], setting, [0], tmp_path / "study", voc=task)
+                compare_rows("toy", [GAUSSIAN], setting, [0], tmp_path / "study", voc=task)
             assert not (tmp_path / "study" / "rows").exists()
 
         return run
@@ -305,10 +307,10 @@ class TestEarlyRefusals:
 class TestStudy:
     def test_voc_is_added_to_a_study_that_is_there(self, task, setting, tmp_path, monkeypatch):
         rows = [UNTRAINED, GAUSSIAN]
-        plain = run_study("toy", rows, setting, [0, 1], tmp_path)
+        plain = compare_rows("toy", rows, setting, [0, 1], tmp_path)
         before = state(tmp_path)
         monkeypatch.setattr(TrainingRun, "advance", lambda run: pytest.fail("trained"))
-        found = run_study("toy", rows, setting, [0, 1], tmp_path, voc=task)
+        found = compare_rows("toy", rows, setting, [0, 1], tmp_path, voc=task)
         after = state(tmp_path)
         assert {k: v for k, v in after.items() if k in before} == before
         assert found.probes == ("linear", "knn", "voc")
@@ -321,13 +323,12 @@ class TestStudy:
         assert found.record()["voc"]["photos"] == [20, 20]
         assert "voc" not in plain.record()
         json.dumps(found.record(), allow_nan=False)
-        lines = found.csv_text().splitlines()
-        assert [line.split(",")[:2] for line in lines if ",voc," in line] == [
-            ["untrained", "voc"],
-            ["Gaussian", "voc"],
-        ]
+        table = table_result(found, record=Record()).answer
+        place = [column.name for column in table.columns].index("VOC07 AP")
+        shown = [row[place].value for row in table.rows]
+        assert shown == [row.accuracy["voc"].mean for row in found.rows]
         monkeypatch.setattr(voc, "decide_voc", lambda *a, **k: pytest.fail("judged again"))
-        again = run_study("toy", rows, setting, [0, 1], tmp_path, voc=task)
+        again = compare_rows("toy", rows, setting, [0, 1], tmp_path, voc=task)
         assert again.record() == found.record()
 
 

@@ -1,0 +1,137 @@
+"""What may be set of learning studies: how encoders are trained, and which rows are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from genviews.checks import check_count, fail
+from genviews.studies.options import Options
+
+__all__ = ["LearningOptions", "PanelOptions", "RowOptions", "TrainingOptions"]
+
+# A later run may take more rows, seeds and samples and go on: each row and seed is kept by itself.
+GROWS = {"identity": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """How encoders are trained; the defaults suit a CPU.
+
+    Args:
+        pixels: Pixel views T_x, by name, such as fashion32/simclr-weak or genrep/train, or none.
+            Without it: those of SimCLR at the size of the images.
+        samples: Unique samples to learn from. Without it: as many as there are real images, or else
+            20,000.
+        updates: Steps of the optimiser.
+        batch: Samples a step; each is seen with its views.
+        backbone: compact, resnet18, resnet34, resnet50, resnet101, or timm:NAME. Without it:
+            compact up to 64 pixels, resnet50 above.
+        stem: First layers of a ResNet: imagenet, or small, for small images. Without it: small up
+            to 64 pixels.
+        optimizer: sgd (momentum 0.9, weight decay 1e-4) or adamw (0.05).
+        lr: Highest learning rate, of a cosine. Without it: 0.03 for sgd, as in the paper, 0.001 for
+            adamw.
+        bfloat16: Compute the encoder in bfloat16 where that is safe (mixed precision): faster on
+            most processors and GPUs; weights and loss stay in 32 bits.
+        stream: Render views while training, instead of once into the run folder; the views are the
+            same but for the 8 bits of stored ones.
+    """
+
+    pixels: str | None = None
+    samples: int | None = None
+    updates: int = 350
+    batch: int = 256
+    backbone: str | None = None
+    stem: Literal["imagenet", "small"] | None = None
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float | None = None
+    bfloat16: bool = False
+    stream: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowOptions(Options):
+    """Which rows there are, and how strong their views are.
+
+    Args:
+        rows: Row to take, by its name, such as "real + T_x". Repeat the flag. Without it: all.
+        std: Deviation of the Gaussian step in z, with at most two decimals.
+        steer: Strength of steered views; 0 leaves their rows out.
+        mix: Rows of the latent that style-mixing replaces, such as fine; none leaves style-mixing
+            out. Without it: fine, where the generator has it.
+        show: Sample in the picture of views, by its number. Repeat the flag. Without it: 0 to 5.
+    """
+
+    rows: tuple[str, ...] | None = field(default=None, metadata=GROWS)
+    std: float = 0.2
+    steer: float = 1.0
+    mix: str | None = None
+    show: tuple[int, ...] | None = field(default=None, metadata=GROWS)
+
+    def check(self) -> None:
+        """Find strengths and samples out of range.
+
+        Raises:
+            ValueError: what is named in a row by two decimals has more, or is out of its range.
+        """
+        self._check_deviations((self.std,))
+        if not 0 <= self.steer < float("inf") or round(self.steer, 2) != self.steer:
+            fail(
+                "--steer",
+                expected="a strength of at least 0, with at most two decimals",
+                got=self.steer,
+                remedy="1 draws the steps of the walks' training, 0 leaves the rows out",
+            )
+        if self.show is not None and min(self.show) < 0:
+            fail(
+                "--show",
+                expected="numbers of samples, of at least 0",
+                got=min(self.show),
+                remedy="name others",
+            )
+
+    def _check_deviations(self, values: tuple[float, ...]) -> None:
+        for value in values:
+            if not value >= 0.01 or round(value, 2) != value:  # a row is named by two decimals
+                fail(
+                    "--std and --sweep",
+                    expected="at least 0.01, with at most two decimals",
+                    got=value,
+                    remedy="round it",
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelOptions(RowOptions):
+    """What a picture of views shows.
+
+    Args:
+        pixels: Pixel views T_x, by name, such as fashion32/simclr-weak or genrep/train, or none.
+            Without it: those of SimCLR at the size of the images.
+    """
+
+    pixels: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningOptions(TrainingOptions, RowOptions):
+    """What a table of encoders compares.
+
+    Args:
+        seeds: Encoders of each row; more seeds can be added later.
+        sweep: Deviation of figure5. Repeat the flag. Without it: 0.05, 0.1, 0.2, 0.3 and 0.4.
+    """
+
+    seeds: int = field(default=3, metadata=GROWS)
+    sweep: tuple[float, ...] | None = None
+
+    def check(self) -> None:
+        """Find numbers out of range."""
+        super().check()
+        check_count(self.seeds, "--seeds")
+        self._check_deviations(self.sweep or ())
+
+    def quick(self) -> LearningOptions:
+        """Two updates of six samples, one seed."""
+        return replace(self, updates=2, batch=6, samples=64, seeds=1)

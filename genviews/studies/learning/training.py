@@ -1,0 +1,201 @@
+"""From options to what all rows of a study share: pixel views, encoder, training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from genviews.augment import PixelViews, pixel_views
+from genviews.checks import check_count, fail
+from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource
+from genviews.domains import Domain, learning_pixels
+from genviews.evaluate.encoders import ProbeData
+from genviews.kit import GeneratorKit
+from genviews.perturb.steer import Steer
+from genviews.represent.backbones import make_backbone
+from genviews.represent.config import RepresentationTraining
+from genviews.represent.encoder import RepresentationConfig
+from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.options import TrainingOptions
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.setting import LearningSetting
+from genviews.types import ImageSpec
+
+__all__ = [
+    "check_training",
+    "check_walks",
+    "encoder_config",
+    "learning_setting",
+    "pixel_preset",
+    "training",
+]
+
+SAMPLES = 20_000  # unique ones, without real images (chosen by us)
+SMALL = 64  # pixels, up to which images get small networks (chosen by us)
+RATES = {"sgd": 0.03, "adamw": 1e-3}
+DECAYS = {"sgd": 1e-4, "adamw": 0.05}
+RECORDS = 40  # of a training, at least
+LOOKS = 20  # at signs of collapse, in a training
+
+
+def learning_setting(
+    options: TrainingOptions,
+    *,
+    kit: GeneratorKit | None,
+    real: ImageSet | ImageSource | None,
+    probe: ProbeData | None,
+    device: torch.device,
+    batch_size: int,
+) -> LearningSetting:
+    """Put the parts together.
+
+    Args:
+        options: how to train.
+        kit: the generator; None for real images alone.
+        real: images to learn from, or None.
+        probe: what encoders are judged on; None trains without judging.
+        device: of the generator; without one, of the real images, since encoders are trained where
+            these are.
+        batch_size: images rendered at once.
+
+    Raises:
+        ValueError: neither generator nor real images, unknown pixel views or backbone, or counts
+            out of range.
+    """
+    generator = None if kit is None else kit.generator.to(device)
+    if generator is not None:
+        spec = generator.image_spec
+    elif real is not None:
+        spec = real.image_spec
+    else:
+        fail(
+            "what to learn from",
+            expected="a generator, real images, or both",
+            got="neither",
+            remedy="name one (--generator, --real)",
+        )
+    return LearningSetting(
+        training=training(options),
+        updates=options.updates,
+        base=options.samples or (SAMPLES if real is None else len(real)),
+        generator=generator,
+        real=real,
+        pixels=pixel_preset(options.pixels, spec, None if kit is None else kit.domain),
+        encoder=encoder_config(options, spec),
+        probe=probe,
+        batch=options.batch,
+        walks=None if kit is None else kit.walks,
+        statistics=None if kit is None else kit.directions,
+        stored=not options.stream,
+        render_batch=batch_size,
+        place=str(device),
+    )
+
+
+def check_walks(rows: Sequence[LearningRow], setting: LearningSetting) -> None:
+    """Raise ValueError if steered views would be made with the walks of another generator."""
+    spaces = {
+        row.space: row for row in rows if row.views is not None and row.views.startswith(Steer.kind)
+    }
+    for row in spaces.values():
+        assert setting.walks is not None  # the views could not have been made
+        setting.walks.check(setting.generator_of(row)[0])
+
+
+def pixel_preset(
+    name: str | None, spec: ImageSpec, domain: Domain | None = None
+) -> PixelViews | None:
+    """The named pixel views; where none are named, those of the domain, or SimCLR's at this size.
+
+    Args:
+        name: a preset, "none", or None.
+        spec: of the images.
+        domain: of the generator, or None.
+
+    Raises:
+        ValueError: an unknown name; the closest are listed.
+    """
+    if name == "none":
+        return None
+    if name is not None:
+        return pixel_views(name)
+    return learning_pixels(spec, domain)
+
+
+def encoder_config(options: TrainingOptions, spec: ImageSpec) -> RepresentationConfig:
+    """The architecture that the flags ask for, or one that suits the size of the images.
+
+    Raises:
+        ImportError: a network of timm where timm is not installed.
+    """
+    side = min(spec.height, spec.width)
+    fits = side <= SMALL and not (spec.height % 8 or spec.width % 8)  # what `compact` takes
+    name = options.backbone or ("compact" if fits else "resnet50")
+    stem = options.stem or ("small" if side <= SMALL else "imagenet")
+    if not name.startswith("resnet"):
+        stem = "imagenet"  # others have none; one word, so that equal encoders have equal keys
+    size = _image_size(name, spec) if name.startswith("timm:") else None
+    return RepresentationConfig(backbone=name, channels=spec.channels, stem=stem, image_size=size)
+
+
+def _image_size(name: str, spec: ImageSpec) -> int | None:
+    """The size to tell a network of timm; None for one without position embedding."""
+    side = min(spec.height, spec.width)
+    try:
+        make_backbone(name, channels=spec.channels, image_size=side)
+    except ValueError:
+        return None
+    return side
+
+
+def training(options: TrainingOptions) -> Callable[[int], RepresentationTraining]:
+    """How to train for a number of updates, as the flags say.
+
+    Raises:
+        ValueError: a learning rate that is not above 0.
+    """
+    rate = RATES[options.optimizer] if options.lr is None else options.lr
+    if not 0 < rate < math.inf:
+        fail("--lr", expected="a number above 0", got=rate, remedy="0.03 is the paper's")
+
+    def of(updates: int) -> RepresentationTraining:
+        log = max(1, min(50, updates // RECORDS))
+        return RepresentationTraining(
+            # AdamW needs a warm-up; SGD has none, as in the paper at this batch.
+            schedule=StepCosine(
+                steps=updates,
+                peak=rate,
+                warmup_steps=updates // 20 if options.optimizer == "adamw" else 0,
+            ),
+            optimizer=options.optimizer,
+            weight_decay=DECAYS[options.optimizer],
+            decay_all=options.optimizer == "sgd",
+            bfloat16=options.bfloat16,
+            log_every=log,
+            monitor_every=log * max(1, updates // (LOOKS * log)),
+            checkpoint_every=log * max(1, min(500, updates // 20) // log),
+        )
+
+    return of
+
+
+def check_training(options: TrainingOptions) -> None:
+    """Find numbers out of range, before anything is loaded.
+
+    Raises:
+        ValueError: a count below 1, fewer samples than a batch, an unknown backbone or unknown
+            pixel views; the closest names are listed.
+        ImportError: a network of timm where timm is not installed.
+    """
+    check_count(options.updates, "--updates")
+    check_count(options.batch, "--batch", least=2)
+    if options.samples is not None:
+        check_count(options.samples, "--samples", least=options.batch)
+    training(options)
+    if options.backbone is not None:
+        make_backbone(options.backbone, channels=3, stem=options.stem or "imagenet")
+    if options.pixels not in (None, "none"):
+        pixel_views(str(options.pixels))

@@ -1,0 +1,182 @@
+"""The study contract: what each study does, on the toy generator and with its quick options."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
+from genviews.evaluate.encoders import ProbeData
+from genviews.generators.toy import ToyGenerator
+from genviews.kit import GeneratorKit
+from genviews.perturb import Isotropic
+from genviews.report.terminal import show
+from genviews.report.text import markdown, table_csv
+from genviews.report.web import render_page
+from genviews.rng import Rng
+from genviews.studies.base import Study, run_study
+from genviews.studies.bench import Bench, Inputs
+from genviews.studies.blocks import Images, Table
+from genviews.studies.result import RESULT_FILE, Result
+from genviews.testing.laws import expect, refuses, run_laws
+
+__all__ = ["STUDY_CHECKS", "check_study", "toy_inputs"]
+
+CLASSES = ("dark", "middle", "light")
+
+
+def toy_inputs() -> Inputs:
+    """Everything that a study may need, made by the toy generator in a second."""
+    generator = ToyGenerator(num_classes=len(CLASSES))
+    made = {
+        name: _toy_images(generator, name, count)
+        for name, count in (("calibration", 24), ("test", 24), ("train", 64), ("val", 24))
+    }
+    classifier = Classifier(_Brightness(), generator.image_spec, CLASSES)
+    return Inputs(
+        kit=GeneratorKit(generator, name="toy"),
+        tasks=(Task(name="brightness", classifier=classifier),),
+        splits={name: MemorySource(made[name]) for name in ("calibration", "test")},
+        perturbations=(Isotropic("fine", 0.3),),
+        real=made["train"],
+        probe=ProbeData(train=made["train"], val=made["val"], test=made["test"]),
+    )
+
+
+class _Brightness(torch.nn.Module):
+    """Logits of three levels of mean brightness."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Say of each image how near it is to each level."""
+        levels = torch.tensor([-0.5, 0.0, 0.5], device=images.device)
+        return -(((images.flatten(1).mean(1)[:, None] - levels) * 4) ** 2)
+
+
+def _toy_images(generator: ToyGenerator, name: str, count: int) -> ImageSet:
+    ids = [f"{name}/{i}" for i in range(count)]
+    labels = torch.arange(count) % len(CLASSES)
+    z = Rng(0, "toy images").streams(ids).normal(1, (generator.z_dim,))[:, 0]
+    images = generator.synthesize(generator.map(z, labels))
+    shifted = images + 0.5 * (labels - 1).view(-1, 1, 1, 1)
+    return ImageSet(
+        images=shifted.clamp(-1, 1).detach(), ids=tuple(ids), labels=labels, class_names=CLASSES
+    )
+
+
+def check_study(study: Study[Any], work: Path | None = None) -> None:
+    """Run a study on the toy generator with its quick options, and check every law.
+
+    Args:
+        study: of the registry or your own.
+        work: folder that studies share, so that what two ask for is made once; None: of its own.
+
+    Raises:
+        AssertionError: a law is broken; the message says which.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run_laws((it_says_what_it_is, it_is_refused_without_its_needs), study)
+        place = Path(folder) / "run"
+        made = _run(study, place, work)
+        run_laws(STUDY_CHECKS[2:], study, made, place, work)
+
+
+def it_says_what_it_is(study: Study[Any], *_: object) -> None:
+    """Its name is ARROW/QUESTION; it has a sentence, a source, minutes, and help of each option."""
+    expect(study.name.count("/") == 1, f"its name is {study.name!r}")
+    expect(study.summary.endswith("."), f"its summary is {study.summary!r}")
+    expect(bool(study.source) and study.minutes > 0, "no source, or no minutes")
+    told = "".join(base.__doc__ or "" for base in study.options.__mro__)
+    for option in fields(study.options):
+        expect(f" {option.name}:" in told, f"option {option.name} has no line under Args")
+    study.options().check()
+
+
+def it_is_refused_without_its_needs(study: Study[Any], *_: object) -> None:
+    """A bench without what it needs is refused, and nothing is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "run"
+        refuses(
+            lambda: run_study(study, Bench(Inputs()), study.options().quick(), place),
+            "a bench with nothing",
+        )
+        expect(not place.exists(), "it wrote something")
+
+
+def it_says_something(study: Study[Any], made: Result, *_: object) -> None:
+    """There is a verdict, evidence, and how it was made."""
+    expect(bool(made.verdict.strip() and made.title.strip()), "no verdict or title")
+    expect(bool(made.blocks), "no block")
+    expect(made.record.command == "toy", "the record does not hold the command")
+    expect(bool(made.record.seconds), "the record does not hold the time")
+    expect(made.record.config["study"] == study.name, "the record does not hold the study")
+
+
+def its_record_comes_back(study: Study[Any], made: Result, place: Path, *_: object) -> None:
+    """All but the pictures is read back as it was, every number finite."""
+    expect(Result.load(place).to_json() == made.to_json(), "the record differs")
+
+
+def it_is_shown_in_every_form(study: Study[Any], made: Result, *_: object) -> None:
+    """Page, terminal of 80 columns, CSV and Markdown have the answer."""
+    page = render_page(made)
+    expect(made.verdict in html.unescape(page), "the page has no verdict")
+    expect(len(page) < 1_500_000, f"the page has {len(page):,} characters")
+    out = io.StringIO()
+    show(made, Console(file=out, width=80))
+    widest = max(map(len, out.getvalue().splitlines()))
+    expect(widest <= 80, f"the terminal has a line of {widest} characters")
+    expect("".join(made.verdict.split()) in "".join(out.getvalue().split()), "no verdict there")
+    expect(made.verdict in "\n".join(markdown(made)), "Markdown has no verdict")
+    for block in made.blocks:
+        if isinstance(block, Table):
+            lines = list(csv.reader(io.StringIO(table_csv(block))))
+            expect(len(lines) == len(block.rows) + 1, f"CSV of {block.title!r}: {len(lines)} lines")
+        if isinstance(block, Images):
+            pictures = [one for grid in block.grids for row in grid.pictures for one in row]
+            expect(all(one.pixels is not None for one in pictures), "a picture without pixels")
+
+
+def a_finished_run_does_nothing(
+    study: Study[Any], made: Result, place: Path, work: Path | None
+) -> None:
+    """The same run asked again writes nothing."""
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    expect(_run(study, place, work).to_json() == made.to_json(), "it found something else")
+    after = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    expect(after == before, "it wrote something")
+
+
+def another_run_is_refused(study: Study[Any], made: Result, place: Path, work: Path | None) -> None:
+    """Another seed is not answered with this one's result."""
+    before = (place / RESULT_FILE).read_bytes()
+    other = Bench(toy_inputs(), seed=1, folder=work)
+    refuses(lambda: run_study(study, other, study.options().quick(), place), "another seed")
+    expect((place / RESULT_FILE).read_bytes() == before, "the result was replaced")
+
+
+def _run(study: Study[Any], place: Path, work: Path | None) -> Result:
+    bench = Bench(toy_inputs(), folder=work)
+    return run_study(study, bench, study.options().quick(), place, command="toy")
+
+
+STUDY_CHECKS = (
+    it_says_what_it_is,
+    it_is_refused_without_its_needs,
+    it_says_something,
+    its_record_comes_back,
+    it_is_shown_in_every_form,
+    a_finished_run_does_nothing,
+    another_run_is_refused,
+)
+"""The laws of a study."""
