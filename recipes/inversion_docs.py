@@ -1,136 +1,16 @@
-"""The pages' sections on inversion, from results/fashion32/inversion.json and its benchmark."""
+"""The page's section on the speed of inversion, from its benchmark."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["speed_lines", "study_lines"]
+__all__ = ["speed_lines"]
 
 Json = dict[str, Any]
 
 # For the arithmetic of a GPU, from public specifications: float32 rate of a V100, the share of it
 # that convolutions reach, and the time to start one kernel.
 V100_TFLOPS, REACHED, LAUNCH_US = 15.7, 0.3, 5.0
-
-
-def study_lines(study: Json) -> list[str]:
-    """The comparison of inversions, Table 2, Fig. 15 and Fig. 10."""
-    config = study["config"]
-    return [
-        f"`{study['command']}`, seed {study['seed']}; {config['split']} "
-        f"({config['calibration']} and {config['report']} images). The classifier has "
-        f"{_percent(config['classifier_accuracy_on_images'])} % on the images; the judge, "
-        f"{config['judge']}, {_percent(config['judge_accuracy_on_images'])} %. Gains are paired, "
-        "with 95 % intervals.",
-        "",
-        *_quality_table(study),
-        "",
-        *_fidelity_table(study),
-        "",
-        *_ensemble_table(study),
-        "",
-        "### Steps (Table 2 of the paper)",
-        "",
-        *_steps_table(study),
-        "",
-        "### In-Domain inversion against ours (Fig. 15)",
-        "",
-        *_correlation_lines(study),
-        "",
-        "### Best and worst reconstructions (Fig. 10)",
-        "",
-        *[_extreme_line(kind, study["figure_10"][kind]) for kind in ("best", "worst")],
-    ]
-
-
-def _quality_table(study: Json) -> list[str]:
-    lines = [
-        "| inversion | L1 | evaluations | classifier on reconstructions, % | against images, "
-        "points | judge on reconstructions, % | against images, points |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in study["inversions"]:
-        own, judge = row["reconstructions"], row["judge"]
-        lines.append(
-            f"| {row['inversion']} | {row['l1']:.4f} | {row['evaluations']:.0f} "
-            f"| {_accuracy(own)} | {_points(own)} | {_accuracy(judge)} | {_points(judge)} |"
-        )
-    return lines
-
-
-def _fidelity_table(study: Json) -> list[str]:
-    lines = [
-        "The trap: an inversion can copy the classifier's mistakes. Of the images that the "
-        "classifier gets wrong, the share whose reconstruction gets the same wrong answer, and the "
-        "share set right:",
-        "",
-        "| inversion | same answer, % | right answers kept, % | mistakes copied, % "
-        "| mistakes corrected, % |",
-        "|---|---|---|---|---|",
-    ]
-    for row in study["inversions"]:
-        found = row["fidelity"]
-        cells = [_share(found[n]) for n in ("agreement", "kept", "copied", "corrected")]
-        lines.append(f"| {row['inversion']} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _ensemble_table(study: Json) -> list[str]:
-    names = list(study["inversions"][0]["ensembles"])
-    head = " | ".join(f"{name}: alpha | gain, points | p" for name in names)
-    lines = [f"| ensemble with views of | {head} |", "|---" * (1 + 3 * len(names)) + "|"]
-    for row in study["inversions"]:
-        cells = [
-            f"{e['alpha']:.2f} | {_points(e)} | {e['p_value']:.3f}"
-            for e in (row["ensembles"][name] for name in names)
-        ]
-        lines.append(f"| {row['inversion']} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _steps_table(study: Json) -> list[str]:
-    rows = study["table_2"]["rows"]
-    names = list(rows[0]["distances"])
-    lines = [
-        f"One run of {study['table_2']['images']} images with snapshots, no early stop. In the "
-        "paper (Smiling, 1024 pixels) L1 goes from .172 over .104 at 50 steps to .073 at 500, and "
-        "accuracy from 92.2 over 93.2 to 93.4 %, against 93.6 % on the images.",
-        "",
-        "| steps | " + " | ".join(n.upper() for n in names) + " | accuracy, % | against images |",
-        "|---" * (3 + len(names)) + "|",
-    ]
-    for row in rows:
-        distances = " | ".join(f"{row['distances'][name]:.4f}" for name in names)
-        found = row["accuracy"]
-        lines.append(f"| {row['steps']} | {distances} | {_accuracy(found)} | {_points(found)} |")
-    return lines
-
-
-def _correlation_lines(study: Json) -> list[str]:
-    lines = [
-        "What generated views gain in telling one class from the rest, against the same ensemble "
-        "without them, correlated over the ten classes. The paper has r = 0.69 over 40 face "
-        "attributes and two methods.",
-        "",
-        "| weight of the views | method | r [95 %] | p | pairs |",
-        "|---|---|---|---|---|",
-    ]
-    for kind, text in (("fitted", "chosen on calibration"), ("half", "0.5 for both")):
-        for name, found in study["figure_15"][kind]["correlation"].items():
-            if found is None:
-                lines.append(f"| {text} | {name} | none: the gains do not vary | | |")
-                continue
-            low, high = found["interval"]
-            lines.append(
-                f"| {text} | {name} | {found['r']:.2f} [{low:.2f}, {high:.2f}] "
-                f"| {found['p_value']:.3f} | {found['count']} |"
-            )
-    return lines
-
-
-def _extreme_line(kind: str, items: list[Json]) -> str:
-    listed = ", ".join(f"{item['class']} ({item['id']}, {item['loss']:.3f})" for item in items)
-    return f"- {kind}: {listed}"
 
 
 def speed_lines(bench: Json) -> list[str]:
@@ -211,22 +91,3 @@ def _arithmetic(bench: Json) -> list[str]:
         f"{ratio / fewer:.0f} = {ratio:.0f}. At 1024 pixels one image fills the GPU, batching "
         f"gives little, and the ratio falls towards that of the evaluations, {fewer:.0f}.",
     ]
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _accuracy(found: Json) -> str:
-    low, high = found["interval"]
-    return f"{_percent(found['accuracy'])} [{_percent(low)}, {_percent(high)}]"
-
-
-def _points(found: Json) -> str:
-    low, high = found["gain_interval"]
-    return f"{100 * found['gain']:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-
-
-def _share(found: Json) -> str:
-    low, high = found["interval"]
-    return f"{_percent(found['share'])} [{_percent(low)}, {_percent(high)}]"

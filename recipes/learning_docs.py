@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genviews.files import read_json
+from genviews.report.text import claims_table, markdown, markdown_table
+from genviews.studies.result import Result
 
-__all__ = ["learning_lines", "learning_table", "readme_lines", "speed_lines"]
+__all__ = ["learning_lines", "readme_lines", "short_table", "speed_lines"]
 
 Json = dict[str, Any]
 HALF, TORCH = ", bfloat16", ", torch's batch norm"  # endings of paths of benchmarks/learn.py
@@ -26,99 +29,40 @@ TITLES = {
 
 def learning_lines(folder: Path) -> list[str]:
     """Everything that the recipe has measured: claims first, then the tables."""
-    found = _studies(folder)
+    found = _results(folder)
     if not found:
         return ["`python -m recipes.fashion32.learn` has not been run."]
     first = next(iter(found.values()))
+    claims = claims_table([claim for result in found.values() for claim in result.claims])
+    known = first.record.data
     lines = [
-        f"{first['updates']} updates of {first['batch']} anchors for every row, "
-        f"{len(first['seeds'])} seeds, one compact encoder; probes fitted on the "
-        f"{first['config']['probe']} ({first['test_images']:,} images). Intervals are of test "
+        f"{known['updates']} updates of {known['batch']} anchors for every row, "
+        f"{len(known['seeds'])} seeds, one compact encoder; probes fitted on the "
+        f"{first.record.config['probe']} ({known['test_images']:,} images). Intervals are of test "
         "images and seeds together (95 %); differences are paired, p is corrected by Holm over the "
         "rows of a table. The generator has seen `train` without labels.",
         "",
         "### The paper's claims, at this size",
         "",
-        *claim_lines(list(found.values())),
-    ]
-    for name, study in found.items():
-        lines += ["", f"### {TITLES[name]}", "", *_intro(study), "", *learning_table(study)]
-    for file, told in (("learn_bfloat16", precision_lines), ("fidelity", fidelity_lines)):
-        path = folder / f"{file}.json"
-        lines += told(read_json(path)) if path.exists() else []
-    return lines
-
-
-def fidelity_lines(result: Json) -> list[str]:
-    """How close the generators' images are, beside what they teach."""
-    config = result["config"]
-    lines = [
-        "",
-        "### How good the generators are",
-        "",
-        f"`{result['command']}`: {config['count']:,} samples against as many `{config['split']}` "
-        f"images; features: {config['features']}. Not to be compared with FIDs of Inception "
-        "features.",
-        "",
-        "| | FID | KID | precision, % | recall, % |",
-        "|---|---|---|---|---|",
-    ]
-    return lines + [
-        f"| {name} | {row['fid']:.2f} | {row['kid']:.4f} | {100 * row['precision']:.1f} "
-        f"| {100 * row['recall']:.1f} |"
-        for name, row in result["measured"].items()
-    ]
-
-
-def _studies(folder: Path) -> dict[str, Json]:
-    paths = {name: folder / f"learn_{name}.json" for name in TITLES}
-    return {name: read_json(path) for name, path in paths.items() if path.exists()}
-
-
-def claim_lines(studies: list[Json]) -> list[str]:
-    """A line for each claim."""
-    lines = [
-        "| claim | paper, % | ours, points [95 %] | verdict | command |",
-        "|---|---|---|---|---|",
-    ]
-    for study in studies:
-        for claim in study["claims"]:
-            gap = claim["difference"]
-            lines.append(
-                f"| {claim['text']}: {claim['a']} against {claim['b']} | {claim['paper']} "
-                f"| {_points(gap)} | {claim['verdict']} | `{study['command']}` |"
-            )
-    lines += [
+        *markdown_table(claims),
         "",
         "The paper's figures are top-1 on ImageNet (Table 1, 3) or ImageNet-100 (Fig. 9, Table 6), "
-        "other data and scale. Verdicts: `holds`, `not seen` (the interval has 0 in it), `the "
-        "opposite`; for claims of equality `holds` means within one point, `better` or `worse` "
-        "that 0 is outside, `no difference seen` that the interval is wider than a point.",
+        "other data and scale; p is corrected by Holm over the claims of a table. `holds`: p is "
+        "below 0.05, and for claims of equality the 95 % interval is within one point of zero; "
+        "`contradicted`: p is below 0.05 the other way, or the two differ by more than a point; "
+        "`not seen`: the interval allows both.",
     ]
+    for name, result in found.items():
+        lines += ["", *markdown(replace(result, title=TITLES[name], claims=()), level=3)]
+    for file in ("learn_bfloat16", "fidelity"):
+        if (folder / f"{file}.json").exists():
+            lines += markdown(Result.load(folder / f"{file}.json"), level=3)
     return lines
 
 
-def _intro(study: Json) -> list[str]:
-    return [f"`{study['command']}`. {study['verdict']}"]
-
-
-def learning_table(study: Json) -> list[str]:
-    """A line for each row."""
-    against = study["reference"]
-    lines = [
-        f"| row | linear probe, % [95 %] | against {against}, points [95 %] | p | kNN, % [95 %] "
-        "| on val, % |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in study["rows"]:
-        gap = "" if row["against"] is None else _points(row["against"]["linear"])
-        p = study["p_holm"]["linear"].get(row["name"])
-        lines.append(
-            f"| {row['name']} | {_accuracy(row['accuracy']['linear'])} | {gap} "
-            f"| {'' if p is None else f'{p:.2g}'} | {_accuracy(row['accuracy']['knn'])} "
-            f"| {100 * row['val']['linear']:.1f} |"
-        )
-    return lines
+def _results(folder: Path) -> dict[str, Result]:
+    paths = {name: folder / f"learn_{name}.json" for name in TITLES}
+    return {name: Result.load(path) for name, path in paths.items() if path.exists()}
 
 
 def speed_lines(bench: Json) -> list[str]:
@@ -161,53 +105,26 @@ def _waiting(bench: Json, name: str) -> str:
     return "" if found is None else f"{100 * found['share']:.1f}"
 
 
-def precision_lines(result: Json) -> list[str]:
-    """Whether bfloat16 costs accuracy."""
-    lines = [
-        "",
-        "### Trained in bfloat16",
-        "",
-        f"`{result['command']}`: the same rows and seeds, the encoder under autocast.",
-        "",
-        "| row | linear probe in 32 bits, % [95 %] | in bfloat16 | difference, points [95 %] | p "
-        "| kNN, difference |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, row in result["compared"].items():
-        single, half = row["float32"]["accuracy"]["linear"], row["bfloat16"]["accuracy"]["linear"]
-        gap = row["bfloat16"]["against"]
-        lines.append(
-            f"| {name} | {_accuracy(single)} | {_accuracy(half)} | {_points(gap['linear'])} "
-            f"| {gap['linear']['p_value']:.2g} | {_points(gap['knn'])} |"
-        )
-    return lines
-
-
 def readme_lines(folder: Path) -> list[str]:
     """The short answer of the learning arrow."""
-    studies = _studies(folder)
-    if "table1" not in studies:
+    result = _results(folder).get("table1")
+    if result is None:
         return []
-    study = studies["table1"]
-    lines = [
+    return [
         "",
-        f"Learning from the generator alone: {study['verdict']}",
+        f"Learning from the generator alone: {result.verdict}",
         "",
-        "| encoder learnt from | linear probe, % [95 %] | against real, points [95 %] |",
-        "|---|---|---|",
+        *short_table(result, ("learnt from", "linear probe", "difference")),
+        "",
+        f"`{result.record.command}` -> `results/fashion32/learn_table1.json`.",
     ]
-    for row in study["rows"]:
-        gap = "" if row["against"] is None else _points(row["against"]["linear"])
-        lines.append(f"| {row['name']} | {_accuracy(row['accuracy']['linear'])} | {gap} |")
-    lines += ["", f"`{study['command']}` -> `results/fashion32/learn_table1.json`."]
-    return lines
 
 
-def _accuracy(found: Json) -> str:
-    low, high = found["interval"]
-    return f"{100 * found['mean']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _points(found: Json) -> str:
-    low, high = found["interval"]
-    return f"{100 * found['mean']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+def short_table(result: Result, names: Sequence[str]) -> list[str]:
+    """Some columns of the table that a verdict is read from, as lines of Markdown."""
+    table = result.answer
+    assert table is not None
+    places = [[column.name for column in table.columns].index(name) for name in names]
+    rows = tuple(tuple(row[place] for place in places) for row in table.rows)
+    columns = tuple(table.columns[place] for place in places)
+    return markdown_table(replace(table, columns=columns, rows=rows))

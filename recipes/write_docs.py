@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from genviews.files import atomic_write_bytes, read_json
+from genviews.report.text import STARRED, markdown
+from genviews.studies.result import Result
 from recipes import inversion_docs, learning_docs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,63 +25,15 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def points(value: float, interval: tuple[float, float] | list[float]) -> str:
-    """A gain in percentage points with its interval."""
-    return f"{100 * value:+.2f} [{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]"
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
-
-
-def ensemble_table(result: Json) -> list[str]:
-    """One line for each row of the study."""
-    lines = [
-        "| classifier trained on | method | test accuracy, % [95 %] | gain, points [95 %] "
-        "| fixed / broke | p | p (Holm) | alpha | oracle alpha, accuracy |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in result["record"]["data"]["rows"]:
-        low, high = row["interval"]
-        accuracy = f"{percent(row['accuracy'])} [{percent(low)}, {percent(high)}]"
-        if row["group"] == "image":
-            rest = "| | | | | | |"
-        else:
-            oracle = alpha = ""
-            if row["alpha"] is not None:
-                alpha = f"{row['alpha']:.2f}"
-                oracle = f"{row['oracle_alpha']:.2f}, {percent(row['oracle_accuracy'])}"
-            rest = (
-                f"| {points(row['gain'], row['gain_interval'])} | {row['fixed']} / {row['broke']} "
-                f"| {_p(row['p_value'])} | {_p(row['p_holm'])} | {alpha} | {oracle} |"
-            )
-        lines.append(f"| {row['task']} | {row['name']} | {accuracy} {rest}")
-    return lines
-
-
-def reconstruction_lines(measured: Json, encoder: Json) -> list[str]:
-    """How good the reconstructions are."""
-    names = {
-        "encoder_l1": "mean L1, encoder alone",
-        "l1": "mean L1, after optimisation",
-        "accuracy_on_images": "accuracy on images, %",
-        "accuracy_on_reconstructions": "accuracy on reconstructions, %",
-    }
-    lines = ["| test images | |", "|---|---|"]
-    for key, text in names.items():
-        if key in measured:
-            value = measured[key]
-            shown = percent(value) if key.startswith("accuracy") else f"{value:.4f}"
-            lines.append(f"| {text} | {shown} |")
+def encoder_line(encoder: Json) -> str:
+    """What the inversion encoder does alone."""
     val = encoder["l1"]["val"]
-    lines += [
-        "",
+    return (
         f"On `val`, before optimisation: L1 {val['encoder']:.4f} from the encoder, "
         f"{val['mean_latent']:.4f} from the mean latent; on fresh generator samples the encoder "
         f"has {encoder['l1']['generator_samples']['encoder']:.4f}. The difference is what the "
-        "generator cannot draw.",
-    ]
-    return lines
+        "generator cannot draw."
+    )
 
 
 def training_lines(training: Json) -> list[str]:
@@ -130,30 +84,16 @@ def benchmark_lines(folder: Path) -> list[str]:
 def results_page(folder: Path) -> str:
     """The text of docs/results.md."""
     own = folder / "fashion32"
-    ensemble, encoder = read_json(own / "ensemble.json"), read_json(own / "encoder.json")
-    record = ensemble["record"]
+    ensemble, encoder = Result.load(own / "ensemble.json"), read_json(own / "encoder.json")
     training, views = read_json(own / "train_on_views.json"), read_json(own / "choose_views.json")
-    inversion = read_json(own / "inversion.json")
     parts = [
         "# Results",
         "",
         "Built from the files under `results/` by `python -m recipes.write_docs`. Each file holds "
         "seed, config, versions and command.",
         "",
-        "## Do generated views help? (fashion32)",
-        "",
-        f"**{ensemble['verdict']}**",
-        "",
-        f"`{record['command']}`, {record['data']['num_calibration']} calibration images (`val`), "
-        f"{record['data']['num_test']} test images, seed {record['seed']}. Scales and alpha were "
-        "chosen on calibration. Gains are against the same classifier's single image; p is the "
-        "exact McNemar test.",
-        "",
-        *ensemble_table(ensemble),
-        "",
-        "## Reconstructions",
-        "",
-        *reconstruction_lines(record["data"]["reconstruction"], encoder),
+        *markdown(ensemble),
+        encoder_line(encoder),
         "",
         "## Training on views (Eq. 8)",
         "",
@@ -162,10 +102,7 @@ def results_page(folder: Path) -> str:
         "",
         *training_lines(training),
         "",
-        "## Inversions compared by what comes after them",
-        "",
-        *inversion_docs.study_lines(inversion),
-        "",
+        *markdown(Result.load(own / "inversion.json")),
         "## Which rows keep the class",
         "",
         "Share of views, in %, with the class predicted for the reconstruction "
@@ -195,24 +132,18 @@ def results_page(folder: Path) -> str:
 
 def readme_block(folder: Path) -> str:
     """The results in the README."""
-    ensemble = read_json(folder / "fashion32/ensemble.json")
-    data = ensemble["record"]["data"]
-    rows = [row for row in data["rows"] if row["task"] == data["rows"][0]["task"]]
+    ensemble = Result.load(folder / "fashion32/ensemble.json")
+    names = ("predicted from", "accuracy", "gain", "Holm p")
     lines = [
-        f"{ensemble['verdict']}",
+        ensemble.verdict,
         "",
-        f"| fashion32, {data['num_test']} test images | accuracy, % | gain, points [95 %] "
-        "| p (Holm) |",
-        "|---|---|---|---|",
+        *learning_docs.short_table(ensemble, names),
+        "",
+        f"`{ensemble.record.command}` -> `results/fashion32/ensemble.json`. {STARRED}",
+        *learning_docs.readme_lines(folder / "fashion32"),
+        "",
+        *benchmark_lines(folder / "benchmarks"),
     ]
-    for row in rows:
-        gain = "" if row["group"] == "image" else points(row["gain"], row["gain_interval"])
-        p = "" if row["group"] == "image" else _p(row["p_holm"])
-        lines.append(f"| {row['name']} | {percent(row['accuracy'])} | {gain} | {p} |")
-    command, file = "python -m recipes.fashion32.ensemble", "results/fashion32/ensemble.json"
-    lines += ["", f"`{command}` -> `{file}`."]
-    lines += learning_docs.readme_lines(folder / "fashion32")
-    lines += ["", *benchmark_lines(folder / "benchmarks")]
     return "\n".join(lines)
 
 

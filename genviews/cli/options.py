@@ -241,7 +241,7 @@ def command(verb: str, *parts: DataclassInstance) -> str:
     """The shortest command line that gives these options; for the record.
 
     Args:
-        verb: with what stands behind it without a flag, as in "study table1".
+        verb: with what stands behind it without a flag, as in "study learning/table1".
         parts: options.
     """
     words = ["genviews", *verb.split()]

@@ -10,7 +10,10 @@ from genviews.report.words import cell_words, header, printable, short_range
 from genviews.studies.blocks import Cell, Column, Estimate, Note, Table
 from genviews.studies.result import Claim, Result
 
-__all__ = ["claims_table", "csv_text", "markdown", "markdown_table", "table_csv"]
+__all__ = ["STARRED", "claims_table", "csv_text", "markdown", "markdown_table", "table_csv"]
+
+STARRED = "\\* A difference that chance does not explain."
+"""What the star behind a difference means, as Markdown."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -126,7 +129,10 @@ def markdown(result: Result, *, level: int = 2) -> list[str]:
     for block in result.blocks:
         if isinstance(block, Table):
             lines += [f"{sub} {block.title}", "", *markdown_table(block), ""]
-            lines += [block.caption, ""] if block.caption else []
+            cells = [cell for row in block.rows for cell in row]
+            starred = any(isinstance(cell, Estimate) and cell.significant for cell in cells)
+            said = (block.caption, STARRED if starred else "")
+            lines += [" ".join(filter(None, said)), ""] if any(said) else []
         elif isinstance(block, Note):
             lines += [f"{sub} {block.title}", ""] if block.title else []
             lines += [part for text in block.text.splitlines() for part in (text, "")]

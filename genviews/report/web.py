@@ -33,7 +33,7 @@ _BADGES: dict[Tone, str] = {
 }
 _MARKS = {"right": "\N{CHECK MARK}", "wrong": "\N{MULTIPLICATION X}"}
 _KINDS = {Table: "table", Bars: "figures", Curves: "figures", Images: "images", Note: "note"}
-_WEIGHTY = 4  # least weight (highest priority) of a number in large type
+_WEIGHTY = 2  # least weight (highest priority) of a number in large type
 _GRIDS = 6  # of a block that are shown at once; the rest on demand
 
 

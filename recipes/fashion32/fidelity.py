@@ -12,7 +12,8 @@ Writes: results/fashion32/fidelity.json.
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -21,13 +22,17 @@ from torch import Tensor
 from genviews import load_classifier, load_generator, load_images
 from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
+from genviews.evaluate.fidelity import FidelityReport
 from genviews.files import write_json
 from genviews.generators import Generator
 from genviews.memory import keep_freed_memory
+from genviews.studies.blocks import Column, Table
+from genviews.studies.result import Record, Result
 
 RESULT = Path("results/fashion32/fidelity.json")
 GENERATORS = ("fashion32", "fashion32-classes")
 COUNT, SEED = 5_000, 0
+FEATURES = "classifier, last block, averaged"
 
 
 def last_block() -> FeatureExtractor:
@@ -42,7 +47,7 @@ def last_block() -> FeatureExtractor:
     return FeatureExtractor(averaged)
 
 
-def main(*, quick: bool = False) -> dict[str, object]:
+def main(*, quick: bool = False) -> Result:
     """Measure; `quick` takes the few images that ship, and writes nothing."""
     extract = last_block()
     count = 200 if quick else COUNT
@@ -56,20 +61,42 @@ def main(*, quick: bool = False) -> dict[str, object]:
         for name, generator in generators.items()
     }
     measured = {
-        name: asdict(measure_fidelity(real, features, seed=SEED))
+        name: measure_fidelity(real, features, seed=SEED)
         for name, features in {**made, "images of train": extract(other[:count])}.items()
     }
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.fidelity",
-        "command": "python -m recipes.fashion32.fidelity",
-        "seed": SEED,
-        "config": {"count": count, "split": "val", "features": "classifier, last block, averaged"},
-        "measured": measured,
-        "environment": environment(),
-    }
+    config = {"count": count, "split": "val", "features": FEATURES, "environment": environment()}
+    command = "python -m recipes.fashion32.fidelity"
+    result = result_of(measured, Record(command=command, seed=SEED, config=config))
     if not quick:
-        write_json(RESULT, result)
+        write_json(RESULT, result.to_json())
     return result
+
+
+def result_of(measured: Mapping[str, FidelityReport], record: Record) -> Result:
+    """How close samples come to the images of `val`, beside other images of the data set."""
+    columns = (
+        Column(name="samples of", priority=0),
+        Column(name="FID", kind="number", digits=2, priority=0),
+        Column(name="KID", kind="number", digits=4),
+        Column(name="precision", kind="percent"),
+        Column(name="recall", kind="percent"),
+    )
+    rows = tuple((name, s.fid, s.kid, s.precision, s.recall) for name, s in measured.items())
+    count = record.config["count"]
+    return Result(
+        title="How good the generators are",
+        verdict="; ".join(f"{name}: FID {s.fid:.2f}" for name, s in measured.items()) + ".",
+        blocks=(
+            Table(
+                title="Fidelity",
+                columns=columns,
+                rows=rows,
+                caption=f"{count:,} samples against as many images of `val`; features: {FEATURES}. "
+                "Not to be compared with FIDs of Inception features.",
+            ),
+        ),
+        record=replace(record, data={name: asdict(score) for name, score in measured.items()}),
+    )
 
 
 if __name__ == "__main__":
@@ -77,4 +104,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true")
     with torch.no_grad():
-        print(main(quick=parser.parse_args().quick)["measured"])
+        print(main(quick=parser.parse_args().quick).verdict)

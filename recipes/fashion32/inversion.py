@@ -18,8 +18,7 @@ Writes: results/fashion32/inversion.json, and runs/fashion32/inversion/ with tab
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -38,7 +37,7 @@ from genviews.ensemble import Ensemble, PredictionBank, ViewSet
 from genviews.ensemble.resume import fill_from_source
 from genviews.ensemble.significance import gain_report
 from genviews.environment import environment
-from genviews.files import atomic_write_bytes, write_json
+from genviews.files import write_json
 from genviews.identity import describe
 from genviews.invert import (
     L1,
@@ -55,11 +54,14 @@ from genviews.invert import (
 )
 from genviews.memory import keep_freed_memory
 from genviews.perturb import StyleMix
+from genviews.report import write_result
+from genviews.studies.blocks import Grid, Images, Picture
 from genviews.studies.fidelity import class_fidelity
+from genviews.studies.result import Record, Result
 from genviews.studies.steps import quality_by_steps
 from genviews.studies.tasks import TaskGain, correlate, task_gains
 from genviews.types import Inversion
-from recipes.fashion32.inversion_figures import draw
+from recipes.fashion32.inversion_result import result_of
 
 RESULT = Path("results/fashion32/inversion.json")
 FOLDER = Path("runs/fashion32/inversion")
@@ -288,27 +290,29 @@ def extremes(setup: Setup, inversion: Inversion) -> dict[str, list[dict[str, obj
     return {"best": listed(order[:EXTREMES]), "worst": listed(order[::-1][:EXTREMES])}
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """One line a row; nested values as columns "outer.inner"."""
-    flat = [_flat(row) for row in rows]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(flat[0]), extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(flat)
-    atomic_write_bytes(path, text.getvalue().encode())
+def pictures(setup: Setup, inversion: Inversion) -> tuple[Images, ...]:
+    """Best and worst reconstructions below their images."""
+    order = inversion.loss.argsort().tolist()
+    report, labels = setup.report, setup.report.labels
+    assert labels is not None
+    found = []
+    for title, rows in (("Best", order[:EXTREMES]), ("Worst", order[::-1][:EXTREMES])):
+        shown = [
+            [
+                Picture(
+                    pixels=report.images[i],
+                    caption=f"{report.class_names[int(labels[i])]}, {float(inversion.loss[i]):.3f}",
+                )
+                for i in rows
+            ],
+            [Picture(pixels=inversion.reconstructions[i]) for i in rows],
+        ]
+        grid = Grid(rows=("image", "reconstruction"), pictures=tuple(map(tuple, shown)))
+        found.append(Images(title=f"{title} reconstructions", grids=(grid,)))
+    return tuple(found)
 
 
-def _flat(row: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
+def main(*, folder: Path = FOLDER, quick: bool = False) -> Result:
     """Run all three studies; `quick` takes 20 shipped images and 2 steps, and writes no result."""
     kit, steps = load_generator("fashion32"), STEPS
     if quick:
@@ -330,35 +334,31 @@ def main(*, folder: Path = FOLDER, quick: bool = False) -> dict[str, object]:
     table2 = by_steps(setup, steps)
     rows, figure15, inversions = compare(setup, judge)
     accuracy = float((judged(judge, report.images) == report.labels).double().mean())
-    record: dict[str, object] = {
-        "study": "fashion32 inversion",
-        "command": "python -m recipes.fashion32.inversion",
-        "seed": 0,
-        "config": {
-            "split": "val, 200 images a class: alpha on one half, figures on the other",
-            "calibration": len(calibration),
-            "report": len(report),
-            "views": VIEWS,
-            "judge": "logistic regression on pixels, 20,000 other train images",
-            "judge_accuracy_on_images": accuracy,
-            "classifier_accuracy_on_images": _accuracy(setup),
-            "inverter": describe(setup.inverters()["pixel"]),
-        },
+    config = {
+        "split": "val, 200 images a class: alpha on one half, figures on the other",
+        "calibration": len(calibration),
+        "report": len(report),
+        "views": VIEWS,
+        "judge": "logistic regression on pixels, 20,000 other train images",
+        "judge_accuracy_on_images": accuracy,
+        "classifier_accuracy_on_images": _accuracy(setup),
+        "inverter": describe(setup.inverters()["pixel"]),
+        "environment": environment(),
+    }
+    found = {
         "inversions": rows,
         "table_2": {"images": min(STEP_IMAGES, len(report)), "rows": table2},
         "figure_15": figure15,
         "figure_10": extremes(setup, inversions["pixel"]),
-        "environment": environment(),
     }
-    write_csv(folder / "inversions.csv", rows)
-    write_csv(folder / "steps.csv", table2)
-    draw(record, report, inversions["pixel"], folder)
+    record = Record(command="python -m recipes.fashion32.inversion", seed=0, config=config)
+    shown = pictures(setup, inversions["pixel"])
+    result = result_of(json.loads(json.dumps(found)), record, shown)
+    write_result(result, folder)
     if not quick:
-        write_json(RESULT, record)
-    for row in rows:
-        kept = row["reconstructions"]
-        print(f"{row['inversion']}: L1 {row['l1']:.4f}, accuracy {kept['accuracy']:.4f}")
-    return record
+        write_json(RESULT, result.to_json())
+    print(result.verdict)
+    return result
 
 
 def _accuracy(setup: Setup) -> float:

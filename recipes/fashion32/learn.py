@@ -35,12 +35,13 @@ from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import RowReport, run_rows
+from genviews.studies.learning.run import RowReport
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import LearningStudy, compare_rows
 from genviews.studies.learning.tables import Strengths, learning_table
-from recipes.fashion32.learn_claims import judge_claims
+from genviews.studies.result import Record
 
 FOLDER = Path("runs/fashion32/learn")
 RESULTS = Path("results/fashion32")
@@ -120,19 +121,16 @@ def run_table(
     study = compare_rows(table, rows, shared, seeds, folder, report=say)
     print(study.verdict, flush=True)
     if not quick:
-        record = {
-            "recipe": "recipes.fashion32.learn",
-            "command": f"python -m recipes.fashion32.learn {table}",
-            "seed": 0,
-            "config": {
+        record = Record(
+            command=f"python -m recipes.fashion32.learn {table}",
+            seed=0,
+            config={
                 "probe": f"first {PROBE_IMAGES} of train; settings on val; test reported",
                 "strengths": vars(STRENGTHS),
+                "environment": environment(),
             },
-            **study.record(),
-            "claims": claims(table, rows, shared, seeds, folder),
-            "environment": environment(),
-        }
-        write_json(RESULTS / f"learn_{table}.json", record)
+        )
+        write_json(RESULTS / f"learn_{table}.json", table_result(study, record=record).to_json())
     return study
 
 
@@ -141,19 +139,6 @@ def _part(table: str) -> str:
     if table in CONDITIONAL:
         return "classes"
     return "samples" if table == "figure6" else "images"
-
-
-def claims(
-    table: str,
-    rows: Sequence[LearningRow],
-    shared: LearningSetting,
-    seeds: Sequence[int],
-    folder: Path,
-) -> list[dict[str, object]]:
-    """The paper's claims beside ours, from rows that have been run."""
-    assert shared.probe is not None
-    assert shared.probe.test.labels is not None
-    return judge_claims(table, run_rows(rows, shared, seeds, folder), shared.probe.test.labels)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ Writes: results/fashion32/learn_bfloat16.json, and runs/fashion32/learn/ with th
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,8 +23,11 @@ from genviews.files import write_json
 from genviews.identity import describe
 from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
-from genviews.studies.learning.compare import summarise
+from genviews.studies.blocks import Column, Estimate, Table
+from genviews.studies.learning.compare import RowSummary, summarise
 from genviews.studies.learning.run import RowResult, run_rows
+from genviews.studies.result import Record, Result
+from genviews.studies.statistics import SIGNIFICANCE
 from recipes.fashion32 import learn
 
 RESULT = learn.RESULTS / "learn_bfloat16.json"
@@ -38,7 +41,7 @@ def half_training(updates: int) -> RepresentationTraining:
 
 def main(
     *, quick: bool = False, seeds: Sequence[int] = learn.SEEDS, folder: Path = learn.FOLDER
-) -> dict[str, object]:
+) -> Result:
     """Run what is missing and compare the two precisions; `quick` writes no result."""
     folder = folder.with_name(f"{folder.name}-quick") if quick else folder
     single = learn.setting("table1", quick=quick)
@@ -54,24 +57,74 @@ def main(
         summaries = summarise(
             [*_named(plain, "float32"), *_named(mixed, "bfloat16")], truth, reference="float32"
         )
-        compared[row.name] = {summary.name: asdict(summary) for summary in summaries}
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.learn_bfloat16",
-        "command": "python -m recipes.fashion32.learn_bfloat16",
-        "seed": 0,
-        "config": {
-            "rows": [asdict(row) for row in rows],
-            "seeds": list(seeds),
-            "updates": single.updates,
-            "batch": single.batch,
-            "training": describe(half.training(single.updates)),
-        },
-        "compared": compared,
+        compared[row.name] = {summary.name: summary for summary in summaries}
+    config = {
+        "rows": [asdict(row) for row in rows],
+        "seeds": list(seeds),
+        "updates": single.updates,
+        "batch": single.batch,
+        "training": describe(half.training(single.updates)),
         "environment": environment(),
     }
+    command = "python -m recipes.fashion32.learn_bfloat16"
+    result = result_of(compared, Record(command=command, seed=0, config=config))
     if not quick:
-        write_json(RESULT, result)
+        write_json(RESULT, result.to_json())
     return result
+
+
+def result_of(compared: Mapping[str, Mapping[str, RowSummary]], record: Record) -> Result:
+    """Whether bfloat16 costs accuracy.
+
+    Args:
+        compared: row -> "float32" and "bfloat16", the latter against the former.
+        record: of the run.
+    """
+    rows, lost = [], []
+    for name, row in compared.items():
+        gaps = row["bfloat16"].against
+        assert gaps is not None
+        single, half = (row[kind].accuracy["linear"] for kind in ("float32", "bfloat16"))
+        linear, knn = gaps["linear"], gaps["knn"]
+        lost += [name] if linear.p_value < SIGNIFICANCE and linear.mean < 0 else []
+        rows.append(
+            (
+                name,
+                Estimate(single.mean, single.interval),
+                Estimate(half.mean, half.interval),
+                Estimate(linear.mean, linear.interval, linear.p_value < SIGNIFICANCE),
+                linear.p_value,
+                Estimate(knn.mean, knn.interval, knn.p_value < SIGNIFICANCE),
+            )
+        )
+    columns = (
+        Column(name="row", priority=0),
+        Column(name="in 32 bits", kind="percent", priority=0),
+        Column(name="in bfloat16", kind="percent", priority=0),
+        Column(name="difference", kind="points"),
+        Column(name="p", kind="p"),
+        Column(name="neighbours, difference", kind="points", priority=2),
+    )
+    which = f"lose accuracy: {', '.join(lost)}" if lost else "loses no accuracy that can be seen"
+    return Result(
+        title="Trained in bfloat16",
+        verdict=f"The same rows and seeds, the encoder under autocast: it {which}.",
+        blocks=(
+            Table(
+                title="Linear probe",
+                columns=columns,
+                rows=tuple(rows),
+                caption="Differences are paired by image and seed, with 95 % intervals.",
+            ),
+        ),
+        record=replace(
+            record,
+            data={
+                name: {kind: asdict(summary) for kind, summary in row.items()}
+                for name, row in compared.items()
+            },
+        ),
+    )
 
 
 def _named(results: Sequence[RowResult], name: str) -> list[RowResult]:

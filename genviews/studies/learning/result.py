@@ -77,6 +77,7 @@ def table_result(
         title=f"{study.name}: ways to learn, against {study.reference}",
         verdict=study.verdict,
         blocks=tuple(blocks),
+        claims=study.claims,
         gates=tuple(
             Gate(text=f"{row} failed and is left out: {reason}", passed=False)
             for row, reason in study.facts.get("failed", {}).items()

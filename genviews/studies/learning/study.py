@@ -12,6 +12,7 @@ from genviews.engine import Engine
 from genviews.ensemble.significance import holm
 from genviews.identity import describe
 from genviews.studies.blocks import Estimate
+from genviews.studies.learning.claims import weigh_claims
 from genviews.studies.learning.compare import RowSummary, summarise
 from genviews.studies.learning.compare_voc import DETECTION, with_voc
 from genviews.studies.learning.row import LearningRow
@@ -19,6 +20,7 @@ from genviews.studies.learning.run import Report, RowResult, check_done, run_row
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.voc import VOCResult, judge_rows
 from genviews.studies.learning.voc_task import VOCTask
+from genviews.studies.result import Claim
 from genviews.studies.statistics import SIGNIFICANCE, standing
 
 __all__ = ["LearningStudy", "compare_rows", "read_study"]
@@ -40,6 +42,7 @@ class LearningStudy:
         facts: "definitions" of the rows by name, and what all rows share, for the record. "voc"
             says what encoders were judged on beside their own images, where they were; "failed" why
             rows are left out, by row and seed.
+        claims: what the paper says of the rows, weighed.
     """
 
     name: str
@@ -49,6 +52,7 @@ class LearningStudy:
     seeds: tuple[int, ...]
     p_holm: dict[str, dict[str, float]]
     facts: dict[str, Any]
+    claims: tuple[Claim, ...] = ()
 
     @property
     def probes(self) -> tuple[str, ...]:
@@ -208,6 +212,7 @@ def read_study(
         seeds=tuple(sorted({result.seed for result in results})),
         p_holm={probe: _corrected(rows, probe) for probe in rows[0].accuracy}
         | {f"{VOC_DETECTION}{name}": _corrected_seeds(rows, name) for name in _detected(rows)},
+        claims=weigh_claims(name, results, truth),
         facts={
             "definitions": {result.row.name: asdict(result.row) for result in results},
             "updates": setting.updates,

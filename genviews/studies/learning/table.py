@@ -12,6 +12,7 @@ from typing import Any
 
 from genviews.checks import fail, lookup
 from genviews.kit import GeneratorKit
+from genviews.represent.losses.choose import OBJECTIVES
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Images
@@ -215,7 +216,7 @@ def _check_given(table: str, rows: Sequence[LearningRow], bench: Bench) -> None:
                 got="none",
                 remedy=f"add {flag}, or choose other rows with --rows",
             )
-    labelled = [row.name for row in made if row.objective in ("supcon", "classifier")]
+    labelled = [row.name for row in made if OBJECTIVES[row.objective].classes]
     if labelled and bench.kit.generator.num_classes < 2:
         fail(
             f"rows {', '.join(labelled)} of {table}",

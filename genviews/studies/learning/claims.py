@@ -1,7 +1,8 @@
-"""What the paper claims of learning from a generator, put to the test on the rows of our tables.
+"""The paper's claims, and some of ours, weighed by the rows of our tables.
 
-A claim is a difference of two rows and what the paper leads one to expect of it. The verdict is of
-the linear probe on `test`, by the 95 % interval over test images and seeds.
+A claim is a difference of two rows and what the paper leads one to expect of it. What ours says is
+by the linear probe on `test`: the 95 % interval over test images and seeds, and the p-value
+corrected (Holm) for the claims of one table.
 
 Source of claims and figures: Jahanian et al. 2022, arXiv:2106.05258, tables 1, 2 and 3, figures 5,
 6 and 9, appendix F.
@@ -9,24 +10,26 @@ Source of claims and figures: Jahanian et al. 2022, arXiv:2106.05258, tables 1, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
+from genviews.ensemble.significance import holm
+from genviews.studies.blocks import Estimate
 from genviews.studies.learning.compare import Difference, compare_answers
 from genviews.studies.learning.run import RowResult
+from genviews.studies.result import Claim
+from genviews.studies.statistics import outcome_of
 
-__all__ = ["CLAIMS", "Claim", "judge_claims", "verdict"]
+__all__ = ["CLAIMS", "Hypothesis", "claims_of", "weigh_claims"]
 
-LEVEL = 0.01  # two rows within one point of each other count as level
-
-Expected = Literal["above", "level"]
+PAPER = "Jahanian et al. 2022"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Hypothesis:
     """One claim: row `a` against row `b`.
 
     Args:
@@ -41,54 +44,54 @@ class Claim:
     paper: str
     a: str
     b: str
-    expected: Expected
+    expected: Literal["above", "level"]
 
 
-CLAIMS: dict[str, tuple[Claim, ...]] = {
+CLAIMS: Mapping[str, tuple[Hypothesis, ...]] = {
     "table1": (
-        Claim(
+        Hypothesis(
             text="latent and pixel views beat pixel views alone",
             paper="42.58 against 35.69",
             a="Gaussian + T_x",
             b="generated + T_x",
             expected="above",
         ),
-        Claim(
+        Hypothesis(
             text="so do style-mixed ones (ours)",
             paper="not tried",
             a="style-mix + T_x",
             b="generated + T_x",
             expected="above",
         ),
-        Claim(
+        Hypothesis(
             text="latent views alone are worse than with pixel views",
             paper="42.58 against 28.88",
             a="Gaussian + T_x",
             b="Gaussian",
             expected="above",
         ),
-        Claim(
+        Hypothesis(
             text="Gaussian views do as well as steered ones",
             paper="42.58 against 41.78",
             a="Gaussian + T_x",
             b="steered + T_x",
             expected="level",
         ),
-        Claim(
+        Hypothesis(
             text="the inverter is far behind",
             paper="42.58 against 26.43",
             a="Gaussian + T_x",
             b="inverter",
             expected="above",
         ),
-        Claim(
+        Hypothesis(
             text="several positives of an anchor help (ours)",
             paper="not tried",
             a="style-mix, 3 positives + T_x",
             b="style-mix + T_x",
             expected="above",
         ),
-        Claim(
+        Hypothesis(
             text="an encoder that never saw a real image reaches that of all of them",
             paper="42.58 against 43.90; cars 49.79 against 39.68",
             a="style-mix + T_x",
@@ -97,14 +100,14 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
     ),
     "figure5": (
-        Claim(
+        Hypothesis(
             text="inverse U, rising side: a middle deviation beats none",
             paper="65.46 (0.2) against 57.10 (Table 4, T_x)",
             a="std 0.20",
             b="std 0.00",
             expected="above",
         ),
-        Claim(
+        Hypothesis(
             text="inverse U, falling side: a middle deviation beats a large one",
             paper="65.46 (0.2) against 64.42 (0.4)",
             a="std 0.20",
@@ -113,14 +116,14 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
     ),
     "figure9": (
-        Claim(
+        Hypothesis(
             text="a little synthetic data helps real data",
             paper="67.52 (5 %) against 67.36",
             a="5 % generated",
             b="0 % generated",
             expected="above",
         ),
-        Claim(
+        Hypothesis(
             text="much of it harms",
             paper="64.68 (50 %) against 67.36",
             a="0 % generated",
@@ -129,7 +132,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
     ),
     "figure6": (
-        Claim(
+        Hypothesis(
             text="more unique samples help, at equal updates",
             paper="a rising curve, figures in a plot alone",
             a="10 times the samples",
@@ -138,14 +141,14 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
     ),
     "table3": (
-        Claim(
+        Hypothesis(
             text="with classes, independent views do about as well as Gaussian ones",
             paper="48.97 against 46.43",
             a="independent + T_x",
             b="Gaussian + T_x",
             expected="level",
         ),
-        Claim(
+        Hypothesis(
             text="with classes, latent views add to pixel views",
             paper="49.25 (steered) against 48.19",
             a="steered + T_x",
@@ -154,7 +157,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
     ),
     "table6": (
-        Claim(
+        Hypothesis(
             text="a classifier of real images transfers better than one of generated images",
             paper="80.64 against 65.18",
             a="classifier, real + T_x",
@@ -166,39 +169,42 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
 """By table."""
 
 
-def judge_claims(
-    table: str, results: Sequence[RowResult], truth: Tensor, probe: str = "linear"
-) -> list[dict[str, Any]]:
-    """Each claim of a table with our difference and the verdict.
+def weigh_claims(table: str, results: Sequence[RowResult], truth: Tensor) -> tuple[Claim, ...]:
+    """The claims about the rows of a table that were run.
 
     Args:
         table: name of the table.
         results: of its rows and seeds.
         truth: (N,) classes of the test images.
-        probe: "linear" or "knn".
     """
     correct: dict[str, dict[int, Tensor]] = {}
     for result in results:
-        own = (result.answers[probe] == truth).double()
+        own = (result.answers["linear"] == truth).double()
         correct.setdefault(result.row.name, {})[result.seed] = own
+    gaps = [
+        (claim, compare_answers([correct[claim.a][s] - correct[claim.b][s] for s in seeds]))
+        for claim in CLAIMS.get(table, ())
+        if claim.a in correct
+        and claim.b in correct
+        and (seeds := sorted(correct[claim.a].keys() & correct[claim.b].keys()))
+    ]
+    return claims_of(gaps)
+
+
+def claims_of(gaps: Sequence[tuple[Hypothesis, Difference]]) -> tuple[Claim, ...]:
+    """What differences say of the claims that they are about, corrected for their number."""
+    corrected = holm([gap.p_value for _, gap in gaps])
     found = []
-    for claim in CLAIMS.get(table, ()):
-        if claim.a not in correct or claim.b not in correct:
-            continue
-        one, other = correct[claim.a], correct[claim.b]
-        gap = compare_answers([one[seed] - other[seed] for seed in sorted(one)])
-        judged = {"difference": asdict(gap), "verdict": verdict(gap, claim.expected)}
-        found.append({**asdict(claim), "probe": probe, **judged})
-    return found
-
-
-def verdict(gap: Difference, expected: Expected) -> str:
-    """What our difference says of a claim."""
-    low, high = gap.interval
-    if expected == "above":
-        return "holds" if low > 0 else "the opposite" if high < 0 else "not seen"
-    if low >= -LEVEL and high <= LEVEL:
-        return "holds"
-    if low > 0:
-        return "better"
-    return "worse" if high < 0 else "no difference seen"
+    for (claim, gap), p_value in zip(gaps, corrected, strict=True):
+        measured = Estimate(gap.mean, gap.interval)
+        found.append(
+            Claim(
+                text=f"{claim.text}: {claim.a} against {claim.b}",
+                said=claim.paper,
+                measured=measured,
+                outcome=outcome_of(claim.expected, measured, p_value),
+                p_value=p_value,
+                source=PAPER,
+            )
+        )
+    return tuple(found)

@@ -1,18 +1,18 @@
-"""Claims are about rows that exist, and verdicts follow from the interval alone."""
+"""Claims are about rows that exist, and what is said of them follows from interval and p."""
 
 import pytest
 import torch
 
+from genviews.studies.learning.claims import CLAIMS, Hypothesis, claims_of, weigh_claims
 from genviews.studies.learning.compare import Difference
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import RowResult
 from recipes.fashion32.learn import TABLES, rows_of
-from recipes.fashion32.learn_claims import CLAIMS, judge_claims, verdict
 
 
 def gap(low: float, high: float) -> Difference:
-    middle = (low + high) / 2
-    return Difference(mean=middle, interval=(low, high), p_value=0.5, seeds=1, per_seed=(middle,))
+    middle, p = (low + high) / 2, 0.01 if low > 0 or high < 0 else 0.5
+    return Difference(mean=middle, interval=(low, high), p_value=p, seeds=1, per_seed=(middle,))
 
 
 @pytest.mark.parametrize(
@@ -20,16 +20,26 @@ def gap(low: float, high: float) -> Difference:
     [
         (0.01, 0.03, "above", "holds"),
         (-0.01, 0.03, "above", "not seen"),
-        (-0.03, -0.01, "above", "the opposite"),
+        (-0.03, -0.01, "above", "contradicted"),
         (-0.009, 0.009, "level", "holds"),
         (0.001, 0.009, "level", "holds"),
-        (-0.02, 0.01, "level", "no difference seen"),
-        (0.002, 0.03, "level", "better"),
-        (-0.03, -0.002, "level", "worse"),
+        (-0.02, 0.01, "level", "not seen"),
+        (0.002, 0.03, "level", "contradicted"),
+        (-0.03, -0.002, "level", "contradicted"),
     ],
 )
-def test_verdict(low, high, expected, word):
-    assert verdict(gap(low, high), expected) == word
+def test_outcome(low, high, expected, word):
+    claim = Hypothesis(text="t", paper="", a="a", b="b", expected=expected)
+    (found,) = claims_of([(claim, gap(low, high))])
+    assert found.outcome == word
+
+
+def test_the_more_claims_the_less_each_says():
+    claim = Hypothesis(text="t", paper="", a="a", b="b", expected="above")
+    assert claims_of([(claim, gap(0.01, 0.03))])[0].outcome == "holds"
+    many = claims_of([(claim, gap(0.01, 0.03))] * 6)
+    assert {one.outcome for one in many} == {"not seen"}
+    assert many[0].p_value == pytest.approx(0.06)
 
 
 @pytest.mark.parametrize("table", sorted(CLAIMS))
@@ -57,7 +67,6 @@ def test_difference_is_paired_by_image_and_seed(tmp_path):
         for name, by_seed in answers.items()
         for seed, given in enumerate(by_seed)
     ]
-    (judged,) = judge_claims("figure6", results, truth)
+    (judged,) = weigh_claims("figure6", results, truth)
     # Seed 0: 3 right against 2 of 4; seed 1: 4 against 2.
-    assert judged["difference"]["per_seed"] == pytest.approx((0.25, 0.5))
-    assert judged["difference"]["mean"] == pytest.approx(0.375)
+    assert judged.measured.value == pytest.approx(0.375)
