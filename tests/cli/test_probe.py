@@ -87,7 +87,7 @@ class TestRun:
         test = here / "data" / "test"
         shutil.copy(next((test / "light").glob("*.png")), test / "dark" / "new.png")
         assert go() == 1
-        assert "data.test.images: " in capsys.readouterr().err
+        assert "data.test.pixels: " in capsys.readouterr().err
 
     def test_accuracies_are_sklearns(self, go, here, encoder):
         """The settings that were chosen, fitted by other code on images read by other code."""
