@@ -106,6 +106,12 @@ def kept(out: Path) -> dict[str, int]:
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in found}
 
 
+def made_again(out: Path, before: dict[str, int], after: dict[str, int]) -> int:
+    """How many that were there are gone or another; a finished `learn` removes all, as a whole."""
+    there = {name: stamp for name, stamp in before.items() if (out / name).parent.exists()}
+    return sum(after.get(name) != stamp for name, stamp in there.items())
+
+
 def stamps(out: Path) -> dict[str, int]:
     """When each file was written; the log is, by any run."""
     files = (path for path in out.rglob("*") if path.is_file() and path.name != "log.txt")
@@ -161,13 +167,11 @@ def kill_often(words: Sequence[str], folder: Path, *, kills: int, seed: int) -> 
                 process.communicate()
                 done += 1
             after = kept(out)
-            lost += sum(after.get(name) != stamp for name, stamp in before.items())
+            lost += made_again(out, before, after)
             before = after
         finish(words, folder, out)
         after = kept(out)
-        # A finished `learn` removes what it no longer needs, as a whole.
-        there = {name: stamp for name, stamp in before.items() if (out / name).parent.exists()}
-        lost += sum(after.get(name) != stamp for name, stamp in there.items())
+        lost += made_again(out, before, after)
         shards = max(len(before), len(after))
         stays = stamps(out)
         finish(words, folder, out)  # a finished run is not run again
