@@ -253,7 +253,7 @@ def summarise(
             "pixels": repr(setting.pixels),
             "encoder": repr(setting.encoder.config),
             "objective": repr(NTXent()),
-            "training": setting.training.fingerprint(),
+            "training": describe(setting.training),
         },
         "anchors_per_second": rates,
         "seconds_per_step": found,

@@ -85,7 +85,7 @@ def main(base: str = BASE, out: Path = RESULT) -> dict[str, object]:
     record: dict[str, object] = {
         "benchmark": "size",
         "command": "python -m benchmarks.size",
-        "config": {"base": base},
+        "config": {"base": base, "seed": None},  # nothing is drawn
         "base": then,
         "now": now,
         "fewer_code_lines_of_package_and_recipes": fewer,

@@ -164,8 +164,12 @@ class _Tally:
         self.within(0)
 
     def within(self, items: int) -> None:
-        """Tell of the finished shards, and of `items` in the one under way."""
-        done = min(sum(self._finished.values()) + items, self._total)
+        """Tell of the finished shards, and of `items` in the one under way.
+
+        All are done once the last shard is in the store, not before.
+        """
+        most = self._total - (items > 0)
+        done = min(sum(self._finished.values()) + items, most)
         if done > self._told:
             self._told = done
             self._progress(*self._labels, done, self._total)

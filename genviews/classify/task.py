@@ -40,7 +40,7 @@ class Task:
     Source: Chai et al. 2021, section 4.1: one binary classifier for each of 40 face attributes.
 
     Example:
-        >>> from genviews import ImageSpec
+        >>> from genviews.types import ImageSpec
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
         >>> spec = ImageSpec(channels=1, height=8, width=8)
         >>> faces = Classifier(network, spec, ("Smiling", "Young", "Eyeglasses"))

@@ -32,6 +32,7 @@ from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
 from genviews.files import write_json
 from genviews.generators import StyleGAN2
+from genviews.identity import key
 from genviews.memory import keep_freed_memory
 from recipes.fashion32.fidelity import last_block
 from recipes.fashion32.generator_trainer import Data, GeneratorTraining
@@ -97,10 +98,8 @@ def _measured(
     folder: Path, at: int, config: GeneratorTraining, extract: FeatureExtractor, real: Tensor
 ) -> dict[str, Any]:
     """What is in the run folder about its first `at` images; measured now when nothing is."""
-    path, now = (
-        folder / f"fidelity-{at:09d}.json",
-        {"features": extract.name, "num_real": len(real)},
-    )
+    path = folder / f"fidelity-{at:09d}.json"
+    now = {"features": key(extract), "num_real": len(real)}
     if not path.exists():
         card = json.loads((folder / "generator.json").read_text(encoding="utf-8"))
         generator = StyleGAN2(config.generator)
@@ -108,7 +107,7 @@ def _measured(
         made = extract_features(extract, GeneratedSource(generator, len(real), seed=SEED)).h
         fidelity = asdict(measure_fidelity(real, made, seed=SEED))
         shown = card["training"]["images_shown"]
-        write_json(path, {"images_shown": shown, "features": extract.name, **fidelity})
+        write_json(path, {"images_shown": shown, **now, **fidelity})
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if any(row[name] != value for name, value in now.items()):
         got = ", ".join(f"{name} {row[name]}" for name in now)
