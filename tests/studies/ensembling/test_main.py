@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genviews.classify import Classifier, attribute_tasks
 from genviews.data import MemorySource
+from genviews.data.source import LabelColumn
 from genviews.ensemble.rows import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewSet, make_views
@@ -278,3 +280,32 @@ def test_labels_and_splits_are_checked_before_the_work():
         toy_bench(splits={**inputs.splits, "test": unlabelled}).check(STUDY)
     with pytest.raises(ValueError, match="study ensembling/main"):
         toy_bench(tasks=()).check(STUDY)
+
+
+def test_attributes_of_one_network_are_tasks_of_one_study():
+    """Two columns of labels, two logits: each has its rows, and they are not compared."""
+    problem = toy_problem()
+    network = Classifier(problem.classifier.module, problem.generator.image_spec, ("up", "down"))
+    splits = {}
+    for name, images in (("calibration", problem.calibration), ("test", problem.test)):
+        source = MemorySource(images)
+        source.columns = {
+            "up": LabelColumn(values=1 - images.labels, class_names=("no", "yes")),
+            "down": LabelColumn(values=images.labels, class_names=("no", "yes")),
+        }
+        splits[name] = source
+    found = study(
+        replace(OPTIONS, gallery_images=0),
+        splits=splits,
+        tasks=attribute_tasks(network),
+        perturbations=CANDIDATES[2:3],
+    )
+    both = {name: named(found, name) for name in ("up", "down")}
+    for name, rows in both.items():
+        assert rows["single image"].reference_gain is None
+        with torch.no_grad():
+            logit = network(problem.test.images)[:, ("up", "down").index(name)]
+        truth = splits["test"].columns[name].values == 1
+        right = ((logit > 0) == truth).double().mean()
+        assert rows["single image"].accuracy == pytest.approx(float(right))
+    assert list(both["up"]) == list(both["down"])
