@@ -1,11 +1,9 @@
 """The recipes of the embedded default run through in their quick mode and ship nothing there."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from genviews.files import write_json
 from genviews.zoo.card import ENTRIES
 from recipes.fashion32 import (
     choose_views,
@@ -116,7 +114,7 @@ def test_fidelity_ranks_real_images_first():
     assert measured["images of train"]["fid"] == min(row["fid"] for row in measured.values())
 
 
-def test_losses_are_compared_at_each_quarter_and_the_comparison_is_taken_up(tmp_path):
+def test_losses_are_compared_at_each_quarter_and_the_comparison_is_taken_up(tmp_path, monkeypatch):
     first = compare_losses.main(out=tmp_path, images=64, quick=True)
     assert list(first["measured"]) == [
         "non-saturating-0.02",
@@ -131,15 +129,16 @@ def test_losses_are_compared_at_each_quarter_and_the_comparison_is_taken_up(tmp_
     assert {name: (t["loss"], t["r1_gamma"]) for name, t in trainings.items()} == {
         name: (name.rpartition("-")[0], float(name.rpartition("-")[2])) for name in trainings
     }
-    made = sorted(tmp_path.rglob("fidelity-*.json"))
+    made = sorted((tmp_path / "measured").glob("relativistic-*.json"))
+    assert len(made) == 12
     lost = made[-1].read_bytes()
     stamps = [path.stat().st_mtime_ns for path in made[:-1]]
     made[-1].unlink()
     assert compare_losses.main(out=tmp_path, images=64, quick=True)["measured"] == first["measured"]
     assert made[-1].read_bytes() == lost
     assert [path.stat().st_mtime_ns for path in made[:-1]] == stamps
-    write_json(made[-1], {**json.loads(lost), "features": "another network"})
-    with pytest.raises(ValueError, match="got features another network, num_real"):
+    monkeypatch.setattr(compare_losses, "SEED", 1)
+    with pytest.raises(ValueError, match=r"fidelity measured in .*seed.*another folder"):
         compare_losses.main(out=tmp_path, images=64, quick=True)
 
 
