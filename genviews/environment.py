@@ -1,4 +1,7 @@
-"""Where a result was made: versions, processor, threads, command, date; no path, no host name."""
+"""Where a run computes, and what is kept of it: versions, processor, threads, command, date.
+
+No path and no host name.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,14 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["environment", "versions"]
+from genviews.checks import fail
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["environment", "find_device", "versions"]
 
 _PACKAGES = (
     "genviews",
@@ -56,3 +65,29 @@ def environment(device: str = "cpu") -> dict[str, object]:
         "command": " ".join(Path(a).name if Path(a).is_absolute() else a for a in sys.argv),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def find_device(name: str) -> torch.device:
+    """The device that a word names.
+
+    Args:
+        name: "auto" (a GPU if there is one), or what torch calls it.
+
+    Raises:
+        ValueError: no such device, or not on this machine.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        fail(
+            "device",
+            expected="auto, cpu, or a device of this machine",
+            got=f"{name!r} ({str(error).splitlines()[0]})",
+            remedy="use --device cpu",
+        )
+    return device

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -23,7 +23,16 @@ from torch import Tensor
 
 from genviews.checks import fail, lookup
 
-__all__ = ["ImageSpec", "Inversion", "LatentSpec", "LayerRange", "Progress", "Status", "silent"]
+__all__ = [
+    "ImageSpec",
+    "Inversion",
+    "LatentSpec",
+    "LayerRange",
+    "NotedProgress",
+    "Progress",
+    "Status",
+    "silent",
+]
 
 LatentSpace = Literal["z", "w", "w+"]
 
@@ -33,6 +42,14 @@ Progress = Callable[[str, str, int, int], None]
 Stage, unit in the plural, how many are done, how many there are. The first call of a stage says
 what was done before it began, 0 if nothing; the last one has done equal to the total.
 """
+
+
+@runtime_checkable
+class NotedProgress(Protocol):
+    """A `Progress` that takes a note as well, such as "mean loss 0.02"."""
+
+    def __call__(self, stage: str, unit: str, done: int, total: int, note: str = "") -> None:
+        """Take note that so many items of a stage are done."""
 
 
 def silent(stage: str, unit: str, done: int, total: int) -> None:

@@ -31,5 +31,5 @@ def numbers(file: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(text)]
 
 
-RUN = {"config.json", "env.json", "identity.json", "identity.safetensors", "log.txt"}
+RUN = {"identity.json", "identity.safetensors", "log.txt"}
 """What every run leaves in its folder, besides its results and its work."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,44 +15,40 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import genviews
-from genviews.cli.learn_options import (
-    LearnInputs,
-    LearnOptions,
-    ProbeOptions,
-    TrainingFlags,
-)
-from genviews.cli.options import (
-    DemoOptions,
+from genviews.cli.flags import (
+    DemoFlags,
+    EnsembleFlags,
     Flag,
-    InputOptions,
-    InvertInputs,
-    InvertOptions,
-    PictureOptions,
-    RunOptions,
-    StudyOptions,
+    ImageFlags,
+    InvertFlags,
+    LearnFlags,
+    ModelFlags,
+    ObjectiveFlags,
+    ProbeFlags,
+    RunFlags,
 )
-from genviews.studies.learning.options import TrainingOptions
+from genviews.studies.learning.options import LearnOptions
 
 __all__ = ["app", "explain", "main"]
 
 DONE, FAILED, USAGE = 0, 1, 2
+STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells have it
 
 app = App(
     name="genviews",
     help="Views from a generative model: what they gain a classifier, what is learnt from them.",
-    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.",
     version=genviews.__version__,
     suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=()),
 )
 
-_DEMO, _STUDY, _RUN = DemoOptions(), StudyOptions(), RunOptions()
-_INVERSION, _PICTURES = InvertOptions(), PictureOptions()
-_LEARNT_FROM, _VIEWS, _TRAINING = LearnInputs(), LearnOptions(), TrainingOptions()
+_DEMO, _ENSEMBLE, _RUN = DemoFlags(), EnsembleFlags(), RunFlags()
+_LEARNT_FROM, _OBJECTIVE = LearnFlags(), LearnOptions()
 
 
 @app.command
-def demo(options: DemoOptions = _DEMO, *, run: RunOptions = _RUN) -> int:
+def demo(flags: DemoFlags = _DEMO, *, run: RunFlags = _RUN) -> int:
     """Try it: the whole study on images and weights that ship with the package, no download.
 
     Inverts real images, makes views of them, chooses alpha on calibration images, measures the gain
@@ -57,11 +56,17 @@ def demo(options: DemoOptions = _DEMO, *, run: RunOptions = _RUN) -> int:
     """
     from genviews.cli.demo import run_demo
 
-    return run_demo(options, run)
+    return run_demo(flags, run)
 
 
 @app.command
-def ensemble(inputs: InputOptions, *, study: StudyOptions = _STUDY, run: RunOptions = _RUN) -> int:
+def ensemble(
+    images: ImageFlags,
+    *,
+    models: ModelFlags,
+    flags: EnsembleFlags = _ENSEMBLE,
+    run: RunFlags = _RUN,
+) -> int:
     """Find out whether generated views make your classifier better on your images.
 
     The images need labels: alpha is chosen on one part of them, the gain is measured on the other.
@@ -69,17 +74,11 @@ def ensemble(inputs: InputOptions, *, study: StudyOptions = _STUDY, run: RunOpti
     """
     from genviews.cli.ensemble import run_ensemble
 
-    return run_ensemble(inputs, study, run)
+    return run_ensemble(images, models, flags, run)
 
 
 @app.command
-def invert(
-    inputs: InvertInputs,
-    *,
-    inversion: InvertOptions = _INVERSION,
-    pictures: PictureOptions = _PICTURES,
-    run: RunOptions = _RUN,
-) -> int:
+def invert(flags: InvertFlags, *, run: RunFlags = _RUN) -> int:
     """Find the latents that reproduce your images, and see how well they do.
 
     Writes stores of latents and of reconstructions, a table and a summary of their quality, and a
@@ -87,16 +86,15 @@ def invert(
     """
     from genviews.cli.invert import run_invert
 
-    return run_invert(inputs, inversion, pictures, run)
+    return run_invert(flags, run)
 
 
 @app.command
 def learn(
-    inputs: LearnInputs = _LEARNT_FROM,
+    flags: LearnFlags = _LEARNT_FROM,
     *,
-    views: LearnOptions = _VIEWS,
-    training: TrainingFlags = _TRAINING,
-    run: RunOptions = _RUN,
+    options: ObjectiveFlags = _OBJECTIVE,
+    run: RunFlags = _RUN,
 ) -> int:
     """Learn an encoder from generated views, from real images, or from a mix.
 
@@ -106,11 +104,11 @@ def learn(
     """
     from genviews.cli.learn import run_learn
 
-    return run_learn(inputs, views, training, run)
+    return run_learn(flags, options, run)
 
 
 @app.command
-def probe(options: ProbeOptions, *, run: RunOptions = _RUN) -> int:
+def probe(flags: ProbeFlags, *, run: RunFlags = _RUN) -> int:
     """Judge an encoder on labelled images: a linear probe and nearest neighbours, with intervals.
 
     The encoder is frozen. Probes are fitted on train, their settings chosen on val, and accuracies
@@ -118,7 +116,7 @@ def probe(options: ProbeOptions, *, run: RunOptions = _RUN) -> int:
     """
     from genviews.cli.probe import run_probe
 
-    return run_probe(options, run)
+    return run_probe(flags, run)
 
 
 study = App(
@@ -152,6 +150,10 @@ def studies(
         return USAGE
 
 
+class TerminatedError(BaseException):
+    """SIGTERM: somebody asks the process to end. No `Exception`, so that nothing swallows it."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the entry point of the console script.
 
@@ -159,30 +161,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after the program's name; None takes those of the process.
 
     Returns:
-        0 done, 1 failed, 2 wrong usage.
+        0 done, 1 failed, 2 wrong usage, 130 stopped by ctrl-C, 143 by SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # "package.module:function" may name a module of the folder that the user works in, as it may
     # with `python -m`; the console script alone would not look there.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    if words[:1] == ["study"]:
-        from genviews.cli.studies import add_studies
-
-        add_studies(study)
     try:
-        outcome = app(words, exit_on_error=False, result_action="return_value")
+        with _terminable():
+            if words[:1] == ["study"]:
+                from genviews.cli.studies import add_studies
+
+                add_studies(study)
+            outcome = app(words, exit_on_error=False, result_action="return_value")
     except CycloptsError:
         return USAGE  # cyclopts has explained it on the error console
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TerminatedError) as error:
         _say("stopped; the same command again continues where it was")
-        return FAILED
+        return STOPPED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Exception as error:  # every failure ends as one line and an exit code
         if "--debug" in words:
             traceback.print_exc()
         _say(explain(error))
         return FAILED
     return outcome if isinstance(outcome, int) else DONE
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as ctrl-C does, with files whole and a word of what to do."""
+
+    def end(number: int, frame: object) -> None:
+        raise TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def explain(error: Exception) -> str:
@@ -197,6 +217,10 @@ def explain(error: Exception) -> str:
 
 
 def _say(text: str) -> None:
+    from genviews.report.words import printable
+
     console = Console(stderr=True)
     style = "red" if console.is_terminal else ""
-    console.print(f"genviews: {text}", style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"genviews: {printable(text)}", style=style, markup=False, highlight=False, soft_wrap=True
+    )

@@ -2,70 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from genviews.checks import check_count, fail
-from genviews.cli.options import DemoOptions, RunOptions, command, plain
-from genviews.cli.study import run_study_here
+from genviews.cli.flags import DemoFlags, RunFlags
+from genviews.cli.run import run_verb
 
 if TYPE_CHECKING:
-    from genviews.data.source import ImageSource
     from genviews.studies.bench import Inputs
 
 __all__ = ["run_demo"]
 
 ENTRY = "fashion32"
+MOST = {"calibration": 500, "test": 1000}  # images that ship
 
 
-def run_demo(options: DemoOptions, flags: RunOptions) -> int:
+def run_demo(flags: DemoFlags, run: RunFlags) -> int:
     """Run the demo in its folder; returns the exit code."""
     from genviews.studies.ensembling.main import STUDY, MainStudy
 
-    return run_study_here(
+    return run_verb(
+        "demo",
         STUDY,
-        lambda: _load(options),
-        MainStudy(num_views=options.views, scale_views=min(options.views, 4)),
-        flags,
-        out=options.out,
-        config={"verb": "demo", **plain(options)},
-        command=command("demo", options),
+        MainStudy(num_views=flags.views, scale_views=min(flags.views, 4)),
+        [flags],
+        run,
+        check=lambda out: _check(flags),
+        load=lambda decoding: _load(flags),
         title=f"{ENTRY}: do generated views help this classifier?",
-        seed=options.seed,
+        seed=flags.seed,
     )
 
 
-def _load(options: DemoOptions) -> Inputs:
-    """The parts that ship."""
+def _check(flags: DemoFlags) -> None:
+    for name, count in (("calibration", flags.calibration), ("test", flags.test)):
+        check_count(count, f"--{name}")
+        if count > MOST[name]:
+            fail(
+                f"--{name}",
+                expected=f"at most {MOST[name]} images, which is what ships",
+                got=count,
+                remedy="for more, see recipes/fashion32/ensemble.py",
+            )
+
+
+def _load(flags: DemoFlags) -> Inputs:
+    """The parts that ship; the first images of a sample are as balanced as the sample is."""
     from genviews.classify import Task
+    from genviews.data import MemorySource
     from genviews.load.generator import load_generator
     from genviews.studies.bench import Inputs
-    from genviews.zoo import zoo_classifiers
+    from genviews.zoo import zoo_classifiers, zoo_images
 
-    kit = load_generator(ENTRY, steps=options.steps)
+    kit = load_generator(ENTRY, steps=flags.steps)
     return Inputs(
         kit=kit,
         tasks=tuple(Task(name=n, classifier=c) for n, c in zoo_classifiers(ENTRY).items()),
         splits={
-            "calibration": _first("val", options.calibration, "calibration"),
-            "test": _first("test", options.test, "test"),
+            "calibration": MemorySource(zoo_images(ENTRY, "val").select(slice(flags.calibration))),
+            "test": MemorySource(zoo_images(ENTRY, "test").select(slice(flags.test))),
         },
         perturbations=kit.candidates,
         pixel_views=kit.baselines,
     )
-
-
-def _first(split: Literal["val", "test"], count: int, what: str) -> ImageSource:
-    """The first images of a sample, as balanced as the sample is."""
-    from genviews.data.source import MemorySource
-    from genviews.zoo import zoo_images
-
-    images = zoo_images(ENTRY, split)
-    check_count(count, f"--{what}")
-    if count > len(images):
-        fail(
-            f"--{what}",
-            expected=f"at most {len(images)} images, which is what ships",
-            got=count,
-            remedy="for more, see recipes/fashion32/ensemble.py",
-        )
-    return MemorySource(images.select(slice(0, count)))

@@ -1,4 +1,4 @@
-"""One run from flags to a finished folder: what the verbs share."""
+"""One run from flags to a finished folder: check, load, run a study, show its answer."""
 
 from __future__ import annotations
 
@@ -7,179 +7,137 @@ import logging
 import re
 import shutil
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
-from genviews.checks import fail
-from genviews.cli.engine import check_engine
-from genviews.cli.folder import log_to, write_json
-from genviews.cli.options import RunOptions
+from genviews.checks import check_count, fail
+from genviews.cli.flags import RunFlags, command, plain
 from genviews.cli.progress import Stages, duration
-from genviews.environment import environment
 
-if TYPE_CHECKING:  # loads torch
-    from genviews.run_folder import RunFolder
-    from genviews.studies.result import Result as StudyFindings
+if TYPE_CHECKING:  # these load torch, which the flags alone do not need
+    import torch
+    from _typeshed import DataclassInstance
 
-__all__ = ["Claim", "Output", "ResultOutput", "run", "say_notes"]
+    from genviews.engine import Engine
+    from genviews.load.learning import Decoding
+    from genviews.studies.base import Study
+    from genviews.studies.bench import Inputs, Watcher
+    from genviews.studies.options import Options
+
+__all__ = ["run_verb"]
 
 logger = logging.getLogger("genviews.cli")
 
-Result = TypeVar("Result")
-
-# Flags whose words name what is loaded: what they name counts, and not how it is called.
-_WORDS = (
-    *("images", "labels", "calibration", "calibration_labels", "class_names", "classifier"),
-    *("weights", "encoder", "generator", "walks", "root", "geometry", "real", "data"),
-    *("lpips_weights", "start_from"),
-)
+PIXELS = "pixels"
+"""Subfolder with decoded images, by content; no run owns it, as later ones may read it."""
 
 
-class Output(ABC, Generic[Result]):
-    """What a verb leaves in its run folder and shows on the terminal.
-
-    Attributes:
-        files: results (files or folders) in the order of their writing; a folder that has them all
-            is finished. The first is the page.
-        work: subfolders of the work: the next run goes on with what they hold; `--force` moves them
-            aside.
-    """
-
-    files: tuple[str, ...]
-    work: tuple[str, ...] = ()
-
-    @abstractmethod
-    def verdict(self, result: Result) -> str:
-        """The result in a sentence."""
-
-    @abstractmethod
-    def save(self, result: Result, folder: Path) -> None:
-        """Write the files; the last of them at the very end."""
-
-    @abstractmethod
-    def show(self, result: Result, console: Console) -> None:
-        """Print the result."""
-
-    def tidy(self, folder: Path) -> None:
-        """Remove from a finished folder what a further call of its run left there."""
-
-
-class ResultOutput(Output["StudyFindings"]):
-    """Page, tables, figures, pictures and record of a `Result`.
-
-    Args:
-        products: what the job itself leaves in the folder and a finished run has.
-        work: see `Output`.
-        scratch: subfolders that are removed when all is written.
-    """
-
-    def __init__(
-        self,
-        *,
-        products: Sequence[str] = (),
-        work: Sequence[str] = (),
-        scratch: Sequence[str] = (),
-    ) -> None:
-        self.files = ("report.html", *products, "results.json")
-        self.work = tuple(work)
-        self._scratch = tuple(scratch)
-
-    def verdict(self, result: StudyFindings) -> str:
-        """The sentence of the result."""
-        return result.verdict
-
-    def save(self, result: StudyFindings, folder: Path) -> None:
-        """Write it in every form."""
-        from genviews.report import write_result
-
-        write_result(result, folder)
-        self.tidy(folder)
-
-    def tidy(self, folder: Path) -> None:
-        """Remove what only the work needs."""
-        for name in self._scratch:
-            shutil.rmtree(folder / name, ignore_errors=True)
-
-    def show(self, result: StudyFindings, console: Console) -> None:
-        """Print the answer."""
-        from genviews.report import show
-
-        show(result, console)
-
-
-class Claim:
-    """What a job calls when all is loaded and checked: from then on the folder is this run's.
-
-    Args:
-        folder: of the run.
-        config: what was asked.
-        grows: see `RunFolder.claim`.
-    """
-
-    def __init__(self, folder: RunFolder, config: dict[str, Any], grows: Sequence[str]) -> None:
-        self.folder, self._config, self._grows = folder, config, grows
-        self.held = ExitStack()
-
-    def __call__(self, **parts: object) -> None:
-        """Claim the folder.
-
-        Args:
-            parts: what was loaded. The words that named it do not count, nor do device, batch size
-                and engine.
-
-        Raises:
-            AlreadyDoneError: the results are there.
-            ValueError: the folder belongs to another run.
-        """
-        from genviews.identity import identify
-
-        left_out = {*_WORDS, *self._grows}
-        settings = {name: v for name, v in self._config.items() if name not in left_out}
-        identity = identify(settings=settings, **parts)
-        self.held.callback(self.folder.release)
-        if not self.folder.claim(identity, self._config, self._grows):
-            raise AlreadyDoneError
-        write_json(self.folder.folder / "env.json", environment())
-        self.held.enter_context(log_to(self.folder.folder / "log.txt"))
-        logger.info("started: %s", json.dumps(self._config))
-
-
-class AlreadyDoneError(Exception):
-    """The run folder holds the results of this very run."""
-
-
-def run(
-    config: dict[str, Any],
-    out: Path,
-    flags: RunOptions,
-    output: Output[Result],
-    job: Callable[[Stages, Claim], Result],
-    grows: Sequence[str] = (),
+def run_verb(
+    verb: str,
+    study: Study[Any],
+    options: Options,
+    groups: Sequence[DataclassInstance],
+    flags: RunFlags,
+    *,
+    check: Callable[[Path], None],
+    load: Callable[[Decoding], Inputs],
+    title: str = "",
+    seed: int = 0,
+    about: Mapping[str, Any] | None = None,
 ) -> int:
-    """Do a job in a run folder, unless it is already done.
-
-    The results appear last, so a folder that has them all is complete.
+    """Run a study in its folder, unless it is done there, and show its answer.
 
     Args:
-        config: what was asked, as JSON values.
-        out: the run folder.
-        flags: dry run, force, debug.
-        output: what is left there.
-        job: loads and checks everything, claims the folder, and computes the result.
-        grows: entries of the config that a later run may change and go on.
+        verb: its words, as in "study learning/table1".
+        study: what it runs.
+        options: of the study.
+        groups: the flags that decide the result.
+        flags: how to run.
+        check: raises for what can be found wrong before anything is loaded; gets the run folder.
+        load: gives what was named; called when all else has been checked. Pixels that it decodes
+            are kept as it is told.
+        title: of the page; "" takes the study's own.
+        seed: of the views.
+        about: what `--dry-run` prints besides.
 
     Returns:
         The exit code 0; failures are exceptions.
-
-    Raises:
-        OSError: the folder cannot be written.
-        ValueError: it is a URL, or holds the results, or the unfinished work, of another run.
     """
+    out = flags.out or Path("runs", verb.partition(" ")[0])
+    words = command(verb, out, *groups)
+    _check_flags(flags, out)
+    check(out)
+    options.check()
+    if flags.dry_run:
+        told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return 0
+    from genviews.environment import find_device
+    from genviews.load.learning import Decoding
+    from genviews.memory import keep_freed_memory
+    from genviews.report import PAGE, check_output_dir, show
+    from genviews.studies.base import run_study
+    from genviews.studies.bench import Bench
+    from genviews.studies.result import RESULT_FILE
+
+    device = find_device(flags.device)
+    keep_freed_memory()
+    folder = check_output_dir(out)
+    before = _stamp(folder / RESULT_FILE)
+    with _Log(folder / "log.txt", words) as log, Stages(Console(stderr=True)) as stages:
+        try:
+            if before is None:
+                log.begin()
+            engine, watcher = _engine(flags, device), _watcher(stages, log)
+            pixels = (flags.work or folder) / PIXELS
+            inputs = load(Decoding(folder=pixels, engine=engine, progress=stages)).to(device)
+            for note in dict.fromkeys(inputs.notes):
+                watcher.tell(f"note: {note}")
+            bench = Bench(
+                inputs,
+                title=title,
+                seed=seed,
+                batch_size=flags.batch_size,
+                device=device,
+                engine=engine,
+                folder=flags.work,
+                watcher=watcher,
+            )
+            found = run_study(
+                study,
+                bench,
+                options,
+                folder,
+                command=words,
+                force=flags.force,
+                clock=lambda: stages.seconds,
+            )
+            if not study.keeps_work and flags.work is None:
+                shutil.rmtree(pixels, ignore_errors=True)
+        except BaseException:
+            log.begin()
+            logger.exception("failed")
+            raise
+        known = before is not None and before == _stamp(folder / RESULT_FILE)
+        if not known:
+            took = duration(sum(stages.seconds.values()))
+            logger.info("done in %s: %s", took, found.verdict)
+    console = Console()
+    if known:
+        text = f"{out} already holds the results of this run; nothing to do"
+        _say(console, f"{text} (--force runs it again).")
+    else:
+        show(found, console)
+    _say(console, f"Report: {out / PAGE}")
+    return 0
+
+
+def _check_flags(flags: RunFlags, out: Path) -> None:
+    """Find flags of running that do not go together."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(out)):
         fail(
             "--out",
@@ -187,54 +145,91 @@ def run(
             got=f"{str(out)!r}, a URL",
             remedy="name a folder, and copy the results from there",
         )
-    check_engine(flags)
-    if flags.dry_run:
-        sys.stdout.write(json.dumps({**config, "out": str(out)}, indent=2) + "\n")
-        return 0
-    from genviews.report import check_output_dir
-    from genviews.run_folder import RunFolder
-
-    check_output_dir(out)
-    folder = RunFolder(out, results=output.files, work=output.work, anew=flags.force)
-    claim = Claim(folder, config, grows)
-    with claim.held:
-        try:
-            with Stages(Console(stderr=True)) as stages:
-                result = job(stages, claim)
-            took = duration(sum(stages.seconds.values()))
-            logger.info("done in %s: %s", took, output.verdict(result))
-            output.save(result, out)
-        except AlreadyDoneError:
-            output.tidy(out)
-            _say_finished(out, output.files[0])
-            return 0
-        except BaseException:
-            logger.exception("failed")
-            raise
-        folder.finish()
-    console = Console()
-    output.show(result, console)
-    _say_report(console, out / output.files[0])
-    return 0
+    check_count(flags.batch_size, "--batch-size")
+    check_count(flags.workers, "--workers")
+    for flag, given in (
+        ("--workers", flags.workers > 1),
+        ("--ray-address", flags.ray_address is not None),
+    ):
+        if flags.engine == "local" and given:
+            fail(flag, expected="--engine ray", got="local", remedy="add --engine ray")
 
 
-def _say_finished(out: Path, page: str) -> None:
-    console = Console()
-    console.print(
-        f"{out} already holds the results of this run; nothing to do (--force runs it again).",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+def _engine(flags: RunFlags, device: torch.device) -> Engine:
+    """Workers of Ray share this machine's threads and, with a GPU as the device, its GPUs."""
+    import torch
+
+    from genviews.engine import LocalEngine, RayEngine
+
+    if flags.engine == "local":
+        return LocalEngine()
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    return RayEngine(
+        flags.workers,
+        num_threads=max(1, torch.get_num_threads() // flags.workers),
+        num_gpus_per_actor=min(1.0, gpus / flags.workers),
+        address=flags.ray_address,
     )
-    _say_report(console, out / page)
 
 
-def _say_report(console: Console, page: Path) -> None:
-    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+def _watcher(stages: Stages, log: _Log) -> Watcher:
+    """Tells the stages of a run how its study goes on."""
+    from genviews.studies.bench import Watcher
+
+    class Told(Watcher):
+        def tell(self, text: str) -> None:
+            logger.info(text)
+            _say(Console(stderr=True), text)
+
+        def note(self, stage: str) -> None:
+            log.begin()  # by now it is known that there is something to do
+            stages.note(stage)
+
+        def progress(self, stage: str, unit: str, done: int, total: int, note: str = "") -> None:
+            stages(stage, unit, done, total, note)
+
+    return Told()
 
 
-def say_notes(notes: Sequence[str]) -> None:
-    """Say and log what was decided for the user."""
-    for note in dict.fromkeys(notes):
-        logger.info("note: %s", note)
-        Console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
+def _say(console: Console, text: str) -> None:
+    from genviews.report.words import printable
+
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
+def _stamp(file: Path) -> int | None:
+    return file.stat().st_mtime_ns if file.exists() else None
+
+
+class _Log:
+    """Appends what the package logs to a file, from `begin` to the end of a `with` block.
+
+    Args:
+        path: the file.
+        command: of the run, said first.
+    """
+
+    def __init__(self, path: Path, command: str) -> None:
+        self._path, self._command = path, command
+        self._handler: logging.Handler | None = None
+        self._log = logging.getLogger("genviews")
+        self._level = self._log.level
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def begin(self) -> None:
+        """Begin, unless that is done."""
+        if self._handler is None:
+            handler = logging.FileHandler(self._path, encoding="utf-8", errors="backslashreplace")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            self._handler = handler
+            self._log.setLevel(logging.INFO)
+            self._log.addHandler(handler)
+            logger.info("started: %s", self._command)
+
+    def __exit__(self, *failure: object) -> None:
+        if self._handler is not None:
+            self._log.removeHandler(self._handler)
+            self._log.setLevel(self._level)
+            self._handler.close()

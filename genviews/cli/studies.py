@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App
 from rich.console import Console
 
 from genviews.checks import fail
-from genviews.cli.engine import check_engine
-from genviews.cli.learn_options import KitInputs, LearnInputs, VOCOptions
-from genviews.cli.options import RunOptions, command, plain
-from genviews.cli.study import run_study_here
+from genviews.cli.check import check_learn, check_voc
+from genviews.cli.ensemble import check_ensemble, title_of
+from genviews.cli.ensemble import load_inputs as load_ensemble
+from genviews.cli.flags import (
+    ImageFlags,
+    KitFlags,
+    LearnFlags,
+    ModelFlags,
+    RunFlags,
+    StudyFlags,
+    VOCFlags,
+)
+from genviews.cli.learn import load_inputs as load_learning
+from genviews.cli.run import run_verb
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
+    from genviews.load.learning import Decoding
     from genviews.studies.base import Study
     from genviews.studies.bench import Inputs
+    from genviews.studies.learning.voc_task import VOCTask
 
 __all__ = ["add_studies", "list_studies", "run_study_verb"]
-
-PIXELS = "pixels"  # subfolder of decoded images, which no option changes
-_STUDY = Group("Study", sort_key=2.2)
-_RUN = Group("Running", sort_key=3)
-
-
-@Parameter(name="*", group=_RUN)
-@dataclass(frozen=True, kw_only=True)
-class PlaceOptions:
-    """Where a study works.
-
-    Args:
-        out: Folder for the results; made if missing.
-        work: Folder of encoders, views and predictions, which studies may share: what two ask for
-            is made once. Without it: in the folder of the results.
-    """
-
-    out: Path = Path("runs/study")
-    work: Path | None = None
 
 
 def list_studies() -> int:
@@ -53,7 +46,7 @@ def list_studies() -> int:
         Column(name="study", priority=0),
         Column(name="question", priority=3),
         Column(name="source", priority=0),
-        Column(name="needs", priority=1),
+        Column(name="needs", priority=0),
         Column(name="minutes", kind="number", priority=0),
     )
     rows = tuple(
@@ -85,29 +78,34 @@ def _command(study: Study[Any]) -> Callable[..., int]:
     """The function of a study's command, whose signature holds the flags of its inputs."""
     from genviews.studies.base import Need
 
-    named = Parameter(name="*", group=_STUDY)
-    flags: dict[str, Any] = {"inputs": LearnInputs, "options": Annotated[study.options, named]}
-    if set(study.inputs) == {Need.KIT}:
-        flags["inputs"] = KitInputs
+    flags: dict[str, Any] = {"inputs": LearnFlags}
+    if Need.SPLITS in study.inputs:
+        flags = {"images": ImageFlags, "inputs": ModelFlags}
+    elif set(study.inputs) == {Need.KIT}:
+        flags = {"inputs": KitFlags}
+    flags["options"] = Annotated[study.options, StudyFlags]
     if Need.VOC in study.inputs:
-        flags["voc"] = VOCOptions
-    flags |= {"place": PlaceOptions, "run": RunOptions}
+        flags["voc"] = VOCFlags
+    flags["run"] = RunFlags
+    required = {"images", "inputs"} if "images" in flags else set()
     defaults = {
-        name: (study.options if name == "options" else kind)() for name, kind in flags.items()
+        name: (study.options if name == "options" else kind)()
+        for name, kind in flags.items()
+        if name not in required
     }
 
     def run(**given: Any) -> int:  # noqa: ANN401  (the flags of the signature below)
         return run_study_verb(study, **{**defaults, **given})
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
+    keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
     parameters = [
-        inspect.Parameter(name, keyword, default=defaults[name], annotation=kind)
+        inspect.Parameter(name, keyword, default=defaults.get(name, empty), annotation=kind)
         for name, kind in flags.items()
     ]
     # Cyclopts reads the flags from here.
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {**flags, "return": int}
-    told = f"\n\nThe source reports: {study.reported}" if study.reported else ""
+    told = f"\n\nThe source reports: {study.reported}." if study.reported else ""
     run.__doc__ = (
         f"{study.summary}\n\nSource: {study.source}. About {study.minutes:g} minutes on two cores. "
         f"A killed run started again continues where it was.{told}"
@@ -117,45 +115,51 @@ def _command(study: Study[Any]) -> Callable[..., int]:
 
 def run_study_verb(
     study: Study[Any],
-    inputs: KitInputs,
+    inputs: KitFlags | ModelFlags,
     options: Any,  # noqa: ANN401  (of the study's class)
-    place: PlaceOptions,
-    run: RunOptions,
-    voc: VOCOptions | None = None,
+    run: RunFlags,
+    images: ImageFlags | None = None,
+    voc: VOCFlags | None = None,
 ) -> int:
-    """Check, load, run, show; returns the exit code."""
-    parts = [inputs, options, *([] if voc is None else [voc]), place]
-    if not run.dry_run:
-        check_engine(run)
-        _check(study, inputs, options, place, voc)
-    return run_study_here(
+    """Run a study with the inputs that its flags name; returns the exit code."""
+
+    def check(out: Path) -> None:
+        if isinstance(inputs, ModelFlags) and images is not None:
+            check_ensemble(images, inputs, out)
+        elif isinstance(inputs, LearnFlags):
+            _check_given(study, inputs)
+            check_learn(inputs, out)
+        elif isinstance(inputs, KitFlags):
+            _check_given(study, inputs)
+            check_learn(LearnFlags(**vars(inputs)), out)
+        if voc is not None:
+            check_voc(voc, out)
+
+    def load(decoding: Decoding) -> Inputs:
+        if isinstance(inputs, ModelFlags) and images is not None:
+            return load_ensemble(images, inputs)
+        flags = inputs if isinstance(inputs, LearnFlags) else LearnFlags(**vars(inputs))
+        return replace(load_learning(flags, decoding), voc=_voc_task(voc))
+
+    groups = [images, inputs, options, voc]
+    return run_verb(
+        f"study {study.name}",
         study,
-        lambda: _load(inputs, voc, (place.work or place.out) / PIXELS),
         options,
+        [group for group in groups if group is not None],
         run,
-        out=place.out,
-        config={"study": study.name, **plain(*parts)},
-        command=command(f"study {study.name}", *parts),
-        work=place.work,
+        check=check,
+        load=load,
+        title=title_of(inputs) if isinstance(inputs, ModelFlags) else "",
+        seed=0 if images is None else images.seed,
     )
 
 
-def _check(
-    study: Study[Any],
-    inputs: KitInputs,
-    options: Any,  # noqa: ANN401  (of the study's class)
-    place: PlaceOptions,
-    voc: VOCOptions | None,
-) -> None:
-    """Find what is wrong with the flags before anything is loaded."""
-    from genviews.cli.images import check_exist
-    from genviews.cli.learn import check_inputs
-    from genviews.cli.learning_voc import check_voc
+def _check_given(study: Study[Any], inputs: KitFlags) -> None:
+    """Name the flag of what a study needs and was not given."""
     from genviews.studies.base import Need
-    from genviews.studies.learning.options import TrainingOptions
 
-    options.check()
-    data = inputs.data if isinstance(inputs, LearnInputs) else None
+    data = inputs.data if isinstance(inputs, LearnFlags) else None
     for need, flag, given in (
         (Need.KIT, "--generator", inputs.generator),
         (Need.PROBES, "--data", data),
@@ -167,37 +171,28 @@ def _check(
                 got="none",
                 remedy="name one, such as fashion32",
             )
-    if isinstance(inputs, LearnInputs):
-        if inputs.generator is None and inputs.real is None:
-            fail(
-                "what to learn from",
-                expected="--generator, --real or both",
-                got="neither",
-                remedy="name a generator, images, or both",
-            )
-        training = options if isinstance(options, TrainingOptions) else TrainingOptions()
-        check_inputs(inputs, training, place.out)
-    else:
-        check_exist({"--walks": inputs.walks}, folders=False)
-    if voc is not None:
-        check_voc(voc, place.out)
+    if isinstance(inputs, LearnFlags) and inputs.generator is None and inputs.real is None:
+        fail(
+            "what to learn from",
+            expected="--generator, --real or both",
+            got="neither",
+            remedy="name a generator, images, or both",
+        )
 
 
-def _load(inputs: KitInputs, voc: VOCOptions | None, folder: Path) -> Inputs:
-    """What the flags name; pixels are decoded once, into the folder."""
-    from genviews.cli.learn_setting import load_kit, read_images
-    from genviews.cli.learning_voc import voc_task
-    from genviews.studies.bench import Inputs
+def _voc_task(flags: VOCFlags | None) -> VOCTask | None:
+    """What the flags ask for; None without `--voc`."""
+    from genviews.evaluate.detection import DetectionConfig
+    from genviews.studies.learning.voc_task import VOCTask
 
-    kit = load_kit(inputs)
-    if not isinstance(inputs, LearnInputs):
-        return Inputs(kit=kit)
-    read = read_images(inputs, kit, folder)
-    return Inputs(
-        kit=kit,
-        real=read.real,
-        probe=read.probe,
-        voc=None if voc is None else voc_task(voc),
-        skipped=read.skipped,
-        notes=read.notes,
+    if flags is None or flags.voc is None:
+        return None
+    detection, steps = DetectionConfig(), flags.detection_steps
+    if steps is not None:
+        detection = DetectionConfig.lasting(steps)
+    return VOCTask(
+        path=flags.voc,
+        protocol=flags.voc_protocol,
+        size=flags.voc_size,
+        detection=detection if flags.detection else None,
     )

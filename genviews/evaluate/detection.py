@@ -73,6 +73,22 @@ class DetectionConfig:
         check_count(self.batch, "batch")
         check_count(self.steps, "steps")
 
+    @classmethod
+    def lasting(cls, steps: int) -> DetectionConfig:
+        """The papers' fine-tuning in another number of steps, milestones in proportion.
+
+        Example:
+            >>> DetectionConfig.lasting(2400).milestones
+            (1800, 2200)
+        """
+        paper = cls()
+        share = steps / paper.steps
+        return cls(
+            steps=steps,
+            warmup=round(share * paper.warmup) if share < 1 else paper.warmup,
+            milestones=tuple(round(share * step) for step in paper.milestones),
+        )
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0.
 

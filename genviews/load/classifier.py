@@ -10,7 +10,7 @@ file of tensors alone. A file that holds both is refused: reading it would run w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -24,7 +24,7 @@ from genviews.types import ImageSpec
 from genviews.zoo import CLASSIFIERS, zoo_classifier
 from genviews.zoo import names as zoo_names
 
-__all__ = ["load_classifier"]
+__all__ = ["check_classifier", "load_classifier"]
 
 _PROGRAMS = {".pt2": "an exported program", ".pt": "a TorchScript or pickle file"}
 _PROGRAMS |= {".pth": "a pickle file", ".pkl": "a pickle file", ".onnx": "an ONNX program"}
@@ -91,7 +91,32 @@ def load_classifier(
     return Classifier(module.eval(), image_spec, class_names, mean, std)
 
 
-def _build(name: str) -> nn.Module:
+def check_classifier(word: str | Path) -> None:
+    """Raise for a word that stands for nothing; reads no weights, builds no network.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown name, no such module or function, or a file that holds code.
+    """
+    text = str(word)
+    entry, _, kind = text.partition("/")
+    if entry in zoo_names():
+        lookup(kind or "images", CLASSIFIERS, f"classifier of {entry}")
+    elif text.endswith(".safetensors"):
+        if not Path(text).expanduser().is_file():
+            fail(
+                f"classifier {text!r}",
+                expected="a file that exists",
+                got="none",
+                remedy="correct the path",
+                error=FileNotFoundError,
+            )
+    else:
+        _function(text)
+
+
+def _function(name: str) -> Callable[[], object]:
+    """The user's function."""
     what = f"classifier {name!r}"
     for suffix, kind in _PROGRAMS.items():
         if name.endswith(suffix):
@@ -102,16 +127,19 @@ def _build(name: str) -> nn.Module:
                 remedy="it may run code when it is read: write a function that builds the network, "
                 "and give a file of its weights as `weights`",
             )
-    build = find_function(
+    return find_function(
         name,
         what,
         "a function without arguments",
         "package.module:function, or a safetensors file",
     )
-    module = build()
+
+
+def _build(name: str) -> nn.Module:
+    module = _function(name)()
     if not isinstance(module, nn.Module):
         fail(
-            what,
+            f"classifier {name!r}",
             expected="a function that returns a torch.nn.Module",
             got=type(module).__name__,
             remedy="return the network that gives the logits",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import safe_open
+
 from genviews.checks import fail
 from genviews.represent.encoder import RepresentationEncoder
+from genviews.types import ImageSpec
 
-__all__ = ["load_encoder"]
+__all__ = ["load_encoder", "trained_spec"]
 
 
 def load_encoder(word: str | Path) -> RepresentationEncoder:
@@ -30,3 +33,32 @@ def load_encoder(word: str | Path) -> RepresentationEncoder:
             error=FileNotFoundError,
         )
     return RepresentationEncoder.load(path)
+
+
+def trained_spec(
+    word: str | Path, encoder: RepresentationEncoder, *, size: int | None = None
+) -> ImageSpec:
+    """Return the images that the encoder of a file takes.
+
+    Args:
+        word: path of the file.
+        encoder: what it holds.
+        size: height and width in pixels; None takes those that it was trained with.
+
+    Raises:
+        ValueError: no size, where the file does not say it.
+    """
+    path, channels = Path(word).expanduser(), encoder.config.channels
+    if size is not None:
+        return ImageSpec(channels=channels, height=size, width=size)
+    with safe_open(str(path), framework="pt") as file:
+        text = (file.metadata() or {}).get("images", "")
+    sides = text.split("x")
+    if len(sides) != 3 or not all(side.isdigit() for side in sides):
+        fail(
+            f"size of the images for {path.name}",
+            expected="--size, where the encoder's file does not say it",
+            got=repr(text) if text else "none",
+            remedy="add --size, for example --size 32",
+        )
+    return ImageSpec(channels=channels, height=int(sides[1]), width=int(sides[2]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 
@@ -23,11 +23,12 @@ from genviews.generators.card import stylegan2_config
 from genviews.generators.stylegan2 import StyleGAN2
 from genviews.invert.encoder import InversionEncoder
 from genviews.kit import GeneratorKit, read_generator
+from genviews.named import find_named
 from genviews.perturb.walks import Walks
 from genviews.zoo import entry_folder
 from genviews.zoo import names as zoo_names
 
-__all__ = ["generator_files", "load_generator"]
+__all__ = ["check_generator", "load_generator"]
 
 
 def load_generator(
@@ -75,16 +76,22 @@ def load_generator(
     )
 
 
-def generator_files(word: str | Path) -> tuple[Path, ...]:
-    """The files that a word for a generator stands for; none for a function."""
+def check_generator(word: str | Path) -> None:
+    """Raise for a word that stands for nothing; reads no weights.
+
+    Raises:
+        ValueError: no such form or function, or an unknown name (the closest are listed).
+        FileNotFoundError: no such file.
+    """
     text, path = str(word), Path(word).expanduser()
-    if text in zoo_names():
-        return (entry_folder(text) / "card.json",)
-    if path.is_dir():
-        return (path / "card.json",)
+    if text in zoo_names() or path.is_dir():
+        return
     if path.suffix in _SUFFIXES:
-        return (path.with_suffix(".safetensors"), path.with_suffix(".json"))
-    return ()
+        _files(text, path)
+    elif ":" in text:
+        find_named(text, f"generator {text!r}")
+    else:
+        _unknown(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +115,10 @@ def _find(word: str, z_dim: int | None, num_classes: int) -> _Found:
         return _folder(path)
     if ":" in word:
         return _function(word, z_dim, num_classes)
+    _unknown(word)
+
+
+def _unknown(word: str) -> NoReturn:
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")
@@ -118,7 +129,8 @@ def _folder(folder: Path) -> _Found:
     return _Found(generator=generator, name=folder.name, card=card, folder=folder)
 
 
-def _file(word: str, path: Path) -> _Found:
+def _files(word: str, path: Path) -> tuple[Path, Path]:
+    """Weights and config, both there."""
     weights, card = path.with_suffix(".safetensors"), path.with_suffix(".json")
     for file in (card, weights):
         if not file.is_file():
@@ -129,6 +141,11 @@ def _file(word: str, path: Path) -> _Found:
                 remedy="put the weights beside their config, the fields of StyleGAN2Config",
                 error=FileNotFoundError,
             )
+    return weights, card
+
+
+def _file(word: str, path: Path) -> _Found:
+    weights, card = _files(word, path)
     config = stylegan2_config(read_json(card), f"config {card.name}")
     try:
         tensors, _ = load_tensors(weights)

@@ -29,11 +29,11 @@ from genviews.data.source import ImageSource, MemorySource
 from genviews.data.split import SplitName, check_split
 from genviews.data.store_source import StoreSource
 from genviews.load.classes import ClassOrder
-from genviews.load.files import STYLEGAN, find_files
+from genviews.load.files import find_files
 from genviews.types import ImageSpec
 from genviews.zoo import zoo_images
 
-__all__ = ["FASHION", "WordKind", "kind_of", "load_images", "word_files"]
+__all__ = ["FASHION", "WordKind", "kind_of", "load_images"]
 
 WordKind = Literal["folder", "table", "store", "dataset", "fashion32"]
 
@@ -144,28 +144,6 @@ def kind_of(word: str | Path) -> WordKind:
     if re.fullmatch(r"[A-Za-z_][\w.]*:[^/\\].*", text):
         return "dataset"
     _refuse(text, "nothing of that name", FileNotFoundError)
-
-
-def word_files(word: str | Path, root: str | Path | None = None) -> tuple[Path, ...]:
-    """Return the files that a word stands for, those that are read and no others; () for none.
-
-    Args:
-        word: see the module.
-        root: see `load_images`.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_images`.
-    """
-    kind, path = kind_of(word), Path(word).expanduser()
-    if kind == "store" and path.is_dir():
-        return tuple(sorted(path.glob(_SHARD)))
-    if kind not in ("folder", "table"):
-        return ()
-    any_spec = ImageSpec(channels=3, height=1, width=1)  # only names are asked for
-    found = find_files(word, any_spec, columns=(), class_names="text", root=root)
-    table = path if kind == "table" else path / STYLEGAN
-    known = (table,) if table.is_file() else ()
-    return (*known, *(found.root / name for name in found.files))
 
 
 def _fashion(word: str, spec: ImageSpec) -> ImageSet:

@@ -94,6 +94,8 @@ def terminal_table(table: Table, width: int = 80) -> RichTable:
         pad_edge=False,
     )
     free = width - _width(table, cells, shape, gap)
+    if any(table.columns[at].kind == "text" for at in shape.columns[1:]):
+        free = max(free, 0)  # those wrap further; the name stays whole
     for place in shape.columns:
         column = table.columns[place]
         head = Text(header(column))

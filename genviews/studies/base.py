@@ -13,8 +13,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -24,18 +23,13 @@ from genviews.checks import fail
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
 from genviews.studies.options import Options
-from genviews.studies.result import RESULT_FILE, Result
+from genviews.studies.result import Result
+from genviews.studies.run_folder import WORK, RunFolder
 
 if TYPE_CHECKING:
     from genviews.studies.bench import Bench
 
 __all__ = ["WORK", "Need", "Options", "Study", "check_study_inputs", "run_study"]
-
-WORK = "work"
-"""Subfolder of a run with what a study keeps while it goes on."""
-
-INPUTS = "pixels"
-"""Subfolder with decoded images: they are known by their content, and serve any run."""
 
 
 class Need(Enum):
@@ -47,6 +41,8 @@ class Need(Enum):
     REAL = "real images to learn from"
     PROBES = "labelled images in train, val and test, to judge encoders on"
     VOC = "PASCAL VOC, to judge encoders on as well"
+    IMAGES = "images to invert"
+    ENCODER = "an encoder"
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -66,6 +62,9 @@ class Study(Generic[AnyOptions]):
         reported: what the source says came out.
         minutes: on two cores with the embedded generator and default options.
         about: one sentence; "" takes the first line of the module that `run` is in.
+        products: files or subfolders that it leaves in the run folder itself; a run is finished
+            when they are there.
+        keeps_work: whether the work stays when the result is there, for runs of more of it.
     """
 
     name: str
@@ -77,6 +76,8 @@ class Study(Generic[AnyOptions]):
     reported: str = ""
     minutes: float = 1.0
     about: str = ""
+    products: tuple[str, ...] = ()
+    keeps_work: bool = True
 
     @property
     def summary(self) -> str:
@@ -111,8 +112,7 @@ def run_study(
         options: of the study's class.
         folder: of the run; made if missing.
         command: that asks for it.
-        force: begin anew. What is in the folder is moved aside first and removed when the new
-            result is there; work that lies elsewhere stays.
+        force: begin anew, see `RunFolder.claimed`; work that lies elsewhere stays.
         clock: stages and their seconds so far; None takes the whole as one stage.
 
     Returns:
@@ -126,19 +126,15 @@ def run_study(
     """
     check_study_inputs(study, bench, options)
     place = check_output_dir(folder)
-    identity = identify(study=study.name, options=options, inputs=bench)
-    with _anew(place, force=force):
-        identity.keep(place, f"folder {str(folder)!r}")
+    run_folder = RunFolder(place, study.products)
+    with run_folder.claimed(identify(study=study.name, options=options, inputs=bench), anew=force):
         settings = _settings(study, bench, options)
-        known = _finished(place, settings)
-        if known is not None:
+        known = Result.load(place) if run_folder.is_complete else None
+        if known is not None and dict(known.record.config) == settings:
             return known
+        bench.note("load")
         began = time.perf_counter()
-        try:
-            found = study.run(bench.at(place / WORK), options)
-        except BaseException:
-            _leave_nothing(place)
-            raise
+        found = study.run(bench.at(place), options)
         spent = {"study": time.perf_counter() - began} if clock is None else dict(clock())
         notes = bench.inputs.notes
         record = replace(
@@ -150,14 +146,9 @@ def run_study(
         )
         result = replace(found, record=record)
         write_result(result, place)
+        if not study.keeps_work:
+            shutil.rmtree(place / WORK, ignore_errors=True)
     return result
-
-
-def _leave_nothing(place: Path) -> None:
-    """Where a run failed before it kept anything, the folder is free for another."""
-    if not (place / WORK).exists() and not (place / RESULT_FILE).exists():
-        for name in ("identity.json", "identity.safetensors"):
-            (place / name).unlink(missing_ok=True)
 
 
 def check_study_inputs(study: Study[Any], bench: Bench, options: Options) -> None:
@@ -189,36 +180,3 @@ def _settings(study: Study[Any], bench: Bench, options: Options) -> dict[str, An
         **({} if voc is None else {"voc": voc.facts()}),
     }
     return dict(json.loads(json.dumps(found, default=str)))
-
-
-def _finished(place: Path, settings: Mapping[str, Any]) -> Result | None:
-    """The result that is there, of these very settings."""
-    if not (place / RESULT_FILE).exists():
-        return None
-    known = Result.load(place)
-    return known if dict(known.record.config) == dict(settings) else None
-
-
-@contextmanager
-def _anew(place: Path, *, force: bool) -> Iterator[None]:
-    """Put aside what a folder holds, and back where the block fails."""
-    kept = [path for path in place.iterdir() if path.name != INPUTS and path.name[0] != "."]
-    own = kept if force else []
-    if not own:
-        yield
-        return
-    aside = place / f".before-{time.time_ns():x}"
-    aside.mkdir()
-    for path in own:
-        path.rename(aside / path.name)
-    try:
-        yield
-    except BaseException:
-        for path in place.iterdir():
-            if path not in (aside, place / INPUTS):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for path in aside.iterdir():
-            path.rename(place / path.name)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside)

@@ -8,6 +8,7 @@ and studies that share the folder share the work.
 
 from __future__ import annotations
 
+import copy
 import shutil
 import weakref
 from collections.abc import Mapping, Sequence
@@ -37,13 +38,13 @@ from genviews.invert import InversionStore, Inverter
 from genviews.invert.kept import Inverted, invert_kept
 from genviews.kit import GeneratorKit
 from genviews.perturb import Perturbation
+from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
 from genviews.studies.base import Need, Options, Study
-from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import Report
-from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.voc_task import VOCTask
 from genviews.studies.result import Record
+from genviews.studies.run_folder import WORK
+from genviews.types import NotedProgress
 
 __all__ = ["Bench", "Inputs", "Watcher"]
 
@@ -63,6 +64,8 @@ class Inputs:
         real: images to learn from.
         probe: labelled splits to judge encoders on.
         voc: what else to judge encoders on.
+        images: to invert, with the inverter of the kit.
+        encoder: to judge.
         skipped: (file, reason) of images that were left out.
         notes: what was taken or measured for want of a setting, in sentences.
     """
@@ -75,15 +78,19 @@ class Inputs:
     real: ImageSet | ImageSource | None = None
     probe: ProbeData | None = None
     voc: VOCTask | None = None
+    images: ImageSource | None = None
+    encoder: RepresentationEncoder | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = field(default=(), metadata={"identity": False})
 
     def to(self, device: torch.device | str) -> Inputs:
-        """Move generator, inverter and classifiers to a device; returns self."""
+        """Move generator, inverter, classifiers and encoder to a device; returns self."""
         if self.kit is not None:
             self.kit.to(device)
         for task in self.tasks:
             task.classifier.to(device)
+        if self.encoder is not None:
+            self.encoder.to(device)
         return self
 
     def check_splits(self) -> None:
@@ -110,15 +117,17 @@ class Inputs:
             Need.REAL: self.real is not None,
             Need.PROBES: self.probe is not None,
             Need.VOC: self.voc is not None,
+            Need.IMAGES: self.images is not None,
+            Need.ENCODER: self.encoder is not None,
         }
         return frozenset(need for need, met in there.items() if met)
 
     def __describe__(self) -> Mapping[str, object]:
         """Everything that kept work depends on; VOC may be added to a study that is there."""
-        kit = self.kit
+        kit, inverts = self.kit, self.given() & {Need.SPLITS, Need.IMAGES}
         return {
             "generator": None if kit is None else kit.generator,
-            "inverter": None if kit is None or Need.SPLITS not in self.given() else kit.inverter,
+            "inverter": kit.inverter if kit is not None and inverts else None,
             "walks": None if kit is None else kit.walks,
             "tasks": self.tasks,
             "splits": self.splits,
@@ -126,6 +135,8 @@ class Inputs:
             "pixel_views": self.pixel_views,
             "real": self.real,
             "probe": self.probe,
+            "images": self.images,
+            "encoder": self.encoder,
         }
 
 
@@ -135,14 +146,11 @@ class Watcher:
     def tell(self, text: str) -> None:
         """Take note of what a user should hear at once."""
 
-    def progress(self, stage: str, unit: str, done: int, total: int) -> None:
-        """Take note that so many items of a stage are done."""
+    def note(self, stage: str) -> None:
+        """Take note that a stage has ended that counted nothing, such as loading."""
 
-    def rows(
-        self, rows: Sequence[LearningRow], seeds: int, setting: LearningSetting
-    ) -> Report | None:
-        """What is to be called as the rows of a learning study go on; None for nothing."""
-        return None
+    def progress(self, stage: str, unit: str, done: int, total: int, note: str = "") -> None:
+        """Take note that so many items of a stage are done, and what else is known of it."""
 
 
 class Bench:
@@ -167,6 +175,7 @@ class Bench:
         device: see `Args`.
         engine: see `Args`.
         folder: see `Args`.
+        out: the run folder, where a study leaves products of its own; None outside `run_study`.
     """
 
     def __init__(
@@ -184,26 +193,17 @@ class Bench:
     ) -> None:
         self.inputs, self.title, self.seed, self.batch_size = inputs, title, seed, batch_size
         self.device, self.engine, self.folder = torch.device(device), engine, folder
+        self.out: Path | None = None
         self._watcher = Watcher() if watcher is None else watcher
         self._known: Mapping[str, InversionStore] = {} if inversions is None else inversions
         self._inversions: dict[tuple[str, str], Inverted] = {}
         self._own: Path | None = None
 
-    def at(self, folder: Path) -> Bench:
-        """The same inputs with another folder for the work, where none is given."""
-        if self.folder is not None:
-            return self
-        return Bench(
-            self.inputs,
-            title=self.title,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            device=self.device,
-            engine=self.engine,
-            folder=folder,
-            inversions=self._known,
-            watcher=self._watcher,
-        )
+    def at(self, out: Path) -> Bench:
+        """The same for a run folder, whose subfolder has the work, unless that lies elsewhere."""
+        found = copy.copy(self)
+        found.out, found.folder = out, self.folder or out / WORK
+        return found
 
     def check(self, study: Study[Any]) -> None:
         """Raise ValueError where an input is missing that a study needs."""
@@ -342,15 +342,33 @@ class Bench:
             progress=self._watcher.progress,
         )
 
+    @property
+    def source(self) -> ImageSource:
+        """The images to invert."""
+        return _known(self.inputs.images)
+
+    @property
+    def encoder(self) -> RepresentationEncoder:
+        """The encoder to judge."""
+        return _known(self.inputs.encoder)
+
+    @property
+    def products(self) -> Path:
+        """The run folder."""
+        return _known(self.out)
+
+    @property
+    def progress(self) -> NotedProgress:
+        """What is to be called as work goes on, with (stage, unit, done, all, a further note)."""
+        return self._watcher.progress
+
+    def note(self, stage: str) -> None:
+        """Say that a stage has ended that counted nothing."""
+        self._watcher.note(stage)
+
     def tell(self, text: str) -> None:
         """Say something that a user should hear at once, and not after hours."""
         self._watcher.tell(text)
-
-    def row_report(
-        self, rows: Sequence[LearningRow], seeds: int, setting: LearningSetting
-    ) -> Report | None:
-        """What is to be called as rows go on, see `run_rows`."""
-        return self._watcher.rows(rows, seeds, setting)
 
     @property
     def place(self) -> Path:

@@ -77,6 +77,7 @@ def inversion_result(
     worst: Sequence[Inverted] = (),
     record: Record,
     earlier: int = 0,
+    seconds: float = 0.0,
 ) -> Result:
     """Sum up an inversion.
 
@@ -86,8 +87,9 @@ def inversion_result(
         ranked_by: the error that tells the best from the worst.
         best: best first.
         worst: worst first.
-        record: of the run, with what could not be read and the time of the stage "invert".
+        record: of the run, with what could not be read.
         earlier: images that earlier runs had inverted.
+        seconds: that the inversion took.
 
     Returns:
         The result; its data hold the number of images by status, the spread of each loss and error,
@@ -96,7 +98,6 @@ def inversion_result(
     measures = {name: _spread_of(qualities, name) for name in _measured(qualities)}
     statuses = [one.status for one in qualities]
     made = len(qualities) + len(record.skipped) - earlier
-    spent = record.seconds.get("invert", 0.0)
     data = {
         **record.data,
         "images": len(qualities) + len(record.skipped),
@@ -105,7 +106,7 @@ def inversion_result(
         "status": {s.name: statuses.count(s) for s in Status if s in statuses},
         **measures,
         "steps_mean": _mean([one.steps for one in _finished(qualities)]),
-        "images_per_second": made / spent if made > 0 and spent > 0 else None,
+        "images_per_second": made / seconds if made > 0 and seconds > 0 else None,
     }
     blocks: list[Block] = [_table(measures), *_histogram(qualities)]
     blocks += [

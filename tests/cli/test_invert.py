@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import genviews
-from genviews.cli import invert_job, main
-from genviews.cli.images import check_apart
+from genviews.cli import main
+from genviews.cli.check import check_apart
 from genviews.generators import ToyGenerator
 from genviews.identity import describe
 from genviews.invert import (
@@ -30,14 +30,10 @@ from genviews.memory import images_in_shard
 from genviews.report.png import png_name
 from genviews.store import ShardStore, stored_identity
 from genviews.types import ImageSpec
-from tests.folders import RUN, names
+from tests.folders import names
 
-FILES = RUN | {
-    "latents",
-    "reconstructions",
-    "report.html",
-}
-FILES |= {"figures", "images.csv", "pictures", "results.csv", "results.json"}
+FILES = {"identity.json", "identity.safetensors", "log.txt", "latents", "reconstructions"}
+FILES |= {"report.html", "figures", "images.csv", "pictures", "results.csv", "results.json"}
 SPEC = ImageSpec(channels=1, height=8, width=8)
 
 
@@ -89,7 +85,7 @@ class TestFolder:
         assert sum(found["status"].values()) == 40
         assert {name for name, _ in found["skipped"]} == {"dark/broken.png", "notes.txt"}
         assert 0 < found["loss"]["mean"] <= found["start_loss"]["mean"]
-        assert found["config"] == json.loads((folder / "config.json").read_text())
+        assert found["config"]["study"] == "invert"
         assert found["command"].startswith("genviews invert --images images")
         assert {"load", "invert", "render reconstructions"} <= set(found["seconds"])
         assert found["images_per_second"] > 0
@@ -150,12 +146,14 @@ class TestFolder:
 
     def test_other_settings_are_refused(self, done, go, capsys):
         assert go("--steps", "4") == 1
-        assert "settings.steps: 3 in the store, 4 asked" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "inputs.inverter.steps: 3 in the store, 4 asked" in error
+        assert "choose another folder with --out, or begin anew with --force" in error
 
     def test_changed_images_are_refused(self, done, go, here, capsys):
         (here / "images" / "dark" / "broken.png").write_text("other text")
         assert go() == 1
-        assert "source.images: " in capsys.readouterr().err
+        assert "inputs.images.images: " in capsys.readouterr().err
 
     def test_force_begins_anew(self, done, go, counted):
         folder, _ = done
@@ -164,7 +162,7 @@ class TestFolder:
         assert sum(counted) == 40
         assert table(folder) == first
         assert go("--force", "--steps", "2") == 0
-        assert summary(folder)["config"]["steps"] == 2
+        assert "--steps 2" in summary(folder)["command"]
 
     def test_png_on_demand(self, done, go, counted):
         folder, _ = done
@@ -195,7 +193,7 @@ class TestResume:
     def test_a_killed_run_goes_on(self, go, here, monkeypatch, counted, capsys):
         with monkeypatch.context() as patch:
             self.kill(patch, 1)
-            assert go() == 1
+            assert go() == 130
         assert "the same command again continues" in capsys.readouterr().err
         assert "results.json" not in names(here / "run")
         made = counted.copy()
@@ -210,22 +208,22 @@ class TestResume:
 
     def test_another_run_in_its_folder_is_refused(self, go, here, monkeypatch, capsys):
         self.kill(monkeypatch, 1)
-        assert go() == 1
-        config = (here / "run" / "config.json").read_text()
+        assert go() == 130
+        identity = (here / "run" / "identity.json").read_text()
         assert go("--steps", "9") == 1
-        assert "settings.steps: 3 in the store, 9 asked" in capsys.readouterr().err
-        assert (here / "run" / "config.json").read_text() == config
+        assert "inverter.steps: 3 in the store, 9 asked" in capsys.readouterr().err
+        assert (here / "run" / "identity.json").read_text() == identity
 
     def test_touched_files_go_on_and_changed_ones_do_not(
         self, go, here, monkeypatch, capsys, counted
     ):
         with monkeypatch.context() as patch:
             self.kill(patch, 1)
-            assert go() == 1
+            assert go() == 130
         path = here / "images" / "dark" / "broken.png"
         path.write_text("changed")
         assert go() == 1
-        assert "source" in capsys.readouterr().err
+        assert "inputs.images.images: " in capsys.readouterr().err
         path.write_text("no image")
         (here / "images" / "notes.txt").write_text("a text is no image, and no difference")
         assert go() == 0
@@ -233,7 +231,7 @@ class TestResume:
 
     def test_a_failure_after_the_inversion_loses_no_latents(self, go, here, monkeypatch, counted):
         with monkeypatch.context() as patch:
-            patch.setattr(invert_job, "reconstruct", lambda *a, **k: 1 / 0)
+            patch.setattr("genviews.studies.invert.reconstruct", lambda *a, **k: 1 / 0)
             assert go() == 1
         assert go() == 0
         assert sum(counted) == 40
@@ -257,7 +255,7 @@ class TestOtherInputs:
         assert go("--images", "images/list.csv") == 0
         (here / "images" / there[0]).write_bytes(b"changed")
         assert go("--images", "images/list.csv") == 1
-        assert "source.images: " in capsys.readouterr().err
+        assert "inputs.images.images: " in capsys.readouterr().err
 
     def test_dataset(self, go, here):
         with (here / "mine.py").open("a") as module:
@@ -335,7 +333,7 @@ class TestMistakes:
         assert go("--dry-run", "--engine", "ray") == 0
         config = json.loads(capsys.readouterr().out)
         assert (config["verb"], config["preset"], config["steps"]) == ("invert", "default", 3)
-        assert not {"engine", "workers", "png", "batch_size"} & set(config)
+        assert not {"engine", "workers", "batch_size"} & set(config)
         assert not (here / "run").exists()
 
     @pytest.mark.parametrize(
@@ -372,19 +370,30 @@ class TestMistakes:
         assert go(*more) == 1
         says_in_one_line(message)
 
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (["--images", "imagse"], "images 'imagse': expected a folder, a .csv"),
+            (["--generator", "fashoin32"], "did you mean 'fashion32'"),
+            (["--generator", "mine:decoed"], "expected an attribute 'decoed' of mine"),
+            (["--generator", "x.safetensors"], "the files x.safetensors and x.json side by side"),
+            (["--preset", "papre"], "did you mean 'paper'"),
+        ],
+    )
+    def test_a_dry_run_finds_words_that_stand_for_nothing(
+        self, go, here, says_in_one_line, more, message
+    ):
+        assert go("--dry-run", *more) == 1
+        says_in_one_line(message)
+        assert not (here / "run").exists()
+
     def test_nothing_readable_leaves_no_half_results(self, go, here, capsys):
         for path in list((here / "images").rglob("*.png")):
             path.write_bytes(b"no image")
         assert go() == 1
         error = capsys.readouterr().err
         assert "at least one readable image, got none of 41:" in error
-        assert names(here / "run") == FILES & {
-            "config.json",
-            "env.json",
-            "identity.json",
-            "identity.safetensors",
-            "log.txt",
-        }
+        assert names(here / "run") == {"log.txt"}
         assert go("--steps", "4") == 1  # no folder of others stands in the way
         assert "at least one readable image" in capsys.readouterr().err
 

@@ -10,29 +10,18 @@ import torch
 from safetensors.torch import load_file
 
 from genviews.cli import main
-from genviews.cli.learn import views_of
-from genviews.cli.learn_options import LearnInputs, LearnOptions, ObjectiveName
 from genviews.generators import load_callable
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses.choose import OBJECTIVES
-from genviews.studies.learning.options import TrainingOptions
-from genviews.studies.learning.training import (
-    check_training,
-    encoder_config,
-    pixel_preset,
-    training,
-)
+from genviews.studies.learning.one import one_row
+from genviews.studies.learning.options import LearnOptions, ObjectiveName, TrainingOptions
+from genviews.studies.learning.training import encoder_config, pixel_preset, training
 from genviews.types import ImageSpec
-from tests.folders import RUN, findings, names, numbers, read
+from tests.folders import findings, names, numbers
 
-FILES = RUN | {
-    "report.html",
-    "results.json",
-    "tables",
-    "figures",
-}
-FILES |= {"encoder.safetensors", "backbone.safetensors"}
+FILES = {"identity.json", "identity.safetensors", "log.txt", "report.html", "results.json"}
+FILES |= {"tables", "figures", "encoder.safetensors", "backbone.safetensors"}
 GENERATOR = ("--generator", "mine:decode", "--z-dim", "8")
 SMALL = ("--samples", "16", "--batch", "8", "--updates", "6", "--out", "run")
 
@@ -68,7 +57,7 @@ class TestRun:
         assert (last["step"], last["loss"]) == (6, history[-1]["loss"])
         assert summary["training"]["row"]["views"] == "gaussian_all_0.20"
         assert summary["training"]["samples"] == 16
-        assert summary["config"] == read(run / "config.json")
+        assert summary["config"]["options"]["updates"] == 6
         assert summary["command"].startswith("genviews learn --generator mine:decode")
         decoded = {f"decode {split}" for split in ("train", "val", "test")}
         stages = {"load", "render views", "train", "probe"}
@@ -99,7 +88,7 @@ class TestRun:
         assert "nothing to do (--force runs it again)" in capsys.readouterr().out
         assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
         assert go("--data", "data", "--seed", "1") == 1
-        assert "settings.seed: 0 in the store, 1 asked" in capsys.readouterr().err
+        assert "options.seed: 0 in the store, 1 asked" in capsys.readouterr().err
 
     def test_backbone_is_the_encoders_under_plain_names(self, go, here):
         assert go("--backbone", "resnet18", "--updates", "1") == 0
@@ -119,12 +108,12 @@ class TestRun:
         self, go, here, killed_after, trained, capsys
     ):
         with killed_after(4):
-            assert go() == 1
+            assert go() == 130
         assert "the same command again continues" in capsys.readouterr().err
         assert (here / "run" / "work" / "checkpoint.pt").exists()
         assert not names(here / "run") & {"results.json", "encoder.safetensors"}
         assert go("--seed", "1") == 1
-        assert "settings.seed: 0 in the store, 1 asked" in capsys.readouterr().err
+        assert "options.seed: 0 in the store, 1 asked" in capsys.readouterr().err
 
         trained.clear()
         assert go() == 0
@@ -143,7 +132,7 @@ class TestRun:
         first = weights(here / "run")
         assert go("--force", "--updates", "5") == 0
         assert not equal(first, weights(here / "run"))
-        assert read(here / "run" / "config.json")["updates"] == 5
+        assert findings(here / "run")["config"]["options"]["updates"] == 5
 
 
 class TestData:
@@ -284,14 +273,16 @@ def test_flags_know_every_objective():
 
 class TestDefaults:
     def test_views_suit_the_data(self):
-        made, both = LearnInputs(generator="g"), LearnInputs(generator="g", real="r")
-        plain = LearnOptions()
-        assert views_of(made, plain) == "gaussian_all_0.20"
-        assert views_of(both, plain) is None
-        assert views_of(LearnInputs(real="r"), plain) is None
-        assert views_of(made, LearnOptions(objective="inverter")) is None
-        assert views_of(made, LearnOptions(views="none")) is None
-        assert views_of(both, LearnOptions(views="steer_all_1.00")) == "steer_all_1.00"
+        def views(made=True, real=False, **options):
+            share = 0.5 if made and real else None
+            return one_row(LearnOptions(share=share, **options), made=made, real=real).views
+
+        assert views() == "gaussian_all_0.20"
+        assert views(real=True) is None
+        assert views(made=False, real=True) is None
+        assert views(objective="inverter") is None
+        assert views(views="none") is None
+        assert views(real=True, views="steer_all_1.00") == "steer_all_1.00"
 
     @pytest.mark.parametrize(
         ("shape", "size", "grey"),
@@ -339,4 +330,4 @@ class TestDefaults:
 
     def test_a_batch_of_one_has_no_negative(self):
         with pytest.raises(ValueError, match="--batch: expected an integer of at least 2"):
-            check_training(TrainingOptions(batch=1))
+            TrainingOptions(batch=1).check()

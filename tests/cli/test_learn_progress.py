@@ -7,12 +7,12 @@ import io
 import pytest
 from rich.console import Console
 
-from genviews.cli.learn_progress import StudyProgress, TrainProgress
 from genviews.cli.progress import Stages
 from genviews.generators import ToyGenerator
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.run import StepRecord
 from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.progress import StudyProgress, TrainProgress
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import RowReport
 from genviews.studies.learning.setting import LearningSetting

@@ -14,21 +14,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from genviews.cli import main
-from genviews.cli.learn_setting import probe_data
+from genviews.load.learning import load_probe
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.types import ImageSpec
 from tests.folders import findings, names
 
-FILES = {
-    "config.json",
-    "env.json",
-    "identity.json",
-    "identity.safetensors",
-    "log.txt",
-    "report.html",
-    "results.csv",
-    "results.json",
-}
+FILES = {"identity.json", "identity.safetensors", "log.txt"}
+FILES |= {"report.html", "results.csv", "results.json"}
 GREY8 = ImageSpec(channels=1, height=8, width=8)
 SPLITS = ("train", "val", "test")
 
@@ -87,7 +79,7 @@ class TestRun:
         test = here / "data" / "test"
         shutil.copy(next((test / "light").glob("*.png")), test / "dark" / "new.png")
         assert go() == 1
-        assert "data.test.pixels: " in capsys.readouterr().err
+        assert "inputs.probe.test." in capsys.readouterr().err
 
     def test_accuracies_are_sklearns(self, go, here, encoder):
         """The settings that were chosen, fitted by other code on images read by other code."""
@@ -185,13 +177,13 @@ class TestFolders:
 
     def refused(self, match):
         with pytest.raises(ValueError, match=match):
-            probe_data("data", GREY8)
+            load_probe("data", GREY8)
 
     @pytest.mark.parametrize("stray", [".cache/1.txt", "test/.DS_Store", "README.txt", "val/aaa/x"])
     def test_what_is_no_image_harms_nobody(self, labelled_data, stray):
         (labelled_data / stray).parent.mkdir(exist_ok=True)
         (labelled_data / stray).write_text("no image")
-        found, _, _ = probe_data("data", GREY8)
+        found, _, _ = load_probe("data", GREY8)
         assert [len(part) for part in found.splits().values()] == [48, 24, 32]
 
     def test_a_missing_class(self, labelled_data):
@@ -200,7 +192,7 @@ class TestFolders:
 
     def test_other_names_of_splits(self, labelled_data):
         (labelled_data / "val").rename(labelled_data / "valid")
-        assert len(probe_data("data", GREY8)[0].val) == 24
+        assert len(load_probe("data", GREY8)[0].val) == 24
 
     def test_a_file_beside_the_classes(self, labelled_data):
         (labelled_data / "test" / "loose.png").write_bytes(b"")
@@ -222,10 +214,10 @@ class TestFolders:
         for path in (labelled_data / "val" / "light").iterdir():
             path.write_bytes(b"no image")
         with pytest.raises(ValueError, match=r"class 'light' of val.*is not an image"):
-            probe_data("data", GREY8)
+            load_probe("data", GREY8)
 
     def test_labels_are_those_of_the_folders(self, labelled_data):
-        data, skipped, notes = probe_data("data", GREY8)
+        data, skipped, notes = load_probe("data", GREY8)
         assert (skipped, notes) == ((), ())
         for split, part in data.splits().items():
             assert part.class_names == ("dark", "light")

@@ -111,7 +111,7 @@ class TestRun:
 
     def test_a_killed_table_goes_on(self, go, here, killed_after, trained, capsys):
         with killed_after(3):
-            assert go("table1", REAL, GAUSSIAN) == 1
+            assert go("table1", REAL, GAUSSIAN) == 130
         assert "results.json" not in names(here / "run")
         assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
         assert "expected what it was made from, got options.updates: 2" in capsys.readouterr().err
@@ -159,7 +159,7 @@ class TestMistakes:
     def test_dry_run(self, go, here, capsys):
         assert go("figure5", "--dry-run", "--work", "w") == 0
         config = json.loads(capsys.readouterr().out)
-        assert (config["study"], config["std"]) == ("learning/figure5", 0.2)
+        assert (config["verb"], config["std"]) == ("study learning/figure5", 0.2)
         assert "device" not in config
         assert not (here / "run").exists()
 

@@ -128,7 +128,8 @@ class TestFolder:
     def test_dry_run(self, here, capsys):
         assert draw("figure11", "--dry-run") == 0
         config = json.loads(capsys.readouterr().out)
-        assert (config["study"], config["std"], config["show"]) == ("learning/figure11", 0.2, None)
+        assert config["verb"] == "study learning/figure11"
+        assert (config["std"], config["show"]) == (0.2, None)
         assert not {"updates", "seeds", "data", "voc"} & set(config)
         assert list(here.iterdir()) == []
 

@@ -10,7 +10,7 @@ from genviews.generators import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
 from genviews.invert import EncoderConfig, InversionEncoder
 from genviews.kit import GeneratorKit
-from genviews.load.generator import generator_files, load_generator
+from genviews.load.generator import check_generator, load_generator
 from genviews.perturb.train_steer import SteerTraining, train_walks
 
 CONFIG = {"resolution": 16, "img_channels": 1, "z_dim": 8, "w_dim": 8, "mapping_layers": 2}
@@ -57,11 +57,15 @@ class TestFile:
         with pytest.raises(ValueError, match=r"net.json: expected .* resolution .*got seed"):
             load_generator(str(weights))
 
-    def test_files_are_named(self, weights):
-        for path in (weights, weights.with_suffix(".json")):
-            assert generator_files(path) == (weights, weights.with_suffix(".json"))
-        assert [path.name for path in generator_files("fashion32")] == ["card.json"]
-        assert generator_files("mine:decode") == ()
+    def test_a_word_is_checked_without_reading_weights(self, weights):
+        weights.write_bytes(b"no weights")
+        for word in (weights, weights.with_suffix(".json"), "fashion32", "math:tau"):
+            check_generator(word)
+        with pytest.raises(ValueError, match="did you mean 'fashion32'"):
+            check_generator("fashoin32")
+        weights.unlink()
+        with pytest.raises(FileNotFoundError, match=r"got no net\.safetensors"):
+            check_generator(weights)
 
     def test_home_folder(self, weights, monkeypatch):
         monkeypatch.setenv("HOME", str(weights.parent))

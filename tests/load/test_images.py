@@ -11,7 +11,7 @@ from PIL import Image
 from genviews.data import ImageSet
 from genviews.load.classes import class_order, read_class_names
 from genviews.load.files import find_files
-from genviews.load.images import kind_of, load_images, word_files
+from genviews.load.images import kind_of, load_images
 from genviews.load.spec import images_spec
 from genviews.types import ImageSpec
 
@@ -450,16 +450,6 @@ class TestWords:
         assert kind_of("s3://bucket/run") == "store"
         assert kind_of("torchvision:MNIST:data") == kind_of("mine:data") == "dataset"
         assert kind_of("fashion32/sample/val") == "fashion32"
-
-    def test_files_are_those_that_are_read(self, tmp_path):
-        put(tmp_path, "a/1.png", "b/1.png", ".hidden.png")
-        (tmp_path / "Thumbs.db").touch()
-        (tmp_path / "link").symlink_to(tmp_path / "a")
-        wanted = [tmp_path / name for name in ("a/1.png", "b/1.png", "link/1.png")]
-        assert list(word_files(tmp_path)) == wanted
-        table = csv(tmp_path, "file\na/1.png\n")
-        assert list(word_files(table)) == [table, wanted[0]]
-        assert word_files("fashion32") == ()
 
     def test_what_ships(self):
         spec = ImageSpec(channels=1, height=32, width=32)

@@ -90,7 +90,7 @@ def invert(*more, **named):
 
 
 def read(name):
-    return json.loads(Path("run", name).read_text())
+    return json.loads(Path("run", name).read_text())["record"]["data"]
 
 
 def ensemble(*more):
@@ -105,7 +105,7 @@ class TestGenerators:
         assert invert() == 0
         assert invert(name="two") == 1
         error = capsys.readouterr().err
-        assert 'generator.function.function: "mine:one" in the store, "mine:two" asked' in error
+        assert 'inputs.generator.function.function: "mine:one" in the store' in error
         assert "choose another folder with --out, or begin anew with --force" in error
 
     @pytest.mark.parametrize("name", ["one", "closure", "anonymous", "bound", "part"])
@@ -125,10 +125,10 @@ class TestGenerators:
     def test_force_makes_everything_anew(self, write, images):
         write()
         assert invert() == 0
-        before = read("summary.json")["loss"]
+        before = read("results.json")["loss"]
         write(-1.0)
         assert invert("--force") == 0
-        assert read("summary.json")["loss"] != before
+        assert read("results.json")["loss"] != before
         assert sorted(os.listdir(".")) == ["images", "mine.py", "run"]
 
 
@@ -166,7 +166,7 @@ class TestData:
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         assert path.stat().st_size == status.st_size
         assert invert() == 1
-        assert "source.images" in capsys.readouterr().err
+        assert "inputs.images.images" in capsys.readouterr().err
 
     def test_a_moved_folder_and_a_touched_file_are_no_difference(self, write, images, capsys):
         write()
@@ -204,7 +204,9 @@ class TestForce:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("genviews.cli.invert.InvertOutput.save", full)
+            patch.setattr("genviews.studies.base.write_result", full)
             assert invert("--force", steps="3") == 1
-        assert (images.parent / "run.before-1" / "summary.json").exists()
-        assert not (images.parent / "run" / "summary.json").exists()
+        assert (images.parent / "run" / "before-1" / "results.json").exists()
+        assert not (images.parent / "run" / "results.json").exists()
+        assert invert(steps="3") == 0
+        assert not (images.parent / "run" / "before-1").exists()

@@ -36,8 +36,9 @@ def made(qualities=SOME, earlier=2, **shown):
         "t",
         qualities,
         ranked_by="l1",
-        record=Record(command="genviews invert", skipped=SKIPPED, seconds={"invert": 2.0}),
+        record=Record(command="genviews invert", skipped=SKIPPED),
         earlier=earlier,
+        seconds=2.0,
         **shown,
     )
 

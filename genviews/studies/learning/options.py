@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_fraction, fail
 from genviews.studies.options import Options
 
-__all__ = ["LearningOptions", "PanelOptions", "RowOptions", "TrainingOptions"]
+__all__ = [
+    "LearnOptions",
+    "LearningOptions",
+    "ObjectiveName",
+    "PanelOptions",
+    "RowOptions",
+    "TrainingOptions",
+]
+
+ObjectiveName = Literal[
+    "nt-xent", "supcon", "multi-positive", "decoupled", "vicreg", "inverter", "classifier"
+]
 
 # A later run may take more rows, seeds and samples and go on: each row and seed is kept by itself.
 GROWS = {"identity": False}
@@ -49,6 +61,73 @@ class TrainingOptions(Options):
     bfloat16: bool = False
     stream: bool = False
 
+    def check(self) -> None:
+        """Find numbers out of range and unknown names.
+
+        Raises:
+            ValueError: a count below 1, fewer samples than a batch, an unknown backbone or unknown
+                pixel views; the closest names are listed.
+            ImportError: a network of timm where timm is not installed.
+        """
+        # These load torch, which the flags alone do not need.
+        from genviews.augment import pixel_views
+        from genviews.represent.backbones import make_backbone
+
+        super().check()
+        check_count(self.updates, "--updates")
+        check_count(self.batch, "--batch", least=2)
+        if self.samples is not None:
+            check_count(self.samples, "--samples", least=self.batch)
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            fail("--lr", expected="a number above 0", got=self.lr, remedy="0.03 is the paper's")
+        if self.backbone is not None:
+            make_backbone(self.backbone, channels=3, stem=self.stem or "imagenet")
+        if self.pixels not in (None, "none"):
+            pixel_views(str(self.pixels))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnOptions(TrainingOptions):
+    """What one encoder is shown, and what it is asked.
+
+    Args:
+        views: Latent views of generated samples, such as gaussian_all_0.20, steer_all_1.00,
+            independent_all or stylemix_fine; none shows the sample itself. Without it:
+            gaussian_all_0.20 for generated samples alone, none in a mix and for objectives that
+            look at one view.
+        space: Where latent views are made: z (before the mapping, as in the paper) or own (the
+            generator's own latents, which style-mixing needs).
+        share: Part of generated samples in a mix with real images, from 0 to 1; for --generator
+            together with --real.
+        objective: What is learnt: nt-xent (SimCLR), supcon and classifier (need classes),
+            multi-positive, decoupled, vicreg, or inverter (predicts z).
+        positives: Views beside each sample.
+        pool: Different views of each sample, of which --positives are seen at a time. Without it:
+            always the same.
+        seed: Seed of first weights, order and pixel views.
+    """
+
+    views: str | None = None
+    space: Literal["z", "own"] = "z"
+    share: float | None = None
+    objective: ObjectiveName = "nt-xent"
+    positives: int = 1
+    pool: int | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Find numbers out of range."""
+        if self.share is not None:
+            check_fraction(self.share, "--share")
+        check_count(self.positives, "--positives")
+        if self.pool is not None:
+            check_count(self.pool, "--pool", least=self.positives)
+        super().check()
+
+    def quick(self) -> LearnOptions:
+        """Two updates of six samples."""
+        return replace(self, updates=2, batch=6, samples=64)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowOptions(Options):
@@ -75,6 +154,7 @@ class RowOptions(Options):
         Raises:
             ValueError: what is named in a row by two decimals has more, or is out of its range.
         """
+        super().check()
         self._check_deviations((self.std,))
         if not 0 <= self.steer < float("inf") or round(self.steer, 2) != self.steer:
             fail(

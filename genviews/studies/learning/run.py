@@ -27,15 +27,25 @@ from genviews.files import read_json, save_tensors
 from genviews.identity import Identity
 from genviews.records import RecordStore
 from genviews.represent.encoder import RepresentationEncoder
+from genviews.represent.monitor import OnlineKNN
 from genviews.represent.run import StepRecord
-from genviews.represent.train import train_representation
+from genviews.represent.train import TrainedRepresentation, train_representation
 from genviews.shard import key_text
 from genviews.studies.learning.data import RowBatches, check_row
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.types import Progress
 from genviews.work import HereOnly, Tell, run_shards
 
-__all__ = ["RowReport", "RowResult", "check_done", "new_encoder", "run_row", "run_rows"]
+__all__ = [
+    "RowReport",
+    "RowResult",
+    "check_done",
+    "new_encoder",
+    "run_row",
+    "run_rows",
+    "train_row",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,10 +316,12 @@ def _train(
 ) -> tuple[RepresentationEncoder, dict[str, Any]]:
     if row.data == "none":
         return new_encoder(setting, seed).eval(), {"updates": 0}
-    objective, head = setting.objective_of(row)
-    encoder, updates = new_encoder(setting, seed, head), setting.updates_of(row)
+    updates, views_seconds = setting.updates_of(row), 0.0
+    began = time.perf_counter()
 
     def rendered(stage: str, unit: str, done: int, total: int) -> None:
+        nonlocal views_seconds
+        views_seconds = time.perf_counter() - began
         say(RowReport(row=row.name, seed=seed, stage="views", done=done, total=total))
 
     def trained(record: StepRecord) -> None:
@@ -324,20 +336,8 @@ def _train(
             )
         )
 
-    began = time.perf_counter()
-    batches = RowBatches(row, setting, seed, folder, progress=rendered)
-    views_seconds, began = time.perf_counter() - began, time.perf_counter()
-    try:
-        result = train_representation(
-            encoder,
-            batches,
-            objective,
-            replace(setting.training(updates), seed=seed),
-            checkpoint=_place(row, seed, folder) / "checkpoint.pt",
-            report=trained,
-        )
-    finally:
-        batches.close()
+    checkpoint = _place(row, seed, folder) / "checkpoint.pt"
+    result = train_row(row, setting, seed, folder, checkpoint, rendered=rendered, report=trained)
     last = result.history[-1]
     speeds = torch.tensor([record.samples_per_second for record in result.history])
     waits = torch.tensor([record.data_share for record in result.history])
@@ -347,9 +347,50 @@ def _train(
         "samples_per_second": float(speeds.median()),
         "waiting_for_views": float(waits.median()),
         "views_seconds": views_seconds,
-        "seconds": time.perf_counter() - began,
+        "seconds": time.perf_counter() - began - views_seconds,
         "monitors": last.monitors,
     }
+
+
+def train_row(
+    row: LearningRow,
+    setting: LearningSetting,
+    seed: int,
+    folder: Path,
+    checkpoint: Path,
+    *,
+    knn: OnlineKNN | None = None,
+    engine: str | Engine = "local",
+    rendered: Progress | None = None,
+    report: Callable[[StepRecord], None] | None = None,
+) -> TrainedRepresentation:
+    """Train the encoder of a row.
+
+    Args:
+        row: of any data but "none".
+        setting: of the study.
+        seed: of first weights, order and pixel views.
+        folder: for stored views.
+        checkpoint: file to go on from.
+        knn: labelled images to look at while training.
+        engine: where views are rendered.
+        rendered: called as views are stored.
+        report: called with each record of the training.
+    """
+    objective, head = setting.objective_of(row)
+    batches = RowBatches(row, setting, seed, folder, engine=engine, progress=rendered)
+    try:
+        return train_representation(
+            new_encoder(setting, seed, head),
+            batches,
+            objective,
+            replace(setting.training(setting.updates_of(row)), seed=seed),
+            knn=knn,
+            checkpoint=checkpoint,
+            report=report,
+        )
+    finally:
+        batches.close()
 
 
 def new_encoder(

@@ -19,6 +19,7 @@ from genviews.studies.blocks import Images
 from genviews.studies.learning.data import check_row
 from genviews.studies.learning.options import LearningOptions, PanelOptions, RowOptions
 from genviews.studies.learning.panels import panel_result, view_images
+from genviews.studies.learning.progress import StudyProgress
 from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
@@ -66,7 +67,7 @@ def run_table(table: str, bench: Bench, options: LearningOptions) -> Result:
         range(options.seeds),
         bench.place,
         engine=bench.engine,
-        report=bench.row_report(rows, options.seeds, setting),
+        report=StudyProgress(bench.progress, rows, options.seeds, setting),
         voc=bench.inputs.voc,
     )
     record = bench.record(options)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 
 from genviews.augment import PixelViews, pixel_views
-from genviews.checks import check_count, fail
+from genviews.checks import fail
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.domains import Domain, learning_pixels
@@ -25,7 +24,6 @@ from genviews.studies.learning.setting import LearningSetting
 from genviews.types import ImageSpec
 
 __all__ = [
-    "check_training",
     "check_walks",
     "encoder_config",
     "learning_setting",
@@ -152,14 +150,8 @@ def _image_size(name: str, spec: ImageSpec) -> int | None:
 
 
 def training(options: TrainingOptions) -> Callable[[int], RepresentationTraining]:
-    """How to train for a number of updates, as the flags say.
-
-    Raises:
-        ValueError: a learning rate that is not above 0.
-    """
+    """How to train for a number of updates, as the flags say."""
     rate = RATES[options.optimizer] if options.lr is None else options.lr
-    if not 0 < rate < math.inf:
-        fail("--lr", expected="a number above 0", got=rate, remedy="0.03 is the paper's")
 
     def of(updates: int) -> RepresentationTraining:
         log = max(1, min(50, updates // RECORDS))
@@ -180,22 +172,3 @@ def training(options: TrainingOptions) -> Callable[[int], RepresentationTraining
         )
 
     return of
-
-
-def check_training(options: TrainingOptions) -> None:
-    """Find numbers out of range, before anything is loaded.
-
-    Raises:
-        ValueError: a count below 1, fewer samples than a batch, an unknown backbone or unknown
-            pixel views; the closest names are listed.
-        ImportError: a network of timm where timm is not installed.
-    """
-    check_count(options.updates, "--updates")
-    check_count(options.batch, "--batch", least=2)
-    if options.samples is not None:
-        check_count(options.samples, "--samples", least=options.batch)
-    training(options)
-    if options.backbone is not None:
-        make_backbone(options.backbone, channels=3, stem=options.stem or "imagenet")
-    if options.pixels not in (None, "none"):
-        pixel_views(str(options.pixels))

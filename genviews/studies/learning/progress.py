@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from genviews.cli.progress import Stages, duration
+from genviews.report.words import duration
 from genviews.represent.run import StepRecord
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import RowReport
 from genviews.studies.learning.setting import LearningSetting
+from genviews.types import NotedProgress
 
 __all__ = ["StudyProgress", "TrainProgress"]
 
@@ -25,7 +26,7 @@ class TrainProgress:
     """The `report` of a training: tells the stage "train", in samples, with the loss.
 
     Args:
-        stages: of the run.
+        progress: is told the stages.
         updates: of the training.
         batch: samples an update.
         log_every: updates a record.
@@ -34,14 +35,14 @@ class TrainProgress:
 
     def __init__(
         self,
-        stages: Stages,
+        progress: NotedProgress,
         *,
         updates: int,
         batch: int,
         log_every: int,
         about: Callable[[StepRecord], str] = lambda record: "",
     ) -> None:
-        self._stages, self._about = stages, about
+        self._progress, self._about = progress, about
         self._updates, self._batch, self._log_every = updates, batch, log_every
         self._begun = False
 
@@ -51,16 +52,18 @@ class TrainProgress:
             self._begun = True
             # Checkpoints are written at records: what lies before the first one's is of earlier.
             earlier = (record.step - 1) // self._log_every * self._log_every
-            self._stages(TRAIN, "images", earlier * self._batch, self._updates * self._batch)
+            self._progress(TRAIN, "images", earlier * self._batch, self._updates * self._batch)
         note = ", ".join(part for part in (f"loss {record.loss:.4g}", self._about(record)) if part)
-        self._stages(TRAIN, "images", record.step * self._batch, self._updates * self._batch, note)
+        self._progress(
+            TRAIN, "images", record.step * self._batch, self._updates * self._batch, note
+        )
 
 
 class StudyProgress:
     """The `report` of a study: which row it is at, its loss, and when all will be done.
 
     Args:
-        stages: of the run.
+        progress: is told the stages.
         rows: of the study.
         seeds: number of encoders of each row.
         setting: of the study.
@@ -72,14 +75,14 @@ class StudyProgress:
 
     def __init__(
         self,
-        stages: Stages,
+        progress: NotedProgress,
         rows: Sequence[LearningRow],
         seeds: int,
         setting: LearningSetting,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.known = 0
-        self._stages, self._setting, self._clock = stages, setting, clock
+        self._progress, self._setting, self._clock = progress, setting, clock
         self._rows = {row.name: row for row in rows}
         self._total = len(rows) * seeds
         self._left = seeds * sum(self._updates(row) for row in rows)  # updates
@@ -95,19 +98,19 @@ class StudyProgress:
             self._judged.add(key)
             which = f"{report.row}, seed {report.seed} (encoder {len(self._judged)})"
             stage, unit = VOC[report.stage]
-            self._stages(stage, unit, report.done, report.total, which)
+            self._progress(stage, unit, report.done, report.total, which)
             return
         known = report.stage == "done" and key not in self._begun
         self._begun.setdefault(key, None)
         if report.stage == "views":
             images = self._images_of(row)
             done, total = report.done * images, report.total * images
-            self._stages(VIEWS, "images", done, total, self._which(report))
+            self._progress(VIEWS, "images", done, total, self._which(report))
         elif report.stage == "train" and report.record is not None:
             self._at = report.done
             self._training(key, report.total)(report.record)
         elif report.stage == "probe":
-            self._stages(PROBE, "encoders", 0, 1, self._which(report))
+            self._progress(PROBE, "encoders", 0, 1, self._which(report))
         elif report.stage == "done":
             self._end(report, known=known)
 
@@ -115,7 +118,7 @@ class StudyProgress:
         found = self._begun[key]
         if found is None:
             found = self._begun[key] = TrainProgress(
-                self._stages,
+                self._progress,
                 updates=updates,
                 batch=self._setting.batch,
                 log_every=self._setting.training(updates).log_every,
@@ -132,7 +135,7 @@ class StudyProgress:
         else:
             self._made += updates
             self._spent += now - self._since
-            self._stages(PROBE, "encoders", 1, 1, self._which(report))
+            self._progress(PROBE, "encoders", 1, 1, self._which(report))
         self._since = now
 
     def _time_left(self) -> str:

@@ -1,0 +1,369 @@
+"""Every flag of the command line, as frozen dataclasses.
+
+A field is a flag, and its line under `Args` the help. What a group says decides the result, but for
+`RunFlags`, which says how and where to run. Nothing heavy is imported: help must answer at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from genviews.studies.learning.options import LearnOptions
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = [
+    "DemoFlags",
+    "EnsembleFlags",
+    "Flag",
+    "ImageFlags",
+    "InvertFlags",
+    "KitFlags",
+    "LearnFlags",
+    "ModelFlags",
+    "ObjectiveFlags",
+    "ProbeFlags",
+    "RunFlags",
+    "StudyFlags",
+    "VOCFlags",
+    "changed",
+    "command",
+    "flag_of",
+    "plain",
+]
+
+_INPUT = Group("Input", sort_key=1)
+_STUDY = Group("Study", sort_key=2)
+_VOC = Group("PASCAL VOC", sort_key=2.7)
+_RUN = Group("Running", sort_key=3)
+
+Flag = Annotated[bool, Parameter(show_default=False)]
+ObjectiveFlags = Annotated[LearnOptions, Parameter(name="*", group=_STUDY)]
+StudyFlags = Parameter(name="*", group=_STUDY)
+"""Makes the options of any study flags."""
+
+
+@Parameter(name="*", group=_RUN)
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """How and where to run: these flags change no number but for float round-off.
+
+    Args:
+        out: Folder for the results; made if missing. Without it: runs/ and the name of the verb.
+        work: Folder of inversions, predictions, views and encoders, which runs may share: what two
+            ask for is made once. Without it: in the folder of the results.
+        device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
+        batch_size: Images in flight; lower it when memory runs out.
+        engine: local (this process), or ray (workers of Ray, on this machine or a cluster).
+        workers: Workers at the same time, for ray.
+        ray_address: Address of a running cluster, for ray; auto finds it. Without it Ray is started
+            on this machine. The workers must see the output folder under the same path.
+        dry_run: Check the flags and the names in them, print them as JSON, and stop.
+        force: Run again even if the output folder holds results.
+        debug: Show the traceback of an error.
+    """
+
+    out: Path | None = None
+    work: Path | None = None
+    device: str = "auto"
+    batch_size: int = 128
+    engine: Literal["local", "ray"] = "local"
+    workers: int = 1
+    ray_address: str | None = None
+    dry_run: Flag = False
+    force: Flag = False
+    debug: Flag = False
+
+
+@Parameter(name="*", group=_STUDY)
+@dataclass(frozen=True, kw_only=True)
+class DemoFlags:
+    """The study on the images and weights that ship with the package.
+
+    Args:
+        seed: Seed of the views; another seed draws others.
+        views: Views made of each image, of each kind.
+        steps: Most inversion steps for each image.
+        calibration: Calibration images, at most 500.
+        test: Test images, at most 1,000; more give narrower intervals.
+    """
+
+    seed: int = 0
+    views: int = 12
+    steps: int = 60
+    calibration: int = 300
+    test: int = 400
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class ImageFlags:
+    """Labelled images, and which of them decide.
+
+    Args:
+        images: Labelled images: a folder (one subfolder a class), a CSV or JSON file with the
+            columns file and label, or a data set, such as torchvision:CIFAR10:FOLDER:test. Splits
+            that are there (folders train, val and test, or a column split) are used as such.
+        labels: subfolders (an image's folder is its class), or a CSV or JSON file with the columns
+            file and label.
+        class_names: Text file with one class a line, in the order of the classifier's logits; or
+            value or text, the order of classes that are numbers. Without it: alphabetical.
+        calibration: Where alpha and the scale of each perturbation are chosen, if no split is there
+            for it: a fraction of the images, which are then not tested on, or other images.
+        calibration_labels: CSV file for a calibration folder; without it: its subfolders.
+        resize: Crop and shrink larger images to the generator's size instead of leaving them out.
+        convert: Convert colours and transparency to what the generator makes instead of leaving
+            such images out.
+        seed: Seed of the split and of the views.
+    """
+
+    images: str
+    labels: str = "subfolders"
+    class_names: str | None = None
+    calibration: str = "0.5"
+    calibration_labels: Path | None = None
+    resize: Flag = False
+    convert: Flag = False
+    seed: int = 0
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags:
+    """The classifier, the generator, and which views of it are tried.
+
+    Args:
+        classifier: package.module:function that returns a torch module giving logits, or a
+            .safetensors file that genviews wrote.
+        generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
+            a .json file of the same name, or package.module:function that turns z into images.
+        weights: State dict for the module that --classifier builds.
+        encoder: Inversion encoder (.safetensors); without it inversion starts from the mean latent.
+        walks: Latent walks (.safetensors) for steered views, in the latents that are inverted.
+        domain: Kind of image, whose published settings suit the generator: face, car, cat, cifar10
+            or fashion32. Without it: strengths and pixel views are measured on the generator.
+        z_dim: Width of z, for a generator that is package.module:function.
+        perturb: Perturbation to try, such as stylemix_fine or isotropic_coarse_0.30. Repeat the
+            flag; those of one kind and range compete. Without it: a list that suits the generator.
+        augment: Pixel augmentation to compare with, such as fashion32/crop or celebahq/crop. Repeat
+            the flag. Without it: flip, small shifts, both, and colour jitter.
+        steps: Most optimisation steps in the inversion of an image. Without it: what suits the
+            generator.
+    """
+
+    classifier: str
+    generator: str
+    weights: Path | None = None
+    encoder: Path | None = None
+    walks: Path | None = None
+    domain: str | None = None
+    z_dim: int | None = None
+    perturb: tuple[str, ...] | None = None
+    augment: tuple[str, ...] | None = None
+    steps: int | None = None
+
+
+@Parameter(name="*", group=_STUDY)
+@dataclass(frozen=True, kw_only=True)
+class EnsembleFlags:
+    """How views are made and averaged.
+
+    Args:
+        views: Views made of each image, of each kind.
+        average: What is averaged over the views.
+    """
+
+    views: int = 32
+    average: Literal["probs", "logits"] = "probs"
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class InvertFlags:
+    """What to invert, and with what.
+
+    Args:
+        images: A folder of images, a CSV file with a column file, a store of images that genviews
+            wrote (folder or URL), torchvision:FashionMNIST:FOLDER:train (nothing is downloaded), or
+            package.module:function that returns such a data set.
+        generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
+            a .json file of the same name, or package.module:function that turns z into images.
+        encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
+            from the mean latent.
+        z_dim: Width of z, for a generator that is package.module:function.
+        root: Folder of the files that a CSV file names; without it: the folder of that file.
+        align: How images come to the generator's frame: none (they are in it), cars or centre (by a
+            box), ffhq or cat (by landmarks).
+        geometry: CSV file with the box or the landmarks of each image: file,x0,y0,x1,y1 or
+            file,lm0_x,lm0_y,lm1_x,...
+        resize: Crop and shrink larger images to the generator's size instead of leaving them out.
+        convert: Convert colours and transparency to what the generator makes instead of leaving
+            such images out.
+        preset: default (what suits the generator), paper, reference (the paper's released code), or
+            in-domain.
+        steps: Most optimisation steps for an image. Without it: what suits the generator or the
+            preset.
+        lpips_weights: ImageNet weights of AlexNet, for presets that use LPIPS; with any preset,
+            LPIPS is then measured. Without it: the file that torchvision keeps, if it is there.
+        start_from: Store of an earlier inversion (its run folder will do), whose latents are the
+            starts.
+        png: Also write each reconstruction as a PNG file.
+    """
+
+    images: str
+    generator: str
+    encoder: Path | None = None
+    z_dim: int | None = None
+    root: Path | None = None
+    align: str = "none"
+    geometry: Path | None = None
+    resize: Flag = False
+    convert: Flag = False
+    preset: str = "default"
+    steps: int | None = None
+    lpips_weights: Path | None = None
+    start_from: str | None = None
+    png: Flag = False
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class KitFlags:
+    """The generator.
+
+    Args:
+        generator: fashion32 or fashion32-classes (ship with genviews), a StyleGAN2 .safetensors
+            file with its config in a .json file of the same name, or package.module:function that
+            turns z into images. Without it: real images alone.
+        walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
+            none.
+        z_dim: Width of z, for a generator that is package.module:function.
+    """
+
+    generator: str | None = None
+    walks: Path | None = None
+    z_dim: int | None = None
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class LearnFlags(KitFlags):
+    """What to learn from, and what to judge on.
+
+    Args:
+        real: Real images to train on: a folder (subfolders are classes), a CSV file with a column
+            file, a store of images, torchvision:FashionMNIST:FOLDER:train, package.module:function
+            that returns such a data set, or fashion32 (the 55,000 training images of
+            Fashion-MNIST).
+        data: Labelled images to judge encoders on: a folder (one subfolder a class), a CSV or JSON
+            file with the columns file and label, a data set, or fashion32 (20,000, 5,000 and 10,000
+            images of Fashion-MNIST). Splits train, val and test that are there are used; what is
+            missing is cut off.
+        size: Height and width of the images in pixels, where there is no generator. Without it:
+            those of the first real image.
+        resize: Crop and shrink larger images to that size instead of leaving them out.
+        convert: Convert colours and transparency instead of leaving such images out.
+    """
+
+    real: str | None = None
+    data: str | None = None
+    size: int | None = None
+    resize: Flag = False
+    convert: Flag = False
+
+
+@Parameter(name="*", group=_VOC)
+@dataclass(frozen=True, kw_only=True)
+class VOCFlags:
+    """What encoders are judged on beside their own images; can be added to a study that is there.
+
+    Args:
+        voc: Folder VOCdevkit or VOC2007: judge every encoder by VOC07 classification as well, with
+            an SVM for each class. Grey encoders are shown grey photos.
+        voc_protocol: What SVMs are fitted to and scored on: authors (train, val) or usual
+            (trainval, test).
+        voc_size: Short side and central square of the photos, in pixels.
+        detection: Also fine-tune a Faster R-CNN around every encoder, as in the paper: for resnets
+            with --stem imagenet, on colour images; hours on a GPU each.
+        detection_steps: Steps of the fine-tuning. Without it: 24,000.
+    """
+
+    voc: Path | None = None
+    voc_protocol: Literal["authors", "usual"] = "authors"
+    voc_size: int = 224
+    detection: Flag = False
+    detection_steps: int | None = None
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class ProbeFlags:
+    """Which encoder to judge, and on what.
+
+    Args:
+        encoder: Encoder that genviews wrote (.safetensors).
+        data: Labelled images, as for learn: a folder (one subfolder a class), a CSV or JSON file, a
+            data set or fashion32. Probes are fitted on the split train, their settings chosen on
+            val, reported on test; what is missing is cut off.
+        size: Height and width of the images in pixels. Without it: those that the encoder was
+            trained with, if its file says so.
+        resize: Crop and shrink larger images to that size instead of leaving them out.
+        convert: Convert colours and transparency instead of leaving such images out.
+    """
+
+    encoder: Path
+    data: str
+    size: int | None = None
+    resize: Flag = False
+    convert: Flag = False
+
+
+def plain(*parts: DataclassInstance) -> dict[str, Any]:
+    """The flags as JSON holds them."""
+    return {name: _json(value) for name, value in _items(parts)}
+
+
+def command(verb: str, out: Path, *parts: DataclassInstance) -> str:
+    """The shortest command line that gives these flags; for the record.
+
+    Args:
+        verb: with what stands behind it without a flag, as in "study learning/table1".
+        out: folder of the run.
+        parts: groups of flags.
+    """
+    words = ["genviews", *verb.split()]
+    defaults = {f.name: f.default for part in parts for f in fields(part)}
+    for name, value in _items(parts):
+        if value is True:
+            words.append(flag_of(name))
+        elif isinstance(value, tuple):
+            words += [word for item in value for word in (flag_of(name), str(item))]
+        elif value != defaults[name] or name == "seed":
+            words += [flag_of(name), str(value)]
+    return shlex.join([*words, "--out", str(out)])
+
+
+def flag_of(name: str) -> str:
+    """The flag of a field: "voc_size" -> "--voc-size"."""
+    return "--" + name.replace("_", "-")
+
+
+def changed(part: DataclassInstance) -> list[str]:
+    """Names of the fields that do not have their default."""
+    return [f.name for f in fields(part) if getattr(part, f.name) != f.default]
+
+
+def _items(parts: tuple[DataclassInstance, ...]) -> list[tuple[str, Any]]:
+    return [(f.name, getattr(part, f.name)) for part in parts for f in fields(part)]
+
+
+def _json(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,230 @@
+"""One encoder: learnt from views and images (`genviews learn`), or judged (`genviews probe`)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from genviews.checks import fail
+from genviews.claim import claim
+from genviews.data.source import as_source
+from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
+from genviews.evaluate.extractor import FeatureExtractor
+from genviews.identity import describe
+from genviews.represent.encoder import RepresentationEncoder
+from genviews.represent.monitor import OnlineKNN
+from genviews.studies.base import Need, Study
+from genviews.studies.bench import Bench
+from genviews.studies.learning.data import check_row
+from genviews.studies.learning.encoder_result import encoder_result
+from genviews.studies.learning.options import LearnOptions
+from genviews.studies.learning.progress import PROBE, TrainProgress
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import train_row
+from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.training import check_walks, learning_setting
+from genviews.studies.options import Options
+from genviews.studies.result import Result
+
+__all__ = ["LEARN", "PROBE_ENCODER", "judge", "learn", "one_row"]
+
+BACKBONE, ENCODER = "backbone.safetensors", "encoder.safetensors"
+BANK, QUERIES = 2000, 1000  # images of train and val that are looked at while training
+_GAUSSIAN = "gaussian_all_0.20"  # the paper's for BigBiGAN
+_ONE_VIEW = ("inverter", "classifier")  # objectives that look at one view of a sample
+
+
+def learn(bench: Bench, options: LearnOptions) -> Result:
+    """Learn an encoder, keep it, and judge it where there are labelled images.
+
+    Raises:
+        ValueError: options that do not fit what was given, or another process at work there.
+    """
+    given = bench.inputs.given()
+    row = one_row(options, made=Need.KIT in given, real=Need.REAL in given)
+    setting = learning_setting(
+        options,
+        kit=bench.inputs.kit,
+        real=bench.inputs.real,
+        probe=bench.inputs.probe,
+        device=bench.device,
+        batch_size=bench.batch_size,
+    )
+    check_row(row, setting)
+    check_walks([row], setting)
+    images = 1 if row.views is None else 1 + (row.pool or row.positives)
+
+    def rendered(stage: str, unit: str, done: int, total: int) -> None:
+        bench.progress(stage, "images", done * images, total * images)
+
+    with claim(bench.place / ".lock") as mine:
+        if not mine:
+            fail(
+                f"folder {str(bench.place)!r}",
+                expected="one run at a time",
+                got="another process that trains there",
+                remedy="wait for it, or choose another folder with --out",
+            )
+        trained = train_row(
+            row,
+            setting,
+            options.seed,
+            bench.place,
+            bench.place / "checkpoint.pt",
+            knn=None if setting.probe is None else _monitor(setting.probe),
+            engine=bench.engine,
+            rendered=rendered,
+            report=TrainProgress(
+                bench.progress,
+                updates=setting.updates,
+                batch=setting.batch,
+                log_every=setting.training(setting.updates).log_every,
+            ),
+        )
+    facts = _facts(row, setting, options.seed)
+    # The weights before anything is said of them: no hour of work is lost.
+    kit = bench.inputs.kit
+    about = {"images": str(facts["images"]), "generator": "none" if kit is None else kit.name}
+    encoder, scores = trained.encoder, None
+    encoder.save(bench.products / ENCODER, about)
+    encoder.export_backbone(bench.products / BACKBONE, about)
+    if setting.probe is not None:
+        scores = judge(encoder, setting.probe, bench.batch_size)
+        bench.note(PROBE)
+    return encoder_result(
+        bench.title or "An encoder",
+        encoder.cpu(),
+        record=replace(bench.record(options), seed=options.seed),
+        scores=scores,
+        history=trained.history,
+        facts=facts,
+    )
+
+
+def one_row(options: LearnOptions, *, made: bool, real: bool) -> LearningRow:
+    """The row that options ask for.
+
+    Args:
+        options: of the encoder.
+        made: whether there is a generator.
+        real: whether there are real images.
+
+    Raises:
+        ValueError: options that do not go together, or not with what there is.
+    """
+    if not (made or real):
+        fail(
+            "what to learn from",
+            expected="--generator, --real or both",
+            got="neither",
+            remedy="name a generator, or images",
+        )
+    both = made and real
+    if both != (options.share is not None):
+        fail(
+            "--share",
+            expected="a part of generated samples, for --generator together with --real",
+            got="none" if both else "a part, and only one of the two",
+            remedy="add --share 0.5, or leave one of the two out" if both else "leave it out",
+        )
+    views = _views(options, alone=made and not real)
+    if views is not None and not made:
+        fail("--views", expected="a generator", got="none", remedy="add --generator, or leave out")
+    if views is not None and views.partition("_")[0] == "stylemix" and options.space == "z":
+        fail(
+            "--views",
+            expected="views that can be made in z",
+            got=views,
+            remedy="add --space own: style-mixing acts on the rows behind the mapping",
+        )
+    if views is None and options.pixels == "none" and options.objective not in _ONE_VIEW:
+        fail(
+            "--views and --pixels",
+            expected="views that tell two pictures of a sample apart",
+            got="none of either",
+            remedy="leave one of the two flags out",
+        )
+    return LearningRow(
+        name="learned",
+        data="mixed" if both else "generated" if made else "real",
+        views=views,
+        space=options.space,
+        pixels=options.pixels != "none",
+        objective=options.objective,
+        positives=options.positives,
+        pool=options.pool,
+        share=options.share,
+    )
+
+
+def _views(options: LearnOptions, *, alone: bool) -> str | None:
+    """The latent views that are asked for, or those that suit data and objective."""
+    if options.views is not None:
+        return None if options.views == "none" else options.views
+    return _GAUSSIAN if alone and options.objective not in _ONE_VIEW else None
+
+
+def probe(bench: Bench, options: Options) -> Result:
+    """Judge an encoder: a linear probe and nearest neighbours, with intervals."""
+    scores = judge(bench.encoder, bench.probe, bench.batch_size)
+    bench.note(PROBE)
+    return encoder_result(
+        bench.title or "An encoder",
+        bench.encoder.cpu(),
+        record=replace(bench.record(options), seed=None),
+        scores=scores,
+    )
+
+
+def judge(encoder: RepresentationEncoder, data: ProbeData, batch_size: int) -> EncoderScores:
+    """The probes of an encoder, `batch_size` images at once."""
+    return probe_encoder(FeatureExtractor(encoder, batch_size=batch_size), data)
+
+
+def _monitor(data: ProbeData) -> OnlineKNN:
+    """Nearest neighbours on parts of train and val, to be looked at while training."""
+    bank, queries = _spread(len(data.train), BANK), _spread(len(data.val), QUERIES)
+    assert data.train.labels is not None  # checked by ProbeData
+    assert data.val.labels is not None
+    return OnlineKNN(
+        bank=as_source(data.train).read(bank.tolist()).images,
+        bank_labels=data.train.labels[bank],
+        queries=as_source(data.val).read(queries.tolist()).images,
+        query_labels=data.val.labels[queries],
+        neighbours=min(20, len(bank)),
+    )
+
+
+def _spread(count: int, most: int) -> torch.Tensor:
+    """Rows spread evenly over a set, which may be sorted by class."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long()
+
+
+def _facts(row: LearningRow, setting: LearningSetting, seed: int) -> dict[str, Any]:
+    """What an encoder was learnt from, and how, as JSON values."""
+    return {
+        "row": {name: value for name, value in asdict(row).items() if name != "name"},
+        "images": "x".join(str(n) for n in setting.image_spec.shape),
+        "updates": setting.updates,
+        "batch": setting.batch,
+        "samples": setting.base,
+        "pixels": repr(setting.pixels),
+        "training": describe(replace(setting.training(setting.updates), seed=seed)),
+    }
+
+
+LEARN = Study(
+    "learn",
+    learn,
+    LearnOptions,
+    needs=(),
+    uses=(Need.KIT, Need.REAL, Need.PROBES),
+    products=(BACKBONE, ENCODER),
+    keeps_work=False,
+)
+"""What `genviews learn` runs."""
+
+PROBE_ENCODER = Study("probe", probe, Options, needs=(Need.ENCODER, Need.PROBES), keeps_work=False)
+"""What `genviews probe` runs."""

@@ -1,0 +1,119 @@
+"""A run folder belongs to one run: it is claimed before the work, and what it held is moved aside.
+
+    check everything -> CLAIM the folder -> work -> results -> what was moved aside is deleted
+
+A run is known by its identity, which is kept in the folder: the same run asked again is a no-op or
+goes on, another one is refused. Two different runs that begin at once in an empty folder are told
+apart before either of them works; two equal ones share the work.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from genviews.checks import fail
+from genviews.claim import claim
+from genviews.identity import Identity
+from genviews.studies.result import RESULT_FILE
+
+__all__ = ["WORK", "RunFolder"]
+
+WORK = "work"
+"""Subfolder of a run with what a study keeps while it goes on."""
+
+_IDENTITY = ("identity.json", "identity.safetensors")
+_RESULTS = ("report.html", "results.csv", RESULT_FILE, "tables", "figures", "pictures")
+_REMEDY = "choose another folder with --out, or begin anew with --force"
+
+
+class RunFolder:
+    """The folder of a run.
+
+    Args:
+        folder: where results and work are.
+        products: files or subfolders that the study leaves there itself.
+    """
+
+    def __init__(self, folder: Path, products: Sequence[str] = ()) -> None:
+        self.folder, self._products = folder, tuple(products)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the results of some run are there, with all its products."""
+        return all((self.folder / name).exists() for name in (RESULT_FILE, *self._products))
+
+    @contextmanager
+    def claimed(self, identity: Identity, *, anew: bool = False) -> Iterator[None]:
+        """Make the folder this run's for the length of a `with` block.
+
+        A block that fails before any work was kept leaves the folder as it was found. After that
+        the new work stays, to go on from, and so does what was moved aside, until a run finishes.
+
+        Args:
+            identity: of all that the work depends on.
+            anew: move what an earlier run left to a subfolder `before-1` first.
+
+        Raises:
+            ValueError: the folder holds the results or the work of another run (the message says
+                what differs), or another process is at work where it is to begin anew.
+        """
+        what = f"output folder {str(self.folder)!r}"
+        with claim(self.folder / ".run.lock") as alone:
+            if anew and not alone:
+                fail(
+                    what,
+                    expected="no other run",
+                    got="one that is at work there",
+                    remedy="wait for it, or choose another folder with --out",
+                )
+            aside = self._move_aside() if anew else None
+            before = Identity.kept_in(self.folder)
+            if before is not None and alone and not self._has_work():
+                self._forget()  # of a run that was killed before it kept anything
+            try:
+                identity.keep(self.folder, what, _REMEDY)
+                yield
+            except BaseException:
+                if alone and not self._has_work():
+                    self._forget()
+                    self._put_back(aside)
+                raise
+        for place in self._set_aside():
+            shutil.rmtree(place)
+
+    def _names(self) -> tuple[str, ...]:
+        """What runs leave; whatever else lies in the folder is none of their business."""
+        return (*_IDENTITY, *_RESULTS, WORK, *self._products)
+
+    def _has_work(self) -> bool:
+        return any((self.folder / name).exists() for name in (RESULT_FILE, WORK, *self._products))
+
+    def _forget(self) -> None:
+        for name in _IDENTITY:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _move_aside(self) -> Path | None:
+        if not (self.folder / _IDENTITY[0]).exists():
+            return None  # no run made what is there
+        places = (self.folder / f"before-{number}" for number in itertools.count(1))
+        aside = next(place for place in places if not place.exists())
+        aside.mkdir()
+        for name in self._names():
+            if (self.folder / name).exists():
+                (self.folder / name).rename(aside / name)
+        return aside
+
+    def _put_back(self, aside: Path | None) -> None:
+        if aside is not None:
+            for path in aside.iterdir():
+                path.rename(self.folder / path.name)
+            aside.rmdir()
+
+    def _set_aside(self) -> list[Path]:
+        """What this run or killed ones moved aside."""
+        found = self.folder.glob("before-*")
+        return [place for place in found if (place / _IDENTITY[0]).exists()]
