@@ -39,7 +39,7 @@ from genviews.perturb.warps import (
     steering_loss,
     warp,
 )
-from genviews.represent.prior import Prior
+from genviews.represent.prior import Prior  # up: walks are learnt where latents are drawn
 from genviews.rng import Rng, Streams
 
 __all__ = ["SteerTraining", "measure_walks", "train_walks"]
