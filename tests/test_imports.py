@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "checks types text memory modes environment claim files named rng shard identity store"
-JOINTS_BELOW = "records rows run_folder engine work"
+JOINTS_BELOW = "records rows engine work"
 STEPS = "generators render align data augment perturb invert classify ensemble represent evaluate"
 JOINTS_ABOVE = "zoo domains kit load"
 FRONT = "pipeline studies.blocks studies.result report studies testing cli"
