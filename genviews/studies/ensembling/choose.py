@@ -26,15 +26,15 @@ class Choices(Options):
     """How views are chosen on the calibration images.
 
     Args:
-        num_views: K of each view set; 32 as in the reference code.
-        scale_views: views with which candidate scales compete; 8 is enough to rank them (chosen by
+        num_views: Views of each kind, K; 32 as in the reference code.
+        scale_views: Views with which candidate scales compete; 8 are enough to rank them (chosen by
             us).
-        scale_images: calibration images on which they compete; None takes all.
-        reference: the task that chooses scales and that others with the same labels are compared
-            with; None is the first.
-        scale_per_task: each task chooses its own scales, as in the paper; more views to make.
-        average: "probs" (reference code) or "logits" (the paper's formula).
-        per_latent: pixel transforms of each latent view in the combined row; the reference's
+        scale_images: Calibration images on which they compete. Without it: all.
+        reference: Task that chooses scales and that others with the same labels are compared with.
+            Without it: the first.
+        scale_per_task: Let each task choose its own scales, as in the paper; more views to make.
+        average: Over views: probs (reference code) or logits (the paper's formula).
+        per_latent: Pixel transforms of each latent view in the combined row; the reference's
             `tensortransform` files have 4.
     """
 

@@ -40,7 +40,7 @@ class Cutoff(Options):
         fractions: of the calibration images that are ensembled, ascending; 0 none, 1 all whose
             inversion did not fail.
         num_views: K of each perturbation.
-        average: "probs" (reference code) or "logits" (the paper's formula).
+        average: Over views: probs (reference code) or logits (the paper's formula).
     """
 
     fractions: tuple[float, ...] = FRACTIONS

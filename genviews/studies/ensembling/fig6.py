@@ -28,7 +28,7 @@ class EnsembleSize(Options):
     Args:
         sizes: numbers of views, ascending; 0 is the image alone.
         times: ensembles drawn for each size, with replacement from all views.
-        average: "probs" (reference code) or "logits" (the paper's formula).
+        average: Over views: probs (reference code) or logits (the paper's formula).
     """
 
     sizes: tuple[int, ...] = SIZES

@@ -41,8 +41,8 @@ class MainStudy(Choices):
     """Options of the main study.
 
     Args:
-        gallery_images: test images shown; 0 shows none.
-        gallery_views: views shown of each kind.
+        gallery_images: Test images shown; 0 shows none.
+        gallery_views: Views shown of each kind.
     """
 
     gallery_images: int = 24

@@ -34,7 +34,7 @@ class Steps(Options):
     Args:
         steps: after which the inversion is looked at, ascending; 0 is its start.
         num_views: K of the perturbation.
-        average: "probs" (reference code) or "logits" (the paper's formula).
+        average: Over views: probs (reference code) or logits (the paper's formula).
     """
 
     steps: tuple[int, ...] = (0, 50, 100, 150, 200, 250, 500)

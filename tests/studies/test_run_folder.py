@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from genviews.claim import claim
+from genviews.identity import identify
+from genviews.studies.run_folder import RunFolder
+from tests.folders import names
+
+ONE, OTHER = identify(of="one"), identify(of="another")
+IDENTITY = {"identity.json", "identity.safetensors"}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A finished run, and a file that no run made."""
+    with RunFolder(tmp_path).claimed(ONE):
+        (tmp_path / "work").mkdir()
+        (tmp_path / "work" / "shard").write_text("old")
+        (tmp_path / "results.json").write_text("old")
+    (tmp_path / "photo.png").write_text("precious")
+    return tmp_path
+
+
+def test_the_same_run_goes_on_and_another_is_refused(place):
+    with RunFolder(place).claimed(ONE):
+        assert RunFolder(place).is_complete
+        assert not RunFolder(place, ["encoder"]).is_complete
+    with (
+        pytest.raises(ValueError, match=r'of: "one" in the store, "another" asked; .* --force'),
+        RunFolder(place).claimed(OTHER),
+    ):
+        pass
+    assert names(place) == IDENTITY | {"work", "results.json", "photo.png"}
+
+
+def test_anew_moves_what_runs_left_and_deletes_it_last(place):
+    with RunFolder(place).claimed(OTHER, anew=True):
+        assert names(place) - {".run.lock"} == IDENTITY | {"before-1", "photo.png"}
+        (place / "results.json").write_text("new")
+    assert names(place) == IDENTITY | {"results.json", "photo.png"}
+
+
+def test_a_failure_before_any_work_puts_all_back(place):
+    with pytest.raises(KeyError), RunFolder(place).claimed(OTHER, anew=True):
+        raise KeyError
+    assert names(place) == IDENTITY | {"work", "results.json", "photo.png"}
+    with RunFolder(place).claimed(ONE):
+        assert (place / "work" / "shard").read_text() == "old"
+
+
+def test_a_failure_after_some_work_keeps_both(place):
+    with pytest.raises(KeyError), RunFolder(place).claimed(OTHER, anew=True):
+        (place / "work").mkdir()
+        raise KeyError
+    assert (place / "before-1" / "results.json").read_text() == "old"
+    with RunFolder(place).claimed(OTHER):
+        (place / "results.json").write_text("new")
+    assert "before-1" not in names(place)
+
+
+def test_nobody_begins_anew_under_a_run(place):
+    with (
+        claim(place / ".run.lock"),
+        pytest.raises(ValueError, match="expected no other run, got one that is at work there"),
+        RunFolder(place).claimed(ONE, anew=True),
+    ):
+        pass
+
+
+def test_a_run_that_kept_nothing_stands_in_nobodys_way(tmp_path):
+    with pytest.raises(KeyError), RunFolder(tmp_path).claimed(ONE):
+        raise KeyError
+    with RunFolder(tmp_path).claimed(OTHER):
+        pass
