@@ -49,10 +49,14 @@ def test_a_failure_before_any_work_puts_all_back(place):
         assert (place / "work" / "shard").read_text() == "old"
 
 
+def _make_and_fail(work):
+    work.mkdir()
+    raise FileExistsError
+
+
 def test_a_failure_after_some_work_keeps_both(place):
-    with pytest.raises(KeyError), RunFolder(place).claimed(OTHER, anew=True):
-        (place / "work").mkdir()
-        raise KeyError
+    with pytest.raises(FileExistsError), RunFolder(place).claimed(OTHER, anew=True):
+        _make_and_fail(place / "work")
     assert (place / "before-1" / "results.json").read_text() == "old"
     with RunFolder(place).claimed(OTHER):
         (place / "results.json").write_text("new")
