@@ -76,6 +76,7 @@ def run_verb(
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
+    from genviews.data.kept_hashes import HASHES, KeptHashes
     from genviews.environment import find_device
     from genviews.load.learning import Decoding
     from genviews.memory import keep_freed_memory
@@ -88,7 +89,8 @@ def run_verb(
     keep_freed_memory()
     folder = check_output_dir(out)
     before = _stamp(folder / RESULT_FILE)
-    with _Log(folder / "log.txt", words) as log, Stages(Console(stderr=True)) as stages:
+    hashes, begun = KeptHashes(folder / HASHES), _Log(folder / "log.txt", words)
+    with hashes, begun as log, Stages(Console(stderr=True)) as stages:
         try:
             if before is None:
                 log.begin()

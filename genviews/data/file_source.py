@@ -21,6 +21,7 @@ from genviews.align.base import Aligner, UnalignableError
 from genviews.align.table import GeometryTable
 from genviews.checks import fail
 from genviews.data.decode import UnfitImageError, decode_pixels, fit_pixels
+from genviews.data.kept_hashes import hash_of_file
 from genviews.data.listing import check_folder
 from genviews.data.source import HASH_BYTES, ImageSource, LabelColumn, SourceBatch, content_hash
 from genviews.data.split import SplitName
@@ -141,7 +142,10 @@ class FileSource(ImageSource):
         return aligned.image, aligned.mask
 
     def hashes(self) -> tuple[str, ...]:
-        """The hash of the bytes of each file; computed once, by reading all."""
+        """The hash of the bytes of each file; computed once, by reading all that no run has kept.
+
+        See `genviews.data.kept_hashes`.
+        """
         if self._hashes is None:
             self._hashes = tuple(_hash_of(self._root / name) for name in self.ids)
         return self._hashes
@@ -158,16 +162,27 @@ class FileSource(ImageSource):
 
 
 def _bytes_of(path: Path) -> bytes:
-    if not path.is_file():  # reading a pipe would wait for ever
-        raise UnfitImageError("is no file, or a link to nothing")
+    _check_file(path)
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UnfitImageError(f"cannot be read ({error.strerror})") from None
+        raise _unread(error) from None
 
 
 def _hash_of(path: Path) -> str:
     try:
-        return content_hash(_bytes_of(path))
+        _check_file(path)
+        return hash_of_file(path)
     except UnfitImageError as reason:
         return str(reason)
+    except OSError as error:
+        return str(_unread(error))
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise UnfitImageError("is no file, or a link to nothing")
+
+
+def _unread(error: OSError) -> UnfitImageError:
+    return UnfitImageError(f"cannot be read ({error.strerror})")

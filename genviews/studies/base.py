@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from genviews.checks import fail
+from genviews.data.kept_hashes import save_hashes
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
 from genviews.studies.options import Options
@@ -132,6 +133,7 @@ def run_study(
         known = Result.load(place) if run_folder.is_complete else None
         if known is not None and dict(known.record.config) == settings:
             return known
+        save_hashes()
         bench.note("load")
         began = time.perf_counter()
         found = study.run(bench.at(place), options)

@@ -33,6 +33,7 @@ from genviews.types import ImageSpec
 from tests.folders import names
 
 FILES = {"identity.json", "identity.safetensors", "log.txt", "latents", "reconstructions"}
+FILES |= {"hashes.json"}
 FILES |= {"report.html", "figures", "images.csv", "pictures", "results.csv", "results.json"}
 SPEC = ImageSpec(channels=1, height=8, width=8)
 

@@ -19,7 +19,7 @@ from genviews.represent.encoder import RepresentationConfig, RepresentationEncod
 from genviews.types import ImageSpec
 from tests.folders import findings, names
 
-FILES = {"identity.json", "identity.safetensors", "log.txt"}
+FILES = {"hashes.json", "identity.json", "identity.safetensors", "log.txt"}
 FILES |= {"report.html", "results.csv", "results.json"}
 GREY8 = ImageSpec(channels=1, height=8, width=8)
 SPLITS = ("train", "val", "test")

@@ -15,6 +15,7 @@ from genviews.studies.registry import STUDIES
 from tests.folders import findings, names
 
 FILES = {"identity.json", "identity.safetensors", "log.txt", "pixels", "work", "figures"}
+FILES |= {"hashes.json"}
 FILES |= {"pictures", "report.html", "results.csv", "results.json"}
 ROWS = ("--rows", "real + T_x", "--rows", "Gaussian + T_x")
 WORDS = [

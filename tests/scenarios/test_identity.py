@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from genviews.cli import main
+from tests.opened import SETTLED, opened_images
 
 GENERATOR = """
 import functools
@@ -178,6 +180,22 @@ class TestData:
         shutil.copytree(images, images.parent / "elsewhere")
         assert invert(images="elsewhere") == 0
         assert "nothing to do" in capsys.readouterr().out
+
+    def test_a_second_start_opens_no_image(self, write, images, capsys):
+        write()
+        time.sleep(SETTLED)
+        with opened_images() as opened:
+            assert invert() == 0
+        assert set(opened) == {f"{i}.png" for i in range(8)}
+        with opened_images() as opened:
+            assert invert() == 0
+        assert opened == []
+        assert "nothing to do" in capsys.readouterr().out
+        shutil.rmtree("run")
+        assert ensemble() == 0
+        with opened_images() as opened:
+            assert ensemble() == 0
+        assert opened == []
 
     def test_how_it_is_run_is_no_difference(self, write, images, capsys):
         write()
