@@ -161,15 +161,18 @@ class _Tally:
     def finish(self, cut: _Cut, shards: Iterable[int]) -> None:
         """Take note of finished shards."""
         self._finished |= {index: len(cut.rows(index)) for index in shards}
-        self.within(0)
+        self._tell(sum(self._finished.values()))
 
     def within(self, items: int) -> None:
         """Tell of the finished shards, and of `items` in the one under way.
 
         All are done once the last shard is in the store, not before.
         """
-        most = self._total - (items > 0)
-        done = min(sum(self._finished.values()) + items, most)
+        done = sum(self._finished.values()) + items
+        if done < self._total:
+            self._tell(done)
+
+    def _tell(self, done: int) -> None:
         if done > self._told:
             self._told = done
             self._progress(*self._labels, done, self._total)
