@@ -394,7 +394,7 @@ class TestMistakes:
         assert go() == 1
         error = capsys.readouterr().err
         assert "at least one readable image, got none of 41:" in error
-        assert names(here / "run") == {"log.txt"}
+        assert names(here / "run") == {"hashes.json", "log.txt"}
         assert go("--steps", "4") == 1  # no folder of others stands in the way
         assert "at least one readable image" in capsys.readouterr().err
 
