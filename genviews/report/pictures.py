@@ -115,8 +115,10 @@ def make_sheet(pictures: Sequence[Picture]) -> Sheet | None:
         return None
     columns = math.ceil(math.sqrt(len(drawn)))
     rows = math.ceil(len(drawn) / columns)
-    for side, quality in _TRIES:
-        scale = min(1.0, side / max(first.size))
+    longest = max(first.size)
+    # Every side above that of the pictures is their own: tried once.
+    for side, quality in dict.fromkeys((min(side, longest), q) for side, q in _TRIES):
+        scale = side / longest
         tile = (max(1, round(scale * first.width)), max(1, round(scale * first.height)))
         cell = tuple(math.ceil(length / _BLOCK) * _BLOCK for length in tile)
         mode = "L" if all(one is None or one.mode == "L" for one in drawn) else "RGB"
