@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import html
 import io
 import tempfile
@@ -18,6 +19,7 @@ from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
 from genviews.evaluate.encoders import ProbeData
+from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
 from genviews.perturb import Isotropic
@@ -38,20 +40,27 @@ CLASSES = ("dark", "middle", "light")
 
 def toy_inputs() -> Inputs:
     """Everything that a study may need, made by the toy generator in a second."""
-    generator = ToyGenerator(num_classes=len(CLASSES))
+    kit = _toy_kit()
+    generator = kit.generator
     made = {
         name: _toy_images(generator, name, count)
         for name, count in (("calibration", 24), ("test", 24), ("train", 64), ("val", 24))
     }
     classifier = Classifier(_Brightness(), generator.image_spec, CLASSES)
     return Inputs(
-        kit=GeneratorKit(generator, name="toy"),
+        kit=kit,
         tasks=(Task(name="brightness", classifier=classifier),),
         splits={name: MemorySource(made[name]) for name in ("calibration", "test")},
         perturbations=(Isotropic("fine", 0.3),),
         real=made["train"],
         probe=ProbeData(train=made["train"], val=made["val"], test=made["test"]),
     )
+
+
+@functools.cache
+def _toy_kit() -> GeneratorKit:
+    """One for all studies, so that its directions are measured once."""
+    return GeneratorKit(ToyGenerator(num_classes=len(CLASSES)), name="toy")
 
 
 class _Brightness(torch.nn.Module):
@@ -63,7 +72,7 @@ class _Brightness(torch.nn.Module):
         return -(((images.flatten(1).mean(1)[:, None] - levels) * 4) ** 2)
 
 
-def _toy_images(generator: ToyGenerator, name: str, count: int) -> ImageSet:
+def _toy_images(generator: Generator, name: str, count: int) -> ImageSet:
     ids = [f"{name}/{i}" for i in range(count)]
     labels = torch.arange(count) % len(CLASSES)
     z = Rng(0, "toy images").streams(ids).normal(1, (generator.z_dim,))[:, 0]

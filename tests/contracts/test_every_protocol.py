@@ -23,8 +23,8 @@ SUITES = {
     "Term": "check_objective",
 }
 
-# What only our own code implements: outputs of verbs, and what perturbations are made from.
-INTERNAL = {"Output", "Parts"}
+# What only our own code implements: what perturbations are made from.
+INTERNAL = {"Parts"}
 
 
 def test_every_abstract_class_has_a_suite() -> None:
