@@ -277,7 +277,7 @@ class _Change:
 
     def _by(self, parts: Parts, kind: str, rows: str, strength: float) -> float:
         """By how many units a strength changes the pictures."""
-        made = KINDS[kind](kind, rows, strength, parts)
+        made = KINDS[kind].of_kind(kind, rows, strength, parts)
         streams = Rng(self.seed, "strengths").streams(range(SAMPLES))
         moved = made(parts.generator, self.latents, VIEWS, streams, self.label)
         images = render(parts.generator, moved, label=self.label)

@@ -1,16 +1,49 @@
-"""Objects that a user names as "package.module:function"; importing the module runs its code."""
+"""Objects named as "package.module:object", by a user or a table; importing runs the module."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from genviews.checks import fail
 
-__all__ = ["find_function", "find_named"]
+__all__ = ["Registry", "find_function", "find_named"]
 
 _FORM = "package.module:function"
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Names to objects, each of which is imported when it is asked for.
+
+    A new one is a file that holds it, and a line here that says where it is. Names are known
+    without an import.
+
+    Args:
+        addresses: name -> "package.module:object".
+
+    Example:
+        >>> turns: Registry[float] = Registry({"whole": "math:tau", "half": "math:pi"})
+        >>> list(turns), turns["half"]
+        (['whole', 'half'], 3.141592653589793)
+    """
+
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        self.addresses = dict(addresses)
+
+    def __getitem__(self, name: str) -> T:
+        found: T = find_named(self.addresses[name], f"address of {name!r}")
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.addresses
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.addresses)
+
+    def __len__(self) -> int:
+        return len(self.addresses)
 
 
 def find_function(name: str, what: str, expected: str, form: str = _FORM) -> Callable[..., Any]:

@@ -8,8 +8,8 @@ strength is a number, and at zero it is the identity. It is an object made from 
 then called on a generator and latents; it prints as its constructor call and has a short `name`
 that keys stored results.
 
-To add one: a frozen dataclass in a file of its own with `kind`, `name` and `edit`, and a row in
-`genviews.perturb.presets.KINDS` and in the table of the contract tests.
+To add one: a frozen dataclass in a file of its own with `kind`, `name` and `edit`, and a line in
+`genviews.perturb.presets.KINDS`, as in examples/extend/perturbation.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -26,6 +26,9 @@ from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.rng import Streams
 from genviews.types import LayerRange
+
+if TYPE_CHECKING:
+    from genviews.perturb.presets import Parts
 
 __all__ = ["Layers", "Perturbation", "check_strength", "format_strength"]
 
@@ -49,6 +52,24 @@ class Perturbation(ABC):
 
     strength_field: ClassVar[str] = "strength"
     """The field that holds the strength, at which 0 is the identity."""
+
+    unnamed_strength: ClassVar[float | None] = None
+    """The strength of a name that does not say one; None where every name must."""
+
+    @classmethod
+    def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> Perturbation:
+        """Make it from the words of a name or card.
+
+        Args:
+            kind: as it is written, for classes with more than one, as in "pca-eigenvalue".
+            layers: rows to edit.
+            strength: of it.
+            parts: the generator's, for classes that need directions or walks.
+
+        Raises:
+            ValueError: a strength out of range, or a part that is missing.
+        """
+        return cls(layers, **{cls.strength_field: strength})
 
     @property
     @abstractmethod

@@ -56,6 +56,7 @@ class Independent(Perturbation):
     cutoff: int | None = None
 
     kind: ClassVar[str] = "independent"
+    unnamed_strength: ClassVar[float | None] = 1.0
 
     def __post_init__(self) -> None:
         check_fraction(self.strength, "strength of Independent")

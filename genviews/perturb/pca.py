@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,9 +20,13 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation, check_strength, format_strength
 from genviews.rng import Rng, Streams
 
+if TYPE_CHECKING:
+    from genviews.perturb.presets import Parts
+
 __all__ = ["PCA", "PCAStatistics"]
 
 Scaling = Literal["stddev", "eigenvalue", "none"]
+_SCALINGS: dict[str, Scaling] = {"pca-eigenvalue": "eigenvalue", "pca-none": "none"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +234,23 @@ class PCA(Perturbation):
 
     kind: ClassVar[str] = "pca"
     strength_field: ClassVar[str] = "sigma"
+
+    @classmethod
+    def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> PCA:
+        """Make "pca" (in stddevs), "pca-eigenvalue" or "pca-none", along the parts' directions.
+
+        Raises:
+            ValueError: the generator has no directions.
+        """
+        if parts.directions is None:
+            fail(
+                "pca perturbation",
+                expected="a generator with principal directions",
+                got="none",
+                remedy="give those of `PCAStatistics.measure(generator)`; in z space every "
+                "direction is alike: take isotropic",
+            )
+        return cls(layers, strength, parts.directions, _SCALINGS.get(kind, "stddev"))
 
     def __post_init__(self) -> None:
         check_strength(self.sigma, "sigma of PCA")

@@ -11,18 +11,17 @@ chosen on the calibration split.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from genviews.checks import fail, lookup
 from genviews.generators.base import Generator
+from genviews.named import Registry
 from genviews.perturb.base import Perturbation
-from genviews.perturb.independent import Independent
-from genviews.perturb.isotropic import Isotropic
-from genviews.perturb.pca import PCA, PCAStatistics
-from genviews.perturb.steer import Steer
-from genviews.perturb.stylemix import StyleMix
-from genviews.perturb.walk import Angular, Gaussian, Uniform
-from genviews.perturb.walks import Walks
+
+if TYPE_CHECKING:
+    from genviews.perturb.pca import PCAStatistics
+    from genviews.perturb.walks import Walks
 
 __all__ = [
     "KINDS",
@@ -57,10 +56,6 @@ class Parts(ABC):
         """Its learnt walks, for "steer"; None where it has none."""
 
 
-Factory = Callable[[str, str, float, Parts], Perturbation]
-"""(kind as it was written, layers, strength, parts) -> perturbation."""
-
-
 def perturbations(table: ScaleTable, parts: Parts) -> list[Perturbation]:
     """Return the perturbations of a scale table, in its order.
 
@@ -80,10 +75,10 @@ def perturbations(table: ScaleTable, parts: Parts) -> list[Perturbation]:
     """
     found = []
     for kind, ranges in table.items():
-        make = _factory(kind)
+        made = _class_of(kind)
         for layers, strengths in ranges.items():
             parts.generator.latent_spec.layers(layers)
-            found += [make(kind, layers, strength, parts) for strength in strengths]
+            found += [made.of_kind(kind, layers, strength, parts) for strength in strengths]
     return found
 
 
@@ -106,17 +101,18 @@ def perturbation(name: str, parts: Parts) -> Perturbation:
         Isotropic(layers='fine', sigma=0.3)
     """
     kind, _, rest = name.partition("_")
-    make = _factory(kind)
+    made = _class_of(kind)
     layers, strength = _split(rest)
     parts.generator.latent_spec.layers(layers)
-    if strength is None and kind not in (StyleMix.kind, Independent.kind):
+    strength = made.unnamed_strength if strength is None else strength
+    if strength is None:
         fail(
             f"perturbation {name!r}",
             expected="a strength at the end",
             got="none",
             remedy=f"write {kind}_{layers}_0.30, for example",
         )
-    return make(kind, layers, 1.0 if strength is None else strength, parts)
+    return made.of_kind(kind, layers, strength, parts)
 
 
 def _split(rest: str) -> tuple[str, float | None]:
@@ -128,52 +124,32 @@ def _split(rest: str) -> tuple[str, float | None]:
         return rest, None
 
 
-def _factory(kind: str) -> Factory:
-    """How to make a kind; that of "steer" goes on with its edits, "steer-zoom-rot3d@5.00"."""
-    steered = kind.partition("-")[0] == Steer.kind
-    return lookup(Steer.kind if steered else kind, KINDS, "kind of perturbation")
+def _class_of(kind: str) -> type[Perturbation]:
+    """The class of a kind; "steer" goes on with its edits, as in "steer-zoom-rot3d@5.00"."""
+    steered = kind.partition("-")[0] == _STEER
+    return lookup(_STEER if steered else kind, KINDS, "kind of perturbation")
 
 
-def _directions(parts: Parts) -> PCAStatistics:
-    if parts.directions is None:
-        fail(
-            "pca perturbation",
-            expected="a generator with principal directions",
-            got="none",
-            remedy="give those of `PCAStatistics.measure(generator)`; in z space every direction "
-            "is alike: take isotropic",
-        )
-    return parts.directions
+_STEER = "steer"
+KINDS: Registry[type[Perturbation]] = Registry(
+    {
+        "isotropic": "genviews.perturb.isotropic:Isotropic",
+        "pca": "genviews.perturb.pca:PCA",
+        "pca-eigenvalue": "genviews.perturb.pca:PCA",
+        "pca-none": "genviews.perturb.pca:PCA",
+        "stylemix": "genviews.perturb.stylemix:StyleMix",
+        "gaussian": "genviews.perturb.walk:Gaussian",
+        "gaussian-fixed": "genviews.perturb.walk:Gaussian",
+        "gaussian-free": "genviews.perturb.walk:Gaussian",
+        "angular": "genviews.perturb.walk:Angular",
+        "uniform": "genviews.perturb.walk:Uniform",
+        "uniform-ball": "genviews.perturb.walk:Uniform",
+        "independent": "genviews.perturb.independent:Independent",
+        _STEER: "genviews.perturb.steer:Steer",
+    }
+)
+"""Kind -> perturbation, for cards and the command line; a new one is a line here.
 
-
-def _walks(parts: Parts) -> Walks:
-    if parts.walks is None:
-        fail(
-            "steer perturbation",
-            expected="learnt walks of the generator",
-            got="none",
-            remedy="give those of `train_walks`, or the file of `Walks.save`",
-        )
-    parts.walks.check(parts.generator)
-    return parts.walks
-
-
-KINDS: dict[str, Factory] = {
-    "isotropic": lambda _, layers, t, __: Isotropic(layers, t),
-    "pca": lambda _, layers, t, parts: PCA(layers, t, _directions(parts)),
-    "pca-eigenvalue": lambda _, layers, t, parts: PCA(layers, t, _directions(parts), "eigenvalue"),
-    "pca-none": lambda _, layers, t, parts: PCA(layers, t, _directions(parts), "none"),
-    "stylemix": lambda _, layers, t, __: StyleMix(layers, t),
-    "gaussian": lambda _, layers, t, __: Gaussian(layers, t),
-    "gaussian-fixed": lambda _, layers, t, __: Gaussian(layers, t, reading="fixed"),
-    "gaussian-free": lambda _, layers, t, __: Gaussian(layers, t, truncation=None),
-    "angular": lambda _, layers, t, __: Angular(layers, t),
-    "uniform": lambda _, layers, t, __: Uniform(layers, t),
-    "uniform-ball": lambda _, layers, t, __: Uniform(layers, t, shape="ball"),
-    "independent": lambda _, layers, t, __: Independent(layers, t),
-    "steer": lambda kind, layers, t, parts: Steer.parse(kind, _walks(parts), layers, t),
-}
-"""Kind -> how to make it from its name, for cards and the command line; a new one is a line here.
-
-"steer" is the one kind whose name goes on, with the edits and their gains.
+Each class makes itself from the word of its kind (`Perturbation.of_kind`). "steer" is the one kind
+whose name goes on, with the edits and their gains.
 """

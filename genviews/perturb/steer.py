@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,9 @@ from genviews.perturb.base import Perturbation, check_strength, format_strength
 from genviews.perturb.walks import Walks
 from genviews.perturb.warps import edit_of
 from genviews.rng import Streams
+
+if TYPE_CHECKING:
+    from genviews.perturb.presets import Parts
 
 __all__ = ["PUBLISHED_GAINS", "Steer"]
 
@@ -86,20 +89,29 @@ class Steer(Perturbation):
         return cls(layers, walks, strength, gains)
 
     @classmethod
-    def parse(cls, variant: str, walks: Walks, layers: str, strength: float) -> Steer:
-        """Make it from the first part of its name, as in "steer" or "steer-zoom-rot3d@5.00".
+    def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> Steer:
+        """Make "steer", or edits with their gains as in "steer-zoom-rot3d@5.00".
 
         Raises:
-            ValueError: an edit without a walk, or a gain that is no number.
+            ValueError: no walks, or of another generator; an edit without a walk, or a gain that
+                is no number.
         """
-        parts = re.split(r"-(?=[a-z])", variant)[1:]
+        if parts.walks is None:
+            fail(
+                "steer perturbation",
+                expected="learnt walks of the generator",
+                got="none",
+                remedy="give those of `train_walks`, or the file of `Walks.save`",
+            )
+        parts.walks.check(parts.generator)
+        edits = re.split(r"-(?=[a-z])", kind)[1:]
         gains = []
-        for edit, _, gain in (part.partition("@") for part in parts):
+        for edit, _, gain in (part.partition("@") for part in edits):
             try:
                 gains.append((edit, float(gain or 1.0)))
             except ValueError:
                 fail(f"gain of {edit}", expected="a number", got=gain, remedy="write rot3d@5")
-        return cls(layers, walks, strength, tuple(gains) if parts else None)
+        return cls(layers, parts.walks, strength, tuple(gains) if edits else None)
 
     @property
     def name(self) -> str:

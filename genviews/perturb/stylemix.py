@@ -53,6 +53,7 @@ class StyleMix(Perturbation):
     strength: float = 1.0
 
     kind: ClassVar[str] = "stylemix"
+    unnamed_strength: ClassVar[float | None] = 1.0
 
     def __post_init__(self) -> None:
         check_fraction(self.strength, "strength of StyleMix")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -27,6 +27,9 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation, check_strength, format_strength
 from genviews.perturb.noise import Normal
 from genviews.rng import Streams
+
+if TYPE_CHECKING:
+    from genviews.perturb.presets import Parts
 
 __all__ = ["Angular", "Gaussian", "Uniform", "Walk"]
 
@@ -118,6 +121,12 @@ class Gaussian(Walk):
     reading: Reading = "scaled"
 
     kind: ClassVar[str] = "gaussian"
+
+    @classmethod
+    def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> Gaussian:
+        """Make "gaussian", "gaussian-fixed" or "gaussian-free" (not truncated)."""
+        bound = None if kind == "gaussian-free" else TRUNCATION
+        return cls(layers, strength, bound, "fixed" if kind == "gaussian-fixed" else "scaled")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -224,6 +233,11 @@ class Uniform(Walk):
     shape: Shape = "box"
 
     kind: ClassVar[str] = "uniform"
+
+    @classmethod
+    def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> Uniform:
+        """Make "uniform", in a box, or "uniform-ball"."""
+        return cls(layers, strength, "ball" if kind == "uniform-ball" else "box")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Every study by name: one line each."""
+"""Every study by name: one line for each file of them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from genviews.checks import lookup
+from genviews.named import find_named
 from genviews.studies.base import Study
-from genviews.studies.ensembling.fig6 import STUDY as FIG6
-from genviews.studies.ensembling.fig14 import STUDY as FIG14
-from genviews.studies.ensembling.main import STUDY as MAIN
-from genviews.studies.ensembling.table2 import STUDY as TABLE2
-from genviews.studies.learning.table import STUDIES as LEARNING
 
-__all__ = ["STUDIES", "find_study"]
+__all__ = ["ADDRESSES", "STUDIES", "find_study"]
+
+ADDRESSES = (
+    "genviews.studies.ensembling.main:STUDY",
+    "genviews.studies.ensembling.fig6:STUDY",
+    "genviews.studies.ensembling.fig14:STUDY",
+    "genviews.studies.ensembling.table2:STUDY",
+    "genviews.studies.learning.table:STUDIES",
+)
+"""Where each study is, or a tuple of studies, in the order that lists show."""
+
+
+def _studies(address: str) -> tuple[Study[Any], ...]:
+    found = find_named(address, "address of a study")
+    return found if isinstance(found, tuple) else (found,)
+
 
 STUDIES: Mapping[str, Study[Any]] = {
-    study.name: study for study in (MAIN, FIG6, FIG14, TABLE2, *LEARNING)
+    study.name: study for address in ADDRESSES for study in _studies(address)
 }
 
 
