@@ -1,5 +1,8 @@
 """How much code there is: lines of package, recipes and tests, beside those of an earlier commit.
 
+Also what one new study, perturbation or loss takes: each example of examples/extend is applied to a
+copy of the package, and the copy compared with the package.
+
 Command: python -m benchmarks.size [--base COMMIT]
 Baseline: commit efc38a2, the first version. A code line holds more than white space, a comment or
 a docstring; a statement over three lines is three.
@@ -9,8 +12,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import io
+import re
+import shutil
 import subprocess
+import tempfile
 import tokenize
 from pathlib import Path
 
@@ -19,6 +26,7 @@ from genviews.files import write_json
 
 RESULT = Path("results/benchmarks/size.json")
 PARTS = ("genviews", "recipes", "tests")
+EXAMPLES = Path("examples/extend")
 BASE = "efc38a2"
 _NO_CODE = {
     tokenize.COMMENT,
@@ -78,17 +86,69 @@ def measure(commit: str | None) -> dict[str, dict[str, int]]:
     return found
 
 
+def extend(tree: Path, example: Path) -> None:
+    """Apply an example to a tree that holds the package: its file, and its line at a table's end.
+
+    Args:
+        tree: folder with `genviews`; written to.
+        example: whose docstring says both.
+
+    Raises:
+        ValueError: the docstring does not say them, or there is no such table.
+    """
+    text = example.read_text(encoding="utf-8")
+    form = r"^Its file: (\S+)\nIts line, in (\w+) of (\S+):\n\n(    .+\n)"
+    said = re.search(form, text, re.MULTILINE)
+    if said is None:
+        raise ValueError(f"{example}: the docstring names no file and line")
+    file, table, registry, line = said.groups()
+    (tree / file).write_text(text, encoding="utf-8")
+    source = (tree / registry).read_text(encoding="utf-8")
+    longer, found = re.subn(
+        rf"(^{table}\b.*?\n)(?=    \}}|\)$)",
+        lambda match: match[1] + line,
+        source,
+        count=1,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    if not found:
+        raise ValueError(f"{registry}: no table {table}")
+    (tree / registry).write_text(longer, encoding="utf-8")
+
+
+def touched(example: Path, package: Path = Path("genviews")) -> dict[str, int]:
+    """New files of one example, and lines added to or taken from those that were there."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(package, tree / "genviews", ignore=ignore)
+        before = _sources(tree)
+        extend(tree, example)
+        after = _sources(tree)
+    lines = 0
+    for name, text in before.items():
+        changes = difflib.ndiff(text.splitlines(), after[name].splitlines())
+        lines += sum(change[0] in "+-" for change in changes) if after[name] != text else 0
+    return {"files": len(after.keys() - before.keys()), "lines": lines}
+
+
+def _sources(tree: Path) -> dict[str, str]:
+    return {str(path): path.read_text(encoding="utf-8") for path in tree.rglob("*.py")}
+
+
 def main(base: str = BASE, out: Path = RESULT) -> dict[str, object]:
     """Count both trees, write the JSON, print the table."""
     then, now = measure(base), measure(None)
     fewer = sum(then[p]["code_lines"] - now[p]["code_lines"] for p in ("genviews", "recipes"))
+    one_more = {path.stem: touched(path) for path in sorted(EXAMPLES.glob("*.py"))}
     record: dict[str, object] = {
         "benchmark": "size",
         "command": "python -m benchmarks.size",
-        "config": {"base": base, "seed": None},  # nothing is drawn
+        "config": {"base": base, "seed": 0},  # nothing is drawn
         "base": then,
         "now": now,
         "fewer_code_lines_of_package_and_recipes": fewer,
+        "one_more": one_more,
         "environment": environment(),
     }
     write_json(out, record)
@@ -96,6 +156,8 @@ def main(base: str = BASE, out: Path = RESULT) -> dict[str, object]:
         before, after = then[part]["code_lines"], counts["code_lines"]
         print(f"{part}: {after} code lines in {counts['files']} files, {after - before:+d}")
     print(f"package and recipes: {fewer} code lines fewer than at {base}")
+    for thing, count in one_more.items():
+        print(f"a new {thing}: {count['files']} new file, {count['lines']} line elsewhere")
     return record
 
 

@@ -1,0 +1,69 @@
+"""A new perturbation: towards the mean latent, by a random fraction.
+
+Its file: genviews/perturb/interpolate.py
+Its line, in KINDS of genviews/perturb/presets.py:
+
+    "interpolate": "genviews.perturb.interpolate:Interpolate",
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genviews.checks import check_fraction
+from genviews.generators.base import Generator
+from genviews.perturb.base import Perturbation, format_strength
+from genviews.rng import Streams
+
+__all__ = ["Interpolate"]
+
+
+@dataclass(frozen=True)
+class Interpolate(Perturbation):
+    """Moves the selected rows towards the generator's mean latent: views are more typical.
+
+        w' = w + t u (w_mean - w),    u ~ U[0, 1), one draw for each view
+
+    Args:
+        layers: rows to edit, see `Perturbation`.
+        strength: t in [0, 1], the largest part of the way.
+
+    Raises:
+        ValueError: strength outside [0, 1].
+
+    Source: the truncation of Karras et al. 2019, arXiv:1812.04948, appendix B.
+
+    Differs: the fraction is drawn for each view; the paper's is one for all images.
+
+    Example:
+        >>> Interpolate("fine", 0.5).name
+        'interpolate_fine_0.50'
+    """
+
+    strength: float
+
+    kind: ClassVar[str] = "interpolate"
+
+    def __post_init__(self) -> None:
+        check_fraction(self.strength, "strength of Interpolate")
+
+    @property
+    def name(self) -> str:
+        """As in "interpolate_fine_0.50"."""
+        return f"{self.kind}_{self.layers_name}_{format_strength(self.strength)}"
+
+    def edit(
+        self,
+        generator: Generator,
+        rows: Float[Tensor, "B K R D"],
+        streams: Streams,
+        label: Int[Tensor, " B"] | None,
+    ) -> Float[Tensor, "B K R D"]:
+        """The rows, part of the way to the mean."""
+        mean = generator.mean_latent()[generator.latent_spec.layers(self.layers).rows]
+        part = streams.uniform(rows.shape[1], (1, 1)).to(rows)
+        return rows + self.strength * part * (mean.to(rows) - rows)
