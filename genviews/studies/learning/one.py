@@ -14,6 +14,7 @@ from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.identity import describe
 from genviews.represent.encoder import RepresentationEncoder
+from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.monitor import OnlineKNN
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
@@ -33,7 +34,6 @@ __all__ = ["LEARN", "PROBE_ENCODER", "judge", "learn", "one_row"]
 BACKBONE, ENCODER = "backbone.safetensors", "encoder.safetensors"
 BANK, QUERIES = 2000, 1000  # images of train and val that are looked at while training
 _GAUSSIAN = "gaussian_all_0.20"  # the paper's for BigBiGAN
-_ONE_VIEW = ("inverter", "classifier")  # objectives that look at one view of a sample
 
 
 def learn(bench: Bench, options: LearnOptions) -> Result:
@@ -139,7 +139,7 @@ def one_row(options: LearnOptions, *, made: bool, real: bool) -> LearningRow:
             got=views,
             remedy="add --space own: style-mixing acts on the rows behind the mapping",
         )
-    if views is None and options.pixels == "none" and options.objective not in _ONE_VIEW:
+    if views is None and options.pixels == "none" and not OBJECTIVES[options.objective].single_view:
         fail(
             "--views and --pixels",
             expected="views that tell two pictures of a sample apart",
@@ -163,7 +163,7 @@ def _views(options: LearnOptions, *, alone: bool) -> str | None:
     """The latent views that are asked for, or those that suit data and objective."""
     if options.views is not None:
         return None if options.views == "none" else options.views
-    return _GAUSSIAN if alone and options.objective not in _ONE_VIEW else None
+    return _GAUSSIAN if alone and not OBJECTIVES[options.objective].single_view else None
 
 
 def probe(bench: Bench, options: Options) -> Result:

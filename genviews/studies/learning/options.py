@@ -6,20 +6,15 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from genviews.checks import check_count, check_fraction, fail
+from genviews.checks import check_count, check_fraction, fail, lookup
 from genviews.studies.options import Options
 
 __all__ = [
     "LearnOptions",
     "LearningOptions",
-    "ObjectiveName",
     "PanelOptions",
     "RowOptions",
     "TrainingOptions",
-]
-
-ObjectiveName = Literal[
-    "nt-xent", "supcon", "multi-positive", "decoupled", "vicreg", "inverter", "classifier"
 ]
 
 # A later run may take more rows, seeds and samples and go on: each row and seed is kept by itself.
@@ -110,13 +105,20 @@ class LearnOptions(TrainingOptions):
     views: str | None = None
     space: Literal["z", "own"] = "z"
     share: float | None = None
-    objective: ObjectiveName = "nt-xent"
+    objective: str = "nt-xent"
     positives: int = 1
     pool: int | None = None
     seed: int = 0
 
     def check(self) -> None:
-        """Find numbers out of range."""
+        """Find numbers out of range, and an unknown objective.
+
+        Raises:
+            ValueError: one of either; the objectives with the closest names are listed.
+        """
+        from genviews.represent.losses.choose import OBJECTIVES  # loads torch
+
+        lookup(self.objective, OBJECTIVES, "--objective")
         if self.share is not None:
             check_fraction(self.share, "--share")
         check_count(self.positives, "--positives")
