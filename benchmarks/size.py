@@ -155,7 +155,7 @@ def main(base: str = BASE, out: Path = RESULT) -> dict[str, object]:
     for part, counts in now.items():
         before, after = then[part]["code_lines"], counts["code_lines"]
         print(f"{part}: {after} code lines in {counts['files']} files, {after - before:+d}")
-    print(f"package and recipes: {fewer} code lines fewer than at {base}")
+    print(f"package and recipes: {-fewer:+d} code lines against {base}")
     for thing, count in one_more.items():
         print(f"a new {thing}: {count['files']} new file, {count['lines']} line elsewhere")
     return record
