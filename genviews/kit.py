@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.augment.base import PixelViews
-from genviews.augment.presets import pixel_views
+from genviews.augment.presets import pixel_views_apart
 from genviews.checks import fail
 from genviews.domains import TARGETS, find_domain, measure_scales, sized_baselines
 from genviews.files import load_tensors
@@ -158,7 +158,7 @@ class GeneratorKit(Parts):
         """Pixel views that an ensemble is compared with where the user names none."""
         if self.domain is not None and self.domain.baselines:
             self._note(f"pixel views: those of the domain {self.domain.name}")
-            return tuple(pixel_views(name) for name in self.domain.baselines)
+            return pixel_views_apart(self.domain.baselines)
         found = sized_baselines(self.generator.image_spec)
         self._note(f"pixel views: flip, shifts by up to 1/16 of the size, colour ({found[1]})")
         return found

@@ -19,12 +19,15 @@ from genviews.augment import (
     PixelViews,
     RandomCrop,
     RandomResizedCrop,
+    Renamed,
     Resize,
     ResizedCrop,
     Rotate,
     SimCLR,
     pixel_views,
+    pixel_views_apart,
 )
+from genviews.identity import describe
 from genviews.rng import Rng
 
 IDS = ["a", "b", "c", "d", "e"]
@@ -52,6 +55,17 @@ def test_views_and_images_get_draws_of_their_own(views: PixelViews) -> None:
     assert len(made.unique(dim=0)) > 8
     singles = views(images, 1, Rng(0).streams(range(40))).flatten(1)
     assert len(singles.unique(dim=0)) >= 2
+
+
+def test_settings_that_share_a_short_name_get_their_whole_one() -> None:
+    words = ["fashion32/crop", "celebahq/crop", "fashion32/flip", "fashion32/crop"]
+    crop, other, flip = pixel_views_apart(words)
+    assert [v.name for v in (crop, other, flip)] == ["fashion32/crop", "celebahq/crop", "flip"]
+    images = pictures()
+    for views, word in ((crop, words[0]), (other, words[1])):
+        assert torch.equal(views(images, 3, STREAMS), pixel_views(word)(images, 3, STREAMS))
+    assert describe(crop) != describe(other)
+    assert describe(crop) != describe(Renamed(RandomCrop(3), "fashion32/crop"))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,7 +12,7 @@ A transform of strength zero is the identity, bit for bit.
 
 from __future__ import annotations
 
-from genviews.augment.base import Compose, Identity, PixelViews
+from genviews.augment.base import Compose, Identity, PixelViews, Renamed
 from genviews.augment.colour import ColorJitter
 from genviews.augment.geometry import (
     CentreCrop,
@@ -23,7 +23,7 @@ from genviews.augment.geometry import (
     ResizedCrop,
     Rotate,
 )
-from genviews.augment.presets import pixel_views
+from genviews.augment.presets import pixel_views, pixel_views_apart
 from genviews.augment.simclr import SimCLR, SimCLRDraws
 
 __all__ = [
@@ -35,10 +35,12 @@ __all__ = [
     "PixelViews",
     "RandomCrop",
     "RandomResizedCrop",
+    "Renamed",
     "Resize",
     "ResizedCrop",
     "Rotate",
     "SimCLR",
     "SimCLRDraws",
     "pixel_views",
+    "pixel_views_apart",
 ]

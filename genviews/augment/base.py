@@ -10,7 +10,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.rng import Streams
 
-__all__ = ["Compose", "Identity", "PixelViews"]
+__all__ = ["Compose", "Identity", "PixelViews", "Renamed"]
 
 
 class PixelViews(ABC):
@@ -128,3 +128,27 @@ class Compose(PixelViews):
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, self.parts))}, name={self._name!r})"
+
+
+class Renamed(PixelViews):
+    """The same transform with the same draws, under a name of its own.
+
+    Args:
+        views: the transform.
+        name: key of these views in a prediction bank.
+    """
+
+    def __init__(self, views: PixelViews, name: str) -> None:
+        self.views = views
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The given name."""
+        return self._name
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        return self.views.augment(views, streams)
+
+    def __repr__(self) -> str:
+        return f"Renamed({self.views!r}, {self._name!r})"

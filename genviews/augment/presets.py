@@ -21,9 +21,10 @@ says 128 pixels where its code crops 112.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
-from genviews.augment.base import Compose, Identity, PixelViews
+from genviews.augment.base import Compose, Identity, PixelViews, Renamed
 from genviews.augment.colour import ColorJitter
 from genviews.augment.geometry import (
     CentreCrop,
@@ -37,7 +38,7 @@ from genviews.augment.geometry import (
 from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
 
-__all__ = ["pixel_views"]
+__all__ = ["pixel_views", "pixel_views_apart"]
 
 GENREP_SIZE = int(0.875 * 128)
 
@@ -119,3 +120,24 @@ def pixel_views(name: str) -> PixelViews:
         RandomCrop(padding=2, size=None, fill=-1.0)
     """
     return lookup(name, _PRESETS, "pixel views")()
+
+
+def pixel_views_apart(names: Sequence[str]) -> tuple[PixelViews, ...]:
+    """Return the transforms of several settings under names that differ.
+
+    Args:
+        names: as for `pixel_views`; one that is given again counts once.
+
+    Returns:
+        Each under its short name, or under the whole one where two share the short one.
+
+    Example:
+        >>> found = pixel_views_apart(["fashion32/crop", "celebahq/crop", "fashion32/flip"])
+        >>> [views.name for views in found]
+        ['fashion32/crop', 'celebahq/crop', 'flip']
+    """
+    found = {name: pixel_views(name) for name in names}
+    count = Counter(views.name for views in found.values())
+    return tuple(
+        views if count[views.name] == 1 else Renamed(views, name) for name, views in found.items()
+    )

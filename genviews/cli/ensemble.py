@@ -47,7 +47,7 @@ def check_ensemble(images: ImageFlags, models: ModelFlags, out: Path) -> None:
 
 def load_inputs(images: ImageFlags, models: ModelFlags) -> Inputs:
     """Load what the user named."""
-    from genviews.augment import pixel_views
+    from genviews.augment import pixel_views_apart
     from genviews.classify import Task
     from genviews.load.classes import read_class_names
     from genviews.load.classifier import load_classifier
@@ -63,7 +63,7 @@ def load_inputs(images: ImageFlags, models: ModelFlags) -> Inputs:
         steps=models.steps,
         domain=models.domain,
     )
-    pixels = tuple(map(pixel_views, models.augment)) if models.augment else kit.baselines
+    pixels = pixel_views_apart(models.augment) if models.augment else kit.baselines
     perturbations = kit.perturbations(models.perturb)
     spec, part = kit.generator.image_spec, fraction(images.calibration)
     splits = load_splits(

@@ -193,7 +193,18 @@ def pixel_view_sets(
         pixel_views: the transforms.
         images: a few, on which they are tried.
         ids: of the images.
+
+    Raises:
+        ValueError: two of one name, whose predictions could not be told apart.
     """
+    names = [pixels.name for pixels in pixel_views]
+    if len(set(names)) != len(names):
+        fail(
+            "pixel views",
+            expected="different names",
+            got=", ".join(names),
+            remedy="give one of them a name of its own: Renamed(views, 'my-crop')",
+        )
     streams = Rng(0, "chance").streams(ids)
     found = []
     for pixels in pixel_views:

@@ -15,6 +15,7 @@ from genviews.augment import (
     PixelViews,
     RandomCrop,
     RandomResizedCrop,
+    Renamed,
     Resize,
     ResizedCrop,
     Rotate,
@@ -39,6 +40,7 @@ ALL = [
     Rotate(25.0),
     ColorJitter(0.5, 0.5, 0.5, 0.3),
     Compose(HorizontalFlip(), RandomCrop(2), ColorJitter(0.3, 0.3)),
+    Renamed(RandomCrop(2), "shift"),
     SimCLR(9, blurred=0.5),
 ]
 

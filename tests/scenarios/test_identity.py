@@ -95,10 +95,10 @@ def read(name):
     return json.loads(Path("run", name).read_text())["record"]["data"]
 
 
-def ensemble(*more):
-    words = ("--classifier", "mine:network", "--views", "2", "--perturb", "isotropic_all_0.1")
-    words += ("--augment", "fashion32/flip")
-    return main(["ensemble", *inputs(), *words, *more])
+def ensemble(*more, augment=("fashion32/flip",), **named):
+    words = ["--classifier", "mine:network", "--views", "2", "--perturb", "isotropic_all_0.1"]
+    words += [word for name in augment for word in ("--augment", name)]
+    return main(["ensemble", *inputs(**named), *words, *more])
 
 
 class TestGenerators:
@@ -154,6 +154,30 @@ class TestClassifiers:
         shutil.move(images / "dark" / "0.png", images / "light" / "0.png")
         assert ensemble() == 1
         assert "expected what it was made from" in capsys.readouterr().err
+
+
+class TestAugmentations:
+    def test_two_of_one_short_name_are_two_rows(self, write, images):
+        """Each has the numbers that it has alone."""
+        write()
+        # Barely light: the black border that one of the two crops brings in makes them dark.
+        for i, path in enumerate(sorted((images / "light").iterdir())):
+            Image.fromarray(np.full((4, 4), 130 + i, np.uint8)).save(path)
+        both = ("fashion32/crop", "celebahq/crop")
+
+        def rows(*augment: str) -> dict[str, dict[str, object]]:
+            assert ensemble("--force", augment=augment) == 0
+            found = read("results.json")["rows"]
+            compared = ("accuracy", "alpha", "fixed", "broke", "p_value", "gain_interval")
+            return {row["name"]: {k: row[k] for k in compared} for row in found}
+
+        together = rows(*both)
+        page = Path("run", "report.html").read_text(encoding="utf-8")
+        for name in both:
+            assert name in page
+            assert together[name] == rows(name)["crop"]
+        assert together[both[0]] != together[both[1]]
+        assert "crop" not in together
 
 
 class TestData:
