@@ -148,6 +148,7 @@ def run_study(
         )
         result = replace(found, record=record)
         write_result(result, place)
+        save_hashes()  # of what the study itself has read, such as photos of VOC
         if not study.keeps_work:
             shutil.rmtree(place / WORK, ignore_errors=True)
     return result

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from genviews.cli import main
+from genviews.invert import EncoderConfig, InversionEncoder
+from genviews.perturb import Walks
+from genviews.perturb.warps import directions_of
 from tests.opened import SETTLED, opened_images
+from tests.processes import LONG, start
 
 GENERATOR = """
 import functools
@@ -91,8 +96,9 @@ def invert(*more, **named):
     return main(["invert", *inputs(**named), *more])
 
 
-def read(name):
-    return json.loads(Path("run", name).read_text())["record"]["data"]
+def read(name, *, whole=False):
+    found = json.loads(Path("run", name).read_text())
+    return found if whole else found["record"]["data"]
 
 
 def ensemble(*more, augment=("fashion32/flip",), **named):
@@ -132,6 +138,68 @@ class TestGenerators:
         assert invert("--force") == 0
         assert read("results.json")["loss"] != before
         assert sorted(os.listdir(".")) == ["images", "mine.py", "run"]
+
+
+class TestParts:
+    def test_inversion_encoder_swapped_behind_a_name(self, write, images, capsys):
+        write()
+        shape = EncoderConfig(
+            image_channels=1, size=4, num_layers=1, dim=4, widths=(4,), blocks=(1,)
+        )
+        flags = ("--encoder", "encoder.safetensors")
+        one, other = InversionEncoder(shape), InversionEncoder(shape)
+        one.save("encoder.safetensors")
+        assert invert(*flags) == 0
+        one.save("encoder.safetensors")
+        assert invert(*flags) == 0
+        assert "nothing to do" in capsys.readouterr().out
+        with torch.no_grad():
+            for ours, theirs in zip(other.parameters(), one.parameters(), strict=True):
+                ours.copy_(theirs + 0.1)
+        other.save("encoder.safetensors")
+        assert invert(*flags) == 1
+        error = capsys.readouterr().err
+        assert "expected what it was made from" in error
+        assert "inverter.start.network.weights" in error
+
+    def test_walks_learnt_again_behind_a_name(self, write, images, capsys):
+        write()
+        names = directions_of(1)
+
+        def learn(step: float) -> None:
+            directions = torch.full((len(names), 1, 4), step)
+            Walks(directions=directions, names=names).save("walks.safetensors")
+
+        flags = ("--walks", "walks.safetensors", "--perturb", "steer-zoom_all_0.50")
+        learn(0.05)
+        assert ensemble(*flags) == 0
+        learn(0.06)
+        assert ensemble(*flags) == 1
+        error = capsys.readouterr().err
+        assert "expected what it was made from" in error
+        assert "walks" in error
+
+    def test_two_runs_with_other_flags_that_begin_at_once(self, write, images, tmp_path):
+        write()
+        copies = {
+            steps: start(invert_in, str(tmp_path), steps, printed=tmp_path / f"{steps}.txt")
+            for steps in ("2", "3")
+        }
+        for copy in copies.values():
+            copy.join(LONG)
+        printed = {steps: (tmp_path / f"{steps}.txt").read_text() for steps in copies}
+        refused = [steps for steps, text in printed.items() if "exit code 1" in text]
+        done = [steps for steps, text in printed.items() if "exit code 0" in text]
+        assert (len(refused), len(done)) == (1, 1), printed
+        assert "expected what it was made from" in printed[refused[0]]
+        assert f"--steps {done[0]}" in read("results.json", whole=True)["record"]["command"]
+
+
+def invert_in(folder: str, steps: str) -> None:
+    """A run in a process of its own; says its exit code."""
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    sys.stdout.write(f"exit code {invert(steps=steps)}\n")
 
 
 class TestClassifiers:
