@@ -179,6 +179,19 @@ class TestParts:
         assert "expected what it was made from" in error
         assert "walks" in error
 
+    def test_two_generators_share_a_folder_of_work_and_no_result(self, write, images):
+        """Beside the work of another generator a run finds what it finds alone."""
+        write(0.5)
+
+        def numbers(name: str, *more: str) -> object:
+            assert ensemble("--force", *more, name=name) == 0
+            return read("results.json")
+
+        first = numbers("one", "--work", "work")
+        beside = numbers("two", "--work", "work")
+        assert beside == numbers("two")
+        assert beside != first
+
     def test_two_runs_with_other_flags_that_begin_at_once(self, write, images, tmp_path):
         write()
         copies = {
