@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from genviews.checks import check_count, fail
+from genviews.data.kept_hashes import hash_of_file
 from genviews.evaluate.detection import DetectionConfig
 from genviews.evaluate.svm import MultiLabelSVM, counted
 from genviews.evaluate.voc import (
@@ -183,7 +184,10 @@ class VOCTask:
         """A hash of all that detectors depend on beside the encoder; reads every photo."""
         assert self.detection is not None
         photos = {
-            one.split: (one.files, [(a.boxes, a.labels, a.difficult) for a in one.annotations])
+            one.split: (
+                [hash_of_file(file) for file in one.files],
+                [(a.boxes, a.labels, a.difficult) for a in one.annotations],
+            )
             for one in self.boxes
         }
         names = {one.split: [file.name for file in one.files] for one in self.boxes}
