@@ -25,7 +25,7 @@ VOC = ("--voc", "VOCdevkit", "--voc-size", "16")
 def go(here, user_module, image_folder, labelled_data, monkeypatch):
     """A function that runs the study with further flags."""
     (image_folder / "dark" / "broken.png").unlink()
-    write_devkit(here)
+    write_devkit(here, 12)
     whole = MultiLabelSVM.__init__
 
     def quickly(self, costs=(0.01, 1.0), **more):
@@ -58,7 +58,7 @@ def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
             encoder = RepresentationEncoder.load(folder / f"seed{seed}" / "encoder.safetensors")
             wanted = classify_voc(FeatureExtractor(encoder), "VOCdevkit", size=16, channels=1)
             assert value == pytest.approx(wanted.mean, abs=1e-6)
-    assert found["voc"]["photos"] == [24, 24]
+    assert found["voc"]["photos"] == [12, 12]
 
     with (here / "run" / "results.csv").open(newline="") as text:
         lines = {line["learnt_from"]: line for line in csv.DictReader(text)}
