@@ -49,7 +49,7 @@ class TestRun:
     def test_folder_terminal_and_second_call(self, go, here, labelled_data, capsys):
         assert go("--data", "data") == 0
         run = here / "run"
-        assert names(run) == FILES | {"results.csv"}
+        assert names(run) == FILES | {"hashes.json", "results.csv"}
         summary, history = findings(run), numbers(run / "tables" / "training.csv")
         assert [record["step"] for record in history] == [1, 2, 3, 4, 5, 6]
         last = summary["training"]["last"]
