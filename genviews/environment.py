@@ -83,6 +83,7 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
+    # What torch raises for a device that it has not, by kind of device.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         fail(
             "device",

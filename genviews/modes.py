@@ -30,6 +30,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Give back the states of the global random generators as they were before the block."""
+    # NPY002: numpy's old global generator is what user code may draw from.
     plain, numpy_state, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:

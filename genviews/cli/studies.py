@@ -103,6 +103,7 @@ def _command(study: Study[Any]) -> Callable[..., int]:
         for name, kind in flags.items()
     ]
     # Cyclopts reads the flags from here.
+    # A function may have this attribute, which type checkers do not know; cyclopts reads it.
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {**flags, "return": int}
     told = f"\n\nThe source reports: {study.reported}." if study.reported else ""

@@ -101,6 +101,7 @@ def _as_tuple(value: object) -> Any:  # noqa: ANN401 (a number or a tuple of som
 def _optimizer(settings: Mapping[str, Any]) -> Optimizer[Any]:
     own = {name: _as_tuple(value) for name, value in settings.items() if name != "name"}
     kind = lookup(settings.get("name", ""), _OPTIMIZERS, "optimizer of the card")
+    # Every optimizer of the table is a dataclass.
     allowed = {f.name: True for f in fields(kind)}  # type: ignore[arg-type]
     for name in own:
         lookup(name, allowed, f"setting of {settings['name']} on the card")

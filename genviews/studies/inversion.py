@@ -208,6 +208,7 @@ def _histogram(qualities: Sequence[ImageQuality]) -> list[Curves]:
     edges = np.linspace(min(0.0, *ends), top, min(40, 5 + 2 * math.isqrt(len(ends))) + 1)
     places = tuple(edges.tolist())
 
+    # ANN401: `style` is one of the literals of `Series.style`.
     def series(name: str, values: Sequence[float], style: Any) -> Series:  # noqa: ANN401
         counts, _ = np.histogram(np.clip(values, None, top), edges)
         return Series(name=name, x=places, y=tuple(counts.tolist()), style=style)

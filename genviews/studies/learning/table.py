@@ -237,6 +237,7 @@ def _check_classes(name: str, panel: Panel, kit: GeneratorKit) -> None:
         )
 
 
+# ANN401: `more` are fields of `Study`.
 def _table(name: str, about: str, source: str, minutes: float, **more: Any) -> Study[Any]:  # noqa: ANN401
     """A study of a table."""
     return Study(
