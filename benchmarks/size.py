@@ -44,7 +44,7 @@ def code_lines(source: str) -> int:
     r"""Number of lines with code: no comment, no docstring, not blank.
 
     Example:
-        >>> code_lines('"Doc."\\n\\nx = (  # one\\n    1\\n)\\n')
+        >>> code_lines('"Doc."\n\nx = (  # one\n    1\n)\n')
         3
     """
     lines: set[int] = set()
@@ -56,6 +56,23 @@ def code_lines(source: str) -> int:
             docstring = node.body[0]
             lines -= set(range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1))
     return len(lines)
+
+
+def documented_names(source: str) -> int:
+    r"""Number of public classes, functions and methods with a docstring.
+
+    Example:
+        >>> documented_names('class A:\n    "Doc."\n    def b(self): ...\n')
+        1
+    """
+    found, bodies = 0, [ast.parse(source).body]
+    while bodies:
+        for node in bodies.pop():
+            if isinstance(node, _DOCUMENTED[1:]) and not node.name.startswith("_"):
+                found += ast.get_docstring(node) is not None
+                if isinstance(node, ast.ClassDef):
+                    bodies.append(node.body)
+    return found
 
 
 def _files(commit: str | None, part: str) -> dict[str, str]:
@@ -74,7 +91,7 @@ def _run(command: list[str]) -> str:
 
 
 def measure(commit: str | None) -> dict[str, dict[str, int]]:
-    """Files, lines and code lines of each part, and of the command line apart."""
+    """Files, lines, code lines and documented names of each part; the command line apart, too."""
     found = {}
     for part in (*PARTS, "genviews/cli"):
         sources = _files(commit, part)
@@ -82,6 +99,7 @@ def measure(commit: str | None) -> dict[str, dict[str, int]]:
             "files": len(sources),
             "lines": sum(len(text.splitlines()) for text in sources.values()),
             "code_lines": sum(code_lines(text) for text in sources.values()),
+            "documented_names": sum(documented_names(text) for text in sources.values()),
         }
     return found
 
@@ -155,6 +173,8 @@ def main(base: str = BASE, out: Path = RESULT) -> dict[str, object]:
     for part, counts in now.items():
         before, after = then[part]["code_lines"], counts["code_lines"]
         print(f"{part}: {after} code lines in {counts['files']} files, {after - before:+d}")
+    names = [tree["genviews"]["documented_names"] for tree in (then, now)]
+    print(f"documented public names of the package: {names[1]}, {names[1] - names[0]:+d}")
     print(f"package and recipes: {-fewer:+d} code lines against {base}")
     for thing, count in one_more.items():
         print(f"a new {thing}: {count['files']} new file, {count['lines']} line elsewhere")
