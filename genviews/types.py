@@ -24,17 +24,41 @@ from torch import Tensor
 from genviews.checks import fail, lookup
 
 __all__ = [
+    "Draws",
     "ImageSpec",
+    "Images",
     "Inversion",
+    "Label",
     "LatentSpec",
+    "Latents",
     "LayerRange",
+    "Masks",
     "NotedProgress",
     "Progress",
     "Status",
+    "Values",
     "silent",
 ]
 
 LatentSpace = Literal["z", "w", "w+"]
+
+Images = Float[Tensor, "B C H W"]
+"""A batch of images in [-1, 1]."""
+
+Masks = Float[Tensor, "B 1 H W"]
+"""Of each image, 1 where a pixel is known and 0 where it is not."""
+
+Draws = Float[Tensor, "B Z"]
+"""Prior latents z, as `Generator.sample` draws them."""
+
+Latents = Float[Tensor, "B L D"]
+"""What a generator renders: L rows of width D for each image."""
+
+Label = Int[Tensor, " B"]
+"""The class index of each image."""
+
+Values = Float[Tensor, " B"]
+"""A number for each image, such as its loss."""
 
 Progress = Callable[[str, str, int, int], None]
 """How long work tells of itself: `progress("invert test images", "images", 64, 1000)`.

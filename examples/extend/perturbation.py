@@ -11,13 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float, Int
-from torch import Tensor
-
 from genviews.checks import check_fraction
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, format_strength
+from genviews.perturb.base import Perturbation, Rows, format_strength
 from genviews.rng import Streams
+from genviews.types import Label
 
 __all__ = ["Interpolate"]
 
@@ -56,13 +54,7 @@ class Interpolate(Perturbation):
         """As in "interpolate_fine_0.50"."""
         return f"{self.kind}_{self.layers_name}_{format_strength(self.strength)}"
 
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows, part of the way to the mean."""
         mean = generator.mean_latent()[generator.latent_spec.layers(self.layers).rows]
         part = streams.uniform(rows.shape[1], (1, 1)).to(rows)

@@ -25,6 +25,7 @@ from genviews.align.affine import Affine
 from genviews.align.mask import hide_unknown, pixels_within
 from genviews.align.warp import warp
 from genviews.checks import fail
+from genviews.types import Images, Masks
 
 __all__ = ["Aligned", "Aligner", "Box", "Geometry", "UnalignableError", "check_source", "stack"]
 
@@ -138,9 +139,7 @@ class Aligner(ABC):
         """
 
 
-def stack(
-    aligned: Sequence[Aligned],
-) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B 1 H W"]]:
+def stack(aligned: Sequence[Aligned]) -> tuple[Images, Masks]:
     """Return the images and the masks of many alignments as the batches that inversion takes.
 
     Raises:

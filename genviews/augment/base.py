@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.rng import Streams
+from genviews.types import Images
 
 __all__ = ["Compose", "Identity", "PixelViews", "Renamed"]
 
@@ -29,7 +30,7 @@ class PixelViews(ABC):
         """Transform checked (B, K, C, H, W) views, each by its own draw from its image's stream."""
 
     def __call__(
-        self, images: Float[Tensor, "B C H W"], num_views: int, streams: Streams
+        self, images: Images, num_views: int, streams: Streams
     ) -> Float[Tensor, "B K C H2 W2"]:
         """Return `num_views` transformed copies of each image.
 

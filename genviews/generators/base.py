@@ -10,13 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import fail
 from genviews.identity.answers import shrink
 from genviews.rng import Rng, Streams
-from genviews.types import ImageSpec, LatentSpec
+from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 
 __all__ = ["Generator"]
 
@@ -38,7 +38,7 @@ class Generator(nn.Module, ABC):
     num_classes: int = 0
     renders_label: bool = False
 
-    def sample(self, streams: Streams) -> Float[Tensor, "B Z"]:
+    def sample(self, streams: Streams) -> Draws:
         """Draw one prior latent z ~ N(0, I) for each sample id, (B, Z) on the generator's device.
 
         Example:
@@ -50,13 +50,8 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def map(
-        self,
-        z: Float[Tensor, "B Z"],
-        label: Int[Tensor, " B"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "B L D"]:
+        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
+    ) -> Latents:
         """Map prior latents to the latents that `synthesize` takes.
 
         Args:
@@ -67,9 +62,7 @@ class Generator(nn.Module, ABC):
         """
 
     @abstractmethod
-    def synthesize(
-        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B C H W"]:
+    def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render latents to images; deterministic (fixed noise), differentiable, not clamped.
 
         Args:
@@ -79,10 +72,7 @@ class Generator(nn.Module, ABC):
         """
 
     def synthesize_views(
-        self,
-        latents: Float[Tensor, "B K L D"],
-        shared_rows: int = 0,
-        label: Int[Tensor, " B"] | None = None,
+        self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0, label: Label | None = None
     ) -> Float[Tensor, "B K C H W"]:
         """Render K views of each image, whose rows [0, shared_rows) are equal over its K views.
 

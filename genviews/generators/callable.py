@@ -11,14 +11,13 @@ from collections.abc import Callable
 from typing import TypeGuard
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.named import find_named
 from genviews.rng import Rng
-from genviews.types import ImageSpec, LatentSpec
+from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 
 __all__ = ["CallableGenerator", "load_callable"]
 
@@ -77,13 +76,8 @@ class CallableGenerator(Generator):
         return {**super().__describe__(), "function": self.function}
 
     def map(
-        self,
-        z: Float[Tensor, "B Z"],
-        label: Int[Tensor, " B"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "B L D"]:
+        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
+    ) -> Latents:
         """Return z as the one latent row; the class is checked, and goes to `synthesize`.
 
         Truncation shrinks z towards 0, the mean of the prior: psi * z. That narrows the prior and
@@ -94,9 +88,7 @@ class CallableGenerator(Generator):
         rows = z if cutoff == 0 else psi * z
         return rows[:, None]
 
-    def synthesize(
-        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B C H W"]:
+    def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Call the function and check what it returns.
 
         Raises:

@@ -24,7 +24,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail
@@ -36,7 +36,7 @@ from genviews.generators.stylegan2_networks import (
     SynthesisNetwork,
     noise_mode,
 )
-from genviews.types import ImageSpec, LatentSpec
+from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 
 __all__ = ["NoiseMode", "StyleGAN2", "StyleGAN2Config", "noise_mode"]
 
@@ -76,13 +76,8 @@ class StyleGAN2(Generator):
         self.synthesis = SynthesisNetwork(config)
 
     def map(
-        self,
-        z: Float[Tensor, "B Z"],
-        label: Int[Tensor, " B"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "B L D"]:
+        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
+    ) -> Latents:
         """Map z to W+ latents: one w on every row, truncated to `w_avg + psi (w - w_avg)`.
 
         Args:
@@ -118,19 +113,14 @@ class StyleGAN2(Generator):
             )
         return rows if cutoff is None else cutoff
 
-    def synthesize(
-        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B C H W"]:
+    def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render W+ latents with the fixed noise of the checkpoint."""
         self.latent_spec.check(latents)
         images: Tensor = self.synthesis(latents)
         return images
 
     def synthesize_views(
-        self,
-        latents: Float[Tensor, "B K L D"],
-        shared_rows: int = 0,
-        label: Int[Tensor, " B"] | None = None,
+        self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0, label: Label | None = None
     ) -> Float[Tensor, "B K C H W"]:
         """Render K views of each image; the layers of the shared rows run once for each image."""
         self.latent_spec.check(latents)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +24,7 @@ from genviews.generators.layers import (
 )
 from genviews.generators.stylegan2_config import StyleGAN2Config
 from genviews.rng import Streams
+from genviews.types import Draws, Label
 
 __all__ = ["MappingNetwork", "NoiseMode", "SynthesisBlock", "SynthesisNetwork", "noise_mode"]
 
@@ -52,9 +53,7 @@ class MappingNetwork(nn.Module):
             width = config.w_dim
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
-    def forward(
-        self, z: Float[Tensor, "B Z"], label: Int[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B D"]:
+    def forward(self, z: Draws, label: Label | None = None) -> Float[Tensor, "B D"]:
         """Map without truncation; one w for each sample."""
         x = normalize(z.to(self.w_avg.dtype))
         if label is not None:

@@ -25,7 +25,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.rng import Rng
-from genviews.types import ImageSpec, LatentSpec, LayerRange
+from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec, LayerRange
 
 __all__ = ["ToyGenerator"]
 
@@ -121,13 +121,8 @@ class ToyGenerator(Generator):
         )
 
     def map(
-        self,
-        z: Float[Tensor, "B Z"],
-        label: Int[Tensor, " B"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "B L D"]:
+        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
+    ) -> Latents:
         """One Gaussian w for each z, the same in every style row, in the dtype of `z`."""
         label = self.check_label(label, len(z))
         offset = z.double() @ self._from_z.double().T
@@ -138,9 +133,7 @@ class ToyGenerator(Generator):
         strength = torch.where(rows < stop, psi, 1.0).double()
         return (self.mean.double() + strength[:, None] * offset[:, None]).to(z.dtype)
 
-    def synthesize(
-        self, latents: Float[Tensor, "B L D"], label: Int[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B C H W"]:
+    def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Images in (-1, 1), in the dtype of `latents`; smooth in every latent."""
         self.latent_spec.check(latents)
         mixed = torch.einsum("rij,brj->bri", self._mix.double(), latents.double())
@@ -148,7 +141,7 @@ class ToyGenerator(Generator):
         pixels = waves * torch.rsqrt(1.0 + waves.square())
         return pixels.reshape(-1, *self.image_spec.shape).to(latents.dtype)
 
-    def invert(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B L D"]:
+    def invert(self, images: Images) -> Latents:
         """The latents of images: exact for images this generator made, a projection for any other.
 
         Exact for latents up to 1e4. What no such latents give, a pixel at -1 or 1 say, is moved to

@@ -9,11 +9,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.invert.optimizer import Optimizer, State
+from genviews.invert.optimizer import Optimizer, Points, State
+from genviews.types import Values
 
 __all__ = ["Adam"]
 
@@ -52,7 +52,7 @@ class Adam(Optimizer[_AdamState]):
                 remedy="try betas=(0.9, 0.99), final=0.1",
             )
 
-    def begin(self, start: Float[Tensor, "B P"], steps: int) -> _AdamState:
+    def begin(self, start: Points, steps: int) -> _AdamState:
         """See `Optimizer`."""
         made = torch.full((len(start),), -1, dtype=torch.long, device=start.device)
         return _AdamState(
@@ -63,13 +63,7 @@ class Adam(Optimizer[_AdamState]):
             second=torch.zeros_like(start),
         )
 
-    def advance(
-        self,
-        state: _AdamState,
-        loss: Float[Tensor, " B"],
-        gradient: Float[Tensor, "B P"],
-        steps: int,
-    ) -> None:
+    def advance(self, state: _AdamState, loss: Values, gradient: Points, steps: int) -> None:
         """See `Optimizer`; an image whose loss or gradient is not finite is stuck."""
         state.made = state.made + 1
         state.stuck = ~(loss.isfinite() & gradient.isfinite().all(1))

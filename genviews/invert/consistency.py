@@ -5,17 +5,16 @@ Both papers say "regularise towards the encoder" and mean different things; each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import fail
-from genviews.invert.term import Target, Term, blank
+from genviews.invert.term import Kept, Target, Term, blank
 from genviews.modes import evaluating
+from genviews.types import Images, Latents, Masks, Values
 
 __all__ = ["ReEncode", "ToEncoder"]
 
@@ -51,22 +50,11 @@ class ToEncoder(Term):
         """See `Term`."""
         return "to_encoder"
 
-    def keep(
-        self,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        start: Float[Tensor, "B L D"],
-    ) -> list[Tensor]:
+    def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """The encoder's latents."""
         return [_encode(self.encoder, images, masks)]
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         return (latents - kept[0]).square().mean(dim=(1, 2))
 
@@ -109,22 +97,11 @@ class ReEncode(Term):
         """See `Term`."""
         return f"re_encode_{self.to}"
 
-    def keep(
-        self,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        start: Float[Tensor, "B L D"],
-    ) -> list[Tensor]:
+    def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """The encoder's latents, where they are what the rendering's are compared with."""
         return [_encode(self.encoder, images, masks)] if self.to == "encoder" else []
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         if self.to == "encoder":
             difference = _encode(self.encoder, rendered, target.masks) - kept[0]

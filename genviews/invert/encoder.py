@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from genviews.checks import fail
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
+from genviews.types import Images, Latents, Masks
 
 __all__ = ["EncoderConfig", "InversionEncoder"]
 
@@ -150,18 +151,14 @@ class InversionEncoder(nn.Module):
             mean_latent = torch.zeros(config.num_layers, config.dim)
         self.register_buffer("mean_latent", mean_latent.detach().clone())
 
-    def forward(
-        self, images: Float[Tensor, "B C H W"], masks: Float[Tensor, "B 1 H W"] | None = None
-    ) -> Float[Tensor, "B L D"]:
+    def forward(self, images: Images, masks: Masks | None = None) -> Latents:
         """Estimate latents; `masks` is 1 where a pixel is known, None where all are."""
         x = self.features(images, masks)[-1]
         x = F.leaky_relu(self.neck(x), 0.2).flatten(1)
         latents: Tensor = self.read_out(x).unflatten(1, self.mean_latent.shape)
         return self.mean_latent + latents
 
-    def features(
-        self, images: Float[Tensor, "B C H W"], masks: Float[Tensor, "B 1 H W"] | None = None
-    ) -> Sequence[Tensor]:
+    def features(self, images: Images, masks: Masks | None = None) -> Sequence[Tensor]:
         """Feature maps after the stem and after each stage, finest first."""
         c = self.config
         if images.ndim != 4 or images.shape[1] != c.image_channels:

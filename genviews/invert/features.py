@@ -13,13 +13,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail
-from genviews.invert.term import Target, Term, blank, masked_mean
+from genviews.invert.term import Kept, Target, Term, blank, masked_mean
 from genviews.modes import evaluating
+from genviews.types import Images, Latents, Masks, Values
 
 __all__ = ["Feature", "FeatureDistance", "ModuleFeatures", "Predictions"]
 
@@ -67,7 +67,7 @@ class ModuleFeatures(nn.Module):
         """The layers, for `repr` and for the identity of results."""
         return f"layers={self.layers}"
 
-    def forward(self, images: Float[Tensor, "B C H W"]) -> list[Tensor]:
+    def forward(self, images: Images) -> list[Tensor]:
         """Return the maps (B, C_l, H_l, W_l) in the order of `layers`."""
         seen: dict[str, list[object]] = {layer: [] for layer in self.layers}
 
@@ -145,7 +145,7 @@ class FeatureDistance:
             found = self.extract(images)
         return [F.normalize(m, dim=1, eps=1e-8) for m in found] if self.normalise else list(found)
 
-    def distance(self, maps: Sequence[Tensor], others: Sequence[Tensor], mask: Tensor) -> Tensor:
+    def distance(self, maps: Kept, others: Kept, mask: Tensor) -> Tensor:
         """(B,) distance of two lists of `maps`; the mask is averaged down to each map's size."""
         total = torch.zeros(mask.shape[0], dtype=mask.dtype, device=mask.device)
         for a, b in zip(maps, others, strict=True):
@@ -179,22 +179,11 @@ class Feature(Term):
         """See `Term`."""
         return self.label
 
-    def keep(
-        self,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        start: Float[Tensor, "B L D"],
-    ) -> list[Tensor]:
+    def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """The features of the images."""
         return self.distance.maps(hide(images, masks))
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         maps = self.distance.maps(hide(rendered, target.masks))
         return self.distance.distance(maps, kept, target.masks)
@@ -211,7 +200,7 @@ class Predictions(Term):
         KL( softmax(C(m x) / T) || softmax(C(m G(w)) / T) )
 
     The views are there to be classified: this keeps what the classifier sees, where pixel terms
-    spend the latent's freedom on what it does not. Labels are not read.
+    spend the latent's freedom on what it does not. Label are not read.
 
     Args:
         weight: factor of the term.
@@ -237,22 +226,11 @@ class Predictions(Term):
         """See `Term`."""
         return self.label
 
-    def keep(
-        self,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        start: Float[Tensor, "B L D"],
-    ) -> list[Tensor]:
+    def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """The log-probabilities of the images."""
         return [self._log_probs(hide(images, masks))]
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         log_probs = self._log_probs(hide(rendered, target.masks))
         return F.kl_div(log_probs, kept[0], reduction="none", log_target=True).sum(1)

@@ -21,12 +21,13 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.invert.optimizer import Optimizer
+from genviews.invert.optimizer import Optimizer, Points
 from genviews.invert.wolfe import SearchState, WolfeSearch
+from genviews.types import Values
 
 __all__ = ["LBFGS"]
 
@@ -96,7 +97,7 @@ class LBFGS(Optimizer[_LBFGSState]):
             c1=self.c1, c2=self.c2, max_trials=self.max_trials, faithful=self.faithful
         )
 
-    def begin(self, start: Float[Tensor, "B P"], steps: int) -> _LBFGSState:
+    def begin(self, start: Points, steps: int) -> _LBFGSState:
         """See `Optimizer`."""
         zero = start.new_zeros(len(start))
         none = torch.zeros(len(start), dtype=torch.long, device=start.device)
@@ -129,13 +130,7 @@ class LBFGS(Optimizer[_LBFGSState]):
             renewed=none > 0,
         )
 
-    def advance(
-        self,
-        state: _LBFGSState,
-        loss: Float[Tensor, " B"],
-        gradient: Float[Tensor, "B P"],
-        steps: int,
-    ) -> None:
+    def advance(self, state: _LBFGSState, loss: Values, gradient: Points, steps: int) -> None:
         """See `Optimizer`; one evaluation is one trial of an image's line search."""
         ends_here = (state.made < 0) | state.undone
         at_iterate = ends_here | state.renewed

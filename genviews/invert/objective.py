@@ -21,11 +21,11 @@ from functools import reduce
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import fail
-from genviews.invert.term import Target, Term, blank, masked_mean
+from genviews.invert.term import Kept, Target, Term, blank, masked_mean
+from genviews.types import Images, Latents, Masks, Values
 
 __all__ = ["L1", "L2", "Objective", "Target", "Term", "ToStart"]
 
@@ -51,24 +51,13 @@ class L1(Term):
     weight: float = 1.0
     smoothing: float = 0.0
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         error = blank(rendered - target.images, target.masks)
         size = _rounded(error, self.smoothing) if self.smoothing else error.abs()
         return masked_mean(size, target.masks)
 
-    def smoother(
-        self,
-        target: Target,
-        rendered: Float[Tensor, "B C H W"],
-        smoothing: Float[Tensor, " B"],
-    ) -> Float[Tensor, " B"]:
+    def smoother(self, target: Target, rendered: Images, smoothing: Values) -> Values:
         """`loss` with a smoothing for each image, or the term's own where that is larger."""
         error = blank(rendered - target.images, target.masks)
         delta = smoothing.clamp(min=self.smoothing)[:, None, None, None]
@@ -90,13 +79,7 @@ class L2(Term):
 
     weight: float = 1.0
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         return masked_mean(blank(rendered - target.images, target.masks).square(), target.masks)
 
@@ -118,13 +101,7 @@ class ToStart(Term):
         """See `Term`."""
         return "to_start"
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         return (latents - target.start).square().mean(dim=(1, 2))
 
@@ -186,12 +163,7 @@ class Objective:
         """The terms that count."""
         return tuple(term for term in self.terms if term.weight != 0)
 
-    def target(
-        self,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        start: Float[Tensor, "B L D"],
-    ) -> Target:
+    def target(self, images: Images, masks: Masks, start: Latents) -> Target:
         """What stays fixed while the images are inverted, their features among it.
 
         Args:
@@ -203,22 +175,12 @@ class Objective:
             kept = tuple(tuple(term.keep(images, masks, start)) for term in self.active)
         return Target(images=blank(images, masks), masks=masks, start=start, kept=kept)
 
-    def parts(
-        self,
-        target: Target,
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> dict[str, Float[Tensor, " B"]]:
+    def parts(self, target: Target, rendered: Images, latents: Latents) -> dict[str, Values]:
         """The loss of each term, without its weight, by the term's name."""
         pairs = zip(self.active, target.kept, strict=True)
         return {term.name: term.loss(target, kept, rendered, latents) for term, kept in pairs}
 
-    def __call__(
-        self,
-        target: Target,
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def __call__(self, target: Target, rendered: Images, latents: Latents) -> Values:
         """The loss of each image."""
         parts = self.parts(target, rendered, latents)
         return reduce(torch.add, [term.weight * parts[term.name] for term in self.active])
@@ -230,12 +192,8 @@ class Objective:
         return tuple(dict.fromkeys(max(delta, least) for delta in smoothings))
 
     def smooth_and_exact(
-        self,
-        target: Target,
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-        smoothing: Float[Tensor, " B"],
-    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+        self, target: Target, rendered: Images, latents: Latents, smoothing: Values
+    ) -> tuple[Values, Values]:
         """The loss with smoothed absolute errors, to descend on, and the loss itself, detached.
 
         Args:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
@@ -29,7 +28,7 @@ from genviews.invert.inverter import Inverter
 from genviews.invert.optimizer import State
 from genviews.invert.term import Target
 from genviews.render import render
-from genviews.types import Inversion, Progress, Status, silent
+from genviews.types import Images, Inversion, Label, Masks, Progress, Status, silent
 
 __all__ = ["invert"]
 
@@ -42,11 +41,11 @@ EARLIER_TOLERANCE = 5.0
 
 def invert(
     generator: Generator,
-    images: Float[Tensor, "B C H W"],
-    masks: Float[Tensor, "B 1 H W"] | None = None,
+    images: Images,
+    masks: Masks | None = None,
     *,
     inverter: Inverter,
-    label: Int[Tensor, " B"] | None = None,
+    label: Label | None = None,
     batch_size: int | None = 64,
     rows: Sequence[int] | None = None,
     progress: Progress | None = None,

@@ -15,7 +15,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Optimizer", "State"]
+from genviews.types import Values
+
+__all__ = ["Optimizer", "Points", "State"]
+
+Points = Float[Tensor, "B P"]
+"""The latents of each image in a row, or a gradient with respect to them."""
 
 S = TypeVar("S", bound="State")
 
@@ -48,7 +53,7 @@ class Optimizer(ABC, Generic[S]):
     """A way of minimising; leaves are frozen dataclasses of their settings."""
 
     @abstractmethod
-    def begin(self, start: Float[Tensor, "B P"], steps: int) -> S:
+    def begin(self, start: Points, steps: int) -> S:
         """The state of images that start at these points, none of them evaluated yet.
 
         Args:
@@ -57,9 +62,7 @@ class Optimizer(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def advance(
-        self, state: S, loss: Float[Tensor, " B"], gradient: Float[Tensor, "B P"], steps: int
-    ) -> None:
+    def advance(self, state: S, loss: Values, gradient: Points, steps: int) -> None:
         """Take in the loss and its gradient at `state.point`; set the next point of each image.
 
         No row may depend on another. A loss that is not finite must end in another point or in

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail, lookup
 from genviews.files import read_tensors
 from genviews.invert.features import hide
-from genviews.invert.term import Target, Term
+from genviews.invert.term import Kept, Target, Term
 from genviews.modes import evaluating
+from genviews.types import Images, Latents, Masks, Values
 
 __all__ = ["LPIPS"]
 
@@ -74,12 +74,7 @@ class LPIPS(Term):
         """See `Term`."""
         return f"lpips_{self.net}"
 
-    def keep(
-        self,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        start: Float[Tensor, "B L D"],
-    ) -> list[Tensor]:
+    def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """The features of the images."""
         least = _LEAST[self.net]
         if min(images.shape[2:]) < least or images.shape[1] not in (1, 3):
@@ -91,13 +86,7 @@ class LPIPS(Term):
             )
         return self._maps(images, masks)
 
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
         masks, size = target.masks, rendered.shape[2:]
         lins: Any = self.network.lins

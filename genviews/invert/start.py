@@ -23,6 +23,7 @@ from genviews.invert.encoder import InversionEncoder
 from genviews.invert.term import masked_mean
 from genviews.modes import evaluating
 from genviews.rng import Rng
+from genviews.types import Images, Masks
 
 __all__ = [
     "ClassMeanStart",
@@ -40,11 +41,7 @@ class Start(ABC):
 
     @abstractmethod
     def candidates(
-        self,
-        generator: Generator,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        rows: Int[Tensor, " B"],
+        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
     ) -> Float[Tensor, "B S L D"]:
         """S candidates for each image, on the images' device; called without gradients.
 
@@ -75,11 +72,7 @@ class MeanStart(Start):
     """The generator's mean latent, measured on 10,000 samples."""
 
     def candidates(
-        self,
-        generator: Generator,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        rows: Int[Tensor, " B"],
+        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         mean = generator.mean_latent().to(images)
@@ -114,11 +107,7 @@ class EncoderStart(Start):
         return self.network
 
     def candidates(
-        self,
-        generator: Generator,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        rows: Int[Tensor, " B"],
+        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         with evaluating(self.network):
@@ -160,11 +149,7 @@ class ClassMeanStart(Start):
     classifier: nn.Module
 
     def candidates(
-        self,
-        generator: Generator,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        rows: Int[Tensor, " B"],
+        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         with evaluating(self.classifier):
@@ -199,11 +184,7 @@ class GivenStart(Start):
         return self.latents.shape[1] if self.latents.ndim == 4 else 1
 
     def candidates(
-        self,
-        generator: Generator,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        rows: Int[Tensor, " B"],
+        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
     ) -> Float[Tensor, "B S L D"]:
         """See `Start`."""
         generator.latent_spec.check(self.latents, "given latents")
@@ -239,11 +220,7 @@ class Starts(Start):
         return next((s.encoder for s in self.starts if s.encoder is not None), None)
 
     def candidates(
-        self,
-        generator: Generator,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        rows: Int[Tensor, " B"],
+        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
     ) -> Float[Tensor, "B S L D"]:
         """See `Start`."""
         return torch.cat([s.candidates(generator, images, masks, rows) for s in self.starts], 1)

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Target", "Term", "blank", "masked_mean"]
+from genviews.types import Images, Latents, Masks, Values
+
+__all__ = ["Kept", "Target", "Term", "blank", "masked_mean"]
+
+Kept = Sequence[Tensor]
+"""What a term keeps of the images alone, a row an image."""
 
 
-def masked_mean(
-    values: Float[Tensor, "B C H W"], mask: Float[Tensor, "B 1 H W"]
-) -> Float[Tensor, " B"]:
+def masked_mean(values: Images, mask: Masks) -> Values:
     """Mean over channels and known pixels, for each image."""
     known = mask.sum(dim=(1, 2, 3)) * values.shape[1]
     return (values * mask).sum(dim=(1, 2, 3)) / known
 
 
-def blank(
-    images: Float[Tensor, "B C H W"], masks: Float[Tensor, "B 1 H W"]
-) -> Float[Tensor, "B C H W"]:
+def blank(images: Images, masks: Masks) -> Images:
     """The images with unknown pixels 0; not a product, because an unknown pixel may be NaN."""
     return torch.where(masks == 0, 0.0, images)
 
@@ -47,12 +47,7 @@ class Term(ABC):
         """The term's key in `Objective.parts`, unique in an objective."""
         return type(self).__name__.lower()
 
-    def keep(
-        self,
-        images: Float[Tensor, "B C H W"],
-        masks: Float[Tensor, "B 1 H W"],
-        start: Float[Tensor, "B L D"],
-    ) -> list[Tensor]:
+    def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """What the term needs of the images alone, a row an image; called without gradients.
 
         Args:
@@ -63,13 +58,7 @@ class Term(ABC):
         return []
 
     @abstractmethod
-    def loss(
-        self,
-        target: Target,
-        kept: Sequence[Tensor],
-        rendered: Float[Tensor, "B C H W"],
-        latents: Float[Tensor, "B L D"],
-    ) -> Float[Tensor, " B"]:
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """The loss of each image, without the weight.
 
         Args:

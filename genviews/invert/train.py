@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +27,7 @@ from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.rng import Rng
+from genviews.types import Masks
 
 __all__ = ["EncoderTraining", "random_masks", "train_encoder"]
 
@@ -62,9 +62,7 @@ class EncoderTraining:
         check_fraction(self.masked, "masked")
 
 
-def random_masks(
-    batch: int, size: tuple[int, int], rng: torch.Generator
-) -> Float[Tensor, "B 1 H W"]:
+def random_masks(batch: int, size: tuple[int, int], rng: torch.Generator) -> Masks:
     """Smooth random masks: 1 (known) where bilinear 6x6 uniform noise < c, with c ~ U(0.3, 1)."""
     noise = torch.rand(batch, 1, 6, 6, generator=rng)
     cut = torch.empty(batch, 1, 1, 1).uniform_(0.3, 1.0, generator=rng)

@@ -19,20 +19,23 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.rng import Streams
-from genviews.types import LayerRange
+from genviews.types import Label, Latents, LayerRange
 
 if TYPE_CHECKING:
     from genviews.perturb.presets import Parts
 
-__all__ = ["Layers", "Perturbation", "check_strength", "format_strength"]
+__all__ = ["Layers", "Perturbation", "Rows", "check_strength", "format_strength"]
 
 Layers = str | tuple[int, int] | LayerRange
+
+Rows = Float[Tensor, "B K R D"]
+"""The R rows of latents that a perturbation edits, for K views of each image."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,7 @@ class Perturbation(ABC):
         """Short name that keys stored results: kind, layers, strength ("isotropic_fine_0.30")."""
 
     @abstractmethod
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """Return the edited rows of K views.
 
         Args:
@@ -96,10 +93,10 @@ class Perturbation(ABC):
     def __call__(
         self,
         generator: Generator,
-        latents: Float[Tensor, "B L D"],
+        latents: Latents,
         num_views: int,
         streams: Streams,
-        label: Int[Tensor, " B"] | None = None,
+        label: Label | None = None,
     ) -> Float[Tensor, "B K L D"]:
         """Perturbed latents of K views of each image.
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float, Int
-from torch import Tensor
-
 from genviews.checks import check_fraction
 from genviews.generators.base import Generator
-from genviews.perturb.base import Layers, Perturbation, format_strength
+from genviews.perturb.base import Layers, Perturbation, Rows, format_strength
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.perturb.stylemix import mix_in_samples
 from genviews.rng import Streams
+from genviews.types import Label
 
 __all__ = ["Independent"]
 
@@ -69,13 +67,7 @@ class Independent(Perturbation):
         strength = "" if self.strength == 1.0 else f"_{format_strength(self.strength)}"
         return f"{self.kind}{self.noise.tag}{psi}{rows}_{self.layers_name}{strength}"
 
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows, moved towards those of a new sample; a constant for gradients."""
         z = self.noise.draw(streams, rows.shape[1], (generator.z_dim,))
         return mix_in_samples(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float, Int
-from torch import Tensor
-
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, check_strength, format_strength
+from genviews.perturb.base import Perturbation, Rows, check_strength, format_strength
 from genviews.rng import Streams
+from genviews.types import Label
 
 __all__ = ["Isotropic"]
 
@@ -63,13 +61,7 @@ class Isotropic(Perturbation):
         """As in "isotropic_fine_0.30"."""
         return f"{self.kind}_{self.layers_name}_{format_strength(self.sigma)}"
 
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows plus noise."""
         noise = streams.normal(rows.shape[1], rows.shape[2:])
         return rows + self.sigma * noise.to(rows)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, check_strength, format_strength
+from genviews.perturb.base import Perturbation, Rows, check_strength, format_strength
 from genviews.rng import Rng, Streams
+from genviews.types import Label
 
 if TYPE_CHECKING:
     from genviews.perturb.presets import Parts
@@ -263,13 +264,7 @@ class PCA(Perturbation):
         kind = self.kind if self.scaling == "stddev" else f"{self.kind}-{self.scaling}"
         return f"{kind}_{self.layers_name}_{format_strength(self.sigma)}"
 
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows plus one step, the same for every row of a view."""
         steps = self._steps()
         if steps.shape[1] != rows.shape[-1]:

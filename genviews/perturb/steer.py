@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import fail, lookup
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, check_strength, format_strength
+from genviews.perturb.base import Perturbation, Rows, check_strength, format_strength
 from genviews.perturb.walks import Walks
 from genviews.perturb.warps import edit_of
 from genviews.rng import Streams
+from genviews.types import Label
 
 if TYPE_CHECKING:
     from genviews.perturb.presets import Parts
@@ -122,13 +123,7 @@ class Steer(Perturbation):
         )
         return f"{self.kind}{gains}_{self.layers_name}_{format_strength(self.strength)}"
 
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows after the steps."""
         self.walks.check(generator, same_images=False)
         channels = generator.image_spec.channels

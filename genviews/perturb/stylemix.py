@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_fraction, fail
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, format_strength
+from genviews.perturb.base import Perturbation, Rows, format_strength
 from genviews.rng import Streams
+from genviews.types import Label
 
 __all__ = ["StyleMix", "mix_in_samples"]
 
@@ -64,13 +65,7 @@ class StyleMix(Perturbation):
         tail = "" if self.strength == 1.0 else f"_{format_strength(self.strength)}"
         return f"{self.kind}_{self.layers_name}{tail}"
 
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows, moved towards those of a random latent; a constant for gradients."""
         z = streams.normal(rows.shape[1], (generator.z_dim,))
         return mix_in_samples(self, generator, rows, z, label, self.strength)
@@ -79,14 +74,14 @@ class StyleMix(Perturbation):
 def mix_in_samples(
     perturbation: Perturbation,
     generator: Generator,
-    rows: Float[Tensor, "B K R D"],
+    rows: Rows,
     z: Float[Tensor, "B K Z"],
-    label: Int[Tensor, " B"] | None,
+    label: Label | None,
     strength: float,
     *,
     psi: float = 1.0,
     cutoff: int | None = None,
-) -> Float[Tensor, "B K R D"]:
+) -> Rows:
     """Move rows by the fraction `strength` towards the same rows of mapped prior latents.
 
     Args:

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import lookup
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, check_strength, format_strength
+from genviews.perturb.base import Perturbation, Rows, check_strength, format_strength
 from genviews.perturb.noise import Normal
 from genviews.rng import Streams
+from genviews.types import Label
 
 if TYPE_CHECKING:
     from genviews.perturb.presets import Parts
@@ -69,16 +69,10 @@ class Walk(Perturbation):
         return f"{self.variant}_{self.layers_name}_{format_strength(self.std)}"
 
     @abstractmethod
-    def step(self, rows: Float[Tensor, "B K R Z"], streams: Streams) -> Float[Tensor, "B K R Z"]:
+    def step(self, rows: Rows, streams: Streams) -> Rows:
         """Return the rows after the step."""
 
-    def edit(
-        self,
-        generator: Generator,
-        rows: Float[Tensor, "B K R D"],
-        streams: Streams,
-        label: Int[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B K R D"]:
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows after the step."""
         return self.step(rows, streams)
 
@@ -142,7 +136,7 @@ class Gaussian(Walk):
         bound = "" if self.truncation == TRUNCATION else f"-{self.truncation:g}"
         return f"{self.kind}{fixed}{bound}"
 
-    def step(self, rows: Float[Tensor, "B K R Z"], streams: Streams) -> Float[Tensor, "B K R Z"]:
+    def step(self, rows: Rows, streams: Streams) -> Rows:
         """The rows plus noise."""
         return rows + self._noise().draw(streams, rows.shape[1], rows.shape[2:]).to(rows)
 
@@ -186,7 +180,7 @@ class Angular(Walk):
 
     kind: ClassVar[str] = "angular"
 
-    def step(self, rows: Float[Tensor, "B K R Z"], streams: Streams) -> Float[Tensor, "B K R Z"]:
+    def step(self, rows: Rows, streams: Streams) -> Rows:
         """The rows after the turn; a row of zeros stays."""
         noise = Normal(std=self.std, bound=TRUNCATION)
         start = rows.double()
@@ -248,7 +242,7 @@ class Uniform(Walk):
         """As in "uniform", or "uniform-ball" for the ball."""
         return self.kind if self.shape == "box" else f"{self.kind}-{self.shape}"
 
-    def step(self, rows: Float[Tensor, "B K R Z"], streams: Streams) -> Float[Tensor, "B K R Z"]:
+    def step(self, rows: Rows, streams: Streams) -> Rows:
         """The rows plus noise."""
         views, shape = rows.shape[1], rows.shape[2:]
         if self.shape == "box":

@@ -35,6 +35,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.rng import Streams
+from genviews.types import Images, Masks
 
 __all__ = ["EDITS", "Masking", "StepRanges", "directions_of", "edit_of", "steering_loss", "warp"]
 
@@ -146,11 +147,11 @@ def _level(unit: Tensor, count: int) -> Tensor:
 
 
 def warp(
-    images: Float[Tensor, "B C H W"],
+    images: Images,
     steps: Float[Tensor, "B J"],
     ranges: StepRanges | None = None,
     masking: Masking = "intersection",
-) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B 1 H W"]]:
+) -> tuple[Images, Masks]:
     """Edit pictures, each by its own steps, and say which pixels of the result are valid.
 
     Differentiable in the images and the steps. A step of zero along every direction returns the
@@ -237,11 +238,7 @@ def _inside(x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
     return (x.abs() <= (width - 1) / 2 + _SLACK) & (y.abs() <= (height - 1) / 2 + _SLACK)
 
 
-def steering_loss(
-    edited: Float[Tensor, "B C H W"],
-    target: Float[Tensor, "B C H W"],
-    mask: Float[Tensor, "B 1 H W"],
-) -> Float[Tensor, ""]:
+def steering_loss(edited: Images, target: Images, mask: Masks) -> Float[Tensor, ""]:
     """Mean squared error over the valid values of a batch.
 
         sum((m edited - m target)^2) / count_nonzero(m),    m once for each channel
