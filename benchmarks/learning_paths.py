@@ -27,7 +27,7 @@ from genviews.represent.losses import NTXent
 from genviews.represent.plan import SamplePlan
 from genviews.represent.schedule import StepCosine
 from genviews.represent.stored import StoredViews
-from genviews.represent.streamed import StreamedBatches
+from genviews.represent.stream import StreamedBatches
 from genviews.represent.train import train_representation
 from genviews.represent.views import LatentViews
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.represent.plan import SamplePlan
     from genviews.represent.prior import Prior
     from genviews.represent.real import RealViews
-    from genviews.represent.streamed import StreamedBatches
+    from genviews.represent.stream import StreamedBatches
     from genviews.represent.train import train_representation
     from genviews.represent.views import LatentViews
     from genviews.rng import Rng
@@ -137,7 +137,7 @@ _PUBLIC = {
     "SimCLR": "genviews.augment.simclr",
     "LatentViews": "genviews.represent.views",
     "RealViews": "genviews.represent.real",
-    "StreamedBatches": "genviews.represent.streamed",
+    "StreamedBatches": "genviews.represent.stream",
     "SamplePlan": "genviews.represent.plan",
     "RepresentationConfig": "genviews.represent.encoder",
     "RepresentationEncoder": "genviews.represent.encoder",

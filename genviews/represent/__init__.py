@@ -15,8 +15,7 @@ from genviews.represent.prior import Anchors, Prior
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.schedule import EpochCosine, StepCosine
 from genviews.represent.stored import StoredViews
-from genviews.represent.stream import StreamStats, ViewStream
-from genviews.represent.streamed import StreamedBatches
+from genviews.represent.stream import StreamedBatches, StreamStats
 from genviews.represent.train import TrainedRepresentation, train_representation
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 
@@ -40,7 +39,6 @@ __all__ = [
     "StreamedBatches",
     "TrainedRepresentation",
     "ViewBatch",
-    "ViewStream",
     "published_training",
     "recreate_views",
     "train_representation",

@@ -34,8 +34,6 @@ class SamplePlan:
         batch_size: B, over all processes together.
         num_unique: number of unique samples, at least B; None: every batch has new ones.
         seed: of the orders.
-        rank: of this process, which gets its part of the rows of each batch.
-        world_size: number of processes, at most B.
 
     Raises:
         ValueError: a count out of range.
@@ -55,22 +53,11 @@ class SamplePlan:
     batch_size: int
     num_unique: int | None = None
     seed: int = 0
-    rank: int = 0
-    world_size: int = 1
 
     def __post_init__(self) -> None:
         check_count(self.batch_size, "batch_size")
         if self.num_unique is not None:
             check_count(self.num_unique, "num_unique", least=self.batch_size)
-        check_count(self.world_size, "world_size")
-        check_count(self.rank, "rank", least=0)
-        if not self.rank < self.world_size <= self.batch_size:
-            fail(
-                "rank and world_size",
-                expected=f"rank < world_size <= {self.batch_size}, the batch size",
-                got=f"rank {self.rank} of {self.world_size}",
-                remedy="give each process at least one sample of a batch",
-            )
 
     @classmethod
     def of_ratio(cls, ratio: float, base: int, *, batch_size: int, seed: int = 0) -> SamplePlan:
@@ -94,24 +81,16 @@ class SamplePlan:
         """Batches in an epoch; None without end."""
         return None if self.num_unique is None else self.num_unique // self.batch_size
 
-    @property
-    def rows(self) -> slice:
-        """The rows of a whole batch that this process gets, as `torch.tensor_split` cuts them."""
-        share, more = divmod(self.batch_size, self.world_size)
-        start = self.rank * share + min(self.rank, more)
-        return slice(start, start + share + (self.rank < more))
-
     def batch(self, index: int) -> tuple[tuple[int, ...], int]:
         """Return the sample ids of batch `index` and how often they were visited before."""
         check_count(index, "batch index", least=0)
         if self.per_epoch is None:
             start = index * self.batch_size
-            return tuple(range(start, start + self.batch_size)[self.rows]), 0
+            return tuple(range(start, start + self.batch_size)), 0
         assert self.num_unique is not None
         epoch, place = divmod(index, self.per_epoch)
         order = _order(self.seed, self.num_unique, epoch)
-        whole = order[place * self.batch_size :][: self.batch_size]
-        return tuple(int(i) for i in whole[self.rows]), epoch
+        return tuple(order[place * self.batch_size :][: self.batch_size].tolist()), epoch
 
 
 @lru_cache(maxsize=2)

@@ -1,34 +1,35 @@
 """Views streamed into training: rendered ahead in the background, pixel views included.
 
-    plan -> ids -> VIEWS -> (reuse) -> augment -> encode -> representation
+    plan -> ids -> VIEWS -> (reuse) -> augment -> batch(step) -> encode -> representation
 
-Step s of a stream is a function of (views, plan, s): with or without a thread, and after a resume,
-its batch is the same.
+The batch of a step is a function of (views, plan, step): with or without a thread, and after a
+resume, it is the same.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import count
 
 import torch
+from torch import Tensor
 
 from genviews.augment.base import PixelViews
-from genviews.checks import check_count
+from genviews.checks import check_count, fail
 from genviews.represent.plan import SamplePlan
 from genviews.represent.prefetch import Prefetcher
 from genviews.represent.views import AnchorViews, ViewBatch
 from genviews.rng import Rng
 
-__all__ = ["StreamStats", "ViewStream"]
+__all__ = ["StreamStats", "StreamedBatches"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class StreamStats:
-    """What a stream has done so far.
+    """What streamed batches have come to so far.
 
     Args:
         steps: batches given to training.
@@ -40,20 +41,26 @@ class StreamStats:
             costs; without one, all of the above.
     """
 
-    steps: int
-    rendered: int
-    images: int
-    generation_seconds: float
-    pixel_seconds: float
-    wait_seconds: float
+    steps: int = 0
+    rendered: int = 0
+    images: int = 0
+    generation_seconds: float = 0.0
+    pixel_seconds: float = 0.0
+    wait_seconds: float = 0.0
 
-    def describe(self) -> dict[str, float]:
-        """As JSON values, for a run's metrics."""
-        return asdict(self)
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to one of the sums of seconds."""
+        began = time.perf_counter()
+        yield
+        setattr(self, name, getattr(self, name) + time.perf_counter() - began)
 
 
-class ViewStream:
-    """An iterator of `ViewBatch`es for the training steps from `start` on.
+class StreamedBatches:
+    """Batches of views by step, made ahead while the steps are asked for in order.
+
+    The batch of a step is the same whenever and wherever it is asked for; asking for another step
+    than the next one (a resumed run) or for another part starts a new stream there.
 
     With `reuse` R, `buffer` M batches are rendered, used R times each, and thrown away: between two
     uses the rows of the M batches change places, so that negatives change, and pixel views are
@@ -61,10 +68,9 @@ class ViewStream:
 
     Args:
         views: `LatentViews` to render on the fly, or `StoredViews`.
-        plan: which samples each rendered batch has.
-        steps: number of training steps of the whole run; None is without end.
+        plan: which samples each rendered batch has, over all processes.
         pixels: pixel views of each view, drawn anew at each use; None: images as rendered.
-        start: the step to begin with, to resume a run.
+        steps: of the run; what is beyond is not made ahead. None is without end.
         reuse: R, how often a rendered batch is used; 1 is always fresh views.
         buffer: M, rendered batches that are mixed; no effect when `reuse` is 1.
         prefetch: batches made ahead by a thread; 0: made when asked for, without a thread, which is
@@ -72,9 +78,6 @@ class ViewStream:
         device: of the batches; None is where the views are made.
         pixel_seed: of the pixel views; None is the seed of the views. Runs over one stored set
             differ in it.
-
-    Attributes:
-        step: number of the step whose batch comes next.
 
     Raises:
         ValueError: a count out of range.
@@ -88,128 +91,165 @@ class ViewStream:
 
     Example:
         >>> from genviews import ToyGenerator
-        >>> from genviews.perturb import Gaussian
         >>> from genviews.represent.views import LatentViews
-        >>> views = LatentViews(ToyGenerator(), Gaussian("all", 0.2))
-        >>> with ViewStream(views, SamplePlan(batch_size=4), steps=3) as stream:
-        ...     [batch.ids[0] for batch in stream], stream.stats.steps
-        ([0, 4, 8], 3)
+        >>> batches = StreamedBatches(LatentViews(ToyGenerator()), SamplePlan(batch_size=4))
+        >>> batches.batch(0)["views"].shape, batches.batch(1)["z"].shape, batches.stats.steps
+        (torch.Size([4, 2, 1, 8, 8]), torch.Size([4, 2, 8]), 2)
+        >>> batches.close()
     """
 
     def __init__(
         self,
         views: AnchorViews,
         plan: SamplePlan,
-        steps: int | None = None,
-        *,
         pixels: PixelViews | None = None,
-        start: int = 0,
+        *,
+        steps: int | None = None,
         reuse: int = 1,
         buffer: int = 1,
         prefetch: int = 2,
         device: torch.device | str | None = None,
         pixel_seed: int | None = None,
     ) -> None:
-        if steps is not None:
-            check_count(steps, "steps", least=0)
-        check_count(prefetch, "prefetch", least=0)
-        self.step = check_count(start, "start", least=0)
-        check_count(reuse, "reuse")
-        check_count(buffer, "buffer")
+        self._steps = None if steps is None else check_count(steps, "steps", least=0)
+        self._prefetch = check_count(prefetch, "prefetch", least=0)
         self._maker = _Maker(
             views=views,
             plan=plan,
             pixels=pixels,
-            reuse=reuse,
-            buffer=buffer if reuse > 1 else 1,
-            device=None if device is None else torch.device(device),
+            reuse=check_count(reuse, "reuse"),
+            buffer=check_count(buffer, "buffer"),
+            device=device,
             pixel_seed=views.seed if pixel_seed is None else pixel_seed,
+            stats=StreamStats(),
         )
-        maker = self._maker  # not self: the thread must not keep the stream alive
-        self._batches = Prefetcher(lambda: maker.batches(start, steps), prefetch)
+        self._ahead: Prefetcher[ViewBatch] | None = None
+        self._next = (0, 0, 1)  # step, process and processes of the batch that it gives next
 
-    def __iter__(self) -> ViewStream:
-        return self
+    def batch(self, step: int) -> dict[str, Tensor | None]:
+        """Return the batch of a step: "views", "labels", "z" of each view, and "ids".
 
-    def __next__(self) -> ViewBatch:
-        """The batch of step `step`; an error of the thread is raised here."""
-        batch = next(self._batches)
-        _keep_for_this_stream(batch)
-        self.step += 1
-        self._maker.taken += 1
-        return batch
+        "z" is None where views were perturbed after the mapping, "labels" of an unconditional
+        generator.
 
-    def close(self) -> None:
-        """End the thread; the stream has then ended."""
-        self._batches.close()
+        Raises:
+            ValueError: a step that is negative or not below `steps`.
+        """
+        return self.part(step, 0, 1)
 
-    def __enter__(self) -> ViewStream:
-        return self
+    def part(self, step: int, process: int, processes: int) -> dict[str, Tensor | None]:
+        """Return what process `process` of `processes` gets of it; the others' is not made.
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+        Raises:
+            ValueError: as `batch`, or more processes than samples in a batch.
+        """
+        asked, size = (check_count(step, "step", least=0), process, processes), self._maker.size
+        if not 0 <= process < processes <= size:
+            fail(
+                "part of a batch",
+                expected=f"process < processes <= {size}, the batch size",
+                got=f"process {process} of {processes}",
+                remedy="give each process at least one sample of a batch",
+            )
+        if self._ahead is None or self._next != asked:
+            self.close()
+            # Not a method of this object, which the thread must not keep alive.
+            self._ahead = Prefetcher(self._maker.batches(self._steps, *asked), self._prefetch)
+            self._next = asked
+        try:
+            with self._maker.stats.timed("wait_seconds"):
+                found = next(self._ahead, None)
+        except BaseException:
+            self.close()  # the next call begins anew
+            raise
+        if found is None:
+            fail(
+                "step",
+                expected=f"below {self._steps}, the steps of these batches",
+                got=step,
+                remedy="make them with more steps",
+            )
+        _keep_for_this_stream(found)
+        self._maker.stats.steps += 1
+        self._next = (step + 1, process, processes)
+        views, ids = found.images, torch.tensor(found.ids)
+        return {"views": views, "labels": found.labels, "z": found.view_z, "ids": ids}
+
+    def __describe__(self) -> dict[str, object]:
+        """What the batches depend on."""
+        made = self._maker
+        return {
+            "views": made.views,
+            "batch_size": made.plan.batch_size,
+            "num_unique": made.plan.num_unique,
+            "order_seed": made.plan.seed,
+            "pixels": made.pixels,
+            "reuse": made.reuse,
+            "buffer": made.buffer,
+            "pixel_seed": made.pixel_seed,
+        }
 
     @property
     def stats(self) -> StreamStats:
         """Counts and seconds so far."""
-        made = self._maker
-        return StreamStats(
-            steps=made.taken,
-            rendered=made.rendered,
-            images=made.images,
-            generation_seconds=made.generation_seconds,
-            pixel_seconds=made.pixel_seconds,
-            wait_seconds=self._batches.wait_seconds,
-        )
+        return replace(self._maker.stats)
+
+    def close(self) -> None:
+        """End the thread; asking for a batch starts another."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Maker:
     """Makes the batches in their order; counts what it does."""
 
-    def __init__(
-        self,
-        *,
-        views: AnchorViews,
-        plan: SamplePlan,
-        pixels: PixelViews | None,
-        reuse: int,
-        buffer: int,
-        device: torch.device | None,
-        pixel_seed: int,
-    ) -> None:
-        self.pixel_seed = pixel_seed
-        self.views, self.plan, self.pixels, self.device = views, plan, pixels, device
-        self.reuse, self.buffer = reuse, buffer
-        self.taken = self.rendered = self.images = 0
-        self.generation_seconds = self.pixel_seconds = 0.0
+    views: AnchorViews
+    plan: SamplePlan
+    pixels: PixelViews | None
+    reuse: int
+    buffer: int
+    device: torch.device | str | None
+    pixel_seed: int
+    stats: StreamStats
 
-    def batches(self, start: int, stop: int | None) -> Iterator[ViewBatch]:
-        """The batches of steps [start, stop), or without end."""
+    @property
+    def size(self) -> int:
+        return self.plan.batch_size
+
+    def batches(
+        self, stop: int | None, start: int, process: int, processes: int
+    ) -> Generator[ViewBatch]:
+        """Parts of the batches of steps [start, stop), or without end."""
         held: dict[int, ViewBatch] = {}
         side = _side_stream(self.views.device)
+        rows = torch.arange(self.size).tensor_split(processes)[process]
+        buffer = self.buffer if self.reuse > 1 else 1
         for step in count(start) if stop is None else range(start, stop):
-            window, inside = divmod(step, self.reuse * self.buffer)
-            use, slot = divmod(inside, self.buffer)
-            first = window * self.buffer
+            window, inside = divmod(step, self.reuse * buffer)
+            use, slot = divmod(inside, buffer)
+            first = window * buffer
             # At the first use batches are taken as they come, later all are mixed.
-            needed = range(first, first + (self.buffer if use else slot + 1))
+            needed = range(first, first + (buffer if use else slot + 1))
             with nullcontext() if side is None else torch.cuda.stream(side):
-                held = {j: held[j] if j in held else self._make(j) for j in needed}
-                batch = self._finish(list(held.values()), window, use, slot)
+                held = {j: held[j] if j in held else self._make(j, rows) for j in needed}
+                with self.stats.timed("pixel_seconds"):
+                    parts = list(held.values())
+                    batch = self._mix(parts, window, use, slot, rows) if use else parts[slot]
+                    batch = self._finish(batch, use)
             yield batch
 
-    def _make(self, index: int) -> ViewBatch:
-        began = time.perf_counter()
-        batch = self.views(*self.plan.batch(index))
-        _synchronize(batch.images.device)
-        self.generation_seconds += time.perf_counter() - began
-        self.rendered += 1
-        self.images += batch.images.shape[0] * batch.images.shape[1]
+    def _make(self, index: int, rows: Tensor) -> ViewBatch:
+        with self.stats.timed("generation_seconds"):
+            ids, visit = self.plan.batch(index)
+            batch = self.views([ids[row] for row in rows.tolist()], visit)
+            _synchronize(batch.images.device)
+        self.stats.rendered += 1
+        self.stats.images += batch.images.shape[0] * batch.images.shape[1]
         return batch
 
-    def _finish(self, parts: Sequence[ViewBatch], window: int, use: int, slot: int) -> ViewBatch:
-        began = time.perf_counter()
-        batch = self._mix(parts, window, use, slot) if use else parts[slot]
+    def _finish(self, batch: ViewBatch, use: int) -> ViewBatch:
         if self.pixels is not None:
             names = [f"{i}/{v}/{use}" for i, v in zip(batch.ids, batch.visits, strict=True)]
             streams = Rng(self.pixel_seed, "pixel views").streams(names)
@@ -217,23 +257,21 @@ class _Maker:
         if self.device is not None:
             batch = batch.to(self.device)
         _synchronize(batch.images.device)
-        self.pixel_seconds += time.perf_counter() - began
         return batch
 
-    def _mix(self, parts: Sequence[ViewBatch], window: int, use: int, slot: int) -> ViewBatch:
+    def _mix(
+        self, parts: Sequence[ViewBatch], window: int, use: int, slot: int, rows: Tensor
+    ) -> ViewBatch:
         """A batch whose row b is row b of one of the parts: each is taken in one slot of a use."""
         # A row stays in its place, so that processes that share a batch mix as one would.
-        draws = (
-            Rng(self.plan.seed, f"reuse {use}")
-            .streams([window])
-            .uniform(1, (len(parts), self.plan.batch_size))
-        )
-        which = draws[0, 0].argsort(dim=0)[slot, self.plan.rows]
+        streams = Rng(self.plan.seed, f"reuse {use}").streams([window])
+        draws = streams.uniform(1, (len(parts), self.size))
+        which = draws[0, 0].argsort(dim=0)[slot, rows]
         tensors = {name: value.clone() for name, value in parts[0].tensors().items()}
         for number, part in enumerate(parts):
             for name, value in part.tensors().items():
-                rows = (which == number).to(value.device)
-                tensors[name][rows] = value[rows]
+                taken = (which == number).to(value.device)
+                tensors[name][taken] = value[taken]
         chosen = [(parts[j].ids[b], parts[j].visits[b]) for b, j in enumerate(which.tolist())]
         ids, visits = zip(*chosen, strict=True)
         return replace(parts[0], ids=ids, visits=visits, **tensors)

@@ -87,7 +87,7 @@ def train_representation(
         >>> from genviews.represent.losses import NTXent
         >>> from genviews.represent.plan import SamplePlan
         >>> from genviews.represent.schedule import StepCosine
-        >>> from genviews.represent.streamed import StreamedBatches
+        >>> from genviews.represent.stream import StreamedBatches
         >>> from genviews.represent.views import LatentViews
         >>> views = LatentViews(ToyGenerator())
         >>> batches = StreamedBatches(views, SamplePlan(batch_size=8), prefetch=0)

@@ -47,27 +47,11 @@ def test_the_samples_study_keeps_the_number_of_updates(ratio) -> None:
     assert set(counts.values()) == {round(10 / ratio)}
 
 
-def test_processes_cut_a_batch_as_one_would() -> None:
-    for world in (1, 2, 3, 5):
-        whole = SamplePlan(batch_size=5, num_unique=17)
-        parts = [
-            SamplePlan(batch_size=5, num_unique=17, rank=r, world_size=world) for r in range(world)
-        ]
-        for step in range(7):
-            joined = sum((part.batch(step)[0] for part in parts), ())
-            assert joined == whole.batch(step)[0]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size: expected an integer of at least 1"),
         ({"batch_size": 4, "num_unique": 3}, "num_unique: expected an integer of at least 4"),
-        ({"batch_size": 4, "rank": 2, "world_size": 2}, "rank and world_size: .* rank 2 of 2"),
-        (
-            {"batch_size": 4, "world_size": 5},
-            "rank and world_size: expected rank < world_size <= 4",
-        ),
     ],
 )
 def test_misuse_is_named(options, message) -> None:

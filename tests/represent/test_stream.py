@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from genviews.augment import ColorJitter, Compose, HorizontalFlip
 from genviews.generators import ToyGenerator
 from genviews.identity import describe
 from genviews.perturb import Gaussian, Independent
-from genviews.represent import LatentViews, SamplePlan, StreamedBatches, ViewStream
+from genviews.represent import LatentViews, SamplePlan, StreamedBatches
 from genviews.represent.batches import Batches, PartBatches, local_batch
 from genviews.rng import Rng
 
@@ -22,18 +23,24 @@ PLAN = SamplePlan(batch_size=4, num_unique=12)
 PIXELS = Compose(HorizontalFlip(), ColorJitter(0.4, 0.4), name="pixels")
 
 
-def take(steps=10, views=VIEWS, plan=PLAN, **options):
-    with ViewStream(views, plan, steps, **options) as stream:
-        return list(stream)
+def take(steps=10, views=VIEWS, plan=PLAN, start=0, **options):
+    with closing(StreamedBatches(views, plan, steps=steps, **options)) as batches:
+        return [batches.batch(step) for step in range(start, steps)]
+
+
+def equal(a, b) -> bool:
+    return (a is None and b is None) or torch.equal(a, b)
 
 
 def same(left, right) -> None:
     assert len(left) == len(right)
     for a, b in zip(left, right, strict=True):
-        assert a.ids == b.ids
-        assert a.visits == b.visits
-        assert a.tensors().keys() == b.tensors().keys()
-        assert all(torch.equal(a.tensors()[name], b.tensors()[name]) for name in a.tensors())
+        assert a.keys() == b.keys()
+        assert all(equal(a[name], b[name]) for name in a)
+
+
+def ids_of(batch) -> tuple[int, ...]:
+    return tuple(batch["ids"].tolist())
 
 
 OPTIONS = pytest.mark.parametrize(
@@ -63,26 +70,26 @@ def test_a_resumed_stream_goes_on_bit_for_bit(options, start) -> None:
 @OPTIONS
 def test_parts_of_processes_make_up_the_whole_batch(options) -> None:
     whole = take(**options)
-    parts = [
-        take(plan=SamplePlan(batch_size=4, num_unique=12, rank=r, world_size=3), **options)
-        for r in range(3)
-    ]
+    parts = []
+    for process in range(3):
+        with closing(StreamedBatches(VIEWS, PLAN, **options)) as batches:
+            parts.append([batches.part(step, process, 3) for step in range(10)])
     for step, batch in enumerate(whole):
         pieces = [part[step] for part in parts]
-        assert sum((p.ids for p in pieces), ()) == batch.ids
-        for name, value in batch.tensors().items():
-            torch.testing.assert_close(
-                torch.cat([p.tensors()[name] for p in pieces]), value, rtol=0, atol=1e-5
-            )
+        assert [len(piece["ids"]) for piece in pieces] == [2, 1, 1]  # as torch.tensor_split
+        assert sum(map(ids_of, pieces), ()) == ids_of(batch)
+        for name in ("views", "labels"):
+            joined = torch.cat([piece[name] for piece in pieces])
+            torch.testing.assert_close(joined, batch[name], rtol=0, atol=1e-5)
 
 
 def test_batches_are_those_of_the_plan() -> None:
     for step, batch in enumerate(take(7)):
         ids, visit = PLAN.batch(step)
         wanted = VIEWS(ids, visit)
-        assert batch.ids == ids
-        assert torch.equal(batch.images, wanted.images)
-        assert torch.equal(batch.latents, wanted.latents)
+        assert ids_of(batch) == ids
+        assert torch.equal(batch["views"], wanted.images)
+        assert torch.equal(batch["labels"], wanted.labels)
 
 
 def test_pixel_views_are_drawn_by_sample_visit_and_use() -> None:
@@ -92,20 +99,19 @@ def test_pixel_views_are_drawn_by_sample_visit_and_use() -> None:
         for row, i in enumerate(ids):
             streams = Rng(0, "pixel views").streams([f"{i}/{visit}/0"])
             alone = PIXELS.augment(plain[row : row + 1], streams)
-            torch.testing.assert_close(batch.images[row : row + 1], alone, rtol=0, atol=1e-5)
+            torch.testing.assert_close(batch["views"][row : row + 1], alone, rtol=0, atol=1e-5)
 
 
 def test_pixel_seed_moves_pixel_views_alone() -> None:
     plain, wanted = take(5), take(5, pixels=PIXELS)
     same(take(5, pixels=PIXELS, pixel_seed=VIEWS.seed), wanted)
     moved = take(5, pixels=PIXELS, pixel_seed=3)
-    for batch, before, rendered in zip(moved, wanted, plain, strict=True):
-        assert (batch.ids, batch.visits) == (before.ids, before.visits)
-        assert not (batch.images == before.images).flatten(2).all(2).any()
-        assert torch.equal(batch.latents, before.latents)
-        names = [f"{i}/{v}/0" for i, v in zip(batch.ids, batch.visits, strict=True)]
-        drawn = PIXELS.augment(rendered.images, Rng(3, "pixel views").streams(names))
-        assert torch.equal(batch.images, drawn)
+    for step, (batch, before, rendered) in enumerate(zip(moved, wanted, plain, strict=True)):
+        assert ids_of(batch) == ids_of(before) == ids_of(rendered)
+        assert not (batch["views"] == before["views"]).flatten(2).all(2).any()
+        names = [f"{i}/{PLAN.batch(step)[1]}/0" for i in ids_of(batch)]
+        drawn = PIXELS.augment(rendered["views"], Rng(3, "pixel views").streams(names))
+        assert torch.equal(batch["views"], drawn)
     same(take(5, pixel_seed=3), plain)  # without pixel views there is nothing to draw
 
 
@@ -113,29 +119,30 @@ def test_pixel_seed_moves_pixel_views_alone() -> None:
 def test_each_rendered_batch_is_used_so_often_with_its_own_latents(reuse, buffer) -> None:
     steps = 2 * reuse * buffer
     plan = SamplePlan(batch_size=4)  # every rendered sample is another
-    with ViewStream(VIEWS, plan, steps, reuse=reuse, buffer=buffer) as stream:
-        batches = list(stream)
+    options = {"steps": steps, "reuse": reuse, "buffer": buffer}
+    with closing(StreamedBatches(VIEWS, plan, **options)) as stream:
+        batches = [stream.batch(step) for step in range(steps)]
         stats = stream.stats
     assert stats.rendered == steps // reuse
-    counts = Counter(i for batch in batches for i in batch.ids)
+    counts = Counter(i for batch in batches for i in ids_of(batch))
     assert set(counts.values()) == {reuse}
     assert len(counts) == 4 * steps // reuse
     for batch in batches:
-        assert len(set(batch.ids)) == 4
-        # Rows that changed places took their latents, labels and pixels with them.
-        wanted = VIEWS(batch.ids)
-        for name, value in wanted.tensors().items():
-            torch.testing.assert_close(batch.tensors()[name], value, rtol=0, atol=1e-5)
+        assert len(set(ids_of(batch))) == 4
+        # Rows that changed places took their labels and pixels with them.
+        wanted = VIEWS(ids_of(batch))
+        assert torch.equal(batch["labels"], wanted.labels)
+        torch.testing.assert_close(batch["views"], wanted.images, rtol=0, atol=1e-5)
 
 
 def test_reuse_mixes_batches_and_draws_pixels_anew() -> None:
     plan = SamplePlan(batch_size=8)
     plain = take(12, plan=plan, reuse=3, buffer=4)
-    first = {frozenset(batch.ids) for batch in plain[:4]}
-    assert not first & {frozenset(batch.ids) for batch in plain[4:]}
+    first = {frozenset(ids_of(batch)) for batch in plain[:4]}
+    assert not first & {frozenset(ids_of(batch)) for batch in plain[4:]}
     jittered = take(3, plan=plan, reuse=3, pixels=PIXELS)
-    assert jittered[0].ids == jittered[1].ids == jittered[2].ids
-    a, b, c = (batch.images.flatten(1) for batch in jittered)
+    assert ids_of(jittered[0]) == ids_of(jittered[1]) == ids_of(jittered[2])
+    a, b, c = (batch["views"].flatten(1) for batch in jittered)
     assert not (a == b).all(1).any()
     assert not (b == c).all(1).any()
 
@@ -149,8 +156,8 @@ def test_memory_is_bounded_by_the_buffer() -> None:
             return super().__call__(ids, visit)
 
     views = Counting(TOY, None)
-    with ViewStream(views, SamplePlan(batch_size=2), 100, prefetch=2) as stream:
-        next(stream)
+    with closing(StreamedBatches(views, SamplePlan(batch_size=2), steps=100)) as stream:
+        stream.batch(0)
         while views.made < 3:  # ends: nothing else is asked for
             time.sleep(0.01)
         time.sleep(0.1)
@@ -164,17 +171,15 @@ def test_time_and_counts_are_reported() -> None:
             return super().__call__(ids, visit)
 
     views = Slow(TOY, None, positives=1)
-    with ViewStream(views, PLAN, 5, prefetch=0, pixels=PIXELS) as stream:
-        assert stream.step == 0
-        for _ in stream:
-            pass
+    with closing(StreamedBatches(views, PLAN, PIXELS, prefetch=0)) as stream:
+        for step in range(5):
+            stream.batch(step)
         stats = stream.stats
-    assert stream.step == stats.steps == stats.rendered == 5
+    assert stats.steps == stats.rendered == 5
     assert stats.images == 5 * 4 * 2
     assert stats.generation_seconds >= 5 * 0.02
     assert 0 < stats.pixel_seconds < stats.wait_seconds
     assert stats.wait_seconds >= stats.generation_seconds + stats.pixel_seconds
-    assert stats.describe()["wait_seconds"] == stats.wait_seconds
 
 
 def test_views_that_are_ready_are_not_waited_for() -> None:
@@ -183,14 +188,17 @@ def test_views_that_are_ready_are_not_waited_for() -> None:
             time.sleep(0.1)
             return super().__call__(ids, visit)
 
-    with ViewStream(Slow(TOY, None), PLAN, 4, prefetch=4) as stream:
-        while stream.stats.rendered < 4 or stream.stats.pixel_seconds == 0.0:
+    with closing(StreamedBatches(Slow(TOY, None), PLAN, steps=5, prefetch=4)) as stream:
+        stream.batch(0)
+        while stream.stats.rendered < 5:
             time.sleep(0.01)
         time.sleep(0.05)
-        assert len(list(stream)) == 4
-        stats = stream.stats
-    assert stats.generation_seconds >= 0.4
-    assert stats.wait_seconds < 0.5 * stats.generation_seconds
+        before = stream.stats
+        for step in range(1, 5):
+            stream.batch(step)
+        waited = stream.stats.wait_seconds - before.wait_seconds
+    assert before.generation_seconds >= 0.5
+    assert waited < 0.5 * before.generation_seconds
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
@@ -201,16 +209,16 @@ def test_an_error_in_rendering_reaches_training(prefetch) -> None:
                 raise RuntimeError("out of memory")
             return super().__call__(ids, visit)
 
-    with ViewStream(Broken(TOY, None), SamplePlan(batch_size=4), 5, prefetch=prefetch) as stream:
-        assert [next(stream).ids[0] for _ in range(2)] == [0, 4]
+    plan = SamplePlan(batch_size=4)
+    with closing(StreamedBatches(Broken(TOY, None), plan, prefetch=prefetch)) as stream:
+        assert [ids_of(stream.batch(step))[0] for step in range(2)] == [0, 4]
         with pytest.raises(RuntimeError, match="out of memory"):
-            next(stream)
-        assert list(stream) == []
+            stream.batch(2)
 
 
 def test_batches_move_to_the_device_of_the_encoder() -> None:
     (batch,) = take(1, device="meta")
-    assert batch.images.device.type == batch.labels.device.type == "meta"
+    assert batch["views"].device.type == batch["labels"].device.type == "meta"
 
 
 class TestStreamedBatches:
@@ -229,9 +237,7 @@ class TestStreamedBatches:
         batches = StreamedBatches(VIEWS, PLAN, **options)
         for step in (0, 1, 2, 5, 6, 1, 1, 7):
             found = batches.batch(step)
-            assert torch.equal(found["views"], wanted[step].images)
-            assert torch.equal(found["labels"], wanted[step].labels)
-            assert found["ids"].tolist() == list(wanted[step].ids)
+            same([found], [wanted[step]])
         assert batches.stats.steps == 8
         batches.close()
         assert batches.stats.steps == 8
@@ -241,19 +247,18 @@ class TestStreamedBatches:
         views = [b.batch(2)["views"] for b in batches]
         assert torch.equal(views[0], views[1])  # VIEWS has seed 0
         (wanted,) = take(3, pixels=PIXELS, pixel_seed=3)[2:]
-        assert torch.equal(views[2], wanted.images)
+        assert torch.equal(views[2], wanted["views"])
         assert [describe(b)["pixel_seed"] for b in batches] == [0, 0, 3]
         for b in batches:
             b.close()
 
-    def test_parts_are_made_alone(self) -> None:
-        batches = StreamedBatches(VIEWS, PLAN, PIXELS)
-        whole = batches.batch(3)
-        parts = [batches.part(3, r, 3) for r in range(3)]
-        batches.close()
-        for name in ("views", "labels", "ids"):
-            joined = torch.cat([part[name] for part in parts])
-            torch.testing.assert_close(joined, whole[name], rtol=0, atol=1e-5)
+    def test_a_part_is_made_alone_and_each_process_has_one(self) -> None:
+        with closing(StreamedBatches(VIEWS, PLAN, prefetch=0)) as batches:
+            batches.part(3, 1, 3)
+            assert batches.stats.images == 3  # of one sample
+            for process, processes in ((2, 2), (-1, 2), (0, 5)):
+                with pytest.raises(ValueError, match=r"process < processes <= 4, the batch size"):
+                    batches.part(0, process, processes)
 
     def test_z_goes_with_each_view_or_is_none(self) -> None:
         batches = StreamedBatches(LatentViews(TOY, None), PLAN)
@@ -297,18 +302,20 @@ def test_after_an_error_streamed_batches_begin_anew() -> None:
 def test_on_a_gpu_the_views_are_those_of_the_unthreaded_stream() -> None:
     views = LatentViews(ToyGenerator().cuda(), Gaussian("all", 0.2))
     plan = SamplePlan(batch_size=64)
-    with ViewStream(views, plan, 20, prefetch=3) as ahead:
+    with closing(StreamedBatches(views, plan, steps=20, prefetch=3)) as ahead:
         busy = torch.randn(1024, 1024, device="cuda")
         images = []
-        for batch in ahead:
+        for step in range(20):
+            batch = ahead.batch(step)
             busy = (busy @ busy).tanh()
-            images.append(batch.images.clone())
+            images.append(batch["views"].clone())
     for left, right in zip(images, take(20, views, plan, prefetch=0), strict=True):
-        assert torch.equal(left, right.images)
+        assert torch.equal(left, right["views"])
 
 
-@pytest.mark.parametrize("name", ["steps", "start", "reuse", "buffer", "prefetch"])
+@pytest.mark.parametrize("name", ["steps", "reuse", "buffer", "prefetch"])
 def test_misuse_is_named(name) -> None:
-    options = {"steps": 3, name: -1}
     with pytest.raises(ValueError, match=f"{name}: expected an integer"):
-        ViewStream(VIEWS, PLAN, **options)
+        StreamedBatches(VIEWS, PLAN, **{name: -1})
+    with pytest.raises(ValueError, match="step: expected an integer of at least 0"):
+        StreamedBatches(VIEWS, PLAN).batch(-1)

@@ -27,8 +27,7 @@ from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.stored import StoredViews
-from genviews.represent.stream import StreamStats
-from genviews.represent.streamed import StreamedBatches
+from genviews.represent.stream import StreamedBatches, StreamStats
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rng import Rng
 from genviews.studies.learning.row import LearningRow

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.represent.plan import SamplePlan
-from genviews.represent.stream import ViewStream
+from genviews.represent.stream import StreamedBatches
 from genviews.studies.blocks import Cell, Column, Grid, Images, Note, Picture, Table
 from genviews.studies.learning.data import latent_views
 from genviews.studies.learning.row import LearningRow
@@ -186,14 +186,11 @@ def _images(
     plain = made(ids).images
     if setting.pixels is None:
         return plain, None
-    seen: list[Tensor] = []
-    for one in ids:  # a batch of one has the number of its sample
-        plan = SamplePlan(batch_size=1)
-        with ViewStream(
-            made, plan, start=one, pixels=setting.pixels, prefetch=0, pixel_seed=seed
-        ) as stream:
-            seen.append(next(stream).images)
-    return plain, torch.cat(seen)
+    batches = StreamedBatches(
+        made, SamplePlan(batch_size=1), setting.pixels, prefetch=0, pixel_seed=seed
+    )
+    seen = [batches.batch(one)["views"] for one in ids]  # a batch of one has its sample's number
+    return plain, torch.cat([one for one in seen if one is not None])
 
 
 def _pair(

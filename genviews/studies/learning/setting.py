@@ -53,8 +53,8 @@ class LearningSetting:
         views_seed: of the samples of the generator; seeds of a study differ in first weights,
             order and pixel views.
         render_batch: images rendered at once.
-        prefetch: batches made ahead, see `ViewStream`; 0 makes them in the training's thread. None
-            is 2 on a GPU and 0 on a processor, where a thread would take the encoder's time.
+        prefetch: batches made ahead, see `StreamedBatches`; 0 makes them in the training's thread.
+            None is 2 on a GPU and 0 on a processor, where a thread would take the encoder's time.
         place: device of the encoders where there is no generator, which says it else.
 
     Raises:
