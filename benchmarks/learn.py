@@ -73,9 +73,8 @@ from genviews.files import write_json
 from genviews.identity import describe
 from genviews.memory import keep_freed_memory
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
-from genviews.represent.generate import write_views
 from genviews.represent.losses import NTXent
-from genviews.represent.stored import StoredViews
+from genviews.represent.stored import StoredViews, write_views
 
 RESULT = Path("results/benchmarks/learn.json")
 SHARED = "torchvision v2, one parameter for the whole batch: another law"

@@ -8,13 +8,12 @@ Read `genviews.represent.views` first, then `genviews.represent.train`. Objectiv
 
 from genviews.represent.config import RepresentationTraining, published_training
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
-from genviews.represent.generate import recreate_views, write_views
 from genviews.represent.monitor import OnlineKNN
 from genviews.represent.plan import RATIOS, SamplePlan
 from genviews.represent.prior import Anchors, Prior
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.schedule import EpochCosine, StepCosine
-from genviews.represent.stored import StoredViews
+from genviews.represent.stored import StoredViews, recreate_views, write_views
 from genviews.represent.stream import StreamedBatches, StreamStats
 from genviews.represent.train import TrainedRepresentation, train_representation
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch

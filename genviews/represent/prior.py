@@ -10,8 +10,10 @@ ICLR 2022, arXiv:2106.05258, sections 3.2 and 4, appendices A and C.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from jaxtyping import Float, Int
@@ -23,7 +25,7 @@ from genviews.perturb.independent import Independent
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.rng import Streams
 
-__all__ = ["Anchors", "Prior"]
+__all__ = ["Anchors", "Prior", "check_ids"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,8 +114,8 @@ class Prior:
 
         Raises:
             ValueError: what the generator cannot do: a class it does not have, truncation in W of
-                one without W, pseudo-classes of a conditional one.
-            TypeError: blocks of classes, and ids that are no integers.
+                one without W, pseudo-classes of a conditional one; or blocks of classes, and ids
+                that are no integers.
         """
         self.check(generator)
         if labels is None:
@@ -186,17 +188,23 @@ class Prior:
     def _blocks(self, streams: Streams) -> Int[Tensor, " B"]:
         """Which block of `per_class` ids each id is in."""
         assert self.per_class is not None
-        return torch.tensor(_integers(streams.ids), dtype=torch.long) // self.per_class
+        return torch.tensor(check_ids(streams.ids), dtype=torch.long) // self.per_class
 
 
-def _integers(ids: Sequence[int | str]) -> list[int]:
-    for i in ids:
-        if not isinstance(i, int) or i < 0:
-            fail(
-                "sample ids",
-                expected="integers from 0, to be cut into blocks of classes",
-                got=repr(i),
-                remedy="number the samples, or leave per_class out",
-                error=TypeError,
-            )
-    return [int(i) for i in ids]
+def check_ids(ids: Sequence[int | str], count: int | None = None) -> tuple[int, ...]:
+    """Return sample ids as a tuple of integers in [0, `count`); None sets no limit.
+
+    Raises:
+        ValueError: others, some of which are shown.
+    """
+    least, beyond = 0, math.inf if count is None else count
+    plain = [i for i in ids if isinstance(i, Integral) and least <= i < beyond]
+    if len(plain) < len(ids):
+        below = "" if count is None else f", below {count}"
+        fail(
+            "sample ids",
+            expected=f"integers from 0{below}",
+            got=", ".join([repr(i) for i in ids if i not in plain][:5]),
+            remedy="plan with as many unique samples as there are, numbered from 0",
+        )
+    return tuple(int(i) for i in plain)

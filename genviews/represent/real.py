@@ -18,7 +18,8 @@ from torch import Tensor
 from genviews.checks import check_count, check_fraction, fail, lookup
 from genviews.data.source import ImageSource
 from genviews.identity import key
-from genviews.represent.views import AnchorViews, ViewBatch, check_ids
+from genviews.represent.prior import check_ids
+from genviews.represent.views import AnchorViews, ViewBatch
 from genviews.rng import Rng
 from genviews.types import ImageSpec
 
@@ -40,8 +41,8 @@ class RealViews(AnchorViews):
         seed: of what is drawn for the views downstream, pixel views among it.
 
     Raises:
-        TypeError: images that are not floating-point, or labels that are.
-        ValueError: no image, other numbers of labels than images, or values outside [-1, 1].
+        TypeError: images that are not floating-point.
+        ValueError: no image, values outside [-1, 1], or labels that are not one integer for each.
 
     Source: Jahanian et al. 2022, arXiv:2106.05258, table 1 ("real").
 
@@ -60,13 +61,9 @@ class RealViews(AnchorViews):
         seed: int = 0,
         device: torch.device | None = None,
     ) -> None:
-        if isinstance(images, Tensor):
-            _check_images(images)
-            self.image_spec = _spec(images)
-            self._device = images.device if device is None else device
-        else:
-            self.image_spec = images.image_spec
-            self._device = torch.device("cpu") if device is None else device
+        here = images.device if isinstance(images, Tensor) else torch.device("cpu")
+        self._device = here if device is None else device
+        self.image_spec = _spec(images) if isinstance(images, Tensor) else images.image_spec
         _check_labels(labels, len(images))
         self.images, self.labels = images, None if labels is None else labels.to(self._device)
         self.positives, self.seed = check_count(positives, "positives"), seed
@@ -94,7 +91,7 @@ class RealViews(AnchorViews):
         Raises:
             ValueError: an id of no image.
         """
-        ids = _check_known(ids, len(self), "there are images")
+        ids = check_ids(ids, len(self))
         rows = torch.tensor(ids, dtype=torch.long, device=self.device)
         images = self._read(ids).to(self.device)
         return ViewBatch(
@@ -173,14 +170,8 @@ class MixedViews(AnchorViews):
 
     def __describe__(self) -> dict[str, object]:
         """Both parts and how they are mixed."""
-        return {
-            "real": self.real,
-            "generated": self.generated,
-            "share": self.share,
-            "num_samples": self.num_samples,
-            "mix": self.mix,
-            "seed": self.seed,
-        }
+        names = ("real", "generated", "share", "num_samples", "mix", "seed")
+        return {name: getattr(self, name) for name in names}
 
     def is_generated(self, ids: Sequence[int], visit: int = 0) -> Bool[Tensor, " B"]:
         """Which samples are generated ones, at a visit.
@@ -188,7 +179,7 @@ class MixedViews(AnchorViews):
         Raises:
             ValueError: an id that is not below N.
         """
-        ids = _check_known(ids, self.num_samples, "are mixed")
+        ids = check_ids(ids, self.num_samples)
         if self.mix == "sampled":
             streams = Rng(self.seed, "mix").streams(ids).from_view(visit)
             return streams.uniform(1, (1,)).flatten() < self.share
@@ -231,59 +222,13 @@ class MixedViews(AnchorViews):
         return joined[order.to(self.device)]
 
 
-def _check_known(ids: Sequence[int], count: int, what: str) -> tuple[int, ...]:
-    known = check_ids(ids)
-    if known and max(known) >= count:
-        fail(
-            "sample ids",
-            expected=f"below {count}",
-            got=max(known),
-            remedy=f"plan with as many unique samples as {what}",
-        )
-    return known
-
-
-def _check_images(images: Tensor) -> None:
-    if not images.is_floating_point():
-        fail(
-            "real images",
-            expected="floating-point numbers in [-1, 1]",
-            got=images.dtype,
-            remedy="convert uint8 with `x.float() / 127.5 - 1`",
-            error=TypeError,
-        )
-    if images.ndim != 4 or images.numel() == 0:
-        fail(
-            "real images",
-            expected="shape (N, C, H, W), at least one",
-            got=f"shape {tuple(images.shape)}",
-            remedy="stack images of equal size along a first axis",
-        )
-    largest = float(images.abs().max())
-    if not largest <= 1 + _RANGE_TOLERANCE:  # also for NaN
-        fail(
-            "real images",
-            expected="values in [-1, 1]",
-            got=f"a magnitude of {largest:g}",
-            remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1",
-        )
-
-
 def _check_labels(labels: Tensor | None, count: int) -> None:
-    if labels is not None and labels.shape != (count,):
+    if labels is not None and (labels.shape != (count,) or labels.is_floating_point()):
         fail(
             "labels of real images",
-            expected=f"{count}, one for each image",
-            got=f"shape {tuple(labels.shape)}",
-            remedy="match them by row",
-        )
-    if labels is not None and labels.is_floating_point():
-        fail(
-            "labels of real images",
-            expected="integers",
-            got=labels.dtype,
-            remedy="convert them with `.long()`",
-            error=TypeError,
+            expected=f"{count} integers, one for each image",
+            got=f"shape {tuple(labels.shape)}, {labels.dtype}",
+            remedy="match them by row, and convert them with `.long()`",
         )
 
 
@@ -300,5 +245,22 @@ def _check_pair(real: AnchorViews, generated: AnchorViews) -> None:
 
 
 def _spec(images: Tensor) -> ImageSpec:
+    if images.ndim != 4 or images.numel() == 0:
+        fail(
+            "real images",
+            expected="shape (N, C, H, W), at least one",
+            got=f"shape {tuple(images.shape)}",
+            remedy="stack images of equal size along a first axis",
+        )
     channels, height, width = images.shape[1:]
-    return ImageSpec(channels=channels, height=height, width=width)
+    spec = ImageSpec(channels=channels, height=height, width=width)
+    spec.check(images, "real images")
+    largest = float(images.abs().max())
+    if not largest <= 1 + _RANGE_TOLERANCE:  # also for NaN
+        fail(
+            "real images",
+            expected="values in [-1, 1]",
+            got=f"a magnitude of {largest:g}",
+            remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1",
+        )
+    return spec

@@ -1,27 +1,52 @@
-"""Views read from a store: those that `genviews.represent.generate.write_views` made.
+"""A stored set of views: made once in shards, read in training, made again from its manifest.
 
-prior -> sample -> latents -> perturb -> render -> SHARDS -> augment -> encode
+    prior -> sample -> latents -> perturb -> render -> SHARDS -> augment -> encode
+
+Shards hold the samples in the order of their ids, so with `Prior.per_class` equal to the shard size
+each class, or pseudo-class, has shards of its own. The store's identity is the whole configuration:
+a folder never mixes two sets. `manifest.json` is its exact parts and the SHA-256 of each shard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal, get_args
 
+import fsspec
 import torch
+from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, fail, lookup
+from genviews.engine import Engine
+from genviews.files import atomic_write_bytes
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
-from genviews.represent.manifest import rebuild
-from genviews.represent.views import AnchorViews, ViewBatch, check_ids, render_views
+from genviews.identity.code import address
+from genviews.perturb import Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform
+from genviews.perturb.base import Perturbation
+from genviews.represent.prior import Prior, check_ids
+from genviews.represent.views import AnchorViews, LatentViews, ViewBatch, render_views
 from genviews.rows import StoredRows
-from genviews.store import ShardStore, stored_identity
+from genviews.store import Shard, ShardStore, stored_identity
+from genviews.types import ImageSpec, LayerRange, Progress
+from genviews.work import Tell, run_shards
 
-__all__ = ["FORMAT", "StoredViews"]
+__all__ = ["StoredViews", "rebuild", "recreate_views", "write_views"]
 
 FORMAT = "genviews-views-1"
+MANIFEST = "manifest.json"
+Keep = Literal["latents", "images", "both"]
+
+_PERTURBATIONS = (Angular, Gaussian, Independent, Isotropic, StyleMix, Uniform)
+_PARTS = (ImageSpec, LayerRange, Normal, Prior)
+_TYPES: dict[str, type[Any]] = {address(kind): kind for kind in (*_PERTURBATIONS, *_PARTS)}
+"""What `rebuild` makes again: configurations that hold no tensors."""
 
 
 class StoredViews(AnchorViews):
@@ -74,7 +99,9 @@ class StoredViews(AnchorViews):
         if exact["keep"] == "latents" and generator is None:
             fail("generator", expected="one, to render with", got="none", remedy="pass it")
         if generator is not None:
-            kept = Identity({"generator": made["generator"]}, _answers(self.identity))
+            # What it rendered, as if it had been described alone.
+            answers = {k.removeprefix("views."): v for k, v in self.identity.answers.items()}
+            kept = Identity({"generator": made["generator"]}, answers)
             identify(generator=generator).check(kept, f"generator of the views in {folder}")
         self._generator, self._batch_size = generator, check_count(batch_size, "batch_size")
         self._rows = StoredRows(ShardStore(folder, self.identity))
@@ -98,14 +125,7 @@ class StoredViews(AnchorViews):
             ValueError: an id that was not stored, or a damaged shard.
             FileNotFoundError: a shard is missing.
         """
-        ids = check_ids(ids)
-        if ids and max(ids) >= self.num_samples:
-            fail(
-                "sample ids",
-                expected=f"below {self.num_samples}, the number stored",
-                got=max(ids),
-                remedy="store more samples, or plan with fewer unique ones",
-            )
+        ids = check_ids(ids, self.num_samples)
         anchor = torch.zeros(len(ids), 1, dtype=torch.long)
         shown = torch.cat([anchor, 1 + self.choose(ids, visit)], dim=1)
         rows = {name: value.to(self.device) for name, value in self._gather(ids, shown).items()}
@@ -137,6 +157,201 @@ class StoredViews(AnchorViews):
         return found
 
 
-def _answers(identity: Identity) -> dict[str, Tensor]:
-    """What the generator of the views renders, as if it had been described alone."""
-    return {path.removeprefix("views."): value for path, value in identity.answers.items()}
+def write_views(
+    views: LatentViews,
+    folder: str | Path,
+    num_samples: int,
+    *,
+    keep: Keep = "both",
+    shard_size: int = 1000,
+    engine: str | Engine = "local",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make the views of samples 0 to `num_samples - 1`, what `folder` does not hold yet.
+
+    A run that is killed loses the shard in flight; a second run, at the same time or later, makes
+    what is left. A shard made again is equal byte for byte, on the same kind of machine with the
+    same number of torch's threads.
+
+    Args:
+        views: what to store. All `pool` positives of each sample are (`positives`, without a pool).
+        folder: a path, or a URL that fsspec knows.
+        num_samples: N.
+        keep: "latents" is small and rendered when read, "images" (uint8) needs no generator in
+            training, "both". The anchors' z and labels are always kept.
+        shard_size: samples in a shard; 1000 as the paper's pseudo-classes.
+        engine: "local" (this process), "ray", or an `Engine`.
+        progress: called with ("render views", "samples", done, N).
+
+    Returns:
+        The manifest, also written to `manifest.json` in the folder.
+
+    Raises:
+        ValueError: `folder` holds another set (the message lists what differs), or a count out of
+            range.
+        OSError: the folder cannot be written.
+        RuntimeError: an engine ended without making its shards.
+
+    Source:
+        Jahanian et al. 2022, arXiv:2106.05258, appendix A and its `generate_dataset_*` scripts.
+
+    Differs:
+        The authors store PNG files whose names say which belong together, and skip a class whose
+        folder exists, half made or not. Pixels are rounded, theirs cut off.
+
+    Example:
+        >>> import tempfile
+        >>> from genviews import ToyGenerator
+        >>> from genviews.perturb import Gaussian
+        >>> views = LatentViews(ToyGenerator(), Gaussian("all", 0.2), pool=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = write_views(views, folder, 10, shard_size=4)
+        ...     stored = StoredViews(folder)
+        ...     len(manifest["sha256"]), stored([9, 0]).images.shape
+        (3, torch.Size([2, 2, 1, 8, 8]))
+    """
+    identity = _identity(views, num_samples, keep, shard_size)
+    run_shards(
+        ShardStore(folder, identity),
+        num_samples,
+        partial(_make, _whole(views), keep),
+        shard_size=shard_size,
+        stage="render views",
+        unit="samples",
+        engine=engine,
+        progress=progress,
+    )
+    return _write_manifest(folder, identity, -(-num_samples // shard_size), views.batch_size)
+
+
+def recreate_views(
+    manifest: Mapping[str, Any] | str | Path,
+    generator: Generator,
+    folder: str | Path,
+    perturbation: Perturbation | None = None,
+) -> dict[str, Any]:
+    """Make a stored set again from its manifest, and compare every shard with it.
+
+    Args:
+        manifest: what `write_views` returned, or the path of a `manifest.json`.
+        generator: with the weights that the set was made with.
+        folder: where to.
+        perturbation: needed where it holds tensors (PCA's statistics, a learnt walk); else it is
+            made from the manifest.
+
+    Returns:
+        The manifest, equal to the given one.
+
+    Raises:
+        ValueError: another generator or perturbation than in the manifest, no manifest, or shards
+            that are not equal byte for byte (they are named).
+    """
+    if not isinstance(manifest, Mapping):
+        with fsspec.open(str(manifest), "rt", encoding="utf-8") as file:
+            manifest = json.load(file)
+    if not isinstance(manifest, Mapping) or manifest.get("format") != FORMAT:
+        fail("manifest", expected=f"format {FORMAT}", got="another", remedy="see `write_views`")
+    key: dict[str, Any] = manifest["key"]
+    if perturbation is None:
+        perturbation = rebuild(key["views"]["perturbation"])
+    views = LatentViews(
+        generator,
+        perturbation,
+        rebuild(key["views"]["prior"]),
+        positives=key["views"]["pool"],
+        seed=key["views"]["seed"],
+        batch_size=manifest["batch_size"],
+    )
+    options = {"keep": key["keep"], "shard_size": key["shard_size"]}
+    made = _identity(views, key["num_samples"], **options)
+    # A manifest is text: it holds no answers.
+    Identity(made.exact).check(Identity(key), "generator and perturbation")
+    found = write_views(views, folder, key["num_samples"], **options)
+    other = [name for name, digest in manifest["sha256"].items() if found["sha256"][name] != digest]
+    if other:
+        fail(
+            "recreated views",
+            expected="the bytes of the manifest",
+            got=f"others in shards {', '.join(other[:5])}",
+            remedy="use the kind of device, the number of threads and the versions of then",
+        )
+    return found
+
+
+def rebuild(description: object) -> Any:  # noqa: ANN401  (what was described)
+    """Make again what `describe` described.
+
+    Raises:
+        ValueError: of a type that is not known here, or that holds tensors.
+
+    Example:
+        >>> from genviews.identity import describe
+        >>> rebuild(describe(Prior(psi=0.9))) == Prior(psi=0.9)
+        True
+    """
+    if isinstance(description, list):
+        return tuple(rebuild(item) for item in description)
+    if not isinstance(description, Mapping):
+        return description
+    made = _TYPES.get(str(description.get("type")))
+    if made is None:
+        fail(
+            "description",
+            expected=f"one of {', '.join(sorted(_TYPES))}, which hold no tensors",
+            got=repr(description.get("type")),
+            remedy="pass the perturbation itself",
+        )
+    return made(**{k: rebuild(v) for k, v in description.items() if k != "type"})
+
+
+def _whole(views: LatentViews) -> LatentViews:
+    """The same views, showing every positive of the pool."""
+    whole = copy.copy(views)
+    whole.positives = whole.pool = views.pool or views.positives
+    return whole
+
+
+def _identity(views: LatentViews, num_samples: int, keep: str, shard_size: int) -> Identity:
+    """All that the content of the shards depends on."""
+    return identify(
+        format=FORMAT,
+        views=_whole(views),
+        num_samples=check_count(num_samples, "num_samples"),
+        keep=lookup(keep, {k: k for k in get_args(Keep)}, "keep"),
+        shard_size=check_count(shard_size, "shard_size"),
+    )
+
+
+def _make(views: LatentViews, keep: Keep, rows: range, tell: Tell) -> Shard:
+    """The samples of a shard."""
+    anchors, latents = views.latents(rows)
+    found = {
+        "z": anchors.z,
+        "view_z": views.view_z(anchors.z, latents),
+        "labels": anchors.labels,
+        "pseudo_labels": anchors.pseudo_labels,
+    }
+    tensors = {name: value for name, value in found.items() if value is not None}
+    if keep != "images":
+        tensors["latents"] = latents
+    if keep != "latents":
+        pixels = (views.render(latents, anchors.labels) + 1.0) * 127.5
+        tensors["images"] = pixels.round().to(torch.uint8)
+    return Shard(tensors=tensors, ids=tuple(str(i) for i in rows))
+
+
+def _write_manifest(
+    folder: str | Path, identity: Identity, total: int, batch_size: int
+) -> dict[str, Any]:
+    files, root = fsspec.url_to_fs(str(folder))
+    names = [f"{index:05d}.safetensors" for index in range(total)]
+    digests = {n: hashlib.sha256(files.cat_file(f"{root}/{n}")).hexdigest() for n in names}
+    # The bytes, but nothing else, depend on how many images were rendered at once.
+    facts = {"format": FORMAT, "key": dict(identity.exact), "batch_size": batch_size}
+    manifest = {**facts, "sha256": digests}
+    data = (json.dumps(manifest, indent=2) + "\n").encode()
+    if isinstance(files, LocalFileSystem):
+        atomic_write_bytes(f"{root}/{MANIFEST}", data)
+    else:
+        files.pipe_file(f"{root}/{MANIFEST}", data)
+    return manifest

@@ -24,11 +24,11 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
 from genviews.render import render
-from genviews.represent.prior import Anchors, Prior
+from genviews.represent.prior import Anchors, Prior, check_ids
 from genviews.rng import Rng, Streams
 from genviews.types import ImageSpec
 
-__all__ = ["AnchorViews", "LatentViews", "ViewBatch", "check_ids", "render_views"]
+__all__ = ["AnchorViews", "LatentViews", "ViewBatch", "render_views"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,15 +182,9 @@ class LatentViews(AnchorViews):
 
     def __describe__(self) -> dict[str, object]:
         """The configuration; how many are rendered at once changes round-off alone."""
-        return {
-            "generator": self.generator,
-            "image": self.image_spec,
-            "prior": self.prior,
-            "perturbation": self.perturbation,
-            "positives": self.positives,
-            "pool": self.pool,
-            "seed": self.seed,
-        }
+        names = ("prior", "perturbation", "positives", "pool", "seed")
+        rest = {name: getattr(self, name) for name in names}
+        return {"generator": self.generator, "image": self.image_spec, **rest}
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
         """Return the views of samples, on the generator's device, without gradients."""
@@ -273,16 +267,3 @@ def render_views(
 ) -> Float[Tensor, "B V C H W"]:
     """Render views and clamp them to [-1, 1], which generators overshoot."""
     return render(generator, latents, label=label, batch_size=batch_size).clamp_(-1.0, 1.0)
-
-
-def check_ids(ids: Sequence[int]) -> tuple[int, ...]:
-    """Return sample ids as a tuple of integers from 0, or raise ValueError."""
-    plain = tuple(int(i) for i in ids)
-    if any(i < 0 for i in plain) or plain != tuple(ids):
-        fail(
-            "sample ids",
-            expected="integers from 0",
-            got=list(ids)[:5],
-            remedy="number the samples",
-        )
-    return plain

@@ -17,9 +17,8 @@ from torchvision import transforms
 from benchmarks import augment, learn, learning_paths, plain_learning
 from genviews.generators.callable import CallableGenerator
 from genviews.perturb import Gaussian
-from genviews.represent.generate import write_views
 from genviews.represent.losses import NTXent
-from genviews.represent.stored import StoredViews
+from genviews.represent.stored import StoredViews, write_views
 from genviews.represent.train import train_representation
 from genviews.represent.views import LatentViews
 from genviews.rng import Rng

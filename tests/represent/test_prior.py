@@ -151,5 +151,5 @@ def test_misuse_is_named(make, generator, message) -> None:
 
 
 def test_blocks_need_numbers() -> None:
-    with pytest.raises(TypeError, match="sample ids: expected integers from 0"):
+    with pytest.raises(ValueError, match="sample ids: expected integers from 0, got 'a', 'b'"):
         Prior(per_class=2).sample(CONDITIONAL, Rng(0).streams(["a", "b"]))

@@ -27,7 +27,7 @@ from genviews.represent import (
     recreate_views,
     write_views,
 )
-from genviews.represent.manifest import rebuild
+from genviews.represent.stored import rebuild
 from genviews.store import ShardStore
 from tests.stores import put_shard
 
@@ -290,7 +290,7 @@ def test_misuse_is_named(tmp_path) -> None:
         StoredViews(tmp_path / "a", ToyGenerator(seed=1))
     with pytest.raises(ValueError, match="positives: expected at most 2, got 3"):
         StoredViews(tmp_path / "a", TOY, positives=3)
-    with pytest.raises(ValueError, match=r"sample ids: expected below 5, .* got 5"):
+    with pytest.raises(ValueError, match=r"sample ids: expected integers from 0, below 5, got 5"):
         StoredViews(tmp_path / "a", TOY)([5])
     with pytest.raises(FileNotFoundError, match="at least one whole shard"):
         StoredViews(tmp_path / "nothing")

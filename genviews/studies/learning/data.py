@@ -22,11 +22,10 @@ from genviews.identity import key
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.independent import Independent
-from genviews.represent.generate import write_views
 from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
-from genviews.represent.stored import StoredViews
+from genviews.represent.stored import StoredViews, write_views
 from genviews.represent.stream import StreamedBatches, StreamStats
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rng import Rng
