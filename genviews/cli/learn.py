@@ -10,8 +10,8 @@ from genviews.cli.flags import KitFlags, LearnFlags, RunFlags
 from genviews.cli.run import run_verb
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
+    from genviews.data.pixels import Decoding
     from genviews.kit import GeneratorKit
-    from genviews.load.learning import Decoding
     from genviews.studies.bench import Inputs
     from genviews.studies.learning.options import LearnOptions
 

@@ -11,7 +11,7 @@ from genviews.cli.flags import ProbeFlags, RunFlags
 from genviews.cli.run import run_verb
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
-    from genviews.load.learning import Decoding
+    from genviews.data.pixels import Decoding
     from genviews.studies.bench import Inputs
 
 __all__ = ["run_probe"]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     import torch
     from _typeshed import DataclassInstance
 
+    from genviews.data.pixels import Decoding
     from genviews.engine import Engine
-    from genviews.load.learning import Decoding
     from genviews.studies.base import Study
     from genviews.studies.bench import Inputs, Watcher
     from genviews.studies.options import Options
@@ -77,8 +77,8 @@ def run_verb(
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
     from genviews.data.kept_hashes import HASHES, KeptHashes
+    from genviews.data.pixels import Decoding
     from genviews.environment import find_device
-    from genviews.load.learning import Decoding
     from genviews.memory import keep_freed_memory
     from genviews.report import PAGE, check_output_dir, show
     from genviews.studies.base import run_study

@@ -28,7 +28,7 @@ from genviews.cli.learn import load_inputs as load_learning
 from genviews.cli.run import run_verb
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
-    from genviews.load.learning import Decoding
+    from genviews.data.pixels import Decoding
     from genviews.studies.base import Study
     from genviews.studies.bench import Inputs
     from genviews.studies.learning.voc_task import VOCTask

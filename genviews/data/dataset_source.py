@@ -11,7 +11,6 @@ float tensor cannot be seen, so that one needs to be told it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.data.decode import UnfitImageError, fit_pixels, picture_pixels
-from genviews.data.source import ImageSource, LabelColumn, SourceBatch, content_hash
+from genviews.data.source import LabelColumn, Row, RowSource, pixel_hash
 from genviews.named import find_function
 from genviews.types import ImageSpec
 
@@ -41,7 +40,7 @@ class MapDataset(Protocol):
         """The item at an index."""
 
 
-class DatasetSource(ImageSource):
+class DatasetSource(RowSource):
     """The items of a data set; the id of item 123 is "000123".
 
     Args:
@@ -74,40 +73,16 @@ class DatasetSource(ImageSource):
         self.image_spec, self._dataset = image_spec, dataset
         self._resize, self._convert, self._float_range = resize, convert, float_range
         self.ids = tuple(f"{i:06d}" for i in range(check_count(len(dataset), "items")))
-        self._hashes: tuple[str, ...] | None = None
         labels = _labels_of(dataset)
         self.columns = {} if labels is None else {"label": labels}
 
     def __repr__(self) -> str:
         return f"DatasetSource({type(self._dataset).__name__}, {len(self)} items)"
 
-    def read(self, rows: Sequence[int]) -> SourceBatch:
-        """Read items; one that raises or is unfit is in `skipped`."""
-        images: list[Tensor] = []
-        ids: list[str] = []
-        skipped: list[tuple[str, str]] = []
-        for row in rows:
-            try:
-                images.append(self._image(row))
-                ids.append(self.ids[row])
-            except UnfitImageError as reason:
-                skipped.append((self.ids[row], str(reason)))
-        return SourceBatch(
-            images=torch.stack(images) if images else torch.empty(0, *self.image_spec.shape),
-            ids=tuple(ids),
-            hashes=tuple(content_hash(image.numpy().tobytes()) for image in images),
-            skipped=tuple(skipped),
-        )
-
-    def hashes(self) -> tuple[str, ...]:
-        """The hash of the pixels of each item; computed once, by reading all."""
-        if self._hashes is None:
-            self._hashes = super().hashes()
-        return self._hashes
-
-    def fingerprint(self) -> str:
-        """A hash of all pixels and of what could not be read."""
-        return content_hash(repr((self.image_spec.shape, self.ids, self.hashes())).encode())
+    def row(self, row: int) -> Row:
+        """Read an item; the hash is that of its pixels."""
+        image = self._image(row)
+        return image, pixel_hash(image), None
 
     def _image(self, row: int) -> Tensor:
         try:

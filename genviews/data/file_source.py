@@ -9,21 +9,19 @@ of that frame the file really holds.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from genviews.align.base import Aligner, UnalignableError
+from genviews.align.base import Aligner
 from genviews.align.table import GeometryTable
 from genviews.checks import fail
 from genviews.data.decode import UnfitImageError, decode_pixels, fit_pixels
 from genviews.data.kept_hashes import hash_of_file
 from genviews.data.listing import check_folder
-from genviews.data.source import HASH_BYTES, ImageSource, LabelColumn, SourceBatch, content_hash
+from genviews.data.source import LabelColumn, Row, RowSource, content_hash
 from genviews.data.split import SplitName
 from genviews.identity import key
 from genviews.types import ImageSpec
@@ -48,7 +46,7 @@ class Alignment:
         return key(self.aligner, self.geometry.rows.get(file))
 
 
-class FileSource(ImageSource):
+class FileSource(RowSource):
     """Image files below one folder. `genviews.load.images.load_images` makes it from a word.
 
     Args:
@@ -97,35 +95,16 @@ class FileSource(ImageSource):
         self.columns, self.split = dict(columns or {}), split
         self.skipped, self.notes = tuple(skipped), tuple(notes)
         self._resize, self._convert, self._alignment = resize, convert, alignment
-        self._hashes: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} files of {self._root.name})"
 
-    def read(self, rows: Sequence[int]) -> SourceBatch:
-        """Read files; what is no image, unfit or cannot be aligned is in `skipped`."""
-        images: list[Tensor] = []
-        masks: list[Tensor] = []
-        kept: dict[str, str] = {}
-        skipped: list[tuple[str, str]] = []
-        for name in (self.ids[row] for row in rows):
-            try:
-                data = _bytes_of(self._root / name)
-                image, mask = self._image(data, name)
-            except (UnfitImageError, UnalignableError) as reason:
-                skipped.append((name, str(reason)))
-                continue
-            images.append(image)
-            masks += [] if mask is None else [mask]
-            kept[name] = content_hash(data)
-        shape = self.image_spec.shape
-        return SourceBatch(
-            images=torch.stack(images) if images else torch.empty(0, *shape),
-            ids=tuple(kept),
-            hashes=tuple(kept.values()),
-            masks=torch.stack(masks) if masks else None,
-            skipped=tuple(skipped),
-        )
+    def row(self, row: int) -> Row:
+        """Read a file; the hash is that of its bytes."""
+        name = self.ids[row]
+        data = _bytes_of(self._root / name)
+        image, mask = self._image(data, name)
+        return image, content_hash(data), mask
 
     def _image(self, data: bytes, name: str) -> tuple[Tensor, Tensor | None]:
         pixels = decode_pixels(data, self.image_spec.channels, convert=self._convert)
@@ -141,24 +120,15 @@ class FileSource(ImageSource):
             )
         return aligned.image, aligned.mask
 
-    def hashes(self) -> tuple[str, ...]:
-        """The hash of the bytes of each file; computed once, by reading all that no run has kept.
+    def _hash_all(self) -> tuple[str, ...]:
+        """The hash of the bytes of each file, by reading all that no run has kept."""
+        return tuple(_hash_of(self._root / name) for name in self.ids)
 
-        See `genviews.data.kept_hashes`.
-        """
-        if self._hashes is None:
-            self._hashes = tuple(_hash_of(self._root / name) for name in self.ids)
-        return self._hashes
-
-    def fingerprint(self) -> str:
-        """A hash of names, bytes, size, conversions and geometry."""
-        digest = hashlib.blake2b(digest_size=HASH_BYTES)
-        how = (self.image_spec.shape, self._resize, self._convert)
-        digest.update(repr(how).encode())
-        for name, content in zip(self.ids, self.hashes(), strict=True):
-            align = "" if self._alignment is None else self._alignment.key(name)
-            digest.update(repr((name, content, align)).encode())
-        return digest.hexdigest()
+    def _geometry(self) -> object:
+        align = (
+            None if self._alignment is None else [self._alignment.key(name) for name in self.ids]
+        )
+        return self._resize, self._convert, align
 
 
 def _bytes_of(path: Path) -> bytes:

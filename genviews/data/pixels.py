@@ -13,16 +13,18 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from genviews.data.images import ImageSet
 from genviews.data.source import (
-    HASH_BYTES,
     ImageSource,
-    LabelColumn,
     SourceBatch,
     content_hash,
+    pack_hashes,
+    unpack_hashes,
 )
 from genviews.engine import Engine
 from genviews.identity import identify
@@ -33,13 +35,15 @@ from genviews.store import ShardStore
 from genviews.types import Progress
 from genviews.work import Tell, run_shards
 
-__all__ = ["StoredPixels"]
+__all__ = ["IN_MEMORY", "Decoding", "StoredPixels"]
 
 SHARD = 1000  # images, or fewer where they are large
 
 
 class StoredPixels(ImageSource):
     """The images of another source that can be read, decoded into a folder when this is made.
+
+    Its hashes are of the 8-bit pixels, so that a copy in another kind of file has the same.
 
     Args:
         source: of the images, without masks; labels and split are taken over.
@@ -79,9 +83,8 @@ class StoredPixels(ImageSource):
         def make(rows: range, tell: Tell) -> Shard:
             batch = source.read(rows)
             pixels = ((batch.images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            hashes = [bytes.fromhex(content_hash(image.numpy().tobytes())) for image in pixels]
-            kept = torch.tensor(list(b"".join(hashes)), dtype=torch.uint8)
-            tensors = {"images": pixels, "hashes": kept.reshape(-1, HASH_BYTES)}
+            hashes = pack_hashes([content_hash(image.numpy().tobytes()) for image in pixels])
+            tensors = {"images": pixels, "hashes": hashes}
             return Shard(tensors=tensors, ids=batch.ids, notes=dict(batch.skipped))
 
         run_shards(
@@ -94,33 +97,23 @@ class StoredPixels(ImageSource):
             progress=progress,
         )
         self._rows = StoredRows(store)
-        self._index(source, store, size, place)
-
-    def _index(self, source: ImageSource, store: ShardStore, size: int, folder: Path) -> None:
-        """Take note of what lies where."""
-        place_of = {name: row for row, name in enumerate(source.ids)}
-        skipped, hashes = list(source.skipped), []
-        self._places: list[tuple[int, int]] = []
-        chosen: list[int] = []
+        self._places: list[tuple[int, int]] = []  # of each row: shard, row in it
+        ids: list[str] = []
+        hashes: list[str] = []
+        skipped = list(source.skipped)
         for index in range(-(-len(source) // size)):
             shard = store.read(index)
-            self._places += [(index, place) for place in range(len(shard))]
-            chosen += [place_of[name] for name in shard.ids]
-            hashes += [bytes(row).hex() for row in shard.tensors["hashes"].tolist()]
+            self._places += [(index, row) for row in range(len(shard))]
+            ids += shard.ids
+            hashes += unpack_hashes(shard.tensors["hashes"])
             skipped += shard.notes.items()
-        if not chosen:
-            shutil.rmtree(folder)
+        if not ids:
+            shutil.rmtree(place)
             with suppress(OSError):  # up to what holds something
-                os.removedirs(folder.parent)
+                os.removedirs(place.parent)
             source.load()  # says why not one can be read
-        self.ids = tuple(source.ids[row] for row in chosen)
-        self.skipped = tuple(sorted(skipped))
-        self._hashes = tuple(hashes)
-        rows = torch.tensor(chosen)
-        self.columns = {
-            name: LabelColumn(values=column.values[rows], class_names=column.class_names)
-            for name, column in source.columns.items()
-        }
+        self.ids, self._hashes, self.skipped = tuple(ids), tuple(hashes), tuple(sorted(skipped))
+        self.columns = source.columns_of(ids)
 
     def __repr__(self) -> str:
         return f"StoredPixels({len(self)} images)"
@@ -133,15 +126,8 @@ class StoredPixels(ImageSource):
             numbers = [n for n, (shard, _) in enumerate(where) if shard == index]
             pixels = self._rows.read(index, "images", [(where[n][1],) for n in numbers])
             images[numbers] = pixels.float() / 127.5 - 1.0
-        return SourceBatch(
-            images=images,
-            ids=tuple(self.ids[row] for row in rows),
-            hashes=tuple(self._hashes[row] for row in rows),
-        )
-
-    def hashes(self) -> tuple[str, ...]:
-        """Of the 8-bit pixels, so that a copy in another kind of file has the same."""
-        return self._hashes
+        ids, hashes = tuple(self.ids[row] for row in rows), self.hashes()
+        return SourceBatch(images=images, ids=ids, hashes=tuple(hashes[row] for row in rows))
 
     def __describe__(self) -> dict[str, object]:
         """Pixels and labels."""
@@ -150,3 +136,33 @@ class StoredPixels(ImageSource):
     def fingerprint(self) -> str:
         """A hash of the source's fingerprint; its pixels are rounded to 8 bits."""
         return self._fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How images are decoded, once, and where their pixels are kept.
+
+    Args:
+        folder: of the pixels, by content: runs may share it. None holds them in memory.
+        engine: where it is done.
+        progress: of it.
+    """
+
+    folder: Path | None = None
+    engine: str | Engine = "local"
+    progress: Progress | None = None
+
+    def decode(self, source: ImageSource, stage: str) -> ImageSet | ImageSource:
+        """Return the images of a source that can be read, read once.
+
+        Raises:
+            ValueError: not one image can be read; the first reasons are shown.
+        """
+        if self.folder is None:
+            return source.load()
+        return StoredPixels(
+            source, self.folder, engine=self.engine, stage=stage, progress=self.progress
+        )
+
+
+IN_MEMORY = Decoding()

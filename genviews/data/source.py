@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
-from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from genviews.align.base import UnalignableError
 from genviews.checks import fail
+from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet
 from genviews.data.split import SplitName
 from genviews.types import ImageSpec
@@ -31,10 +32,14 @@ __all__ = [
     "LabelColumn",
     "MemorySource",
     "PartSource",
+    "RowSource",
     "SourceBatch",
     "as_source",
     "check_leakage",
     "content_hash",
+    "pack_hashes",
+    "pixel_hash",
+    "unpack_hashes",
 ]
 
 ROWS = 512  # images that `load` reads at once
@@ -113,6 +118,7 @@ class ImageSource(ABC):
     columns: Mapping[str, LabelColumn] = MappingProxyType({})
     split: SplitName | None = None
     notes: tuple[str, ...] = ()
+    _hashes: tuple[str, ...] | None = None  # once they were asked for
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -124,30 +130,44 @@ class ImageSource(ABC):
         An image that cannot be read is in the batch's `skipped` in place of its images.
         """
 
-    @abstractmethod
     def fingerprint(self) -> str:
         """Return a hash of all that the pixels depend on.
 
         That is the content (bytes of files, or pixels), the ids and the geometry (size, alignment,
         masks); not times or places of files, so that a copy elsewhere has the same fingerprint.
         """
+        known = (self.image_spec.shape, self.ids, self.hashes(), self._geometry())
+        return content_hash(repr(known).encode())
+
+    def _geometry(self) -> object:
+        """What pixels and masks depend on beside size and content, with a `repr` of its values."""
+        return None
 
     def __describe__(self) -> dict[str, object]:
         """What its images depend on, however they are kept; a source that is no data says more."""
         return {"type": "images", "images": self.fingerprint()}
 
     def hashes(self) -> tuple[str, ...]:
-        """Return the content hash of each row, as in `SourceBatch.hashes`, by reading all.
+        """Return the content hash of each row, as in `SourceBatch.hashes`; found once.
 
         Of what cannot be read, a text of its own. Two rows with one hash are the same image,
         whatever their names.
         """
+        if self._hashes is None:
+            self._hashes = self._hash_all()
+        return self._hashes
+
+    def _hash_all(self) -> tuple[str, ...]:
+        """The hashes, by reading all."""
         found: dict[str, str] = {}
-        for start in range(0, len(self), ROWS):
-            batch = self.read(range(len(self))[start : start + ROWS])
+        for batch in self._batches():
             found |= dict(zip(batch.ids, batch.hashes, strict=True))
             found |= {name: repr((name, reason)) for name, reason in batch.skipped}
         return tuple(found[name] for name in self.ids)
+
+    def _batches(self) -> Iterator[SourceBatch]:
+        every = range(len(self))
+        return (self.read(every[start : start + ROWS]) for start in range(0, len(self), ROWS))
 
     @property
     def labels(self) -> Int[Tensor, " N"] | None:
@@ -170,14 +190,22 @@ class ImageSource(ABC):
         """
         return PartSource(self, rows, split or self.split)
 
+    def columns_of(self, ids: Sequence[str]) -> dict[str, LabelColumn]:
+        """Return the labels of some of the images, in the given order."""
+        places = {name: row for row, name in enumerate(self.ids)}
+        rows = torch.tensor([places[name] for name in ids], dtype=torch.long)
+        return {
+            name: LabelColumn(values=column.values[rows], class_names=column.class_names)
+            for name, column in self.columns.items()
+        }
+
     def load(self) -> ImageSet:
         """Read all images into memory, where something small needs them so.
 
         Raises:
             ValueError: not one image can be read; the first reasons are shown.
         """
-        every = range(len(self))
-        batches = [self.read(every[start : start + ROWS]) for start in range(0, len(self), ROWS)]
+        batches = list(self._batches())
         ids = tuple(name for batch in batches for name in batch.ids)
         skipped = [*self.skipped, *(one for batch in batches for one in batch.skipped)]
         if not ids:
@@ -188,12 +216,11 @@ class ImageSource(ABC):
                 got=f"none of {len(skipped)} files: {told}",
                 remedy="check the image spec; resize and convert accept more",
             )
-        places = {name: row for row, name in enumerate(self.ids)}
-        rows = torch.tensor([places[name] for name in ids])
+        labels = next(iter(self.columns_of(ids).values()), None)
         return ImageSet(
             images=torch.cat([batch.images for batch in batches]),
             ids=ids,
-            labels=None if self.labels is None else self.labels[rows],
+            labels=None if labels is None else labels.values,
             class_names=self.class_names,
             skipped=tuple(sorted(skipped)),
             split=self.split,
@@ -220,15 +247,11 @@ class PartSource(ImageSource):
     def __init__(self, source: ImageSource, rows: Sequence[int], split: SplitName | None) -> None:
         if not len(rows):
             fail("part of the images", expected="at least one", got="none", remedy="add images")
-        self._source, self._rows = source, tuple(int(row) for row in rows)
+        self._source, self._rows = source, [int(row) for row in rows]
         self.image_spec, self.split = source.image_spec, split
         self.skipped, self.notes = source.skipped, source.notes
         self.ids = tuple(source.ids[row] for row in self._rows)
-        chosen = torch.tensor(self._rows)
-        self.columns = {
-            name: LabelColumn(values=column.values[chosen], class_names=column.class_names)
-            for name, column in source.columns.items()
-        }
+        self.columns = source.columns_of(self.ids)
 
     def __repr__(self) -> str:
         return f"{len(self)} of {self._source!r}"
@@ -237,18 +260,54 @@ class PartSource(ImageSource):
         """The images at `rows` of this part."""
         return self._source.read([self._rows[row] for row in rows])
 
-    def hashes(self) -> tuple[str, ...]:
-        """See `ImageSource`; the whole source is hashed once."""
+    def _hash_all(self) -> tuple[str, ...]:
         every = self._source.hashes()
         return tuple(every[row] for row in self._rows)
 
     def fingerprint(self) -> str:
         """A hash of the whole source's fingerprint and of which images these are."""
-        text = repr((self._source.fingerprint(), self.ids))
-        return content_hash(text.encode())
+        return content_hash(repr((self._source.fingerprint(), self.ids)).encode())
 
 
-class MemorySource(ImageSource):
+Row = tuple[Tensor, str, Tensor | None]
+"""An image, its hash, and its mask where there are masks."""
+
+
+class RowSource(ImageSource):
+    """Images that are read one by one."""
+
+    @abstractmethod
+    def row(self, row: int) -> Row:
+        """Read the image at a row, in [0, len(self)).
+
+        Raises:
+            UnfitImageError: it cannot be read; the text says why.
+            UnalignableError: its geometry does not allow it.
+        """
+
+    def read(self, rows: Sequence[int]) -> SourceBatch:
+        """The images at `rows`; what is unfit or cannot be aligned is in `skipped`."""
+        found: list[Row] = []
+        ids: list[str] = []
+        skipped: list[tuple[str, str]] = []
+        for row in rows:
+            try:
+                found.append(self.row(row))
+                ids.append(self.ids[row])
+            except (UnfitImageError, UnalignableError) as reason:
+                skipped.append((self.ids[row], str(reason)))
+        masks = [mask for _, _, mask in found if mask is not None]
+        images = [image for image, _, _ in found]
+        return SourceBatch(
+            images=torch.stack(images) if images else torch.empty(0, *self.image_spec.shape),
+            ids=tuple(ids),
+            hashes=tuple(content for _, content, _ in found),
+            masks=torch.stack(masks) if masks else None,
+            skipped=tuple(skipped),
+        )
+
+
+class MemorySource(RowSource):
     """The images of an `ImageSet`; its list of skipped files is passed on.
 
     Args:
@@ -267,10 +326,6 @@ class MemorySource(ImageSource):
     def __init__(self, images: ImageSet, masks: Float[Tensor, "N 1 H W"] | None = None) -> None:
         self.image_spec = images.image_spec
         self.ids, self.skipped, self.split = images.ids, images.skipped, images.split
-        self._images, self._masks = images.images, masks
-        if images.labels is not None:
-            column = LabelColumn(values=images.labels.cpu(), class_names=images.class_names)
-            self.columns = {"label": column}
         shape = (len(images), 1, *images.images.shape[2:])
         if masks is not None and masks.shape != shape:
             fail(
@@ -279,43 +334,24 @@ class MemorySource(ImageSource):
                 got=tuple(masks.shape),
                 remedy="one mask for each image, with one channel",
             )
+        # Arrays stay on the CPU when a worker moves its tensors to a GPU.
+        self._images = images.images.detach().cpu().numpy()
+        self._masks = None if masks is None else masks.detach().float().cpu().numpy()
+        if images.labels is not None:
+            column = LabelColumn(values=images.labels.cpu(), class_names=images.class_names)
+            self.columns = {"label": column}
 
-    def read(self, rows: Sequence[int]) -> SourceBatch:
-        """The images at `rows`, on the CPU."""
-        chosen = torch.as_tensor(rows, dtype=torch.long)
-        images = self._images[chosen].cpu()
-        return SourceBatch(
-            images=images,
-            ids=tuple(self.ids[i] for i in rows),
-            hashes=tuple(_pixel_hash(image) for image in images),
-            masks=None if self._masks is None else self._masks[chosen].float().cpu(),
-        )
+    def row(self, row: int) -> Row:
+        """The image at `row`, on the CPU, with the hash of its pixels."""
+        image = torch.from_numpy(self._images[row])
+        mask = None if self._masks is None else torch.from_numpy(self._masks[row])
+        return image, pixel_hash(image), mask
 
-    def hashes(self) -> tuple[str, ...]:
-        """The hash of the pixels of each image."""
-        return tuple(_pixel_hash(image) for image in self._images)
+    def _hash_all(self) -> tuple[str, ...]:
+        return tuple(content_hash(image.tobytes()) for image in self._images)
 
-    def fingerprint(self) -> str:
-        """A hash of shape, ids, pixels and masks; labels do not matter."""
-        digest = hashlib.blake2b(digest_size=HASH_BYTES)
-        digest.update(repr((self.image_spec.shape, self.ids, self._masks is not None)).encode())
-        for values in (self._images, self._masks):
-            for row in () if values is None else values:
-                digest.update(_pixel_hash(row).encode())
-        return digest.hexdigest()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # As arrays, which stay on the CPU when a worker moves its tensors to a GPU.
-        arrays = {k: None if v is None else v.cpu().numpy() for k, v in self._tensors().items()}
-        return {**vars(self), **arrays}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        for name, array in self._tensors().items():
-            setattr(self, name, None if array is None else torch.from_numpy(array))
-
-    def _tensors(self) -> dict[str, Any]:
-        return {"_images": self._images, "_masks": self._masks}
+    def _geometry(self) -> object:
+        return None if self._masks is None else [content_hash(one.tobytes()) for one in self._masks]
 
 
 def check_leakage(parts: Mapping[str, ImageSource]) -> None:
@@ -343,5 +379,17 @@ def content_hash(data: bytes | memoryview) -> str:
     return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
 
 
-def _pixel_hash(values: Tensor) -> str:
-    return content_hash(values.float().cpu().contiguous().numpy().tobytes())
+def pixel_hash(image: Tensor) -> str:
+    """Return `content_hash` of the values of a float tensor on the CPU, however they lie."""
+    return content_hash(image.numpy().tobytes())
+
+
+def pack_hashes(hashes: Sequence[str]) -> UInt8[Tensor, "n 16"]:
+    """Return content hashes as the bytes that a shard keeps; `unpack_hashes` gives them back."""
+    data = b"".join(map(bytes.fromhex, hashes))
+    return torch.tensor(list(data), dtype=torch.uint8).reshape(len(hashes), HASH_BYTES)
+
+
+def unpack_hashes(packed: UInt8[Tensor, "n 16"]) -> list[str]:
+    """Return the hashes that `pack_hashes` packed."""
+    return [bytes(row).hex() for row in packed.tolist()]

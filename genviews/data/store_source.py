@@ -7,9 +7,7 @@ So the reconstructions of one run, or images that were aligned once, are the inp
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch, content_hash
+from genviews.data.decode import UnfitImageError
+from genviews.data.source import Row, RowSource, pixel_hash
 from genviews.shard import Shard
 from genviews.store import ShardStore, stored_identity
 from genviews.types import ImageSpec
@@ -27,7 +26,7 @@ __all__ = ["StoreSource"]
 _NAMES = ("images", "reconstructions")  # of the tensor with the pixels; the first that is there
 
 
-class StoreSource(ImageSource):
+class StoreSource(RowSource):
     """The samples of a store whose shards hold `images`, or else `reconstructions`.
 
     Pixels are uint8, or floats in [-1, 1]. Reconstructions, which generators draw a little beyond
@@ -48,56 +47,41 @@ class StoreSource(ImageSource):
         self._store = ShardStore(folder, stored_identity(folder))
         self._last: tuple[int, Shard] | None = None
         self._places: list[tuple[int, int]] = []  # of each row: shard, row in it
-        digest = hashlib.blake2b(digest_size=HASH_BYTES)
+        self._masks: list[str] = []
         ids: list[str] = []
-        hashes: list[str] = []
         for index in self._store.present():
             shard = self._shard(index)
             ids += shard.ids
             self._places += [(index, row) for row in range(len(shard))]
-            for row in range(len(shard)):
-                hashes.append(content_hash(_pixels(shard, row)[0].numpy().tobytes()))
-                digest.update(repr((shard.ids[row], _hash(shard, row))).encode())
-        self.ids, self._hashes = tuple(ids), tuple(hashes)
-        self._check_ids()
-        self._fingerprint = digest.hexdigest()
+            masks = shard.tensors.get("masks", ())
+            self._masks += [pixel_hash(mask) for mask in masks]
+        self.ids = tuple(ids)
+        if not ids or len(set(ids)) != len(ids):
+            fail(
+                f"images of the store {folder}",
+                expected="at least one, each with an id of its own",
+                got=f"{len(ids)}, of which {len(set(ids))} differ",
+                remedy="use a store that one job made",
+            )
 
     def __repr__(self) -> str:
-        return f"StoreSource({self._folder!r}, {len(self)} images)"
+        return f"{type(self).__name__}({self._folder!r}, {len(self)} images)"
 
-    def read(self, rows: Sequence[int]) -> SourceBatch:
-        """Read samples; those with pixels out of range are in `skipped`."""
-        parts = list(self._pick(rows))
-        good = [one for one in parts if not one[3]]
-        masks = [mask for _, _, mask, _ in good if mask is not None]
-        images = [image for _, image, _, _ in good]
-        return SourceBatch(
-            images=torch.stack(images) if images else torch.empty(0, *self.image_spec.shape),
-            ids=tuple(name for name, *_ in good),
-            hashes=tuple(content_hash(image.numpy().tobytes()) for image in images),
-            masks=torch.stack(masks) if masks else None,
-            skipped=tuple((name, reason) for name, _, _, reason in parts if reason),
-        )
+    def row(self, row: int) -> Row:
+        """Read a sample; the hash is that of its pixels."""
+        values = self._stored(*self._places[row])
+        image, mask = _pixels(values), values.get("masks")
+        return image, pixel_hash(image), None if mask is None else mask.float()
 
-    def hashes(self) -> tuple[str, ...]:
-        """The hash of the pixels of each sample."""
-        return self._hashes
-
-    def fingerprint(self) -> str:
-        """A hash of ids, pixels and masks, however they are cut into shards."""
-        return self._fingerprint
+    def _geometry(self) -> object:
+        return self._masks
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_last": None}
 
-    def _pick(self, rows: Sequence[int]) -> Iterator[tuple[str, Tensor, Tensor | None, str]]:
-        """Id, image, mask and what is wrong with it, of each row."""
-        for index, places in groupby((self._places[row] for row in rows), key=lambda p: p[0]):
-            shard = self._shard(index)
-            for _, row in places:
-                image, reason = _pixels(shard, row)
-                masks = shard.tensors.get("masks")
-                yield shard.ids[row], image, None if masks is None else masks[row].float(), reason
+    def _stored(self, index: int, row: int) -> Mapping[str, Tensor]:
+        """The tensors of one sample."""
+        return {name: values[row] for name, values in self._shard(index).tensors.items()}
 
     def _shard(self, index: int) -> Shard:
         if self._last is None or self._last[0] != index:
@@ -123,30 +107,17 @@ class StoreSource(ImageSource):
                 remedy="use a store of images of this size",
             )
 
-    def _check_ids(self) -> None:
-        if not self.ids or len(set(self.ids)) != len(self.ids):
-            fail(
-                f"images of the store {self._folder}",
-                expected="at least one, each with an id of its own",
-                got=f"{len(self.ids)}, of which {len(set(self.ids))} differ",
-                remedy="use a store that one job made",
-            )
 
-
-def _pixels(shard: Shard, row: int) -> tuple[Tensor, str]:
-    """An image in [-1, 1], and what is wrong with it."""
-    name = next(n for n in _NAMES if n in shard.tensors)
-    image = shard.tensors[name][row]
+def _pixels(values: Mapping[str, Tensor]) -> Tensor:
+    """The image of a sample, in [-1, 1]."""
+    name = next(n for n in _NAMES if n in values)
+    image = values[name]
     if image.dtype == torch.uint8:
-        return image.float() / 127.5 - 1, ""
+        return image.float() / 127.5 - 1
     image = image.float()
     if not bool(image.isfinite().all()):
-        return image, "has pixels that are no finite number"
+        raise UnfitImageError("has pixels that are no finite number")
     if name == "images" and float(image.abs().max()) > 1 + 1e-4:
-        return image, f"has values from {image.min():g} to {image.max():g}, not in [-1, 1]"
-    return image.clamp(-1, 1), ""
-
-
-def _hash(shard: Shard, row: int) -> str:
-    known = [shard.tensors[name][row] for name in (*_NAMES, "masks") if name in shard.tensors]
-    return " ".join(content_hash(value.contiguous().numpy().tobytes()) for value in known)
+        low, high = image.min(), image.max()
+        raise UnfitImageError(f"has values from {low:g} to {high:g}, not in [-1, 1]")
+    return image.clamp(-1, 1)

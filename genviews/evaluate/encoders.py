@@ -7,22 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from jaxtyping import Int
 from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.images import ImageSet
-from genviews.data.pixels import StoredPixels
+from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import ImageSource, as_source, check_leakage
-from genviews.engine import Engine
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.evaluate.features import extract_features
 from genviews.evaluate.knn import KNNProbe
 from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.probe import Probe, ProbeScore
-from genviews.types import Progress
 
 __all__ = ["EncoderScores", "ProbeData", "probe_encoder"]
 
@@ -79,25 +76,16 @@ class ProbeData:
         train: ImageSource,
         val: ImageSource,
         test: ImageSource,
-        folder: str | Path | None = None,
-        *,
-        engine: str | Engine = "local",
-        progress: Progress | None = None,
+        decoding: Decoding = IN_MEMORY,
     ) -> ProbeData:
-        """Read three sources: into memory, or their pixels into a folder (see `StoredPixels`).
+        """Read three sources, into memory or into the folder of `decoding`.
 
         Raises:
             ValueError: a class without a readable image in one of them, with a reason.
         """
         parts: dict[str, ImageSet | ImageSource] = {}
         for name, source in (("train", train), ("val", val), ("test", test)):
-            parts[name] = (
-                source.load()
-                if folder is None
-                else StoredPixels(
-                    source, folder, engine=engine, stage=f"decode {name}", progress=progress
-                )
-            )
+            parts[name] = decoding.decode(source, f"decode {name}")
             _check_classes(name, source, parts[name])
         return cls(**parts)
 

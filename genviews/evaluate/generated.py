@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from genviews.checks import check_count
-from genviews.data.source import ImageSource, SourceBatch, content_hash
+from genviews.data.source import ImageSource, SourceBatch, pixel_hash
 from genviews.generators.base import Generator
 from genviews.identity import key
 from genviews.render import render
@@ -72,7 +72,7 @@ class GeneratedSource(ImageSource):
         return SourceBatch(
             images=images,
             ids=ids,
-            hashes=tuple(content_hash(image.numpy().tobytes()) for image in images),
+            hashes=tuple(pixel_hash(image) for image in images),
         )
 
     def fingerprint(self) -> str:

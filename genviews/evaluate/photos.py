@@ -6,7 +6,6 @@ sizes, so the source resizes the short side and crops the centre as it decodes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.data.decode import decode_pixels
 from genviews.data.file_source import FileSource
-from genviews.data.source import HASH_BYTES
+from genviews.data.source import content_hash
 from genviews.evaluate.extractor import centre_view
 from genviews.evaluate.features import Features
 from genviews.rng import Rng
@@ -80,8 +79,7 @@ class PhotoSource(FileSource):
 
     def fingerprint(self) -> str:
         """A hash of names, bytes, size and the short side."""
-        text = f"{super().fingerprint()} {self._short}"
-        return hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).hexdigest()
+        return content_hash(f"{super().fingerprint()} {self._short}".encode())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,12 +16,11 @@ import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.data.source import HASH_BYTES, ImageSource, SourceBatch
+from genviews.data.source import ImageSource, SourceBatch, pack_hashes
 from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
@@ -165,7 +164,7 @@ class _Job:
         """Read and invert."""
         began = time.perf_counter()
         batch = self.source.read(rows)
-        tensors = {"source_hash": _as_bytes(batch.hashes)}
+        tensors = {"source_hash": pack_hashes(batch.hashes)}
         if len(batch):
             tensors |= self._latents(rows, batch, tell)
         seconds = time.perf_counter() - began
@@ -192,12 +191,6 @@ class _Job:
         )
         values = {name: getattr(found, name) for name in _FIELDS}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
-
-
-def _as_bytes(hashes: tuple[str, ...]) -> Tensor:
-    """(n, 16) uint8."""
-    data = bytearray().join(bytes.fromhex(text) for text in hashes)
-    return torch.tensor(list(data), dtype=torch.uint8).reshape(len(hashes), HASH_BYTES)
 
 
 def _check_source(source: ImageSource, generator: Generator) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.data.source import ImageSource, SourceBatch
+from genviews.data.source import ImageSource, SourceBatch, unpack_hashes
 from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.identity import identify
@@ -159,7 +159,7 @@ def extremes(
 
 def _check_same(batch: SourceBatch, shard: Shard) -> None:
     """The source is read a second time: its images must be those that were inverted."""
-    before = dict(zip(shard.ids, _hashes(shard), strict=True))
+    before = dict(zip(shard.ids, unpack_hashes(shard.tensors["source_hash"]), strict=True))
     now = dict(zip(batch.ids, batch.hashes, strict=True))
     if now != before:
         changed = [name for name in (*before, *now) if before.get(name) != now.get(name)]
@@ -210,7 +210,7 @@ def _qualities(latents: Shard, made: Shard) -> Iterator[ImageQuality]:
         for name, value in sorted(made.tensors.items())
         if name.startswith("error_")
     }
-    hashes = _hashes(latents)
+    hashes = unpack_hashes(latents.tensors["source_hash"])
     for row, name in enumerate(latents.ids):
         yield ImageQuality(
             id=name,
@@ -221,7 +221,3 @@ def _qualities(latents: Shard, made: Shard) -> Iterator[ImageQuality]:
             errors={error: found[row] for error, found in errors.items()},
             source_hash=hashes[row],
         )
-
-
-def _hashes(shard: Shard) -> list[str]:
-    return [bytes(row).hex() for row in shard.tensors["source_hash"].tolist()]

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from genviews.checks import fail
-from genviews.data import ImageSource, MemorySource
-from genviews.data.pixels import StoredPixels
+from genviews.data import ImageSource
+from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import as_source
-from genviews.engine import Engine
 from genviews.evaluate.encoders import ProbeData
 from genviews.load.images import load_images
 from genviews.load.splits import load_splits
-from genviews.types import ImageSpec, Progress
+from genviews.types import ImageSpec
 
-__all__ = ["Decoding", "load_probe", "load_real"]
+__all__ = ["load_probe", "load_real"]
 
 FASHION_TRAIN = 20_000  # images of it that probes are fitted on; more gain little, cost much
 
 Skipped = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoding:
-    """How images are decoded, once, and where their pixels are kept.
-
-    Args:
-        folder: of the pixels, by content: runs may share it.
-        engine: where it is done.
-        progress: of it.
-    """
-
-    folder: Path
-    engine: str | Engine = "local"
-    progress: Progress | None = None
 
 
 def load_probe(
@@ -43,7 +26,7 @@ def load_probe(
     *,
     resize: bool = False,
     convert: bool = False,
-    decoding: Decoding | None = None,
+    decoding: Decoding = IN_MEMORY,
 ) -> tuple[ProbeData, Skipped, tuple[str, ...]]:
     """Read train, val and test.
 
@@ -52,7 +35,7 @@ def load_probe(
         spec: of the images.
         resize: see `load_images`.
         convert: see `load_images`.
-        decoding: None holds the images in memory.
+        decoding: where the images are held; None as its folder is memory.
 
     Returns:
         The splits, (file, reason) of what was left out, and what was decided for the user.
@@ -66,14 +49,7 @@ def load_probe(
     train = splits.train
     if word == "fashion32":
         train = train.select(range(FASHION_TRAIN))
-    found = ProbeData.load(
-        train,
-        splits.val,
-        splits.test,
-        None if decoding is None else decoding.folder,
-        engine="local" if decoding is None else decoding.engine,
-        progress=None if decoding is None else decoding.progress,
-    )
+    found = ProbeData.load(train, splits.val, splits.test, decoding)
     skipped = {one for part in found.splits().values() for one in part.skipped}
     return found, tuple(sorted(skipped)), splits.notes
 
@@ -85,7 +61,7 @@ def load_real(
     *,
     resize: bool = False,
     convert: bool = False,
-    decoding: Decoding | None = None,
+    decoding: Decoding = IN_MEMORY,
 ) -> tuple[ImageSource, tuple[str, ...]]:
     """Read images to learn from, without those that encoders are judged on.
 
@@ -95,7 +71,7 @@ def load_real(
         probe: what encoders are judged on; its val and test are left out, by content.
         resize: see `load_images`.
         convert: see `load_images`.
-        decoding: None holds the images in memory.
+        decoding: where the images are held; None as its folder is memory.
 
     Returns:
         The images, and what was decided for the user.
@@ -104,7 +80,7 @@ def load_real(
         ValueError: no image is left, or what `load_images` refuses.
     """
     source = load_images(word, spec, ask_order=False, split="train", resize=resize, convert=convert)
-    found = _kept(source, decoding)
+    found = as_source(decoding.decode(source, "decode real images"))
     if probe is None:
         return found, source.notes
     judged = {one for part in (probe.val, probe.test) for one in as_source(part).hashes()}
@@ -120,16 +96,3 @@ def load_real(
         )
     note = f"{len(found) - len(rows)} images of --real are in val or test of --data: left out"
     return found.select(rows), (*source.notes, note)
-
-
-def _kept(source: ImageSource, decoding: Decoding | None) -> ImageSource:
-    """The source, read once."""
-    if decoding is None:
-        return MemorySource(source.load())
-    return StoredPixels(
-        source,
-        decoding.folder,
-        engine=decoding.engine,
-        stage="decode real images",
-        progress=decoding.progress,
-    )
