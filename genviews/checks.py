@@ -6,11 +6,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import pairwise
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-__all__ = ["check_ascending", "check_count", "check_fraction", "fail", "lookup"]
+if TYPE_CHECKING:  # messages are wanted where torch is not
+    from torch import Tensor
+
+__all__ = [
+    "check_ascending",
+    "check_count",
+    "check_different",
+    "check_each",
+    "check_finite",
+    "check_fraction",
+    "fail",
+    "lookup",
+]
 
 T = TypeVar("T")
 
@@ -66,3 +79,39 @@ def check_ascending(values: Sequence[float], what: str, *, least: float = 0) -> 
             got=", ".join(map(str, values)) or "none",
             remedy="list each once, the smallest first",
         )
+
+
+def check_different(names: Iterable[object], what: str, remedy: str) -> None:
+    """Raise ValueError where a name stands twice.
+
+    Example:
+        >>> check_different(["a", "b", "a"], "ids", "name each image once")
+        Traceback (most recent call last):
+        ValueError: ids: expected all different, got 'a' more than once; name each image once.
+    """
+    twice = sorted(repr(name) for name, count in Counter(names).items() if count > 1)
+    if twice:
+        got = f"{', '.join(twice[:3])} more than once"
+        fail(what, expected="all different", got=got, remedy=remedy)
+
+
+def check_each(given: Sized, count: int, what: str, each: str = "image") -> None:
+    """Raise ValueError unless there is one of `given` for each of so many images."""
+    if len(given) != count:
+        expected = f"{count}, one for each {each}"
+        fail(what, expected=expected, got=len(given), remedy="match them by row")
+
+
+def check_finite(rows: Tensor, what: str, names: Sequence[object], remedy: str) -> None:
+    """Raise ValueError that names the rows with a number that is not finite.
+
+    Args:
+        rows: (N, ...) numbers.
+        what: they are.
+        names: of the N rows, such as ids of images.
+        remedy: see `fail`.
+    """
+    bad = (~rows.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+    if bad:
+        got = f"others in {', '.join(str(names[row]) for row in bad[:5])}"
+        fail(what, expected="finite numbers", got=got, remedy=remedy)

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.augment import PixelViews
-from genviews.checks import check_count, fail
+from genviews.checks import fail
 from genviews.classify import Classifier
 from genviews.classify.task import Task
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import fill_bank, rendered_label
-from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Average, Ensemble
+from genviews.ensemble.views import ViewPlan, ViewSet
+from genviews.ensemble.weigh import Average, Ensemble, pixel_average
 from genviews.generators.base import Generator
 from genviews.invert import Inverter, invert
 from genviews.perturb import Perturbation, StyleMix
@@ -106,10 +107,15 @@ class GenerativeTTA(nn.Module):
         self.classifier, self.generator = classifier, generator
         self.inverter = Inverter() if inverter is None else inverter
         self.views = ViewSet(perturbation=perturbation, pixels=pixel_views)
-        self.image_views = None if pixel_views is None else ViewSet(pixels=pixel_views)
-        self.num_views = check_count(num_views, "num_views")
+        self.image_views = () if pixel_views is None else (ViewSet(pixels=pixel_views),)
+        self.plan = ViewPlan(
+            view_sets=(*self.image_views, self.views),
+            generator=generator,
+            num_views=num_views,
+            seed=seed,
+            batch_size=batch_size,
+        )
         self.average: Average = average
-        self.seed, self.batch_size = seed, check_count(batch_size, "batch_size")
 
     def fit(
         self,
@@ -129,7 +135,9 @@ class GenerativeTTA(nn.Module):
             progress: called with ("calibrate", "images", done, all).
         """
         bank = self.bank(images, labels=labels, ids=ids, split="calibration", progress=progress)
-        self.ensemble_ = self._ensemble().fit(bank)
+        image_views = [view_set.name for view_set in self.image_views]
+        ensemble = Ensemble(self.views.name, image_views=image_views, average=self.average)
+        self.ensemble_ = ensemble.fit(bank)
         return self
 
     def predict_proba(
@@ -164,19 +172,12 @@ class GenerativeTTA(nn.Module):
         shape = (len(names), len(self.classifier.class_names))
         found = torch.full(shape, torch.nan, dtype=torch.float64)
         rows = list(reversed(first.values()))
-        for part, tell in self._parts(images, names, rows, "predict", progress):
-            bank = self._bank(part, "predict", useful, tell)
-            found[part.rows] = self._weigh(bank, useful).double().cpu()
+        for part, bank in self._banks(images, names, rows, "predict", useful, progress):
+            if useful:
+                found[part] = self.ensemble_.predict_proba(bank)
+            else:
+                found[part] = pixel_average(bank, self.ensemble_.image_views, self.average)
         return found[[first[name] for name in names]]
-
-    def _weigh(self, bank: PredictionBank, useful: bool) -> Tensor:
-        if useful:
-            return self.ensemble_.predict_proba(bank)
-        keys = ["image"] if self.image_views is None else ["image", self.image_views.name]
-        logits = torch.cat([bank.get(key) for key in keys], dim=1).double()
-        if self.average == "logits":
-            return logits.mean(1).softmax(-1)
-        return logits.softmax(-1).mean(1)
 
     def predict(
         self, images: Float[Tensor, "N C H W"] | ImageSource, *, ids: Sequence[str] | None = None
@@ -202,96 +203,64 @@ class GenerativeTTA(nn.Module):
     ) -> PredictionBank:
         """What the classifier says of each image and its views; the raw material of `fit`."""
         names = _names(images, ids)
-        stage = "calibrate" if split == "calibration" else "predict"
-        rows: list[int] = []
-        banks = []
-        for part, tell in self._parts(images, names, range(len(names)), stage, progress):
-            banks.append(self._bank(part, split, generate, tell))
-            rows += part.rows
-        return replace(
-            banks[0],
-            ids=tuple(names[row] for row in rows),
-            labels=None if labels is None else labels.cpu()[rows],
-            logits={key: torch.cat([bank.get(key) for bank in banks]) for key in banks[0].logits},
-        )
+        parts = list(self._banks(images, names, range(len(names)), split, generate, progress))
+        rows = [row for part, _ in parts for row in part]
+        whole = PredictionBank.concatenate([bank for _, bank in parts])
+        return replace(whole, labels=None if labels is None else labels.cpu()[rows])
 
-    def _bank(
-        self, part: _Part, split: SplitName, generate: bool, tell: Callable[[int], None]
-    ) -> PredictionBank:
-        latents, view_sets = None, [] if self.image_views is None else [self.image_views]
-        task = Task(name="classifier", classifier=self.classifier)
-        if generate:
-            result = invert(
-                self.generator,
-                part.images,
-                part.masks,
-                inverter=self.inverter,
-                label=rendered_label([task], self.generator, part.images),
-                batch_size=self.batch_size,
-                progress=lambda stage, unit, done, total: tell(done // 2),  # half of the work
-            )
-            latents, view_sets = result.latents, [*view_sets, self.views]
-        filled = fill_bank(
-            [task],
-            self.generator if generate else None,
-            part.images,
-            part.ids,
-            None,
-            latents,
-            view_sets,
-            split=split,
-            num_views=self.num_views,
-            seed=self.seed,
-            batch_size=self.batch_size,
-        )
-        return filled[task.name]
-
-    def _parts(
+    def _banks(
         self,
         images: Tensor | ImageSource,
         names: Sequence[str],
         rows: Sequence[int],
-        stage: str,
+        split: SplitName,
+        generate: bool,
         progress: Progress | None,
-    ) -> Iterator[tuple[_Part, Callable[[int], None]]]:
-        """Up to `batch_size` images at a time, and a function that tells how many are done."""
-        say, total = progress or silent, len(rows)
-        say(stage, "images", 0, total)
-        for start in range(0, total, self.batch_size):
-            part = _read(images, names, rows[start : start + self.batch_size])
-            self.generator.image_spec.check(part.images)
+    ) -> Iterator[tuple[list[int], PredictionBank]]:
+        """Rows of images that could be read, up to `batch_size` at a time, and their bank."""
+        task = Task(name="classifier", classifier=self.classifier)
+        only = replace(self.plan, generator=None, view_sets=self.image_views)
+        plan, step = self.plan if generate else only, self.plan.batch_size
+        stage = "calibrate" if split == "calibration" else "predict"
+        tell = partial(progress or silent, stage, "images")
 
-            def tell(done: int, before: int = start) -> None:
-                say(stage, "images", before + done, total)
+        def halfway(before: int, done: int) -> None:
+            tell(before + done // 2, len(rows))  # inversion is half of the work
 
-            if part.rows:
-                yield part, tell
-            say(stage, "images", min(start + self.batch_size, total), total)
+        tell(0, len(rows))
+        for start in range(0, len(rows), step):
+            part, pixels, masks = _read(images, rows[start : start + step])
+            self.generator.image_spec.check(pixels)
+            if part:
+                ids, latents = [names[row] for row in part], None
+                if generate:
+                    latents = self._invert(pixels, masks, task, partial(halfway, start))
+                yield part, fill_bank([task], plan, pixels, ids, latents, split=split)[task.name]
+            tell(min(start + step, len(rows)), len(rows))
 
-    def _ensemble(self) -> Ensemble:
-        image_views = None if self.image_views is None else self.image_views.name
-        return Ensemble(self.views.name, image_views=image_views, average=self.average)
+    def _invert(
+        self, images: Tensor, masks: Tensor | None, task: Task, tell: Callable[[int], None]
+    ) -> Tensor:
+        return invert(
+            self.generator,
+            images,
+            masks,
+            inverter=self.inverter,
+            label=rendered_label([task], self.generator, images),
+            batch_size=self.plan.batch_size,
+            progress=lambda stage, unit, done, total: tell(done),
+        ).latents
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Part:
-    """Images that are in memory at once, and their rows among all."""
-
-    rows: list[int]
-    ids: list[str]
-    images: Tensor
-    masks: Tensor | None = None
-
-
-def _read(images: Tensor | ImageSource, names: Sequence[str], rows: Sequence[int]) -> _Part:
-    """The images of some rows, those that can be read."""
+def _read(
+    images: Tensor | ImageSource, rows: Sequence[int]
+) -> tuple[list[int], Tensor, Tensor | None]:
+    """Those of the rows that can be read, their images and masks."""
     if isinstance(images, Tensor):
-        return _Part(rows=list(rows), ids=[names[row] for row in rows], images=images[list(rows)])
+        return list(rows), images[list(rows)], None
     batch = images.read(rows)
     row_of = {images.ids[row]: row for row in rows}
-    chosen = [row_of[name] for name in batch.ids]
-    named = [names[row] for row in chosen]
-    return _Part(rows=chosen, ids=named, images=batch.images, masks=batch.masks)
+    return [row_of[name] for name in batch.ids], batch.images, batch.masks
 
 
 def _names(images: Tensor | ImageSource, ids: Sequence[str] | None) -> list[str]:

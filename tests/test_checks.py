@@ -6,8 +6,9 @@ import inspect
 import re
 
 import pytest
+import torch
 
-from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.checks import check_count, check_each, check_finite, check_fraction, fail, lookup
 
 
 def test_message_says_what_expected_got_and_remedy() -> None:
@@ -64,3 +65,18 @@ def test_fraction_rejects(value: float) -> None:
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_fraction_returns_the_value(value: float) -> None:
     assert check_fraction(value, "alpha") == value
+
+
+def test_what_goes_with_each_image_is_counted() -> None:
+    check_each("ab", 2, "labels")
+    with pytest.raises(ValueError, match="labels: expected 3, one for each image, got 2"):
+        check_each("ab", 3, "labels")
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_rows_that_are_not_finite_are_named(bad: float) -> None:
+    rows = torch.zeros(3, 2)
+    check_finite(rows, "images", "abc", "leave them out")
+    rows[1, 1] = bad
+    with pytest.raises(ValueError, match="images: expected finite numbers, got others in b; leave"):
+        check_finite(rows, "images", "abc", "leave them out")

@@ -1,10 +1,19 @@
 """Predictions of many views, weighed into one: banks, rules, significance."""
 
-from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.choose import group_candidates
-from genviews.ensemble.combine import Evaluation, Method, ScaleChoice, choose_scale, evaluate
+from genviews.ensemble.combine import (
+    AlphaCurve,
+    Comparison,
+    Evaluation,
+    Method,
+    Row,
+    ScaleChoice,
+    choose_scale,
+    evaluate,
+)
 from genviews.ensemble.cutoff import cutoff_grid, cutoff_proba, cutoff_thresholds
-from genviews.ensemble.fill import fill_bank
+from genviews.ensemble.fill import fill_bank, fill_from_source
 from genviews.ensemble.npz import export_npz, import_npz
 from genviews.ensemble.resample import (
     ensemble_size_study,
@@ -12,7 +21,6 @@ from genviews.ensemble.resample import (
     resample_members,
     resample_pixels,
 )
-from genviews.ensemble.rows import AlphaCurve, Comparison, Row
 from genviews.ensemble.significance import (
     GainReport,
     accuracy_interval,
@@ -21,10 +29,8 @@ from genviews.ensemble.significance import (
     holm,
     mcnemar_exact,
     paired_bootstrap,
-    pearson,
 )
-from genviews.ensemble.view_bank import ViewBank
-from genviews.ensemble.views import ViewSet, make_views
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import Ensemble, pixel_average
 
 __all__ = [
@@ -38,6 +44,7 @@ __all__ = [
     "Row",
     "ScaleChoice",
     "ViewBank",
+    "ViewPlan",
     "ViewSet",
     "accuracy_interval",
     "choose_scale",
@@ -49,14 +56,13 @@ __all__ = [
     "evaluate",
     "export_npz",
     "fill_bank",
+    "fill_from_source",
     "gain_report",
     "group_candidates",
     "holm",
     "import_npz",
-    "make_views",
     "mcnemar_exact",
     "paired_bootstrap",
-    "pearson",
     "pixel_average",
     "pixel_size_study",
     "resample_members",

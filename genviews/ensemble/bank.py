@@ -1,16 +1,20 @@
-"""The prediction bank: what one classifier said about every image, reconstruction and view.
+"""Banks: what classifiers said about every image, reconstruction and view.
 
 In the test-time arrow the bank stands between classify and weigh. Rendering and classifying are the
 costly steps, so they are done once and their logits kept; every ensemble, weight, scale and error
 bar is then computed from the bank in seconds. Logits are kept, not probabilities, so that both ways
 of averaging (the paper's logits, the reference code's probabilities) stay possible.
+
+A `PredictionBank` holds what one task's classifier said. A `ViewBank` holds those of all tasks over
+the same views, which are rendered once; a classifier that answers several tasks runs once.
+`bank["Smiling"]` is the `PredictionBank` of one task, on which everything that weighs, chooses and
+measures works.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -20,11 +24,12 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_different, check_each, check_finite, fail, lookup
+from genviews.classify.task import Task, task_classifiers
 from genviews.data.split import SplitName, check_split
 from genviews.files import load_tensors, save_tensors
 
-__all__ = ["PredictionBank"]
+__all__ = ["PredictionBank", "ViewBank"]
 
 FORMAT = "genviews.PredictionBank/1"
 Plain = str | int | float | bool | None
@@ -67,17 +72,15 @@ class PredictionBank:
 
     def __post_init__(self) -> None:
         check_split(self.split, "split of a prediction bank")
-        _check_ids(self.ids)
+        if not self.ids:
+            _refuse("ids", "at least one image", "none", "give the images to classify")
+        check_different(self.ids, "prediction bank: ids", "give each image its own id")
         _check_labels(self.labels, len(self.ids), len(self.class_names))
         if "image" not in self.logits:
-            _refuse(
-                "keys",
-                "'image' among them",
-                sorted(self.logits),
-                "classify the images themselves too",
-            )
+            remedy = "classify the images themselves too"
+            _refuse("keys", "'image' among them", sorted(self.logits), remedy)
         for key, logits in self.logits.items():
-            _check_logits(key, logits, len(self.ids), len(self.class_names))
+            _check_logits(key, logits, self.ids, len(self.class_names))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -106,12 +109,8 @@ class PredictionBank:
             ValueError: the bank has none.
         """
         if self.labels is None:
-            _refuse(
-                "labels",
-                "a class for each image",
-                "none",
-                "accuracy and alpha need labelled images",
-            )
+            remedy = "accuracy and alpha need labelled images"
+            _refuse("labels", "a class for each image", "none", remedy)
         return self.labels
 
     def accuracy(self) -> float:
@@ -120,35 +119,14 @@ class PredictionBank:
 
     def select(self, indices: Sequence[int] | Int[Tensor, " M"] | slice) -> PredictionBank:
         """The bank of some of the images, in the given order."""
-        every = torch.arange(len(self))
-        rows = (
-            every[indices] if isinstance(indices, slice) else every[torch.as_tensor(indices).long()]
-        )
+        chosen = indices if isinstance(indices, slice) else torch.as_tensor(indices).long()
+        rows = torch.arange(len(self))[chosen]
         return replace(
             self,
             ids=tuple(self.ids[i] for i in rows.tolist()),
             labels=None if self.labels is None else self.labels[rows],
             logits={key: logits[rows] for key, logits in self.logits.items()},
         )
-
-    def merge(self, other: PredictionBank) -> PredictionBank:
-        """Add the view sets that `other` has for the same images; keys known here are kept.
-
-        Raises:
-            ValueError: other images, classes or split.
-        """
-        mine, theirs = (
-            (self.ids, self.class_names, self.split),
-            (other.ids, other.class_names, other.split),
-        )
-        if mine != theirs:
-            _refuse(
-                "merge",
-                "the same ids, classes and split",
-                "others",
-                "use `concatenate` to add images",
-            )
-        return replace(self, logits={**other.logits, **self.logits})
 
     @staticmethod
     def concatenate(banks: Sequence[PredictionBank]) -> PredictionBank:
@@ -161,11 +139,10 @@ class PredictionBank:
             _refuse("banks", "at least one", "none", "fill a bank first")
         first = banks[0]
         for bank in banks[1:]:
-            same = (bank.class_names, bank.split) == (first.class_names, first.split)
-            if not same or set(bank.logits) != set(first.logits):
-                _refuse(
-                    "banks", "the same classes, split and keys", "others", "fill them the same way"
-                )
+            kinds = [(b.class_names, b.split, set(b.logits)) for b in (first, bank)]
+            if kinds[0] != kinds[1]:
+                expected, remedy = "the same classes, split and keys", "fill them the same way"
+                _refuse("banks", expected, "others", remedy)
         labels = [bank.labels for bank in banks if bank.labels is not None]
         return replace(
             first,
@@ -213,16 +190,73 @@ class PredictionBank:
         )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ViewBank(Mapping[str, PredictionBank]):
+    """The logits of all classifiers of T tasks for N images and their views, by task name.
+
+    Args:
+        tasks: T of them.
+        ids: N sample ids.
+        split: what the images may be used for.
+        labels: (N,) class indices by the name of the column; a task whose column is missing has no
+            labels.
+        logits: for each of `task_classifiers(tasks)`, one tensor of images x views x logits per
+            key.
+        meta: plain values for the banks, such as the seed.
+
+    Raises:
+        ValueError: not one set of logits for each classifier.
+    """
+
+    tasks: tuple[Task, ...]
+    ids: tuple[str, ...]
+    split: SplitName
+    labels: Mapping[str, Int[Tensor, " N"]]
+    logits: tuple[Mapping[str, Float[Tensor, "N _ _"]], ...]
+    meta: Mapping[str, Plain] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(task_classifiers(self.tasks))
+        check_each(self.logits, count, "logits of a view bank", "classifier of its tasks")
+
+    def __getitem__(self, name: str) -> PredictionBank:
+        task = lookup(name, {task.name: task for task in self.tasks}, "task")
+        place = task_classifiers(self.tasks).index(task.classifier)
+        return PredictionBank(
+            ids=self.ids,
+            labels=self.labels.get(task.labels),
+            class_names=task.class_names,
+            split=self.split,
+            logits={key: task.answer(logits) for key, logits in self.logits[place].items()},
+            meta={"task": name, **self.meta},
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(task.name for task in self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def merge(self, other: ViewBank) -> ViewBank:
+        """Add the view sets that `other` has for the same images and tasks; keys known here stay.
+
+        Raises:
+            ValueError: other tasks, images or split.
+        """
+        mine, theirs = ((b.tasks, b.ids, b.split) for b in (self, other))
+        if mine != theirs:
+            fail(
+                "view banks to merge",
+                expected="the same tasks, ids and split",
+                got="others",
+                remedy="fill both for the same images and tasks",
+            )
+        pairs = zip(self.logits, other.logits, strict=True)
+        return replace(self, logits=tuple({**mine, **theirs, **mine} for mine, theirs in pairs))
+
+
 def _refuse(what: str, expected: object, got: object, remedy: str) -> NoReturn:
     fail(f"prediction bank: {what}", expected=expected, got=got, remedy=remedy)
-
-
-def _check_ids(ids: tuple[str, ...]) -> None:
-    if not ids:
-        _refuse("ids", "at least one image", "none", "give the images to classify")
-    if len(set(ids)) != len(ids):
-        twice = sorted(i for i, n in Counter(ids).items() if n > 1)[:3]
-        _refuse("ids", "all different", f"{twice} more than once", "give each image its own id")
 
 
 def _check_labels(labels: Tensor | None, num_images: int, num_classes: int) -> None:
@@ -231,26 +265,19 @@ def _check_labels(labels: Tensor | None, num_images: int, num_classes: int) -> N
     if tuple(labels.shape) != (num_images,) or labels.is_floating_point():
         got = f"{labels.dtype} of shape {tuple(labels.shape)}"
         _refuse("labels", f"{num_images} integers", got, "give one class index for each image")
-    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
-        got = f"{int(labels.min())} to {int(labels.max())}"
-        _refuse(
-            "labels", f"classes 0 to {num_classes - 1}", got, "check the order of the class names"
-        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        known, remedy = f"classes 0 to {num_classes - 1}", "check the order of the class names"
+        _refuse("labels", known, f"{low} to {high}", remedy)
 
 
-def _check_logits(key: str, logits: Tensor, num_images: int, num_classes: int) -> None:
-    shape = tuple(logits.shape)
+def _check_logits(key: str, logits: Tensor, ids: Sequence[str], num_classes: int) -> None:
     single = key in ("image", "reconstruction")
-    views = "1" if single else "K"
-    fits = len(shape) == 3 and shape[0] == num_images and shape[2] == num_classes and shape[1] > 0
-    if not fits or (single and shape[1] != 1):
-        expected = f"shape ({num_images}, {views}, {num_classes})"
-        _refuse(f"logits {key!r}", expected, shape, "images x views x classes is the order")
-    if not bool(torch.isfinite(logits).all()):
-        bad = torch.nonzero(~torch.isfinite(logits).flatten(1).all(1)).flatten().tolist()
-        _refuse(
-            f"logits {key!r}",
-            "finite numbers",
-            f"others for the images at {bad[:5]}",
-            "look at these images and their latents",
-        )
+    count = logits.shape[1] if logits.ndim == 3 else 0
+    fits = tuple(logits.shape) == (len(ids), count, num_classes) and count > 0
+    if not fits or (single and count != 1):
+        expected = f"shape ({len(ids)}, {'1' if single else 'K'}, {num_classes})"
+        remedy = "images x views x classes is the order"
+        _refuse(f"logits {key!r}", expected, tuple(logits.shape), remedy)
+    remedy = "look at these images and their latents"
+    check_finite(logits, f"prediction bank: logits {key!r}", ids, remedy)

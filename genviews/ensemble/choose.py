@@ -7,16 +7,16 @@ candidates are listed from the mildest to the strongest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from genviews.checks import fail
+from genviews.checks import check_different
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.combine import Method, ScaleChoice, choose_scale, score
+from genviews.ensemble.combine import Method, score
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Average
 from genviews.perturb import Perturbation
 
-__all__ = ["Chosen", "choose_combined", "choose_scales", "group_candidates", "methods"]
+__all__ = ["Chosen", "choose_combined", "group_candidates", "methods"]
 
 SINGLE = Method(name="single image", group="image")
 
@@ -55,39 +55,12 @@ def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Pert
         >>> list(group_candidates([Isotropic("fine", 0.1), Isotropic("fine", 0.2)]))
         ['isotropic fine']
     """
-    names = [p.name for p in candidates]
-    if len(set(names)) != len(names):
-        fail(
-            "perturbations",
-            expected="different ones",
-            got=", ".join(names),
-            remedy="list each once",
-        )
+    check_different([p.name for p in candidates], "perturbations", "list each once")
     groups: dict[str, tuple[Perturbation, ...]] = {}
     for candidate in candidates:
         row = f"{candidate.kind} {candidate.layers_name}"
         groups[row] = (*groups.get(row, ()), candidate)
     return groups
-
-
-def choose_scales(
-    groups: Mapping[str, Sequence[Perturbation]],
-    bank: PredictionBank,
-    *,
-    average: Average = "probs",
-) -> dict[str, tuple[Perturbation, ScaleChoice]]:
-    """For each row, the candidate that does best on a calibration bank with all of them.
-
-    Args:
-        groups: row name -> candidates, the mildest first.
-        bank: predictions of a calibration split.
-        average: of probabilities or logits.
-    """
-    found = {}
-    for row, candidates in groups.items():
-        choice = choose_scale(bank, [p.name for p in candidates], average=average)
-        found[row] = next(p for p in candidates if p.name == choice.key), choice
-    return found
 
 
 def choose_combined(
@@ -107,52 +80,33 @@ def choose_combined(
     """
     if not chosen.pixels or not chosen.latents:
         return None
-    pixels = max(chosen.pixels, key=lambda v: score(_pixel_method(v), bank, average=average))
-    row = max(
-        chosen.latents,
-        key=lambda name: score(_latent_method(name, chosen.latents[name]), bank, average=average),
+    pixels, latent = (
+        max(view_sets, key=lambda v: score(_method(v), bank, average=average))
+        for view_sets in (chosen.pixels, chosen.latents.values())
     )
-    both = ViewSet(
-        perturbation=chosen.latents[row].perturbation, pixels=pixels.pixels, per_latent=per_latent
-    )
+    both = ViewSet(perturbation=latent.perturbation, pixels=pixels.pixels, per_latent=per_latent)
     return pixels, both
 
 
 def methods(chosen: Chosen) -> list[Method]:
     """The rows of the table for one classifier, the single image first."""
-    rows = [SINGLE, *(_pixel_method(v) for v in chosen.pixels)]
-    rows.append(
-        Method(
-            name="reconstruction only", group="latent", views=("reconstruction",), weighing="none"
-        )
+    only = Method(
+        name="reconstruction only", group="latent", views=("reconstruction",), weighing="none"
     )
     # Control: what the reconstruction brings without any perturbation.
-    rows.append(
-        Method(
-            name="image + reconstruction",
-            group="latent",
-            views=("reconstruction",),
-            weighing="alpha",
-        )
-    )
-    rows += [_latent_method(name, view_set) for name, view_set in chosen.latents.items()]
+    control = replace(only, name="image + reconstruction", weighing="alpha")
+    rows = [SINGLE, *map(_method, chosen.pixels), only, control]
+    rows += [_method(view_set, name) for name, view_set in chosen.latents.items()]
     if chosen.combined is not None:
         pixels, both = chosen.combined
-        rows.append(
-            Method(
-                name="combined",
-                group="combined",
-                views=(both.name,),
-                weighing="alpha",
-                image_views=(pixels.name,),
-            )
-        )
+        rows.append(replace(_method(both, "combined"), image_views=(pixels.name,)))
     return rows
 
 
-def _pixel_method(view_set: ViewSet) -> Method:
-    return Method(name=view_set.name, group="pixel", views=(view_set.name,), weighing="equal")
-
-
-def _latent_method(name: str, view_set: ViewSet) -> Method:
-    return Method(name=name, group="latent", views=(view_set.name,), weighing="alpha")
+def _method(view_set: ViewSet, name: str | None = None) -> Method:
+    return Method(
+        name=name or view_set.name,
+        group=view_set.group,
+        views=(view_set.name,),
+        weighing="equal" if view_set.group == "pixel" else "alpha",
+    )

@@ -2,6 +2,7 @@
 
 A `Method` says which predictions are put together and how. Everything that is chosen (the scale of
 a perturbation, alpha) is chosen on the calibration bank; the test bank is read once, by `evaluate`.
+Accuracies and gains are shares in [0, 1]; intervals are 95 %; tests are paired over test images.
 """
 
 from __future__ import annotations
@@ -16,26 +17,108 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.rows import AlphaCurve, Comparison, Group, Row
-from genviews.ensemble.significance import gain_report, holm
-from genviews.ensemble.weigh import (
-    Average,
-    Ensemble,
-    alpha_grid,
-    pixel_average,
-    pool,
-)
+from genviews.ensemble.significance import GainReport, gain_report, holm
+from genviews.ensemble.weigh import Average, Ensemble, alpha_grid, pixel_average, pool
 
 __all__ = [
+    "AlphaCurve",
+    "Comparison",
     "Evaluation",
+    "Group",
     "Method",
+    "Row",
     "ScaleChoice",
     "adjust",
+    "best_on_calibration",
     "choose_scale",
     "compare",
     "evaluate",
     "score",
 ]
+
+
+Group = Literal["image", "pixel", "latent", "combined"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(GainReport):
+    """One line of the table: a method for a task, compared on test with its single image.
+
+    Args:
+        name: e.g. "single image", "crop", "reconstruction only", "stylemix fine", "combined".
+        task: whose classifier predicts.
+        group: where the views come from.
+        views: bank keys used; () for the single image.
+        num_views: predictions used beside that of the image.
+        alpha: weight of the views, chosen on calibration; None where nothing is chosen.
+        oracle_alpha: the best alpha on test; reported beside, never used.
+        oracle_accuracy: test accuracy at that alpha.
+        calibration_accuracy: accuracy on calibration; at `alpha`, so slightly optimistic.
+        p_holm: adjusted for all rows of the table that are compared with a baseline.
+        reference_gain: test accuracy minus that of the reference task's single image; None for the
+            reference task itself and for tasks with other labels.
+        reference_gain_interval: its 95 % interval.
+        reference_p_value: its exact McNemar test.
+    """
+
+    name: str
+    task: str
+    group: Group
+    views: tuple[str, ...]
+    num_views: int
+    alpha: float | None
+    oracle_alpha: float | None
+    oracle_accuracy: float | None
+    calibration_accuracy: float
+    p_holm: float
+    reference_gain: float | None = None
+    reference_gain_interval: tuple[float, float] | None = None
+    reference_p_value: float | None = None
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether it weighs perturbed views of a generator; its reconstruction alone is none."""
+        return self.alpha is not None and self.views != ("reconstruction",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlphaCurve:
+    """Accuracy against alpha on both splits, for one row.
+
+    Args:
+        row: name of the row.
+        task: of the row.
+        alphas: the grid.
+        calibration: accuracy at each alpha on calibration, where alpha is chosen.
+        test: the same on test, to look at only.
+    """
+
+    row: str
+    task: str
+    alphas: tuple[float, ...]
+    calibration: tuple[float, ...]
+    test: tuple[float, ...]
+
+    @property
+    def oracle(self) -> tuple[float, float]:
+        """(alpha, accuracy) of the smallest alpha that is best on test."""
+        accuracy = max(self.test)
+        return self.alphas[self.test.index(accuracy)], accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(GainReport):
+    """A paired test on test images between two rows of a task, beyond the table's baseline.
+
+    Args:
+        task: of both rows.
+        row: the method, e.g. "combined".
+        against: what it is compared with, e.g. "crop".
+    """
+
+    task: str
+    row: str
+    against: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +284,7 @@ def evaluate(
     gain = gain_report(correct, correct if baseline is None else baseline, seed=seed)
     against = None if reference is None else gain_report(correct, reference, seed=seed)
     row = Row(
+        **vars(gain),
         name=method.name,
         task=task,
         group=method.group,
@@ -210,13 +294,6 @@ def evaluate(
         oracle_alpha=oracle[0],
         oracle_accuracy=oracle[1],
         calibration_accuracy=score(method, calibration, average=average),
-        accuracy=gain.accuracy,
-        interval=gain.interval,
-        gain=gain.gain,
-        gain_interval=gain.gain_interval,
-        fixed=gain.fixed,
-        broke=gain.broke,
-        p_value=gain.p_value,
         p_holm=gain.p_value,
         reference_gain=None if against is None else against.gain,
         reference_gain_interval=None if against is None else against.gain_interval,
@@ -228,16 +305,8 @@ def evaluate(
 def compare(evaluation: Evaluation, against: Evaluation, *, seed: int = 0) -> Comparison:
     """A paired test of two methods of one task on the same test images."""
     report = gain_report(evaluation.correct, against.correct, seed=seed)
-    return Comparison(
-        task=evaluation.row.task,
-        row=evaluation.row.name,
-        against=against.row.name,
-        gain=report.gain,
-        gain_interval=report.gain_interval,
-        fixed=report.fixed,
-        broke=report.broke,
-        p_value=report.p_value,
-    )
+    row = evaluation.row
+    return Comparison(**vars(report), task=row.task, row=row.name, against=against.row.name)
 
 
 def adjust(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -245,6 +314,11 @@ def adjust(rows: Sequence[Row]) -> tuple[Row, ...]:
     tested = [i for i, row in enumerate(rows) if row.group != "image"]
     adjusted = dict(zip(tested, holm([rows[i].p_value for i in tested]), strict=True))
     return tuple(replace(row, p_holm=adjusted.get(i, 1.0)) for i, row in enumerate(rows))
+
+
+def best_on_calibration(rows: Sequence[Row]) -> Row:
+    """The row with the highest calibration accuracy; among equals the first, simpler one."""
+    return max(rows, key=lambda row: row.calibration_accuracy)
 
 
 def _correct(proba: Tensor, bank: PredictionBank) -> Bool[Tensor, " N"]:

@@ -1,44 +1,57 @@
 """Fill a view bank: make every view once, show it once to every classifier, keep the logits.
 
-In the test-time arrow this is perturb, render and classify in one pass over the images, batched
-across images and views.
+    IMAGES, LATENTS -> perturb -> render -> classify -> LOGITS -> weigh
+
+`fill_bank` does so for images in memory. `fill_from_source` does it for a source of images, shard
+by shard, with the same result: images are read, and latents with them, a shard at a time; memory
+holds a shard's images and every image's logits. In a folder logits are kept under a key of
+everything that they depend on, so that a killed run goes on, and the same study started twice is
+two workers.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_different, check_each, check_finite, fail
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
+from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
-from genviews.ensemble.view_bank import ViewBank
-from genviews.ensemble.views import Chunk, Plan, ViewSet, plan_views, streams_of_views
+from genviews.engine import Engine
+from genviews.ensemble.bank import ViewBank
+from genviews.ensemble.views import ViewPlan
 from genviews.generators.base import Generator
+from genviews.identity import Identity, identify, key
+from genviews.invert.store import InversionStore
+from genviews.memory import images_in_shard
+from genviews.shard import join_shards
+from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.types import Progress, silent
+from genviews.work import Tell, run_shards
 
-__all__ = ["conditioning_task", "fill_bank", "predicted_label", "rendered_label"]
+__all__ = ["conditioning_task", "fill_bank", "fill_from_source", "rendered_label"]
+
+SHARD = 250  # images, or fewer where they are large
 
 
 def fill_bank(
     tasks: Sequence[Task],
-    generator: Generator | None,
+    plan: ViewPlan,
     images: Float[Tensor, "N C H W"],
     ids: Sequence[str],
-    labels: Mapping[str, Int[Tensor, " N"]] | None,
-    latents: Float[Tensor, "N L D"] | None,
-    view_sets: Sequence[ViewSet],
+    latents: Float[Tensor, "N L D"] | None = None,
+    labels: Mapping[str, Int[Tensor, " N"]] | None = None,
     *,
     split: SplitName,
-    num_views: int = 32,
-    seed: int = 0,
-    batch_size: int = 256,
     progress: Progress | None = None,
 ) -> ViewBank:
     """Make the views of every image once and classify them for all tasks.
@@ -48,16 +61,12 @@ def fill_bank(
     Args:
         tasks: what is asked of each view; all for images of one size. A classifier that several
             tasks share runs once.
-        generator: renders the latents; None when no view set perturbs latents.
+        plan: the views to make.
         images: in [-1, 1].
         ids: N different sample ids; they seed the views.
+        latents: of the images, by inversion with the plan's generator; None where it has none.
         labels: class indices by the name of their column, or None.
-        latents: of the images, by inversion; None together with `generator`.
-        view_sets: the views to make; their names become the keys of the banks.
         split: what the images may be used for; recorded, and refused by what fits unless it may.
-        num_views: K of each view set that does not say itself; 32 as in the reference code.
-        seed: another seed, other views.
-        batch_size: views in flight at a time (memory), no effect on the result but float round-off.
         progress: called with ("views of SPLIT", "images", done, N).
 
     Returns:
@@ -65,47 +74,167 @@ def fill_bank(
         each view set, on the CPU.
 
     Raises:
-        ValueError: shapes, ids or names that do not fit, pixels or latents that are not finite, or
-            a conditional generator of classes that no task tells apart.
+        ValueError: numbers of images, ids and latents that do not fit, pixels or latents that are
+            not finite, or a conditional generator of classes that no task tells apart.
 
     Source: Chai et al. 2021, section 3.2; its code's `eval_ensemble` scripts.
 
-    Differs: each image's views come from its id, not from its place in the data set or in the
-        batch; images are batched; logits are stored; a rendered view serves all tasks.
+    Differs: images are batched; logits are stored; a rendered view serves all tasks.
     """
-    check_count(batch_size, "batch_size")
-    check_count(num_views, "num_views")
     classifiers = task_classifiers(tasks)
-    plan = plan_views(generator, view_sets, num_views, batch_size)
     _check_inputs(plan, images, ids, latents)
-    conditioning = None if generator is None else conditioning_task(tasks, generator)
-    streams = streams_of_views(seed, ids)
-    device = images.device if generator is None else generator.device
-    step = max(1, batch_size // num_views)
+    asked = None if plan.generator is None else conditioning_task(tasks, plan.generator)
+    step = max(1, plan.batch_size // plan.num_views)
     logits: list[dict[str, list[Tensor]]] = [defaultdict(list) for _ in classifiers]
     tell = partial(progress or silent, f"views of {split}", "images")
     tell(0, len(ids))
     for start in range(0, len(ids), step):
         rows = slice(start, start + step)
-        part = images[rows].to(device)
-        chunk = Chunk(
-            images=part,
-            latents=None if latents is None else latents[rows].to(device),
-            streams=streams[rows],
-            label=None if conditioning is None else predicted_label(conditioning, part),
-        )
-        for key, views in plan.views(chunk):
+        part = images[rows]
+        own = None if latents is None else latents[rows]
+        label = None if asked is None else predicted_label(asked, part)
+        for name, views in plan.views(part, ids[rows], own, label):
             for classifier, found in zip(classifiers, logits, strict=True):
-                found[key].append(predict_logits(classifier, views, batch_size=batch_size).cpu())
+                said = predict_logits(classifier, views, batch_size=plan.batch_size)
+                found[name].append(said.cpu())
         tell(min(start + step, len(ids)), len(ids))
     return ViewBank(
         tasks=tuple(tasks),
         ids=tuple(ids),
         split=split,
         labels={name: column.cpu() for name, column in (labels or {}).items()},
-        logits=tuple({key: torch.cat(parts) for key, parts in own.items()} for own in logits),
-        meta={"seed": seed, "num_views": num_views},
+        logits=tuple({name: torch.cat(parts) for name, parts in own.items()} for own in logits),
+        meta=plan.facts,
     )
+
+
+def fill_from_source(
+    tasks: Sequence[Task],
+    plan: ViewPlan,
+    source: ImageSource,
+    latents: InversionStore | Float[Tensor, "N L D"] | None = None,
+    labels: Mapping[str, Int[Tensor, " N"]] | None = None,
+    *,
+    split: SplitName,
+    rows: Sequence[int] | None = None,
+    folder: Path | str | None = None,
+    engine: str | Engine = "local",
+    progress: Progress | None = None,
+) -> ViewBank:
+    """As `fill_bank`, of a source of images.
+
+    Args:
+        tasks: see `fill_bank`; their names and labels are no part of the work.
+        plan: the views to make.
+        source: N images. What cannot be read is left out of the bank.
+        latents: of the source's images: their inversions on disk, or a row for each image; None
+            where the plan has no generator.
+        labels: (N,) class indices of the source's images by the name of the column, or None.
+        split: what the images may be used for.
+        rows: of the source, those that are wanted; None for all.
+        folder: holds one store for each different call; safe to delete when the study is done.
+            None keeps nothing.
+        engine: "local" (this process); with a folder also "ray", or an `Engine`.
+        progress: called with ("views of SPLIT", "images", done, N).
+
+    Raises:
+        ValueError: as `fill_bank`.
+    """
+    wanted = tuple(range(len(source)) if rows is None else rows)
+    size = images_in_shard(source.image_spec, SHARD)
+    work = _Work(
+        tasks=tuple(tasks), plan=plan, source=source, latents=latents, rows=wanted, split=split
+    )
+    store: MemoryStore | ShardStore = MemoryStore()
+    if folder is not None:
+        identity = work.identity(size)
+        store = ShardStore(f"{str(folder).rstrip('/')}/{split}-{identity.digest}", identity)
+    stage = f"views of {split}"
+    run_shards(
+        store,
+        len(wanted),
+        work.make,
+        shard_size=size,
+        stage=stage,
+        engine=engine,
+        progress=progress,
+    )
+    parts = [store.read(index) for index in range(-(-len(wanted) // size))]
+    kept = join_shards([part for part in parts if len(part)] or parts[:1], stage)
+    logits: list[dict[str, Tensor]] = [{} for _ in task_classifiers(tasks)]
+    for name, value in kept.tensors.items():
+        place, _, what = name.partition("/")
+        logits[int(place)][what] = value
+    chosen = _places(source, range(len(source)), kept.ids)
+    return ViewBank(
+        tasks=tuple(tasks),
+        ids=kept.ids,
+        split=split,
+        labels={name: column.cpu()[chosen] for name, column in (labels or {}).items()},
+        logits=tuple(logits),
+        meta=plan.facts,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What makes the logits of some images; pickles, so that workers elsewhere can."""
+
+    tasks: tuple[Task, ...]
+    plan: ViewPlan
+    source: ImageSource
+    latents: InversionStore | Tensor | None
+    rows: tuple[int, ...]
+    split: SplitName
+
+    def identity(self, shard_size: int) -> Identity:
+        """Of all that the logits depend on."""
+        latents, plan = self.latents, self.plan
+        return identify(
+            source=self.source,
+            rows=key(self.rows),
+            latents=latents.identity if isinstance(latents, InversionStore) else latents,
+            generator=plan.generator,
+            classifiers=task_classifiers(self.tasks),
+            views=tuple(plan.view_sets),
+            num_views=plan.num_views,
+            seed=plan.seed,
+            shard=shard_size,
+        )
+
+    def make(self, places: range, tell: Tell) -> Shard:
+        """The logits of some of the rows."""
+        rows = [self.rows[place] for place in places]
+        batch = self.source.read(rows)
+        notes = dict(batch.skipped)
+        if not len(batch):
+            return Shard(tensors={"0/image": torch.zeros(0, 1, 1)}, ids=(), notes=notes)
+        latents, chosen = self.latents, _places(self.source, rows, batch.ids)
+        if isinstance(latents, InversionStore):
+            latents = latents.select(chosen, batch.ids)["latents"]
+        elif latents is not None:
+            latents = latents[chosen]
+        bank = fill_bank(
+            self.tasks,
+            self.plan,
+            batch.images,
+            batch.ids,
+            latents,
+            split=self.split,
+            progress=lambda stage, unit, done, total: tell(done),
+        )
+        tensors = {
+            f"{place}/{what}": logits.contiguous()
+            for place, own in enumerate(bank.logits)
+            for what, logits in own.items()
+        }
+        return Shard(tensors=tensors, ids=batch.ids, notes=notes)
+
+
+def _places(source: ImageSource, rows: Sequence[int], ids: Sequence[str]) -> list[int]:
+    """The rows of those images that could be read."""
+    row_of = {source.ids[row]: row for row in rows}
+    return [row_of[name] for name in ids]
 
 
 def conditioning_task(tasks: Sequence[Task], generator: Generator) -> Task | None:
@@ -143,45 +272,32 @@ def rendered_label(
         ValueError: as `conditioning_task`.
     """
     task = conditioning_task(tasks, generator) if generator.renders_label else None
-    if task is None:
-        return None
-    parts = images.split(batch_size)
-    return torch.cat([predicted_label(task, part.to(generator.device)).cpu() for part in parts])
+    return None if task is None else predicted_label(task, images, batch_size).cpu()
 
 
-def predicted_label(task: Task, images: Float[Tensor, "N C H W"]) -> Int[Tensor, " N"]:
+def predicted_label(
+    task: Task, images: Float[Tensor, "N C H W"], batch_size: int = 256
+) -> Int[Tensor, " N"]:
     """Return the class that a task's classifier predicts for each image."""
-    logits = predict_logits(task.classifier, images, batch_size=len(images))
+    logits = predict_logits(task.classifier, images, batch_size=batch_size)
     return task.answer(logits).argmax(-1)
 
 
-def _check_inputs(plan: Plan, images: Tensor, ids: Sequence[str], latents: Tensor | None) -> None:
-    if (plan.generator is None) != (latents is None) or (plan.latent_sets and latents is None):
+def _check_inputs(
+    plan: ViewPlan, images: Tensor, ids: Sequence[str], latents: Tensor | None
+) -> None:
+    perturbed = len(plan.perturbed())
+    if (plan.generator is None) != (latents is None) or (perturbed and latents is None):
         fail(
             "generator and latents",
             expected="both, or neither and no perturbation among the view sets",
             got=f"{'no' if plan.generator is None else 'a'} generator, "
-            f"{'no' if latents is None else 'given'} latents, "
-            f"{len(plan.latent_sets)} perturbations",
+            f"{'no' if latents is None else 'given'} latents, {perturbed} perturbations",
             remedy="invert the images with this generator first",
         )
-    if len(set(ids)) != len(ids):
-        twice = sorted(i for i, n in Counter(ids).items() if n > 1)[:3]
-        fail(
-            "ids",
-            expected="all different",
-            got=f"{twice} more than once",
-            remedy="give each image its own id, which seeds its views",
-        )
+    check_different(ids, "ids", "give each image its own id, which seeds its views")
     for what, tensor in (("images", images), ("latents", latents)):
-        if tensor is None:
-            continue
-        if len(tensor) != len(ids):
-            fail(
-                what, expected=f"{len(ids)}, one for each id", got=len(tensor), remedy="align them"
-            )
-        # Found now, not after hours of rendering when the bank refuses logits that are not finite.
-        bad = torch.nonzero(~torch.isfinite(tensor).flatten(1).all(1)).flatten().tolist()
-        if bad:
-            got = f"others in {', '.join(ids[i] for i in bad[:5])}"
-            fail(what, expected="finite numbers", got=got, remedy="leave these images out")
+        if tensor is not None:
+            check_each(tensor, len(ids), what, "id")
+            # Found now, not after hours of rendering.
+            check_finite(tensor, what, ids, "leave these images out")

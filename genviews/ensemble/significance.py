@@ -28,7 +28,6 @@ __all__ = [
     "holm",
     "mcnemar_exact",
     "paired_bootstrap",
-    "pearson",
 ]
 
 
@@ -254,27 +253,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, scaled))
         adjusted[index] = highest
     return adjusted
-
-
-def pearson(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Pearson's correlation r of two equally long series, and its two-sided p-value.
-
-    Args:
-        x: at least three numbers, not all equal.
-        y: as many, not all equal.
-
-    Raises:
-        ValueError: too few numbers, another length, or a constant series, where r has no meaning.
-    """
-    if len(x) != len(y) or len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
-        fail(
-            "correlation",
-            expected="two series of the same length, three or more numbers, neither constant",
-            got=f"{len(x)} and {len(y)} numbers, {len(set(x))} and {len(set(y))} different",
-            remedy="give one pair for each method or attribute",
-        )
-    found = stats.pearsonr(x, y)
-    return float(found.statistic), float(found.pvalue)
 
 
 def _count(correct: Tensor, baseline: Tensor) -> tuple[int, int]:

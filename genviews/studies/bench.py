@@ -28,10 +28,9 @@ from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName
 from genviews.engine import Engine
-from genviews.ensemble.fill import rendered_label
-from genviews.ensemble.resume import fill_from_source
-from genviews.ensemble.view_bank import ViewBank
-from genviews.ensemble.views import ViewSet
+from genviews.ensemble.bank import ViewBank
+from genviews.ensemble.fill import fill_from_source, rendered_label
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.identity import identify
 from genviews.invert import InversionStore, Inverter
@@ -300,6 +299,16 @@ class Bench:
             label[[places[name] for name in batch.ids]] = found
         return label
 
+    def plan(self, view_sets: Sequence[ViewSet], num_views: int) -> ViewPlan:
+        """What makes views of images, from the generator and the seed of this bench."""
+        return ViewPlan(
+            view_sets=tuple(view_sets),
+            generator=self.kit.generator,
+            num_views=num_views,
+            seed=self.seed,
+            batch_size=self.batch_size,
+        )
+
     def bank(
         self,
         split: SplitName,
@@ -327,17 +336,13 @@ class Bench:
             rows = draws.flatten().argsort(stable=True)[:count].sort().values
         return fill_from_source(
             self.tasks if tasks is None else tasks,
-            self.kit.generator,
+            self.plan(view_sets, num_views),
             images,
             self.inversions(split).store if latents is None else latents,
             {name: column.values for name, column in images.columns.items()},
-            view_sets,
             split=split,
             rows=rows.tolist(),
             folder=self._place / "predictions",
-            num_views=num_views,
-            seed=self.seed,
-            batch_size=self.batch_size,
             engine=self.engine,
             progress=self._watcher.progress,
         )

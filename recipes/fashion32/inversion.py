@@ -33,8 +33,7 @@ from genviews.augment import pixel_views
 from genviews.classify import Task
 from genviews.classify.model import predict_logits
 from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
-from genviews.ensemble import Ensemble, PredictionBank, ViewSet
-from genviews.ensemble.resume import fill_from_source
+from genviews.ensemble import Ensemble, PredictionBank, ViewPlan, ViewSet, fill_from_source
 from genviews.ensemble.significance import gain_report
 from genviews.environment import environment
 from genviews.files import write_json
@@ -129,20 +128,19 @@ def invert_half(setup: Setup, name: str, inverter: Inverter, half: str) -> Inver
 def bank(setup: Setup, name: str, half: str, inversion: Inversion) -> PredictionBank:
     """What the classifier says of images, reconstructions and views."""
     images: ImageSet = getattr(setup, half)
+    mixed, flipped = StyleMix("fine", 0.3), pixel_views("fashion32/flip")
     return fill_from_source(
         [Task(name="images", classifier=load_classifier("fashion32"))],
-        setup.kit.generator,
+        ViewPlan(
+            view_sets=(ViewSet(perturbation=mixed), ViewSet(pixels=flipped)),
+            generator=setup.kit.generator,
+            num_views=VIEWS,
+        ),
         MemorySource(images),
         inversion.latents,
         None if images.labels is None else {"label": images.labels},
-        [
-            ViewSet(perturbation=StyleMix("fine", 0.3)),
-            ViewSet(pixels=pixel_views("fashion32/flip")),
-        ],
         split="calibration" if half == "calibration" else "test",
         folder=setup.folder / "banks" / name.replace(" ", "_"),
-        num_views=VIEWS,
-        seed=0,
     )["images"]
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from genviews.augment import HorizontalFlip, RandomCrop
 from genviews.classify import Classifier, Task, attribute_tasks
 from genviews.ensemble.fill import fill_bank
-from genviews.ensemble.views import ViewSet, make_views
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.toy import ToyGenerator
 from genviews.perturb import Isotropic, StyleMix
 from genviews.rng import Rng
@@ -30,31 +30,25 @@ def tasks_of(task) -> list[Task]:
 def fill(task, number=12, order=None, **options):
     rows = torch.arange(number) if order is None else order
     images = task.test.select(rows)
+    plan = {"view_sets": SETS, "generator": task.generator, "num_views": 4, "batch_size": 16}
+    plan |= {name: options.pop(name) for name in (*plan, "seed") if name in options}
     arguments = {
         "tasks": tasks_of(task),
-        "generator": task.generator,
+        "plan": ViewPlan(**plan),
         "images": images.images,
         "ids": images.ids,
         "labels": {"label": images.labels},
         "latents": task.test_inversion.latents[rows],
-        "view_sets": SETS,
         "split": "test",
-        "num_views": 4,
-        "batch_size": 16,
     }
     return fill_bank(**{**arguments, **options})
 
 
 def test_equals_one_view_at_a_time(task):
     banks = fill(task)
-    views = make_views(
-        task.generator,
-        task.test.images[:12],
-        task.test.ids[:12],
-        task.test_inversion.latents[:12],
-        SETS,
-        num_views=4,
-    )
+    plan = ViewPlan(view_sets=SETS, generator=task.generator, num_views=4)
+    latents = task.test_inversion.latents[:12]
+    views = dict(plan.views(task.test.images[:12], task.test.ids[:12], latents))
     assert set(views) == set(banks["one"].logits)
     for name, classifier in (("one", task.classifier), ("two", task.other)):
         for key, pixels in views.items():
@@ -213,14 +207,11 @@ def test_a_conditional_generator_mixes_the_predicted_class():
     mix = StyleMix("coarse")
     bank = fill_bank(
         [Task(name="only", classifier=classifier)],
-        generator,
+        ViewPlan(view_sets=[ViewSet(perturbation=mix)], generator=generator, num_views=2),
         images,
         ids,
-        None,
         latents,
-        [ViewSet(perturbation=mix)],
         split="val",
-        num_views=2,
     )["only"]
     expected = mix(generator, latents, 2, Rng(0, "views").streams(ids), label=predicted)
     with torch.no_grad():

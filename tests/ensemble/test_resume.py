@@ -11,10 +11,9 @@ import torch
 from genviews.augment import HorizontalFlip
 from genviews.classify import Classifier, Task
 from genviews.data import ImageSet, MemorySource
-from genviews.ensemble import resume
-from genviews.ensemble.fill import fill_bank
-from genviews.ensemble.resume import fill_from_source
-from genviews.ensemble.views import ViewSet
+from genviews.ensemble import fill
+from genviews.ensemble.fill import fill_bank, fill_from_source
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import key as key_of_parts
 from genviews.perturb import PCA, PCAStatistics, StyleMix
@@ -36,12 +35,12 @@ def filled(monkeypatch):
     """Small shards; returns the ids of each shard that is made, in whatever order."""
     calls = []
 
-    def record(tasks, generator, images, ids, *rest, **options):
+    def record(tasks, plan, images, ids, *rest, **options):
         calls.append(list(ids))
-        return fill_bank(tasks, generator, images, ids, *rest, **options)
+        return fill_bank(tasks, plan, images, ids, *rest, **options)
 
-    monkeypatch.setattr(resume, "SHARD", SHARD)
-    monkeypatch.setattr(resume, "fill_bank", record)
+    monkeypatch.setattr(fill, "SHARD", SHARD)
+    monkeypatch.setattr(fill, "fill_bank", record)
     return calls
 
 
@@ -49,14 +48,12 @@ def filled(monkeypatch):
 def arguments(task):
     return {
         "tasks": tasks_of(task.classifier, task.other),
-        "generator": task.generator,
+        "plan": ViewPlan(view_sets=SETS, generator=task.generator, num_views=2),
         "images": task.calibration.images[:NUMBER],
         "ids": task.calibration.ids[:NUMBER],
         "labels": {"label": task.calibration.labels[:NUMBER]},
         "latents": task.calibration_inversion.latents[:NUMBER],
-        "view_sets": SETS,
         "split": "calibration",
-        "num_views": 2,
     }
 
 
@@ -85,7 +82,7 @@ def test_equals_filling_in_one_go(tmp_path, arguments, filled):
 
 
 def test_without_a_generator(tmp_path, arguments, filled):
-    arguments |= {"generator": None, "latents": None, "view_sets": SETS[1:], "labels": None}
+    arguments |= {"plan": ViewPlan(view_sets=SETS[1:]), "latents": None, "labels": None}
     got = keep(tmp_path, **arguments)
     assert set(got["one"].logits) == {"image", "flip"}
     assert got["one"].labels is None
@@ -102,17 +99,17 @@ def test_a_second_call_makes_nothing(tmp_path, arguments, filled):
 
 
 def test_resumes_after_a_kill(tmp_path, arguments, filled, monkeypatch):
-    make = resume.fill_bank
+    make = fill.fill_bank
 
     def kill(*parts, **options):
         if len(filled) == 1:
             raise Killed
         return make(*parts, **options)
 
-    monkeypatch.setattr(resume, "fill_bank", kill)
+    monkeypatch.setattr(fill, "fill_bank", kill)
     with pytest.raises(Killed):
         keep(tmp_path, **arguments)
-    monkeypatch.setattr(resume, "fill_bank", make)
+    monkeypatch.setattr(fill, "fill_bank", make)
     got = keep(tmp_path, **arguments)
     made = [name for ids in filled for name in ids]
     assert sorted(made) == sorted(arguments["ids"])  # each once
@@ -128,6 +125,10 @@ def other_weights(classifier):
 
 def other_mean(classifier):
     return Classifier(classifier.module, classifier.image_spec, classifier.class_names, mean=0.3)
+
+
+def planned(arguments, **changes):
+    return {"plan": replace(arguments["plan"], **changes)}
 
 
 CHANGES = {
@@ -149,12 +150,14 @@ CHANGES = {
     "order of classifiers": lambda a: {
         "tasks": tasks_of(*(t.classifier for t in a["tasks"][::-1]))
     },
-    "generator weights": lambda a: {"generator": ToyGenerator(seed=1)},
-    "strength": lambda a: {"view_sets": (ViewSet(perturbation=StyleMix("fine", 0.5)), SETS[1])},
-    "transform": lambda a: {"view_sets": (SETS[0], ViewSet(pixels=HorizontalFlip(0.9)))},
-    "views of a set": lambda a: {"view_sets": (SETS[0], replace(SETS[1], num_views=3))},
-    "number of views": lambda a: {"num_views": 3},
-    "seed": lambda a: {"seed": 1},
+    "generator weights": lambda a: planned(a, generator=ToyGenerator(seed=1)),
+    "strength": lambda a: planned(
+        a, view_sets=(ViewSet(perturbation=StyleMix("fine", 0.5)), SETS[1])
+    ),
+    "transform": lambda a: planned(a, view_sets=(SETS[0], ViewSet(pixels=HorizontalFlip(0.9)))),
+    "views of a set": lambda a: planned(a, view_sets=(SETS[0], replace(SETS[1], num_views=3))),
+    "number of views": lambda a: planned(a, num_views=3),
+    "seed": lambda a: planned(a, seed=1),
     "split": lambda a: {"split": "val"},
 }
 

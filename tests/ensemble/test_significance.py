@@ -14,7 +14,6 @@ from genviews.ensemble.significance import (
     holm,
     mcnemar_exact,
     paired_bootstrap,
-    pearson,
 )
 
 
@@ -122,20 +121,6 @@ def test_report_counts_what_changed():
 def test_report_refuses_other_images():
     with pytest.raises(ValueError, match="the same images in the same order"):
         gain_report(torch.tensor([], dtype=torch.bool), torch.tensor([], dtype=torch.bool))
-
-
-def test_pearson_equals_scipy():
-    rng = np.random.default_rng(0)
-    x, y = rng.random(12).tolist(), rng.random(12).tolist()
-    expected = stats.pearsonr(x, y)
-    assert pearson(x, y) == pytest.approx((expected.statistic, expected.pvalue))
-    assert pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])[0] == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize(("x", "y"), [([1.0, 2.0], [1.0, 2.0]), ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])])
-def test_pearson_refuses_what_has_no_correlation(x, y):
-    with pytest.raises(ValueError, match="neither constant"):
-        pearson(x, y)
 
 
 class TestDetectableGain:

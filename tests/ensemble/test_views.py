@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genviews.augment import Compose, HorizontalFlip, RandomCrop
-from genviews.ensemble.views import ViewSet, make_views
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.perturb import Isotropic, StyleMix
 from genviews.render import render
 from genviews.rng import Rng
@@ -40,7 +40,8 @@ def test_misuse():
 def views_of(task, view_sets, rows=slice(0, 5), **options):
     images = task.test.select(rows)
     latents = task.test_inversion.latents[rows]
-    return make_views(task.generator, images.images, images.ids, latents, view_sets, **options)
+    plan = ViewPlan(view_sets=view_sets, generator=task.generator, **options)
+    return dict(plan.views(images.images, images.ids, latents))
 
 
 def test_views_are_render_of_perturb(task):
@@ -72,7 +73,8 @@ def test_scales_share_their_draws(task):
     steps = []
     for perturbation in (Isotropic("fine", 0.1), Isotropic("fine", 0.2)):
         view_sets = [ViewSet(perturbation=perturbation)]
-        views = make_views(toy, images, ids, latents, view_sets, num_views=2)[perturbation.name]
+        plan = ViewPlan(view_sets=view_sets, generator=toy, num_views=2)
+        views = dict(plan.views(images, ids, latents))[perturbation.name]
         found = toy.invert(views.flatten(0, 1)).unflatten(0, (2, 2))
         steps.append(found - latents[:, None])
     assert float(steps[0].abs().max()) > 0.05
@@ -105,5 +107,5 @@ def test_own_number_of_views_and_several_transforms_of_one_latent(task):
 
 
 def test_names_must_differ(task):
-    with pytest.raises(ValueError, match="view sets: expected different names"):
+    with pytest.raises(ValueError, match="view sets: expected all different"):
         views_of(task, [ViewSet(pixels=CROP), ViewSet(pixels=RandomCrop(padding=2))])

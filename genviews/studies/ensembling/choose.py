@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from genviews.checks import check_count, lookup
 from genviews.classify.task import Task
-from genviews.ensemble.choose import Chosen, choose_combined, choose_scales
-from genviews.ensemble.view_bank import ViewBank
+from genviews.ensemble.bank import ViewBank
+from genviews.ensemble.choose import Chosen, choose_combined
+from genviews.ensemble.combine import choose_scale
 from genviews.ensemble.views import ViewSet, pixel_view_sets
 from genviews.ensemble.weigh import Average, check_average
 from genviews.perturb import Perturbation
@@ -146,13 +147,20 @@ def _scales(
         tasks=options.choosers(bench.tasks),
         count=options.scale_images,
     )
-    choices = {name: choose_scales(contested, bank[name], average=options.average) for name in bank}
+    tried = {p.name: p for group in contested.values() for p in group}
+    choices = {
+        name: {
+            row: choose_scale(bank[name], [p.name for p in group], average=options.average)
+            for row, group in contested.items()
+        }
+        for name in bank
+    }
     shared = choices[options.reference_task(bench.tasks).name]
     for name, own in latents.items():
-        for row, (perturbation, _) in choices.get(name, shared).items():
-            own[row] = ViewSet(perturbation=perturbation)
+        for row, choice in choices.get(name, shared).items():
+            own[row] = ViewSet(perturbation=tried[choice.key])
     scores = {
-        name: {key: accuracy for _, choice in found.values() for key, accuracy in choice.scores}
+        name: {key: accuracy for choice in found.values() for key, accuracy in choice.scores}
         for name, found in choices.items()
     }
     return latents, scores

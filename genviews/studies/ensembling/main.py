@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from genviews.checks import check_count
+from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, group_candidates, methods
-from genviews.ensemble.combine import Evaluation, adjust, compare, evaluate
-from genviews.ensemble.rows import Comparison, Row
-from genviews.ensemble.view_bank import ViewBank
+from genviews.ensemble.combine import Comparison, Evaluation, Row, adjust, compare, evaluate
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Block

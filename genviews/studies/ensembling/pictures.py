@@ -13,13 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.combine import Evaluation
+from genviews.ensemble.bank import PredictionBank, ViewBank
+from genviews.ensemble.combine import Evaluation, best_on_calibration
 from genviews.ensemble.fill import conditioning_task
 from genviews.ensemble.picks import Picks, pick
-from genviews.ensemble.rows import best_on_calibration
-from genviews.ensemble.view_bank import ViewBank
-from genviews.ensemble.views import ViewSet, make_views
+from genviews.ensemble.views import ViewSet
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Grid, Images, Picture, Tone
 
@@ -84,22 +82,14 @@ def make_gallery(
     label = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
     ids = [bank.ids[row] for row in picks.rows]
     places = [source.ids.index(name) for name in ids]
-    made = make_views(
-        bench.kit.generator,
-        source.read(places).images,
-        ids,
-        inverted.store.select(places, ids)["latents"],
-        view_sets,
-        num_views=views,
-        seed=bench.seed,
-        label=label,
-    )
+    latents = inverted.store.select(places, ids)["latents"]
+    made = bench.plan(view_sets, views).views(source.read(places).images, ids, latents, label)
     bank = bank.select(rows)
     return Gallery(
         picks=picks,
         bank=bank,
         ensemble=ensemble,
-        views={key: v[:, : min(views, bank.get(key).shape[1])].cpu() for key, v in made.items()},
+        views={key: v[:, : min(views, bank.get(key).shape[1])].cpu() for key, v in made},
         loss=inverted.loss_of(ids),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from genviews.ensemble.rows import AlphaCurve, Comparison, Row
+from genviews.ensemble.combine import AlphaCurve, Comparison, Row
 from genviews.ensemble.significance import SIGNIFICANCE, GainReport
 from genviews.studies.blocks import (
     BarColumn,
@@ -160,7 +160,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     )
 
 
-def gain_table(title: str, gains: Mapping[str, GainReport | Comparison]) -> Table:
+def gain_table(title: str, gains: Mapping[str, GainReport]) -> Table:
     """Paired comparisons by name: gain, what changed, and the test."""
     return Table(
         title=title,

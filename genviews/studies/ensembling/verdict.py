@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genviews.ensemble.rows import Comparison, Row, best_on_calibration
+from genviews.ensemble.combine import Comparison, Row, best_on_calibration
 from genviews.ensemble.significance import SIGNIFICANCE, GainReport, detectable_gain
 from genviews.studies.blocks import Estimate
 from genviews.studies.result import Claim, Outcome
@@ -48,7 +48,7 @@ def answer(rows: Sequence[Row], comparisons: Sequence[Comparison], *, num_test: 
     return Answer(text=_say(row, paired or row, against, num_test), row=row)
 
 
-def _say(row: Row, found: Row | Comparison, against: str, num_test: int) -> str:
+def _say(row: Row, found: GainReport, against: str, num_test: int) -> str:
     if row.alpha == 0:
         return (
             "Generated views did not help: on the calibration images they earned no weight "
@@ -65,7 +65,7 @@ def _say(row: Row, found: Row | Comparison, against: str, num_test: int) -> str:
     return f"Generated views {'helped' if found.gain > 0 else 'did harm'}: {facts}."
 
 
-def _limits(found: Row | Comparison, num_test: int) -> str:
+def _limits(found: GainReport, num_test: int) -> str:
     """What could have been seen on so many images, four times in five."""
     least = detectable_gain(num_test, (found.fixed + found.broke) / num_test)
     if least is None:
@@ -73,7 +73,7 @@ def _limits(found: Row | Comparison, num_test: int) -> str:
     return f"on which a true difference of less than {100 * least:.1f} points would hardly show"
 
 
-def difference(found: Row | GainReport) -> str:
+def difference(found: GainReport) -> str:
     """A paired gain in words: "no significant difference, +0.25 points (...)"."""
     word = "no significant difference"
     if found.p_value < SIGNIFICANCE:
@@ -100,7 +100,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _points(found: Row | Comparison | GainReport) -> str:
+def _points(found: GainReport) -> str:
     low, high = found.gain_interval
     p = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
     return (

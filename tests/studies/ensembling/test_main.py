@@ -10,9 +10,9 @@ import torch
 from genviews.classify import Classifier, attribute_tasks
 from genviews.data import MemorySource
 from genviews.data.source import LabelColumn
-from genviews.ensemble.rows import Row
+from genviews.ensemble.combine import Row
 from genviews.ensemble.significance import gain_report, holm
-from genviews.ensemble.views import ViewSet, make_views
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.perturb import StyleMix
 from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling.main import STUDY, MainStudy
@@ -185,17 +185,10 @@ class TestPictures:
         place = problem.test.ids.index(grid.title.split(":")[0].removeprefix("Image "))
         image = problem.test.images[place : place + 1]
         mix = ViewSet(perturbation=StyleMix("fine"))
-        views = make_views(
-            problem.generator,
-            image,
-            problem.test.ids[place : place + 1],
-            bench.inversions("test").store.select([place], problem.test.ids[place : place + 1])[
-                "latents"
-            ],
-            [mix],
-            num_views=2,
-            seed=3,
-        )
+        ids = problem.test.ids[place : place + 1]
+        latents = bench.inversions("test").store.select([place], ids)["latents"]
+        plan = ViewPlan(view_sets=[mix], generator=problem.generator, num_views=2, seed=3)
+        views = dict(plan.views(image, ids, latents))
         shown = grid.pictures[grid.rows.index("stylemix fine")]
         assert torch.equal(grid.pictures[0][0].pixels, image[0])
         with torch.no_grad():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from genviews.ensemble.rows import Comparison, Row, best_on_calibration
+from genviews.ensemble.combine import Comparison, Row, best_on_calibration
 from genviews.studies.ensembling.verdict import answer
 
 SINGLE = Row(
