@@ -92,7 +92,8 @@ def test_combined_views_are_compared_with_their_pixel_views(gain, p_value, words
         calibration_accuracy=0.9, p_value=1e-6,
     )  # fmt: skip
     found = Comparison(
-        task="images", row="combined", against="crop", gain=gain, gain_interval=(-0.01, 0.02),
+        task="images", row="combined", against="crop", accuracy=0.84, interval=(0.82, 0.86),
+        gain=gain, gain_interval=(-0.01, 0.02),
         fixed=3, broke=1, p_value=p_value,
     )  # fmt: skip
     text = say(SINGLE, CROP, GOOD, both, comparisons=(found,))
