@@ -17,7 +17,6 @@ grid whose share of kept classes lies nearest to 98, 95 and 90 %.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,15 +26,13 @@ from torch import Tensor
 from genviews import load_classifier, load_generator
 from genviews.classify import Classifier, predict_logits
 from genviews.data import fashion_mnist
-from genviews.environment import environment
-from genviews.files import write_json
 from genviews.generators import Generator
 from genviews.invert import invert
-from genviews.memory import keep_freed_memory
 from genviews.perturb import PCA, Isotropic, PCAStatistics, Perturbation, StyleMix
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file, update_card
+from recipes.recipe import finish, run
 
 ENTRY = ENTRIES / "fashion32"
 RESULT = Path("results/fashion32/choose_views.json")
@@ -116,8 +113,7 @@ def main() -> dict[str, object]:
     }
     update_card("ranges", {name: list(rows) for name, rows in ranges.items()})
     update_card("perturbations", chosen)
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.choose_views",
+    found = {
         "seed": 0,
         "images": len(images),
         "views": VIEWS,
@@ -126,13 +122,9 @@ def main() -> dict[str, object]:
         "ranges": ranges,
         "kept": shares,
         "perturbations": chosen,
-        "environment": environment(),
     }
-    write_json(RESULT, result)
-    return result
+    return finish("choose_views", found, RESULT)
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
-    main()
+    run(main)

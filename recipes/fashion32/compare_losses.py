@@ -15,8 +15,6 @@ is stopped early still compares equals. The same command goes on; a setting's ru
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,16 +24,16 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from genviews.cli.progress import Stages
 from genviews.data import fashion_mnist
-from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
-from genviews.files import write_json
+from genviews.files import read_json, write_json
 from genviews.generators import StyleGAN2
 from genviews.identity import identify
-from genviews.memory import keep_freed_memory
 from recipes.fashion32.fidelity import last_block
 from recipes.fashion32.generator_trainer import Data, GeneratorTraining
 from recipes.fashion32.train_generator import recipe, synthetic_data, train
+from recipes.recipe import finish, run
 
 RESULT = Path("results/fashion32/generator_losses.json")
 IMAGES, PARTS, COUNT, SEED = 100_000, 4, 3_000, 0
@@ -50,32 +48,33 @@ def settings(base: GeneratorTraining) -> dict[str, GeneratorTraining]:
     return {"non-saturating-0.02": base, **pairs}
 
 
-def main(*, out: Path, images: int | None = None, quick: bool = False) -> dict[str, object] | None:
+def main(
+    *, out: Path = Path("runs/generator-losses"), images: int | None = None, quick: bool = False
+) -> dict[str, object]:
     """Train and measure what is missing in `out`.
 
     Args:
         out: folder with one run folder for each setting.
-        images: to show to each setting.
+        images: to show to each setting; 100,000 if not given.
         quick: tiny networks on synthetic images, measured in pixels; writes no result.
 
     Returns:
-        The result, or None when a signal stopped the run.
+        The result.
+
+    Raises:
+        SystemExit: a signal stopped the run.
     """
     total = images or (320 if quick else IMAGES)
-    base = recipe(quick=quick, images=total)
+    trainings = settings(recipe(quick=quick, images=total))
     data = synthetic_data() if quick else Data(fashion_mnist("train").images)
     val = synthetic_data(seed=1).images if quick else fashion_mnist("val").images[:COUNT]
     extract = FeatureExtractor(nn.Flatten()) if quick else last_block()
-    real = extract(val)
-    rows = out / "measured"
+    real, rows = extract(val), out / "measured"
     identify(features=extract, real=val, seed=SEED).keep(
         rows, f"fidelity measured in {rows}", remedy="measure in another folder"
     )
-    trainings = settings(base)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings}
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.compare_losses",
-        "command": "python -m recipes.fashion32.compare_losses",
+    found = {
         "seed": SEED,
         "config": {
             "count": len(val),
@@ -83,20 +82,19 @@ def main(*, out: Path, images: int | None = None, quick: bool = False) -> dict[s
             "trainings": {name: config.fixed_fields() for name, config in trainings.items()},
         },
         "measured": measured,
-        "environment": environment(),
     }
     for part in range(1, PARTS + 1):
         at = total * part // PARTS
         for name, config in trainings.items():
             folder = out / name
-            if not train(replace(config, images=at), data, folder, console=Console(stderr=True)):
-                return None
+            with Stages(Console(stderr=True)) as stages:
+                if not train(replace(config, images=at), data, folder, progress=stages):
+                    sys.exit("stopped; the same command goes on from the checkpoints")
             row = rows / f"{name}-{at:09d}.json"
             if not row.exists():
                 write_json(row, _measure(folder, config, extract, real))
-            measured[name].append(json.loads(row.read_text(encoding="utf-8")))
-            if not quick:
-                write_json(RESULT, result)
+            measured[name].append(read_json(row))
+            result = finish("compare_losses", found, None if quick else RESULT)
     return result
 
 
@@ -104,7 +102,7 @@ def _measure(
     folder: Path, config: GeneratorTraining, extract: FeatureExtractor, real: Tensor
 ) -> dict[str, object]:
     """How good the generator is that a run folder holds now."""
-    card = json.loads((folder / "generator.json").read_text(encoding="utf-8"))
+    card = read_json(folder / "generator.json")
     generator = StyleGAN2(config.generator)
     generator.load_weights(load_file(folder / "generator.safetensors"))
     made = extract_features(extract, GeneratedSource(generator, len(real), seed=SEED)).h
@@ -113,13 +111,4 @@ def _measure(
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=Path("runs/generator-losses"))
-    parser.add_argument("--images", type=int, help=f"to show to each; {IMAGES:,} if not given")
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
-    found = main(out=arguments.out, images=arguments.images, quick=arguments.quick)
-    if found is None:
-        sys.exit("stopped; the same command goes on from the checkpoints")
-    print(json.dumps(found["measured"], indent=1))
+    run(main)

@@ -12,43 +12,31 @@ Writes: results/fashion32/ensemble.json, runs/fashion32/ensemble/report.html.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 from genviews import load_generator, load_splits
 from genviews.augment import pixel_views
 from genviews.classify import Task
-from genviews.environment import environment
 from genviews.files import write_json
 from genviews.kit import GeneratorKit
-from genviews.memory import keep_freed_memory
 from genviews.studies.base import run_study
-from genviews.studies.bench import Bench, Inputs, Watcher
+from genviews.studies.bench import Bench, Inputs
 from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.zoo import zoo_classifiers
 from genviews.zoo.card import update_card
 from recipes.fashion32.invert import stored
+from recipes.recipe import Printed, folder_of, run
 
 RESULT = Path("results/fashion32/ensemble.json")
 OPTIONS = MainStudy(num_views=10, scale_views=8, scale_images=1000, gallery_images=32)
 PIXELS = ("flip", "crop", "jitter", "flip+crop")
 
 
-class Printed(Watcher):
-    """Prints how the work goes on, every thousand images."""
-
-    def progress(self, stage: str, unit: str, done: int, total: int) -> None:
-        """Print the end of a stage, and the thousands of a long one."""
-        if done == total or (total >= 1000 and done % 1000 == 0):
-            print(f"{stage}: {done} of {total}", flush=True)
-
-
-def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) -> dict[str, object]:
-    """Run the study and write its result; `quick` takes sample images, few steps and views."""
+def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) -> str:
+    """Run the study, write its result and return the verdict; `quick` takes sample images."""
     kit, known, options = load_generator("fashion32"), {}, OPTIONS
     if quick:
-        out = out.with_name(f"{out.name}-quick")
         kit = GeneratorKit(kit.generator, inverter=replace(kit.inverter, steps=5))
         sample = load_splits("fashion32/sample", kit.generator.image_spec)
         few = range(0, 500, 10)
@@ -67,17 +55,14 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
     )
     title = "fashion32: test-time ensembling with generated views"
     bench = Bench(inputs, title=title, inversions=known, watcher=Printed())
-    result = run_study(STUDY, bench, options, out, command="python -m recipes.fashion32.ensemble")
+    command, place = "python -m recipes.fashion32.ensemble", folder_of(out, quick=quick)
+    result = run_study(STUDY, bench, options, place, command=command)
     if not quick:
         write_json(RESULT, result.to_json())
         measured = result.record.data["reconstruction"]
         update_card("measured", {"ensemble": {"verdict": result.verdict, **measured}})
-    print(result.verdict)
-    return {"verdict": result.verdict, "environment": environment()}
+    return result.verdict
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true")
-    main(quick=parser.parse_args().quick)
+    run(main)

@@ -17,38 +17,25 @@ the package refuses them until their recipes have run again.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.fashion import CLASS_NAMES
-from genviews.files import read_json
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.files import load_tensors, read_json
+from genviews.generators import Generator
+from genviews.generators.card import generator_description, generator_from
 from genviews.kit import GENERATOR
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, read_card, save_part, start_card
+from recipes.recipe import run
 
 CHECK = "generator_check.safetensors"
 TOLERANCE = 1e-4
-ARCHITECTURE = (
-    "resolution",
-    "img_channels",
-    "z_dim",
-    "w_dim",
-    "c_dim",
-    "mapping_layers",
-    "mapping_lr_multiplier",
-    "channels",
-    "resample_filter",
-    "conv_clamp",
-)
 # Until they are measured: rows 0-2 act at 4x4 and 8x8, rows 3-4 at 16x16, rows 5-7 up to 32x32.
 RANGES = {"coarse": (0, 3), "middle": (3, 5), "fine": (5, 8)}
 SECTIONS: dict[str, Mapping[str, object]] = {
@@ -87,21 +74,20 @@ def export(weights: Path, folder: Path, check: Path | None = None) -> list[str]:
         ValueError: weights that do not fit the architecture, or images that differ.
     """
     facts = read_json(weights.with_suffix(".json"))
-    state = load_file(weights)
-    generator = _build(facts, state)
-    known = _render(generator) if check is None else load_file(check)
-    _compare(generator, known)
-    start_card(folder, {"about": _about(facts, folder.name), **SECTIONS, **_facts(facts)})
+    made = generator_from({"family": facts["family"], "config": facts}, lambda: weights)
+    if check is None:
+        z = made.sample(Rng(0, "generator check").streams(range(4)))
+        known = {"z": z, "image": _images(made, z)}
+    else:
+        known = load_tensors(check)[0]
+    _compare(made, known)
+    start_card(folder, _sections(facts, made, folder.name))
     if "ranges" not in read_card(folder):
         start_card(folder, {"ranges": {name: list(rows) for name, rows in RANGES.items()}})
-    save_part(folder, GENERATOR, state, what="StyleGAN2 weights, official parameter names")
-    save_part(
-        folder,
-        CHECK,
-        known,
-        what="4 latents z and the images they give (psi 1, fixed noise)",
-        made_with=(GENERATOR,),
-    )
+    what = "StyleGAN2 weights, official parameter names"
+    save_part(folder, GENERATOR, load_tensors(weights)[0], what=what)
+    what = "4 latents z and the images they give (psi 1, fixed noise)"
+    save_part(folder, CHECK, known, what=what, made_with=(GENERATOR,))
     return stale_parts(read_card(folder))
 
 
@@ -115,44 +101,28 @@ def stale_parts(card: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _build(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> StyleGAN2:
-    fields = {name: facts[name] for name in ARCHITECTURE}
-    fields["channels"] = {int(r): width for r, width in facts["channels"].items()}
-    fields["resample_filter"] = tuple(map(float, facts["resample_filter"]))
-    generator = StyleGAN2(StyleGAN2Config(**fields))
-    return generator.load_weights(state).eval().requires_grad_(False)
-
-
-def _about(facts: Mapping[str, Any], name: str) -> dict[str, object]:
+def _sections(
+    facts: Mapping[str, Any], generator: Generator, name: str
+) -> dict[str, Mapping[str, object]]:
+    """What the card says of the generator."""
     labels = "with class labels as a condition" if facts["c_dim"] else "without labels"
     what = "StyleGAN2 on Fashion-MNIST padded to 32x32, one channel"
-    return {"name": name, "text": f"{what}; trained {labels}.", "domain": "fashion32"}
-
-
-def _facts(facts: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:
-    config = {name: facts[name] for name in ARCHITECTURE}
-    generator = {
-        "family": facts["family"],
-        "config": config,
-        "parameters": facts["parameters"],
-        "training": facts["training"],
+    more = {field: facts[field] for field in ("parameters", "training")}
+    return {
+        "about": {"name": name, "text": f"{what}; trained {labels}.", "domain": "fashion32"},
+        **SECTIONS,
+        "generator": {**generator_description(generator), **more},
     }
-    return {"generator": generator}
 
 
-def _render(generator: StyleGAN2) -> dict[str, Tensor]:
-    z = generator.sample(Rng(0, "generator check").streams(range(4)))
-    return {"z": z, "image": _images(generator, z)}
-
-
-def _images(generator: StyleGAN2, z: Tensor) -> Tensor:
+def _images(generator: Generator, z: Tensor) -> Tensor:
     """Their images; of a conditional generator, of the first classes in turn."""
     classes = generator.num_classes
     label = torch.arange(len(z)) % classes if classes else None
     return generator.synthesize(generator.map(z, label))
 
 
-def _compare(generator: StyleGAN2, known: Mapping[str, Tensor]) -> None:
+def _compare(generator: Generator, known: Mapping[str, Tensor]) -> None:
     image = _images(generator, known["z"])
     difference = float((image - known["image"]).abs().max())
     if not difference <= TOLERANCE:
@@ -164,24 +134,18 @@ def _compare(generator: StyleGAN2, known: Mapping[str, Tensor]) -> None:
         )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the export; the exit status is 0, or 1 after an error."""
-    parser = argparse.ArgumentParser(description="Ship trained generator weights with the package.")
-    parser.add_argument("weights", type=Path, help="safetensors file; its facts beside it as .json")
-    parser.add_argument("--check", type=Path, help="z and image of another implementation")
-    parser.add_argument("--folder", type=Path, default=ENTRIES / "fashion32", help="entry to write")
-    chosen = parser.parse_args(arguments)
-    try:
-        stale = export(chosen.weights, chosen.folder, chosen.check)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"wrote {GENERATOR}, {CHECK} and card.json")
-    for name in stale:
-        print(f"made with another generator, make it again: {name}")
-    return 0
+def main(weights: Path, *, check: Path | None = None, folder: Path = ENTRIES / "fashion32") -> str:
+    """Ship trained generator weights with the package.
+
+    Args:
+        weights: safetensors file; its facts beside it as .json.
+        check: z and image of another implementation.
+        folder: entry to write.
+    """
+    stale = export(weights, folder, check)
+    told = [f"made with another generator, make it again: {name}" for name in stale]
+    return "\n".join([f"wrote {GENERATOR}, {CHECK} and card.json", *told])
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    sys.exit(main())
+    run(main)

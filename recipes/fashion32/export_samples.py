@@ -12,10 +12,8 @@ MIT licence.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +23,7 @@ from torch import Tensor
 from genviews.data import ImageSet, fashion_mnist, labelled_subset
 from genviews.data.fashion import pad_pixels
 from genviews.zoo.card import ENTRIES, save_part
+from recipes.recipe import run
 
 FILE = "samples.safetensors"
 PER_CLASS: dict[Literal["val", "test"], int] = {"val": 50, "test": 100}
@@ -63,21 +62,16 @@ def _pixels(images: ImageSet) -> Tensor:
     return pixels
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the export; the exit status is 0, or 1 after an error."""
-    parser = argparse.ArgumentParser(description="Ship a small real sample with the package.")
-    parser.add_argument("--root", type=Path, help="folder of the idx files")
-    parser.add_argument("--folder", type=Path, default=ENTRIES / "fashion32", help="entry to write")
-    chosen = parser.parse_args(arguments)
-    try:
-        export({s: fashion_mnist(s, chosen.root) for s in PER_CLASS}, chosen.folder)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"wrote {FILE}: {(chosen.folder / FILE).stat().st_size} bytes")
-    return 0
+def main(*, root: Path | None = None, folder: Path = ENTRIES / "fashion32") -> str:
+    """Ship a small real sample with the package.
+
+    Args:
+        root: folder of the idx files.
+        folder: entry to write.
+    """
+    export({split: fashion_mnist(split, root) for split in PER_CLASS}, folder)
+    return f"wrote {FILE}: {(folder / FILE).stat().st_size} bytes"
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    sys.exit(main())
+    run(main)

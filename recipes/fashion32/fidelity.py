@@ -11,9 +11,7 @@ Writes: results/fashion32/fidelity.json.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,12 +20,10 @@ from torch import Tensor
 from genviews import load_classifier, load_generator, load_images
 from genviews.environment import environment
 from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
-from genviews.evaluate.fidelity import FidelityReport
 from genviews.files import write_json
-from genviews.generators import Generator
-from genviews.memory import keep_freed_memory
 from genviews.studies.blocks import Column, Table
 from genviews.studies.result import Record, Result
+from recipes.recipe import run
 
 RESULT = Path("results/fashion32/fidelity.json")
 GENERATORS = ("fashion32", "fashion32-classes")
@@ -47,61 +43,48 @@ def last_block() -> FeatureExtractor:
     return FeatureExtractor(averaged)
 
 
+@torch.no_grad()
 def main(*, quick: bool = False) -> Result:
     """Measure; `quick` takes the few images that ship, and writes nothing."""
-    extract = last_block()
-    count = 200 if quick else COUNT
+    extract, count = last_block(), 200 if quick else COUNT
     words = ("sample/val", "sample/test") if quick else ("val", "train")
     spec = load_classifier("fashion32").image_spec
     val, other = (load_images(f"fashion32/{word}", spec).load().images for word in words)
-    real = extract(val[:count])
-    generators: dict[str, Generator] = {name: load_generator(name).generator for name in GENERATORS}
-    made = {
-        name: extract_features(extract, GeneratedSource(generator, count, seed=SEED)).h
-        for name, generator in generators.items()
-    }
-    measured = {
-        name: measure_fidelity(real, features, seed=SEED)
-        for name, features in {**made, "images of train": extract(other[:count])}.items()
-    }
+    real, features = extract(val[:count]), {}
+    for name in GENERATORS:
+        made = GeneratedSource(load_generator(name).generator, count, seed=SEED)
+        features[name] = extract_features(extract, made).h
+    features["images of train"] = extract(other[:count])
+    measured = {name: measure_fidelity(real, h, seed=SEED) for name, h in features.items()}
+    table = Table(
+        title="Fidelity",
+        columns=(
+            Column(name="samples of", priority=0),
+            Column(name="FID", kind="number", digits=2, priority=0),
+            Column(name="KID", kind="number", digits=4),
+            Column(name="precision", kind="percent"),
+            Column(name="recall", kind="percent"),
+        ),
+        rows=tuple((name, s.fid, s.kid, s.precision, s.recall) for name, s in measured.items()),
+        caption=f"{count:,} samples against as many images of `val`; features: {FEATURES}. "
+        "Not to be compared with FIDs of Inception features.",
+    )
     config = {"count": count, "split": "val", "features": FEATURES, "environment": environment()}
-    command = "python -m recipes.fashion32.fidelity"
-    result = result_of(measured, Record(command=command, seed=SEED, config=config))
+    result = Result(
+        title="How good the generators are",
+        verdict="; ".join(f"{name}: FID {s.fid:.2f}" for name, s in measured.items()) + ".",
+        blocks=(table,),
+        record=Record(
+            command="python -m recipes.fashion32.fidelity",
+            seed=SEED,
+            config=config,
+            data={name: asdict(score) for name, score in measured.items()},
+        ),
+    )
     if not quick:
         write_json(RESULT, result.to_json())
     return result
 
 
-def result_of(measured: Mapping[str, FidelityReport], record: Record) -> Result:
-    """How close samples come to the images of `val`, beside other images of the data set."""
-    columns = (
-        Column(name="samples of", priority=0),
-        Column(name="FID", kind="number", digits=2, priority=0),
-        Column(name="KID", kind="number", digits=4),
-        Column(name="precision", kind="percent"),
-        Column(name="recall", kind="percent"),
-    )
-    rows = tuple((name, s.fid, s.kid, s.precision, s.recall) for name, s in measured.items())
-    count = record.config["count"]
-    return Result(
-        title="How good the generators are",
-        verdict="; ".join(f"{name}: FID {s.fid:.2f}" for name, s in measured.items()) + ".",
-        blocks=(
-            Table(
-                title="Fidelity",
-                columns=columns,
-                rows=rows,
-                caption=f"{count:,} samples against as many images of `val`; features: {FEATURES}. "
-                "Not to be compared with FIDs of Inception features.",
-            ),
-        ),
-        record=replace(record, data={name: asdict(score) for name, score in measured.items()}),
-    )
-
-
 if __name__ == "__main__":
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true")
-    with torch.no_grad():
-        print(main(quick=parser.parse_args().quick).verdict)
+    run(main)

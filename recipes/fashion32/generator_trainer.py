@@ -24,6 +24,7 @@ from torch import Tensor
 from genviews.checks import check_count, check_fraction, fail, lookup
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.rng import Rng, Streams
+from genviews.shard import key_difference, key_text
 from recipes.fashion32.adversarial import (
     average_beta,
     discriminator_loss,
@@ -36,7 +37,6 @@ from recipes.fashion32.adversarial import (
     update_average,
 )
 from recipes.fashion32.discriminator import Discriminator
-from recipes.run_folder import changed_fields
 
 __all__ = ["FASHION32", "Data", "GeneratorTraining", "Loss", "Trainer"]
 
@@ -340,14 +340,15 @@ class Trainer:
         Raises:
             ValueError: another config, or other data; the message names the fields that changed.
         """
-        before = {**json.loads(state["config"]), "data": state["data"]}
-        now = {**self.config.fixed_fields(), "data": self.data_hash}
-        changed = changed_fields(before, now)
+        before = key_text({**json.loads(state["config"]), "data": state["data"]})
+        changed = key_difference(
+            before, key_text({**self.config.fixed_fields(), "data": self.data_hash})
+        )
         if changed:
             fail(
                 "config of the checkpoint",
                 expected="the settings it was made with",
-                got=", ".join(f"{name}: {values}" for name, values in changed.items()),
+                got=changed,
                 remedy="undo the change, or train into another folder",
             )
         for name, part in self._parts().items():

@@ -4,7 +4,7 @@ Claim: encoder, then about a hundred Adam steps on all rows, reproduces real ima
 a classifier loses at most 3 points on the reconstructions.
 Command: python -m recipes.fashion32.invert
          (on two cores: twice at the same time, OMP_NUM_THREADS=1 each; runs on one folder share the
-         shards among them, so there is no --part any more)
+         shards among them)
 Time: about 40 minutes for 10,200 images on 2 cores; a shard of 200 images is saved as it ends, a
 re-run makes only the missing ones.
 Split: `train` (1,200 labelled images, for training on views), `val` (5,000), `test` (4,000, the
@@ -14,8 +14,6 @@ Writes: runs/fashion32/latents/SPLIT, read by train_on_views.py and ensemble.py.
 
 from __future__ import annotations
 
-import argparse
-import time
 from pathlib import Path
 
 from genviews import load_generator
@@ -23,45 +21,35 @@ from genviews.data import ImageSet, ImageSource, MemorySource, fashion_mnist, la
 from genviews.data.fashion import Split
 from genviews.generators import Generator, ToyGenerator
 from genviews.invert import InversionStore, Inverter, inversion_identity, invert_source
-from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from genviews.types import Inversion
+from recipes.recipe import Printed, run
 
 LATENTS = Path("runs/fashion32/latents")
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-SHARD = 200
-BATCH = 64
-TEST_PER_CLASS = 400
+SHARD, BATCH = 200, 64
+PER_CLASS = {"train": 120, "test": 400}
 
 
 def images_of(split: Split) -> ImageSet:
     """The images of a split that the studies use."""
     images = fashion_mnist(split)
-    if split == "train":
-        return labelled_subset(images, per_class=120)
-    if split == "test":
-        return labelled_subset(images, per_class=TEST_PER_CLASS)
-    return images
+    return labelled_subset(images, PER_CLASS[split]) if split in PER_CLASS else images
 
 
-def run(images: ImageSet, generator: Generator, inverter: Inverter, folder: Path) -> None:
+def invert_missing(
+    images: ImageSet, generator: Generator, inverter: Inverter, folder: Path
+) -> None:
     """Invert the shards that are missing, or wait for another run that makes them."""
-    began = time.perf_counter()
-
-    def tell(stage: str, unit: str, done: int, total: int) -> None:
-        if done % SHARD == 0 or done == total:
-            spent = time.perf_counter() - began
-            print(f"{folder.name}: {done} of {total} images after {spent:.0f} s", flush=True)
-
-    source = MemorySource(images)
     store = invert_source(
-        source,
+        MemorySource(images),
         generator,
         inverter,
         folder,
         shard_size=SHARD,
         batch_size=BATCH,
-        progress=tell,
+        stage=folder.name,
+        progress=Printed(SHARD).progress,
     )
     print(f"{folder.name}: {store.summary()}", flush=True)
 
@@ -89,27 +77,19 @@ def read(split: Split, folder: Path = LATENTS) -> tuple[ImageSet, Inversion]:
 
 
 def main(
-    *,
-    folder: Path = LATENTS,
-    splits: tuple[Split, ...] = SPLITS,
-    quick: bool = False,
+    *, folder: Path = LATENTS, splits: tuple[Split, ...] = SPLITS, quick: bool = False
 ) -> None:
     """Invert every split; `quick` inverts toy images into `folder`."""
     if quick:
-        toy, inverter = ToyGenerator(), Inverter(steps=20)
+        toy = ToyGenerator()
         drawn = toy.synthesize(toy.map(toy.sample(Rng(0).streams(range(20)))))
-        names = tuple(str(i) for i in range(20))
-        run(ImageSet(images=drawn, ids=names), toy, inverter, folder / "toy")
+        images = ImageSet(images=drawn, ids=tuple(map(str, range(20))))
+        invert_missing(images, toy, Inverter(steps=20), folder / "toy")
         return
     kit = load_generator("fashion32")
     for split in splits:
-        run(images_of(split), kit.generator, kit.inverter, folder / split)
+        invert_missing(images_of(split), kit.generator, kit.inverter, folder / split)
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS)
-    parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    main(splits=tuple(given.splits), quick=given.quick)
+    run(main)

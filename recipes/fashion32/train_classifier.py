@@ -12,7 +12,6 @@ Writes: genviews/zoo/fashion32/classifier.safetensors, results/fashion32/classif
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,11 +22,9 @@ from genviews.classify import SmallResNet, predict_logits, train_classifier, tra
 from genviews.data import fashion_mnist, labelled_subset
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
-from genviews.environment import environment
-from genviews.files import write_json
-from genviews.memory import keep_freed_memory
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file
+from recipes.recipe import finish, folder_of, run
 
 ENTRY = ENTRIES / "fashion32"
 RESULT = Path("results/fashion32/classifier.json")
@@ -61,49 +58,35 @@ def main(
     *, out: Path = Path("runs/fashion32/classifier"), quick: bool = False
 ) -> dict[str, object]:
     """Train, ship and measure; `quick` trains two epochs on noise and ships nothing."""
-    out = out.with_name(f"{out.name}-quick") if quick else out
-    out.mkdir(parents=True, exist_ok=True)
     config = training_preset("fashion32")
     if quick:
-        config = replace(config, epochs=2, batch_size=16)
-        images = _toy()
+        config, images = replace(config, epochs=2, batch_size=16), _toy()
         splits = {"val": images}
     else:
         images = labelled_subset(fashion_mnist("train"), per_class=120)
         splits = {name: fashion_mnist(name) for name in ("val", "test")}
     assert images.labels is not None
-    trained = train_classifier(
+    module = train_classifier(
         SmallResNet(num_classes=len(images.class_names), seed=config.seed),
         images.images,
         images.labels,
         config,
-        checkpoint=out / "checkpoint.pt",
-    )
-    assert isinstance(trained.module, SmallResNet)
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.train_classifier",
-        "command": "python -m recipes.fashion32.train_classifier",
-        "seed": config.seed,
-        "config": {
-            **asdict(config),
-            "augment": repr(config.augment),
-            "network": trained.module.config,
-        },
-        "training_images": len(images),
-        **{name: measure(trained.module, split) for name, split in splits.items()},
-        "environment": environment(),
-    }
+        checkpoint=folder_of(out, quick=quick) / "checkpoint.pt",
+    ).module
+    assert isinstance(module, SmallResNet)
     if not quick:
-        trained.module.save(ENTRY / "classifier.safetensors")
-        record_file(
-            ENTRY, "classifier.safetensors", what="SmallResNet trained on 1,200 labelled images"
-        )
-        write_json(RESULT, result)
-    return result
+        module.save(ENTRY / "classifier.safetensors")
+        what = "SmallResNet trained on 1,200 labelled images"
+        record_file(ENTRY, "classifier.safetensors", what=what)
+    plain = {**asdict(config), "augment": repr(config.augment), "network": module.config}
+    found = {
+        "seed": config.seed,
+        "config": plain,
+        "training_images": len(images),
+        **{name: measure(module, split) for name, split in splits.items()},
+    }
+    return finish("train_classifier", found, None if quick else RESULT)
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true")
-    print(main(quick=parser.parse_args().quick))
+    run(main)

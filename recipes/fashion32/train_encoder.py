@@ -10,7 +10,6 @@ Writes: genviews/zoo/fashion32/encoder.safetensors and results/fashion32/encoder
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,14 +18,12 @@ from torch import Tensor
 
 from genviews import load_generator
 from genviews.data import fashion_mnist
-from genviews.environment import environment
-from genviews.files import write_json
 from genviews.generators import Generator, ToyGenerator
 from genviews.invert import EncoderConfig, EncoderTraining, InversionEncoder, train_encoder
-from genviews.memory import keep_freed_memory
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file
+from recipes.recipe import finish, folder_of, run
 
 CONFIG = EncoderTraining(steps=2600, batch=64, lr=1.5e-3, latent_weight=0.1, seed=0)
 ENTRY = ENTRIES / "fashion32"
@@ -45,8 +42,7 @@ def l1(generator: Generator, encoder: InversionEncoder | None, images: Tensor) -
 
 def main(*, out: Path = Path("runs/encoder"), quick: bool = False) -> dict[str, object]:
     """Train (or continue), ship and measure; `quick` trains briefly for the toy, ships nothing."""
-    out = out.with_name(f"{out.name}-quick") if quick else out
-    out.mkdir(parents=True, exist_ok=True)
+    place = folder_of(out, quick=quick)
     generator = ToyGenerator() if quick else load_generator("fashion32").generator
     config = EncoderTraining(steps=30, batch=16) if quick else CONFIG
     architecture = EncoderConfig.for_generator(generator)
@@ -56,40 +52,29 @@ def main(*, out: Path = Path("runs/encoder"), quick: bool = False) -> dict[str, 
             print(step, {name: round(value, 4) for name, value in losses.items()}, flush=True)
 
     encoder = train_encoder(
-        generator, architecture, config, checkpoint=out / "checkpoint.pt", report=report
+        generator, architecture, config, checkpoint=place / "checkpoint.pt", report=report
     )
-    encoder.save(out / "encoder.safetensors")
+    encoder.save(place / "encoder.safetensors")
     fresh = generator.sample(Rng(config.seed, "held out").streams(range(1024)))
-    samples = render(generator, generator.map(fresh))
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.train_encoder",
-        "config": {"training": asdict(config), "architecture": asdict(architecture)},
-        "l1": {
-            "generator_samples": {
-                "mean_latent": l1(generator, None, samples),
-                "encoder": l1(generator, encoder, samples),
-            }
-        },
-        "environment": environment(),
-    }
+    measured_on = {"generator_samples": render(generator, generator.map(fresh))}
     if not quick:
-        images = fashion_mnist("val").images
-        assert isinstance(result["l1"], dict)
-        result["l1"]["val"] = {
-            "mean_latent": l1(generator, None, images),
-            "encoder": l1(generator, encoder, images),
-        }
+        measured_on["val"] = fashion_mnist("val").images
         encoder.save(ENTRY / "encoder.safetensors")
         what = "InversionEncoder: image and mask -> latents of every row"
         record_file(ENTRY, "encoder.safetensors", what=what, made_with=("generator.safetensors",))
-        write_json(RESULT, result)
-    return result
+    found = {
+        "seed": config.seed,
+        "config": {"training": asdict(config), "architecture": asdict(architecture)},
+        "l1": {
+            name: {
+                "mean_latent": l1(generator, None, images),
+                "encoder": l1(generator, encoder, images),
+            }
+            for name, images in measured_on.items()
+        },
+    }
+    return finish("train_encoder", found, None if quick else RESULT)
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=Path("runs/encoder"))
-    parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    print(main(out=given.out, quick=given.quick))
+    run(main)

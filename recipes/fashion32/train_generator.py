@@ -19,6 +19,7 @@ length penalty, one mixing crossover for each image, and both networks step on t
 from __future__ import annotations
 
 import io
+import json
 import signal
 import sys
 import threading
@@ -30,27 +31,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cyclopts import App
-from jaxtyping import Float
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
 
+from genviews.cli.progress import Stages
 from genviews.data import fashion_mnist
 from genviews.environment import environment
 from genviews.files import atomic_write_bytes, save_tensors, write_json
 from genviews.generators.stylegan2 import StyleGAN2Config
-from genviews.memory import keep_freed_memory
+from genviews.report.pictures import to_picture
 from genviews.rng import Rng
+from genviews.types import Progress, silent
 from recipes.fashion32.generator_trainer import FASHION32, Data, GeneratorTraining, Loss, Trainer
-from recipes.run_folder import append_jsonl, truncate_jsonl
+from recipes.recipe import run
 
 __all__ = ["main", "recipe", "sample_sheet", "synthetic_data", "train"]
 
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
 CLASSES = 10
-app = App(name="train_generator", help="Train the fashion32 generator from scratch.")
 
 
 def recipe(
@@ -112,7 +110,7 @@ def train(
     *,
     resume: bool = True,
     device: torch.device | str = "cpu",
-    console: Console | None = None,
+    progress: Progress = silent,
 ) -> bool:
     """Train into the folder `out`, going on from its checkpoint if there is one.
 
@@ -122,7 +120,7 @@ def train(
         out: the run folder; made when missing.
         resume: False starts again and writes over an earlier run.
         device: where to train.
-        console: where progress is shown; None shows nothing.
+        progress: called with ("train", "images", shown, all).
 
     Returns:
         True when all images were shown, False when a signal stopped the run (its checkpoint is
@@ -137,28 +135,40 @@ def train(
     checkpoint = out / "checkpoint.pt"
     if resume and checkpoint.exists():
         trainer.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-    truncate_jsonl(out / "metrics.jsonl", lambda record: record["images"] <= trainer.images_shown)
+    _drop_records(out / "metrics.jsonl", trainer.images_shown)
     write_json(out / "config.json", asdict(config))
     write_json(out / "env.json", environment(str(device)))
-    with _stop_on_signal() as stopped, _progress(console) as bar:
-        _loop(trainer, out, stopped, bar)
+    with _stop_on_signal() as stopped:
+        _loop(trainer, out, stopped, progress)
     finished = trainer.images_shown >= config.images
     if finished:
         export(trainer, out)
     return finished
 
 
-def _loop(trainer: Trainer, out: Path, stopped: threading.Event, bar: Progress) -> None:
+def _drop_records(path: Path, shown: int) -> None:
+    """Drop the metrics of a killed run beyond its checkpoint, and a last line that was cut off."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            kept += [f"{line}\n"] if json.loads(line)["images"] <= shown else []
+        except json.JSONDecodeError:
+            continue
+    atomic_write_bytes(path, "".join(kept).encode())
+
+
+def _loop(trainer: Trainer, out: Path, stopped: threading.Event, progress: Progress) -> None:
     config, started, first = trainer.config, time.monotonic(), trainer.images_shown
-    task = bar.add_task("images", total=config.images, completed=first, speed="")
+    progress("train", "images", first, config.images)
     while trainer.images_shown < config.images and not stopped.is_set():
         trainer.step()
         shown, last = trainer.images_shown, trainer.images_shown >= config.images
-        speed = (shown - first) / (time.monotonic() - started)
-        bar.update(task, completed=min(shown, config.images), speed=f"{speed:.0f} images/s")
+        progress("train", "images", min(shown, config.images), config.images)
         if _due(trainer, config.metrics_every) or last:
-            record = {"images": shown, **trainer.metrics(), "images_per_second": round(speed, 1)}
-            append_jsonl(out / "metrics.jsonl", record)
+            speed = round((shown - first) / (time.monotonic() - started), 1)
+            record = {"images": shown, **trainer.metrics(), "images_per_second": speed}
+            with (out / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, allow_nan=False) + "\n")
         if _due(trainer, config.samples_every) or last:
             sample_sheet(trainer).save(buffer := io.BytesIO(), format="png")
             atomic_write_bytes(out / f"samples/{shown:09d}.png", buffer.getvalue())
@@ -192,14 +202,9 @@ def sample_sheet(trainer: Trainer) -> Image.Image:
     z = generator.sample(Rng(trainer.config.seed, "sample sheet").streams(range(total)))
     classes = generator.num_classes
     label = torch.arange(total, device=z.device) % SHEET_COLUMNS % classes if classes else None
-    return _grid(generator.synthesize(generator.map(z, label)).cpu())
-
-
-def _grid(images: Float[Tensor, "N C H W"]) -> Image.Image:
-    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    rows = pixels.unflatten(0, (SHEET_ROWS, SHEET_COLUMNS)).permute(0, 3, 1, 4, 2).contiguous()
-    sheet = rows.reshape(SHEET_ROWS * pixels.shape[2], SHEET_COLUMNS * pixels.shape[3], -1).numpy()
-    return Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet)
+    images = generator.synthesize(generator.map(z, label))
+    tiles = images.unflatten(0, (SHEET_ROWS, SHEET_COLUMNS)).permute(2, 0, 3, 1, 4)
+    return to_picture(tiles.flatten(3).flatten(1, 2))
 
 
 def export(trainer: Trainer, out: Path) -> None:
@@ -227,11 +232,9 @@ def export(trainer: Trainer, out: Path) -> None:
 @contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
     """An event that SIGINT or SIGTERM sets, once; a second signal acts as it always does."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stopped, main_thread = threading.Event(), threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is main_thread else ()
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -249,20 +252,6 @@ def _stop_on_signal() -> Iterator[threading.Event]:
         restore()
 
 
-def _progress(console: Console | None) -> Progress:
-    return Progress(
-        TextColumn("{task.description} {task.completed:,}/{task.total:,}"),
-        BarColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console is None,
-    )
-
-
-@app.default
 def main(
     *,
     out: Path,
@@ -275,8 +264,8 @@ def main(
     resume: bool = True,
     device: str = "cpu",
     threads: int | None = None,
-) -> None:
-    """Train, or go on with, a generator.
+) -> str:
+    """Train the fashion32 generator from scratch, or go on with it.
 
     Args:
         out: run folder.
@@ -290,9 +279,13 @@ def main(
         device: torch device.
         threads: torch threads; the number of cores if not given. A run repeats exactly only with
             the same number.
+
+    Returns:
+        Where the generator is.
+
+    Raises:
+        SystemExit: a signal stopped the run.
     """
-    keep_freed_memory()
-    console = Console(stderr=True)
     if threads is not None:
         torch.set_num_threads(threads)
     config = replace(
@@ -304,14 +297,13 @@ def main(
     if quick:
         data = synthetic_data(classes=classes)
     else:
-        train_images = fashion_mnist("train")
-        data = Data(train_images.images, train_images.labels if classes else None)
-    if train(config, data, out, resume=resume, device=device, console=console):
-        console.print(f"done: {out / 'generator.safetensors'}")
-    else:
-        console.print("stopped; the same command goes on from the checkpoint")
-        sys.exit(1)
+        real = fashion_mnist("train")
+        data = Data(real.images, real.labels if classes else None)
+    with Stages(Console(stderr=True)) as stages:
+        if not train(config, data, out, resume=resume, device=device, progress=stages):
+            sys.exit("stopped; the same command goes on from the checkpoint")
+    return f"done: {out / 'generator.safetensors'}"
 
 
 if __name__ == "__main__":
-    app()
+    run(main)

@@ -12,11 +12,11 @@ results/fashion32/train_on_views.json.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from genviews import GeneratorKit, load_classifier, load_generator
 from genviews.classify import (
@@ -29,18 +29,15 @@ from genviews.classify import (
 )
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
-from genviews.environment import environment
-from genviews.files import write_json
-from genviews.memory import keep_freed_memory
 from genviews.perturb import Perturbation
 from genviews.types import Inversion
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.fashion32.invert import read
+from recipes.recipe import finish, folder_of, run
 
 ENTRY = ENTRIES / "fashion32"
 RESULT = Path("results/fashion32/train_on_views.json")
-FINE_TUNING_EPOCHS, FINE_TUNING_RATE = 20, 4e-4
-KINDS = ("stylemix",)
+TUNING = {"epochs": 20, "learning_rate": 4e-4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +54,27 @@ class Plan:
         """Name of its checkpoint."""
         return f"{self.name.replace(' ', '_')}{'_tuned' if self.fine_tuned else ''}.pt"
 
+    @property
+    def start(self) -> str:
+        """Where it starts, in words."""
+        return "images classifier" if self.fine_tuned else "scratch"
+
 
 def plans(kit: GeneratorKit) -> list[Plan]:
     """Reconstructions, and the middle strength of fine style-mixing; from scratch and tuned."""
-    found = [
-        Plan(name="reconstructions", kind="reconstructions", perturbation=None, fine_tuned=t)
-        for t in (True, False)
+    mixes = [p for p in kit.candidates if p.name.startswith("stylemix_fine")]
+    middle = mixes[len(mixes) // 2]
+    return [
+        Plan(name=name, kind=kind, perturbation=perturbation, fine_tuned=tuned)
+        for name, kind, perturbation in (
+            ("reconstructions", "reconstructions", None),
+            (middle.name, "views", middle),
+        )
+        for tuned in (True, False)
     ]
-    for kind in KINDS:
-        own = [p for p in kit.candidates if p.name.startswith(f"{kind}_fine")]
-        middle = own[len(own) // 2]
-        found += [
-            Plan(name=middle.name, kind="views", perturbation=middle, fine_tuned=t)
-            for t in (True, False)
-        ]
-    return found
 
 
-def measure(module: nn.Module, images: ImageSet, inversion: Inversion) -> dict[str, object]:
+def measure(module: nn.Module, images: ImageSet, inversion: Inversion) -> dict[str, Any]:
     """Accuracy on images and on their reconstructions."""
     assert images.labels is not None
     right = predict_logits(module, images.images).argmax(-1) == images.labels
@@ -90,26 +90,21 @@ def train(
     plan: Plan,
     kit: GeneratorKit,
     config: TrainConfig,
-    train_set: ImageSet,
-    latents: Tensor,
-    out: Path,
+    seen: tuple[ImageSet, Inversion],
+    checkpoint: Path,
 ) -> SmallResNet:
-    """Train one classifier; continues from its checkpoint."""
-    assert train_set.labels is not None
+    """Train one classifier on images and views of them; continues from its checkpoint."""
+    images, inversion = seen
+    assert images.labels is not None
     source = LatentViewSource(
-        kit.generator, latents, plan.perturbation, seed=config.seed, ids=train_set.ids
+        kit.generator, inversion.latents, plan.perturbation, seed=config.seed, ids=images.ids
     )
     module = SmallResNet(seed=config.seed)
     if plan.fine_tuned:
         module.load_state_dict(load_classifier("fashion32").module.state_dict())
-        config = replace(config, epochs=FINE_TUNING_EPOCHS, learning_rate=FINE_TUNING_RATE)
+        config = replace(config, **TUNING)
     trained = train_classifier(
-        module,
-        train_set.images,
-        train_set.labels,
-        config,
-        views=source,
-        checkpoint=out / plan.file,
+        module, images.images, images.labels, config, views=source, checkpoint=checkpoint
     )
     assert isinstance(trained.module, SmallResNet)
     return trained.module
@@ -117,57 +112,43 @@ def train(
 
 def main(*, out: Path = Path("runs/fashion32/on_views")) -> dict[str, object]:
     """Train all, choose on val, ship and report."""
-    out.mkdir(parents=True, exist_ok=True)
-    kit = load_generator("fashion32")
+    place, kit = folder_of(out, quick=False), load_generator("fashion32")
     config = replace(training_preset("fashion32"), view_fraction=0.5)
-    train_set, train_inversion = read("train")
-    done = {}
-    for plan in plans(kit):
-        done[plan] = train(plan, kit, config, train_set, train_inversion.latents, out)
-        print(f"trained: {plan.file}", flush=True)
-    val, test = read("val"), read("test")
-    rows: list[dict[str, object]] = [
+    seen, splits = read("train"), {name: read(name) for name in ("val", "test")}
+    first: nn.Module = load_classifier("fashion32")
+    rows: list[dict[str, Any]] = [
         {
             "name": "images",
             "start": "scratch",
             "kind": "images",
-            "val": measure(load_classifier("fashion32"), *val),
-            "test": measure(load_classifier("fashion32"), *test),
+            **{name: measure(first, *split) for name, split in splits.items()},
         }
     ]
     best: dict[str, tuple[float, str, SmallResNet]] = {}
-    for plan, classifier in done.items():
-        start = "images classifier" if plan.fine_tuned else "scratch"
-        on_val = measure(classifier, *val)
-        row = {"name": plan.name, "start": start, "kind": plan.kind, "val": on_val}
-        rows.append({**row, "test": measure(classifier, *test)})
-        print(plan.name, start, on_val, flush=True)
-        score = float(str(on_val["images"]))
+    for plan in plans(kit):
+        module = train(plan, kit, config, seen, place / plan.file)
+        row = {"name": plan.name, "start": plan.start, "kind": plan.kind}
+        rows.append(row | {name: measure(module, *split) for name, split in splits.items()})
+        print(rows[-1], flush=True)
+        score = rows[-1]["val"]["images"]
         if plan.kind not in best or score > best[plan.kind][0]:
-            best[plan.kind] = (score, f"{plan.name}, {start}", classifier)
-    for kind, (_, what, classifier) in best.items():
+            best[plan.kind] = (score, f"{plan.name}, {plan.start}", module)
+    for kind, (_, what, module) in best.items():
         file = f"classifier_{kind}.safetensors"
-        classifier.save(ENTRY / file)
+        module.save(ENTRY / file)
         record_file(ENTRY, file, what=f"classifier trained half on {what}")
     shipped = {kind: what for kind, (_, what, _) in best.items()}
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.train_on_views",
-        "command": "python -m recipes.fashion32.train_on_views",
+    told = "; ".join(f"{kind}: {what}" for kind, what in shipped.items())
+    found = {
         "config": {"training": {**asdict(config), "augment": repr(config.augment)}},
-        "fine_tuning": {"epochs": FINE_TUNING_EPOCHS, "learning_rate": FINE_TUNING_RATE},
+        "fine_tuning": TUNING,
         "seed": config.seed,
         "classifiers": rows,
         "shipped": shipped,
-        "note": "Shipped, by accuracy on val images: "
-        + "; ".join(f"{kind}: {what}" for kind, what in shipped.items())
-        + ".",
-        "environment": environment(),
+        "note": f"Shipped, by accuracy on val images: {told}.",
     }
-    write_json(RESULT, result)
-    return result
+    return finish("train_on_views", found, RESULT)
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
-    main()
+    run(main)

@@ -15,18 +15,15 @@ scenes: a garment fills its frame, and a shift by 40 % would leave half of it. S
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from genviews import load_generator
-from genviews.environment import environment
-from genviews.files import write_json
 from genviews.generators.zspace import z_space
-from genviews.memory import keep_freed_memory
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
 from genviews.perturb.warps import StepRanges
 from genviews.zoo.card import ENTRIES, record_file
+from recipes.recipe import finish, folder_of, run
 
 FILE = "walks.safetensors"
 RESULTS = Path("results/fashion32")
@@ -38,8 +35,7 @@ def main(
     *, entry: str = "fashion32", out: Path = Path("runs/fashion32/walks"), quick: bool = False
 ) -> dict[str, object]:
     """Learn (or continue), measure and ship; `quick` learns briefly and ships nothing."""
-    out = out.with_name(f"{out.name}-quick") if quick else out / entry
-    out.mkdir(parents=True, exist_ok=True)
+    place = folder_of(out if quick else out / entry, quick=quick)
     generator = z_space(load_generator(entry).generator)
     config = replace(CONFIG, samples=128) if quick else CONFIG
 
@@ -50,33 +46,25 @@ def main(
     walks = train_walks(
         generator,
         config,
-        checkpoint=out / "checkpoint.safetensors",
+        checkpoint=place / "checkpoint.safetensors",
         checkpoint_every=500,
         report=report,
     )
-    result: dict[str, object] = {
-        "recipe": "recipes.fashion32.train_walks",
-        "command": f"python -m recipes.fashion32.train_walks --entry {entry}",
+    found = {
         "seed": config.seed,
         "config": {**asdict(config), "space": "z"},
         "measured": measure_walks(generator, walks, config, samples=64 if quick else 1024),
         "note": "measured: loss of each walk alone on fresh samples, beside that of not moving",
-        "environment": environment(),
     }
+    result = None
     if not quick:
         walks.save(ENTRIES / entry / FILE)
         what = "latent walks in z: shiftx, shifty, zoom, rot2d, rot3d, colour"
         record_file(ENTRIES / entry, FILE, what=what, made_with=("generator.safetensors",))
         name = "walks.json" if entry == "fashion32" else f"walks_{entry}.json"
-        write_json(RESULTS / name, result)
-    return result
+        result = RESULTS / name
+    return finish("train_walks", found, result, f"--entry {entry}")
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--entry", default="fashion32", help="of the zoo")
-    parser.add_argument("--out", type=Path, default=Path("runs/fashion32/walks"))
-    parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    print(main(entry=given.entry, out=given.out, quick=given.quick))
+    run(main)

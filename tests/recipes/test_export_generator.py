@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from genviews import GeneratorKit, StyleGAN2, StyleGAN2Config
 from genviews.files import save_tensors
 from genviews.zoo.card import read_card, save_part, update_card
+from recipes import recipe
 from recipes.fashion32 import export_generator
 
 
@@ -32,15 +33,13 @@ def weights(tmp_path):
     return tmp_path / "w.safetensors"
 
 
-def run(weights, folder, *more):
-    return export_generator.main([str(weights), "--folder", str(folder), *map(str, more)])
+def run(weights, folder, check=None):
+    return export_generator.main(weights, check=check, folder=folder)
 
 
-def test_entry_can_be_loaded(weights, tmp_path, capsys):
-    assert run(weights, tmp_path / "entry") == 0
-    assert capsys.readouterr().out == (
-        "wrote generator.safetensors, generator_check.safetensors and card.json\n"
-    )
+def test_entry_can_be_loaded(weights, tmp_path):
+    told = run(weights, tmp_path / "entry")
+    assert told == "wrote generator.safetensors, generator_check.safetensors and card.json"
     kit = GeneratorKit.load(tmp_path / "entry")
     known = load_file(tmp_path / "entry/generator_check.safetensors")
     assert known["image"].shape == (4, 1, 32, 32)
@@ -50,24 +49,23 @@ def test_entry_can_be_loaded(weights, tmp_path, capsys):
     assert str(tmp_path) not in (tmp_path / "entry/card.json").read_text()
 
 
-def test_images_of_another_implementation_are_compared_and_kept(weights, tmp_path, capsys):
+def test_images_of_another_implementation_are_compared_and_kept(weights, tmp_path):
     run(weights, tmp_path / "entry")
     known = load_file(tmp_path / "entry/generator_check.safetensors")
     known["image"] = known["image"] + 5e-5
     save_file(known, tmp_path / "near.safetensors")
-    assert run(weights, tmp_path / "entry", "--check", tmp_path / "near.safetensors") == 0
+    run(weights, tmp_path / "entry", tmp_path / "near.safetensors")
     kept = load_file(tmp_path / "entry/generator_check.safetensors")
     assert torch.equal(kept["image"], known["image"])
     before = (tmp_path / "entry/card.json").read_bytes()
     known["image"][2, 0, 3, 3] += 1e-3
     save_file(known, tmp_path / "far.safetensors")
-    capsys.readouterr()
-    assert run(weights, tmp_path / "entry", "--check", tmp_path / "far.safetensors") == 1
-    assert "within 0.0001, got a difference of 0.001" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"within 0\.0001, got a difference of 0\.001"):
+        run(weights, tmp_path / "entry", tmp_path / "far.safetensors")
     assert (tmp_path / "entry/card.json").read_bytes() == before
 
 
-def test_another_generator_keeps_measurements_and_names_stale_parts(weights, tmp_path, capsys):
+def test_another_generator_keeps_measurements_and_names_stale_parts(weights, tmp_path):
     entry = tmp_path / "entry"
     run(weights, entry)
     update_card("ranges", {"coarse": [0, 2]}, entry)
@@ -79,25 +77,24 @@ def test_another_generator_keeps_measurements_and_names_stale_parts(weights, tmp
         what="x",
         made_with=["generator.safetensors"],
     )
-    assert run(weights, entry) == 0
-    assert "make it again" not in capsys.readouterr().out
+    assert "make it again" not in run(weights, entry)
     state = load_file(weights)
     state["mapping.w_avg"] += 1
     save_file(state, weights)
-    assert run(weights, entry) == 0
-    assert "made with another generator, make it again: pca.safetensors" in capsys.readouterr().out
+    assert "made with another generator, make it again: pca.safetensors" in run(weights, entry)
     card = read_card(entry)
     assert card["ranges"]["coarse"] == [0, 2]
     assert card["measured"] == {"fid": 1.0}
 
 
-def test_mistakes_end_with_status_1(weights, tmp_path, capsys):
+def test_mistakes_end_with_status_1(weights, tmp_path):
     state = load_file(weights)
     del state["mapping.w_avg"]
     save_file(state, weights)
-    assert run(weights, tmp_path / "entry") == 1
-    assert "missing mapping.w_avg" in capsys.readouterr().err
+    words = [str(weights), "--folder", str(tmp_path / "entry")]
+    with pytest.raises(SystemExit, match=r"missing mapping\.w_avg"):  # its text goes to stderr
+        recipe.run(export_generator.main, words)
     weights.with_suffix(".json").unlink()
-    assert run(weights, tmp_path / "entry") == 1
-    assert "w.json" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"w\.json"):
+        recipe.run(export_generator.main, words)
     assert not (tmp_path / "entry").exists()
