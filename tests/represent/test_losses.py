@@ -102,7 +102,7 @@ class TestContrastive:
     @pytest.mark.parametrize(
         ("objective", "views", "message"),
         [
-            (NTXent(), 3, r"expected 2 a sample, got 3; for more views use MultiPositive"),
+            (NTXent(), 3, r"expected 2 a sample, got 3; .* for more views use MultiPositive"),
             (NTXent(), 1, r"expected 2 a sample, got 1"),
             (MultiPositive(), 1, r"expected at least 2 a sample, got 1"),
             (Decoupled(), 1, r"expected at least 2 a sample, got 1"),
@@ -195,7 +195,7 @@ class TestPrediction:
             ClassPrediction(num_classes=3)(torch.zeros(2, 1, 3), torch.tensor([0, 3]))
 
     def test_width(self):
-        with pytest.raises(ValueError, match=r"expected 5 wide \(z_dim \+ num_classes\), got 4"):
+        with pytest.raises(ValueError, match=r"expected 5 wide, as what is predicted, got 4"):
             LatentPrediction(z_dim=3, num_classes=2)(
                 torch.zeros(2, 1, 4), torch.zeros(2).long(), torch.zeros(2, 3)
             )

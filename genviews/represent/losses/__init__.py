@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from genviews.represent.losses.base import Objective
 from genviews.represent.losses.choose import OBJECTIVES, choose_objective
-from genviews.represent.losses.contrastive import Decoupled, MultiPositive, NTXent, SupCon
+from genviews.represent.losses.contrastive import Decoupled, MultiPositive, NTXent, SupCon, VICReg
 from genviews.represent.losses.predict import ClassPrediction, LatentPrediction
-from genviews.represent.losses.vicreg import VICReg
 
 __all__ = [
     "OBJECTIVES",

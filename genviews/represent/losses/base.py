@@ -63,7 +63,7 @@ class Objective(ABC):
     @property
     def needs(self) -> tuple[str, ...]:
         """What it needs beside the projections: "labels", "z", both or nothing."""
-        return ()
+        return ("labels",) if self.classes else ()
 
     @abstractmethod
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
@@ -84,7 +84,7 @@ class Objective(ABC):
 
         Raises:
             ValueError: something it needs is missing or has another number of samples; projections
-                that are not of length 1 where they must be, or not finite.
+                of another `width`, or that are not of length 1 where they must be, or not finite.
         """
         given = {"labels": labels, "z": z}
         targets = {name: given[name] if name in self.needs else None for name in given}
@@ -94,8 +94,7 @@ class Objective(ABC):
         gathered = {k: None if v is None else gather_rows(v) for k, v in targets.items()}
         with torch.autocast(u.device.type, enabled=False):
             u = u.to(torch.promote_types(u.dtype, torch.float32))
-            if self.unit:
-                _check_unit(u)
+            _check_projections(u, unit=self.unit, width=self.width)
             return self._terms(u, gathered["labels"], gathered["z"])
 
     def __call__(
@@ -121,8 +120,15 @@ def _check_target(
         )
 
 
-def _check_unit(u: Tensor) -> None:
-    off = float((u.detach().norm(dim=-1) - 1).abs().max())
+def _check_projections(u: Tensor, *, unit: bool, width: int | None) -> None:
+    if width not in (None, u.shape[-1]):
+        fail(
+            "projections",
+            expected=f"{width} wide, as what is predicted",
+            got=u.shape[-1],
+            remedy='use an encoder with head="linear", normalize=False and this `projection`',
+        )
+    off = float((u.detach().norm(dim=-1) - 1).abs().max()) if unit else 0.0
     if not off <= _UNIT_TOLERANCE:  # also for NaN
         fail(
             "projections",

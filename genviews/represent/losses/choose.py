@@ -19,7 +19,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "supcon": "genviews.represent.losses.contrastive:SupCon",
         "multi-positive": "genviews.represent.losses.contrastive:MultiPositive",
         "decoupled": "genviews.represent.losses.contrastive:Decoupled",
-        "vicreg": "genviews.represent.losses.vicreg:VICReg",
+        "vicreg": "genviews.represent.losses.contrastive:VICReg",
         "inverter": "genviews.represent.losses.predict:LatentPrediction",
         "classifier": "genviews.represent.losses.predict:ClassPrediction",
     }

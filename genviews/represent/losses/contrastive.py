@@ -1,4 +1,6 @@
-"""Contrastive objectives: views of one thing close together, all others of the batch apart.
+"""Objectives that compare views: those of one thing close together, and no collapse.
+
+The contrastive ones keep all others of the batch apart:
 
     l_i = -mean_{p in P(i)} s_ip  +  log sum_{j in N(i)} exp(s_ij),    s_ij = u_i . u_j / tau
 
@@ -6,7 +8,8 @@ P(i), the positives of row i, are the other views of its sample, or all other ro
 N(i) is every row but i; in the decoupled form, every row but i and P(i). The loss is the mean of
 l_i over the anchors times tau / base_temperature, where one is given.
 
-The rows of `u` have length 1, and B samples of V views give B V rows.
+The rows of `u` have length 1, and B samples of V views give B V rows. `VICReg` is an objective
+without negatives: what keeps its projections from collapsing is variance.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genviews.checks import fail, lookup
 from genviews.represent.losses.base import Objective
 
-__all__ = ["Decoupled", "MultiPositive", "NTXent", "SupCon"]
+__all__ = ["Decoupled", "MultiPositive", "NTXent", "SupCon", "VICReg"]
+
+_EPSILON = 1e-4  # of a variance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,7 @@ class _Contrastive(Objective):
     """
 
     unit: ClassVar[bool] = True
+    decoupled: ClassVar[bool] = False
     temperature: float = 0.1
     base_temperature: float | None = None
     similarity: Literal["divide", "multiply"] = "divide"
@@ -51,15 +58,17 @@ class _Contrastive(Objective):
             if value is not None and not 0 < value < math.inf:
                 fail(name, expected="a number above 0", got=value, remedy="change it")
 
-    def _contrast(self, u: Tensor, group: Tensor, *, decoupled: bool = False) -> dict[str, Tensor]:
-        """The loss of (B, V, P) projections whose positives share a value of `group`, (B,)."""
+    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
+        """The loss of (B, V, P) projections whose positives share a sample, or a class."""
         batch, views = u.shape[:2]
+        self._check_views(views)
+        group = torch.arange(batch, device=u.device) if labels is None else labels
         rows, groups = u.flatten(0, 1), group.repeat_interleave(views)
         step = 1 if self.anchors == "all" else views
         index = torch.arange(0, batch * views, step, device=u.device)
         itself = index[:, None] == torch.arange(batch * views, device=u.device)
         positive = (groups[index, None] == groups) & ~itself
-        left_out = itself | positive if decoupled else itself
+        left_out = itself | positive if self.decoupled else itself
         count = positive.sum(1)
         _check_counts(count, (~left_out).sum(1))
         scale = self.temperature if self.similarity == "multiply" else 1 / self.temperature
@@ -69,32 +78,28 @@ class _Contrastive(Objective):
         factor = 1.0 if self.base_temperature is None else self.temperature / self.base_temperature
         return {"contrast": factor * (spread - attraction).mean()}
 
+    def _check_views(self, views: int) -> None:
+        least = 1 if self.classes else 2
+        if views < least or (self.positives is not None and views != 1 + self.positives):
+            fail(
+                "contrastive views",
+                expected=f"at least {least} a sample" if self.positives is None else "2 a sample",
+                got=views,
+                remedy="render two views of each sample; for more views use MultiPositive",
+            )
+
 
 def _check_counts(positives: Tensor, others: Tensor) -> None:
     # One look at the device for both, and only on its answer the details.
     if not bool(((positives > 0) & (others > 0)).all()):
-        lonely = int((positives == 0).sum())
+        lonely, total = int((positives == 0).sum()), len(positives)
         fail(
             "contrastive batch",
             expected="a positive and something to contrast with for every anchor",
-            got=f"{lonely} of {len(positives)} anchors without a positive"
-            if lonely
-            else "anchors with nothing but positives",
-            remedy="give two views of each sample, and two samples or more"
-            if lonely
-            else "give more samples or classes a batch",
+            got=f"{lonely} of {total} anchors without a positive, "
+            f"{int((others == 0).sum())} anchors with nothing but positives",
+            remedy="give two views of each sample, and two samples or classes or more a batch",
         )
-
-
-def _each_its_own(u: Tensor) -> Tensor:
-    return torch.arange(u.shape[0], device=u.device)
-
-
-def _check_views(u: Tensor, least: int, most: int | None, remedy: str) -> None:
-    views = u.shape[1]
-    if views < least or (most is not None and views > most):
-        wanted = f"{least}" if most == least else f"at least {least}"
-        fail("contrastive views", expected=f"{wanted} a sample", got=views, remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +133,6 @@ class NTXent(_Contrastive):
     positives: ClassVar[int | None] = 1
     base_temperature: float | None = 0.07
 
-    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
-        _check_views(u, 2, 2, "for more views use MultiPositive")
-        return self._contrast(u, _each_its_own(u))
-
 
 @dataclass(frozen=True, kw_only=True)
 class SupCon(_Contrastive):
@@ -162,15 +163,6 @@ class SupCon(_Contrastive):
     classes: ClassVar[bool] = True
     base_temperature: float | None = 0.07
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The labels."""
-        return ("labels",)
-
-    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
-        assert labels is not None
-        return self._contrast(u, labels)
-
 
 @dataclass(frozen=True, kw_only=True)
 class MultiPositive(_Contrastive):
@@ -197,10 +189,6 @@ class MultiPositive(_Contrastive):
         >>> round(MultiPositive()(u).item(), 3), round(math.log(31), 3)
         (3.434, 3.434)
     """
-
-    def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
-        _check_views(u, 2, None, "render more views of each sample")
-        return self._contrast(u, _each_its_own(u))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +217,66 @@ class Decoupled(_Contrastive):
         (2.639, 2.639)
     """
 
+    decoupled: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class VICReg(Objective):
+    """Variance, invariance, covariance; projections are not normalised, and wide heads are best.
+
+        a * invariance + b * variance + c * covariance
+        invariance   mean over pairs of views of |u - u'|^2 / P
+        variance     mean over views and dimensions of max(0, 1 - sqrt(var + 1e-4))
+        covariance   sum over two views of the squared off-diagonal covariances / P
+
+    Args:
+        invariance: a, weight of the squared distance between views.
+        variance: b, weight of the hinge on each dimension's standard deviation over the batch.
+        covariance: c, weight of the squared covariances.
+
+    Raises:
+        ValueError: a single view or a single sample, or a negative weight.
+
+    Source: Bardes et al. 2022, arXiv:2105.04906, equations 1-6, with the means of the authors' code
+        (facebookresearch/vicreg, main_vicreg.py).
+
+    Differs: the paper sums |u - u'|^2 over dimensions and the hinge over two views, the code takes
+        means; so do we. For V views, invariance is the mean over pairs and the others are V/2 times
+        less than a sum over views, so that V = 2 is the code.
+
+    Example:
+        >>> terms = VICReg().terms(torch.zeros(4, 2, 3))
+        >>> {name: round(value.item(), 3) for name, value in terms.items()}
+        {'invariance': 0.0, 'variance': 24.75, 'covariance': 0.0}
+    """
+
+    unit: ClassVar[bool] = False
+    invariance: float = 25.0
+    variance: float = 25.0
+    covariance: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("invariance", "variance", "covariance"):
+            if getattr(self, name) < 0:
+                fail(name, expected="a weight >= 0", got=getattr(self, name), remedy="change it")
+
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
-        _check_views(u, 2, None, "render more views of each sample")
-        return self._contrast(u, _each_its_own(u), decoupled=True)
+        batch, views, width = u.shape
+        if batch < 2 or views < 2:
+            fail(
+                "VICReg batch",
+                expected="two samples and two views or more",
+                got=f"{batch} samples of {views} views",
+                remedy="render more",
+            )
+        # Each unordered pair of views stands twice among V x V, and V pairs are a view with itself.
+        square = (u[:, :, None] - u[:, None]).square().mean((0, 3)).sum()
+        centred = u - u.mean(0)
+        deviation = (centred.square().sum(0) / (batch - 1) + _EPSILON).sqrt()
+        matrix = torch.einsum("bvp,bvq->vpq", centred, centred) / (batch - 1)
+        off_diagonal = matrix - torch.diag_embed(matrix.diagonal(dim1=1, dim2=2))
+        return {
+            "invariance": self.invariance * square / (views * (views - 1)),
+            "variance": self.variance * F.relu(1 - deviation).mean(),
+            "covariance": self.covariance * 2 * off_diagonal.square().sum((1, 2)).mean() / width,
+        }

@@ -76,7 +76,6 @@ class LatentPrediction(Objective):
 
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         assert z is not None
-        _check_width(u, self.width, "z_dim + num_classes")
         if z.ndim == 2 and u.shape[1] == 1:
             z = z[:, None]
         if z.shape != (*u.shape[:2], self.z_dim):
@@ -131,14 +130,8 @@ class ClassPrediction(Objective):
         """Y."""
         return self.num_classes
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The labels."""
-        return ("labels",)
-
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         assert labels is not None
-        _check_width(u, self.num_classes, "num_classes")
         return {"y": _class_loss(u, labels)}
 
 
@@ -153,13 +146,3 @@ def _class_loss(logits: Tensor, labels: Tensor) -> Tensor:
         )
     targets = labels[:, None].expand(logits.shape[:2])
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten().long())
-
-
-def _check_width(u: Tensor, wanted: int, what: str) -> None:
-    if u.shape[-1] != wanted:
-        fail(
-            "projections",
-            expected=f"{wanted} wide ({what})",
-            got=u.shape[-1],
-            remedy='use an encoder with head="linear", normalize=False and this `projection`',
-        )
