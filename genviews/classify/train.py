@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
@@ -31,6 +30,7 @@ from genviews.classify.model import predict_logits
 from genviews.classify.optimizer import make_optimizer, own_dropout
 from genviews.classify.views import ViewSource
 from genviews.identity import Identity, identify
+from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.rng import Rng
 from genviews.types import Progress, silent
 
@@ -313,25 +313,17 @@ class _Run:
 
     def store(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         content = {
-            "identity": self.identity.pack(),
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best_weights": self.best_weights,
             "state": asdict(self.state),
         }
-        try:
-            torch.save(content, temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_checkpoint(path, self.identity, content)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of the same run."""
-        content = torch.load(path, map_location=self.device, weights_only=True)
-        self.identity.check_packed(content["identity"], f"checkpoint {path.name}")
+        content = read_checkpoint(path, self.identity, self.device)
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.best_weights = content["best_weights"]

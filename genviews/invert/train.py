@@ -11,7 +11,6 @@ thresholded).
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genviews.checks import check_fraction
-from genviews.files import atomic_write_bytes
 from genviews.generators.base import Generator
-from genviews.identity import Identity, identify
+from genviews.identity import identify
+from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.rng import Rng
 from genviews.types import Masks
@@ -105,19 +104,6 @@ def _rate(step: int, steps: int) -> float:
     return min(0.5 * (1 + math.cos(math.pi * step / steps)), (step + 1) / 100)
 
 
-def _save(
-    path: Path,
-    encoder: InversionEncoder,
-    optimiser: torch.optim.Optimizer,
-    step: int,
-    identity: Identity,
-) -> None:
-    buffer = io.BytesIO()
-    state = {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-    torch.save({**state, "identity": identity.pack()}, buffer)
-    atomic_write_bytes(path, buffer.getvalue())
-
-
 def train_encoder(
     generator: Generator,
     architecture: EncoderConfig,
@@ -153,8 +139,7 @@ def train_encoder(
     if checkpoint is not None:
         identity = identify(generator=generator, architecture=architecture, training=config)
     if checkpoint is not None and identity is not None and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        identity.check_packed(state["identity"], f"checkpoint {checkpoint.name}")
+        state = read_checkpoint(checkpoint, identity, generator.device)
         encoder.load_state_dict(state["encoder"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
@@ -176,5 +161,6 @@ def train_encoder(
         if report is not None:
             report(step + 1, {"pixel": pixel.item(), "latent": latent.item()})
         if checkpoint and identity and (step + 1) % checkpoint_every == 0:
-            _save(checkpoint, encoder, optimiser, step + 1, identity)
+            parts = {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict()}
+            write_checkpoint(checkpoint, identity, {**parts, "step": step + 1})
     return encoder.eval().requires_grad_(False)

@@ -17,7 +17,7 @@ from genviews.data.images import ImageSet
 from genviews.generators import ToyGenerator
 from genviews.invert import Inverter
 from genviews.kit import GeneratorKit
-from genviews.represent.run import TrainingRun
+from genviews.represent.train import TrainingRun
 from genviews.rng import Rng
 
 CLASSES = ("dark", "light")

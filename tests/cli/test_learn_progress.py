@@ -10,8 +10,8 @@ from rich.console import Console
 from genviews.cli.progress import Stages
 from genviews.generators import ToyGenerator
 from genviews.represent.config import RepresentationTraining
-from genviews.represent.run import StepRecord
 from genviews.represent.schedule import StepCosine
+from genviews.represent.train import StepRecord
 from genviews.studies.learning.progress import StudyProgress, TrainProgress
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import RowReport

@@ -13,7 +13,7 @@ from genviews import GeneratorKit, load_generator
 from genviews.cli import main
 from genviews.generators.zspace import z_space
 from genviews.represent import LatentViews
-from genviews.represent.run import TrainingRun
+from genviews.represent.train import TrainingRun
 from genviews.studies.learning.tables import PANELS, Strengths
 from tests.folders import findings
 

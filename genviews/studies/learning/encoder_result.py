@@ -10,7 +10,7 @@ from genviews.evaluate.encoders import EncoderScores
 from genviews.evaluate.probe import ProbeScore
 from genviews.report.words import number, short_range
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.run import StepRecord
+from genviews.represent.train import StepRecord
 from genviews.studies.blocks import (
     Block,
     Cell,

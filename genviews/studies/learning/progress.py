@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from genviews.report.words import duration
-from genviews.represent.run import StepRecord
+from genviews.represent.train import StepRecord
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import RowReport
 from genviews.studies.learning.setting import LearningSetting

@@ -28,8 +28,7 @@ from genviews.identity import Identity
 from genviews.records import RecordStore
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.monitor import OnlineKNN
-from genviews.represent.run import StepRecord
-from genviews.represent.train import TrainedRepresentation, train_representation
+from genviews.represent.train import StepRecord, TrainedRepresentation, train_representation
 from genviews.shard import key_text
 from genviews.studies.learning.data import RowBatches, check_row
 from genviews.studies.learning.row import LearningRow

@@ -9,7 +9,7 @@ from genviews.evaluate.probe import score_predictions
 from genviews.report.text import table_csv
 from genviews.report.web import render_page
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
-from genviews.represent.run import StepRecord
+from genviews.represent.train import StepRecord
 from genviews.studies.blocks import Curves, Table
 from genviews.studies.learning.encoder_result import encoder_result
 from genviews.studies.result import Record

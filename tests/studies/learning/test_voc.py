@@ -13,7 +13,7 @@ from genviews.evaluate import FeatureExtractor, MultiLabelSVM, classify_voc, det
 from genviews.evaluate.detection import DetectionConfig
 from genviews.evaluate.voc import protocol_splits
 from genviews.represent.encoder import RepresentationConfig
-from genviews.represent.run import TrainingRun
+from genviews.represent.train import TrainingRun
 from genviews.studies.learning import voc
 from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow

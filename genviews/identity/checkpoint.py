@@ -1,0 +1,48 @@
+"""What a training keeps in one file to go on from, and of which training it is."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genviews.checks import fail
+from genviews.files import atomic_write_bytes
+from genviews.identity.keep import Identity
+
+__all__ = ["read_checkpoint", "write_checkpoint"]
+
+
+def write_checkpoint(path: Path, identity: Identity, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all; tensors and plain values only."""
+    buffer = io.BytesIO()
+    torch.save({"identity": identity.pack(), **content}, buffer)
+    atomic_write_bytes(path, buffer.getvalue())
+
+
+def read_checkpoint(
+    path: Path, identity: Identity, device: torch.device | str = "cpu"
+) -> dict[str, Any]:
+    """Return what `write_checkpoint` wrote; no code of the file is run.
+
+    Raises:
+        ValueError: no checkpoint, or that of another training, whose differences are named.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        # Not torch's own text, which advises to unpickle the file without restriction.
+        content = type(error).__name__
+    if not isinstance(content, dict) or "identity" not in content:
+        fail(
+            f"checkpoint {path.name}",
+            expected="a file that this training wrote",
+            got=content if isinstance(content, str) else "something else",
+            remedy="remove it, or name another file",
+        )
+    identity.check_packed(content["identity"], f"checkpoint {path.name}")
+    return content
