@@ -23,6 +23,7 @@ __all__ = [
     "check_fraction",
     "fail",
     "lookup",
+    "option",
 ]
 
 T = TypeVar("T")
@@ -53,6 +54,16 @@ def lookup(name: str, table: Mapping[str, T], kind: str) -> T:
     close = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "none is close"
     fail(kind, expected=f"one of {', '.join(sorted(table))}", got=repr(name), remedy=hint)
+
+
+def option(name: str) -> str:
+    """Return an argument by its name in Python and on the command line, for a remedy.
+
+    Example:
+        >>> option("z_dim")
+        'z_dim (--z-dim)'
+    """
+    return f"{name} (--{name.replace('_', '-')})"
 
 
 def check_count(value: int, what: str, *, least: int = 1) -> int:

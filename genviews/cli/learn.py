@@ -51,8 +51,8 @@ def load_kit(flags: KitFlags) -> GeneratorKit | None:
 
 def load_inputs(flags: LearnFlags, decoding: Decoding) -> Inputs:
     """Read the generator, the images to learn from and those to judge on."""
+    from genviews.load.images import images_spec
     from genviews.load.learning import load_probe, load_real
-    from genviews.load.spec import images_spec
     from genviews.studies.bench import Inputs
 
     kit = load_kit(flags)

@@ -19,12 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.data.decode import UnfitImageError, fit_pixels, picture_pixels
+from genviews.data.decode import UnfitImageError, decode_pixels, fit_pixels
 from genviews.data.source import LabelColumn, Row, RowSource, pixel_hash
 from genviews.named import find_function
 from genviews.types import ImageSpec
 
-__all__ = ["DatasetSource", "load_dataset"]
+__all__ = ["DatasetSource", "load_dataset", "picture_of"]
 
 _FORM = "torchvision:NAME:FOLDER:SPLIT or package.module:function"
 
@@ -89,9 +89,9 @@ class DatasetSource(RowSource):
             item = self._dataset[row]
         except Exception as error:  # a data set may raise anything on a damaged file
             raise UnfitImageError(f"cannot be read ({type(error).__name__}: {error})") from None
-        picture = item[0] if isinstance(item, (tuple, list)) else item
+        picture = picture_of(item)
         if isinstance(picture, Image.Image):
-            pixels = picture_pixels(picture, self.image_spec.channels, convert=self._convert)
+            pixels = decode_pixels(picture, self.image_spec.channels, convert=self._convert)
         else:
             pixels = self._tensor(picture)
         return fit_pixels(pixels, self.image_spec, resize=self._resize).contiguous()
@@ -121,6 +121,11 @@ class DatasetSource(RowSource):
             remedy="leave out the data set's transform; float tensors need `float_range`",
             error=TypeError,
         )
+
+
+def picture_of(item: Any) -> object:  # noqa: ANN401 (whatever a data set holds)
+    """Return the picture of an item: the first of a sequence, or the item itself."""
+    return item[0] if isinstance(item, (tuple, list)) else item
 
 
 def _labels_of(dataset: object) -> LabelColumn | None:

@@ -19,7 +19,10 @@ from torch.nn.functional import interpolate
 
 from genviews.types import ImageSpec
 
-__all__ = ["UnfitImageError", "decode_image", "decode_pixels", "fit_pixels", "picture_pixels"]
+__all__ = ["UnfitImageError", "decode_image", "decode_pixels", "fit_pixels"]
+
+Picture = Path | bytes | Image.Image
+"""A file, its bytes, or a picture in memory, which is upright: no EXIF orientation is applied."""
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _OTHER_COLOUR = ("CMYK", "YCbCr", "LAB", "HSV")  # no RGB without a colour profile, or only roughly
@@ -30,9 +33,9 @@ class UnfitImageError(ValueError):
 
 
 def decode_image(
-    file: Path | bytes, spec: ImageSpec, *, resize: bool = False, convert: bool = False
+    picture: Picture, spec: ImageSpec, *, resize: bool = False, convert: bool = False
 ) -> Float[Tensor, "C H W"]:
-    """Read one image file as the spec asks for it.
+    """Read one image as the spec asks for it.
 
     EXIF orientation is applied. Grey becomes three equal channels, and three equal channels become
     grey, as the spec has 3 channels or 1. 16-bit grey keeps its precision: value / 32767.5 - 1; all
@@ -40,7 +43,7 @@ def decode_image(
     everywhere is dropped.
 
     Args:
-        file: path of the file, or its bytes; the content counts, not the name.
+        picture: of a file the content counts, not the name.
         spec: channels (1 or 3), height and width.
         resize: cut the largest centred box with the spec's aspect ratio and shrink it (bilinear
             with antialiasing, which cannot overshoot the range). Images are never enlarged.
@@ -50,39 +53,27 @@ def decode_image(
     Raises:
         UnfitImageError: anything that keeps this file from being such an image.
     """
-    return fit_pixels(decode_pixels(file, spec.channels, convert=convert), spec, resize=resize)
+    return fit_pixels(decode_pixels(picture, spec.channels, convert=convert), spec, resize=resize)
 
 
 def decode_pixels(
-    file: Path | bytes, channels: int, *, convert: bool = False
+    picture: Picture, channels: int, *, convert: bool = False
 ) -> Float[Tensor, "C h w"]:
-    """Read one image file at its own size; else as `decode_image`.
+    """Read one image at its own size; else as `decode_image`.
 
     Args:
-        file: path of the file, or its bytes.
-        channels: 1 or 3.
-        convert: see `decode_image`.
-
-    Raises:
-        UnfitImageError: anything that keeps this file from being such an image.
-    """
-    return _spread(_pixels(*_open(file), convert), channels, convert)
-
-
-def picture_pixels(
-    picture: Image.Image, channels: int, *, convert: bool = False
-) -> Float[Tensor, "C h w"]:
-    """Return the pixels of a picture in memory at its own size; else as `decode_image`.
-
-    Args:
-        picture: upright: its EXIF orientation, if any, is not applied.
+        picture: see `decode_image`.
         channels: 1 or 3.
         convert: see `decode_image`.
 
     Raises:
         UnfitImageError: anything that keeps it from being such an image.
     """
-    return _spread(_pixels(picture, picture.format, convert), channels, convert)
+    if isinstance(picture, Image.Image):
+        opened, file_format = picture, picture.format
+    else:
+        opened, file_format = _open(picture)
+    return _spread(_pixels(opened, file_format, convert), channels, convert)
 
 
 def fit_pixels(

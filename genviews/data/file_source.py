@@ -9,7 +9,6 @@ of that frame the file really holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from torch import Tensor
 from genviews.align.base import Aligner
 from genviews.align.table import GeometryTable
 from genviews.checks import fail
-from genviews.data.decode import UnfitImageError, decode_pixels, fit_pixels
+from genviews.data.decode import UnfitImageError, decode_image, decode_pixels
 from genviews.data.kept_hashes import hash_of_file
-from genviews.data.listing import check_folder
-from genviews.data.source import LabelColumn, Row, RowSource, content_hash
+from genviews.data.listing import Listing, check_folder
+from genviews.data.source import Row, RowSource, content_hash
 from genviews.data.split import SplitName
 from genviews.identity import key
 from genviews.types import ImageSpec
@@ -50,50 +49,48 @@ class FileSource(RowSource):
     """Image files below one folder. `genviews.load.images.load_images` makes it from a word.
 
     Args:
-        root: the folder.
-        files: paths relative to it, with "/", or absolute: the ids.
+        listing: the files, which are the ids, with their labels.
         image_spec: channels (1 or 3), height and width of the images.
         resize: crop and shrink larger images (see `decode_image`); else they are skipped.
         convert: convert colours and transparency (see `decode_image`); else they are skipped.
         alignment: brings images of any size to the spec's, in place of `resize`.
-        columns: labels of the files.
         split: what they may be used for.
-        skipped: (file, reason) of what was left out.
-        notes: see `ImageSource`.
 
     Raises:
         FileNotFoundError: no such folder.
         NotADirectoryError: it is a file.
-        ValueError: no file.
+        ValueError: no file, or other than 1 or 3 channels.
     """
 
     def __init__(
         self,
-        root: str | Path,
-        files: Sequence[str],
+        listing: Listing,
         image_spec: ImageSpec,
         *,
         resize: bool = False,
         convert: bool = False,
         alignment: Alignment | None = None,
-        columns: Mapping[str, LabelColumn] | None = None,
         split: SplitName | None = None,
-        skipped: Sequence[tuple[str, str]] = (),
-        notes: Sequence[str] = (),
     ) -> None:
-        self._root = Path(root)
-        check_folder(self._root, image_spec)
-        if not files:
-            told = "; ".join(f"{name} {reason}" for name, reason in list(skipped)[:5])
+        check_folder(listing.root)
+        if image_spec.channels not in (1, 3):
             fail(
-                f"folder {root}",
+                "image spec of a folder",
+                expected="1 (grey) or 3 (RGB) channels",
+                got=image_spec.channels,
+                remedy="read other kinds of images yourself and make an ImageSet of them",
+            )
+        if not listing.files:
+            told = "; ".join(f"{name} {reason}" for name, reason in listing.skipped[:5])
+            fail(
+                f"folder {listing.root}",
                 expected="image files",
                 got=told or "no file",
                 remedy="put images, or one subfolder of images for each class, into it",
             )
-        self.image_spec, self.ids = image_spec, tuple(files)
-        self.columns, self.split = dict(columns or {}), split
-        self.skipped, self.notes = tuple(skipped), tuple(notes)
+        self._root, self.ids, self.columns = listing.root, listing.files, listing.columns
+        self.skipped, self.notes = listing.skipped, listing.notes
+        self.image_spec, self.split = image_spec, split
         self._resize, self._convert, self._alignment = resize, convert, alignment
 
     def __repr__(self) -> str:
@@ -107,14 +104,15 @@ class FileSource(RowSource):
         return image, content_hash(data), mask
 
     def _image(self, data: bytes, name: str) -> tuple[Tensor, Tensor | None]:
-        pixels = decode_pixels(data, self.image_spec.channels, convert=self._convert)
+        spec, convert = self.image_spec, self._convert
         if self._alignment is None:
-            return fit_pixels(pixels, self.image_spec, resize=self._resize), None
+            return decode_image(data, spec, resize=self._resize, convert=convert), None
+        pixels = decode_pixels(data, spec.channels, convert=convert)
         aligned = self._alignment.aligner.align(pixels, self._alignment.geometry.of(name))
-        if aligned.image.shape != self.image_spec.shape:
+        if aligned.image.shape != spec.shape:
             fail(
                 f"images of {self._alignment.aligner}",
-                expected=f"shape {self.image_spec.shape}, what the generator makes",
+                expected=f"shape {spec.shape}, what the generator makes",
                 got=tuple(aligned.image.shape),
                 remedy="use an aligner with the frame of the generator",
             )

@@ -8,16 +8,15 @@ hang: named pipes, sockets, devices, links to nothing.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from genviews.checks import fail
+from genviews.data.source import LabelColumn, columns_of
 from genviews.data.split import CALLED, SplitName
-from genviews.types import ImageSpec
 
-__all__ = ["Listing", "Skipped", "check_folder", "folder_classes", "folder_splits", "list_images"]
-
-Skipped = list[tuple[str, str]]
+__all__ = ["Listing", "check_folder", "folder_classes", "folder_splits", "list_images"]
 
 _IGNORED = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 _SUFFIXES = {
@@ -31,32 +30,41 @@ _FIRST_BYTES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The image files below a folder.
+    """Image files, and what is known of each before it is read.
 
     Args:
-        files: sorted paths relative to the folder, with "/": their ids.
+        root: the folder.
+        files: their ids: paths relative to it, with "/", or absolute.
+        columns: name -> labels of the files; {} where nothing is known.
+        splits: split of each file, or None where neither a table nor folders say it.
         skipped: (path, reason) of what was left out.
+        notes: what was decided for the user, in sentences.
     """
 
+    root: Path
     files: tuple[str, ...]
+    columns: Mapping[str, LabelColumn] = field(default_factory=dict)
+    splits: tuple[SplitName, ...] | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def select(self, rows: Sequence[int]) -> Listing:
+        """Return some of the files, in the given order."""
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in rows),
+            columns=columns_of(self.columns, rows),
+            splits=None if self.splits is None else tuple(self.splits[row] for row in rows),
+        )
 
 
-def check_folder(folder: Path, spec: ImageSpec) -> None:
-    """Raise unless images of this spec can be read from this folder.
+def check_folder(folder: Path) -> None:
+    """Raise unless a folder is there.
 
     Raises:
         FileNotFoundError: nothing there.
         NotADirectoryError: it is a file.
-        ValueError: a spec with other than 1 or 3 channels.
     """
-    if spec.channels not in (1, 3):
-        fail(
-            "image spec of a folder",
-            expected="1 (grey) or 3 (RGB) channels",
-            got=spec.channels,
-            remedy="read other kinds of images yourself and make an ImageSet of them",
-        )
     if not folder.is_dir():
         exists = folder.exists()
         fail(
@@ -68,7 +76,7 @@ def check_folder(folder: Path, spec: ImageSpec) -> None:
         )
 
 
-def list_images(folder: Path, *, without: frozenset[Path] = frozenset()) -> Listing:
+def list_images(folder: Path, *, without: Sequence[Path] = ()) -> Listing:
     """Return the image files below a folder.
 
     Hidden files and folders (a name that starts with a dot), `__MACOSX`, `Thumbs.db` and their like
@@ -78,14 +86,19 @@ def list_images(folder: Path, *, without: frozenset[Path] = frozenset()) -> List
     Args:
         folder: where to look, at any depth.
         without: tables that may lie among the images; left out without a word.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: see `check_folder`.
     """
-    files: list[str] = []
-    skipped: Skipped = []
+    check_folder(folder)
     tables = {os.path.realpath(path) for path in without}
-    _walk(str(folder), "", (os.path.realpath(folder),), files, skipped)
-    kept = [name for name in files if os.path.realpath(folder / name) not in tables]
-    left = [one for one in skipped if os.path.realpath(folder / one[0]) not in tables]
-    return Listing(files=tuple(sorted(kept)), skipped=tuple(sorted(left)))
+    found = sorted(_walk(str(folder), "", (os.path.realpath(folder),)))
+    kept = [one for one in found if os.path.realpath(folder / one[0]) not in tables]
+    return Listing(
+        root=folder,
+        files=tuple(name for name, why in kept if not why),
+        skipped=tuple(one for one in kept if one[1]),
+    )
 
 
 def folder_classes(
@@ -147,39 +160,37 @@ def folder_splits(name: str, files: tuple[str, ...]) -> tuple[SplitName, ...] | 
     return tuple(CALLED[one.lower()] for one in first)
 
 
-def _walk(
-    place: str, prefix: str, around: tuple[str, ...], files: list[str], skipped: Skipped
-) -> None:
-    """Add what a folder holds; `around` are the real paths of the folders around its content."""
+def _walk(place: str, prefix: str, around: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """What a folder holds, and why it is no image file; "" for one that is.
+
+    Args:
+        place: the folder.
+        prefix: of its names.
+        around: real paths of the folders around its content.
+    """
     try:
-        entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        entries = list(os.scandir(place))
     except OSError as error:
-        skipped.append((shown(prefix.rstrip("/")) or ".", f"cannot be listed ({error.strerror})"))
+        yield shown(prefix.rstrip("/")) or ".", f"cannot be listed ({error.strerror})"
         return
     for entry in entries:
         name = prefix + entry.name
         if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
             continue
         if shown(name) != name:  # an id is hashed and written as UTF-8, which not every name can be
-            skipped.append((shown(name), "has a name that is no text"))
+            yield shown(name), "has a name that is no text"
         elif entry.is_dir():
             real = os.path.realpath(entry.path)
             if real in around:
-                skipped.append((name, "is a link to a folder around it"))
+                yield name, "is a link to a folder around it"
             else:
-                _walk(entry.path, f"{name}/", (*around, real), files, skipped)
-        elif not entry.is_file():
-            skipped.append((name, _kind(entry)))
-        elif _looks_like_an_image(entry):
-            files.append(name)
+                yield from _walk(entry.path, f"{name}/", (*around, real))
+        elif entry.is_file():
+            yield name, "" if _looks_like_an_image(entry) else "is not an image"
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            yield name, "is a link to nothing"
         else:
-            skipped.append((name, "is not an image"))
-
-
-def _kind(entry: os.DirEntry[str]) -> str:
-    if entry.is_symlink() and not os.path.exists(entry.path):
-        return "is a link to nothing"
-    return "is no file, but a named pipe, a socket or a device"
+            yield name, "is no file, but a named pipe, a socket or a device"
 
 
 def _looks_like_an_image(entry: os.DirEntry[str]) -> bool:

@@ -22,6 +22,7 @@ from genviews.data.images import ImageSet
 from genviews.data.source import (
     ImageSource,
     SourceBatch,
+    columns_of,
     content_hash,
     pack_hashes,
     unpack_hashes,
@@ -113,7 +114,8 @@ class StoredPixels(ImageSource):
                 os.removedirs(place.parent)
             source.load()  # says why not one can be read
         self.ids, self._hashes, self.skipped = tuple(ids), tuple(hashes), tuple(sorted(skipped))
-        self.columns = source.columns_of(ids)
+        places = {name: row for row, name in enumerate(source.ids)}
+        self.columns = columns_of(source.columns, [places[name] for name in ids])
 
     def __repr__(self) -> str:
         return f"StoredPixels({len(self)} images)"

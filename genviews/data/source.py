@@ -36,6 +36,7 @@ __all__ = [
     "SourceBatch",
     "as_source",
     "check_leakage",
+    "columns_of",
     "content_hash",
     "pack_hashes",
     "pixel_hash",
@@ -95,6 +96,15 @@ class LabelColumn:
 
     values: Int[Tensor, " N"]
     class_names: tuple[str, ...]
+
+
+def columns_of(columns: Mapping[str, LabelColumn], rows: Sequence[int]) -> dict[str, LabelColumn]:
+    """Return the labels of some of the images, in the given order."""
+    chosen = torch.tensor(rows, dtype=torch.long)
+    return {
+        name: LabelColumn(values=column.values[chosen], class_names=column.class_names)
+        for name, column in columns.items()
+    }
 
 
 class ImageSource(ABC):
@@ -190,15 +200,6 @@ class ImageSource(ABC):
         """
         return PartSource(self, rows, split or self.split)
 
-    def columns_of(self, ids: Sequence[str]) -> dict[str, LabelColumn]:
-        """Return the labels of some of the images, in the given order."""
-        places = {name: row for row, name in enumerate(self.ids)}
-        rows = torch.tensor([places[name] for name in ids], dtype=torch.long)
-        return {
-            name: LabelColumn(values=column.values[rows], class_names=column.class_names)
-            for name, column in self.columns.items()
-        }
-
     def load(self) -> ImageSet:
         """Read all images into memory, where something small needs them so.
 
@@ -216,11 +217,11 @@ class ImageSource(ABC):
                 got=f"none of {len(skipped)} files: {told}",
                 remedy="check the image spec; resize and convert accept more",
             )
-        labels = next(iter(self.columns_of(ids).values()), None)
+        places = {name: row for row, name in enumerate(self.ids)}
         return ImageSet(
             images=torch.cat([batch.images for batch in batches]),
             ids=ids,
-            labels=None if labels is None else labels.values,
+            labels=None if self.labels is None else self.labels[[places[name] for name in ids]],
             class_names=self.class_names,
             skipped=tuple(sorted(skipped)),
             split=self.split,
@@ -251,7 +252,7 @@ class PartSource(ImageSource):
         self.image_spec, self.split = source.image_spec, split
         self.skipped, self.notes = source.skipped, source.notes
         self.ids = tuple(source.ids[row] for row in self._rows)
-        self.columns = source.columns_of(self.ids)
+        self.columns = columns_of(source.columns, self._rows)
 
     def __repr__(self) -> str:
         return f"{len(self)} of {self._source!r}"

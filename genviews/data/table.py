@@ -9,58 +9,45 @@ A CSV file (`genviews.text`) or a JSON file; StyleGAN's `dataset.json` is the fi
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 from genviews.checks import fail, lookup
-from genviews.data.split import CALLED, SplitName
-from genviews.text import read_csv, read_text
+from genviews.data.split import CALLED
+from genviews.text import CSVLine, read_csv, read_text
 
-__all__ = ["LabelTable", "read_table"]
+__all__ = ["LABEL", "SPLIT", "Line", "read_table"]
 
 FILE, LABEL, SPLIT = "file", "label", "split"
 
-
-@dataclass(frozen=True, kw_only=True)
-class LabelTable:
-    """What a file says of images.
-
-    Args:
-        path: of the file.
-        files: the images, in its order, with "/"; each once.
-        columns: column -> class of each image, as text; "" where a cell is empty.
-        splits: split of each image, or None where the file does not say.
-        lines: where in the file each image stands, for messages.
-    """
-
-    path: Path
-    files: tuple[str, ...]
-    columns: Mapping[str, tuple[str, ...]]
-    splits: tuple[SplitName, ...] | None
-    lines: tuple[str, ...]
+Line = tuple[str, dict[str, str]]
+"""Where a file stands in a table, for messages, and what is said of it by column."""
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> LabelTable:
+def read_table(path: Path, root: Path, columns: Sequence[str] | None = None) -> dict[str, Line]:
     """Read the labels of images.
 
     Args:
         path: a .csv or .json file. CSV has a column `file`, and may have `label`, `split` and
             others.
+        root: folder of the images.
         columns: of labels to take; None is `label` where there is one, () every one but `file` and
             `split`.
+
+    Returns:
+        For each file, with "/" and relative to the root where it lies in it, what its line says in
+        these columns, and under `split` the name of its split if there is such a column.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: text in another encoding, no column `file` or another column that is asked for
-            (the closest are listed), two columns of one name, no line, a line without a file, or a
-            file with two different answers; the message names the line.
+            (the closest are listed), two columns of one name, no line, a line without a file or a
+            class, or a file with two different answers; the message names the line.
     """
     if path.suffix.lower() == ".json":
-        return _from_json(path)
-    found, lines = read_csv(path, "labels", "the columns file and label")
+        unit, (found, lines) = "entry", _read_json(path)
+    else:
+        unit, (found, lines) = "line", read_csv(path, "labels", "the columns file and label")
     if FILE not in found or not lines:
         fail(
             f"labels {path}",
@@ -74,63 +61,50 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> LabelTable:
         wanted = list(columns)
     for name in wanted:
         lookup(name, dict.fromkeys(own), f"column of {path.name}")
-    used = {FILE, SPLIT, *wanted}
-    twice = sorted(name for name, count in Counter(found).items() if count > 1 and name in used)
-    if twice:
+    taken = [*wanted, *(name for name in (SPLIT,) if name in found)]
+    twice = next((name for name in (FILE, *taken) if found.count(name) > 1), None)
+    if twice is not None:
         fail(
             f"labels {path}",
             expected="each column once",
-            got=f"{found.count(twice[0])} columns {twice[0]!r}",
+            got=f"{found.count(twice)} columns {twice!r}",
             remedy="rename or remove one of them",
         )
-    taken = [*wanted, *([SPLIT] if SPLIT in found else [])]
-    answers: dict[str, tuple[int, tuple[str, ...]]] = {}
+    told: dict[str, Line] = {}
     for number, row in lines:
-        text = row[FILE] or ""
-        name = PurePosixPath(text).as_posix() if text else ""
-        said = tuple(row[column] or "" for column in taken)
-        _check_line(path, number, name, row, answers.get(name, (number, said)), said)
-        answers.setdefault(name, (number, said))
-    by_column = {
-        column: tuple(said[at] for _, said in answers.values()) for at, column in enumerate(taken)
-    }
-    splits = by_column.pop(SPLIT, None)
-    return LabelTable(
-        path=path,
-        files=tuple(answers),
-        splits=None
-        if splits is None
-        else tuple(lookup(one.lower(), CALLED, f"split in {path.name}") for one in splits),
-        columns=by_column,
-        lines=tuple(f"line {number}" for number, _ in answers.values()),
-    )
+        name = _inside(row[FILE] or "", root)
+        said = {column: row[column] or "" for column in taken}
+        where, before = told.setdefault(name, (f"{unit} {number}", said))
+        problem = "" if name else "no file name"
+        if None in row:
+            problem = "more cells than columns"
+        elif before != said:
+            problem = f"a second answer for {name!r}, other than {where}"
+        elif not all(said[column] for column in wanted):
+            problem = f"no label for {name!r}"
+        if problem:
+            fail(
+                f"labels {path}, {unit} {number}",
+                expected="one line for each file, with its class in each column",
+                got=problem,
+                remedy="correct or remove the line; quote values with commas in them",
+            )
+    for _, said in told.values():
+        if SPLIT in said:
+            said[SPLIT] = lookup(said[SPLIT].lower(), CALLED, f"split in {path.name}")
+    return told
 
 
-def _check_line(
-    path: Path,
-    number: int,
-    name: str,
-    row: Mapping[str | None, Any],
-    before: tuple[int, tuple[str, ...]],
-    said: tuple[str, ...],
-) -> None:
-    problem = ""
-    if not name:
-        problem = "no file name"
-    elif None in row:
-        problem = "more cells than columns"
-    elif before[1] != said:
-        problem = f"a second answer for {name!r}, other than line {before[0]}"
-    if problem:
-        fail(
-            f"labels {path}, line {number}",
-            expected="one line for each file",
-            got=problem,
-            remedy="correct the line; quote values with commas in them",
-        )
+def _inside(name: str, root: Path) -> str:
+    """A file relative to the root where it is in it; else as it is."""
+    path, top = Path(name), root.absolute()
+    if path.is_absolute() and path.is_relative_to(top):
+        path = path.relative_to(top)
+    return path.as_posix() if name else ""
 
 
-def _from_json(path: Path) -> LabelTable:
+def _read_json(path: Path) -> tuple[list[str], list[CSVLine]]:
+    """The columns and lines of the CSV file that says the same."""
     text = read_text(path, "labels", "a JSON file of labels")
     try:
         found = json.loads(text)
@@ -155,20 +129,7 @@ def _from_json(path: Path) -> LabelTable:
             got=found if isinstance(found, str) else "something else",
             remedy="write a file name and a class for each image",
         )
-    labels: dict[str, str] = {}
-    for name, label in pairs:
-        file = PurePosixPath(name).as_posix()
-        if labels.setdefault(file, str(label)) != str(label):
-            fail(
-                f"labels {path}",
-                expected="one label for each file",
-                got=f"{labels[file]!r} and {label!r} for {name!r}",
-                remedy="correct one of them",
-            )
-    return LabelTable(
-        path=path,
-        files=tuple(labels),
-        columns={LABEL: tuple(labels.values())},
-        splits=None,
-        lines=tuple(f"entry {number}" for number in range(1, len(labels) + 1)),
-    )
+    lines: list[CSVLine] = [
+        (number, {FILE: name, LABEL: str(label)}) for number, (name, label) in enumerate(pairs, 1)
+    ]
+    return [FILE, LABEL], lines

@@ -17,6 +17,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.data.decode import decode_pixels
 from genviews.data.file_source import FileSource
+from genviews.data.listing import Listing
 from genviews.data.source import content_hash
 from genviews.evaluate.extractor import centre_view
 from genviews.evaluate.features import Features
@@ -62,7 +63,8 @@ class PhotoSource(FileSource):
                 remedy="check the list",
             )
         spec = ImageSpec(channels=channels, height=size, width=size)
-        super().__init__(root, files, spec, resize=True, convert=True)
+        listing = Listing(root=Path(root), files=tuple(files))
+        super().__init__(listing, spec, resize=True, convert=True)
         absent = [name for name in files if not (Path(root) / name).is_file()]
         if absent:
             fail(

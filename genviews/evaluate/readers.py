@@ -15,7 +15,6 @@ import torch
 from genviews.checks import fail, lookup
 from genviews.data.listing import check_folder, list_images
 from genviews.evaluate.photos import LabelledFiles
-from genviews.types import ImageSpec
 
 __all__ = ["caltech101", "imagenet_subset", "labelled_folder", "read_wnids", "stanford_cars"]
 
@@ -41,7 +40,6 @@ def labelled_folder(
             files.
     """
     root = Path(path)
-    check_folder(root, ImageSpec(channels=3, height=1, width=1))
     files = [name for name in list_images(root).files if name.split("/")[0] not in ignore]
     loose = [name for name in files if "/" not in name]
     found = sorted({name.split("/")[0] for name in files if "/" in name})
@@ -183,7 +181,7 @@ def imagenet_subset(
         after Tian et al. 2020, arXiv:1906.05849.
     """
     root = Path(path)
-    check_folder(root, ImageSpec(channels=3, height=1, width=1))
+    check_folder(root)
     files: list[str] = []
     labels: list[int] = []
     for label, wnid in enumerate(wnids):

@@ -15,29 +15,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
+
+from torch import Tensor
 
 from genviews.checks import fail, lookup
-from genviews.data.dataset_source import DatasetSource, load_dataset
+from genviews.data.dataset_source import DatasetSource, load_dataset, picture_of
+from genviews.data.decode import Picture, UnfitImageError, decode_pixels
 from genviews.data.fashion import fashion_mnist
 from genviews.data.file_source import Alignment
-from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
 from genviews.data.split import SplitName, check_split
 from genviews.data.store_source import StoreSource
 from genviews.load.classes import ClassOrder
-from genviews.load.files import find_files
+from genviews.load.files import Reading
 from genviews.types import ImageSpec
 from genviews.zoo import zoo_images
 
-__all__ = ["FASHION", "WordKind", "kind_of", "load_images"]
+__all__ = ["FASHION", "WordKind", "images_spec", "kind_of", "load_images", "read_images"]
 
 WordKind = Literal["folder", "table", "store", "dataset", "fashion32"]
 
 FASHION: Literal["fashion32"] = "fashion32"
+_LOOK = 16  # images that say what all are like
 _SHARD = "[0-9][0-9][0-9][0-9][0-9]*.safetensors"
 
 
@@ -84,22 +89,27 @@ def load_images(
         >>> len(images), images.split, images.class_names[:2]
         (500, 'val', ('T-shirt/top', 'Trouser'))
     """
+    how = Reading(
+        labels=labels,
+        columns=columns,
+        class_names=class_names,
+        ask_order=ask_order,
+        root=root,
+        resize=resize,
+        convert=convert,
+        alignment=alignment,
+    )
+    return read_images(word, spec, how, split)
+
+
+def read_images(
+    word: str | Path, spec: ImageSpec, how: Reading, split: SplitName | None = None
+) -> ImageSource:
+    """Return the images that a word stands for: `load_images` with its options in one."""
     kind = kind_of(word)
     if kind in ("folder", "table"):
-        files = find_files(
-            word,
-            spec,
-            labels=labels,
-            columns=columns,
-            class_names=class_names,
-            ask_order=ask_order,
-            root=root,
-            without=() if alignment is None else (alignment.geometry.path,),
-        )
-        return files.source(
-            spec, range(len(files)), split, resize=resize, convert=convert, alignment=alignment
-        )
-    if labels is not None or alignment is not None or root is not None:
+        return how.source(how.listing(word), spec, split)
+    if how.labels is not None or how.alignment is not None or how.root is not None:
         fail(
             f"images {str(word)!r}",
             expected="a folder or a table, for labels, a root or an alignment of its files",
@@ -108,7 +118,7 @@ def load_images(
         )
     found: ImageSource
     if kind == "store":
-        if resize or convert:
+        if how.resize or how.convert:
             fail(
                 f"images {str(word)!r}",
                 expected="files or a data set, to resize or convert them",
@@ -117,9 +127,10 @@ def load_images(
             )
         found = StoreSource(str(word), spec)
     elif kind == "dataset":
-        found = DatasetSource(load_dataset(str(word)), spec, resize=resize, convert=convert)
+        data = load_dataset(str(word))
+        found = DatasetSource(data, spec, resize=how.resize, convert=how.convert)
     else:
-        found = MemorySource(_fashion(str(word), spec))
+        found = _fashion(str(word), spec)
     return found if split is None else found.select(range(len(found)), split=split)
 
 
@@ -146,11 +157,72 @@ def kind_of(word: str | Path) -> WordKind:
     _refuse(text, "nothing of that name", FileNotFoundError)
 
 
-def _fashion(word: str, spec: ImageSpec) -> ImageSet:
-    parts = dict.fromkeys(("train", "val", "test"), fashion_mnist)
-    sample = {f"sample/{split}": _sample for split in ("val", "test")}
+def images_spec(word: str | Path, *, size: int | None = None, convert: bool = False) -> ImageSpec:
+    """Return the spec that images ask for where no generator does.
+
+    The first that can be read says the size, unless `size` does; they are grey if the first few
+    are.
+
+    Args:
+        word: a folder, a table or a data set; see the module.
+        size: height and width, in place of the first image's.
+        convert: see `load_images`.
+
+    Raises:
+        ValueError: a store, or none of the first few can be read.
+    """
+    kind = kind_of(word)
+    if kind == FASHION:
+        return ImageSpec(channels=1, height=32, width=32)
+    if kind == "store":
+        fail(
+            f"images {str(word)!r}",
+            expected="a folder, a table or a data set, where no generator says the size",
+            got="a store",
+            remedy="name the generator that the images are of the size of",
+        )
+    shapes = list(_first_shapes(word, kind, convert))
+    if not shapes:
+        fail(
+            f"images {str(word)!r}",
+            expected="readable images",
+            got=f"none among the first {_LOOK}",
+            remedy="check the path, or remove what is no image",
+        )
+    height, width = shapes[0][1:] if size is None else (size, size)
+    channels = max(shape[0] for shape in shapes)
+    return ImageSpec(channels=channels, height=height, width=width)
+
+
+def _first_shapes(word: str | Path, kind: WordKind, convert: bool) -> Iterator[tuple[int, ...]]:
+    """(C, H, W) of the first images as they are, without what cannot be read."""
+    pictures: Iterator[object]
+    if kind == "dataset":
+        data = load_dataset(str(word))
+        pictures = (picture_of(data[index]) for index in range(min(_LOOK, len(data))))
+    else:
+        found = Reading(class_names="text").listing(word)
+        pictures = (found.root / name for name in found.files[:_LOOK])
+    for picture in pictures:
+        if isinstance(picture, Tensor):
+            yield tuple(picture.shape)
+            continue
+        with suppress(UnfitImageError):
+            yield _shape(picture, convert)
+
+
+def _shape(picture: object, convert: bool) -> tuple[int, ...]:
+    assert isinstance(picture, Picture)
+    with suppress(UnfitImageError):  # colour does not fit into one channel
+        return tuple(decode_pixels(picture, 1).shape)
+    return tuple(decode_pixels(picture, 3, convert=convert).shape)
+
+
+def _fashion(word: str, spec: ImageSpec) -> ImageSource:
+    whole = {split: partial(fashion_mnist, split) for split in ("train", "val", "test")}
+    part = {f"sample/{split}": partial(zoo_images, FASHION, split) for split in ("val", "test")}
     name = word.partition("/")[2] or "train"
-    read = lookup(name, {**parts, **sample}, f"part of {FASHION}")
+    read = lookup(name, {**whole, **part}, f"part of {FASHION}")
     if spec.shape != (1, 32, 32):
         fail(
             f"images {word!r}",
@@ -158,12 +230,7 @@ def _fashion(word: str, spec: ImageSpec) -> ImageSet:
             got=f"images {spec.shape}, channels first",
             remedy="name images of that size",
         )
-    split = name.rpartition("/")[2]
-    return replace(read(split), split=check_split(split))
-
-
-def _sample(split: Any) -> ImageSet:  # noqa: ANN401 (val or test)
-    return zoo_images(FASHION, split)
+    return MemorySource(replace(read(), split=check_split(name.rpartition("/")[2])))
 
 
 def _refuse(word: str, got: str, error: type[Exception]) -> NoReturn:

@@ -14,20 +14,19 @@ an image that is in two of them is an error.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import fail, lookup, option
 from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName, check_split, stratified
 from genviews.load.classes import ClassOrder
-from genviews.load.files import find_files
-from genviews.load.images import FASHION, kind_of, load_images
+from genviews.load.files import Reading
+from genviews.load.images import FASHION, kind_of, read_images
 from genviews.types import ImageSpec
 
 __all__ = ["Splits", "load_splits"]
@@ -122,9 +121,7 @@ def load_splits(
         >>> [(part.split, len(part)) for part in splits]
         [('calibration', 500), ('test', 1000)]
     """
-    there, notes = _there(
-        word,
-        spec,
+    how = Reading(
         labels=labels,
         columns=columns,
         class_names=class_names,
@@ -132,71 +129,44 @@ def load_splits(
         resize=resize,
         convert=convert,
     )
+    there, notes = _there(word, spec, how)
     for part in there.values():
         _check_labelled(part, str(word))
-    if not isinstance(calibration, float | int):
+    share = 0.5
+    if isinstance(calibration, float | int):
+        share = float(calibration)
+    else:
         known = class_names or next(iter(there.values())).class_names
-        other = load_images(
-            calibration,
-            spec,
-            labels=calibration_labels,
-            columns=columns,
-            class_names=known,
-            split="calibration",
-            resize=resize,
-            convert=convert,
-        )
+        how = replace(how, labels=calibration_labels, class_names=known)
+        other = read_images(calibration, spec, how, "calibration")
         _check_labelled(other, str(calibration))
         there = {"val": other, "test": there.get("test") or _one(there, word)}
-    parts, cut = _cut(there, tuple(needs), calibration, seed)
-    _check_classes(parts, str(word))
+    parts, cut = _cut(there, tuple(needs), share, seed)
+    _check_classes(parts, f"classes of {word}")
     check_leakage({str(name): part for name, part in parts.items()})
-    ordered = {name: parts[name] for name in needs}
-    return Splits(parts=ordered, notes=(*notes, *cut))
+    return Splits(parts=parts, notes=(*notes, *cut))
 
 
 def _there(
-    word: str | Path,
-    spec: ImageSpec,
-    *,
-    labels: str | Path | None,
-    columns: Sequence[str] | None,
-    class_names: ClassOrder,
-    ask_order: bool,
-    resize: bool,
-    convert: bool,
+    word: str | Path, spec: ImageSpec, how: Reading
 ) -> tuple[dict[str, ImageSource], tuple[str, ...]]:
     """The splits that a word names, by train, val and test; or one, by ""."""
-    kind = kind_of(word)
-    if kind not in ("folder", "table"):
-        if str(word) in (FASHION, f"{FASHION}/sample"):
-            names = ("train", "val", "test") if str(word) == FASHION else ("val", "test")
-            return {name: load_images(f"{word}/{name}", spec) for name in names}, ()
-        one = load_images(word, spec, resize=resize, convert=convert)
+    if str(word) in (FASHION, f"{FASHION}/sample"):
+        names = ("train", "val", "test") if str(word) == FASHION else ("val", "test")
+        return {name: read_images(f"{word}/{name}", spec, how) for name in names}, ()
+    if kind_of(word) not in ("folder", "table"):
+        one = read_images(word, spec, how)
         return {"": one}, one.notes
-    files = find_files(
-        word,
-        spec,
-        labels=labels,
-        columns=columns,
-        class_names=class_names,
-        ask_order=ask_order,
-        in_splits=True,
-    )
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row in range(len(files)):
-        rows["" if files.splits is None else files.splits[row]].append(row)
+    files = how.listing(word, in_splits=True)
+    if files.splits is None:
+        return {"": how.source(files, spec, None)}, files.notes
+    rows: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for row, name in enumerate(files.splits):
+        rows[name].append(row)
     return {
-        name: files.source(
-            spec,
-            rows[name],
-            check_split(name) if name else None,
-            resize=resize,
-            convert=convert,
-            alignment=None,
-        )
-        for name in ("", "train", "val", "test")
-        if name in rows
+        name: how.source(files.select(chosen), spec, name)
+        for name, chosen in rows.items()
+        if chosen
     }, files.notes
 
 
@@ -212,45 +182,37 @@ def _one(there: Mapping[str, ImageSource], word: str | Path) -> ImageSource:
 
 
 def _cut(
-    there: Mapping[str, ImageSource],
-    needs: tuple[SplitName, ...],
-    calibration: float | str | Path,
-    seed: int,
+    there: Mapping[str, ImageSource], needs: tuple[SplitName, ...], share: float, seed: int
 ) -> tuple[dict[SplitName, ImageSource], tuple[str, ...]]:
     """The splits that are needed, cut off those that are there; and what was done, in words."""
-    share = float(calibration) if isinstance(calibration, float | int) else 0.5
-    second: SplitName = "calibration" if "calibration" in needs else "val"
-    found = dict(there)
+    learns = "train" in needs
+    last = "train" if learns else "test"  # what is left of one folder
+    found = {name or last: part for name, part in there.items()}
     notes: list[str] = []
 
     def cut(source: str, name: SplitName, fraction: float) -> ImageSource:
         """Take a part off a split; the rest stays."""
         taken, rest = _in_two(found[source], fraction, seed, name)
         found[source] = rest
-        where = f"the split {source}" if source else "the images"
+        where = "the images" if "" in there else f"the split {source}"
         notes.append(
             f"{name}: {len(taken)} images, cut off {where} by seed {seed}, {fraction:g} of each "
             f"class; {len(rest)} are left"
         )
         return taken
 
-    if "" in found:
-        if "train" in needs:
-            found["test"] = cut("", "test", SHARE)
-            found["val"] = cut("", "val", SHARE)
-            found["train"] = found.pop("")
-        else:
-            found["val"] = cut("", "calibration", share)
-            found["test"] = found.pop("")
+    def take_val(name: str) -> None:
+        """Use val for a split that is not there."""
+        notes.append(f"{name}: the split val, as there is no other")
+        found[name] = found.pop("val")
+
     if "test" not in found and "val" in found:
-        notes.append("test: the split val, as there is no other")
-        found["test"] = found.pop("val")
+        take_val("test")
     if "test" not in found:
         found["test"] = cut("train", "test", SHARE)
-    if "train" in needs and "train" not in found and "val" in found:
-        notes.append("train: the split val, as there is no other")
-        found["train"] = found.pop("val")
-    if "train" in needs and "train" not in found:
+    if learns and "train" not in found and "val" in found:
+        take_val("train")
+    if learns and "train" not in found:
         fail(
             "splits",
             expected="a split train",
@@ -258,15 +220,12 @@ def _cut(
             remedy="add it, or name one folder, which is then cut by the seed",
         )
     if "val" not in found:
-        found["val"] = (
-            cut("train", "val", SHARE) if "train" in needs else cut("test", "calibration", share)
-        )
-    if "train" in found and "train" not in needs:
+        whole, name, part = ("train", "val", SHARE) if learns else ("test", "calibration", share)
+        found["val"] = cut(whole, check_split(name), part)
+    if "train" in found and not learns:
         notes.append(f"the {len(found['train'])} images of the split train are left alone")
-    kept = {second: found["val"], "test": found["test"], "train": found.get("train")}
-    return {name: _named(part, name) for name in needs if (part := kept[name]) is not None}, tuple(
-        notes
-    )
+    found.setdefault("calibration", found["val"])
+    return {name: _named(found[name], name) for name in needs}, tuple(notes)
 
 
 def _named(source: ImageSource, split: SplitName) -> ImageSource:
@@ -280,7 +239,7 @@ def _in_two(
     first: dict[str, int] = {}
     leaders = [first.setdefault(content, row) for row, content in enumerate(source.hashes())]
     unique = sorted(set(leaders))
-    labels: Tensor | None = source.labels
+    labels = source.labels
     mask = stratified(
         [source.ids[row] for row in unique],
         None if labels is None else labels[torch.tensor(unique)],
@@ -305,34 +264,37 @@ def _check_labelled(source: ImageSource, word: str) -> None:
         )
 
 
-def _check_classes(parts: Mapping[SplitName, ImageSource], word: str) -> None:
+def _check_classes(parts: Mapping[SplitName, ImageSource], what: str) -> None:
     """Raise unless every split has every class that another has, and there are two."""
     names = {part.class_names for part in parts.values()}
     if len(names) != 1:
         fail(
-            f"classes of {word}",
+            what,
             expected="the same in every split",
             got=" and ".join(", ".join(one) for one in sorted(names)),
-            remedy="give the class names in their order",
+            remedy=f"say them in their order with {option('class_names')}",
         )
-    if len(next(iter(names))) < 2:
+    (classes,) = names
+    if len(classes) < 2:
         fail(
-            f"classes of {word}",
+            what,
             expected="at least two",
-            got=", ".join(next(iter(names))),
+            got=", ".join(classes),
             remedy="add images of another class",
         )
-    counts = {}
-    for split, part in parts.items():
-        assert part.labels is not None  # checked
-        counts[split] = part.labels.bincount(minlength=len(part.class_names))
-    for index, name in enumerate(next(iter(names))):
-        here = [split for split, count in counts.items() if int(count[index])]
-        if here and len(here) < len(parts):
-            lacking = [split for split in parts if split not in here]
+    seen = {split: set(_known(part.labels).tolist()) for split, part in parts.items()}
+    for index, name in enumerate(classes):
+        here = [split for split, found in seen.items() if index in found]
+        lacking = [split for split in seen if split not in here]
+        if here and lacking:
             fail(
-                f"classes of {word}",
+                what,
                 expected="images of the same classes in every split",
                 got=f"{name!r} in {' and '.join(here)} alone, none in {' and '.join(lacking)}",
                 remedy="add images of it, or remove the class",
             )
+
+
+def _known(labels: Tensor | None) -> Tensor:
+    assert labels is not None  # checked
+    return labels

@@ -13,6 +13,7 @@ from PIL import Image
 
 from genviews.data import FileSource
 from genviews.data.kept_hashes import HASHES, KeptHashes, hash_of_file, save_hashes
+from genviews.data.listing import Listing
 from genviews.types import ImageSpec
 from tests.opened import SETTLED, opened_images
 
@@ -35,16 +36,21 @@ def settled(tmp_path_factory):
     return folder
 
 
+def hashes(folder: Path, names: str) -> tuple[str, ...]:
+    files = tuple(f"{name}.png" for name in names)
+    return FileSource(Listing(root=folder, files=files), SPEC).hashes()
+
+
 def start(images: Path, kept: Path, *, names: str = "abcd") -> tuple[tuple[str, ...], list[str]]:
     """What a start finds: the hashes, and which images it opened."""
     with opened_images() as opened, KeptHashes(kept):
-        found = FileSource(images, [f"{name}.png" for name in names], SPEC).hashes()
+        found = hashes(images, names)
         save_hashes()
     return found, opened
 
 
 def test_second_start_opens_no_image(settled, tmp_path):
-    plain = FileSource(settled, ["a.png", "b.png", "c.png", "d.png"], SPEC).hashes()
+    plain = hashes(settled, "abcd")
     first, opened = start(settled, tmp_path / HASHES)
     assert opened == ["a.png", "b.png", "c.png"]
     second, opened = start(settled, tmp_path / HASHES)
