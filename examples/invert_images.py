@@ -33,7 +33,7 @@ def main(images: int = 16, steps: int = 40) -> float:
     inverter = Inverter(
         # From both starts; the better result of each image is kept.
         start=Starts((kit.inverter.start, MeanStart())),
-        # Pixels, and what the classifier says: any term is a few lines, see genviews.invert.term.
+        # Pixels, and what the classifier says: a term is a few lines: genviews.invert.objective.
         objective=Objective((L1(), L2(), Predictions(0.1, load_classifier("fashion32")))),
         steps=steps,
     )

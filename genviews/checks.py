@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import pairwise
@@ -21,6 +22,7 @@ __all__ = [
     "check_each",
     "check_finite",
     "check_fraction",
+    "check_number",
     "fail",
     "lookup",
     "option",
@@ -71,6 +73,31 @@ def check_count(value: int, what: str, *, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         fail(what, expected=f"an integer of at least {least}", got=repr(value), remedy="change it")
     return value
+
+
+def check_number(
+    value: float,
+    what: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+    remedy: str = "change it",
+) -> float:
+    """Return `value`, a finite number within the bounds, or raise ValueError.
+
+    Example:
+        >>> check_number(1.5, "tolerance", least=0, below=1, remedy="try 0.001")
+        Traceback (most recent call last):
+        ValueError: tolerance: expected a finite number of at least 0 and below 1, got 1.5; ...
+    """
+    if not (math.isfinite(value) and least <= value <= most and above < value < below):
+        bounds = {"of at least": least, "above": above, "of at most": most, "below": below}
+        told = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
+        expected = " ".join(["a finite number", " and ".join(told)])
+        fail(what, expected=expected, got=repr(value), remedy=remedy)
+    return float(value)
 
 
 def check_fraction(value: float, what: str) -> float:

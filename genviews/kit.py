@@ -26,8 +26,7 @@ from genviews.files import load_tensors
 from genviews.generators.base import Generator
 from genviews.generators.card import generator_description, generator_from
 from genviews.invert.encoder import InversionEncoder
-from genviews.invert.inverter import Inverter
-from genviews.invert.settings import inverter_from, inverter_settings
+from genviews.invert.inverter import Inverter, inverter_from, inverter_settings
 from genviews.perturb.base import Perturbation
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.presets import Parts, ScaleTable, perturbation, perturbations

@@ -1,25 +1,29 @@
 """Inversion: images to the latents that reproduce them (see `genviews.invert.optimize`)."""
 
-from genviews.invert.adam import Adam
-from genviews.invert.batch import bytes_per_image, fitting_batch
-from genviews.invert.consistency import ReEncode, ToEncoder
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
-from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures, Predictions
-from genviews.invert.inverter import Inverter
-from genviews.invert.job import inversion_identity, invert_source
-from genviews.invert.lbfgs import LBFGS
-from genviews.invert.objective import L1, L2, Objective, Target, Term, ToStart
-from genviews.invert.optimize import invert
-from genviews.invert.optimizer import Optimizer, State
-from genviews.invert.perceptual import LPIPS
-from genviews.invert.presets import (
+from genviews.invert.features import (
+    Feature,
+    FeatureDistance,
+    ModuleFeatures,
+    Predictions,
+    ReEncode,
+    ToEncoder,
+)
+from genviews.invert.inverter import (
     PRESETS,
+    Inverter,
     default_objective,
     in_domain_objective,
     inverter_preset,
     paper_objective,
     reference_objective,
 )
+from genviews.invert.job import InversionStore, inversion_identity, invert_source
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.objective import L1, L2, Objective, Target, Term, ToStart
+from genviews.invert.optimize import bytes_per_image, fitting_batch, invert
+from genviews.invert.optimizer import Adam, Optimizer, State
+from genviews.invert.perceptual import LPIPS
 from genviews.invert.start import (
     ClassMeanStart,
     EncoderStart,
@@ -29,7 +33,6 @@ from genviews.invert.start import (
     Starts,
     class_means,
 )
-from genviews.invert.store import InversionStore
 from genviews.invert.train import EncoderTraining, train_encoder
 
 __all__ = [

@@ -2,26 +2,52 @@
 
     image -> align -> INVERT -> latent -> perturb -> render -> classify -> weigh
 
-Said once, for any images; `genviews.invert.optimize` carries it out.
+Said once, for any images; `genviews.invert.optimize` carries it out. Here are also the published
+inversions by name (`inverter_preset`), and an inverter as the settings on a card and back.
+
+LPIPS needs weights that cannot ship (see `perceptual`). Where they are absent, `perceptual` takes
+another term in its place, with its own weight: e.g. `Feature(1.0, FeatureDistance(...))`.
+
+Settings on a card are JSON values: the fields of `Inverter`, with
+
+    objective   {term: weight}: "l1", "l2", "feature" (of the encoder), "latent" (to the start)
+    optimizer   {"name": "adam" or "lbfgs", and its fields}
+
+The start is the encoder's where there is one, else the mean latent.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number, fail, lookup
+from genviews.identity import describe
 from genviews.invert.encoder import InversionEncoder
+from genviews.invert.features import Feature, FeatureDistance, ReEncode, ToEncoder
 from genviews.invert.lbfgs import LBFGS
-from genviews.invert.objective import Objective
-from genviews.invert.optimizer import Optimizer
-from genviews.invert.start import MeanStart, Start
+from genviews.invert.objective import L1, L2, Objective, Term, ToStart
+from genviews.invert.optimizer import Adam, Optimizer
+from genviews.invert.perceptual import LPIPS
+from genviews.invert.start import EncoderStart, MeanStart, Start
 
-__all__ = ["Inverter"]
+__all__ = [
+    "PRESETS",
+    "Inverter",
+    "default_objective",
+    "in_domain_objective",
+    "inverter_from",
+    "inverter_preset",
+    "inverter_settings",
+    "paper_objective",
+    "reference_objective",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +85,7 @@ class Inverter:
     def __post_init__(self) -> None:
         check_count(self.steps, "steps", least=0)
         check_count(self.patience, "patience")
-        if not 0 <= self.tolerance < 1:
-            fail("tolerance", expected="a number in [0, 1)", got=self.tolerance, remedy="try 0.001")
+        check_number(self.tolerance, "tolerance", least=0, below=1, remedy="try 0.001")
         finite = all(0 <= delta < math.inf for delta in self.stages)
         falling = all(before > delta for before, delta in pairwise(self.stages))
         if not (self.stages and finite and falling):
@@ -91,3 +116,244 @@ class Inverter:
     def __describe__(self) -> dict[str, object]:
         """The fields; one smoothing is one stage, however it was given."""
         return {**{f.name: getattr(self, f.name) for f in fields(self)}, "smoothing": self.stages}
+
+
+PRESETS = ("default", "paper", "reference", "in-domain")
+
+
+def default_objective() -> Objective:
+    """Return L1 + L2, which needs no weights: the objective of the embedded entry.
+
+    Chosen by us: no network ships that has seen neither labels nor test images (docs/decisions.md).
+
+    Example:
+        >>> [term.name for term in default_objective().terms]
+        ['l1', 'l2']
+    """
+    return Objective((L1(1.0), L2(1.0)))
+
+
+def paper_objective(
+    encoder: nn.Module,
+    lpips_weights: str | Path | None = None,
+    *,
+    perceptual: Term | None = None,
+) -> Objective:
+    """Return Chai et al.'s objective as the paper states it.
+
+        |x - G(w)|_1 + LPIPS_alex(x, G(w)) + 0.5 |w - E(x)|^2
+
+    Args:
+        encoder: (images, masks) -> latents.
+        lpips_weights: see `LPIPS`.
+        perceptual: replaces the LPIPS term, weight included.
+
+    Raises:
+        ImportError, FileNotFoundError, ValueError: no LPIPS; see `LPIPS`.
+
+    Source: Chai et al. 2021, Eq. 4; lambda = 0.5 in Sec. 3.2. AlexNet: their code.
+    Differs: the norms are means over known pixels and over elements, as in their code.
+    """
+    second = LPIPS(1.0, "alex", lpips_weights) if perceptual is None else perceptual
+    return Objective((L1(1.0), second, ToEncoder(0.5, encoder)))
+
+
+def reference_objective(
+    encoder: nn.Module | None,
+    lpips_weights: str | Path | None = None,
+    *,
+    perceptual: Term | None = None,
+) -> Objective:
+    """Return the objective of Chai et al.'s code.
+
+        0.5 |x - G(w)|_1 + 0.5 LPIPS_alex(x, G(w)) + 0.25 |E(x, m) - E(G(w), m)|^2
+
+    The weights are half the paper's; the last term re-encodes the rendering. Without an encoder
+    (their CIFAR10) it is 0.25 |w - w_0|^2.
+
+    Args:
+        encoder: (images, masks) -> latents; None where there is none.
+        lpips_weights: see `LPIPS`.
+        perceptual: replaces the LPIPS term, weight included.
+
+    Raises:
+        ImportError, FileNotFoundError, ValueError: no LPIPS; see `LPIPS`.
+
+    Source: Chai et al. 2021, code, `inversions.invert_lbfgs` with its defaults.
+    Differs: the encoder sees unknown pixels as 0.
+    """
+    second = LPIPS(0.5, "alex", lpips_weights, leak=True) if perceptual is None else perceptual
+    pull: Term = ToStart(0.25) if encoder is None else ReEncode(0.25, encoder, to="encoder")
+    return Objective((L1(0.5), second, pull))
+
+
+def in_domain_objective(encoder: nn.Module, distance: FeatureDistance) -> Objective:
+    """Return the objective of In-Domain GAN inversion, which Chai et al. use for 256-pixel faces.
+
+        (x - G(w))^2 + 5e-5 (F(x) - F(G(w)))^2 + 2 (w - E(G(w)))^2
+
+    Args:
+        encoder: (images, masks) -> latents.
+        distance: F with `normalise=False`. Theirs is VGG-16 up to the ReLU of block4_conv3, on BGR
+            pixels in [0, 255] less (103.939, 116.779, 123.68); 5e-5 belongs to features of that
+            size, and another network needs `dataclasses.replace` with another weight.
+
+    Raises:
+        ValueError: `distance` normalises its features.
+
+    Source: Zhu et al. 2020, arXiv 2004.00049, domain-regularised optimisation; weights from
+        `inverter.StyleGANInverter` of their code.
+    Differs: masks are allowed; each image term is then a mean over known positions.
+    """
+    if distance.normalise:
+        fail(
+            "distance of the in-domain objective",
+            expected="plain squared features",
+            got="normalised ones",
+            remedy="make it with FeatureDistance(..., normalise=False)",
+        )
+    return Objective((L2(1.0), Feature(5e-5, distance), ReEncode(2.0, encoder, to="latents")))
+
+
+def inverter_preset(
+    name: str,
+    encoder: InversionEncoder | None,
+    *,
+    lpips_weights: str | Path | None = None,
+    perceptual: Term | None = None,
+    distance: FeatureDistance | None = None,
+    steps: int | None = None,
+) -> Inverter:
+    """Return a published inversion by name, or ours.
+
+    - "default": L1 + L2, batched L-BFGS on the smoothed loss, early stop. Ours.
+    - "paper": the objective of Chai et al.'s Eq. 4, L-BFGS with history 10, 500 steps.
+    - "reference": the objective and the optimizer of their code, failure loop included: 500 steps,
+      200 without an encoder. To compare with.
+    - "in-domain": Zhu et al. 2020 as Chai et al. use it: Adam at 0.01, 100 steps.
+
+    Args:
+        name: one of `PRESETS`.
+        encoder: gives the start and the latent terms; None starts from the mean latent.
+        lpips_weights: see `LPIPS`.
+        perceptual: replaces LPIPS in "paper" and "reference", weight included.
+        distance: features of "in-domain", not normalised; None takes the encoder's.
+        steps: most steps; None is the preset's.
+
+    Raises:
+        ValueError: an unknown name (the closest are listed), or a preset that needs an encoder.
+        ImportError, FileNotFoundError: no LPIPS; see `LPIPS`.
+
+    Example:
+        >>> inverter_preset("default", None).steps
+        150
+    """
+    lookup(name, dict.fromkeys(PRESETS, True), "inverter preset")
+    start = MeanStart() if encoder is None else EncoderStart(encoder)
+    exact = Inverter(start=start, tolerance=0.0, smoothing=0.0, steps=500)
+    if name == "default":
+        found = Inverter(start=start, objective=default_objective())
+    elif name == "reference":
+        objective = reference_objective(encoder, lpips_weights, perceptual=perceptual)
+        count = 200 if encoder is None else 500
+        found = replace(exact, objective=objective, optimizer=LBFGS.reference(), steps=count)
+    elif encoder is None:
+        fail(
+            f"inverter preset {name!r}",
+            expected="an inversion encoder",
+            got="none",
+            remedy="train one with `train_encoder`, or use the preset 'default'",
+        )
+    elif name == "paper":
+        objective = paper_objective(encoder, lpips_weights, perceptual=perceptual)
+        found = replace(exact, objective=objective, optimizer=LBFGS(history=10))
+    else:
+        plain = FeatureDistance(encoder.features, normalise=False) if distance is None else distance
+        adam = Adam(lr=0.01, betas=(0.9, 0.999), final=1.0)
+        objective = in_domain_objective(encoder, plain)
+        found = replace(exact, objective=objective, optimizer=adam, steps=100)
+    return found if steps is None else replace(found, steps=steps)
+
+
+_OPTIMIZERS: dict[str, type[Optimizer[Any]]] = {"adam": Adam, "lbfgs": LBFGS}
+_TERMS: dict[str, Callable[[float, InversionEncoder | None], Term]] = {
+    "l1": lambda weight, encoder: L1(weight),
+    "l2": lambda weight, encoder: L2(weight),
+    "feature": lambda weight, encoder: _feature(weight, encoder),
+    "latent": lambda weight, encoder: ToStart(weight),
+}
+_PLAIN = ("steps", "patience", "tolerance", "smoothing", "snapshots")
+
+
+def inverter_from(settings: Mapping[str, Any], encoder: InversionEncoder | None) -> Inverter:
+    """Return the inverter that the settings of a card describe.
+
+    Args:
+        settings: see the module; what is left out has the default of `Inverter`.
+        encoder: of the generator, or None.
+
+    Raises:
+        ValueError: an unknown setting, term or optimizer (the closest are listed), or features of
+            an encoder where there is none.
+
+    Example:
+        >>> inverter_from({"steps": 80, "objective": {"l1": 1.0, "l2": 1.0}}, None).steps
+        80
+    """
+    known = dict.fromkeys(("objective", "optimizer", *_PLAIN))
+    own = _arguments(settings, known, "inverter setting of the card")
+    if "optimizer" in own:
+        name, given = own["optimizer"].get("name", ""), dict(own["optimizer"])
+        kind = lookup(name, _OPTIMIZERS, "optimizer of the card")
+        given.pop("name")
+        own["optimizer"] = kind(**_arguments(given, vars(kind()), f"setting of {name} on the card"))
+    weights = own.pop("objective", {})
+    if weights:
+        terms = {name: lookup(name, _TERMS, "term of the card's objective") for name in weights}
+        own["objective"] = Objective(tuple(terms[name](weights[name], encoder) for name in terms))
+    return Inverter(start=MeanStart() if encoder is None else EncoderStart(encoder), **own)
+
+
+def inverter_settings(inverter: Inverter) -> dict[str, Any]:
+    """Return the settings from which `inverter_from` makes the same inverter.
+
+    Raises:
+        ValueError: a start, term or optimizer that a card cannot hold, such as LPIPS, whose weights
+            are another's.
+    """
+    names: dict[type[Term], str] = {ToStart: "latent"}
+    settings: dict[str, Any] = {name: getattr(inverter, name) for name in _PLAIN}
+    settings["objective"] = {names.get(type(t), t.name): t.weight for t in inverter.objective.terms}
+    kind = type(inverter.optimizer).__name__.lower()
+    settings["optimizer"] = {"name": kind, **vars(inverter.optimizer)}
+    try:
+        kept = describe(inverter_from(settings, inverter.encoder)) == describe(inverter)
+    except ValueError:
+        kept = False
+    if not kept:
+        fail(
+            "inverter on a card",
+            expected="the start of an encoder or the mean, Adam or L-BFGS, and the terms "
+            + ", ".join(_TERMS),
+            got=repr(inverter),
+            remedy="save the kit with another inverter, and pass this one where it is used",
+        )
+    return settings
+
+
+def _arguments(given: Mapping[str, Any], known: Mapping[str, object], kind: str) -> dict[str, Any]:
+    """Values of JSON as arguments, all of them known: tuples for lists."""
+    for name in given:
+        lookup(name, known, kind)
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+
+
+def _feature(weight: float, encoder: InversionEncoder | None) -> Term:
+    if encoder is None:
+        fail(
+            "term 'feature' of the card's objective",
+            expected="an inversion encoder, whose features it compares",
+            got="none",
+            remedy="give one, or take l1 and l2",
+        )
+    return Feature(weight, FeatureDistance(encoder.features))

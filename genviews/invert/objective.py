@@ -2,10 +2,10 @@
 
     L_i(w) = sum over terms of  weight * loss_i(x, m, G(w), w)
 
-A term compares the known pixels of an image with its rendering (here `L1`, `L2`; `LPIPS` in
+A `Term` compares the known pixels of an image with its rendering (here `L1`, `L2`; `LPIPS` in
 `perceptual`, `Feature` and `Predictions` in `features`) or holds the latents near a place that they
-should not leave (here `ToStart`; `ToEncoder`, `ReEncode` in `consistency`). The published
-objectives are functions in `presets`.
+should not leave (here `ToStart`; `ToEncoder`, `ReEncode` in `features`). The published objectives
+are functions in `inverter`.
 
 Every image term is a mean over known pixels (mask 1), so unknown pixels never reach the loss, not
 even as NaN. What a term needs of the images alone is computed once, in `keep`.
@@ -15,6 +15,8 @@ Source: Chai et al. 2021, Eq. 1 and 4.
 
 from __future__ import annotations
 
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -24,10 +26,78 @@ import torch
 from torch import Tensor, nn
 
 from genviews.checks import fail
-from genviews.invert.term import Kept, Target, Term, blank, masked_mean
+from genviews.invert.optimizer import PerImage
 from genviews.types import Images, Latents, Masks, Values
 
-__all__ = ["L1", "L2", "Objective", "Target", "Term", "ToStart"]
+__all__ = ["L1", "L2", "Kept", "Objective", "Target", "Term", "ToStart", "blank", "masked_mean"]
+
+Kept = Sequence[Tensor]
+"""What a term keeps of the images alone, a row an image."""
+
+
+def masked_mean(values: Images, mask: Masks) -> Values:
+    """Mean over channels and known pixels, for each image."""
+    known = mask.sum(dim=(1, 2, 3)) * values.shape[1]
+    return (values * mask).sum(dim=(1, 2, 3)) / known
+
+
+def blank(images: Images, masks: Masks) -> Images:
+    """The images with unknown pixels 0; not a product, because an unknown pixel may be NaN."""
+    return torch.where(masks == 0, 0.0, images)
+
+
+@dataclass(frozen=True)
+class Term(ABC):
+    """One summand of an `Objective`; leaves are frozen dataclasses and state what they compare.
+
+    Args:
+        weight: factor of this term's loss; 0 leaves the term out and saves its time.
+    """
+
+    weight: float
+
+    of_images: ClassVar[bool] = True
+    """Whether the term compares images: an objective needs one that does."""
+
+    @property
+    def name(self) -> str:
+        """The term's key in `Objective.parts`, unique in an objective; "to_start" of `ToStart`."""
+        return re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
+        """What the term needs of the images alone, a row an image; called without gradients.
+
+        Args:
+            images: in [-1, 1], as the user gave them: an unknown pixel may be anything.
+            masks: 1 where a pixel is known, 0 where it is not.
+            start: the latents that the inversion starts from.
+        """
+        return []
+
+    @abstractmethod
+    def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
+        """The loss of each image, without the weight.
+
+        Args:
+            target: images (unknown pixels 0), masks and start.
+            kept: what `keep` returned, for the same images.
+            rendered: G(latents).
+            latents: w.
+        """
+
+    def modules(self) -> list[nn.Module]:
+        """The networks that the term calls, which must be where the images are."""
+        return [v for v in vars(self).values() if isinstance(v, nn.Module)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(PerImage):
+    """Images (unknown pixels 0), masks, starts and what each term keeps of them, row by row."""
+
+    images: Tensor
+    masks: Tensor
+    start: Tensor
+    kept: tuple[tuple[Tensor, ...], ...]
 
 
 def _rounded(error: Tensor, delta: float | Tensor) -> Tensor:
@@ -95,11 +165,6 @@ class ToStart(Term):
     """
 
     of_images: ClassVar[bool] = False
-
-    @property
-    def name(self) -> str:
-        """See `Term`."""
-        return "to_start"
 
     def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""

@@ -6,6 +6,10 @@ A start gives latents, an optimizer refines them, each image with a state, a ste
 iterate and a status of its own. An image that has converged leaves the batch and the next one takes
 its place, so the batch stays full and no image waits for a slower one.
 
+How many images fit into memory at once is counted, not timed: the bytes that the backward pass of
+the objective keeps for two images, less those for one. So the same machine always gets the same
+batch, and with it the same round-off.
+
 Source: Chai et al. 2021, Sec. 3.1-3.2 (encoder, then optimisation of all rows' latents).
 Differs: a batch in place of one image; the best iterate is kept, not the last; while it descends,
 the absolute error is rounded off near 0 (`Inverter.smoothing`), without which no curvature can be
@@ -15,7 +19,7 @@ learnt there, first much and then little; losses are always those of the objecti
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,20 +27,29 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
-from genviews.invert.batch import alike, fitting_batch
 from genviews.invert.inverter import Inverter
-from genviews.invert.optimizer import State
-from genviews.invert.term import Target
+from genviews.invert.objective import Objective, Target, blank
+from genviews.invert.optimizer import PerImage, State
 from genviews.render import render
 from genviews.types import Images, Inversion, Label, Masks, Progress, Status, silent
 
-__all__ = ["invert"]
+__all__ = ["bytes_per_image", "fitting_batch", "in_parts", "invert"]
 
 # A stage of the smoothing before the last ends sooner than an inversion does, since its optimum is
 # not the one wanted: on this share of `patience`, with this multiple of `tolerance`. Chosen by us
 # on fashion32 `val`.
 EARLIER_PATIENCE = 0.5
 EARLIER_TOLERANCE = 5.0
+
+MEMORY = 2 * 2**30  # bytes; a share of any machine that runs PyTorch (chosen by us)
+LARGEST = 256  # on two CPU cores nothing is gained beyond 64, on a GPU little beyond this
+# Gradients and temporary tensors live beside what is kept: measured 1.3 to 1.7 on StyleGAN2.
+OVERHEAD = 2.0
+
+# Rows that a CPU takes at once, always so many. Kernels for other numbers of rows round otherwise,
+# and a long descent makes much of little: without this, an image alone and in a batch ended at
+# losses that one could tell apart. With 16 it costs little (benchmarks/inversion.py).
+ALIKE = 16
 
 
 def invert(
@@ -60,7 +73,7 @@ def invert(
         label: class of each image, given or predicted; needed where `generator.renders_label`, and
             not looked at elsewhere.
         batch_size: images under way at once; changes speed and memory, not results: bit for bit
-            from 16 on a CPU (see `alike`), elsewhere up to round-off, which a long descent in
+            from 16 on a CPU (see `in_parts`), elsewhere up to round-off, which a long descent in
             float32 magnifies. None takes what fits into the memory of `fitting_batch`.
         rows: positions of the images in a larger set, for starts that know the set (`GivenStart`);
             None counts from 0.
@@ -86,68 +99,79 @@ def invert(
         True
     """
     generator.image_spec.check(images)
-    if masks is None:
-        masks = torch.ones_like(images[:, :1])
-    _check(images, masks, rows)
-    positions = torch.arange(len(images)) if rows is None else torch.as_tensor(list(rows))
+    masks = torch.ones_like(images[:, :1]) if masks is None else masks
+    shape = (len(images), 1, *images.shape[2:])
+    if masks.shape != shape:
+        remedy = "one mask for each image, with one channel"
+        fail("masks", expected=f"shape {shape}", got=tuple(masks.shape), remedy=remedy)
+    places = range(len(images)) if rows is None else rows
+    if len(places) != len(images):
+        wanted, remedy = f"{len(images)}, one for each image", "pass the position of each image"
+        fail("rows", expected=wanted, got=len(places), remedy=remedy)
     trainable = [p for p in generator.parameters() if p.requires_grad]
     for p in trainable:
         p.requires_grad_(False)
     try:
         if batch_size is None:
             batch_size = fitting_batch(generator, inverter.objective, images.dtype)
+        check_count(batch_size, "batch_size")
         label = generator.check_label(label, len(images)) if generator.renders_label else None
-        run = _Run(generator, inverter, images, masks.to(images.dtype), positions, label)
-        run.execute(check_count(batch_size, "batch_size"), progress or silent)
+        given = (images, masks.to(images.dtype), torch.as_tensor(list(places)), label)
+        run = _Run(generator, inverter, batch_size, *given)
+        run.execute(progress or silent)
     finally:
         for p in trainable:
             p.requires_grad_(True)
-    return run.result(batch_size)
+    return run.result()
 
 
-def _check(images: Tensor, masks: Tensor, rows: Sequence[int] | None) -> None:
-    if masks.shape != (images.shape[0], 1, *images.shape[2:]):
-        fail(
-            "masks",
-            expected=f"shape ({images.shape[0]}, 1, {images.shape[2]}, {images.shape[3]})",
-            got=tuple(masks.shape),
-            remedy="one mask for each image, with one channel",
-        )
-    if rows is not None and len(rows) != len(images):
-        fail(
-            "rows",
-            expected=f"{len(images)}, one for each image",
-            got=len(rows),
-            remedy="pass the position of each image",
-        )
+def in_parts(
+    compute: Callable[[Tensor], tuple[Tensor, ...]], rows: int, device: torch.device, *, most: int
+) -> tuple[Tensor, ...]:
+    """Compute rows in parts that are computed alike, whatever their neighbours and their number.
+
+    On a CPU every part has `ALIKE` rows, or `most` if that is less; the last row fills up the last
+    part. An accelerator takes all rows at once: there a fixed small part would cost the speed.
+
+    Args:
+        compute: indices -> tensors with a row for each.
+        rows: how many there are, 1 or more.
+        device: where they are.
+        most: rows that may be computed at once.
+    """
+    size = min(ALIKE, most) if device.type == "cpu" else rows
+    parts = []
+    for start in range(0, rows, size):
+        part = torch.arange(start, start + size, device=device).clamp(max=rows - 1)
+        parts.append([value[: rows - start] for value in compute(part)])
+    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
 
 
 @dataclass
-class _Active:
+class _Jobs(PerImage):
+    """What is known of each job: the best iterate, also after some steps, and how it went."""
+
+    latents: Tensor
+    loss: Tensor
+    start_loss: Tensor
+    status: Tensor
+    steps: Tensor
+    evaluations: Tensor
+    snapshots: Tensor
+    snapshot_loss: Tensor
+
+
+@dataclass
+class _Active(PerImage):
     """What is under way; row i of every tensor belongs to job `index[i]`."""
 
     index: Tensor
     target: Target
     state: State
-    evaluations: Tensor
-    best: Tensor
-    best_loss: Tensor
-    start_loss: Tensor
+    found: _Jobs
     mark_loss: Tensor
     mark_step: Tensor
     stage: Tensor
-
-    def select(self, rows: Tensor) -> _Active:
-        """Some of the rows."""
-        tensors = {k: v[rows] for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return _Active(target=self.target.select(rows), state=self.state.select(rows), **tensors)
-
-    def join(self, other: _Active) -> _Active:
-        """These rows followed by others."""
-        own, others = vars(self), vars(other)
-        tensors = {k: torch.cat([v, others[k]]) for k, v in own.items() if isinstance(v, Tensor)}
-        target, state = self.target.join(other.target), self.state.join(other.state)
-        return _Active(target=target, state=state, **tensors)
 
 
 class _Run:
@@ -157,45 +181,50 @@ class _Run:
         self,
         generator: Generator,
         inverter: Inverter,
+        batch_size: int,
         images: Tensor,
         masks: Tensor,
         rows: Tensor,
         label: Tensor | None,
     ) -> None:
         self.label = None if label is None else label.to(images.device)
-        self.generator, self.inverter = generator, inverter
+        self.generator, self.inverter, self.most = generator, inverter, batch_size
         self.images, self.masks, self.rows = images, masks, rows
         self.starts = inverter.start.count
-        self.most = 1
-        device, count = images.device, len(images) * self.starts
         self.mean = generator.mean_latent().to(images)
-        self.latents = self.mean.expand(count, -1, -1).clone()
-        self.snapshots = self.latents[:, None].repeat(1, len(inverter.snapshots), 1, 1)
-        self.loss = torch.full((count,), math.nan, dtype=images.dtype, device=device)
-        self.snapshot_loss = self.loss[:, None].repeat(1, len(inverter.snapshots))
-        self.start_loss = self.loss.clone()
-        self.status = torch.full((count,), int(Status.FAILED), device=device)
-        self.steps = torch.zeros(count, dtype=torch.long, device=device)
-        self.evaluations = self.steps.clone()
-        known = torch.where(masks == 0, 0.0, images)  # not a product: an unknown pixel may be NaN
-        stages = inverter.objective.stages(inverter.stages)
-        self.smoothing = torch.tensor(stages, dtype=images.dtype, device=device)
-        finite = known.flatten(1).isfinite().all(1) & masks.flatten(1).isfinite().all(1)
+        self.jobs = self._unknown(len(images) * self.starts)
+        self.smoothing = images.new_tensor(inverter.objective.stages(inverter.stages))
+        finite = blank(images, masks).flatten(1).isfinite().all(1)
+        finite &= masks.flatten(1).isfinite().all(1)
         self.usable = finite & (masks.flatten(1).sum(1) > 0)
 
-    def execute(self, batch_size: int, progress: Progress) -> None:
+    def _unknown(self, count: int) -> _Jobs:
+        loss = self.mean.new_full((count,), math.nan)
+        steps = loss.new_zeros(count, dtype=torch.long)
+        shots = len(self.inverter.snapshots)
+        latents = self.mean.expand(count, -1, -1)
+        return _Jobs(
+            latents=latents.clone(),
+            loss=loss,
+            start_loss=loss.clone(),
+            status=steps + int(Status.FAILED),
+            steps=steps,
+            evaluations=steps.clone(),
+            snapshots=latents[:, None].repeat(1, shots, 1, 1),
+            snapshot_loss=loss[:, None].repeat(1, shots),
+        )
+
+    def execute(self, progress: Progress) -> None:
         """Work through the queue with a full batch."""
-        self.most = batch_size
         queue = torch.nonzero(self.usable).flatten()
-        told, ended_jobs = len(self.images) - len(queue), 0
-        unusable = told
+        unusable = told = len(self.images) - len(queue)
         progress("invert", "images", told, len(self.images))
-        position, active = 0, None
+        position, ended_jobs, active = 0, 0, None
         # Refilling in groups keeps the encoder's and the objective's set-up batched. The candidates
         # of an image come together, so they need room for all.
-        refill = max(batch_size // 4, min(self.starts, batch_size), 1)
+        refill = max(self.most // 4, min(self.starts, self.most), 1)
         while position < len(queue) or active is not None:
-            room = batch_size - (0 if active is None else len(active.index))
+            room = self.most - (0 if active is None else len(active.index))
             if position < len(queue) and (active is None or room >= refill):
                 new_images = queue[position : position + max(room // self.starts, 1)]
                 position += len(new_images)
@@ -209,76 +238,61 @@ class _Run:
                 keep = torch.nonzero(~finished).flatten()
                 active = active.select(keep) if len(keep) else None
                 ended_jobs += len(ended.index)
-            done = unusable + int((ended_jobs + self._under_way(active)) / self.starts)
+            made = 0.0 if active is None else float(active.state.made.clamp_min(0).sum())
+            under_way = made / max(self.inverter.steps, 1)  # as jobs
+            done = unusable + int((ended_jobs + under_way) / self.starts)
             if done > told:
                 told = done
                 progress("invert", "images", done, len(self.images))
 
-    def _under_way(self, active: _Active | None) -> float:
-        """Jobs that the steps of the jobs under way come to."""
-        if active is None:
-            return 0.0
-        return float(active.state.made.clamp_min(0).sum()) / max(self.inverter.steps, 1)
-
     def _begin(self, image: Tensor) -> _Active:
         images, masks = self.images[image].clone(), self.masks[image]
         images[masks.expand_as(images) == 0] = 0.0
+        device, inverter = image.device, self.inverter
+
+        def candidates(part: Tensor) -> tuple[Tensor]:
+            rows, given = self.rows[image[part].cpu()], (images[part], masks[part])
+            return (inverter.start.candidates(self.generator, *given, rows),)
+
         with torch.no_grad():
             most = max(self.most // self.starts, 1)
-            parts = [
-                self._candidates(images[rows], masks[rows], image[rows])[:count]
-                for rows, count in alike(len(image), image.device, most=most)
-            ]
-        start = torch.cat(parts).flatten(0, 1)
+            start = in_parts(candidates, len(image), device, most=most)[0].flatten(0, 1)
         lost = ~start.flatten(1).isfinite().all(1)
         start = torch.where(lost[:, None, None], self.mean, start)
         images, masks = (t.repeat_interleave(self.starts, 0) for t in (images, masks))
-        offsets = torch.arange(self.starts, device=image.device)
-        unknown = start.new_full((len(start),), math.inf)
-        none = torch.zeros(len(start), dtype=torch.long, device=start.device)
+        index = image[:, None] * self.starts + torch.arange(self.starts, device=device)
+        found = self._unknown(len(start))
+        found.latents, found.loss = start.clone(), torch.full_like(found.loss, math.inf)
         return _Active(
-            index=(image[:, None] * self.starts + offsets).flatten(),
-            target=self.inverter.objective.target(images, masks, start),
-            state=self.inverter.optimizer.begin(start.flatten(1), self.inverter.steps),
-            evaluations=none,
-            best=start.clone(),
-            best_loss=unknown,
-            start_loss=unknown,
-            mark_loss=unknown,
-            mark_step=none,
-            stage=none,
+            index=index.flatten(),
+            target=inverter.objective.target(images, masks, start),
+            state=inverter.optimizer.begin(start.flatten(1), inverter.steps),
+            found=found,
+            mark_loss=found.loss,
+            mark_step=found.steps,
+            stage=found.steps,
         )
-
-    def _candidates(self, images: Tensor, masks: Tensor, image: Tensor) -> Tensor:
-        rows = self.rows[image.cpu()]
-        return self.inverter.start.candidates(self.generator, images, masks, rows)
 
     def _evaluate(self, active: _Active) -> Tensor:
         """Evaluate every point, note what is best, move on; returns which jobs are finished."""
-        inverter, state = self.inverter, active.state
+        inverter, state, found = self.inverter, active.state, active.found
         latents = state.point.unflatten(1, self.mean.shape)
-        parts = [
-            tuple(
-                value[:count]
-                for value in self._losses(
-                    active.target.select(rows),
-                    latents[rows],
-                    self.smoothing[active.stage[rows]],
-                    None if self.label is None else self.label[active.index[rows] // self.starts],
-                )
-            )
-            for rows, count in alike(len(latents), self.images.device, most=self.most)
-        ]
-        descent, loss, gradient = (torch.cat(values) for values in zip(*parts, strict=True))
-        active.evaluations = active.evaluations + 1
-        first = state.made < 0
-        active.start_loss = torch.where(first, loss, active.start_loss)
-        better = loss < active.best_loss
-        active.best = torch.where(better[:, None, None], latents, active.best)
-        active.best_loss = torch.where(better, loss, active.best_loss)
+
+        def losses(part: Tensor) -> tuple[Tensor, ...]:
+            smoothing, image = self.smoothing[active.stage[part]], active.index[part] // self.starts
+            label = None if self.label is None else self.label[image]
+            return self._losses(active.target.select(part), latents[part], smoothing, label)
+
+        descent, loss, gradient = in_parts(losses, len(latents), latents.device, most=self.most)
+        found.evaluations = found.evaluations + 1
         before = state.made
+        first, better = before < 0, loss < found.loss
+        found.start_loss = torch.where(first, loss, found.start_loss)
+        found.latents = torch.where(better[:, None, None], latents, found.latents)
+        found.loss = torch.where(better, loss, found.loss)
         inverter.optimizer.advance(state, descent, gradient, inverter.steps)
-        self._snapshot(active, before)
+        for column, steps in enumerate(inverter.snapshots):
+            self._snapshot(found, column, (state.made >= steps) & (before < steps))
         return self._finished(active) | (first & ~loss.isfinite())
 
     def _losses(
@@ -294,71 +308,62 @@ class _Run:
             (gradient,) = torch.autograd.grad(descent.sum(), leaf)
         return descent.detach(), loss, gradient.flatten(1)
 
+    def _snapshot(self, found: _Jobs, column: int, rows: Tensor) -> None:
+        found.snapshots[rows, column] = found.latents[rows]
+        found.snapshot_loss[rows, column] = found.loss[rows]
+
     def _finished(self, active: _Active) -> Tensor:
         """Which jobs have ended; one that has only ended a stage is handed to the next."""
         inverter, made, mark = self.inverter, active.state.made, active.mark_loss
+        best = active.found.loss
         last = active.stage == len(self.smoothing) - 1
         goal, sooner = (mark * (1 - k * inverter.tolerance) for k in (1, EARLIER_TOLERANCE))
-        fell = active.best_loss < torch.where(last, goal, sooner)
-        active.mark_loss = torch.where(fell, active.best_loss, mark)
+        fell = best < torch.where(last, goal, sooner)
+        active.mark_loss = torch.where(fell, best, mark)
         active.mark_step = torch.where(fell, made, active.mark_step)
         earlier = max(int(EARLIER_PATIENCE * inverter.patience), 1)
         stalled = made - active.mark_step >= torch.where(last, inverter.patience, earlier)
         onward = ~last & (stalled | active.state.stuck)
         if bool(onward.any()):
             active.stage = active.stage + onward.long()
-            active.mark_loss = torch.where(onward, active.best_loss, active.mark_loss)
+            active.mark_loss = torch.where(onward, best, active.mark_loss)
             active.mark_step = torch.where(onward, made, active.mark_step)
             inverter.optimizer.renew(active.state, onward)
         converged = last & stalled & (inverter.tolerance > 0)
         return converged | active.state.stuck | (made >= inverter.steps)
 
-    def _snapshot(self, active: _Active, before: Tensor) -> None:
-        for column, steps in enumerate(self.inverter.snapshots):
-            reached = (active.state.made >= steps) & (before < steps)
-            self.snapshots[active.index[reached], column] = active.best[reached]
-            self.snapshot_loss[active.index[reached], column] = active.best_loss[reached]
-
     def _store(self, ended: _Active) -> None:
-        index, made = ended.index, ended.state.made
-        status = torch.where(
-            made >= self.inverter.steps, int(Status.STEP_LIMIT), int(Status.CONVERGED)
-        )
-        unmoved = (ended.best_loss >= ended.start_loss) & (made > 0)
-        good = ended.best_loss.isfinite()
-        status[unmoved] = int(Status.START_KEPT)
+        found, made, steps = ended.found, ended.state.made, self.inverter.steps
+        good = found.loss.isfinite()
+        for column, after in enumerate(self.inverter.snapshots):
+            self._snapshot(found, column, good & (made < after))
+        status = torch.where(made >= steps, int(Status.STEP_LIMIT), int(Status.CONVERGED))
+        status[(found.loss >= found.start_loss) & (made > 0)] = int(Status.START_KEPT)
         status[~good] = int(Status.FAILED)
-        self.latents[index[good]] = ended.best[good]
-        self.loss[index] = torch.where(good, ended.best_loss, torch.nan)
-        self.start_loss[index] = ended.start_loss
-        self.status[index] = status
-        self.steps[index] = made
-        self.evaluations[index] = ended.evaluations
-        for column, steps in enumerate(self.inverter.snapshots):
-            missed = good & (made < steps)
-            self.snapshots[index[missed], column] = ended.best[missed]
-            self.snapshot_loss[index[missed], column] = ended.best_loss[missed]
+        found.latents = torch.where(good[:, None, None], found.latents, self.mean)
+        found.loss = torch.where(good, found.loss, torch.nan)
+        found.status, found.steps = status, made
+        for name, value in vars(self.jobs).items():
+            value[ended.index] = vars(found)[name]
 
-    def result(self, batch_size: int) -> Inversion:
+    def result(self) -> Inversion:
         """The best candidate of each image, rendered."""
-        jobs = self._best(self.loss[:, None])[:, 0]
-        columns = torch.arange(len(self.inverter.snapshots), device=jobs.device)
-        latents = self.latents[jobs]
-        spent = self.evaluations.unflatten(0, (-1, self.starts)).sum(1)
+        jobs, snapshots = self.jobs.select(self._best(self.jobs.loss[:, None])[:, 0]), None
+        if self.inverter.snapshots:
+            columns = torch.arange(len(self.inverter.snapshots), device=jobs.loss.device)
+            snapshots = self.jobs.snapshots[self._best(self.jobs.snapshot_loss), columns]
         return Inversion(
-            latents=latents,
+            latents=jobs.latents,
             reconstructions=render(
-                self.generator, latents, label=self.label, batch_size=batch_size
+                self.generator, jobs.latents, label=self.label, batch_size=self.most
             ),
+            loss=jobs.loss,
+            start_loss=jobs.start_loss,
+            status=jobs.status,
+            steps=jobs.steps,
+            evaluations=self.jobs.evaluations.unflatten(0, (-1, self.starts)).sum(1),
+            snapshots=snapshots,
             label=self.label,
-            loss=self.loss[jobs],
-            start_loss=self.start_loss[jobs],
-            status=self.status[jobs],
-            steps=self.steps[jobs],
-            evaluations=spent,
-            snapshots=self.snapshots[self._best(self.snapshot_loss), columns]
-            if self.inverter.snapshots
-            else None,
         )
 
     def _best(self, loss: Tensor) -> Tensor:
@@ -367,3 +372,51 @@ class _Run:
         first = torch.arange(len(candidates), device=candidates.device) * self.starts
         jobs: Tensor = first[:, None] + candidates
         return jobs
+
+
+def fitting_batch(
+    generator: Generator,
+    objective: Objective,
+    dtype: torch.dtype = torch.float32,
+    *,
+    memory: int = MEMORY,
+) -> int:
+    """Return the largest batch, a power of two up to 256, whose evaluation stays within `memory`.
+
+    Args:
+        generator: whose images are inverted; on its own device.
+        objective: that is evaluated.
+        dtype: of the images.
+        memory: bytes that an evaluation may take, besides the networks.
+    """
+    check_count(memory, "memory in bytes")
+    most = min(memory / (OVERHEAD * max(bytes_per_image(generator, objective, dtype), 1)), LARGEST)
+    return int(2 ** max(int(most).bit_length() - 1, 0))
+
+
+def bytes_per_image(
+    generator: Generator, objective: Objective, dtype: torch.dtype = torch.float32
+) -> int:
+    """Return the bytes that the backward pass keeps for one more image in the batch."""
+    return _kept(generator, objective, dtype, 2) - _kept(generator, objective, dtype, 1)
+
+
+def _kept(generator: Generator, objective: Objective, dtype: torch.dtype, images: int) -> int:
+    latents = torch.zeros(images, *generator.latent_spec.shape, dtype=dtype)
+    latents = latents.to(generator.device)
+    blank = torch.zeros(images, *generator.image_spec.shape, dtype=dtype, device=latents.device)
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    target = objective.target(blank, torch.ones_like(blank[:, :1]), latents)
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        latents.requires_grad_(True)
+        label = None
+        if generator.renders_label:
+            label = torch.zeros(images, dtype=torch.long, device=latents.device)
+        loss = objective(target, generator.synthesize(latents, label), latents)
+    del loss
+    return sum(kept.values())

@@ -3,30 +3,59 @@
 The loop (`genviews.invert.optimize`) evaluates the loss and its gradient at one point of every
 image under way. An optimizer answers with the next point of each: another iterate, or another trial
 of a line search. So images that are at different stages share every evaluation of the generator.
+
+`Adam` is here; `LBFGS` is a module of its own.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from genviews.checks import fail
 from genviews.types import Values
 
-__all__ = ["Optimizer", "Points", "State"]
+__all__ = ["Adam", "Optimizer", "PerImage", "Points", "State"]
 
 Points = Float[Tensor, "B P"]
 """The latents of each image in a row, or a gradient with respect to them."""
 
+R = TypeVar("R", bound="PerImage")
 S = TypeVar("S", bound="State")
 
 
+class PerImage:
+    """Base of records whose tensors, also in tuples and records within, have a row an image."""
+
+    def select(self: R, rows: Tensor) -> R:
+        """What belongs to some of the images."""
+        found: R = _each(lambda value: value[rows], self)
+        return found
+
+    def join(self: R, other: R) -> R:
+        """These images followed by others."""
+        found: R = _each(lambda *values: torch.cat(values), self, other)
+        return found
+
+
+def _each(change: Callable[..., Tensor], *parts: Any) -> Any:  # noqa: ANN401 (see `PerImage`)
+    if isinstance(parts[0], Tensor):
+        return change(*parts)
+    if isinstance(parts[0], tuple):
+        return tuple(_each(change, *values) for values in zip(*parts, strict=True))
+    names = vars(parts[0])
+    return type(parts[0])(**{k: _each(change, *(vars(part)[k] for part in parts)) for k in names})
+
+
 @dataclass
-class State:
+class State(PerImage):
     """What an optimizer remembers of each image; row i of every tensor belongs to image i.
 
     Args:
@@ -38,15 +67,6 @@ class State:
     point: Tensor
     made: Tensor
     stuck: Tensor
-
-    def select(self: S, rows: Tensor) -> S:
-        """The state of some of the images."""
-        return type(self)(**{k: v[rows] for k, v in vars(self).items()})
-
-    def join(self: S, other: S) -> S:
-        """The state of these images followed by that of others."""
-        others = vars(other)
-        return type(self)(**{k: torch.cat([v, others[k]]) for k, v in vars(self).items()})
 
 
 class Optimizer(ABC, Generic[S]):
@@ -77,3 +97,70 @@ class Optimizer(ABC, Generic[S]):
         evaluated anew there; that evaluation ends no step, so `made` stays.
         """
         state.stuck = state.stuck & ~rows
+
+
+@dataclass
+class _AdamState(State):
+    first: Tensor
+    second: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(Optimizer[_AdamState]):
+    """Adam whose learning rate falls along a cosine over an image's own steps.
+
+    Args:
+        lr: learning rate at the start, in units of the latents.
+        betas: decay rates of the two moments.
+        final: the rate at the last step, as a fraction of `lr`; 1 keeps it constant.
+
+    Raises:
+        ValueError: a rate that is not positive, or a decay or fraction outside [0, 1).
+
+    Source: Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1.
+    Differs: a moment, a step count and a learning rate for each image.
+    """
+
+    lr: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.99)
+    final: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            fail("lr", expected="a positive number", got=self.lr, remedy="try 0.05")
+        if not all(0 <= b < 1 for b in self.betas) or not 0 <= self.final <= 1:
+            fail(
+                "Adam",
+                expected="betas in [0, 1) and `final` in [0, 1]",
+                got=f"betas={self.betas}, final={self.final}",
+                remedy="try betas=(0.9, 0.99), final=0.1",
+            )
+
+    def begin(self, start: Points, steps: int) -> _AdamState:
+        """See `Optimizer`."""
+        made = torch.full((len(start),), -1, dtype=torch.long, device=start.device)
+        return _AdamState(
+            point=start.clone(),
+            made=made,
+            stuck=made >= 0,
+            first=torch.zeros_like(start),
+            second=torch.zeros_like(start),
+        )
+
+    def advance(self, state: _AdamState, loss: Values, gradient: Points, steps: int) -> None:
+        """See `Optimizer`; an image whose loss or gradient is not finite is stuck."""
+        state.made = state.made + 1
+        state.stuck = ~(loss.isfinite() & gradient.isfinite().all(1))
+        b1, b2 = self.betas
+        state.first = state.first.lerp(gradient, 1 - b1)
+        state.second = state.second.lerp(gradient.square(), 1 - b2)
+        count = (state.made + 1)[:, None].to(gradient.dtype)
+        mean = state.first / (1 - b1**count)
+        spread = (state.second / (1 - b2**count)).sqrt()
+        rate = self.rate(state.made.to(gradient.dtype), steps)[:, None]
+        state.point = state.point - rate * mean / (spread + 1e-8)
+
+    def rate(self, made: Tensor, steps: int) -> Tensor:
+        """The learning rate of each image for its next step."""
+        fall = 0.5 + 0.5 * torch.cos(math.pi * made / max(steps, 1))
+        return self.lr * (self.final + (1 - self.final) * fall)

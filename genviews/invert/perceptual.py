@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from genviews.checks import fail, lookup
 from genviews.files import read_tensors
 from genviews.invert.features import hide
-from genviews.invert.term import Kept, Target, Term
+from genviews.invert.objective import Kept, Target, Term
 from genviews.modes import evaluating
 from genviews.types import Images, Latents, Masks, Values
 

@@ -20,9 +20,8 @@ from genviews.data.source import ImageSource, SourceBatch, unpack_hashes
 from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.identity import identify
-from genviews.invert.objective import L1, L2, Objective
-from genviews.invert.store import InversionStore
-from genviews.invert.term import Term
+from genviews.invert.job import InversionStore
+from genviews.invert.objective import L1, L2, Objective, Term
 from genviews.render import render
 from genviews.shard import Shard
 from genviews.store import ShardStore

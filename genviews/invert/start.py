@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.invert.encoder import InversionEncoder
-from genviews.invert.term import masked_mean
+from genviews.invert.objective import masked_mean
 from genviews.modes import evaluating
 from genviews.rng import Rng
 from genviews.types import Images, Masks

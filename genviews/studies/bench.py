@@ -33,8 +33,7 @@ from genviews.ensemble.fill import fill_from_source, rendered_label
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.identity import identify
-from genviews.invert import InversionStore, Inverter
-from genviews.invert.kept import Inverted, invert_kept
+from genviews.invert import InversionStore, Inverter, invert_source
 from genviews.kit import GeneratorKit
 from genviews.perturb import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
@@ -195,7 +194,7 @@ class Bench:
         self.out: Path | None = None
         self._watcher = Watcher() if watcher is None else watcher
         self._known: Mapping[str, InversionStore] = {} if inversions is None else inversions
-        self._inversions: dict[tuple[str, str], Inverted] = {}
+        self._inversions: dict[tuple[str, str], InversionStore] = {}
         self._own: Path | None = None
 
     def at(self, out: Path) -> Bench:
@@ -260,7 +259,7 @@ class Bench:
         """The images of "calibration" or "test"."""
         return self.inputs.splits[split]
 
-    def inversions(self, split: str, inverter: Inverter | None = None) -> Inverted:
+    def inversions(self, split: str, inverter: Inverter | None = None) -> InversionStore:
         """The inversions of a split, made once.
 
         Args:
@@ -270,16 +269,17 @@ class Bench:
         how = inverter or self.kit.inverter
         key = (split, identify(inverter=how).digest)
         if inverter is None and split in self._known:
-            self._inversions.setdefault(key, Inverted.of(self._known[split]))
+            self._inversions.setdefault(key, self._known[split])
         if key not in self._inversions:
-            self._inversions[key] = invert_kept(
-                self.kit.generator,
+            self._inversions[key] = invert_source(
                 self.images(split),
+                self.kit.generator,
                 how,
                 self._place / "inversions",
                 label=self._rendered_label(split),
                 batch_size=self.batch_size,
                 engine=self.engine,
+                apart=True,
                 stage=f"invert {split} images",
                 progress=self._watcher.progress,
             )
@@ -338,7 +338,7 @@ class Bench:
             self.tasks if tasks is None else tasks,
             self.plan(view_sets, num_views),
             images,
-            self.inversions(split).store if latents is None else latents,
+            self.inversions(split) if latents is None else latents,
             {name: column.values for name, column in images.columns.items()},
             split=split,
             rows=rows.tolist(),
@@ -393,7 +393,7 @@ class Bench:
             options: of the study.
             data: further numbers, JSON values.
         """
-        unread = (note for found in self._inversions.values() for note in found.store.skipped)
+        unread = (note for found in self._inversions.values() for note in found.skipped)
         return Record(
             seed=self.seed,
             config=asdict(options),

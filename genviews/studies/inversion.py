@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genviews.invert.job import spread
 from genviews.invert.quality import ImageQuality
-from genviews.invert.store import spread
 from genviews.report.text import csv_text
 from genviews.report.words import number
 from genviews.studies.blocks import (

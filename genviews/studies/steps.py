@@ -20,8 +20,7 @@ from genviews.classify.task import Task
 from genviews.data.source import ImageSource
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.generators.base import Generator
-from genviews.invert.objective import L1, L2, Objective
-from genviews.invert.term import Term
+from genviews.invert.objective import L1, L2, Objective, Term
 from genviews.render import render
 
 __all__ = ["StepRow", "quality_by_steps"]

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from genviews.generators.base import Generator
-from genviews.invert.objective import L1, Objective
-from genviews.invert.term import Target, Term
+from genviews.invert.objective import L1, Objective, Target, Term
 from genviews.rng import Rng
 from genviews.testing.laws import (
     described_apart,

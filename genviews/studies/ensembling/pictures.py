@@ -82,7 +82,7 @@ def make_gallery(
     label = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
     ids = [bank.ids[row] for row in picks.rows]
     places = [source.ids.index(name) for name in ids]
-    latents = inverted.store.select(places, ids)["latents"]
+    latents = inverted.select(places, ids)["latents"]
     made = bench.plan(view_sets, views).views(source.read(places).images, ids, latents, label)
     bank = bank.select(rows)
     return Gallery(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.ensemble.bank import PredictionBank
-from genviews.invert.kept import Inverted
+from genviews.invert import InversionStore
 from genviews.render import render
 from genviews.studies.bench import Bench
 from genviews.types import Status
@@ -31,12 +31,13 @@ def measure_reconstructions(bench: Bench, bank: PredictionBank) -> dict[str, flo
         "accuracy_on_reconstructions".
     """
     found = bench.inversions("test")
+    kept = found.columns("loss", "start_loss", "status")
     right = bank.get("reconstruction")[:, 0].argmax(-1) == bank.known_labels()
     return {
         "l1": _error(bench, found, bank.ids),
-        "loss": _finite_mean(found.loss),
-        "start_loss": _finite_mean(found.start_loss),
-        "failed": float((found.status == Status.FAILED).sum()),
+        "loss": _finite_mean(kept["loss"]),
+        "start_loss": _finite_mean(kept["start_loss"]),
+        "failed": float((kept["status"] == Status.FAILED).sum()),
         "accuracy_on_images": bank.accuracy(),
         "accuracy_on_reconstructions": float(right.double().mean()),
         **_encoder_error(bench, bank.ids),
@@ -44,11 +45,11 @@ def measure_reconstructions(bench: Bench, bank: PredictionBank) -> dict[str, flo
 
 
 @torch.no_grad()
-def _error(bench: Bench, found: Inverted, ids: Sequence[str]) -> float:
+def _error(bench: Bench, found: InversionStore, ids: Sequence[str]) -> float:
     """Mean absolute pixel error of the reconstructions."""
     generator, errors = bench.kit.generator, []
     for rows, names, images in _parts(bench, ids):
-        kept = {k: v.to(images.device) for k, v in found.store.select(rows, names).items()}
+        kept = {k: v.to(images.device) for k, v in found.select(rows, names).items()}
         made = render(
             generator, kept["latents"], label=kept.get("label"), batch_size=bench.batch_size
         )

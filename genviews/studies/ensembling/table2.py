@@ -56,7 +56,8 @@ def run(bench: Bench, options: Steps) -> Result:
         bench.kit.inverter, steps=max(options.steps), snapshots=options.steps, tolerance=0.0
     )
     inversions = {split: bench.inversions(split, inverter) for split in SPLITS}
-    snapshots = {split: found.snapshots() for split, found in inversions.items()}
+    kept = {split: found.columns("snapshots", "label") for split, found in inversions.items()}
+    snapshots = {split: found["snapshots"] for split, found in kept.items()}
     task, images = bench.tasks[0], bench.images("test")
     rows = quality_by_steps(
         snapshots["test"],
@@ -64,7 +65,7 @@ def run(bench: Bench, options: Steps) -> Result:
         bench.kit.generator,
         task,
         images,
-        label=inversions["test"].label,
+        label=kept["test"].get("label"),
         batch_size=bench.batch_size,
     )
     candidates = [ViewSet(perturbation=p) for p in bench.perturbations]

@@ -13,6 +13,7 @@ from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble
 from genviews.invert import invert
 from genviews.perturb import StyleMix
+from genviews.store import ShardStore
 from genviews.studies.blocks import Curves, Images
 from genviews.studies.ensembling import fig6, fig14, table2
 from genviews.types import Status
@@ -67,7 +68,7 @@ def test_figure14_reads_on_test_the_cell_chosen_on_calibration(bench):
     found = fig14.STUDY.run(bench, options)
     (first, last), losses = (
         banks(bench, 4),
-        [bench.inversions(s).loss for s in ("calibration", "test")],
+        [bench.inversions(s).columns("loss")["loss"] for s in ("calibration", "test")],
     )
     cuts = cutoff_thresholds(losses[0], options.fractions)
     grids = [
@@ -103,8 +104,11 @@ def test_figure14_colours():
 def test_a_failed_inversion_leaves_the_cutoff_at_work(bench):
     """Its loss is NaN; it lies above every cutoff, and the others are cut as before."""
     inversion = bench.inversions("calibration")
-    inversion.loss[:3] = torch.nan
-    inversion.status[:3] = Status.FAILED
+    store = ShardStore(inversion.folder, inversion.identity)
+    shard = store.read(0)
+    shard.tensors["loss"][:3] = torch.nan
+    shard.tensors["status"][:3] = Status.FAILED
+    store.write(0, shard)
     found = fig14.STUDY.run(bench, fig14.Cutoff(num_views=4, fractions=(0.0, 0.5, 1.0)))
     half = found.record.data["calibration"][1]
     assert len(set(half)) > 1

@@ -186,7 +186,7 @@ class TestPictures:
         image = problem.test.images[place : place + 1]
         mix = ViewSet(perturbation=StyleMix("fine"))
         ids = problem.test.ids[place : place + 1]
-        latents = bench.inversions("test").store.select([place], ids)["latents"]
+        latents = bench.inversions("test").select([place], ids)["latents"]
         plan = ViewPlan(view_sets=[mix], generator=problem.generator, num_views=2, seed=3)
         views = dict(plan.views(image, ids, latents))
         shown = grid.pictures[grid.rows.index("stylemix fine")]

@@ -1,4 +1,4 @@
-"""Inversions kept in a folder: as in one go, resumed after a kill, never those of other work."""
+"""Inversions apart in a folder: as in one go, resumed after a kill, never those of other work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from genviews.data import ImageSet, MemorySource
 from genviews.generators import ToyGenerator
-from genviews.invert import Inverter, invert, kept
+from genviews.invert import Inverter, invert, invert_source
 from genviews.rng import Rng
 
 INVERTER = Inverter(steps=4)
@@ -21,33 +21,37 @@ def toy_images(count, name):
 
 
 @pytest.fixture
-def parts(tmp_path, monkeypatch):
-    """Generator, 7 images, and a folder; shards of 3."""
-    monkeypatch.setattr(kept, "SHARD", 3)
+def parts(tmp_path):
+    """Generator, 7 images, and a folder."""
     return ToyGenerator(), toy_images(7, "x"), tmp_path / "inversions"
 
 
 def run(parts, inverter=INVERTER, seen=None):
     generator, images, folder = parts
     tell = None if seen is None else lambda *told: seen.append(told[2])
-    source = MemorySource(images)
-    return kept.invert_kept(generator, source, inverter, folder, batch_size=2, progress=tell)
+    options = {"shard_size": 3, "batch_size": 2, "progress": tell, "apart": True}
+    return invert_source(MemorySource(images), generator, inverter, folder, **options)
 
 
 def test_equals_inversion_at_once(parts):
     found = run(parts)
     whole = invert(parts[0], parts[1].images, inverter=INVERTER)
-    for name in ("loss", "start_loss", "status"):
-        torch.testing.assert_close(getattr(found, name), getattr(whole, name), rtol=0, atol=1e-5)
-    latents = found.store.select(range(7), found.ids)["latents"]
+    kept = found.columns("loss", "start_loss", "status", "nothing")
+    assert sorted(kept) == ["loss", "start_loss", "status"]
+    for name, value in kept.items():
+        torch.testing.assert_close(value, getattr(whole, name), rtol=0, atol=1e-5)
+    ids = parts[1].ids
+    latents = found.select(range(7), ids)["latents"]
     torch.testing.assert_close(latents, whole.latents, rtol=0, atol=1e-5)
-    assert torch.equal(found.loss_of(found.ids[4:1:-1]), found.loss[[4, 3, 2]])
+    assert torch.equal(found.loss_of(ids[4:1:-1]), kept["loss"][[4, 3, 2]])
 
 
 def test_snapshots_are_those_of_the_inverter(parts):
     found = run(parts, Inverter(steps=4, snapshots=(0, 2)))
     whole = invert(parts[0], parts[1].images, inverter=Inverter(steps=4, snapshots=(0, 2)))
-    torch.testing.assert_close(found.snapshots(), whole.snapshots, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        found.columns("snapshots")["snapshots"], whole.snapshots, rtol=0, atol=1e-5
+    )
 
 
 def test_finished_shards_are_not_made_again(parts, counted):
@@ -55,7 +59,7 @@ def test_finished_shards_are_not_made_again(parts, counted):
     assert counted == [3, 3, 1]
     second = run(parts)
     assert counted == [3, 3, 1]
-    assert torch.equal(first.loss, second.loss)
+    assert torch.equal(first.columns("loss")["loss"], second.columns("loss")["loss"])
 
 
 def test_a_killed_run_goes_on_where_it_was(parts, counted, monkeypatch):
