@@ -42,11 +42,10 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.load.generator import load_generator
     from genviews.load.images import load_images
     from genviews.load.splits import load_splits
-    from genviews.perturb.isotropic import Isotropic
+    from genviews.perturb.noise import Gaussian, Isotropic
     from genviews.perturb.pca import PCA, PCAStatistics
-    from genviews.perturb.steer import Steer
     from genviews.perturb.stylemix import StyleMix
-    from genviews.perturb.walk import Gaussian
+    from genviews.perturb.walks import Steer
     from genviews.pipeline import GenerativeTTA
     from genviews.render import render
     from genviews.represent.config import RepresentationTraining
@@ -122,7 +121,7 @@ _PUBLIC = {
     "InversionEncoder": "genviews.invert.encoder",
     "Inverter": "genviews.invert.inverter",
     "invert": "genviews.invert.optimize",
-    "Isotropic": "genviews.perturb.isotropic",
+    "Isotropic": "genviews.perturb.noise",
     "PCA": "genviews.perturb.pca",
     "PCAStatistics": "genviews.perturb.pca",
     "StyleMix": "genviews.perturb.stylemix",
@@ -132,8 +131,8 @@ _PUBLIC = {
     "Ensemble": "genviews.ensemble.weigh",
     "z_space": "genviews.generators.zspace",
     "Prior": "genviews.represent.prior",
-    "Gaussian": "genviews.perturb.walk",
-    "Steer": "genviews.perturb.steer",
+    "Gaussian": "genviews.perturb.noise",
+    "Steer": "genviews.perturb.walks",
     "SimCLR": "genviews.augment.simclr",
     "LatentViews": "genviews.represent.views",
     "RealViews": "genviews.represent.real",

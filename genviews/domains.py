@@ -26,8 +26,7 @@ from genviews.augment.presets import pixel_views
 from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation
-from genviews.perturb.presets import KINDS, Parts, ScaleTable, perturbations
+from genviews.perturb.base import KINDS, Parts, Perturbation, ScaleTable, perturbations
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.types import ImageSpec

@@ -27,9 +27,8 @@ from genviews.generators.base import Generator
 from genviews.generators.card import generator_description, generator_from
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.inverter import Inverter, inverter_from, inverter_settings
-from genviews.perturb.base import Perturbation
+from genviews.perturb.base import Parts, Perturbation, ScaleTable, perturbation, perturbations
 from genviews.perturb.pca import PCAStatistics
-from genviews.perturb.presets import Parts, ScaleTable, perturbation, perturbations
 from genviews.perturb.walks import Walks
 from genviews.zoo.card import checked_file, read_card, record_file, save_part, start_card
 

@@ -1,7 +1,7 @@
 """A new perturbation: towards the mean latent, by a random fraction.
 
 Its file: genviews/perturb/interpolate.py
-Its line, in KINDS of genviews/perturb/presets.py:
+Its line, in KINDS of genviews/perturb/base.py:
 
     "interpolate": "genviews.perturb.interpolate:Interpolate",
 """
@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genviews.checks import check_fraction
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, Rows, format_strength
+from genviews.perturb.base import Perturbation, Rows
 from genviews.rng import Streams
 from genviews.types import Label
 
@@ -45,14 +44,7 @@ class Interpolate(Perturbation):
     strength: float
 
     kind: ClassVar[str] = "interpolate"
-
-    def __post_init__(self) -> None:
-        check_fraction(self.strength, "strength of Interpolate")
-
-    @property
-    def name(self) -> str:
-        """As in "interpolate_fine_0.50"."""
-        return f"{self.kind}_{self.layers_name}_{format_strength(self.strength)}"
+    largest_strength: ClassVar[float] = 1.0
 
     def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows, part of the way to the mean."""

@@ -8,31 +8,53 @@ strength is a number, and at zero it is the identity. It is an object made from 
 then called on a generator and latents; it prints as its constructor call and has a short `name`
 that keys stored results.
 
-To add one: a frozen dataclass in a file of its own with `kind`, `name` and `edit`, and a line in
-`genviews.perturb.presets.KINDS`, as in examples/extend/perturbation.py.
+To add one: a frozen dataclass in a file of its own with `kind` and `edit`, and a line in
+`KINDS` below, as in examples/extend/perturbation.py.
+
+A scale table says, for each kind of perturbation and each range of rows, which strengths to try:
+
+    {"isotropic": {"coarse": [0.1, 0.2], "fine": [0.1]}, "stylemix": {"fine": [1.0]}}
+
+It is what the card of a generator and a domain (`genviews.domains`) hold. The best strength is
+chosen on the calibration split.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number, fail, lookup
 from genviews.generators.base import Generator
+from genviews.named import Registry
 from genviews.rng import Streams
 from genviews.types import Label, Latents, LayerRange
 
 if TYPE_CHECKING:
-    from genviews.perturb.presets import Parts
+    from genviews.perturb.pca import PCAStatistics
+    from genviews.perturb.walks import Walks
 
-__all__ = ["Layers", "Perturbation", "Rows", "check_strength", "format_strength"]
+__all__ = [
+    "KINDS",
+    "Layers",
+    "Parts",
+    "Perturbation",
+    "Rows",
+    "ScaleTable",
+    "format_strength",
+    "perturbation",
+    "perturbations",
+]
 
 Layers = str | tuple[int, int] | LayerRange
+
+ScaleTable = Mapping[str, Mapping[str, Sequence[float]]]
 
 Rows = Float[Tensor, "B K R D"]
 """The R rows of latents that a perturbation edits, for K views of each image."""
@@ -59,6 +81,18 @@ class Perturbation(ABC):
     unnamed_strength: ClassVar[float | None] = None
     """The strength of a name that does not say one; None where every name must."""
 
+    largest_strength: ClassVar[float] = math.inf
+    """The strength may be from 0 to this."""
+
+    def __post_init__(self) -> None:
+        check_number(
+            self._strength,
+            f"{self.strength_field} of {type(self).__name__}",
+            least=0,
+            most=self.largest_strength,
+            remedy="0 leaves the latent as it is, larger numbers move it further",
+        )
+
     @classmethod
     def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> Perturbation:
         """Make it from the words of a name or card.
@@ -75,9 +109,21 @@ class Perturbation(ABC):
         return cls(layers, **{cls.strength_field: strength})
 
     @property
-    @abstractmethod
+    def variant(self) -> str:
+        """`kind`, and what else but layers and strength tells this one from others of its kind."""
+        return self.kind
+
+    @property
     def name(self) -> str:
         """Short name that keys stored results: kind, layers, strength ("isotropic_fine_0.30")."""
+        unnamed = self._strength == self.unnamed_strength
+        tail = "" if unnamed else f"_{format_strength(self._strength)}"
+        return f"{self.variant}_{self.layers_name}{tail}"
+
+    @property
+    def _strength(self) -> float:
+        strength: float = getattr(self, self.strength_field)
+        return strength
 
     @abstractmethod
     def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
@@ -151,7 +197,7 @@ class Perturbation(ABC):
         Raises:
             ValueError: a strength that this kind does not take.
         """
-        strength = factor * getattr(self, self.strength_field)
+        strength: Any = factor * self._strength
         return replace(self, **{self.strength_field: strength})
 
     @property
@@ -164,18 +210,6 @@ class Perturbation(ABC):
         return self.layers
 
 
-def check_strength(value: float, what: str) -> float:
-    """Return `value`, a finite number that is not negative, or raise ValueError."""
-    if not (math.isfinite(value) and value >= 0.0):
-        fail(
-            what,
-            expected="a finite number of at least 0",
-            got=repr(value),
-            remedy="0 leaves the latent as it is, larger numbers move it further",
-        )
-    return float(value)
-
-
 def format_strength(value: float) -> str:
     """A strength as it stands in names: two decimals, or all of them when two would lose some.
 
@@ -185,3 +219,124 @@ def format_strength(value: float) -> str:
     """
     short = f"{value:.2f}"
     return short if float(short) == value else repr(float(value))
+
+
+class Parts(ABC):
+    """What perturbations are made from: a generator and what was measured or learnt for it.
+
+    `genviews.GeneratorKit` is one.
+
+    Attributes:
+        generator: that the rows must exist in.
+    """
+
+    generator: Generator
+
+    @property
+    @abstractmethod
+    def directions(self) -> PCAStatistics | None:
+        """Its principal directions, for "pca"; None where it has none."""
+
+    @property
+    @abstractmethod
+    def walks(self) -> Walks | None:
+        """Its learnt walks, for "steer"; None where it has none."""
+
+
+def perturbations(table: ScaleTable, parts: Parts) -> list[Perturbation]:
+    """Return the perturbations of a scale table, in its order.
+
+    Args:
+        table: kind -> range of rows -> strengths, as on a generator's card.
+        parts: the generator that the row ranges must exist in, and its directions and walks.
+
+    Raises:
+        ValueError: unknown kind or range (the closest are listed), a strength out of range, or
+            directions or walks missing.
+
+    Example:
+        >>> from genviews import GeneratorKit, ToyGenerator
+        >>> table = {"isotropic": {"fine": [0.1, 0.2]}, "stylemix": {"fine": [1.0]}}
+        >>> [p.name for p in perturbations(table, GeneratorKit(ToyGenerator()))]
+        ['isotropic_fine_0.10', 'isotropic_fine_0.20', 'stylemix_fine']
+    """
+    found = []
+    for kind, ranges in table.items():
+        made = _class_of(kind)
+        for layers, strengths in ranges.items():
+            parts.generator.latent_spec.layers(layers)
+            found += [made.of_kind(kind, layers, strength, parts) for strength in strengths]
+    return found
+
+
+def perturbation(name: str, parts: Parts) -> Perturbation:
+    """Return the perturbation with a stored name such as "isotropic_fine_0.30" or "stylemix_5-7".
+
+    Args:
+        name: kind, layers and strength with underscores between, as in
+            "steer-zoom-rot3d@5.00_all_1.00"; style-mix and independent may leave out a strength
+            of 1.
+        parts: the generator that the layers must exist in, and its directions and walks.
+
+    Raises:
+        ValueError: unknown kind or layers (the closest are listed); the strength is missing or out
+            of range; directions or walks missing.
+
+    Example:
+        >>> from genviews import GeneratorKit, ToyGenerator
+        >>> perturbation("isotropic_fine_0.30", GeneratorKit(ToyGenerator()))
+        Isotropic(layers='fine', sigma=0.3)
+    """
+    kind, _, rest = name.partition("_")
+    made = _class_of(kind)
+    layers, strength = _split(rest)
+    parts.generator.latent_spec.layers(layers)
+    strength = made.unnamed_strength if strength is None else strength
+    if strength is None:
+        fail(
+            f"perturbation {name!r}",
+            expected="a strength at the end",
+            got="none",
+            remedy=f"write {kind}_{layers}_0.30, for example",
+        )
+    return made.of_kind(kind, layers, strength, parts)
+
+
+def _split(rest: str) -> tuple[str, float | None]:
+    """Layers and strength of "fine_0.30", "fine", "5-7_0.30" or "6"."""
+    layers, _, last = rest.rpartition("_")
+    try:
+        return (layers, float(last)) if layers else (rest, None)
+    except ValueError:
+        return rest, None
+
+
+def _class_of(kind: str) -> type[Perturbation]:
+    """The class of a kind; "steer" goes on with its edits, as in "steer-zoom-rot3d@5.00"."""
+    steered = kind.partition("-")[0] == _STEER
+    return lookup(_STEER if steered else kind, KINDS, "kind of perturbation")
+
+
+_STEER = "steer"
+KINDS: Registry[type[Perturbation]] = Registry(
+    {
+        "isotropic": "genviews.perturb.noise:Isotropic",
+        "pca": "genviews.perturb.pca:PCA",
+        "pca-eigenvalue": "genviews.perturb.pca:PCA",
+        "pca-none": "genviews.perturb.pca:PCA",
+        "stylemix": "genviews.perturb.stylemix:StyleMix",
+        "gaussian": "genviews.perturb.noise:Gaussian",
+        "gaussian-fixed": "genviews.perturb.noise:Gaussian",
+        "gaussian-free": "genviews.perturb.noise:Gaussian",
+        "angular": "genviews.perturb.noise:Angular",
+        "uniform": "genviews.perturb.noise:Uniform",
+        "uniform-ball": "genviews.perturb.noise:Uniform",
+        "independent": "genviews.perturb.stylemix:Independent",
+        _STEER: "genviews.perturb.walks:Steer",
+    }
+)
+"""Kind -> perturbation, for cards and the command line; a new one is a line here.
+
+Each class makes itself from the word of its kind (`Perturbation.of_kind`). "steer" is the one kind
+whose name goes on, with the edits and their gains.
+"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,12 +17,9 @@ from torch import Tensor
 from genviews.checks import check_count, fail, lookup
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, Rows, check_strength, format_strength
+from genviews.perturb.base import Parts, Perturbation, Rows
 from genviews.rng import Rng, Streams
 from genviews.types import Label
-
-if TYPE_CHECKING:
-    from genviews.perturb.presets import Parts
 
 __all__ = ["PCA", "PCAStatistics"]
 
@@ -199,7 +196,7 @@ class PCA(Perturbation):
     Args:
         layers: rows to edit, see `Perturbation`.
         sigma: largest step in units of s_d, at least 0. Published values: 0.5 to 1 (cats), 1 to 3
-            (cars, faces): `genviews.perturb.presets.PAPER`.
+            (cars, faces): `genviews.domains.DOMAINS`.
         statistics: the generator's directions, from `PCAStatistics.measure` or
             `PCAStatistics.load`.
         scaling: what s_d is: "stddev", the standard deviation along v_d, as in the published code;
@@ -254,15 +251,14 @@ class PCA(Perturbation):
         return cls(layers, strength, parts.directions, _SCALINGS.get(kind, "stddev"))
 
     def __post_init__(self) -> None:
-        check_strength(self.sigma, "sigma of PCA")
+        super().__post_init__()
         lookup(self.scaling, {name: name for name in get_args(Scaling)}, "scaling of PCA")
         check_count(self.num_components, "num_components of PCA")
 
     @property
-    def name(self) -> str:
-        """As in "pca_coarse_2.00"; another scaling is named, "pca-eigenvalue_coarse_2.00"."""
-        kind = self.kind if self.scaling == "stddev" else f"{self.kind}-{self.scaling}"
-        return f"{kind}_{self.layers_name}_{format_strength(self.sigma)}"
+    def variant(self) -> str:
+        """As in "pca"; another scaling is named, "pca-eigenvalue"."""
+        return self.kind if self.scaling == "stddev" else f"{self.kind}-{self.scaling}"
 
     def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows plus one step, the same for every row of a view."""

@@ -1,4 +1,4 @@
-"""Style-mix: the selected rows come from another, random sample of the generator."""
+"""Rows of another, random sample of the generator: style-mix, and independent views."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_fraction, fail
+from genviews.checks import fail
 from genviews.generators.base import Generator
-from genviews.perturb.base import Perturbation, Rows, format_strength
+from genviews.perturb.base import Layers, Perturbation, Rows
+from genviews.perturb.noise import STANDARD, Normal
 from genviews.rng import Streams
 from genviews.types import Label
 
-__all__ = ["StyleMix", "mix_in_samples"]
+__all__ = ["Independent", "StyleMix"]
 
 
 @dataclass(frozen=True)
@@ -55,48 +56,78 @@ class StyleMix(Perturbation):
 
     kind: ClassVar[str] = "stylemix"
     unnamed_strength: ClassVar[float | None] = 1.0
-
-    def __post_init__(self) -> None:
-        check_fraction(self.strength, "strength of StyleMix")
-
-    @property
-    def name(self) -> str:
-        """As in "stylemix_fine", or "stylemix_fine_0.50" for a strength below 1."""
-        tail = "" if self.strength == 1.0 else f"_{format_strength(self.strength)}"
-        return f"{self.kind}_{self.layers_name}{tail}"
+    largest_strength: ClassVar[float] = 1.0
 
     def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows, moved towards those of a random latent; a constant for gradients."""
         z = streams.normal(rows.shape[1], (generator.z_dim,))
-        return mix_in_samples(self, generator, rows, z, label, self.strength)
+        return _mix(self, generator, rows, z, label)
 
 
-def mix_in_samples(
-    perturbation: Perturbation,
+@dataclass(frozen=True)
+class Independent(Perturbation):
+    """Another sample of the prior, of the same class: the positive shares nothing but the class.
+
+        z' ~ p_z,    w' = w + t (map(z') - w)
+
+    Args:
+        layers: rows to edit; "all" (the default) as published, some rows are style-mixing with
+            truncation.
+        strength: t in [0, 1]; 1 as published, 0 leaves the latent, values between are ours.
+        noise: p_z; that of the anchors (`Prior.independent` makes the perturbation for a prior).
+        psi: truncation of the mapping, likewise.
+        cutoff: of the truncation, likewise.
+
+    Raises:
+        ValueError: strength outside [0, 1]; when called, a conditional generator without label.
+
+    Source:
+        Jahanian et al. 2022, arXiv:2106.05258, section 3.3: "independent" views of a
+        class-conditional generator.
+
+    Example:
+        >>> import torch
+        >>> from genviews import Rng, ToyGenerator
+        >>> generator, streams = ToyGenerator(num_classes=3), Rng(0).streams(range(2))
+        >>> labels = torch.tensor([0, 2])
+        >>> latents = generator.map(generator.sample(streams), labels)
+        >>> generator.classes(Independent()(generator, latents, 3, streams, labels)).tolist()
+        [[0, 0, 0], [2, 2, 2]]
+    """
+
+    layers: Layers = "all"
+    strength: float = 1.0
+    noise: Normal = STANDARD
+    psi: float = 1.0
+    cutoff: int | None = None
+
+    kind: ClassVar[str] = "independent"
+    unnamed_strength: ClassVar[float | None] = 1.0
+    largest_strength: ClassVar[float] = 1.0
+
+    @property
+    def variant(self) -> str:
+        """As in "independent"; another prior than N(0, I) is named after the kind."""
+        psi = "" if self.psi == 1.0 else f"-psi{self.psi:g}"
+        rows = "" if self.cutoff is None else f"-cutoff{self.cutoff}"
+        return f"{self.kind}{self.noise.tag}{psi}{rows}"
+
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
+        """The rows, moved towards those of a new sample; a constant for gradients."""
+        z = self.noise.draw(streams, rows.shape[1], (generator.z_dim,))
+        return _mix(self, generator, rows, z, label, self.psi, self.cutoff)
+
+
+def _mix(
+    perturbation: StyleMix | Independent,
     generator: Generator,
     rows: Rows,
     z: Float[Tensor, "B K Z"],
     label: Label | None,
-    strength: float,
-    *,
     psi: float = 1.0,
     cutoff: int | None = None,
 ) -> Rows:
-    """Move rows by the fraction `strength` towards the same rows of mapped prior latents.
-
-    Args:
-        perturbation: whose layers the rows are.
-        generator: maps the latents, without gradients.
-        rows: the selected rows of each view.
-        z: a prior latent for each view, on any device.
-        label: class of each image; required by a conditional generator.
-        strength: 0 returns the rows and 1 those of the samples, bit for bit.
-        psi: truncation of the samples.
-        cutoff: of the truncation.
-
-    Raises:
-        ValueError: no label for a conditional generator.
-    """
+    """Move rows by the fraction `strength` towards the same rows of mapped prior latents z."""
     if generator.num_classes and label is None:
         fail(
             f"label of {type(perturbation).__name__}",
@@ -104,12 +135,10 @@ def mix_in_samples(
             got="none",
             remedy="pass the predicted classes (test time) or the true ones (training)",
         )
-    each = None
-    if label is not None:
-        each = label.to(generator.device).repeat_interleave(z.shape[1])
+    each = None if label is None else label.to(generator.device).repeat_interleave(z.shape[1])
     with torch.no_grad():
         mapped = generator.map(z.flatten(0, 1).to(generator.device), each, psi=psi, cutoff=cutoff)
     selected = generator.latent_spec.layers(perturbation.layers).rows
     mixed = mapped[:, selected].reshape(rows.shape).to(rows)
     # lerp is exact at both ends.
-    return torch.lerp(rows, mixed, strength)
+    return torch.lerp(rows, mixed, perturbation.strength)

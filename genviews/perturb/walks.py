@@ -1,7 +1,10 @@
-"""Learnt walks of a generator: a vector in the latent for each direction, and their card.
+"""Steered views: random steps along walks that were learnt to imitate edits of the picture.
 
-`genviews.perturb.train_steer` learns them, `genviews.perturb.steer` takes random steps along them,
-and the panels here show them.
+    prior -> sample -> latents -> PERTURB -> render -> augment -> encode -> representation
+
+A walk is one vector in the latent for each direction of `genviews.perturb.warps`;
+`genviews.perturb.train_steer` learns them for a generator. `Steer` is the perturbation, and the
+panels show what it does.
 
 Source: Jahanian, Chai, Isola, "On the steerability of generative adversarial networks", ICLR 2020,
 arXiv:1907.07171; Jahanian, Puig, Tian, Isola, "Generative models as a data source for multiview
@@ -11,24 +14,28 @@ representation learning", ICLR 2022, arXiv:2106.05258, section 3.3.2 and appendi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number, fail, lookup
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
+from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
 from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of, warp
 from genviews.render import render
+from genviews.rng import Streams
+from genviews.types import Label
 
-__all__ = ["Walks", "identity_of", "target_panel", "walk_panel"]
+__all__ = ["PUBLISHED_GAINS", "Steer", "Walks", "identity_of", "target_panel", "walk_panel"]
 
 
 def identity_of(generator: Generator) -> Identity:
@@ -179,6 +186,110 @@ class Walks:
         """Of steps along all directions, those along these."""
         every = directions_of(channels)
         return steps[..., [every.index(name) for name in self.names]]
+
+
+PUBLISHED_GAINS = {"rot3d": 5.0}
+"""What the published code multiplies steps with when it makes views; 1 for the other edits."""
+
+
+@dataclass(frozen=True)
+class Steer(Perturbation):
+    """Random steps along learnt walks.
+
+        w' = w + t sum_j g_j c_j d_j,    steps c_j drawn as in `StepRanges`
+
+    Args:
+        layers: rows to edit, see `Perturbation`; "all" moves the rows that the walks move.
+        walks: of the generator. Its weights are not compared at each call: use `Walks.check`.
+        strength: t, at least 0; 1 draws the steps of the walks' training.
+        gains: (edit, g) of each edit to use; None uses every one with g = 1. `published` is the
+            paper's code.
+
+    Raises:
+        ValueError: a strength or gain out of range, or an edit without a walk.
+
+    Source:
+        Jahanian et al. 2022, arXiv:2106.05258, section 3.3.2.
+
+    Differs:
+        The published code multiplies the steps of rot3d by 5: `Steer.published(walks)`.
+
+    Example:
+        >>> from genviews import Rng, ToyGenerator
+        >>> from genviews.perturb.train_steer import SteerTraining, train_walks
+        >>> generator, streams = ToyGenerator(), Rng(0).streams(range(2))
+        >>> walks = train_walks(generator, SteerTraining(samples=64, lr=0.05))
+        >>> steer = Steer("all", walks, gains=(("shiftx", 1.0), ("zoom", 0.5)))
+        >>> steer(generator, generator.map(generator.sample(streams)), 4, streams).shape
+        torch.Size([2, 4, 4, 4])
+        >>> steer.name
+        'steer-shiftx-zoom@0.50_all_1.00'
+    """
+
+    walks: Walks
+    strength: float = 1.0
+    gains: tuple[tuple[str, float], ...] | None = None
+
+    kind: ClassVar[str] = "steer"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for edit, gain in self.gains or ():
+            lookup(edit, dict.fromkeys(self.walks.edits, True), "edit of Steer")
+            check_number(gain, f"gain of {edit}", least=0)
+
+    @classmethod
+    def published(cls, walks: Walks, layers: str = "all", strength: float = 1.0) -> Steer:
+        """Every edit, with the gains of the published code (5 for rot3d)."""
+        gains = tuple((edit, PUBLISHED_GAINS.get(edit, 1.0)) for edit in walks.edits)
+        return cls(layers, walks, strength, gains)
+
+    @classmethod
+    def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> Steer:
+        """Make "steer", or edits with their gains as in "steer-zoom-rot3d@5.00".
+
+        Raises:
+            ValueError: no walks, or of another generator; an edit without a walk, or a gain that
+                is no number.
+        """
+        if parts.walks is None:
+            fail(
+                "steer perturbation",
+                expected="learnt walks of the generator",
+                got="none",
+                remedy="give those of `train_walks`, or the file of `Walks.save`",
+            )
+        parts.walks.check(parts.generator)
+        edits = re.split(r"-(?=[a-z])", kind)[1:]
+        gains = []
+        for edit, _, gain in (part.partition("@") for part in edits):
+            try:
+                gains.append((edit, float(gain or 1.0)))
+            except ValueError:
+                fail(f"gain of {edit}", expected="a number", got=gain, remedy="write rot3d@5")
+        return cls(layers, parts.walks, strength, tuple(gains) if edits else None)
+
+    @property
+    def variant(self) -> str:
+        """As in "steer"; with gains, "steer-zoom-rot3d@5.00"."""
+        gains = (
+            f"-{edit}" + ("" if gain == 1.0 else f"@{format_strength(gain)}")
+            for edit, gain in self.gains or ()
+        )
+        return "".join([self.kind, *gains])
+
+    def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
+        """The rows after the steps."""
+        self.walks.check(generator, same_images=False)
+        channels = generator.image_spec.channels
+        steps = self.walks.ranges.draw(streams, rows.shape[1], channels)
+        steps = self.walks.of_all(steps, channels) * self._gain_of_each()
+        first = generator.latent_spec.layers(self.layers).start
+        return self.walks.move(rows, self.strength * steps, first)
+
+    def _gain_of_each(self) -> Float[Tensor, " J"]:
+        gains = dict.fromkeys(self.walks.edits, 1.0) if self.gains is None else dict(self.gains)
+        return torch.tensor([gains.get(edit_of(name), 0.0) for name in self.walks.names])
 
 
 def walk_panel(

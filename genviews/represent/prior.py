@@ -21,8 +21,8 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
-from genviews.perturb.independent import Independent
 from genviews.perturb.noise import STANDARD, Normal
+from genviews.perturb.stylemix import Independent
 from genviews.rng import Streams
 
 __all__ = ["Anchors", "Prior", "check_ids"]

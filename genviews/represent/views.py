@@ -22,7 +22,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
-from genviews.perturb.independent import Independent
+from genviews.perturb.stylemix import Independent
 from genviews.render import render
 from genviews.represent.prior import Anchors, Prior, check_ids
 from genviews.rng import Rng, Streams

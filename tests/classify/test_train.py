@@ -25,7 +25,7 @@ from genviews.classify import (
     training_preset,
 )
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb.isotropic import Isotropic
+from genviews.perturb.noise import Isotropic
 from genviews.rng import Rng
 from genviews.types import ImageSpec
 

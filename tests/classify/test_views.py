@@ -8,7 +8,7 @@ import torch
 
 from genviews.classify import LatentViewSource, ViewSource
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb.isotropic import Isotropic
+from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
 from genviews.rng import Rng
 

@@ -33,7 +33,7 @@ from genviews.perturb import (
     Uniform,
     Walks,
 )
-from genviews.perturb.presets import KINDS
+from genviews.perturb.base import KINDS
 from genviews.perturb.warps import directions_of
 from genviews.rng import Rng, Streams
 from genviews.testing import PERTURBATION_CHECKS, check_perturbation

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb.base import Perturbation, check_strength, format_strength
-from genviews.perturb.isotropic import Isotropic
+from genviews.perturb.base import Perturbation, format_strength
+from genviews.perturb.noise import Isotropic
 from genviews.rng import Rng
 from genviews.types import LayerRange
 
@@ -44,8 +44,9 @@ def test_strengths_in_names_lose_no_digit(value: float, text: str) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_strength_must_be_finite_and_not_negative(value: float) -> None:
-    with pytest.raises(ValueError, match="sigma: expected a finite number of at least 0, got"):
-        check_strength(value, "sigma")
+    wanted = "sigma of Isotropic: expected a finite number of at least 0, got .*; 0 leaves the"
+    with pytest.raises(ValueError, match=wanted):
+        Isotropic("fine", value)
 
 
 def test_perturbations_are_frozen_values() -> None:

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb.isotropic import Isotropic
+from genviews.perturb.noise import Isotropic
 from genviews.rng import Rng
 
 TOY = ToyGenerator()

@@ -220,6 +220,7 @@ def test_arguments_are_checked() -> None:
         PCA("fine", float("nan"), STATISTICS)
     with pytest.raises(ValueError, match="num_components of PCA"):
         PCA("fine", 1.0, STATISTICS, num_components=0)
-    fields = SimpleNamespace(sigma=1.0, scaling="std", num_components=1)
+    misspelt = PCA("fine", 1.0, STATISTICS)
+    object.__setattr__(misspelt, "scaling", "std")  # past the type check of the tests
     with pytest.raises(ValueError, match=r"scaling of PCA: .* did you mean 'stddev'"):
-        PCA.__post_init__(fields)
+        misspelt.__post_init__()

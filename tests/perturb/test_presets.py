@@ -8,7 +8,7 @@ import torch
 from genviews.generators import ToyGenerator, z_space
 from genviews.kit import GeneratorKit
 from genviews.perturb import PCA, Isotropic, PCAStatistics, StyleMix
-from genviews.perturb.presets import (
+from genviews.perturb.base import (
     perturbations,
 )
 

@@ -75,7 +75,8 @@ def test_in_z_space_z_is_drawn_anew() -> None:
 
 @pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
 def test_strength_is_a_fraction(strength: float) -> None:
-    with pytest.raises(ValueError, match=r"strength of StyleMix: expected a number in \[0, 1\]"):
+    wanted = "strength of StyleMix: expected a finite number of at least 0 and of at most 1, got"
+    with pytest.raises(ValueError, match=wanted):
         StyleMix("fine", strength)
 
 

@@ -77,7 +77,7 @@ class TestNormal:
         for bound in (0.0, -1.0, math.inf, math.nan):
             with pytest.raises(ValueError, match="bound of Normal"):
                 Normal(bound=bound)
-        with pytest.raises(ValueError, match="bound of Normal: expected a number above 0"):
+        with pytest.raises(ValueError, match="bound of Normal: expected a finite number above 0"):
             Normal.fixed_bound(0.0)
 
 

@@ -21,7 +21,7 @@ from genviews.engine import Engine
 from genviews.identity import key
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
-from genviews.perturb.independent import Independent
+from genviews.perturb.stylemix import Independent
 from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews

@@ -13,7 +13,7 @@ from genviews.data.source import ImageSource
 from genviews.domains import Domain, learning_pixels
 from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
-from genviews.perturb.steer import Steer
+from genviews.perturb.walks import Steer
 from genviews.represent.backbones import make_backbone
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
