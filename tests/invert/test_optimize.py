@@ -699,8 +699,8 @@ def test_wrong_input_is_refused(case, monkeypatch):
     [
         ({"steps": -1}, "steps: expected an integer of at least 0"),
         ({"patience": 0}, "patience: expected an integer of at least 1"),
-        ({"tolerance": 1.0}, r"tolerance: expected a number in \[0, 1\), got 1.0"),
-        ({"tolerance": math.nan}, r"tolerance: expected a number in \[0, 1\)"),
+        ({"tolerance": 1.0}, "tolerance: .* at least 0 and below 1, got 1.0"),
+        ({"tolerance": math.nan}, "tolerance: expected a finite number of at least 0 and below 1"),
         ({"smoothing": -0.1}, "smoothing: expected a finite number of at least 0"),
         ({"smoothing": math.inf}, "smoothing: expected a finite number of at least 0"),
         ({"smoothing": (0.1, math.nan)}, "smoothing: expected a finite number of at least 0"),
