@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,15 +35,17 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            import genviews
+    return {"python": platform.python_version()} | {name: _installed(name) for name in _PACKAGES}
 
-            found[name] = genviews.__version__ if name == "genviews" else "not installed"
-    return found
+
+@cache
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        import genviews
+
+        return genviews.__version__ if name == "genviews" else "not installed"
 
 
 def environment(device: str = "cpu") -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 SETTLED = 2.2  # seconds until a file that was just written counts as unchanged
@@ -17,7 +18,10 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
         _opened.append(str(arguments[0]))
 
 
-sys.addaudithook(_note)
+@cache
+def _listen() -> None:
+    """From the first test that asks: a hook costs all later ones."""
+    sys.addaudithook(_note)
 
 
 @contextmanager
@@ -25,6 +29,7 @@ def opened_images() -> Iterator[list[str]]:
     """The names of the images that this process opens, in order."""
     global _opened  # an audit hook cannot be taken back
     _opened = []
+    _listen()
     found: list[str] = []
     try:
         yield found

@@ -13,6 +13,7 @@ import math
 import re
 import zlib
 from dataclasses import replace
+from functools import lru_cache
 from html import escape
 
 import matplotlib as mpl
@@ -36,9 +37,11 @@ _LINES = (ACCENT, GOOD, BAD, INK)  # of the first series, the second, ...
 _TONES = {"better": GOOD, "worse": BAD, "reference": INK}
 _UNITS: dict[Kind, str] = {"percent": ", %", "points": ", percentage points"}
 _LETTER = 0.08  # inches of a letter of a name, on average
+_DRAWN = 64  # figures that are kept: a page and its files show the same ones
 _FLAT = {"percent": 0.2, "points": 0.2}  # a spread below which a curve is a flat line
 
 
+@lru_cache(_DRAWN)
 def bars_svg(bars: Bars, *, narrow: bool = False) -> str:
     """A dot and its 95 % interval for each row.
 
@@ -158,6 +161,7 @@ def _limits(column: BarColumn) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+@lru_cache(_DRAWN)
 def chart_svg(chart: Chart, *, large: bool = False) -> str:
     """Lines over one pair of axes, each named at its end or in a legend.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from genviews.report.draw import bars_svg, chart_svg
@@ -92,15 +93,7 @@ def render_page(result: Result) -> str:
     tone: Tone = ""
     if answer is not None and chosen is not None and answer.tones:
         tone = answer.tones[chosen]
-    environment = Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        loader=FunctionLoader(_read),
-        finalize=_clean,
-    )
-    return environment.get_template("result.html").render(
+    return _template().render(
         style=Markup(_read("style.css")),
         title=result.title,
         verdict=result.verdict,
@@ -120,6 +113,19 @@ def render_page(result: Result) -> str:
         versions=sorted(record.versions.items()),
         config=json.dumps(dict(record.config), indent=2, default=str) if record.config else "",
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        loader=FunctionLoader(_read),
+        finalize=_clean,
+    )
+    return environment.get_template("result.html")
 
 
 def _clean(value: object) -> object:
