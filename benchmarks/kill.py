@@ -58,7 +58,7 @@ TRAINING = ("--data", "data", "--samples", "2500", "--updates", "60", "--batch",
 VERBS: dict[str, tuple[str, ...]] = {
     "ensemble": (
         *("ensemble", "--images", "images", "--classifier", "mine:network", *GENERATOR),
-        *("--steps", "10", "--views", "4"),
+        *("--steps", "10", "--num-views", "4"),
     ),
     "learn": ("learn", *GENERATOR, *TRAINING),
     "study": ("study", "learning/pool", *GENERATOR, *TRAINING, "--seeds", "1"),

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
     "ensemble": (
         *("-m", "genviews.cli", "ensemble", "--images", "images", "--out", "ensemble"),
-        *("--classifier", "mine:network", *GENERATOR, "--steps", "1", "--views", "2"),
+        *("--classifier", "mine:network", *GENERATOR, "--steps", "1", "--num-views", "2"),
         *("--batch-size", "16", "--device", "cpu"),
     ),
 }

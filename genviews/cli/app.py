@@ -15,19 +15,9 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import genviews
-from genviews.cli.flags import (
-    DemoFlags,
-    EnsembleFlags,
-    Flag,
-    ImageFlags,
-    InvertFlags,
-    LearnFlags,
-    ModelFlags,
-    ObjectiveFlags,
-    ProbeFlags,
-    RunFlags,
-)
-from genviews.studies.learning.options import LearnOptions
+from genviews.cli import verbs
+from genviews.cli.flags import PLAIN
+from genviews.cli.studies import add_studies, list_studies
 
 __all__ = ["app", "explain", "main"]
 
@@ -40,89 +30,15 @@ app = App(
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.",
     version=genviews.__version__,
     suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative=()),
+    default_parameter=PLAIN,
 )
 
-_DEMO, _ENSEMBLE, _RUN = DemoFlags(), EnsembleFlags(), RunFlags()
-_LEARNT_FROM, _OBJECTIVE = LearnFlags(), LearnOptions()
-
-
-@app.command
-def demo(flags: DemoFlags = _DEMO, *, run: RunFlags = _RUN) -> int:
-    """Try it: the whole study on images and weights that ship with the package, no download.
-
-    Inverts real images, makes views of them, chooses alpha on calibration images, measures the gain
-    on test images, and writes a report.
-    """
-    from genviews.cli.demo import run_demo
-
-    return run_demo(flags, run)
-
-
-@app.command
-def ensemble(
-    images: ImageFlags,
-    *,
-    models: ModelFlags,
-    flags: EnsembleFlags = _ENSEMBLE,
-    run: RunFlags = _RUN,
-) -> int:
-    """Find out whether generated views make your classifier better on your images.
-
-    The images need labels: alpha is chosen on one part of them, the gain is measured on the other.
-    A killed run started again continues where it was.
-    """
-    from genviews.cli.ensemble import run_ensemble
-
-    return run_ensemble(images, models, flags, run)
-
-
-@app.command
-def invert(flags: InvertFlags, *, run: RunFlags = _RUN) -> int:
-    """Find the latents that reproduce your images, and see how well they do.
-
-    Writes stores of latents and of reconstructions, a table and a summary of their quality, and a
-    page with the best and the worst. A killed run started again continues where it was.
-    """
-    from genviews.cli.invert import run_invert
-
-    return run_invert(flags, run)
-
-
-@app.command
-def learn(
-    flags: LearnFlags = _LEARNT_FROM,
-    *,
-    options: ObjectiveFlags = _OBJECTIVE,
-    run: RunFlags = _RUN,
-) -> int:
-    """Learn an encoder from generated views, from real images, or from a mix.
-
-    Writes the encoder, its backbone with the key names of torchvision or timm, the history of the
-    training and a page. With --data a linear probe and nearest neighbours judge it. A killed run
-    started again continues where it was.
-    """
-    from genviews.cli.learn import run_learn
-
-    return run_learn(flags, options, run)
-
-
-@app.command
-def probe(flags: ProbeFlags, *, run: RunFlags = _RUN) -> int:
-    """Judge an encoder on labelled images: a linear probe and nearest neighbours, with intervals.
-
-    The encoder is frozen. Probes are fitted on train, their settings chosen on val, and accuracies
-    are of test.
-    """
-    from genviews.cli.probe import run_probe
-
-    return run_probe(flags, run)
-
-
+for verb in (verbs.demo, verbs.ensemble, verbs.invert, verbs.learn, verbs.probe):
+    app.command(verb)
 study = App(
     name="study",
     help="Run an experiment of the papers, or one of ours, by name. --list shows all.",
-    default_parameter=Parameter(negative=()),
+    default_parameter=PLAIN,
 )
 app.command(study)
 
@@ -132,7 +48,7 @@ def studies(
     name: Annotated[str | None, Parameter(show=False)] = None,
     /,
     *,
-    list_: Annotated[Flag, Parameter(name="--list", show_default=False)] = True,
+    list_: Annotated[bool, Parameter(name="--list", show_default=False)] = True,
 ) -> int:
     """Show all studies with their source, what they need, and how long they take.
 
@@ -140,7 +56,6 @@ def studies(
         name: Of a study that there is not: known ones are commands of their own.
         list_: Show them; also what the verb does without a name.
     """
-    from genviews.cli.studies import list_studies
     from genviews.studies.registry import find_study
 
     try:
@@ -171,8 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _terminable():
             if words[:1] == ["study"]:
-                from genviews.cli.studies import add_studies
-
                 add_studies(study)
             outcome = app(words, exit_on_error=False, result_action="return_value")
     except CycloptsError:

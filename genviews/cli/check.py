@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from genviews.checks import check_count, fail
 from genviews.cli.flags import (
-    ImageFlags,
+    DemoFlags,
     InvertFlags,
     LearnFlags,
     ModelFlags,
+    ProbeFlags,
     VOCFlags,
     changed,
     flag_of,
@@ -18,17 +20,23 @@ from genviews.cli.flags import (
 
 __all__ = [
     "check_apart",
-    "check_exist",
-    "check_images",
+    "check_demo",
     "check_invert",
     "check_learn",
     "check_models",
+    "check_probe",
     "check_voc",
     "fraction",
 ]
 
+SHIPPED = {"calibration": 500, "test": 1000}  # images of the demo
 
-def check_exist(given: Mapping[str, Path | None], *, folders: bool = True) -> None:
+
+def _refuse(flag: str, expected: str, got: object, remedy: str = "leave it out") -> NoReturn:
+    fail(flag, expected=expected, got=got, remedy=remedy)
+
+
+def _check_exist(given: Mapping[str, Path | None], *, folders: bool = True) -> None:
     """Name a missing file or folder before anything is loaded.
 
     Args:
@@ -63,12 +71,8 @@ def check_apart(out: Path, given: Mapping[str, str | Path | None]) -> None:
         if theirs is None or not theirs.is_dir():
             continue
         if theirs == ours or theirs in ours.parents or ours in theirs.parents:
-            fail(
-                "--out",
-                expected=f"a folder apart from {flag}",
-                got=f"{str(out)!r} and {str(path)!r}",
-                remedy="choose another folder with --out",
-            )
+            got, remedy = f"{str(out)!r} and {str(path)!r}", "choose another folder with --out"
+            _refuse("--out", f"a folder apart from {flag}", got, remedy)
 
 
 def fraction(text: str) -> float | None:
@@ -79,43 +83,42 @@ def fraction(text: str) -> float | None:
         return None
 
 
-def check_images(images: ImageFlags, out: Path) -> None:
-    """Find what is wrong with labelled images."""
-    from genviews.load.images import kind_of
-
-    kind_of(images.images)
-    part = fraction(images.calibration)
-    if part is None:
-        kind_of(images.calibration)
-    elif images.calibration_labels is not None:
-        fail(
-            "--calibration-labels",
-            expected="a folder as --calibration",
-            got=f"the fraction {images.calibration}",
-            remedy="leave one of them out",
-        )
-    listed = images.class_names in (None, "value", "text")
-    check_exist(
-        {
-            "--labels": None if images.labels == "subfolders" else Path(images.labels),
-            "--calibration-labels": images.calibration_labels,
-            "--class-names": None if listed else Path(str(images.class_names)),
-        }
-    )
-    other = images.calibration if part is None else None
-    check_apart(out, {"--images": images.images, "--calibration": other})
+def check_demo(flags: DemoFlags) -> None:
+    """Find more images asked for than ship."""
+    for name, count in (("calibration", flags.calibration), ("test", flags.test)):
+        if check_count(count, f"--{name}") > SHIPPED[name]:
+            expected = f"at most {SHIPPED[name]} images, which is what ships"
+            _refuse(f"--{name}", expected, count, "for more, see recipes/fashion32/ensemble.py")
 
 
-def check_models(models: ModelFlags) -> None:
-    """Find what is wrong with a generator, a classifier and the views to try."""
+def check_models(flags: ModelFlags, out: Path) -> None:
+    """Find what is wrong with labelled images, a classifier, a generator and the views to try."""
     from genviews.augment import pixel_views
     from genviews.load.classifier import check_classifier
     from genviews.load.generator import check_generator
+    from genviews.load.images import kind_of
 
-    check_exist({"--weights": models.weights, "--encoder": models.encoder, "--walks": models.walks})
-    check_generator(models.generator)
-    check_classifier(models.classifier)
-    for name in models.augment or ():
+    kind_of(flags.images)
+    part = fraction(flags.calibration)
+    if part is None:
+        kind_of(flags.calibration)
+    elif flags.calibration_labels is not None:
+        got = f"the fraction {flags.calibration}"
+        _refuse("--calibration-labels", "a folder as --calibration", got, "leave one of them out")
+    listed = flags.class_names in (None, "value", "text")
+    _check_exist(
+        {
+            "--labels": None if flags.labels == "subfolders" else Path(flags.labels),
+            "--calibration-labels": flags.calibration_labels,
+            "--class-names": None if listed else Path(str(flags.class_names)),
+            **{f"--{n}": getattr(flags, n) for n in ("weights", "encoder", "walks")},
+        }
+    )
+    other = flags.calibration if part is None else None
+    check_apart(out, {"--images": flags.images, "--calibration": other})
+    check_generator(flags.generator)
+    check_classifier(flags.classifier)
+    for name in flags.augment or ():
         pixel_views(name)
 
 
@@ -128,31 +131,18 @@ def check_invert(flags: InvertFlags, out: Path) -> None:
 
     kind = kind_of(flags.images)
     if flags.root is not None and kind != "table":
-        fail("--root", expected="a CSV file as --images", got=f"a {kind}", remedy="leave it out")
+        _refuse("--root", "a CSV file as --images", f"a {kind}")
     if (flags.align == "none") != (flags.geometry is None):
-        fail(
-            "--geometry" if flags.geometry is None else "--align",
-            expected="--align and --geometry together",
-            got="none",
-            remedy="alignment needs the box or the landmarks of each image in a CSV file",
-        )
+        flag = "--geometry" if flags.geometry is None else "--align"
+        remedy = "alignment needs the box or the landmarks of each image in a CSV file"
+        _refuse(flag, "--align and --geometry together", "none", remedy)
     if flags.align != "none" and kind not in ("folder", "table"):
-        fail(
-            "--align",
-            expected="a folder or a CSV file as --images",
-            got=f"a {kind}",
-            remedy="align the image files, and name their folder",
-        )
+        remedy = "align the image files, and name their folder"
+        _refuse("--align", "a folder or a CSV file as --images", f"a {kind}", remedy)
     _check_store("--images", kind, resizes=flags.resize or flags.convert)
     check_apart(out, {"--images": flags.images, "--start-from": flags.start_from})
-    check_exist(
-        {
-            "--encoder": flags.encoder,
-            "--root": flags.root,
-            "--geometry": flags.geometry,
-            "--lpips-weights": flags.lpips_weights,
-        }
-    )
+    read = ("encoder", "root", "geometry", "lpips_weights")
+    _check_exist({flag_of(name): getattr(flags, name) for name in read})
     check_generator(flags.generator)
     if flags.preset != "default":
         lookup(flags.preset, dict.fromkeys(PRESETS), "--preset")
@@ -167,41 +157,42 @@ def check_learn(flags: LearnFlags, out: Path) -> None:
     if flags.size is not None:
         check_count(flags.size, "--size")
         if flags.generator is not None:
-            fail(
-                "--size",
-                expected="no generator: images have the size that it makes",
-                got=flags.size,
-                remedy="leave it out; --resize shrinks larger images",
-            )
+            expected = "no generator: images have the size that it makes"
+            remedy = "leave it out; --resize shrinks larger images"
+            _refuse("--size", expected, flags.size, remedy)
     check_apart(out, {"--real": flags.real, "--data": flags.data})
-    check_exist({"--walks": flags.walks}, folders=False)
+    _check_exist({"--walks": flags.walks}, folders=False)
     if flags.generator is not None:
         check_generator(flags.generator)
     elif flags.walks is not None:
-        fail("--walks", expected="a generator", got="none", remedy="leave it out")
+        _refuse("--walks", "a generator", "none")
     if flags.real is None:
         return
     kind = kinds[flags.real]
     if kind == "fashion32" and flags.size not in (None, 32):
-        fail("--size", expected="32, for fashion32", got=flags.size, remedy="leave it out")
+        _refuse("--size", "32, for fashion32", flags.size)
     _check_store("--real", kind, resizes=flags.resize or flags.convert)
     if kind == "store" and flags.generator is None:
-        fail(
-            "--real",
-            expected="a folder, a table or a data set, where no generator says the size",
-            got="a store",
-            remedy="name the generator that the images are of the size of",
-        )
+        expected = "a folder, a table or a data set, where no generator says the size"
+        remedy = "name the generator that the images are of the size of"
+        _refuse("--real", expected, "a store", remedy)
 
 
 def _check_store(flag: str, kind: str, *, resizes: bool) -> None:
     if kind == "store" and resizes:
-        fail(
-            "--resize and --convert",
-            expected=f"files or a data set as {flag}",
-            got="a store, whose images are taken as they are",
-            remedy="leave them out",
-        )
+        got, remedy = "a store, whose images are taken as they are", "leave them out"
+        _refuse("--resize and --convert", f"files or a data set as {flag}", got, remedy)
+
+
+def check_probe(flags: ProbeFlags, out: Path) -> None:
+    """Find what is wrong with an encoder and the images that it is judged on."""
+    from genviews.load.images import kind_of
+
+    _check_exist({"--encoder": flags.encoder}, folders=False)
+    kind_of(flags.data)
+    check_apart(out, {"--data": flags.data})
+    if flags.size is not None:
+        check_count(flags.size, "--size")
 
 
 def check_voc(flags: VOCFlags, out: Path) -> None:
@@ -212,13 +203,10 @@ def check_voc(flags: VOCFlags, out: Path) -> None:
         ValueError: flags about VOC without it, or a count below 1.
     """
     if flags.voc is None:
-        given = changed(flags)
-        if given:
-            fail(
-                ", ".join(map(flag_of, given)),
-                expected="--voc, the folder of the photos",
-                got="none",
-                remedy="add --voc VOCdevkit, or leave out what is about it",
+        if given := changed(flags):
+            remedy = "add --voc VOCdevkit, or leave out what is about it"
+            _refuse(
+                ", ".join(map(flag_of, given)), "--voc, the folder of the photos", "none", remedy
             )
         return
     if not flags.voc.is_dir():
@@ -234,4 +222,4 @@ def check_voc(flags: VOCFlags, out: Path) -> None:
     if flags.detection_steps is not None:
         check_count(flags.detection_steps, "--detection-steps")
         if not flags.detection:
-            fail("--detection-steps", expected="--detection", got="none", remedy="add it")
+            _refuse("--detection-steps", "--detection", "none", "add it")

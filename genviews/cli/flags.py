@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "DemoFlags",
     "EnsembleFlags",
-    "Flag",
-    "ImageFlags",
     "InvertFlags",
     "KitFlags",
     "LearnFlags",
+    "PLAIN",
     "ModelFlags",
     "ObjectiveFlags",
     "ProbeFlags",
@@ -43,7 +42,9 @@ _STUDY = Group("Study", sort_key=2)
 _VOC = Group("PASCAL VOC", sort_key=2.7)
 _RUN = Group("Running", sort_key=3)
 
-Flag = Annotated[bool, Parameter(show_default=False)]
+PLAIN = Parameter(negative=(), show_default=lambda value: None if value in (None, False) else value)
+"""Of every flag: a switch has no `--no-` and shows no default."""
+
 ObjectiveFlags = Annotated[LearnOptions, Parameter(name="*", group=_STUDY)]
 StudyFlags = Parameter(name="*", group=_STUDY)
 """Makes the options of any study flags."""
@@ -76,9 +77,9 @@ class RunFlags:
     engine: Literal["local", "ray"] = "local"
     workers: int = 1
     ray_address: str | None = None
-    dry_run: Flag = False
-    force: Flag = False
-    debug: Flag = False
+    dry_run: bool = False
+    force: bool = False
+    debug: bool = False
 
 
 @Parameter(name="*", group=_STUDY)
@@ -88,14 +89,14 @@ class DemoFlags:
 
     Args:
         seed: Seed of the views; another seed draws others.
-        views: Views made of each image, of each kind.
+        num_views: Views made of each image, of each kind.
         steps: Most inversion steps for each image.
         calibration: Calibration images, at most 500.
         test: Test images, at most 1,000; more give narrower intervals.
     """
 
     seed: int = 0
-    views: int = 12
+    num_views: int = 12
     steps: int = 60
     calibration: int = 300
     test: int = 400
@@ -103,8 +104,8 @@ class DemoFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class ImageFlags:
-    """Labelled images, and which of them decide.
+class ModelFlags:
+    """Labelled images, which of them decide, the classifier, the generator, and views to try.
 
     Args:
         images: Labelled images: a folder (one subfolder a class), a CSV or JSON file with the
@@ -121,24 +122,6 @@ class ImageFlags:
         convert: Convert colours and transparency to what the generator makes instead of leaving
             such images out.
         seed: Seed of the split and of the views.
-    """
-
-    images: str
-    labels: str = "subfolders"
-    class_names: str | None = None
-    calibration: str = "0.5"
-    calibration_labels: Path | None = None
-    resize: Flag = False
-    convert: Flag = False
-    seed: int = 0
-
-
-@Parameter(name="*", group=_INPUT)
-@dataclass(frozen=True, kw_only=True)
-class ModelFlags:
-    """The classifier, the generator, and which views of it are tried.
-
-    Args:
         classifier: package.module:function that returns a torch module giving logits, or a
             .safetensors file that genviews wrote.
         generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
@@ -157,6 +140,14 @@ class ModelFlags:
             generator.
     """
 
+    images: str
+    labels: str = "subfolders"
+    class_names: str | None = None
+    calibration: str = "0.5"
+    calibration_labels: Path | None = None
+    resize: bool = False
+    convert: bool = False
+    seed: int = 0
     classifier: str
     generator: str
     weights: Path | None = None
@@ -175,11 +166,11 @@ class EnsembleFlags:
     """How views are made and averaged.
 
     Args:
-        views: Views made of each image, of each kind.
+        num_views: Views made of each image, of each kind.
         average: What is averaged over the views.
     """
 
-    views: int = 32
+    num_views: int = 32
     average: Literal["probs", "logits"] = "probs"
 
 
@@ -223,13 +214,13 @@ class InvertFlags:
     root: Path | None = None
     align: str = "none"
     geometry: Path | None = None
-    resize: Flag = False
-    convert: Flag = False
+    resize: bool = False
+    convert: bool = False
     preset: str = "default"
     steps: int | None = None
     lpips_weights: Path | None = None
     start_from: str | None = None
-    png: Flag = False
+    png: bool = False
 
 
 @Parameter(name="*", group=_INPUT)
@@ -274,8 +265,8 @@ class LearnFlags(KitFlags):
     real: str | None = None
     data: str | None = None
     size: int | None = None
-    resize: Flag = False
-    convert: Flag = False
+    resize: bool = False
+    convert: bool = False
 
 
 @Parameter(name="*", group=_VOC)
@@ -297,7 +288,7 @@ class VOCFlags:
     voc: Path | None = None
     voc_protocol: Literal["authors", "usual"] = "authors"
     voc_size: int = 224
-    detection: Flag = False
+    detection: bool = False
     detection_steps: int | None = None
 
 
@@ -320,8 +311,8 @@ class ProbeFlags:
     encoder: Path
     data: str
     size: int | None = None
-    resize: Flag = False
-    convert: Flag = False
+    resize: bool = False
+    convert: bool = False
 
 
 def plain(*parts: DataclassInstance) -> dict[str, Any]:

@@ -11,31 +11,13 @@ from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 __all__ = ["Stages", "duration"]
 
 logger = logging.getLogger("genviews.cli")
 
 EVERY = 30.0  # seconds between the lines of a stage that goes on (chosen by us)
-
-
-class _RateColumn(ProgressColumn):
-    """Items a second, time left and what else the stage says."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def render(self, task: Task) -> Text:
-        """The text of one bar."""
-        if not task.total:
-            return Text("")
-        fresh = task.completed - task.fields["earlier"]
-        spent = self._clock() - task.fields["began"]
-        left = task.total - task.completed
-        return Text(_pace(task.fields["unit"], fresh, left, spent, task.fields["note"]))
 
 
 class Stages:
@@ -62,14 +44,14 @@ class Stages:
         self._done, self._earlier, self._note = 0, 0, ""
         self._said = self._began
         self._task: TaskID | None = None
-        columns = (
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-            _RateColumn(clock),
-        )
-        self._bars = Progress(
-            *columns, console=console, disable=not console.is_terminal, expand=True
+            TextColumn("{task.fields[pace]}"),
+            console=console,
+            disable=not console.is_terminal,
+            expand=True,
         )
 
     def __enter__(self) -> Stages:
@@ -99,27 +81,24 @@ class Stages:
             note: shown beside the rate, such as "mean loss 0.02".
         """
         if stage != self._stage:
-            self._begin(stage, unit, done, total)
+            self._end()
+            self._stage, self._unit, self._earlier, self._said = stage, unit, done, self._clock()
+            self._task = self._bars.add_task(stage, total=total, pace="")
         self._done, self._note = done, note
+        now, pace = self._clock(), self._pace(total - done)
         if self._task is not None:
-            self._bars.update(self._task, completed=done, total=total, note=note)
+            self._bars.update(self._task, completed=done, total=total, pace=pace)
         if done >= total:
             self._end()
-        elif self._clock() - self._said >= EVERY:
-            self._say_pace(total)
+        elif now - self._said >= EVERY:
+            self._said = now
+            self._say(f"{done:,} of {total:,}" + (f", {pace}" if pace else ""))
 
     def note(self, stage: str) -> None:
         """End a stage that counted nothing, such as loading."""
         self._end()
         self._stage = stage
         self._end()
-
-    def _begin(self, stage: str, unit: str, earlier: int, total: int) -> None:
-        self._end()
-        self._stage, self._unit, self._earlier, self._said = stage, unit, earlier, self._clock()
-        self._task = self._bars.add_task(
-            stage, total=total, unit=unit, began=self._began, earlier=earlier, note=""
-        )
 
     def _end(self, *, finished: bool = True) -> None:
         if not self._stage:
@@ -128,18 +107,11 @@ class Stages:
         spent = now - self._began
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + spent
         line = f"{self._done:,} in {duration(spent)}" if self._done else duration(spent)
-        pace = _pace(self._unit, self._done - self._earlier, 0, spent, self._note)
         before = f"{self._earlier:,} of them done before" if self._earlier else ""
         end = "" if finished else "not finished"
-        self._say(", ".join(part for part in (line, before, pace, end) if part))
+        self._say(", ".join(part for part in (line, before, self._pace(0), end) if part))
         self._began, self._stage, self._task = now, "", None
         self._done, self._earlier, self._note = 0, 0, ""
-
-    def _say_pace(self, total: int) -> None:
-        self._said = now = self._clock()
-        fresh, left = self._done - self._earlier, total - self._done
-        pace = _pace(self._unit, fresh, left, now - self._began, self._note)
-        self._say(f"{self._done:,} of {total:,}" + (f", {pace}" if pace else ""))
 
     def _say(self, text: str) -> None:
         line = f"{self._stage}: {text}"
@@ -147,27 +119,19 @@ class Stages:
         if not self._console.is_terminal:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-
-def _pace(unit: str, fresh: float, left: float, spent: float, note: str) -> str:
-    """Rate, time left and note, as far as there are any.
-
-    Args:
-        unit: of the items.
-        fresh: items made in this run.
-        left: items to make.
-        spent: seconds since the stage began.
-        note: what else to say.
-    """
-    rate = fresh / spent if spent > 0 else 0.0
-    parts = (_rate(unit, rate), f"{duration(left / rate)} left" if rate and left else "", note)
-    return ", ".join(part for part in parts if part)
-
-
-def _rate(unit: str, rate: float) -> str:
-    """Items a second; nothing where few, slow items make it say little."""
-    if not rate or unit in ("rows", "classes", "updates", "encoders"):
-        return ""
-    return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"
+    def _pace(self, left: int) -> str:
+        """Items a second, time left for so many, and note, as far as there are any."""
+        spent = self._clock() - self._began
+        rate = (self._done - self._earlier) / spent if spent > 0 else 0.0
+        # Few, slow items make a rate that says little.
+        shown = bool(rate) and self._unit not in ("rows", "classes", "updates", "encoders")
+        many = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        parts = (
+            f"{many} {self._unit}/s" if shown else "",
+            f"{duration(left / rate)} left" if rate and left else "",
+            self._note,
+        )
+        return ", ".join(part for part in parts if part)
 
 
 def duration(seconds: float) -> str:

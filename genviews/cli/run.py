@@ -7,7 +7,9 @@ import logging
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +91,14 @@ def run_verb(
     keep_freed_memory()
     folder = check_output_dir(out)
     before = _stamp(folder / RESULT_FILE)
-    hashes, begun = KeptHashes(folder / HASHES), _Log(folder / "log.txt", words)
-    with hashes, begun as log, Stages(Console(stderr=True)) as stages:
+    hashes = KeptHashes(folder / HASHES)
+    with hashes, ExitStack() as kept, Stages(Console(stderr=True)) as stages:
+        # Begun once, as soon as it is known that there is something to do.
+        begin = cache(lambda: kept.enter_context(_log(folder / "log.txt", words)))
         try:
             if before is None:
-                log.begin()
-            engine, watcher = _engine(flags, device), _watcher(stages, log)
+                begin()
+            engine, watcher = _engine(flags, device), _watcher(stages, begin)
             pixels = (flags.work or folder) / PIXELS
             inputs = load(Decoding(folder=pixels, engine=engine, progress=stages)).to(device)
             for note in dict.fromkeys(inputs.notes):
@@ -121,7 +125,7 @@ def run_verb(
             if not study.keeps_work and flags.work is None:
                 shutil.rmtree(pixels, ignore_errors=True)
         except BaseException:
-            log.begin()
+            begin()
             logger.exception("failed")
             raise
         known = before is not None and before == _stamp(folder / RESULT_FILE)
@@ -141,12 +145,8 @@ def run_verb(
 def _check_flags(flags: RunFlags, out: Path) -> None:
     """Find flags of running that do not go together."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(out)):
-        fail(
-            "--out",
-            expected="a folder of this machine",
-            got=f"{str(out)!r}, a URL",
-            remedy="name a folder, and copy the results from there",
-        )
+        got, remedy = f"{str(out)!r}, a URL", "name a folder, and copy the results from there"
+        fail("--out", expected="a folder of this machine", got=got, remedy=remedy)
     check_count(flags.batch_size, "--batch-size")
     check_count(flags.workers, "--workers")
     for flag, given in (
@@ -174,7 +174,7 @@ def _engine(flags: RunFlags, device: torch.device) -> Engine:
     )
 
 
-def _watcher(stages: Stages, log: _Log) -> Watcher:
+def _watcher(stages: Stages, begin: Callable[[], None]) -> Watcher:
     """Tells the stages of a run how its study goes on."""
     from genviews.studies.bench import Watcher
 
@@ -184,7 +184,7 @@ def _watcher(stages: Stages, log: _Log) -> Watcher:
             _say(Console(stderr=True), text)
 
         def note(self, stage: str) -> None:
-            log.begin()  # by now it is known that there is something to do
+            begin()  # by now it is known that there is something to do
             stages.note(stage)
 
         def progress(self, stage: str, unit: str, done: int, total: int, note: str = "") -> None:
@@ -203,35 +203,19 @@ def _stamp(file: Path) -> int | None:
     return file.stat().st_mtime_ns if file.exists() else None
 
 
-class _Log:
-    """Appends what the package logs to a file, from `begin` to the end of a `with` block.
-
-    Args:
-        path: the file.
-        command: of the run, said first.
-    """
-
-    def __init__(self, path: Path, command: str) -> None:
-        self._path, self._command = path, command
-        self._handler: logging.Handler | None = None
-        self._log = logging.getLogger("genviews")
-        self._level = self._log.level
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def begin(self) -> None:
-        """Begin, unless that is done."""
-        if self._handler is None:
-            handler = logging.FileHandler(self._path, encoding="utf-8", errors="backslashreplace")
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-            self._handler = handler
-            self._log.setLevel(logging.INFO)
-            self._log.addHandler(handler)
-            logger.info("started: %s", self._command)
-
-    def __exit__(self, *failure: object) -> None:
-        if self._handler is not None:
-            self._log.removeHandler(self._handler)
-            self._log.setLevel(self._level)
-            self._handler.close()
+@contextmanager
+def _log(path: Path, command: str) -> Iterator[None]:
+    """Append what the package logs to a file, first the command of the run."""
+    log = logging.getLogger("genviews")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    logger.info("started: %s", command)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()

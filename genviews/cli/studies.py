@@ -12,11 +12,8 @@ from cyclopts import App
 from rich.console import Console
 
 from genviews.checks import fail
-from genviews.cli.check import check_learn, check_voc
-from genviews.cli.ensemble import check_ensemble, title_of
-from genviews.cli.ensemble import load_inputs as load_ensemble
+from genviews.cli.check import check_learn, check_models, check_voc
 from genviews.cli.flags import (
-    ImageFlags,
     KitFlags,
     LearnFlags,
     ModelFlags,
@@ -24,8 +21,8 @@ from genviews.cli.flags import (
     StudyFlags,
     VOCFlags,
 )
-from genviews.cli.learn import load_inputs as load_learning
 from genviews.cli.run import run_verb
+from genviews.cli.verbs import load_learning, load_models, title_of
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.data.pixels import Decoding
@@ -33,7 +30,7 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.studies.bench import Inputs
     from genviews.studies.learning.voc_task import VOCTask
 
-__all__ = ["add_studies", "list_studies", "run_study_verb"]
+__all__ = ["add_studies", "list_studies"]
 
 
 def list_studies() -> int:
@@ -78,31 +75,24 @@ def _command(study: Study[Any]) -> Callable[..., int]:
     """The function of a study's command, whose signature holds the flags of its inputs."""
     from genviews.studies.base import Need
 
-    flags: dict[str, Any] = {"inputs": LearnFlags}
+    kinds: dict[str, Any] = {"inputs": LearnFlags, "options": study.options, "run": RunFlags}
     if Need.SPLITS in study.inputs:
-        flags = {"images": ImageFlags, "inputs": ModelFlags}
+        kinds["inputs"] = ModelFlags
     elif set(study.inputs) == {Need.KIT}:
-        flags = {"inputs": KitFlags}
-    flags["options"] = Annotated[study.options, StudyFlags]
+        kinds["inputs"] = KitFlags
     if Need.VOC in study.inputs:
-        flags["voc"] = VOCFlags
-    flags["run"] = RunFlags
-    required = {"images", "inputs"} if "images" in flags else set()
-    defaults = {
-        name: (study.options if name == "options" else kind)()
-        for name, kind in flags.items()
-        if name not in required
-    }
+        kinds["voc"] = VOCFlags
+    defaults = {name: kind() for name, kind in kinds.items() if kind is not ModelFlags}
 
     def run(**given: Any) -> int:  # noqa: ANN401  (the flags of the signature below)
-        return run_study_verb(study, **{**defaults, **given})
+        return _run(study, **{**defaults, **given})
 
+    flags = {**kinds, "options": Annotated[study.options, StudyFlags]}
     keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
     parameters = [
         inspect.Parameter(name, keyword, default=defaults.get(name, empty), annotation=kind)
         for name, kind in flags.items()
     ]
-    # Cyclopts reads the flags from here.
     # A function may have this attribute, which type checkers do not know; cyclopts reads it.
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {**flags, "return": int}
@@ -114,65 +104,54 @@ def _command(study: Study[Any]) -> Callable[..., int]:
     return run
 
 
-def run_study_verb(
+def _run(
     study: Study[Any],
     inputs: KitFlags | ModelFlags,
     options: Any,  # noqa: ANN401  (of the study's class)
     run: RunFlags,
-    images: ImageFlags | None = None,
     voc: VOCFlags | None = None,
 ) -> int:
     """Run a study with the inputs that its flags name; returns the exit code."""
 
     def check(out: Path) -> None:
-        if isinstance(inputs, ModelFlags) and images is not None:
-            check_ensemble(images, inputs, out)
-        elif isinstance(inputs, LearnFlags):
-            _check_given(study, inputs)
-            check_learn(inputs, out)
-        elif isinstance(inputs, KitFlags):
-            _check_given(study, inputs)
+        if isinstance(inputs, ModelFlags):
+            check_models(inputs, out)
+        else:
+            _check_given(study, LearnFlags(**vars(inputs)))
             check_learn(LearnFlags(**vars(inputs)), out)
         if voc is not None:
             check_voc(voc, out)
 
     def load(decoding: Decoding) -> Inputs:
-        if isinstance(inputs, ModelFlags) and images is not None:
-            return load_ensemble(images, inputs)
-        flags = inputs if isinstance(inputs, LearnFlags) else LearnFlags(**vars(inputs))
-        return replace(load_learning(flags, decoding), voc=_voc_task(voc))
+        if isinstance(inputs, ModelFlags):
+            return load_models(inputs)
+        return replace(load_learning(LearnFlags(**vars(inputs)), decoding), voc=_voc_task(voc))
 
-    groups = [images, inputs, options, voc]
     return run_verb(
         f"study {study.name}",
         study,
         options,
-        [group for group in groups if group is not None],
+        [inputs, options, *([] if voc is None else [voc])],
         run,
         check=check,
         load=load,
         title=title_of(inputs) if isinstance(inputs, ModelFlags) else "",
-        seed=0 if images is None else images.seed,
+        seed=inputs.seed if isinstance(inputs, ModelFlags) else 0,
     )
 
 
-def _check_given(study: Study[Any], inputs: KitFlags) -> None:
+def _check_given(study: Study[Any], inputs: LearnFlags) -> None:
     """Name the flag of what a study needs and was not given."""
     from genviews.studies.base import Need
 
-    data = inputs.data if isinstance(inputs, LearnFlags) else None
     for need, flag, given in (
         (Need.KIT, "--generator", inputs.generator),
-        (Need.PROBES, "--data", data),
+        (Need.PROBES, "--data", inputs.data),
     ):
         if need in study.needs and given is None:
-            fail(
-                f"study {study.name}",
-                expected=f"{flag}, {need.value}",
-                got="none",
-                remedy="name one, such as fashion32",
-            )
-    if isinstance(inputs, LearnFlags) and inputs.generator is None and inputs.real is None:
+            expected, remedy = f"{flag}, {need.value}", "name one, such as fashion32"
+            fail(f"study {study.name}", expected=expected, got="none", remedy=remedy)
+    if inputs.generator is None and inputs.real is None:
         fail(
             "what to learn from",
             expected="--generator, --real or both",

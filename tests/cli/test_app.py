@@ -20,10 +20,10 @@ RUN = (
 )
 # A flag that goes or comes is seen here.
 FLAGS = {
-    "demo": "--seed --views --steps --calibration --test",
+    "demo": "--seed --num-views --steps --calibration --test",
     "ensemble": "--images --labels --class-names --calibration --calibration-labels --resize "
     "--convert --seed --classifier --generator --weights --encoder --walks --domain --z-dim "
-    "--perturb --augment --steps --views --average",
+    "--perturb --augment --steps --num-views --average",
     "invert": "--images --generator --encoder --z-dim --root --align --geometry --resize --convert "
     "--preset --steps --lpips-weights --start-from --png",
     "learn": "--generator --walks --z-dim --real --data --size --resize --convert --views --space "
@@ -103,8 +103,8 @@ REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "
     ("words", "message"),
     [
         (["dmo"], 'Unknown command "dmo". Did you mean "demo"?'),
-        (["demo", "--view", "3"], "Unknown option: --view. Did you mean --views?"),
-        (["demo", "--views", "many"], 'unable to convert "many" into int'),
+        (["demo", "--num-view", "3"], "Unknown option: --num-view. Did you mean --num-views?"),
+        (["demo", "--num-views", "many"], 'unable to convert "many" into int'),
         (["demo", "extra"], "Unused Tokens: ['extra']"),
         (["ensemble"], "requires an argument"),
         (["invert", "--images", "."], "requires an argument"),
@@ -130,10 +130,10 @@ class TestFailures:
     @pytest.fixture
     def fail_with(self, monkeypatch, capsys):
         def run(error, *words):
-            def broken(*_: object) -> int:
+            def broken(*_: object, **__: object) -> int:
                 raise error
 
-            monkeypatch.setattr("genviews.cli.demo.run_demo", broken)
+            monkeypatch.setattr("genviews.cli.verbs.run_verb", broken)
             code = main(["demo", *words])
             return code, capsys.readouterr().err
 
@@ -165,12 +165,12 @@ class TestFailures:
         assert "stopped; the same command again continues" in text
 
     def test_sigterm_says_the_same(self, monkeypatch, capsys):
-        def ended(*_: object) -> int:
+        def ended(*_: object, **__: object) -> int:
             os.kill(os.getpid(), signal.SIGTERM)
             return 0
 
         before = signal.getsignal(signal.SIGTERM)
-        monkeypatch.setattr("genviews.cli.demo.run_demo", ended)
+        monkeypatch.setattr("genviews.cli.verbs.run_verb", ended)
         assert main(["demo"]) == 143
         assert "stopped; the same command again continues" in capsys.readouterr().err
         assert signal.getsignal(signal.SIGTERM) is before
@@ -200,8 +200,8 @@ class TestFailures:
 
 def test_dry_run_prints_the_config_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["demo", "--dry-run", "--views", "7", "--seed", "3"]) == 0
+    assert main(["demo", "--dry-run", "--num-views", "7", "--seed", "3"]) == 0
     config = json.loads(capsys.readouterr().out)
-    assert (config["verb"], config["views"], config["seed"]) == ("demo", 7, 3)
+    assert (config["verb"], config["num_views"], config["seed"]) == ("demo", 7, 3)
     assert config["out"] == "runs/demo"
     assert list(tmp_path.iterdir()) == []

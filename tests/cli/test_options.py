@@ -7,20 +7,25 @@ from genviews.cli.app import app
 from genviews.cli.flags import (
     DemoFlags,
     EnsembleFlags,
-    ImageFlags,
     InvertFlags,
     ModelFlags,
     command,
     plain,
 )
 
-IMAGES = ImageFlags(images="my images", resize=True)
-MODELS = ModelFlags(classifier="a:b", generator="c:d", z_dim=8, perturb=("p", "q"))
+MODELS = ModelFlags(
+    images="my images",
+    resize=True,
+    classifier="a:b",
+    generator="c:d",
+    z_dim=8,
+    perturb=("p", "q"),
+)
 FLAGS = EnsembleFlags(average="logits")
 
 
 def test_plain_is_json():
-    found = plain(IMAGES, MODELS, FLAGS)
+    found = plain(MODELS, FLAGS)
     assert found["images"] == "my images"
     assert found["perturb"] == ["p", "q"]
     assert (found["z_dim"], found["resize"], found["weights"]) == (8, True, None)
@@ -32,9 +37,8 @@ def test_command_of_defaults_names_folder_and_seed():
 
 
 def test_command_gives_the_same_options_back():
-    words = shlex.split(command("ensemble", Path("x"), IMAGES, MODELS, FLAGS))
+    words = shlex.split(command("ensemble", Path("x"), MODELS, FLAGS))
     _, bound, _ = app.parse_args(words[1:])
-    assert bound.arguments["images"] == IMAGES
     assert bound.arguments["models"] == MODELS
     assert bound.arguments["flags"] == FLAGS
     assert bound.arguments["run"].out == Path("x")

@@ -17,7 +17,7 @@ from tests.folders import names
 
 FILES = {"figures", "identity.json", "identity.safetensors", "log.txt", "pictures", "report.html"}
 FILES |= {"results.csv", "results.json", "tables", "work"}
-DEMO = ["demo", "--out", "run", "--views", "4", "--calibration", "24", "--test", "24"]
+DEMO = ["demo", "--out", "run", "--num-views", "4", "--calibration", "24", "--test", "24"]
 
 
 class TestDemo:
@@ -45,7 +45,7 @@ class TestDemo:
         }
         assert "On 24 test images" in result.answer.caption
         assert result.record.command == (
-            "genviews demo --seed 0 --views 4 --calibration 24 --test 24 --out run"
+            "genviews demo --seed 0 --num-views 4 --calibration 24 --test 24 --out run"
         )
         assert {"invert calibration images", "invert test images"} <= set(result.record.seconds)
         assert result.verdict in (folder / "report.html").read_text().replace("&#39;", "'")
@@ -118,7 +118,7 @@ class TestEnsemble:
             "ensemble",
             *("--images", "images", "--classifier", "mine:network"),
             *("--generator", "mine:decode", "--z-dim", "8", "--steps", "4"),
-            *("--views", "3", "--out", "run"),
+            *("--num-views", "3", "--out", "run"),
         ]
 
     def test_folder_with_subfolders(self, words, here):
@@ -206,7 +206,7 @@ class TestEnsemble:
             (["--perturb", "isotropic_fine_0.1"], "layer range"),
             (["--perturb", "isotropc_all_0.1"], "did you mean 'isotropic'"),
             (["--augment", "fashion32/flp"], "did you mean 'fashion32/flip'"),
-            (["--views", "0"], "num_views: expected an integer of at least 1"),
+            (["--num-views", "0"], "num_views: expected an integer of at least 1"),
         ],
     )
     def test_mistakes_are_one_clear_line(self, words, with_flags, says_in_one_line, more, message):

@@ -37,7 +37,7 @@ def read(name, *, whole=False):
 
 
 def ensemble(*more, augment=("fashion32/flip",), **named):
-    words = ["--classifier", "mine:network", "--views", "2", "--perturb", "isotropic_all_0.1"]
+    words = ["--classifier", "mine:network", "--num-views", "2", "--perturb", "isotropic_all_0.1"]
     words += [word for name in augment for word in ("--augment", name)]
     return main(["ensemble", *inputs(**named), *words, *more])
 

@@ -100,7 +100,7 @@ class TestDirections:
         generator = StyleGAN2(
             StyleGAN2Config(resolution=8, channels={4: 8, 8: 8}, z_dim=4, w_dim=4, img_channels=1)
         ).eval()
-        words = ("--perturb", "pca_all_1.00", "--classifier", "mine:network", "--views", "2")
+        words = ("--perturb", "pca_all_1.00", "--classifier", "mine:network", "--num-views", "2")
         told = ("--generator", "kit", "--images", "pictures", "--steps", "1", "--out", "run")
 
         def run(samples: int) -> int:
