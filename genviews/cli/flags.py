@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from genviews.checks import lookup
 from genviews.studies.learning.options import LearnOptions
 
 if TYPE_CHECKING:
@@ -42,10 +43,18 @@ _STUDY = Group("Study", sort_key=2)
 _VOC = Group("PASCAL VOC", sort_key=2.7)
 _RUN = Group("Running", sort_key=3)
 
-PLAIN = Parameter(negative=(), show_default=lambda value: None if value in (None, False) else value)
+PLAIN = Parameter(negative=(), show_default=lambda value: value if value is not False else None)
 """Of every flag: a switch has no `--no-` and shows no default."""
 
-ObjectiveFlags = Annotated[LearnOptions, Parameter(name="*", group=_STUDY)]
+
+def _check_objective(kind: object, options: LearnOptions) -> None:
+    from genviews.represent.losses.choose import OBJECTIVES  # loads torch, which help does not need
+
+    lookup(options.objective, OBJECTIVES, "--objective")
+
+
+_LEARNT = Parameter(name="*", group=_STUDY, validator=_check_objective)
+ObjectiveFlags = Annotated[LearnOptions, _LEARNT]
 StudyFlags = Parameter(name="*", group=_STUDY)
 """Makes the options of any study flags."""
 

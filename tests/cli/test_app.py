@@ -60,6 +60,8 @@ def test_help_fits_into_80_columns_without_a_broken_word(name, capsys, monkeypat
     monkeypatch.setenv("COLUMNS", "400")
     assert main([*name.split(), "--help"]) == 0
     assert words(shown) == words(capsys.readouterr().out)
+    assert "[default: False]" not in shown
+    assert "[default: None]" not in shown
     if not name.startswith("study "):
         assert len(shown) > 300
 
@@ -110,6 +112,7 @@ REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "
         (["invert", "--images", "."], "requires an argument"),
         (["invert", "--images", ".", "--generator", "x", "--engine", "rya"], "rya"),
         ([*REQUIRED, "--average", "votes"], "votes"),
+        (["learn", "--objective", "nt-xnet"], "did you mean 'nt-xent'"),
         (["study", "learning/tabel1"], "did you mean 'learning/table1'"),
         (["probe", "--data", "x"], "requires an argument"),
     ],

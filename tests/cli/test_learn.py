@@ -241,7 +241,6 @@ class TestMistakes:
             (["--positives", "3", "--pool", "2"], "--pool: expected an integer of at least 3"),
             (["--pixels", "fashion32/simclr-weka"], "did you mean 'fashion32/simclr-weak'"),
             (["--backbone", "compct"], "did you mean 'compact'"),
-            (["--objective", "nt-xnet"], "did you mean 'nt-xent'"),
             (["--updates", "0"], "--updates: expected an integer of at least 1"),
             (["--samples", "7"], "--samples: expected an integer of at least 8"),
             (["--lr", "-1"], "--lr: expected a number above 0"),
