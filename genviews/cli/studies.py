@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.data.pixels import Decoding
     from genviews.studies.base import Study
     from genviews.studies.bench import Inputs
-    from genviews.studies.learning.voc_task import VOCTask
+    from genviews.studies.learning.voc import VOCTask
 
 __all__ = ["add_studies", "list_studies"]
 
@@ -163,7 +163,7 @@ def _check_given(study: Study[Any], inputs: LearnFlags) -> None:
 def _voc_task(flags: VOCFlags | None) -> VOCTask | None:
     """What the flags ask for; None without `--voc`."""
     from genviews.evaluate.detection import DetectionConfig
-    from genviews.studies.learning.voc_task import VOCTask
+    from genviews.studies.learning.voc import VOCTask
 
     if flags is None or flags.voc is None:
         return None

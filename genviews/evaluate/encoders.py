@@ -6,7 +6,8 @@ encoder -> h(train), h(val), h(test) -> linear probe, kNN -> accuracies and answ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor
@@ -109,6 +110,11 @@ class EncoderScores:
     knn: ProbeScore
     val: dict[str, float]
     answers: dict[str, Int[Tensor, " N"]] = field(repr=False)
+
+    def record(self) -> dict[str, dict[str, Any]]:
+        """The scores as JSON values by probe, with "val"."""
+        found = {"linear": self.linear, "knn": self.knn}
+        return {name: {**asdict(score), "val": self.val[name]} for name, score in found.items()}
 
 
 def probe_encoder(

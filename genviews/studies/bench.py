@@ -39,7 +39,7 @@ from genviews.perturb import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
 from genviews.studies.base import Need, Options, Study
-from genviews.studies.learning.voc_task import VOCTask
+from genviews.studies.learning.voc import VOCTask
 from genviews.studies.result import Record
 from genviews.studies.run_folder import WORK
 from genviews.types import NotedProgress

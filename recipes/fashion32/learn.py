@@ -35,9 +35,9 @@ from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.judge import RowReport
 from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import RowReport
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import LearningStudy, compare_rows
 from genviews.studies.learning.tables import Strengths, learning_table

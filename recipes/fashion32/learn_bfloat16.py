@@ -23,11 +23,11 @@ from genviews.files import write_json
 from genviews.identity import describe
 from genviews.memory import keep_freed_memory
 from genviews.represent.config import RepresentationTraining
-from genviews.studies.blocks import Column, Estimate, Table
+from genviews.studies.blocks import Column, Table
 from genviews.studies.learning.compare import RowSummary, summarise
-from genviews.studies.learning.run import RowResult, run_rows
+from genviews.studies.learning.judge import RowResult
+from genviews.studies.learning.run import run_rows
 from genviews.studies.result import Record, Result
-from genviews.studies.statistics import SIGNIFICANCE
 from recipes.fashion32 import learn
 
 RESULT = learn.RESULTS / "learn_bfloat16.json"
@@ -45,9 +45,6 @@ def main(
     """Run what is missing and compare the two precisions; `quick` writes no result."""
     folder = folder.with_name(f"{folder.name}-quick") if quick else folder
     single = learn.setting("table1", quick=quick)
-    assert single.probe is not None
-    truth = single.probe.test.labels
-    assert truth is not None
     half = replace(single, training=half_training)
     rows = [row for row in learn.rows_of("table1") if row.name in ROWS]
     compared = {}
@@ -55,7 +52,7 @@ def main(
         plain = run_rows([row], single, seeds, folder / "images", report=learn.say)
         mixed = run_rows([row], half, seeds, folder / "bfloat16", report=learn.say)
         summaries = summarise(
-            [*_named(plain, "float32"), *_named(mixed, "bfloat16")], truth, reference="float32"
+            [*_named(plain, "float32"), *_named(mixed, "bfloat16")], reference="float32"
         )
         compared[row.name] = {summary.name: summary for summary in summaries}
     config = {
@@ -84,19 +81,12 @@ def result_of(compared: Mapping[str, Mapping[str, RowSummary]], record: Record) 
     for name, row in compared.items():
         gaps = row["bfloat16"].against
         assert gaps is not None
-        single, half = (row[kind].accuracy["linear"] for kind in ("float32", "bfloat16"))
         linear, knn = gaps["linear"], gaps["knn"]
-        lost += [name] if linear.p_value < SIGNIFICANCE and linear.mean < 0 else []
-        rows.append(
-            (
-                name,
-                Estimate(single.mean, single.interval),
-                Estimate(half.mean, half.interval),
-                Estimate(linear.mean, linear.interval, linear.p_value < SIGNIFICANCE),
-                linear.p_value,
-                Estimate(knn.mean, knn.interval, knn.p_value < SIGNIFICANCE),
-            )
-        )
+        shown = linear.estimate(linear.p_value)
+        lost += [name] if shown.significant and linear.mean < 0 else []
+        single, half = (row[kind].accuracy["linear"] for kind in ("float32", "bfloat16"))
+        p_value, other = linear.p_value, knn.estimate(knn.p_value)
+        rows.append((name, single.estimate(), half.estimate(), shown, p_value, other))
     columns = (
         Column(name="row", priority=0),
         Column(name="in 32 bits", kind="percent", priority=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,9 +13,9 @@ from genviews.generators import ToyGenerator
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.schedule import StepCosine
 from genviews.represent.train import StepRecord
-from genviews.studies.learning.progress import StudyProgress, TrainProgress
+from genviews.studies.learning.judge import RowReport
+from genviews.studies.learning.progress import StudyProgress
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import RowReport
 from genviews.studies.learning.setting import LearningSetting
 
 
@@ -29,36 +30,6 @@ def record(step, loss=2.5):
     return StepRecord(
         step=step, loss=loss, terms={}, learning_rate=0.1, samples_per_second=1.0, data_share=0.0
     )
-
-
-class TestTraining:
-    def test_samples_rate_and_loss(self, shown, clock):
-        stages, file = shown
-        tell = TrainProgress(stages, updates=4, batch=50, log_every=2)
-        with stages:
-            clock.now = 5.0
-            tell(record(2))
-            clock.now = 10.0
-            tell(record(4, loss=1.25))
-        assert file.getvalue() == "train: 200 in 10 s, 20 images/s, loss 1.25\n"
-
-    def test_updates_of_an_earlier_run_count_for_no_rate(self, shown, clock):
-        stages, file = shown
-        tell = TrainProgress(stages, updates=10, batch=50, log_every=2)
-        with stages:
-            clock.now = 5.0
-            tell(record(8))  # goes on from a checkpoint at 6
-            clock.now = 10.0
-            tell(record(10))
-        assert "300 of them done before, 20 images/s" in file.getvalue()
-
-    def test_a_last_record_may_be_a_short_one(self, shown, clock):
-        stages, file = shown
-        tell = TrainProgress(stages, updates=7, batch=10, log_every=2)
-        with stages:
-            clock.now = 1.0
-            tell(record(7))  # goes on from a checkpoint at 6
-        assert "60 of them done before, 10 images/s" in file.getvalue()
 
 
 ROWS = [
@@ -77,6 +48,42 @@ def setting():
         batch=5,
         generator=ToyGenerator(),
     )
+
+
+class TestOneRow:
+    """Nothing is said of which row it is."""
+
+    @pytest.fixture
+    def tell(self, shown, setting):
+        row = LearningRow(name="one", updates=0.5)  # 10 updates
+        often = replace(setting.training(10), log_every=2)
+        setting = replace(setting, training=lambda n: often)
+        tell = StudyProgress(shown[0], [row], 1, setting)
+
+        def say(step, loss=2.5):
+            report = RowReport(row="one", seed=0, stage="train", done=step, total=10)
+            tell(replace(report, record=record(step, loss)))
+
+        return say
+
+    def test_samples_rate_and_loss(self, shown, clock, tell):
+        stages, file = shown
+        with stages:
+            clock.now = 5.0
+            tell(2)
+            clock.now = 10.0
+            tell(10, loss=1.25)
+        assert file.getvalue() == "train: 50 in 10 s, 5 images/s, loss 1.25\n"
+
+    @pytest.mark.parametrize(("steps", "before"), [((8, 10), 30), ((9,), 40)])
+    def test_updates_of_an_earlier_run_count_for_no_rate(self, shown, clock, tell, steps, before):
+        """It goes on from a checkpoint at 6 or 8; a last record may be a short one."""
+        stages, file = shown
+        with stages:
+            for step in steps:
+                clock.now += 5.0
+                tell(step)
+        assert f"{before} of them done before" in file.getvalue()
 
 
 class TestStudy:
@@ -107,7 +114,6 @@ class TestStudy:
         assert lines[2] == "probe: 1 in 2.0 s, steps, seed 0 (2 of 6)"
         # The first row took 30 s for 20 updates. 20 + 10 of the other seed are left.
         assert lines[3].endswith("loss 2.5, plain, seed 0 (3 of 6), all rows in 45 s")
-        assert tell.known == 1
         assert set(stages.seconds) == {"render views", "train", "probe"}
 
     def test_encoders_that_are_judged_are_counted(self, shown, clock, setting):

@@ -14,12 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
-from genviews.ensemble.significance import holm
-from genviews.studies.blocks import Estimate
-from genviews.studies.learning.compare import Difference, compare_answers
-from genviews.studies.learning.run import RowResult
+from genviews.studies.learning.compare import Difference, by_row, compare, corrected
+from genviews.studies.learning.judge import RowResult
 from genviews.studies.result import Claim
 from genviews.studies.statistics import outcome_of
 
@@ -169,34 +165,29 @@ CLAIMS: Mapping[str, tuple[Hypothesis, ...]] = {
 """By table."""
 
 
-def weigh_claims(table: str, results: Sequence[RowResult], truth: Tensor) -> tuple[Claim, ...]:
+def weigh_claims(table: str, results: Sequence[RowResult]) -> tuple[Claim, ...]:
     """The claims about the rows of a table that were run.
 
     Args:
         table: name of the table.
-        results: of its rows and seeds.
-        truth: (N,) classes of the test images.
+        results: of its rows and seeds, judged.
     """
-    correct: dict[str, dict[int, Tensor]] = {}
-    for result in results:
-        own = (result.answers["linear"] == truth).double()
-        correct.setdefault(result.row.name, {})[result.seed] = own
-    gaps = [
-        (claim, compare_answers([correct[claim.a][s] - correct[claim.b][s] for s in seeds]))
-        for claim in CLAIMS.get(table, ())
-        if claim.a in correct
-        and claim.b in correct
-        and (seeds := sorted(correct[claim.a].keys() & correct[claim.b].keys()))
-    ]
+    rows, gaps = by_row(results), []
+    for claim in CLAIMS.get(table, ()):
+        own, other = rows.get(claim.a, {}), rows.get(claim.b, {})
+        seeds = sorted(own.keys() & other.keys())
+        if seeds:
+            parts = [own[s].measured["linear"] - other[s].measured["linear"] for s in seeds]
+            gaps.append((claim, compare(parts)))
     return claims_of(gaps)
 
 
 def claims_of(gaps: Sequence[tuple[Hypothesis, Difference]]) -> tuple[Claim, ...]:
     """What differences say of the claims that they are about, corrected for their number."""
-    corrected = holm([gap.p_value for _, gap in gaps])
+    p_values = corrected(dict(enumerate(gap for _, gap in gaps)))
     found = []
-    for (claim, gap), p_value in zip(gaps, corrected, strict=True):
-        measured = Estimate(gap.mean, gap.interval)
+    for place, (claim, gap) in enumerate(gaps):
+        measured, p_value = gap.estimate(), p_values[place]
         found.append(
             Claim(
                 text=f"{claim.text}: {claim.a} against {claim.b}",

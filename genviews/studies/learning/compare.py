@@ -1,44 +1,44 @@
 """What rows say beside each other: means over seeds, and differences with their uncertainty.
 
-    answers of each seed -> accuracy, paired difference to a reference row, interval, p
+    numbers of each seed -> mean, paired difference to a reference row, interval, p
 
 Two things vary: which images are in the test set, and which seed the encoder had. An interval that
 knows one of them alone is too narrow, so both go into
 
-    half width(p) = sqrt((z s_images / sqrt(N))^2 + (t s_seeds / sqrt(S))^2)
+    half width(p) = sqrt((z e_images)^2 + (t s_seeds / sqrt(S))^2)
 
-s_images is the deviation over test images of the difference in correctness, averaged over seeds;
-s_seeds that of the difference in accuracy over seeds; z is the normal quantile at 1 - p/2 and t
-Student's with S - 1 degrees of freedom. p = 0.05 gives the interval; the p-value of a difference is
-the p whose interval ends at 0. With one seed the second term is unknown, and the result says so
-(`seeds` is 1). Two seeds give a wide interval, since t is then 12.7; three or more are worth their
-time.
+e_images is the standard error over test images of what is compared, averaged over seeds; s_seeds
+its deviation over seeds; z is the normal quantile at 1 - p/2 and t Student's with S - 1 degrees of
+freedom. p = 0.05 gives the interval; the p-value of a difference is the p whose interval ends at 0.
+With one seed the second term is unknown, and the result says so (`seeds` is 1). Two seeds give a
+wide interval, since t is then 12.7; three or more are worth their time.
+
+An accuracy is a mean over images: with their deviation s, e_images is s / sqrt(N). An average
+precision is none: its error is the deviation over test photos drawn anew with replacement, the same
+draws for every row. Of a number whose images are not known, seeds alone say how sure it is.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
-from jaxtyping import Bool
 from scipy import special
 from torch import Tensor
 
-from genviews.checks import fail
-from genviews.studies.learning.run import RowResult, check_done
+from genviews.checks import fail, lookup
+from genviews.ensemble.significance import SIGNIFICANCE, holm
+from genviews.studies.blocks import Estimate
+from genviews.studies.learning.judge import Measured, RowResult
+from genviews.studies.learning.run import check_done
 
-__all__ = [
-    "Difference",
-    "RowSummary",
-    "SeedMean",
-    "compare_answers",
-    "compare_seeds",
-    "over_seeds",
-    "summarise",
-]
+__all__ = ["Difference", "RowSummary", "by_row", "compare", "corrected", "summarise"]
+
+Known = TypeVar("Known")
 
 _LEAST_P, _HALVINGS = 1e-300, 60
 
@@ -49,107 +49,64 @@ class Difference:
 
     Args:
         mean: of the accuracy, or of the difference of two.
-        interval: 95 %, see the module.
+        interval: 95 %, see the module; None where a single seed cannot say.
         p_value: two-sided, that the mean is 0; below 0.05 if and only if 0 is outside the interval.
         seeds: S.
         per_seed: the value of each seed.
     """
 
     mean: float
-    interval: tuple[float, float]
-    p_value: float
+    interval: tuple[float, float] | None
+    p_value: float | None
     seeds: int
     per_seed: tuple[float, ...]
 
+    def estimate(self, p_value: float | None = None) -> Estimate:
+        """The mean with its interval, significant where a p-value is below 0.05."""
+        return Estimate(self.mean, self.interval, p_value is not None and p_value < SIGNIFICANCE)
 
-def compare_answers(values: Sequence[Tensor], *, least: float = -1.0) -> Difference:
-    """Return the mean of per-image values over images and seeds, with its uncertainty.
+
+def compare(seeds: Sequence[Measured], *, least: float = -1.0) -> Difference:
+    """Return the mean of the seeds' numbers with the uncertainty of images and seeds.
 
     Args:
-        values: for each seed (N,) numbers of the same test images: correctness (0 or 1), or the
-            difference of two rows' correctness (-1, 0 or 1).
-        least: what no value is below; the interval ends there, and at 1. 0 for correctness.
+        seeds: one or more, of the same test images.
+        least: what no number is below; the interval ends there, and at 1. 0 for an accuracy.
 
     Raises:
         ValueError: no seed, or other numbers of images.
 
     Example:
-        >>> one = torch.tensor([1.0, 1.0, 0.0, 1.0])
-        >>> compare_answers([one, one]).mean
+        >>> one = Measured.of(torch.tensor([1.0, 1.0, 0.0, 1.0]))
+        >>> compare([one, one]).mean
         0.75
+        >>> compare([Measured(value=0.5)]).interval is None
+        True
     """
-    lengths = {len(v) for v in values}
-    if len(lengths) != 1 or 0 in lengths:
+    images = [one.images for one in seeds if one.images is not None]
+    lengths = {len(one) for one in images}
+    if not seeds or len(lengths) > 1 or 0 in lengths:
         fail(
             "answers of the seeds",
             expected="those to the same test images, for one seed or more",
-            got=f"{[len(v) for v in values]} answers",
+            got=f"{[len(one) for one in images]} answers",
             remedy="compare results of one study",
         )
-    table = torch.stack([v.double() for v in values])
-    return over_seeds(table.mean(1).tolist(), images=_error(table.mean(0)), least=least)
-
-
-def over_seeds(per_seed: Sequence[float], *, images: float, least: float = -1.0) -> Difference:
-    """Return the mean of the seeds' values with the uncertainty of images and seeds.
-
-    Args:
-        per_seed: the value of each seed.
-        images: standard error of their mean over test images.
-        least: see `compare_answers`.
-
-    Example:
-        >>> round(over_seeds([0.5], images=0.1).interval[1], 4)
-        0.696
-    """
-    values, seeds = torch.tensor(per_seed, dtype=torch.float64), len(per_seed)
-    mean = float(values.mean())
-    errors = _Errors(images=images, seeds=_error(values), degrees_of_freedom=seeds - 1)
+    draws = [one.draws for one in seeds if one.draws is not None]
+    by_image = _error(torch.stack(images).mean(0)) if images else 0.0
+    if draws:  # one without a positive of any class, which tiny data alone has, says nothing
+        means = torch.stack(draws).mean(0)
+        by_image = float(means[means.isfinite()].std(correction=1))
+    values = torch.tensor([one.value for one in seeds], dtype=torch.float64)
+    mean, known = float(values.mean()), bool(images or draws or len(seeds) > 1)
+    errors = _Errors(images=by_image, seeds=_error(values), degrees_of_freedom=len(seeds) - 1)
     half = errors.half_width(0.05)
     return Difference(
         mean=mean,
-        interval=(max(mean - half, least), min(mean + half, 1.0)),
-        p_value=errors.p_value(mean),
-        seeds=seeds,
+        interval=(max(mean - half, least), min(mean + half, 1.0)) if known else None,
+        p_value=errors.p_value(mean) if known else None,
+        seeds=len(seeds),
         per_seed=tuple(values.tolist()),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedMean:
-    """A mean whose uncertainty is known over seeds alone.
-
-    Args:
-        mean: of what each seed came to, or of the difference of two rows with the same seeds.
-        interval: 95 %, Student's; None with one seed.
-        p_value: two-sided, that the mean is 0; None with one seed.
-        per_seed: the value of each seed.
-    """
-
-    mean: float
-    interval: tuple[float, float] | None
-    p_value: float | None
-    per_seed: tuple[float, ...]
-
-
-def compare_seeds(per_seed: Sequence[float], *, least: float = -1.0) -> SeedMean:
-    """Return the mean of the seeds' values with its uncertainty over seeds.
-
-    Args:
-        per_seed: the value of each seed.
-        least: see `compare_answers`.
-
-    Example:
-        >>> compare_seeds([0.5]).interval is None
-        True
-    """
-    found = over_seeds(per_seed, images=0.0, least=least)
-    known = found.seeds > 1
-    return SeedMean(
-        mean=found.mean,
-        interval=found.interval if known else None,
-        p_value=found.p_value if known else None,
-        per_seed=found.per_seed,
     )
 
 
@@ -193,14 +150,12 @@ class RowSummary:
 
     Args:
         name: of the row.
-        accuracy: by probe; under "voc" the mean average precision on VOC07, where it was judged.
-        against: by probe, the difference to the reference row, with the same seeds and images; None
-            for the reference itself.
-        val: mean accuracy on val, by probe: what may be chosen by. None is of VOC.
+        accuracy: by the name of what was measured (see `genviews.studies.learning.judge`).
+        against: the same, of the difference to the reference row, with the same seeds and images;
+            None for the reference itself.
+        val: mean accuracy on val, by probe: what may be chosen by.
         samples_per_second: median over seeds; None for an untrained row.
         waiting_for_views: share of the training's time, median over seeds.
-        detection: "ap", "ap50" and "ap75" of detectors on VOC; empty where none was fine-tuned.
-        detection_against: as `against`.
     """
 
     name: str
@@ -209,16 +164,13 @@ class RowSummary:
     val: dict[str, float]
     samples_per_second: float | None
     waiting_for_views: float | None
-    detection: dict[str, SeedMean] = field(default_factory=dict)
-    detection_against: dict[str, SeedMean] | None = None
 
 
-def summarise(results: Sequence[RowResult], truth: Tensor, *, reference: str) -> list[RowSummary]:
+def summarise(results: Sequence[RowResult], *, reference: str) -> list[RowSummary]:
     """Summarise the rows of a study, in their order.
 
     Args:
-        results: of every row and seed.
-        truth: (N,) classes of the test images.
+        results: of every row and seed, judged.
         reference: name of the row that others are compared with.
 
     Raises:
@@ -226,14 +178,8 @@ def summarise(results: Sequence[RowResult], truth: Tensor, *, reference: str) ->
             reference's.
     """
     check_done(results)
-    rows: dict[str, dict[int, RowResult]] = {}
-    for result in results:
-        rows.setdefault(result.row.name, {})[result.seed] = result
-    if reference not in rows:
-        fail(
-            "reference row", expected=f"one of {', '.join(rows)}", got=reference, remedy="name one"
-        )
-    base = rows[reference]
+    rows = by_row(results)
+    base = lookup(reference, rows, "reference row")
     for name, own in rows.items():
         if own.keys() != base.keys():
             fail(
@@ -242,40 +188,54 @@ def summarise(results: Sequence[RowResult], truth: Tensor, *, reference: str) ->
                 got=sorted(own),
                 remedy="run the same seeds for every row",
             )
-    return [
-        _summary(name, own, None if name == reference else base, truth)
-        for name, own in rows.items()
-    ]
+    return [_summary(name, own, None if own is base else base) for name, own in rows.items()]
+
+
+def by_row(results: Sequence[RowResult]) -> dict[str, dict[int, RowResult]]:
+    """The results by the name of their row, then by seed."""
+    rows: dict[str, dict[int, RowResult]] = {}
+    for result in results:
+        rows.setdefault(result.row.name, {})[result.seed] = result
+    return rows
 
 
 def _summary(
-    name: str, own: dict[int, RowResult], base: dict[int, RowResult] | None, truth: Tensor
+    name: str, own: Mapping[int, RowResult], base: Mapping[int, RowResult] | None
 ) -> RowSummary:
-    probes = list(next(iter(own.values())).answers)
-    correct = {p: {s: _correct(own[s], p, truth) for s in own} for p in probes}
+    results = list(own.values())
+    first = results[0]
+    trained = [result.record["training"] for result in results]
     against = None
     if base is not None:
         against = {
-            p: compare_answers(
-                [correct[p][s].double() - _correct(base[s], p, truth).double() for s in own]
+            what: compare(
+                [one.measured[what] - base[seed].measured[what] for seed, one in own.items()]
             )
-            for p in probes
+            for what in first.measured
         }
-    trained = [result.record["training"] for result in own.values()]
     return RowSummary(
         name=name,
-        accuracy={p: compare_answers(list(correct[p].values()), least=0.0) for p in probes},
+        accuracy={
+            what: compare([one.measured[what] for one in results], least=0.0)
+            for what in first.measured
+        },
         against=against,
-        val={p: sum(r.record[p]["val"] for r in own.values()) / len(own) for p in probes},
-        samples_per_second=_median([t.get("samples_per_second") for t in trained]),
-        waiting_for_views=_median([t.get("waiting_for_views") for t in trained]),
+        val={
+            what: sum(one.record[what]["val"] for one in results) / len(results)
+            for what in first.measured
+            if "val" in first.record.get(what, {})
+        },
+        samples_per_second=_median([one.get("samples_per_second") for one in trained]),
+        waiting_for_views=_median([one.get("waiting_for_views") for one in trained]),
     )
 
 
-def _correct(result: RowResult, probe: str, truth: Tensor) -> Bool[Tensor, " N"]:
-    return result.answers[probe] == truth
-
-
 def _median(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
+    known = [value for value in values if value is not None]
     return float(statistics.median(known)) if known else None
+
+
+def corrected(found: Mapping[Known, Difference]) -> dict[Known, float]:
+    """Their p-values corrected for their number (Holm); {} where these are not known."""
+    p_values = [one.p_value for one in found.values() if one.p_value is not None]
+    return dict(zip(found, holm(p_values), strict=True)) if len(p_values) == len(found) else {}

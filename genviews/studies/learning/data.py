@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.checks import fail
@@ -22,22 +21,31 @@ from genviews.identity import key
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.stylemix import Independent
+from genviews.perturb.walks import Steer
 from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.stored import StoredViews, write_views
-from genviews.represent.stream import StreamedBatches, StreamStats
+from genviews.represent.stream import StreamedBatches
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rng import Rng
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 from genviews.types import Progress
 
-__all__ = ["RowBatches", "check_row", "latent_views"]
+__all__ = ["check_row", "latent_views", "row_batches"]
 
 
-class RowBatches:
-    """Batches of a row and seed, with only the views that its objective looks at.
+def row_batches(
+    row: LearningRow,
+    setting: LearningSetting,
+    seed: int,
+    folder: str | Path,
+    *,
+    engine: str | Engine = "local",
+    progress: Progress | None = None,
+) -> StreamedBatches:
+    """Return the batches of a row and seed, with only the views that its objective looks at.
 
     Args:
         row: the row, of any data but "none".
@@ -64,56 +72,23 @@ class RowBatches:
         ... )
         >>> row = LearningRow(name="Gaussian", views="gaussian_all_0.20")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     batches = RowBatches(row, setting, 0, folder)
+        ...     batches = row_batches(row, setting, 0, folder)
         ...     batches.batch(0)["views"].shape
         ...     batches.close()
         torch.Size([4, 2, 1, 8, 8])
     """
-
-    def __init__(
-        self,
-        row: LearningRow,
-        setting: LearningSetting,
-        seed: int,
-        folder: str | Path,
-        *,
-        engine: str | Engine = "local",
-        progress: Progress | None = None,
-    ) -> None:
-        # What may be refused comes before the rendering, which may take hours.
-        plan, pixels = _plan(row, setting, seed), _pixels(row, setting)
-        store = partial(write_views, keep="images", engine=engine, progress=progress)
-        views = _views(row, setting, Path(folder), store)
-        self._single = OBJECTIVES[row.objective].single_view
-        self._batches = StreamedBatches(
-            _Anchors(views) if self._single else views,
-            plan,
-            pixels,
-            steps=setting.updates_of(row),
-            prefetch=setting.batches_ahead,
-            pixel_seed=seed,
-        )
-
-    def batch(self, step: int) -> dict[str, Tensor | None]:
-        """See `genviews.represent.batches.Batches`."""
-        return self._batches.batch(step)
-
-    def part(self, step: int, process: int, processes: int) -> dict[str, Tensor | None]:
-        """See `genviews.represent.batches.PartBatches`."""
-        return self._batches.part(step, process, processes)
-
-    def __describe__(self) -> Mapping[str, object]:
-        """What the batches depend on."""
-        return {**self._batches.__describe__(), "single_view": self._single}
-
-    @property
-    def stats(self) -> StreamStats:
-        """See `StreamedBatches`."""
-        return self._batches.stats
-
-    def close(self) -> None:
-        """End the thread that makes batches ahead."""
-        self._batches.close()
+    # What may be refused comes before the rendering, which may take hours.
+    plan, pixels = _plan(row, setting, seed), _pixels(row, setting)
+    store = partial(write_views, keep="images", engine=engine, progress=progress)
+    views = _views(row, setting, Path(folder), store)
+    return StreamedBatches(
+        _Anchors(views) if OBJECTIVES[row.objective].single_view else views,
+        plan,
+        pixels,
+        steps=setting.updates_of(row),
+        prefetch=setting.batches_ahead,
+        pixel_seed=seed,
+    )
 
 
 def check_row(row: LearningRow, setting: LearningSetting) -> None:
@@ -169,6 +144,8 @@ def latent_views(row: LearningRow, setting: LearningSetting) -> LatentViews:
     if row.views is not None:
         kit = GeneratorKit(generator, directions=setting.statistics, walks=setting.walks)
         found = kit.perturbation(row.views)
+        if isinstance(found, Steer) and setting.walks is not None:
+            setting.walks.check(generator)  # as they are of another generator in spite of the shape
     if isinstance(found, Independent):  # another sample of the same prior
         found = replace(found, noise=prior.noise, psi=prior.psi, cutoff=prior.cutoff)
     return LatentViews(
@@ -233,27 +210,20 @@ def _pixels(row: LearningRow, setting: LearningSetting) -> PixelViews | None:
 def _views(
     row: LearningRow, setting: LearningSetting, folder: Path, store: Callable[..., object]
 ) -> AnchorViews:
-    if row.data == "generated":
-        return _generated(row, setting, folder, store)
-    real = _real(row, setting)
-    if row.data == "real":
+    real = None if row.data == "generated" else _real(row, setting)
+    if real is not None and row.data == "real":
         return real
-    assert row.share is not None
-    made, count = _generated(row, setting, folder, store), setting.samples_of(row)
+    made: AnchorViews = latent_views(row, setting)
+    count = setting.samples_of(row)
+    if setting.stored:
+        # Never fewer than the base size, so that smaller ratios read the same store.
+        most = max(count, setting.base)
+        place = folder / "views" / key(made, most)
+        store(made, place, most)
+        made = StoredViews(place, setting.generator_of(row)[0], positives=row.positives)
+    if real is None or row.share is None:
+        return made
     return MixedViews(real, made, row.share, count, mix=row.mix, seed=setting.views_seed)
-
-
-def _generated(
-    row: LearningRow, setting: LearningSetting, folder: Path, store: Callable[..., object]
-) -> AnchorViews:
-    views = latent_views(row, setting)
-    if not setting.stored:
-        return views
-    # Never fewer than the base size, so that smaller ratios read the same store.
-    count = max(setting.samples_of(row), setting.base)
-    place = folder / "views" / key(views, count)
-    store(views, place, count)
-    return StoredViews(place, views.generator, positives=row.positives)
 
 
 def _real(row: LearningRow, setting: LearningSetting) -> RealViews:

@@ -6,11 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from genviews.evaluate.encoders import EncoderScores
-from genviews.evaluate.probe import ProbeScore
 from genviews.report.words import number, short_range
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.train import StepRecord
 from genviews.studies.blocks import (
     Block,
     Cell,
@@ -22,7 +19,7 @@ from genviews.studies.blocks import (
     Series,
     Table,
 )
-from genviews.studies.learning.probes import probe_name
+from genviews.studies.learning.judge import ProbeJudge
 from genviews.studies.result import Record, Result
 
 __all__ = ["encoder_result"]
@@ -35,15 +32,16 @@ _MONITORS = {
     "uniformity": "uniformity of the projections (0: collapsed)",
 }
 
+Json = Mapping[str, Any]
+
 
 def encoder_result(
     title: str,
     encoder: RepresentationEncoder,
     *,
     record: Record,
-    scores: EncoderScores | None = None,
-    history: Sequence[StepRecord] = (),
-    facts: Mapping[str, Any] | None = None,
+    judged: Json,
+    facts: Json | None = None,
 ) -> Result:
     """Sum up an encoder that was trained, or judged, or both.
 
@@ -51,22 +49,21 @@ def encoder_result(
         title: of the result.
         encoder: its config and the width of its features are named.
         record: of the run.
-        scores: of the probes; None where there were no labelled images.
-        history: of the training; empty where the encoder was only judged.
+        judged: what was kept of its row (see `RowResult.record`): "linear" and "knn" where there
+            were labelled images, "training" where it was trained.
         facts: of the training, JSON values: what was learnt from, and how.
 
     Returns:
         The result; its data hold "encoder", "features", "training" and "probes".
     """
-    probes = {} if scores is None else {"linear": scores.linear, "knn": scores.knn}
-    val = {} if scores is None else scores.val
-    last = history[-1] if history else None
+    probes = {name: judged[name] for name in ProbeJudge.measures if name in judged}
+    history = judged.get("training", {}).get("history", ())
     data = {
         **record.data,
         "encoder": asdict(encoder.config),
         "features": encoder.features_dim,
-        "training": None if last is None else {**(facts or {}), "last": asdict(last)},
-        "probes": {name: {**asdict(score), "val": val[name]} for name, score in probes.items()},
+        "training": {**(facts or {}), "last": history[-1]} if history else None,
+        "probes": probes,
     }
     channels = encoder.config.channels
     about = (
@@ -75,36 +72,35 @@ def encoder_result(
     )
     return Result(
         title=title,
-        verdict=_verdict(probes, last),
-        blocks=(*_probe_blocks(probes, val, about), *_training_blocks(history)),
+        verdict=_verdict(probes, history),
+        blocks=(_probe_block(probes, about), *_training_blocks(history)),
         record=replace(record, data=data),
     )
 
 
-def _verdict(probes: Mapping[str, ProbeScore], last: StepRecord | None) -> str:
-    parts = []
-    if last is not None:
-        parts.append(f"Learnt in {last.step:,} updates, to a loss of {number(last.loss)}.")
+def _verdict(probes: Mapping[str, Json], history: Sequence[Json]) -> str:
+    said = ""
+    if history:
+        last = history[-1]
+        said = f"Learnt in {last['step']:,} updates, to a loss of {number(last['loss'])}. "
     if not probes:
-        parts.append("No labelled images were given, so its features were not judged.")
-    else:
-        told = [
-            f"{probe_name(name, inside=True)} "
-            f"{short_range(Estimate(s.accuracy, s.interval), 'percent')}"
-            for name, s in probes.items()
-        ]
-        total = next(iter(probes.values())).total
-        parts.append(f"Right answers on {total:,} test images: {', '.join(told)}.")
-    return " ".join(parts)
+        return f"{said}No labelled images were given, so its features were not judged."
+    told = [
+        f"{ProbeJudge.measures[name].inside} {short_range(_accuracy(score), 'percent')}"
+        for name, score in probes.items()
+    ]
+    total = next(iter(probes.values()))["total"]
+    return f"{said}Right answers on {total:,} test images: {', '.join(told)}."
 
 
-def _probe_blocks(
-    probes: Mapping[str, ProbeScore], val: Mapping[str, float], about: str
-) -> list[Block]:
+def _accuracy(score: Json) -> Estimate:
+    low, high = score["interval"]
+    return Estimate(score["accuracy"], (low, high))
+
+
+def _probe_block(probes: Mapping[str, Json], about: str) -> Block:
     if not probes:
-        return [
-            Note(text=f"{about} To judge it, add --data to the command, or run genviews probe.")
-        ]
+        return Note(text=f"{about} To judge it, add --data to the command, or run genviews probe.")
     columns = (
         Column(name="probe", priority=0),
         Column(name="test", kind="percent", help="right answers on test"),
@@ -114,33 +110,28 @@ def _probe_blocks(
     )
     rows = tuple(
         (
-            probe_name(name),
-            Estimate(score.accuracy, score.interval),
-            score.mean_class_accuracy,
-            val[name],
-            ", ".join(f"{key} {value:g}" for key, value in score.setting.items()),
+            ProbeJudge.measures[name].title,
+            _accuracy(score),
+            score["mean_class_accuracy"],
+            score["val"],
+            ", ".join(f"{key} {value:g}" for key, value in score["setting"].items()),
         )
         for name, score in probes.items()
     )
     frozen = "The encoder is frozen; probes are fitted on train, their settings chosen on val."
-    return [
-        Table(
-            title="What the features know",
-            columns=columns,
-            rows=rows,
-            caption=f"{frozen} {about}",
-        )
-    ]
+    return Table(
+        title="What the features know", columns=columns, rows=rows, caption=f"{frozen} {about}"
+    )
 
 
-def _training_blocks(history: Sequence[StepRecord]) -> list[Block]:
+def _training_blocks(history: Sequence[Json]) -> list[Block]:
     """The loss and what was looked at beside it, as charts and as a table."""
     if not history:
         return []
-    lines = {"loss": [(record.step, record.loss) for record in history]}
+    lines = {"loss": [(one["step"], one["loss"]) for one in history]}
     for name in _MONITORS:
-        found = [(r.step, r.monitors[name]) for r in history if name in r.monitors]
-        lines |= {name: found} if found else {}
+        seen = [(one["step"], one["monitors"][name]) for one in history if name in one["monitors"]]
+        lines |= {name: seen} if seen else {}
     charts = tuple(
         Chart(
             title=_MONITORS.get(name, name),
@@ -160,16 +151,13 @@ def _training_blocks(history: Sequence[StepRecord]) -> list[Block]:
         "Everything but the loss was looked at and not learnt from. A falling loss alone does not "
         "show that features are good: some objectives are lowest where all features are equal."
     )
-    return [
-        Curves(title="How it was learnt", charts=charts, caption=caption),
-        _history(history),
-    ]
+    return [Curves(title="How it was learnt", charts=charts, caption=caption), _history(history)]
 
 
-def _history(history: Sequence[StepRecord]) -> Table:
+def _history(history: Sequence[Json]) -> Table:
     """A line a record; what was not looked at is empty."""
-    terms = _names(record.terms for record in history)
-    monitors = _names(record.monitors for record in history)
+    terms = _names(one["terms"] for one in history)
+    monitors = _names(one["monitors"] for one in history)
     columns = (
         Column(name="step", kind="count", priority=0),
         Column(name="loss", kind="number", priority=0),
@@ -181,18 +169,16 @@ def _history(history: Sequence[StepRecord]) -> Table:
     )
     rows: list[tuple[Cell, ...]] = [
         (
-            record.step,
-            record.loss,
-            *(record.terms.get(name) for name in terms),
-            record.learning_rate,
-            record.samples_per_second,
-            record.data_share,
-            *(record.monitors.get(name) for name in monitors),
+            one["step"],
+            one["loss"],
+            *(one["terms"].get(name) for name in terms),
+            *(one[name] for name in ("learning_rate", "samples_per_second", "data_share")),
+            *(one["monitors"].get(name) for name in monitors),
         )
-        for record in history
+        for one in history
     ]
     return Table(title="Training", columns=columns, rows=tuple(rows), folded=True)
 
 
-def _names(records: Iterable[Mapping[str, float]]) -> list[str]:
-    return list(dict.fromkeys(name for record in records for name in record))
+def _names(parts: Iterable[Json]) -> list[str]:
+    return list(dict.fromkeys(name for part in parts for name in part))

@@ -1,37 +1,35 @@
-"""One encoder: learnt from views and images (`genviews learn`), or judged (`genviews probe`)."""
+"""One encoder: learnt from views and images (`genviews learn`), or judged (`genviews probe`).
+
+`learn` is a study of one row: what is kept, and how it goes on, is that of any table.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 
 from genviews.checks import fail
-from genviews.claim import claim
 from genviews.data.source import as_source
-from genviews.evaluate.encoders import EncoderScores, ProbeData, probe_encoder
+from genviews.evaluate.encoders import ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
-from genviews.identity import describe
-from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.monitor import OnlineKNN
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
-from genviews.studies.learning.data import check_row
 from genviews.studies.learning.encoder_result import encoder_result
+from genviews.studies.learning.judge import ENCODER
 from genviews.studies.learning.options import LearnOptions
-from genviews.studies.learning.progress import PROBE, TrainProgress
+from genviews.studies.learning.progress import PROBE, StudyProgress
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import train_row
-from genviews.studies.learning.setting import LearningSetting
-from genviews.studies.learning.training import check_walks, learning_setting
+from genviews.studies.learning.run import run_rows
+from genviews.studies.learning.training import learning_setting
 from genviews.studies.options import Options
 from genviews.studies.result import Result
 
-__all__ = ["LEARN", "PROBE_ENCODER", "judge", "learn", "one_row"]
+__all__ = ["LEARN", "PROBE_ENCODER", "learn", "one_row", "probe"]
 
-BACKBONE, ENCODER = "backbone.safetensors", "encoder.safetensors"
+BACKBONE = "backbone.safetensors"
 BANK, QUERIES = 2000, 1000  # images of train and val that are looked at while training
 _GAUSSIAN = "gaussian_all_0.20"  # the paper's for BigBiGAN
 
@@ -40,66 +38,34 @@ def learn(bench: Bench, options: LearnOptions) -> Result:
     """Learn an encoder, keep it, and judge it where there are labelled images.
 
     Raises:
-        ValueError: options that do not fit what was given, or another process at work there.
+        ValueError: options that do not fit what was given, or features that cannot be judged; the
+            weights are kept, so that the next call does not learn again.
     """
     given = bench.inputs.given()
     row = one_row(options, made=Need.KIT in given, real=Need.REAL in given)
-    setting = learning_setting(
-        options,
-        kit=bench.inputs.kit,
-        real=bench.inputs.real,
-        probe=bench.inputs.probe,
-        device=bench.device,
-        batch_size=bench.batch_size,
+    setting = learning_setting(bench, options, [row])
+    if setting.probe is not None:
+        setting = replace(setting, monitor=_monitor(setting.probe))
+    (found,) = run_rows(
+        [row],
+        setting,
+        [options.seed],
+        bench.place,
+        engine=bench.engine,
+        report=StudyProgress(bench.progress, [row], 1, setting),
     )
-    check_row(row, setting)
-    check_walks([row], setting)
-    images = 1 if row.views is None else 1 + (row.pool or row.positives)
-
-    def rendered(stage: str, unit: str, done: int, total: int) -> None:
-        bench.progress(stage, "images", done * images, total * images)
-
-    with claim(bench.place / ".lock") as mine:
-        if not mine:
-            fail(
-                f"folder {str(bench.place)!r}",
-                expected="one run at a time",
-                got="another process that trains there",
-                remedy="wait for it, or choose another folder with --out",
-            )
-        trained = train_row(
-            row,
-            setting,
-            options.seed,
-            bench.place,
-            bench.place / "checkpoint.pt",
-            knn=None if setting.probe is None else _monitor(setting.probe),
-            engine=bench.engine,
-            rendered=rendered,
-            report=TrainProgress(
-                bench.progress,
-                updates=setting.updates,
-                batch=setting.batch,
-                log_every=setting.training(setting.updates).log_every,
-            ),
-        )
-    facts = _facts(row, setting, options.seed)
-    # The weights before anything is said of them: no hour of work is lost.
-    kit = bench.inputs.kit
-    about = {"images": str(facts["images"]), "generator": "none" if kit is None else kit.name}
-    encoder, scores = trained.encoder, None
+    images = "x".join(str(n) for n in setting.image_spec.shape)
+    about = {"images": images, "generator": bench.kit.name if Need.KIT in given else "none"}
+    encoder = found.encoder()
     encoder.save(bench.products / ENCODER, about)
     encoder.export_backbone(bench.products / BACKBONE, about)
-    if setting.probe is not None:
-        scores = judge(encoder, setting.probe, bench.batch_size)
-        bench.note(PROBE)
+    facts = {"row": row.fields, "images": images, "samples": setting.base}
     return encoder_result(
         bench.title or "An encoder",
-        encoder.cpu(),
+        encoder,
         record=replace(bench.record(options), seed=options.seed),
-        scores=scores,
-        history=trained.history,
-        facts=facts,
+        judged=found.record,
+        facts={**facts, **setting.facts(options.seed)},
     )
 
 
@@ -168,19 +134,15 @@ def _views(options: LearnOptions, *, alone: bool) -> str | None:
 
 def probe(bench: Bench, options: Options) -> Result:
     """Judge an encoder: a linear probe and nearest neighbours, with intervals."""
-    scores = judge(bench.encoder, bench.probe, bench.batch_size)
+    extractor = FeatureExtractor(bench.encoder, batch_size=bench.batch_size)
+    scores = probe_encoder(extractor, bench.probe)
     bench.note(PROBE)
     return encoder_result(
         bench.title or "An encoder",
-        bench.encoder.cpu(),
+        bench.encoder,
         record=replace(bench.record(options), seed=None),
-        scores=scores,
+        judged=scores.record(),
     )
-
-
-def judge(encoder: RepresentationEncoder, data: ProbeData, batch_size: int) -> EncoderScores:
-    """The probes of an encoder, `batch_size` images at once."""
-    return probe_encoder(FeatureExtractor(encoder, batch_size=batch_size), data)
 
 
 def _monitor(data: ProbeData) -> OnlineKNN:
@@ -200,19 +162,6 @@ def _monitor(data: ProbeData) -> OnlineKNN:
 def _spread(count: int, most: int) -> torch.Tensor:
     """Rows spread evenly over a set, which may be sorted by class."""
     return torch.linspace(0, count - 1, min(count, most)).round().long()
-
-
-def _facts(row: LearningRow, setting: LearningSetting, seed: int) -> dict[str, Any]:
-    """What an encoder was learnt from, and how, as JSON values."""
-    return {
-        "row": {name: value for name, value in asdict(row).items() if name != "name"},
-        "images": "x".join(str(n) for n in setting.image_spec.shape),
-        "updates": setting.updates,
-        "batch": setting.batch,
-        "samples": setting.base,
-        "pixels": repr(setting.pixels),
-        "training": describe(replace(setting.training(setting.updates), seed=seed)),
-    }
 
 
 LEARN = Study(

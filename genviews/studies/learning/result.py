@@ -14,20 +14,22 @@ from genviews.studies.blocks import (
     Chart,
     Column,
     Curves,
-    Estimate,
     Images,
     Note,
     Series,
     Table,
     Tone,
 )
-from genviews.studies.learning.compare import Difference, RowSummary, SeedMean
-from genviews.studies.learning.probes import PROBES, probe_name
+from genviews.studies.learning.compare import RowSummary
+from genviews.studies.learning.judge import ProbeJudge
 from genviews.studies.learning.study import LearningStudy
+from genviews.studies.learning.voc import DetectionJudge, SVMJudge
 from genviews.studies.result import Gate, Record, Result
 from genviews.studies.statistics import SIGNIFICANCE
 
 __all__ = ["SWEEPS", "row_words", "table_result"]
+
+MEASURES = {**ProbeJudge.measures, **SVMJudge.measures, **DetectionJudge.measures}
 
 Definition = Mapping[str, Any]
 
@@ -86,63 +88,44 @@ def table_result(
     )
 
 
-def _tone(study: LearningStudy, row: RowSummary, probe: str) -> Tone:
+def _tone(study: LearningStudy, row: RowSummary, what: str) -> Tone:
     if row.against is None:
         return "reference"
-    if study.p_holm[probe][row.name] >= SIGNIFICANCE:
+    if study.p_holm[what][row.name] >= SIGNIFICANCE:
         return ""
-    return "better" if row.against[probe].mean > 0 else "worse"
+    return "better" if row.against[what].mean > 0 else "worse"
 
 
 def _table(study: LearningStudy) -> Table:
-    voc, detection = "voc" in study.probes, bool(study.rows[0].detection)
     best = study.best
     return Table(
         title="What each row learns",
-        columns=_columns(study, voc=voc, detection=detection),
-        rows=tuple(_cells(study, row, voc=voc) for row in study.rows),
+        columns=_columns(study),
+        rows=tuple(_cells(study, row) for row in study.rows),
         tones=tuple(_tone(study, row, "linear") for row in study.rows),
         highlight=None if best is None else study.rows.index(best),
         caption=_caption(study),
     )
 
 
-def _columns(study: LearningStudy, *, voc: bool, detection: bool) -> tuple[Column, ...]:
-    over = "over test images and seeds"
-    if len(study.seeds) == 1:
-        over += ", of which there is one here, so that its luck is not in it"
-    reference = study.reference
-    columns = [
-        Column(name="learnt from", priority=0),
-        Column(
-            name="linear probe",
-            kind="percent",
-            priority=0,
-            help=f"right answers, read from the frozen features; the interval is {over}",
-        ),
-        Column(
-            name="difference",
-            kind="points",
-            help=f"of the linear probe to {reference}, paired by image and seed",
-        ),
-        Column(name="Holm p", kind="p", priority=2, help="corrected for the rows compared"),
-        Column(name="neighbours", kind="percent", priority=1, help="as the linear probe"),
+def _columns(study: LearningStudy) -> tuple[Column, ...]:
+    """The columns of what was measured, between what was learnt from and how."""
+    one = len(study.seeds) == 1
+    luck = ", of which there is one here, so that its luck is not in it" if one else ""
+    words = {
+        "over": f"over test images and seeds{luck}",
+        "reference": study.reference,
+        "voc": _voc_words(study),
+        "alone": "; one seed has no interval" if one else "",
+    }
+    measured = [
+        replace(column, help=column.help.format(**words))
+        for what in study.probes
+        for column in (MEASURES[what].column, *MEASURES[what].against)
     ]
-    if voc:
-        columns += [
-            Column(name="VOC07 AP", kind="percent", priority=0, help=_voc_words(study)),
-            Column(name="AP difference", kind="points", priority=3, help=f"to {reference}"),
-            Column(name="AP Holm p", kind="p", priority=5, help="a family of its own"),
-        ]
-    if detection:
-        seeds = "" if len(study.seeds) > 1 else "; one seed has no interval"
-        told = f"of a Faster R-CNN fine-tuned around the encoder; over seeds alone{seeds}"
-        columns += [
-            Column(name=f"detection {name}", kind="percent", priority=4, help=told)
-            for name in ("AP", "AP50", "AP75")
-        ]
     return (
-        *columns,
+        Column(name="learnt from", priority=0),
+        *measured,
         Column(
             name="images a second",
             kind="count",
@@ -160,30 +143,15 @@ def _columns(study: LearningStudy, *, voc: bool, detection: bool) -> tuple[Colum
     )
 
 
-def _cells(study: LearningStudy, row: RowSummary, *, voc: bool) -> tuple[Cell, ...]:
-    cells: list[Cell] = [
-        row.name,
-        _estimate(row.accuracy["linear"]),
-        *_against(study, row, "linear"),
-        _estimate(row.accuracy["knn"]),
-    ]
-    if voc:
-        cells += [_estimate(row.accuracy["voc"]), *_against(study, row, "voc")]
-    cells += [_estimate(found) for found in row.detection.values()]
+def _cells(study: LearningStudy, row: RowSummary) -> tuple[Cell, ...]:
+    cells: list[Cell] = [row.name]
+    for what in study.probes:
+        cells.append(row.accuracy[what].estimate())
+        if MEASURES[what].against:
+            p = study.p_holm[what].get(row.name)
+            cells += [None if row.against is None else row.against[what].estimate(p), p]
     words = row_words(study.facts["definitions"][row.name])
     return (*cells, row.samples_per_second, row.waiting_for_views, words)
-
-
-def _against(study: LearningStudy, row: RowSummary, probe: str) -> tuple[Cell, Cell]:
-    """The difference to the reference and its p-value."""
-    if row.against is None:
-        return None, None
-    p = study.p_holm[probe][row.name]
-    return replace(_estimate(row.against[probe]), significant=p < SIGNIFICANCE), p
-
-
-def _estimate(found: Difference | SeedMean) -> Estimate:
-    return Estimate(found.mean, found.interval)
 
 
 def _caption(study: LearningStudy) -> str:
@@ -245,14 +213,15 @@ def _bars(study: LearningStudy) -> Bars:
         names=tuple(row.name for row in study.rows),
         columns=tuple(
             BarColumn(
-                label=probe_name(probe, inside=True),
+                label=MEASURES[probe].inside,
                 kind="percent",
-                values=tuple(_estimate(row.accuracy[probe]) for row in study.rows),
+                values=tuple(row.accuracy[probe].estimate() for row in study.rows),
                 level=reference.accuracy[probe].mean,
                 tones=tuple(_tone(study, row, probe) for row in study.rows),
                 beyond=tuple(i for i, r in enumerate(study.rows) if kinds[r.name] == "none"),
             )
-            for probe in sorted(study.probes, key=list(PROBES).index)
+            for probe in study.probes
+            if MEASURES[probe].title
         ),
         caption=f"On test, with 95 % intervals; the line is {study.reference}. A filled dot "
         "differs from it significantly (Holm), a hollow one does not.",
@@ -270,11 +239,11 @@ def _sweep(study: LearningStudy) -> list[Curves]:
     def series(probe: str, **style: Any) -> Series:  # noqa: ANN401  (one of the line styles)
         found = [row.accuracy[probe] for row in rows]
         return Series(
-            name=probe_name(probe, inside=True),
+            name=MEASURES[probe].inside,
             x=tuple(place(definitions[row.name]) for row in rows),
             y=tuple(one.mean for one in found),
-            low=tuple(one.interval[0] for one in found),
-            high=tuple(one.interval[1] for one in found),
+            low=tuple(one.interval[0] for one in found if one.interval),
+            high=tuple(one.interval[1] for one in found if one.interval),
             **style,
         )
 

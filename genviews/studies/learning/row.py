@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from genviews.checks import check_count, check_fraction, fail, lookup
 from genviews.represent.losses.choose import OBJECTIVES
@@ -99,9 +99,13 @@ class LearningRow:
             check_fraction(self.share, f"share of {what}")
 
     @property
+    def fields(self) -> dict[str, Any]:
+        """What the row is, whatever it is called."""
+        return {name: value for name, value in asdict(self).items() if name != "name"}
+
+    @property
     def slug(self) -> str:
-        """Name of its folder: what the row is, whatever it is called, so that tables share it."""
-        fields = {name: value for name, value in asdict(self).items() if name != "name"}
-        digest = hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=4)
+        """Name of its folder: of what the row is, so that tables share it."""
+        digest = hashlib.blake2b(json.dumps(self.fields, sort_keys=True).encode(), digest_size=4)
         words = [self.data, self.views or "", "pixels" if self.pixels else "", digest.hexdigest()]
         return "-".join(word for word in words if word)

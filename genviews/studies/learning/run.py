@@ -10,99 +10,30 @@ last `row.json`. Processes that run the same study share its rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from genviews.checks import fail
 from genviews.engine import Engine
-from genviews.evaluate.encoders import EncoderScores, probe_encoder
-from genviews.evaluate.extractor import FeatureExtractor
-from genviews.files import read_json, save_tensors
+from genviews.files import read_json
 from genviews.identity import Identity
 from genviews.records import RecordStore
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.monitor import OnlineKNN
-from genviews.represent.train import StepRecord, TrainedRepresentation, train_representation
+from genviews.represent.train import StepRecord, train_representation
 from genviews.shard import key_text
-from genviews.studies.learning.data import RowBatches, check_row
+from genviews.studies.learning.data import check_row, row_batches
+from genviews.studies.learning.judge import ENCODER, ProbeJudge, Report, RowResult
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
-from genviews.types import Progress
 from genviews.work import HereOnly, Tell, run_shards
 
-__all__ = [
-    "RowReport",
-    "RowResult",
-    "check_done",
-    "new_encoder",
-    "run_row",
-    "run_rows",
-    "train_row",
-]
+__all__ = ["check_done", "new_encoder", "run_rows"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class RowReport:
-    """How far a row is.
-
-    Args:
-        row: name of the row.
-        seed: its seed.
-        stage: "views" (rendered into the store), "train", "probe" or "done"; then, where encoders
-            are judged on VOC, "voc" (photos seen), "svm" (classes) and "detection".
-        done: samples rendered, or updates made, or photos or classes.
-        total: of them.
-        record: of training, where there is a new one.
-    """
-
-    row: str
-    seed: int
-    stage: str
-    done: int = 0
-    total: int = 0
-    record: StepRecord | None = None
-
-
-Report = Callable[[RowReport], None]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RowResult:
-    """What a row and seed came to.
-
-    Args:
-        row: the row.
-        seed: of first weights, order and pixel views.
-        folder: with the encoder.
-        record: what `row.json` holds: "linear" and "knn" (accuracy on test, its interval, the
-            setting, accuracy on val), "training" (loss, samples a second, share of time spent
-            waiting for views, seconds) and "key".
-        answers: (N,) class of each test image, by probe; empty where nothing was probed.
-        failed: why there is no record, such as "features: expected ... got one value for all"; ""
-            where there is one. The encoder may be there: it is kept before it is judged.
-    """
-
-    row: LearningRow
-    seed: int
-    folder: Path
-    record: dict[str, Any]
-    answers: dict[str, Tensor] = field(default_factory=dict)
-    failed: str = ""
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"row {self.row.name!r}, seed {self.seed}"
-
-    def encoder(self) -> RepresentationEncoder:
-        """The trained encoder."""
-        return RepresentationEncoder.load(self.folder / "encoder.safetensors")
+CHECKPOINT = "checkpoint.pt"
 
 
 def run_rows(
@@ -124,7 +55,8 @@ def run_rows(
         setting: of the study.
         seeds: one encoder each.
         folder: of the study. Another process may run the same study there; it takes other rows.
-        engine: "local" (this process), "ray", or an `Engine`.
+        engine: "local" (this process), "ray", or an `Engine`: where rows are run. A single row and
+            seed is trained in this process, and its views are rendered there.
         report: called as rows go on; those that run in other processes tell only of their end.
 
     Returns:
@@ -134,59 +66,7 @@ def run_rows(
         ValueError: two rows of one name, a row that asks for what the setting does not have (see
             `check_row`), or a folder that holds results of another setting; all before the first
             row is run.
-    """
-    pieces = [(row, seed) for seed in seeds for row in rows]
-    store = _check_rows(rows, pieces, setting, Path(folder))
-    say, made = HereOnly(report), set[int]()
-
-    def make(numbers: range, tell: Tell) -> dict[str, Any]:
-        made.add(numbers.start)
-        return _make(*pieces[numbers.start], setting, Path(folder), say)
-
-    def known(indices: Iterable[int]) -> None:
-        for row, seed in (pieces[index] for index in indices):
-            say(RowReport(row=row.name, seed=seed, stage="done"))
-
-    before = [index for index in range(len(pieces)) if store.has(index)]
-    known(before)
-    failed = run_shards(
-        store,
-        len(pieces),
-        make,
-        shard_size=1,
-        stage="rows",
-        unit="rows",
-        engine=engine,
-        keep_going=True,
-    )
-    known(set(range(len(pieces))) - made - set(before))
-    found = {
-        (row.name, seed): _result(row, seed, setting, Path(folder), failed.get(index, ""))
-        for index, (row, seed) in enumerate(pieces)
-    }
-    return [found[row.name, seed] for row in rows for seed in seeds]
-
-
-def run_row(
-    row: LearningRow,
-    setting: LearningSetting,
-    seed: int,
-    folder: str | Path,
-    *,
-    report: Report | None = None,
-) -> RowResult:
-    """Run one row with one seed, or read its result where it is there.
-
-    Args:
-        row: the row.
-        setting: of the study.
-        seed: of first weights, order and pixel views.
-        folder: of the study.
-        report: called as the row goes on.
-
-    Raises:
-        ValueError: the folder holds a result of another setting, the row asks for what the
-            setting does not have (see `check_row`), or it failed.
+        Exception: why a single row and seed failed.
 
     Example:
         >>> import tempfile
@@ -202,33 +82,46 @@ def run_row(
         ... )
         >>> row = LearningRow(name="Gaussian", views="gaussian_all_0.20")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     result = run_row(row, setting, 0, folder)
+        ...     (result,) = run_rows([row], setting, [0], folder)
         ...     result.record["training"]["updates"], result.encoder().config.channels
         (2, 1)
     """
-    (result,) = run_rows([row], setting, [seed], folder, report=report)
-    check_done([result])
-    return result
+    places = Path(folder) / "rows"
+    pieces = [
+        RowResult(row=row, seed=seed, folder=places / row.slug / f"seed{seed}")
+        for seed in seeds
+        for row in rows
+    ]
+    store = _store(rows, pieces, setting)
+    say, made, alone = HereOnly(report), set[int](), len(pieces) == 1
+    views_engine = engine if alone else "local"
+
+    def make(numbers: range, tell: Tell) -> dict[str, Any]:
+        made.add(numbers.start)
+        return _make(pieces[numbers.start], setting, Path(folder), views_engine, say)
+
+    def known(indices: Iterable[int]) -> None:
+        for index in indices:
+            say(pieces[index].report(stage="done"))
+
+    before = [index for index in range(len(pieces)) if store.has(index)]
+    known(before)
+    failed = run_shards(
+        store,
+        len(pieces),
+        make,
+        shard_size=1,
+        stage="rows",
+        unit="rows",
+        engine="local" if alone else engine,
+        keep_going=not alone,
+    )
+    known(set(range(len(pieces))) - made - set(before))
+    found = [_read(piece, setting, failed.get(index, "")) for index, piece in enumerate(pieces)]
+    return [one for row in range(len(rows)) for one in found[row :: len(rows)]]
 
 
-@runtime_checkable
-class Judged(Protocol):
-    """A result of a row and seed, or of its judging, that may have failed."""
-
-    @property
-    def row(self) -> LearningRow:
-        """The row."""
-
-    @property
-    def seed(self) -> int:
-        """Its seed."""
-
-    @property
-    def failed(self) -> str:
-        """Why there is no result, or nothing."""
-
-
-def check_done(results: Sequence[Judged]) -> None:
+def check_done(results: Sequence[RowResult]) -> None:
     """Raise where a row failed.
 
     Raises:
@@ -245,153 +138,6 @@ def check_done(results: Sequence[Judged]) -> None:
         )
 
 
-def _make(
-    row: LearningRow, seed: int, setting: LearningSetting, folder: Path, say: Report
-) -> dict[str, Any]:
-    """Train and judge; returns the record. The encoder is kept before it is judged."""
-    place = _place(row, seed, folder)
-    setting.identity(row, seed).keep(place, f"result of row {row.name!r}, seed {seed}")
-    encoder, trained = _train(row, setting, seed, folder, say)
-    encoder.save(place / "encoder.safetensors", {"row": row.name, "seed": str(seed)})
-    say(RowReport(row=row.name, seed=seed, stage="probe"))
-    scores = _probe(encoder, setting, untrained=row.data == "none")
-    if scores is not None:
-        answers = {name: value.short() for name, value in scores.answers.items()}
-        save_tensors(place / "answers.safetensors", answers)
-    say(RowReport(row=row.name, seed=seed, stage="done"))
-    return {
-        "row": asdict(row),
-        "seed": seed,
-        **({} if scores is None else _scores(scores)),
-        "training": trained,
-    }
-
-
-def _place(row: LearningRow, seed: int, folder: Path) -> Path:
-    return folder / "rows" / row.slug / f"seed{seed}"
-
-
-def _check_rows(
-    rows: Sequence[LearningRow],
-    pieces: Sequence[tuple[LearningRow, int]],
-    setting: LearningSetting,
-    folder: Path,
-) -> RecordStore:
-    """The store of the rows, once nothing in it and in them is refused."""
-    names = [row.name for row in rows]
-    if len(set(names)) != len(names):
-        fail("rows", expected="different names", got=names, remedy="rename those that are equal")
-    for row in rows:
-        check_row(row, setting)
-    places = [_place(row, seed, folder) for row, seed in pieces]
-    identities = [setting.identity(row, seed) for row, seed in pieces]
-    keys = [key_text(identity.exact) for identity in identities]
-    called = [f"row {row.name!r}, seed {seed}" for row, seed in pieces]
-    store = RecordStore([place / "row.json" for place in places], keys, called)
-    for place, identity, name in zip(places, identities, called, strict=True):
-        kept = Identity.kept_in(place)
-        if kept is not None:
-            identity.check(kept, f"result of {name}")
-    return store
-
-
-def _result(
-    row: LearningRow, seed: int, setting: LearningSetting, folder: Path, failed: str
-) -> RowResult:
-    """What a row and seed came to, read."""
-    place = _place(row, seed, folder)
-    if failed:
-        return RowResult(row=row, seed=seed, folder=place, record={}, failed=failed)
-    (place / "checkpoint.pt").unlink(missing_ok=True)
-    record, answers = read_json(place / "row.json"), {}
-    if (place / "answers.safetensors").exists():
-        tensors = load_file(place / "answers.safetensors")  # in the order of the alphabet
-        answers = {name: tensors[name].long() for name in record if name in tensors}
-    return RowResult(row=row, seed=seed, folder=place, record=record, answers=answers)
-
-
-def _train(
-    row: LearningRow, setting: LearningSetting, seed: int, folder: Path, say: Report
-) -> tuple[RepresentationEncoder, dict[str, Any]]:
-    if row.data == "none":
-        return new_encoder(setting, seed).eval(), {"updates": 0}
-    updates, views_seconds = setting.updates_of(row), 0.0
-    began = time.perf_counter()
-
-    def rendered(stage: str, unit: str, done: int, total: int) -> None:
-        nonlocal views_seconds
-        views_seconds = time.perf_counter() - began
-        say(RowReport(row=row.name, seed=seed, stage="views", done=done, total=total))
-
-    def trained(record: StepRecord) -> None:
-        say(
-            RowReport(
-                row=row.name,
-                seed=seed,
-                stage="train",
-                done=record.step,
-                total=updates,
-                record=record,
-            )
-        )
-
-    checkpoint = _place(row, seed, folder) / "checkpoint.pt"
-    result = train_row(row, setting, seed, folder, checkpoint, rendered=rendered, report=trained)
-    last = result.history[-1]
-    speeds = torch.tensor([record.samples_per_second for record in result.history])
-    waits = torch.tensor([record.data_share for record in result.history])
-    return result.encoder, {
-        "updates": updates,
-        "loss": last.loss,
-        "samples_per_second": float(speeds.median()),
-        "waiting_for_views": float(waits.median()),
-        "views_seconds": views_seconds,
-        "seconds": time.perf_counter() - began - views_seconds,
-        "monitors": last.monitors,
-    }
-
-
-def train_row(
-    row: LearningRow,
-    setting: LearningSetting,
-    seed: int,
-    folder: Path,
-    checkpoint: Path,
-    *,
-    knn: OnlineKNN | None = None,
-    engine: str | Engine = "local",
-    rendered: Progress | None = None,
-    report: Callable[[StepRecord], None] | None = None,
-) -> TrainedRepresentation:
-    """Train the encoder of a row.
-
-    Args:
-        row: of any data but "none".
-        setting: of the study.
-        seed: of first weights, order and pixel views.
-        folder: for stored views.
-        checkpoint: file to go on from.
-        knn: labelled images to look at while training.
-        engine: where views are rendered.
-        rendered: called as views are stored.
-        report: called with each record of the training.
-    """
-    objective, head = setting.objective_of(row)
-    batches = RowBatches(row, setting, seed, folder, engine=engine, progress=rendered)
-    try:
-        return train_representation(
-            new_encoder(setting, seed, head),
-            batches,
-            objective,
-            replace(setting.training(setting.updates_of(row)), seed=seed),
-            knn=knn,
-            checkpoint=checkpoint,
-            report=report,
-        )
-    finally:
-        batches.close()
-
-
 def new_encoder(
     setting: LearningSetting, seed: int, head: Mapping[str, Any] | None = None
 ) -> RepresentationEncoder:
@@ -406,14 +152,96 @@ def new_encoder(
     return RepresentationEncoder(config, seed=seed).to(setting.device)
 
 
-def _probe(
-    encoder: RepresentationEncoder, setting: LearningSetting, *, untrained: bool
-) -> EncoderScores | None:
+def _store(
+    rows: Sequence[LearningRow], pieces: Sequence[RowResult], setting: LearningSetting
+) -> RecordStore:
+    """The store of the rows, once nothing in it and in them is refused."""
+    names = [row.name for row in rows]
+    if len(set(names)) != len(names):
+        fail("rows", expected="different names", got=names, remedy="rename those that are equal")
+    for row in rows:
+        check_row(row, setting)
+    identities = [setting.identity(piece.row, piece.seed) for piece in pieces]
+    keys = [key_text(identity.exact) for identity in identities]
+    paths = [piece.folder / "row.json" for piece in pieces]
+    store = RecordStore(paths, keys, [piece.name for piece in pieces])
+    for piece, identity in zip(pieces, identities, strict=True):
+        kept = Identity.kept_in(piece.folder)
+        if kept is not None:
+            identity.check(kept, f"result of {piece.name}")
+    return store
+
+
+def _make(
+    piece: RowResult, setting: LearningSetting, folder: Path, engine: str | Engine, say: Report
+) -> dict[str, Any]:
+    """Train and judge; returns the record. The encoder is kept before it is judged."""
+    row, seed, place = piece.row, piece.seed, piece.folder
+    setting.identity(row, seed).keep(place, f"result of {piece.name}")
+    encoder, trained = _train(piece, setting, folder, engine, say)
+    encoder.save(place / ENCODER, {"row": row.name, "seed": str(seed)})
+    judged: dict[str, Any] = {}
+    if setting.probe is not None:
+        judge = ProbeJudge(setting.probe)
+        judged = judge.score(piece, setting, place / judge.name, say)
+    say(piece.report(stage="done"))
+    return {"row": asdict(row), "seed": seed, **judged, "training": trained}
+
+
+def _train(
+    piece: RowResult, setting: LearningSetting, folder: Path, engine: str | Engine, say: Report
+) -> tuple[RepresentationEncoder, dict[str, Any]]:
+    row, seed = piece.row, piece.seed
+    if row.data == "none":
+        return new_encoder(setting, seed).eval(), {"updates": 0}
+    updates, views_seconds = setting.updates_of(row), 0.0
+    began = time.perf_counter()
+
+    def rendered(stage: str, unit: str, done: int, total: int) -> None:
+        nonlocal views_seconds
+        views_seconds = time.perf_counter() - began
+        say(piece.report(stage="views", done=done, total=total))
+
+    def trained(record: StepRecord) -> None:
+        say(piece.report(stage="train", done=record.step, total=updates, record=record))
+
+    objective, head = setting.objective_of(row)
+    batches = row_batches(row, setting, seed, folder, engine=engine, progress=rendered)
+    try:
+        found = train_representation(
+            new_encoder(setting, seed, head),
+            batches,
+            objective,
+            replace(setting.training(updates), seed=seed),
+            knn=setting.monitor,
+            checkpoint=piece.folder / CHECKPOINT,
+            report=trained,
+        )
+    finally:
+        batches.close()
+    last = found.history[-1]
+    speeds = torch.tensor([record.samples_per_second for record in found.history])
+    waits = torch.tensor([record.data_share for record in found.history])
+    return found.encoder, {
+        "updates": updates,
+        "loss": last.loss,
+        "samples_per_second": float(speeds.median()),
+        "waiting_for_views": float(waits.median()),
+        "views_seconds": views_seconds,
+        "seconds": time.perf_counter() - began - views_seconds,
+        "monitors": last.monitors,
+        "history": [asdict(record) for record in found.history],
+    }
+
+
+def _read(piece: RowResult, setting: LearningSetting, failed: str) -> RowResult:
+    """What a row and seed came to."""
+    if failed:
+        return replace(piece, failed=failed)
+    (piece.folder / CHECKPOINT).unlink(missing_ok=True)
+    record = read_json(piece.folder / "row.json")
     if setting.probe is None:
-        return None
-    return probe_encoder(FeatureExtractor(encoder, allow_untrained=untrained), setting.probe)
-
-
-def _scores(scores: EncoderScores) -> dict[str, Any]:
-    parts = {"linear": scores.linear, "knn": scores.knn}
-    return {name: {**asdict(s), "val": scores.val[name]} for name, s in parts.items()}
+        return replace(piece, record=record)
+    judge = ProbeJudge(setting.probe)
+    measured = judge.measured(record, piece.folder / judge.name)
+    return replace(piece, record=record, measured=measured)

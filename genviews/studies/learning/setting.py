@@ -16,13 +16,14 @@ from genviews.data.source import ImageSource
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.base import Generator
 from genviews.generators.zspace import z_space
-from genviews.identity import Identity, identify
+from genviews.identity import Identity, describe, identify
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.losses.base import Objective
 from genviews.represent.losses.choose import OBJECTIVES, choose_objective
+from genviews.represent.monitor import OnlineKNN
 from genviews.represent.prior import Prior
 from genviews.studies.learning.row import LearningRow
 from genviews.types import ImageSpec
@@ -56,6 +57,7 @@ class LearningSetting:
         prefetch: batches made ahead, see `StreamedBatches`; 0 makes them in the training's thread.
             None is 2 on a GPU and 0 on a processor, where a thread would take the encoder's time.
         place: device of the encoders where there is no generator, which says it else.
+        monitor: what a training looks at beside its loss; it changes no result.
 
     Raises:
         ValueError: neither generator nor real images, or images of different shapes.
@@ -78,6 +80,7 @@ class LearningSetting:
     render_batch: int = 64
     prefetch: int | None = None
     place: str = "cpu"
+    monitor: OnlineKNN | None = None
 
     def __post_init__(self) -> None:
         for name in ("updates", "base", "batch", "render_batch"):
@@ -194,7 +197,7 @@ class LearningSetting:
             "probe": True,
         }
         own = identify(
-            row={name: value for name, value in asdict(row).items() if name != "name"},
+            row=row.fields,
             seed=seed,
             training=replace(self.training(self.updates_of(row)), seed=seed),
             encoder=self.encoder,
@@ -205,6 +208,17 @@ class LearningSetting:
         )
         parts = self.parts.part(name for name, needed in used.items() if needed)
         return Identity({**own.exact, **parts.exact}, parts.answers)
+
+    def facts(self, seed: int = 0) -> dict[str, Any]:
+        """How encoders are trained, the one of a seed, as JSON values for a record."""
+        return {
+            "updates": self.updates,
+            "batch": self.batch,
+            "base": self.base,
+            "encoder": asdict(self.encoder),
+            "training": describe(replace(self.training(self.updates), seed=seed)),
+            "pixels": repr(self.pixels),
+        }
 
     def updates_of(self, row: LearningRow) -> int:
         """Updates of a row."""

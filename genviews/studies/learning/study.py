@@ -7,25 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genviews.checks import fail
+from genviews.checks import fail, lookup
 from genviews.engine import Engine
-from genviews.ensemble.significance import holm
-from genviews.identity import describe
-from genviews.studies.blocks import Estimate
 from genviews.studies.learning.claims import weigh_claims
-from genviews.studies.learning.compare import RowSummary, summarise
-from genviews.studies.learning.compare_voc import DETECTION, with_voc
+from genviews.studies.learning.compare import RowSummary, corrected, summarise
+from genviews.studies.learning.judge import Report, RowResult, judge_rows
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import Report, RowResult, check_done, run_rows
+from genviews.studies.learning.run import check_done, run_rows
 from genviews.studies.learning.setting import LearningSetting
-from genviews.studies.learning.voc import VOCResult, judge_rows
-from genviews.studies.learning.voc_task import VOCTask
+from genviews.studies.learning.voc import VOCTask
 from genviews.studies.result import Claim
 from genviews.studies.statistics import SIGNIFICANCE, standing
 
 __all__ = ["LearningStudy", "compare_rows", "read_study"]
-
-VOC_DETECTION = "voc_detection_"  # and the measure: a name among the probes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +50,7 @@ class LearningStudy:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """What rows are compared by: "linear", "knn", and "voc" where they were judged on VOC."""
+        """What rows are compared by: "linear", "knn", and more where they were judged on VOC."""
         return tuple(self.rows[0].accuracy)
 
     @property
@@ -84,8 +78,9 @@ class LearningStudy:
             return "There is no row to compare."
         assert best.against is not None
         gap, p = best.against["linear"], self.p_holm["linear"][best.name]
+        assert gap.interval is not None  # over images, whatever the number of seeds
         low, high = (100 * v for v in gap.interval)
-        found = standing(Estimate(gap.mean, gap.interval), p)
+        found = standing(gap.estimate(), p)
         word = f"{found} {'with' if found == 'level' else 'from'}" if p >= SIGNIFICANCE else found
         seeds = (
             "1 seed, whose luck is not in the interval" if gap.seeds == 1 else f"{gap.seeds} seeds"
@@ -156,71 +151,59 @@ def compare_rows(
             remedy="give the setting a `probe`",
         )
     chosen = _reference(rows) if reference is None else reference
-    if chosen not in [row.name for row in rows]:
-        names = ", ".join(row.name for row in rows)
-        fail("reference row", expected=f"one of {names}", got=chosen, remedy="name one of them")
+    lookup(chosen, {row.name: row for row in rows}, "reference row")
     if voc is not None:
         voc.check(setting)
     results = run_rows(rows, setting, seeds, folder, engine=engine, report=report)
-    good = [result for result in results if not result.failed]
-    judged = [] if voc is None else judge_rows(good, voc, setting, engine=engine, report=report)
-    every: list[RowResult | VOCResult] = [*results, *judged]
-    failed = {f"{one.row.name}, seed {one.seed}": one.failed for one in every if one.failed}
-    left = {one.row.name for one in every if one.failed}
+    for judge in () if voc is None else voc.judges:
+        good = [one for one in results if not one.failed]
+        judged = iter(judge_rows(judge, good, setting, engine=engine, report=report))
+        results = [one if one.failed else next(judged) for one in results]
+    failed = {f"{one.row.name}, seed {one.seed}": one.failed for one in results if one.failed}
+    left = {one.row.name for one in results if one.failed}
     if chosen in left or len(left) == len(rows):
-        check_done(every)
-    good = [result for result in good if result.row.name not in left]
-    judged = [one for one in judged if one.row.name not in left]
-    study = read_study(name, good, setting, chosen, judged)
+        check_done(results)
+    results = [one for one in results if one.row.name not in left]
+    study = read_study(name, results, setting, chosen)
     facts = {**study.facts, **({"failed": failed} if failed else {})}
     if voc is not None:
-        skipped = judged[0].record["skipped"]  # the same photos whatever the encoder
+        skipped = results[0].record["voc"]["skipped"]  # the same photos whatever the encoder
         facts["voc"] = {**voc.facts(), "skipped": skipped}
     return replace(study, facts=facts)
 
 
 def read_study(
-    name: str,
-    results: Sequence[RowResult],
-    setting: LearningSetting,
-    reference: str,
-    judged: Sequence[VOCResult] = (),
+    name: str, results: Sequence[RowResult], setting: LearningSetting, reference: str
 ) -> LearningStudy:
     """Compare results that are there.
 
     Args:
         name: of the table.
-        results: of every row and seed.
+        results: of every row and seed, judged.
         setting: that they were made with, with a probe.
         reference: name of the row to compare with.
-        judged: what the same rows and seeds came to on VOC; empty leaves it out.
 
     Raises:
         ValueError: see `summarise`.
     """
     assert setting.probe is not None
-    assert setting.probe.test.labels is not None  # checked by ProbeData
-    truth = setting.probe.test.labels
-    rows = summarise(results, truth, reference=reference)
-    if judged:
-        rows = with_voc(rows, judged, reference=reference)
+    rows = summarise(results, reference=reference)
+    p_holm = {}
+    for what in rows[0].accuracy:
+        gaps = {row.name: row.against[what] for row in rows if row.against is not None}
+        if all(gap.p_value is not None for gap in gaps.values()):
+            p_holm[what] = corrected(gaps)
     return LearningStudy(
         name=name,
         rows=tuple(rows),
         reference=reference,
-        test_images=len(truth),
+        test_images=len(setting.probe.test),
         seeds=tuple(sorted({result.seed for result in results})),
-        p_holm={probe: _corrected(rows, probe) for probe in rows[0].accuracy}
-        | {f"{VOC_DETECTION}{name}": _corrected_seeds(rows, name) for name in _detected(rows)},
-        claims=weigh_claims(name, results, truth),
+        p_holm=p_holm,
+        claims=weigh_claims(name, results),
         facts={
             "definitions": {result.row.name: asdict(result.row) for result in results},
-            "updates": setting.updates,
-            "batch": setting.batch,
-            "base": setting.base,
-            "encoder": asdict(setting.encoder),
-            "training": describe(setting.training(setting.updates)),
-            "pixels": repr(setting.pixels),
+            **setting.facts(),
         },
     )
 
@@ -230,25 +213,3 @@ def _reference(rows: Sequence[LearningRow]) -> str:
     real = [row for row in rows if row.data == "real"]
     trained = [row for row in rows if row.data != "none"]
     return (real or trained or list(rows))[0].name
-
-
-def _corrected(rows: Sequence[RowSummary], probe: str) -> dict[str, float]:
-    compared = [row for row in rows if row.against is not None]
-    p_values = [row.against[probe].p_value for row in compared if row.against is not None]
-    return dict(zip([row.name for row in compared], holm(p_values), strict=True))
-
-
-def _detected(rows: Sequence[RowSummary]) -> tuple[str, ...]:
-    """Measures of detection whose differences have p-values."""
-    known = rows[0].detection and all(len(r.detection["ap"].per_seed) > 1 for r in rows)
-    return DETECTION if known else ()
-
-
-def _corrected_seeds(rows: Sequence[RowSummary], measure: str) -> dict[str, float]:
-    found = {
-        row.name: row.detection_against[measure].p_value
-        for row in rows
-        if row.detection_against is not None
-    }
-    p_values = [p for p in found.values() if p is not None]
-    return dict(zip(found, holm(p_values), strict=True))

@@ -16,7 +16,6 @@ from genviews.represent.losses.choose import OBJECTIVES
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Images
-from genviews.studies.learning.data import check_row
 from genviews.studies.learning.options import LearningOptions, PanelOptions, RowOptions
 from genviews.studies.learning.panels import panel_result, view_images
 from genviews.studies.learning.progress import StudyProgress
@@ -25,7 +24,7 @@ from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import compare_rows
 from genviews.studies.learning.tables import PANELS, TABLES, Panel, Strengths
-from genviews.studies.learning.training import check_walks, learning_setting, pixel_preset
+from genviews.studies.learning.training import learning_setting
 from genviews.studies.result import Result
 
 __all__ = ["STUDIES", "run_panel", "run_table", "strengths", "table_rows"]
@@ -49,17 +48,7 @@ def run_table(table: str, bench: Bench, options: LearningOptions) -> Result:
     for note in left_out:
         bench.tell(f"left out: {note}")
     _check_given(table, rows, bench)
-    setting = learning_setting(
-        options,
-        kit=bench.inputs.kit,
-        real=bench.inputs.real,
-        probe=bench.probe,
-        device=bench.device,
-        batch_size=bench.batch_size,
-    )
-    for row in rows:
-        check_row(row, setting)
-    check_walks(rows, setting)
+    setting = learning_setting(bench, options, rows)
     study = compare_rows(
         table,
         rows,
@@ -108,13 +97,13 @@ def run_panel(panel: str, bench: Bench, options: RowOptions) -> Result:
     rows, left_out = table_rows(known.rows, options, bench.kit)
     for note in left_out:
         bench.tell(f"left out: {note}")
-    setting = panel_setting(bench, options)
-    check_walks(rows, setting)
+    shown = options.pixels if isinstance(options, PanelOptions) else "none"
+    setting = learning_setting(bench, LearningOptions(pixels=shown), rows)
     samples = options.show or SHOWN
     views = view_images(rows, setting, samples=samples, views=known.views)
     pixels = None if setting.pixels is None else repr(setting.pixels)
     named = ("name", "views", "space")
-    shown = {
+    facts = {
         "generator": bench.kit.name,
         "samples": list(samples),
         "views": known.views,
@@ -128,25 +117,9 @@ def run_panel(panel: str, bench: Bench, options: RowOptions) -> Result:
         rows,
         views,
         pixels=pixels,
-        record=replace(bench.record(options, shown), seed=setting.views_seed),
+        record=replace(bench.record(options, facts), seed=setting.views_seed),
         left_out=left_out,
     )
-
-
-def panel_setting(bench: Bench, options: RowOptions) -> LearningSetting:
-    """What the rows of a panel share; T_x is shown where the options can name it."""
-    setting = learning_setting(
-        LearningOptions(),
-        kit=bench.kit,
-        real=None,
-        probe=None,
-        device=bench.device,
-        batch_size=bench.batch_size,
-    )
-    pixels = None
-    if isinstance(options, PanelOptions):
-        pixels = pixel_preset(options.pixels, setting.image_spec, bench.kit.domain)
-    return replace(setting, pixels=pixels)
 
 
 def table_rows(

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import torch
+from dataclasses import replace
 
 from genviews.augment import PixelViews, pixel_views
-from genviews.checks import fail
-from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource
 from genviews.domains import Domain, learning_pixels
-from genviews.evaluate.encoders import ProbeData
-from genviews.kit import GeneratorKit
-from genviews.perturb.walks import Steer
+from genviews.perturb.pca import PCA
 from genviews.represent.backbones import make_backbone
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine
+from genviews.studies.bench import Bench
 from genviews.studies.learning.options import TrainingOptions
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
 from genviews.types import ImageSpec
 
 __all__ = [
-    "check_walks",
     "encoder_config",
     "learning_setting",
     "pixel_preset",
@@ -40,67 +34,42 @@ LOOKS = 20  # at signs of collapse, in a training
 
 
 def learning_setting(
-    options: TrainingOptions,
-    *,
-    kit: GeneratorKit | None,
-    real: ImageSet | ImageSource | None,
-    probe: ProbeData | None,
-    device: torch.device,
-    batch_size: int,
+    bench: Bench, options: TrainingOptions, rows: Sequence[LearningRow]
 ) -> LearningSetting:
     """Put the parts together.
 
     Args:
+        bench: with a generator, real images or both, and where encoders are trained. Without
+            labelled splits they are not judged.
         options: how to train.
-        kit: the generator; None for real images alone.
-        real: images to learn from, or None.
-        probe: what encoders are judged on; None trains without judging.
-        device: of the generator; without one, of the real images, since encoders are trained where
-            these are.
-        batch_size: images rendered at once.
+        rows: that are to be run. Principal directions are measured where one of them needs them.
 
     Raises:
-        ValueError: neither generator nor real images, unknown pixel views or backbone, or counts
-            out of range.
+        ValueError: neither generator nor images, unknown pixel views or backbone, or counts out of
+            range.
     """
-    generator = None if kit is None else kit.generator.to(device)
-    if generator is not None:
-        spec = generator.image_spec
-    elif real is not None:
-        spec = real.image_spec
-    else:
-        fail(
-            "what to learn from",
-            expected="a generator, real images, or both",
-            got="neither",
-            remedy="name one (--generator, --real)",
-        )
-    return LearningSetting(
+    kit, real = bench.inputs.kit, bench.inputs.real
+    along = kit is not None and any((row.views or "").startswith(PCA.kind) for row in rows)
+    found = LearningSetting(
         training=training(options),
         updates=options.updates,
         base=options.samples or (SAMPLES if real is None else len(real)),
-        generator=generator,
+        generator=None if kit is None else kit.generator.to(bench.device),
         real=real,
-        pixels=pixel_preset(options.pixels, spec, None if kit is None else kit.domain),
-        encoder=encoder_config(options, spec),
-        probe=probe,
+        probe=bench.inputs.probe,
         batch=options.batch,
         walks=None if kit is None else kit.walks,
-        statistics=None if kit is None else kit.directions,
+        statistics=kit.directions if kit is not None and along else None,
         stored=not options.stream,
-        render_batch=batch_size,
-        place=str(device),
+        render_batch=bench.batch_size,
+        place=str(bench.device),
     )
-
-
-def check_walks(rows: Sequence[LearningRow], setting: LearningSetting) -> None:
-    """Raise ValueError if steered views would be made with the walks of another generator."""
-    spaces = {
-        row.space: row for row in rows if row.views is not None and row.views.startswith(Steer.kind)
-    }
-    for row in spaces.values():
-        assert setting.walks is not None  # the views could not have been made
-        setting.walks.check(setting.generator_of(row)[0])
+    spec = found.image_spec
+    return replace(
+        found,
+        pixels=pixel_preset(options.pixels, spec, None if kit is None else kit.domain),
+        encoder=encoder_config(options, spec),
+    )
 
 
 def pixel_preset(

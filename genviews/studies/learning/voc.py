@@ -1,10 +1,8 @@
-"""Finished rows judged on PASCAL VOC: the transfer columns of the paper's tables.
+"""PASCAL VOC as judges of encoders: the transfer columns of the paper's tables.
 
-    encoder of a row and seed -> SVMs on VOC07 -> decisions, average precision
-                              -> C4 detector   -> AP, AP50, AP75
-
-What an encoder came to is kept beside it, under a hash of all that it depends on: VOC can be added
-to a study that is there, a killed run goes on at the encoder where it was, and tables share it.
+    VOCdevkit -> photos of two splits, labels, boxes -> checks, and a key of all of it
+    encoder -> SVMs on VOC07 -> decisions, average precision
+            -> C4 detector   -> AP, AP50, AP75
 
 Source: Jahanian et al. 2022, arXiv:2106.05258, tables 1 and 3-6, Sec. 4 and App. E.
 """
@@ -13,209 +11,383 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-from genviews.engine import Engine
+from genviews.checks import check_count, fail
+from genviews.data.kept_hashes import hash_of_file
 from genviews.evaluate.detection import DetectionConfig
-from genviews.evaluate.extractor import FeatureExtractor
-from genviews.evaluate.voc import decide_voc
-from genviews.evaluate.voc_detection import PAPER_TEST, detect_voc
+from genviews.evaluate.precision import resampled_precision
+from genviews.evaluate.svm import MultiLabelSVM, counted
+from genviews.evaluate.voc import (
+    VOC_CLASSES,
+    VOCFiles,
+    VOCProtocol,
+    decide_voc,
+    protocol_splits,
+    read_voc,
+)
+from genviews.evaluate.voc_detection import (
+    PAPER_TEST,
+    PAPER_TRAIN,
+    BoxedFiles,
+    detect_voc,
+    detection_photos,
+)
 from genviews.files import save_tensors
-from genviews.identity import describe
-from genviews.identity import key as key_of
-from genviews.records import RecordStore
-from genviews.shard import key_text
-from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import Report, RowReport, RowResult
+from genviews.identity import key
+from genviews.rng import Rng
+from genviews.studies.blocks import Column
+from genviews.studies.learning.judge import KeptJudge, Measure, Measured, Report, RowResult
+from genviews.studies.learning.run import new_encoder
 from genviews.studies.learning.setting import LearningSetting
-from genviews.studies.learning.voc_task import VOCTask
-from genviews.work import HereOnly, Tell, run_shards
 
-__all__ = ["VOCResult", "judge_rows"]
+__all__ = ["DetectionJudge", "SVMJudge", "VOCTask", "photo_draws", "resampled_means"]
+
+_DRAWS = 1000  # a deviation to some 2 % (chosen by us)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class VOCResult:
-    """What the encoder of a row and seed came to on VOC.
+class VOCTask:
+    """What encoders are judged on: VOC07 classification, and detection if it is asked for.
 
     Args:
-        row: the row.
-        seed: of its encoder.
-        record: the fields of `MultiLabelScore`, and "skipped", photos that could not be read.
-        decisions: (N, Y) of the SVMs for each photo that is scored, float64.
-        labels: (N, Y) 1 there, 0 all of it difficult, -1 not there.
-        detection: "ap", "ap50", "ap75" and "per_class"; None where no detector was fine-tuned.
-        failed: why the encoder could not be judged; the other fields are then empty.
+        path: the folder VOCdevkit, or for classification alone that of the year 2007.
+        protocol: "authors" fits on `train` and scores on `val`; "usual" takes `trainval`, `test`.
+        size: of the photos: short side and central square, in pixels; 224 is the paper's.
+        svm: the classifiers; the authors' by default.
+        detection: how a detector is fine-tuned around each encoder, on the `trainval` of 2007 and,
+            where it is there, of 2012. Its mean, deviation and seed are the encoder's. None for no
+            detection.
+        class_names: the classes.
+
+    Raises:
+        ValueError: a size below 1, or an unknown protocol.
     """
 
-    row: LearningRow
-    seed: int
-    record: dict[str, Any] = field(default_factory=dict)
-    decisions: Float[Tensor, "N Y"] = field(default_factory=lambda: torch.zeros(0, 0), repr=False)
-    labels: Int[Tensor, "N Y"] = field(
-        default_factory=lambda: torch.zeros(0, 0, dtype=torch.long), repr=False
-    )
-    detection: dict[str, Any] | None = None
-    failed: str = ""
+    path: Path
+    protocol: VOCProtocol = "authors"
+    size: int = 224
+    svm: MultiLabelSVM = field(default_factory=MultiLabelSVM)
+    detection: DetectionConfig | None = None
+    class_names: tuple[str, ...] = VOC_CLASSES
+
+    def __post_init__(self) -> None:
+        check_count(self.size, "size of the VOC photos")
+        protocol_splits(self.protocol)
+
+    @property
+    def judges(self) -> tuple[KeptJudge, ...]:
+        """Who judges."""
+        detection = self.detection
+        svm = SVMJudge(self)
+        return (svm,) if detection is None else (svm, DetectionJudge(self, detection))
+
+    @cached_property
+    def splits(self) -> tuple[VOCFiles, VOCFiles]:
+        """The photos that SVMs are fitted to, and those that they are scored on."""
+        fit, score = (
+            read_voc(self.path, split, class_names=self.class_names)
+            for split in protocol_splits(self.protocol)
+        )
+        return fit, score
+
+    @cached_property
+    def boxes(self) -> tuple[BoxedFiles, BoxedFiles]:
+        """The photos that detectors are fine-tuned on, and those that they are scored on."""
+        return detection_photos(self.path, train=self.years, class_names=self.class_names)
+
+    @property
+    def years(self) -> tuple[tuple[int, str], ...]:
+        """What detectors are fine-tuned on: the paper's two years, or the first where it is alone.
+
+        Anyone who has 2007 alone can compare rows all the same; what was learnt from is said.
+        """
+        first, *others = PAPER_TRAIN
+        there = [one for one in others if (self.path / f"VOC{one[0]}").is_dir()]
+        return (first, *there)
+
+    def check(self, setting: LearningSetting) -> None:
+        """Raise for what would end the judging of a finished row; trains nothing.
+
+        Raises:
+            FileNotFoundError: a list, annotation or photo is missing.
+            ValueError: annotations that cannot be read, a class with too few photos, an encoder
+                that does not take the photos, or a detector around one that is no plain ResNet of
+                colour images.
+        """
+        channels = setting.image_spec.channels
+        if channels not in (1, 3):
+            fail(
+                "encoders to be judged on VOC",
+                expected="those of colour (3 channels) or grey images (1)",
+                got=f"{channels} channels",
+                remedy="leave VOC out",
+            )
+        fit, score = self.splits
+        self.svm.check_labels(fit.labels)
+        self._check_scored(score)
+        for files in (fit, score):
+            files.source(self.size, channels=channels)  # it looks for every photo
+        self._check_size(setting)
+        if self.detection is not None:
+            self._check_detection(self.detection, setting)
+
+    def _check_scored(self, files: VOCFiles) -> None:
+        absent = [
+            name
+            for name, labels in zip(self.class_names, files.labels.T, strict=True)
+            if not bool(counted(labels, self.svm.difficult)[1].any())
+        ]
+        if absent:
+            fail(
+                f"photos of {files.split}",
+                expected="at least one of each class",
+                got=f"none of {', '.join(absent)}",
+                remedy="unpack VOC2007 again",
+            )
+
+    def _check_size(self, setting: LearningSetting) -> None:
+        encoder, side = new_encoder(setting, 0).eval(), self.size
+        blank = torch.zeros(1, encoder.config.channels, side, side, device=setting.device)
+        try:
+            with torch.no_grad():
+                encoder(blank)
+        except (ValueError, AssertionError, RuntimeError) as error:  # timm asserts
+            fail(
+                f"VOC photos of {side} pixels",
+                expected=f"a size that {setting.encoder.backbone} takes",
+                got=str(error),
+                remedy="choose another size",
+            )
+
+    def _check_detection(self, config: DetectionConfig, setting: LearningSetting) -> None:
+        encoder, channels = setting.encoder, setting.image_spec.channels
+        plain = encoder.backbone.startswith("resnet") and encoder.stem == "imagenet"
+        if not plain or channels != 3:
+            fail(
+                "encoders to fine-tune detectors around",
+                expected="a ResNet with the stem 'imagenet', of 3 channels",
+                got=f"{encoder.backbone}, {encoder.stem!r}, {channels} channels",
+                remedy="choose such a backbone and stem, or leave detection out",
+            )
+        learnt, scored = self.boxes
+        usable = sum(bool(len(boxes.labels)) for boxes in learnt.annotations)
+        check_count(usable, f"photos of {learnt.split} with an object", least=config.batch)
+        absent = [file for file in (*learnt.files, *scored.files) if not file.is_file()]
+        if absent:
+            fail(
+                f"photos of {learnt.split} and {scored.split}",
+                expected="files that exist",
+                got=f"{len(absent)} absent, e.g. {absent[0].name}",
+                remedy="unpack the data set there; nothing is downloaded",
+                error=FileNotFoundError,
+            )
+
+    def parts(self, channels: int) -> str:
+        """A hash of all that the SVMs depend on beside the encoder; reads every photo once.
+
+        Args:
+            channels: of the encoder's images.
+        """
+        if channels not in self._hashes:
+            sources = {f.split: f.source(self.size, channels=channels) for f in self.splits}
+            labels = {files.split: files.labels for files in self.splits}
+            self._hashes[channels] = key(sources, labels, self.svm)
+        return self._hashes[channels]
+
+    @cached_property
+    def _hashes(self) -> dict[int, str]:
+        return {}
+
+    @cached_property
+    def detection_parts(self) -> str:
+        """A hash of all that detectors depend on beside the encoder; reads every photo."""
+        assert self.detection is not None
+        photos = {
+            one.split: (
+                [hash_of_file(file) for file in one.files],
+                [(a.boxes, a.labels, a.difficult) for a in one.annotations],
+            )
+            for one in self.boxes
+        }
+        names = {one.split: [file.name for file in one.files] for one in self.boxes}
+        return key(photos, names, self.detection)
+
+    def facts(self) -> dict[str, Any]:
+        """What the numbers are of, for the record."""
+        fit, score = self.splits
+        return {
+            "protocol": self.protocol,
+            "splits": [fit.split, score.split],
+            "photos": [len(fit), len(score)],
+            "size": self.size,
+            "difficult": self.svm.difficult,
+            "detection": None
+            if self.detection is None
+            else {
+                "splits": [photos.split for photos in self.boxes],
+                "photos": [len(photos) for photos in self.boxes],
+                "steps": self.detection.steps,
+            },
+        }
 
 
-def judge_rows(
-    results: Sequence[RowResult],
-    task: VOCTask,
-    setting: LearningSetting,
-    *,
-    engine: str | Engine = "local",
-    report: Report | None = None,
-) -> list[VOCResult]:
-    """Judge the encoders of finished rows, those that are not judged yet.
-
-    An encoder that cannot be judged (it says the same of all photos, the loss of its detector is
-    not finite) does not stop the others: its result says why.
+@dataclass(frozen=True)
+class SVMJudge(KeptJudge):
+    """An SVM for each class on the frozen features; its uncertainty is over photos drawn anew.
 
     Args:
-        results: of `run_rows`, none of which failed.
-        task: what to judge on; see `VOCTask.check`.
-        setting: of the study.
-        engine: "local" (this process), "ray", or an `Engine`.
-        report: called as it goes on.
+        task: what to judge on.
+    """
+
+    name: ClassVar[str] = "voc"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "voc": Measure(
+            title="VOC07 AP",
+            column=Column(name="VOC07 AP", kind="percent", priority=0, help="{voc}"),
+            against=(
+                Column(name="AP difference", kind="points", priority=3, help="to {reference}"),
+                Column(name="AP Holm p", kind="p", priority=5, help="a family of its own"),
+            ),
+        )
+    }
+
+    task: VOCTask
+
+    def depends(self, result: RowResult, setting: LearningSetting) -> Mapping[str, object]:
+        """The photos, their labels and the SVMs."""
+        return {"task": self.task.parts(setting.image_spec.channels)}
+
+    def score(
+        self, result: RowResult, setting: LearningSetting, place: Path, say: Report
+    ) -> dict[str, Any]:
+        """See `Judge`; the decisions on each photo are kept."""
+
+        def tell(stage: str, unit: str, done: int, total: int) -> None:
+            say(result.report(stage=stage, done=done, total=total))
+
+        found = decide_voc(
+            result.extractor(setting, setting.render_batch),
+            *self.task.splits,
+            svm=self.task.svm,
+            size=self.task.size,
+            channels=setting.image_spec.channels,
+            folder=place,  # a large network on a CPU takes an hour: a killed run goes on
+            progress=tell,
+        )
+        kept = {"decisions": found.decisions, "labels": found.labels.to(torch.int8)}
+        save_tensors(place.with_suffix(".safetensors"), kept)
+        shutil.rmtree(place, ignore_errors=True)
+        return {**asdict(found.score), "skipped": [list(one) for one in found.skipped]}
+
+    def measured(self, record: Mapping[str, Any], place: Path) -> dict[str, Measured]:
+        """The mean average precision over the classes."""
+        kept = load_file(place.with_suffix(".safetensors"))
+        counts = photo_draws(len(kept["labels"]))
+        draws = resampled_means(kept["decisions"], kept["labels"], record["difficult"], counts)
+        return {"voc": Measured(value=record["mean"], draws=draws)}
+
+
+@dataclass(frozen=True)
+class DetectionJudge(KeptJudge):
+    """A Faster R-CNN fine-tuned around the encoder; no decisions are kept, so seeds alone vary.
+
+    Args:
+        task: what to judge on.
+        config: of the detector.
+    """
+
+    name: ClassVar[str] = "detection"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        f"voc_detection_{name.lower()}": Measure(
+            column=Column(
+                name=f"detection {name}",
+                kind="percent",
+                priority=4,
+                help="of a Faster R-CNN fine-tuned around the encoder; over seeds alone{alone}",
+            )
+        )
+        for name in ("AP", "AP50", "AP75")
+    }
+
+    task: VOCTask
+    config: DetectionConfig
+
+    def depends(self, result: RowResult, setting: LearningSetting) -> Mapping[str, object]:
+        """The photos, their boxes, the detector and its seed, which is the row's."""
+        return {"task": self.task.detection_parts, "seed": result.seed}
+
+    def score(
+        self, result: RowResult, setting: LearningSetting, place: Path, say: Report
+    ) -> dict[str, Any]:
+        """See `Judge`; the detector is not kept."""
+        encoder, total = result.encoder(), self.config.steps
+
+        def trained(step: int, losses: Mapping[str, float]) -> None:
+            say(result.report(stage="detection", done=step + 1, total=total))
+
+        say(result.report(stage="detection", done=0, total=total))
+        # A detector sees images as its encoder did; its other weights are drawn by the row's seed.
+        mean, std = (
+            values * (3 if len(values) == 1 else 1)
+            for values in (encoder.config.mean, encoder.config.std)
+        )
+        found = detect_voc(
+            encoder.backbone.state_dict(),
+            self.task.path,
+            replace(self.config, mean=mean, std=std, seed=result.seed),
+            architecture=encoder.config.backbone,
+            train=self.task.years,
+            test=PAPER_TEST,
+            class_names=self.task.class_names,
+            device=setting.device,
+            report=trained,
+        )
+        per_class = [None if math.isnan(value) else value for value in found.per_class]
+        return {**asdict(found), "per_class": per_class, "steps": total}
+
+    def measured(self, record: Mapping[str, Any], place: Path) -> dict[str, Measured]:
+        """AP, AP50 and AP75."""
+        names = ("ap", "ap50", "ap75")
+        return {f"voc_detection_{name}": Measured(value=record[name]) for name in names}
+
+
+@cache
+def photo_draws(photos: int, draws: int = _DRAWS) -> Int[Tensor, "N B"]:
+    """Return how often each photo is in each of B draws of N photos with replacement."""
+    rng = Rng(0, "photos of VOC").numpy()
+    found = rng.multinomial(photos, [1 / photos] * photos, size=draws)
+    return torch.from_numpy(found).int().T.contiguous()
+
+
+def resampled_means(
+    decisions: Float[Tensor, "N Y"],
+    labels: Int[Tensor, "N Y"],
+    difficult: str,
+    counts: Int[Tensor, "N B"],
+) -> Float[Tensor, " B"]:
+    """Return the mean average precision over the classes for each draw of the photos.
+
+    Args:
+        decisions: of the SVMs for each photo that is scored.
+        labels: 1 there, 0 all of it difficult, -1 not there.
+        difficult: how difficult objects count, see `MultiLabelSVM`.
+        counts: of `photo_draws`. A class that a draw does not hold is not in that draw's mean.
 
     Returns:
-        A result for each, in their order. Processes that judge the same rows share the work.
+        (B,) in [0, 1]; nan for a draw that holds no class.
     """
-    say = HereOnly(report)
-    encoders = [describe(result.folder / "encoder.safetensors") for result in results]
-    parts = task.parts(setting.image_spec.channels)
-    keys = [key_text({"encoder": one, "task": parts}) for one in encoders]
-    classified = _store(results, "voc", keys)
-    failed = _fill(classified, results, partial(_classify, task, setting, say), engine)
-    found: Sequence[dict[str, Any] | None] = [None] * len(results)
-    if task.detection is not None:
-        seeds = [_config(task.detection, result).seed for result in results]
-        keys = [
-            key_text({"encoder": one, "task": task.detection_parts, "seed": seed})
-            for one, seed in zip(encoders, seeds, strict=True)
-        ]
-        detected = _store(results, "detection", keys)
-        failed = _fill(detected, results, partial(_detect, task, setting, say), engine) | failed
-        found = [None if i in failed else detected.read(i) for i in range(len(results))]
-    return [
-        VOCResult(row=result.row, seed=result.seed, failed=failed[index])
-        if index in failed
-        else _read(result, classified, index, found[index])
-        for index, result in enumerate(results)
-    ]
-
-
-def _store(results: Sequence[RowResult], kind: str, keys: Sequence[str]) -> RecordStore:
-    """Records beside the encoders, each under a name of its own for each key."""
-    pairs = zip(results, keys, strict=True)
-    paths = [result.folder / f"{kind}-{key_of(key)}.json" for result, key in pairs]
-    return RecordStore(paths, keys, [f"{kind} of {result.name}" for result in results])
-
-
-def _fill(
-    store: RecordStore,
-    results: Sequence[RowResult],
-    judge: Callable[[RowResult, Path], dict[str, Any]],
-    engine: str | Engine,
-) -> dict[int, str]:
-    def make(numbers: range, tell: Tell) -> dict[str, Any]:
-        return judge(results[numbers.start], store.paths[numbers.start].with_suffix(""))
-
-    return run_shards(
-        store,
-        len(results),
-        make,
-        shard_size=1,
-        stage="voc",
-        unit="encoders",
-        engine=engine,
-        keep_going=True,
-    )
-
-
-def _read(
-    result: RowResult, classified: RecordStore, index: int, detection: dict[str, Any] | None
-) -> VOCResult:
-    kept = load_file(classified.paths[index].with_suffix(".safetensors"))
-    return VOCResult(
-        row=result.row,
-        seed=result.seed,
-        record=classified.read(index),
-        decisions=kept["decisions"],
-        labels=kept["labels"].long(),
-        detection=detection,
-    )
-
-
-def _classify(
-    task: VOCTask, setting: LearningSetting, say: Report, result: RowResult, place: Path
-) -> dict[str, Any]:
-    """Fit SVMs and write `place`.safetensors; returns the record."""
-
-    def tell(stage: str, unit: str, done: int, total: int) -> None:
-        row, seed = result.row.name, result.seed
-        say(RowReport(row=row, seed=seed, stage=stage, done=done, total=total))
-
-    extractor = FeatureExtractor(
-        result.encoder().to(setting.device),
-        allow_untrained=result.row.data == "none",
-        batch_size=setting.render_batch,
-    )
-    found = decide_voc(
-        extractor,
-        *task.splits,
-        svm=task.svm,
-        size=task.size,
-        channels=setting.image_spec.channels,
-        folder=place,  # a large network on a CPU takes an hour: a killed run goes on
-        progress=tell,
-    )
-    kept = {"decisions": found.decisions, "labels": found.labels.to(torch.int8)}
-    save_tensors(place.with_suffix(".safetensors"), kept)
-    shutil.rmtree(place, ignore_errors=True)
-    return {**asdict(found.score), "skipped": [list(one) for one in found.skipped]}
-
-
-def _detect(
-    task: VOCTask, setting: LearningSetting, say: Report, result: RowResult, place: Path
-) -> dict[str, Any]:
-    """Fine-tune a detector; returns what it came to."""
-    assert task.detection is not None
-    config = _config(task.detection, result)
-    row, seed, total = result.row.name, result.seed, config.steps
-
-    def trained(step: int, losses: Mapping[str, float]) -> None:
-        say(RowReport(row=row, seed=seed, stage="detection", done=step + 1, total=total))
-
-    say(RowReport(row=row, seed=seed, stage="detection", done=0, total=total))
-    encoder = result.encoder()
-    found = detect_voc(
-        encoder.backbone.state_dict(),
-        task.path,
-        config,
-        architecture=encoder.config.backbone,
-        train=task.years,
-        test=PAPER_TEST,
-        class_names=task.class_names,
-        device=setting.device,
-        report=trained,
-    )
-    per_class = [None if math.isnan(value) else value for value in found.per_class]
-    return {**asdict(found), "per_class": per_class, "steps": config.steps}
-
-
-def _config(config: DetectionConfig, result: RowResult) -> DetectionConfig:
-    """A detector sees images as its encoder did; its other weights are drawn by the row's seed."""
-    known = result.encoder().config
-    mean, std = (values * (3 if len(values) == 1 else 1) for values in (known.mean, known.std))
-    return replace(config, mean=mean, std=std, seed=result.seed)
+    found = []
+    for scores, own in zip(decisions.T, labels.long().T, strict=True):
+        keep, positive = counted(own, difficult)
+        found.append(resampled_precision(scores[keep], positive[keep], counts[keep]))
+    return torch.stack(found).nanmean(0)

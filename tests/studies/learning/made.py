@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from genviews.represent.encoder import RepresentationConfig
-from genviews.studies.learning.compare import Difference, RowSummary, SeedMean
+from genviews.studies.learning.compare import Difference, RowSummary
 from genviews.studies.learning.study import LearningStudy
 from genviews.studies.learning.tables import learning_table
 
@@ -69,10 +69,11 @@ DETECTORS = {"splits": ["trainval", "test"], "photos": [100, 50], "steps": 24_00
 
 
 def seed_mean(mean, *, one_seed=False):
-    return SeedMean(
+    return Difference(
         mean=mean,
         interval=None if one_seed else (mean - 0.02, mean + 0.02),
         p_value=None if one_seed else 0.2,
+        seeds=1 if one_seed else 3,
         per_seed=(mean,) * (1 if one_seed else 3),
     )
 
@@ -83,15 +84,14 @@ def with_voc(*, detection=False, one_seed=False):
     rows = []
     for place, row in enumerate(study.rows):
         mean = 0.40 + 0.01 * place
-        measures = {n: seed_mean(mean / 2, one_seed=one_seed) for n in ("ap", "ap50", "ap75")}
-        gaps = {n: seed_mean(0.01 * place, one_seed=one_seed) for n in measures}
+        names = [f"voc_detection_{n}" for n in ("ap", "ap50", "ap75")] if detection else []
+        measures = {n: seed_mean(mean / 2, one_seed=one_seed) for n in names}
+        gaps = {n: seed_mean(0.01 * place, one_seed=one_seed) for n in names}
         rows.append(
             replace(
                 row,
-                accuracy={**row.accuracy, "voc": difference(mean)},
-                against=row.against and {**row.against, "voc": difference(mean - 0.41)},
-                detection=measures if detection else {},
-                detection_against=gaps if detection and row.against else None,
+                accuracy={**row.accuracy, "voc": difference(mean), **measures},
+                against=row.against and {**row.against, "voc": difference(mean - 0.41), **gaps},
             )
         )
     p = {row.name: 0.001 if place == 4 else 0.5 for place, row in enumerate(rows)}

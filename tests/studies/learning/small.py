@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,9 @@ from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine
 from genviews.rng import Rng
+from genviews.studies.learning.judge import RowResult
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import run_rows
 from genviews.studies.learning.setting import LearningSetting
 
 TOY = ToyGenerator()
@@ -63,3 +67,11 @@ def small(**changes: object) -> LearningSetting:
         "prefetch": 0,
     }
     return LearningSetting(**{**fields, **changes})
+
+
+def run_row(
+    row: LearningRow, setting: LearningSetting, seed: int, folder: Path, **more
+) -> RowResult:
+    """One row with one seed."""
+    (result,) = run_rows([row], setting, [seed], folder, **more)
+    return result

@@ -5,8 +5,8 @@ import torch
 
 from genviews.studies.learning.claims import CLAIMS, Hypothesis, claims_of, weigh_claims
 from genviews.studies.learning.compare import Difference
+from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import RowResult
 from recipes.fashion32.learn import TABLES, rows_of
 
 
@@ -61,12 +61,11 @@ def test_difference_is_paired_by_image_and_seed(tmp_path):
             row=LearningRow(name=name),
             seed=seed,
             folder=tmp_path,
-            record={},
-            answers={"linear": torch.tensor(given)},
+            measured={"linear": Measured.of(torch.tensor(given) == truth)},
         )
         for name, by_seed in answers.items()
         for seed, given in enumerate(by_seed)
     ]
-    (judged,) = weigh_claims("figure6", results, truth)
+    (judged,) = weigh_claims("figure6", results)
     # Seed 0: 3 right against 2 of 4; seed 1: 4 against 2.
     assert judged.measured.value == pytest.approx(0.375)

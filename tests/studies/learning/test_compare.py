@@ -10,9 +10,14 @@ import pytest
 import torch
 from scipy import stats
 
-from genviews.studies.learning.compare import compare_answers, summarise
+from genviews.studies.learning.compare import compare, summarise
+from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import RowResult
+
+
+def compare_answers(values, **options):
+    """Numbers of each test image, for each seed."""
+    return compare([Measured.of(one) for one in values], **options)
 
 
 def naive(values, p=0.05):
@@ -149,14 +154,14 @@ class TestCoverage:
 
 def result(name, seed, answers, val=0.5, **training):
     record = {probe: {"val": val} for probe in answers}
-    tensors = {probe: torch.tensor(values) for probe, values in answers.items()}
+    found = {n: Measured.of(torch.tensor(values) == TRUTH) for n, values in answers.items()}
     row = LearningRow(name=name, pixels=True)
     return RowResult(
         row=row,
         seed=seed,
         folder=Path(),
         record={**record, "training": training},
-        answers=tensors,
+        measured=found,
     )
 
 
@@ -175,7 +180,7 @@ class TestSummarise:
         ]
 
     def test_accuracies_and_paired_differences(self, results):
-        a, b = summarise(results, TRUTH, reference="a")
+        a, b = summarise(results, reference="a")
         assert a.accuracy["linear"].per_seed == pytest.approx((4 / 6, 5 / 6))
         assert a.against is None
         assert b.accuracy["linear"].mean == pytest.approx(5 / 6)
@@ -187,29 +192,29 @@ class TestSummarise:
         )
 
     def test_val_and_speed_over_seeds(self, results):
-        a, b = summarise(results, TRUTH, reference="a")
+        a, b = summarise(results, reference="a")
         assert a.val == {"linear": pytest.approx(0.6)}
         assert (a.samples_per_second, a.waiting_for_views) == (20.0, pytest.approx(0.2))
         assert (b.samples_per_second, b.waiting_for_views) == (None, None)
 
     def test_seeds_are_matched_by_their_number(self, results):
         shuffled = [results[i] for i in (3, 1, 0, 2)]
-        found = {row.name: row for row in summarise(shuffled, TRUTH, reference="a")}
-        wanted = summarise(results, TRUTH, reference="a")[1]
+        found = {row.name: row for row in summarise(shuffled, reference="a")}
+        wanted = summarise(results, reference="a")[1]
         assert found["b"].against["linear"].mean == wanted.against["linear"].mean
         assert sorted(found["b"].against["linear"].per_seed) == sorted(
             wanted.against["linear"].per_seed
         )
 
     def test_an_interval_of_accuracy_is_within_zero_and_one(self, results):
-        for row in summarise(results, TRUTH, reference="a"):
+        for row in summarise(results, reference="a"):
             low, high = row.accuracy["linear"].interval
             assert 0.0 <= low <= high <= 1.0
 
     def test_an_unknown_reference(self, results):
-        with pytest.raises(ValueError, match="reference row: expected one of a, b, got c"):
-            summarise(results, TRUTH, reference="c")
+        with pytest.raises(ValueError, match="reference row: expected one of a, b, got 'c'"):
+            summarise(results, reference="c")
 
     def test_other_seeds_than_the_references(self, results):
         with pytest.raises(ValueError, match=r"seeds of row 'b': expected \[0, 1\]"):
-            summarise(results[:3], TRUTH, reference="a")
+            summarise(results[:3], reference="a")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -12,15 +14,65 @@ from scipy import stats
 from sklearn.metrics import precision_recall_curve
 
 from genviews.ensemble.significance import holm
-from genviews.studies.learning.compare import compare_seeds, summarise
-from genviews.studies.learning.compare_voc import photo_draws, resampled_means, with_voc
+from genviews.evaluate.detection import DetectionConfig
+from genviews.files import save_tensors
+from genviews.studies.learning.compare import summarise
+from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import RowResult
 from genviews.studies.learning.study import read_study
-from genviews.studies.learning.voc import VOCResult
+from genviews.studies.learning.voc import (
+    DetectionJudge,
+    SVMJudge,
+    VOCTask,
+    photo_draws,
+    resampled_means,
+)
 from tests.studies.learning.small import probe, small
 
 PHOTOS, CLASSES, SEEDS = 30, 3, 3
+TASK = VOCTask(path=Path("none"))
+
+
+@dataclass
+class Photos:
+    """What SVMs said of the photos of a row and seed."""
+
+    name: str
+    seed: int
+    decisions: torch.Tensor
+    labels: torch.Tensor
+    detection: dict | None = None
+
+    @property
+    def mean(self):
+        return mean_area(self, range(PHOTOS))
+
+    def draws(self, counts):
+        return resampled_means(self.decisions, self.labels, "ignore", counts)
+
+    def result(self):
+        """The row's own probe, which is not what this file is about, and VOC."""
+        right = torch.ones(8, dtype=torch.bool)
+        right[self.seed] = False
+        measured = {name: Measured.of(right) for name in ("linear", "knn")}
+        with TemporaryDirectory() as folder:
+            place = Path(folder) / "voc-1"
+            kept = {"decisions": self.decisions, "labels": self.labels.to(torch.int8)}
+            save_tensors(place.with_suffix(".safetensors"), kept)
+            said = {"mean": self.mean, "difficult": "ignore"}
+            measured |= SVMJudge(TASK).measured(said, place)
+            if self.detection is not None:
+                measured |= DetectionJudge(TASK, DetectionConfig()).measured(self.detection, place)
+        return RowResult(
+            row=LearningRow(name=self.name, views="gaussian_all_0.20"),
+            seed=self.seed,
+            folder=Path("none"),
+            record={
+                "training": {"updates": 0},
+                **{p: {"val": 0.5} for p in ("linear", "knn")},
+            },
+            measured=measured,
+        )
 
 
 def area(scores, positive):
@@ -47,32 +99,7 @@ def judged(name, seed, *, skill, detection=None):
     """Decisions that know `skill` of the labels, which all rows share; a few are difficult."""
     labels = torch.from_numpy(np.random.default_rng(9).choice([-1, -1, 0, 1], (PHOTOS, CLASSES)))
     noise = torch.from_numpy(np.random.default_rng([len(name), seed]).normal(size=labels.shape))
-    result = VOCResult(
-        row=LearningRow(name=name, views="gaussian_all_0.20"),
-        seed=seed,
-        record={"difficult": "ignore"},
-        decisions=skill * labels + noise,
-        labels=labels,
-        detection=detection,
-    )
-    result.record["mean"] = mean_area(result, range(PHOTOS))
-    return result
-
-
-def answered(name, seed, truth):
-    """The row's own probe, which is not what this file is about."""
-    answers = truth.clone()
-    answers[seed] = 1 - answers[seed]
-    return RowResult(
-        row=LearningRow(name=name, views="gaussian_all_0.20"),
-        seed=seed,
-        folder=Path("none"),
-        record={
-            "training": {"updates": 0},
-            **{p: {"val": 0.5} for p in ("linear", "knn")},
-        },
-        answers={"linear": answers, "knn": answers},
-    )
+    return Photos(name, seed, skill * labels + noise, labels, detection)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +120,7 @@ def test_draws_are_as_many_as_there_are_photos_and_always_the_same():
 
 def test_resampled_means_are_those_of_repeated_photos(rows):
     counts = photo_draws(PHOTOS, 40)
-    found = resampled_means(rows[0], counts)
+    found = rows[0].draws(counts)
     for column, value in zip(counts.T.tolist(), found.tolist(), strict=True):
         photos = [i for i, times in enumerate(column) for _ in range(times)]
         assert value == pytest.approx(mean_area(rows[0], photos))
@@ -104,7 +131,7 @@ def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean(rows):
     photos = [i for i in range(PHOTOS) if not first[i]]
     counts = torch.zeros(PHOTOS, 1, dtype=torch.int32)
     counts[photos] = 1
-    found = float(resampled_means(rows[0], counts))
+    found = float(rows[0].draws(counts))
     assert found == pytest.approx(mean_area(rows[0], photos))
 
 
@@ -112,13 +139,12 @@ def test_a_draw_without_any_class_says_nothing():
     few = [judged("base", 0, skill=1.0)]
     few[0].labels[1:] = -1
     few[0].labels[0] = 1
-    few[0].record["mean"] = mean_area(few[0], range(PHOTOS))
     counts = photo_draws(PHOTOS)
-    drawn = resampled_means(few[0], counts).numpy()
+    drawn = few[0].draws(counts).numpy()
     empty = counts[0].numpy() == 0
     assert 0 < empty.sum() < len(empty)
     assert np.array_equal(np.isnan(drawn), empty)
-    _, (row,) = summaries(few)
+    (row,) = summaries(few)
     half = stats.norm.isf(0.025) * np.std(drawn[~empty], ddof=1)
     value = row.accuracy["voc"]
     assert value.interval == pytest.approx((max(0, value.mean - half), min(1, value.mean + half)))
@@ -130,36 +156,29 @@ def half_width(images, per_seed, p=0.05):
 
 
 def summaries(rows, reference="base"):
-    """The rows' own summaries, with VOC added."""
-    truth = torch.tensor([0, 1] * 4)
-    own = [answered(one.row.name, one.seed, truth) for one in rows]
-    plain = summarise(own, truth, reference=reference)
-    return plain, with_voc(plain, rows, reference=reference)
+    return summarise([one.result() for one in rows], reference=reference)
 
 
 def test_means_and_paired_differences_with_both_uncertainties(rows):
-    plain, found = summaries(rows)
+    found = summaries(rows)
     counts = photo_draws(PHOTOS)
     base = rows[:SEEDS]
-    for place, (before, row) in enumerate(zip(plain, found, strict=True)):
+    for place, row in enumerate(found):
         own = rows[SEEDS * place : SEEDS * (place + 1)]
-        drawn = np.mean([resampled_means(one, counts).numpy() for one in own], axis=0)
-        per_seed = [one.record["mean"] for one in own]
+        drawn = np.mean([one.draws(counts).numpy() for one in own], axis=0)
+        per_seed = [one.mean for one in own]
         value = row.accuracy["voc"]
         half = half_width(np.std(drawn, ddof=1), per_seed)
         middle = np.mean(per_seed)
         assert value.mean == pytest.approx(middle)
         assert value.interval == pytest.approx((max(0, middle - half), min(1, middle + half)))
-        assert {k: v for k, v in row.accuracy.items() if k != "voc"} == before.accuracy
-        assert (row.val, row.detection) == (before.val, {})
-        if before.against is None:
+        assert list(row.accuracy) == ["linear", "knn", "voc"]
+        assert row.val == {"linear": 0.5, "knn": 0.5}
+        if row.name == "base":
             assert row.against is None
             continue
-        gaps = [a - b.record["mean"] for a, b in zip(per_seed, base, strict=True)]
-        pairs = [
-            resampled_means(a, counts) - resampled_means(b, counts)
-            for a, b in zip(own, base, strict=True)
-        ]
+        gaps = [a - b.mean for a, b in zip(per_seed, base, strict=True)]
+        pairs = [a.draws(counts) - b.draws(counts) for a, b in zip(own, base, strict=True)]
         half = half_width(np.std(np.mean([p.numpy() for p in pairs], axis=0), ddof=1), gaps)
         gap = row.against["voc"]
         assert gap.mean == pytest.approx(np.mean(gaps))
@@ -169,9 +188,9 @@ def test_means_and_paired_differences_with_both_uncertainties(rows):
 
 
 def test_with_one_seed_photos_alone_are_uncertain(rows):
-    _, found = summaries([one for one in rows if one.seed == 0])
+    found = summaries([one for one in rows if one.seed == 0])
     value = found[1].accuracy["voc"]
-    drawn = resampled_means(rows[SEEDS], photo_draws(PHOTOS))
+    drawn = rows[SEEDS].draws(photo_draws(PHOTOS))
     half = stats.norm.isf(0.025) * float(drawn.std(correction=1))
     assert value.interval[0] == pytest.approx(max(0, value.mean - half))
     assert value.seeds == 1
@@ -183,25 +202,28 @@ def test_detection_is_uncertain_by_seeds_alone():
         for seed in range(SEEDS):
             ap = {"ap": start + 0.01 * seed, "ap50": start + 0.2, "ap75": start}
             rows.append(judged(name, seed, skill=1.0, detection=ap))
-    _, (base, other) = summaries(rows)
+    base, other = summaries(rows)
     low, high = stats.t.interval(0.95, SEEDS - 1, 0.31, stats.sem([0.30, 0.31, 0.32]))
-    assert base.detection["ap"].mean == pytest.approx(0.31)
-    assert base.detection["ap"].interval == pytest.approx((low, high))
-    assert base.detection_against is None
-    assert other.detection_against["ap"].per_seed == pytest.approx((0.04,) * SEEDS)
-    assert other.detection_against["ap50"].mean == pytest.approx(0.04)
+    assert base.accuracy["voc_detection_ap"].mean == pytest.approx(0.31)
+    assert base.accuracy["voc_detection_ap"].interval == pytest.approx((low, high))
+    assert base.against is None
+    assert other.against["voc_detection_ap"].per_seed == pytest.approx((0.04,) * SEEDS)
+    assert other.against["voc_detection_ap50"].mean == pytest.approx(0.04)
 
 
-def test_seeds_say_nothing_alone():
-    one = compare_seeds([0.4])
+def test_one_seed_says_nothing_of_detection():
+    ap = dict.fromkeys(("ap", "ap50", "ap75"), 0.4)
+    rows = [judged(name, 0, skill=1.0, detection=ap) for name in ("base", "other")]
+    one = summaries(rows)[1].against["voc_detection_ap"]
     assert (one.interval, one.p_value) == (None, None)
+    setting = small(probe=probe())
+    study = read_study("toy", [row.result() for row in rows], setting, "base")
+    assert set(study.p_holm) == {"linear", "knn", "voc"}
 
 
 def test_voc_has_a_holm_family_of_its_own(rows):
     setting = small(probe=probe())
-    truth = setting.probe.test.labels
-    own = [answered(one.row.name, one.seed, truth) for one in rows]
-    study = read_study("toy", own, setting, "base", rows)
+    study = read_study("toy", [one.result() for one in rows], setting, "base")
     compared = [row for row in study.rows if row.against is not None]
     for kind in ("linear", "voc"):
         wanted = holm([row.against[kind].p_value for row in compared])

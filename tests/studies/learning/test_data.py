@@ -13,7 +13,7 @@ from genviews.perturb import Independent, Normal
 from genviews.represent import LatentViews, Prior, SamplePlan
 from genviews.represent.batches import Batches, PartBatches
 from genviews.rng import Rng
-from genviews.studies.learning.data import RowBatches, check_row, latent_views
+from genviews.studies.learning.data import check_row, latent_views, row_batches
 from genviews.studies.learning.row import LearningRow
 from tests.studies.learning.small import CLASSES, PIXELS, TOY, images, small, training
 
@@ -31,7 +31,7 @@ HALF_A_LEVEL = 1 / 255 + 1e-6  # of 8 bits over [-1, 1]
 def batches_of(row, folder, steps=range(3), seed=0, **changes):
     """Batches of these steps."""
     setting = small(**{"updates": max(steps) + 1, **changes})
-    batches = RowBatches(row, setting, seed, folder)
+    batches = row_batches(row, setting, seed, folder)
     found = [batches.batch(step) for step in steps]
     batches.close()
     return found
@@ -126,7 +126,7 @@ class TestGenerated:
     def test_seeds_read_one_store(self, tmp_path) -> None:
         seen: dict[int, list[int]] = {0: [], 1: []}
         for seed, told in seen.items():
-            batches = RowBatches(
+            batches = row_batches(
                 GAUSSIAN,
                 small(),
                 seed,
@@ -212,7 +212,7 @@ class TestSingleView:
 
 class TestBatches:
     def test_they_are_what_a_training_asks_for(self, tmp_path) -> None:
-        batches = RowBatches(GAUSSIAN, small(), 0, tmp_path)
+        batches = row_batches(GAUSSIAN, small(), 0, tmp_path)
         assert isinstance(batches, Batches)
         assert isinstance(batches, PartBatches)
         whole = batches.batch(1)
@@ -223,7 +223,7 @@ class TestBatches:
 
     def test_description(self, tmp_path) -> None:
         def text(row, seed=0, **changes):
-            return key(RowBatches(row, small(**changes), seed, tmp_path))
+            return key(row_batches(row, small(**changes), seed, tmp_path))
 
         found = [
             text(GAUSSIAN),
@@ -239,7 +239,7 @@ class TestBatches:
         assert text(replace(GAUSSIAN, name="b"), prefetch=1) == found[0]
 
     def test_beyond_the_updates_there_is_nothing(self, tmp_path) -> None:
-        batches = RowBatches(REAL, small(), 0, tmp_path)
+        batches = row_batches(REAL, small(), 0, tmp_path)
         with pytest.raises(ValueError, match="step: expected below 3, the steps of these batches"):
             batches.batch(3)
 

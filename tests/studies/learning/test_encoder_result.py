@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import torch
 
 from genviews.evaluate.encoders import EncoderScores
@@ -40,10 +42,13 @@ def history(count=12):
     )
 
 
+def training():
+    return {"history": [asdict(record) for record in history()]}
+
+
 def made(**changes):
     fields = {
-        "history": history(),
-        "scores": scores(),
+        "judged": {**scores().record(), "training": training()},
         "facts": {"row": {"objective": "nt-xent"}, "batch": 16, "samples": 64},
     }
     return encoder_result(
@@ -69,12 +74,12 @@ class TestBlocks:
         assert lines[1].endswith(",0.75,0.7,cost 0.1")
 
     def test_without_labels(self):
-        found = made(scores=None)
+        found = made(judged={"training": training()})
         assert "were not judged" in found.verdict
         assert "add --data to the command" in render_page(found)
 
     def test_of_what_was_only_judged(self):
-        found = made(history=(), facts=None)
+        found = made(judged=scores().record(), facts=None)
         assert found.verdict.startswith("Right answers on 20 test images: linear probe 75.0 %")
         assert found.record.data["training"] is None
         assert len(found.blocks) == 1

@@ -13,7 +13,7 @@ from genviews.represent.config import RepresentationTraining
 from genviews.represent.plan import SamplePlan
 from genviews.represent.prior import Prior
 from genviews.represent.schedule import StepCosine
-from genviews.studies.learning.data import RowBatches, latent_views
+from genviews.studies.learning.data import latent_views, row_batches
 from genviews.studies.learning.panels import panel_result, view_columns, view_images
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
@@ -92,7 +92,7 @@ class TestColumns:
         assert sorted(ids) == list(range(SAMPLES))
         first = 2  # column of the first row's view
         for number, row in enumerate(ROWS[:2]):
-            batches = RowBatches(replace(row, pixels=True), setting, seed, tmp_path)
+            batches = row_batches(replace(row, pixels=True), setting, seed, tmp_path)
             seen = batches.batch(0)["views"]
             batches.close()
             pair = [columns[1].images, columns[first + 2 * number + 1].images]

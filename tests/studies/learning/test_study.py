@@ -16,9 +16,9 @@ from genviews.generators import ToyGenerator
 from genviews.report.text import table_csv
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.schedule import StepCosine
+from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import RowResult
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import compare_rows, read_study
 from genviews.studies.learning.tables import learning_table
@@ -65,7 +65,10 @@ def result(setting, row, right, *, seed=0, val=0.5, knn=None):
             **{probe: {"val": val} for probe in counts},
             "training": {"samples_per_second": 100.0, "waiting_for_views": 0.25},
         },
-        answers={probe: torch.where(order < n, truth, 1 - truth) for probe, n in counts.items()},
+        measured={
+            probe: Measured.of(torch.where(order < n, truth, 1 - truth) == truth)
+            for probe, n in counts.items()
+        },
     )
 
 
@@ -233,7 +236,7 @@ class TestRun:
     def test_it_can_be_named(self, setting, asked, tmp_path):
         found = compare_rows("toy", [REAL, GOOD], setting, [0], tmp_path, reference="good")
         assert found.rows[1].against is None
-        with pytest.raises(ValueError, match=r"reference row: expected one of real \+ T_x, good"):
+        with pytest.raises(ValueError, match=r"reference row: expected one of good, real \+ T_x"):
             compare_rows("toy", [REAL, GOOD], setting, [0], tmp_path, reference="bad")
 
     def test_mistakes_come_before_the_training(self, setting, asked, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from genviews.data import ImageSet
 from genviews.evaluate import FeatureExtractor, MultiLabelSVM, classify_voc, detect_voc
@@ -15,12 +16,12 @@ from genviews.evaluate.voc import protocol_splits
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.train import TrainingRun
 from genviews.studies.learning import voc
+from genviews.studies.learning.judge import judge_rows
 from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import run_rows
 from genviews.studies.learning.study import compare_rows
-from genviews.studies.learning.voc import judge_rows
-from genviews.studies.learning.voc_task import VOCTask
+from genviews.studies.learning.voc import VOCTask
 from genviews.studies.result import Record
 from tests.devkit import write_devkit, write_split
 from tests.studies.learning.small import small, training
@@ -77,22 +78,35 @@ def of_colour(**changes):
     return small(**{**fields, **changes})
 
 
+def judged(results, task, setting, **options):
+    """The results with what all judges of a task say."""
+    for judge in task.judges:
+        results = judge_rows(judge, results, setting, **options)
+    return results
+
+
 def judge_one(result, task, setting, **options):
-    (found,) = judge_rows([result], task, setting, **options)
+    (found,) = judged([result], task, setting, **options)
     return found
+
+
+def decisions(result):
+    """What the SVMs say of each photo, in the only file of it."""
+    (file,) = result.folder.glob("voc-*.safetensors")
+    return load_file(file)
 
 
 class TestJudging:
     def test_numbers_are_those_of_the_protocol(self, task, setting, devkit, tmp_path):
         results = run_rows([GAUSSIAN, UNTRAINED], setting, [0, 1], tmp_path)
-        judged = judge_rows(results, task, setting)
-        assert [(one.row.name, one.seed) for one in judged] == [
+        found = judged(results, task, setting)
+        assert [(one.row.name, one.seed) for one in found] == [
             ("Gaussian", 0),
             ("Gaussian", 1),
             ("untrained", 0),
             ("untrained", 1),
         ]
-        for one, result in zip(judged, results, strict=True):
+        for one, result in zip(found, results, strict=True):
             wanted = classify_voc(
                 FeatureExtractor(result.encoder(), allow_untrained=True),
                 devkit,
@@ -101,11 +115,13 @@ class TestJudging:
                 channels=1,
                 class_names=NAMES,
             )
-            assert one.record["mean"] == pytest.approx(wanted.mean, abs=1e-6)
-            assert one.record["per_class"] == pytest.approx(list(wanted.per_class), abs=1e-6)
-            assert one.record["splits"]["score"] == "val"
-            assert one.decisions.shape == one.labels.shape == (20, 4)
-        assert len({one.record["mean"] for one in judged}) > 1
+            said, kept = one.record["voc"], decisions(one)
+            assert said["mean"] == one.measured["voc"].value == pytest.approx(wanted.mean, abs=1e-6)
+            assert said["per_class"] == pytest.approx(list(wanted.per_class), abs=1e-6)
+            assert said["splits"]["score"] == "val"
+            assert kept["decisions"].shape == kept["labels"].shape == (20, 4)
+            assert {k: one.record[k] for k in result.record} == result.record
+        assert len({one.record["voc"]["mean"] for one in found}) > 1
 
     def test_what_is_there_is_read(self, task, setting, tmp_path):
         (result,) = run_rows([GAUSSIAN], setting, [0], tmp_path)
@@ -123,7 +139,7 @@ class TestJudging:
         again = judge_one(result, task, setting, report=told.append)
         assert told == []
         assert again.record == first.record
-        assert torch.equal(again.decisions, first.decisions)
+        assert torch.equal(again.measured["voc"].draws, first.measured["voc"].draws)
         assert state(result.folder) == after
 
     def test_another_task_is_kept_beside_it(self, task, setting, devkit, tmp_path):
@@ -135,8 +151,12 @@ class TestJudging:
         ]
         found = [judge_one(result, kind, setting) for kind in kinds]
         assert len(list(result.folder.glob("voc-*.json"))) == 3
-        assert not torch.equal(found[0].decisions, found[1].decisions)
-        assert [one.record["difficult"] for one in found] == ["positive", "positive", "ignore"]
+        assert len({one.measured["voc"].value for one in found}) == 3
+        assert [one.record["voc"]["difficult"] for one in found] == [
+            "positive",
+            "positive",
+            "ignore",
+        ]
         changed = devkit / "VOC2007/JPEGImages/000003.jpg"
         before = changed.read_bytes()
         try:
@@ -155,7 +175,7 @@ class TestJudging:
                 raise Killed
 
         with pytest.raises(Killed):
-            judge_rows(results, task, setting, report=dying)
+            judged(results, task, setting, report=dying)
         kept = [sorted(p.suffix for p in r.folder.glob("voc-*")) for r in results]
         assert kept == [[".json", ".safetensors"], [""]]  # features alone of the second
         calls = []
@@ -164,14 +184,16 @@ class TestJudging:
             FeatureExtractor, "__call__", lambda *a: (calls.append(1), network(*a))[1]
         )
         told = []
-        judged = judge_rows(results, task, setting, report=lambda r: told.append((r.row, r.stage)))
+        found = judged(results, task, setting, report=lambda r: told.append((r.row, r.stage)))
         assert calls == []  # the features were there
         assert set(told) == {("untrained", "voc"), ("untrained", "svm")}
         assert not any(p.is_dir() for r in results for p in r.folder.glob("voc-*"))
-        whole = judge_rows(
+        whole = judged(
             run_rows([GAUSSIAN, UNTRAINED], setting, [0], tmp_path / "whole"), task, setting
         )
-        assert [one.record["mean"] for one in judged] == [one.record["mean"] for one in whole]
+        assert [one.record["voc"]["mean"] for one in found] == [
+            one.record["voc"]["mean"] for one in whole
+        ]
 
 
 class TestDetection:
@@ -209,11 +231,11 @@ class TestDetection:
             architecture="resnet18",
             class_names=NAMES,
         )
-        assert one.detection["ap"] == wanted.ap
-        assert one.detection["ap50"] == wanted.ap50
+        assert one.record["detection"]["ap"] == wanted.ap
+        assert one.measured["voc_detection_ap50"].value == wanted.ap50
         before = state(result.folder)
         told.clear()
-        assert judge_one(result, task, setting, report=told.append).detection == one.detection
+        assert judge_one(result, task, setting, report=told.append).record == one.record
         assert told == []
         assert state(result.folder) == before
         judge_one(result, replace(task, detection=replace(self.CONFIG, steps=1)), setting)
@@ -318,7 +340,7 @@ class TestStudy:
         assert plain.probes == ("linear", "knn")
         for old, new in zip(plain.rows, found.rows, strict=True):
             assert old.accuracy == {k: v for k, v in new.accuracy.items() if k != "voc"}
-            assert (old.val, new.detection) == (new.val, {})
+            assert old.val == new.val
         assert found.verdict == plain.verdict
         assert set(found.p_holm["voc"]) == {"untrained"}
         assert found.record()["voc"]["photos"] == [20, 20]
