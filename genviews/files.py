@@ -13,30 +13,36 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from genviews.checks import fail
 from genviews.claim import claimed_file
 
 __all__ = [
     "atomic_write_bytes",
+    "check_file",
     "create_bytes",
+    "load_network",
+    "load_strictly",
     "load_tensors",
     "read_json",
     "read_metadata",
     "read_tensors",
+    "save_network",
     "save_tensors",
     "sha256_of",
     "write_json",
 ]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:
@@ -155,25 +161,107 @@ def save_tensors(
     atomic_write_bytes(path, tensor_bytes(tensors, metadata))
 
 
+def check_file(path: str | Path, what: str) -> None:
+    """Raise FileNotFoundError unless a file is there."""
+    if not Path(path).is_file():
+        fail(
+            what,
+            expected="a file that exists",
+            got="none",
+            remedy="correct the path; relative ones start in the current folder",
+            error=FileNotFoundError,
+        )
+
+
 def load_tensors(
-    path: str | Path, device: torch.device | str = "cpu"
+    path: str | Path, device: torch.device | str = "cpu", *, what: str = "file"
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file whole; no code of it is run.
 
     Args:
         path: the file.
         device: of the tensors.
+        what: it holds, for messages.
 
     Returns:
         The tensors by name, and the text in the header, {} where there is none.
 
     Raises:
         FileNotFoundError: no such file.
-        safetensors.SafetensorError: another kind of file; callers say which one they expected.
+        ValueError: another kind of file.
     """
-    with safe_open(str(path), framework="pt", device=str(device)) as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        return tensors, file.metadata() or {}
+    check_file(path, f"{what} {path}")
+    try:
+        with safe_open(str(path), framework="pt", device=str(device)) as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
+            return tensors, file.metadata() or {}
+    except SafetensorError as error:
+        fail(
+            f"{what} {Path(path).name}",
+            expected="a safetensors file",
+            got=error,
+            remedy="write or fetch it again; a pointer of Git LFS is a few lines of text",
+        )
+
+
+def save_network(
+    path: str | Path,
+    network: nn.Module,
+    kind: str,
+    config: Mapping[str, object],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a network's weights, kind and sizes to one safetensors file, for `load_network`.
+
+    Args:
+        path: of the file, replaced as a whole.
+        network: whose weights are written.
+        kind: name of its class.
+        config: what it is made from, as JSON values.
+        metadata: further text of the header, such as the data and the licence.
+    """
+    header = {"network": kind, "config": json.dumps(config), **(metadata or {})}
+    save_tensors(path, network.state_dict(), header)
+
+
+def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], Network]) -> Network:
+    """Return the network of a file, in eval mode; no code of the file is run.
+
+    Args:
+        path: of the file.
+        kind: name of its class.
+        make: builds it from its config.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a file, or missing, unused or misshapen weights, which are named.
+    """
+    weights, header = load_tensors(path, what=f"{kind} in")
+    what, remedy = f"{kind} in {Path(path).name}", "name a file that `save` of this class wrote"
+    if header.get("network", kind) != kind or "config" not in header:
+        name = header.get("network")
+        got = "a file that names no network" if name is None else f"a file of {name!r}"
+        fail(what, expected=f"a {kind}", got=got, remedy=remedy)
+    try:
+        network = make(json.loads(header["config"]))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        got = f"another one ({type(error).__name__}: {error})"
+        fail(what, expected=f"the config of a {kind}", got=got, remedy=remedy)
+    load_strictly(network, weights, what)
+    return network.eval()
+
+
+def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
+    """Copy weights into a module, or raise ValueError that names those that do not fit."""
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        fail(
+            what,
+            expected="exactly the weights of the network",
+            got=" ".join(str(error).split()),
+            remedy="take the file of this network, or rename its keys",
+        )
 
 
 def read_metadata(data: bytes) -> dict[str, str]:
@@ -187,9 +275,10 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
     """Return the tensors of a safetensors or `torch.save` file by name; no code of it is run.
 
     Raises:
-        OSError: no such file.
+        FileNotFoundError: no such file.
         ValueError: a file of anything else; the message starts with `what`.
     """
+    check_file(path, what)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -8,19 +8,16 @@ Source: He et al. 2016, "Deep residual learning", arXiv:1512.03385, basic block;
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count
 from genviews.classify.norm import rectified_norm
-from genviews.files import load_tensors, save_tensors
+from genviews.files import load_network, save_network
 from genviews.rng import Rng
 
 __all__ = ["SmallResNet"]
@@ -100,8 +97,7 @@ class SmallResNet(nn.Module):
             path: of the file, replaced as a whole.
             metadata: further text of the header, such as the data and the licence.
         """
-        header = {"network": _KIND, "config": json.dumps(self.config), **(metadata or {})}
-        save_tensors(path, self.state_dict(), header)
+        save_network(path, self, _KIND, self.config, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> SmallResNet:
@@ -111,18 +107,7 @@ class SmallResNet(nn.Module):
             FileNotFoundError: no such file.
             ValueError: not a SmallResNet file, or missing, unused or misshapen weights.
         """
-        try:
-            weights, header = load_tensors(path)
-        except SafetensorError as error:
-            _refuse(path, f"a file that safetensors cannot read ({error})")
-        if header.get("network") != _KIND:
-            _refuse(path, f"a file of {header.get('network', 'another network')!r}")
-        network = cls(**json.loads(header["config"]))
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            _refuse(path, str(error))
-        return network.eval()
+        return load_network(path, _KIND, lambda config: cls(**config))
 
 
 class _Block(nn.Module):
@@ -151,12 +136,3 @@ def _conv(channels: int, width: int, kernel: int, stride: int) -> nn.Conv2d:
     padding = (kernel - 1) // 2
     conv = nn.Conv2d(channels, width, kernel, stride, padding, bias=False, device="meta")
     return conv.to_empty(device="cpu")
-
-
-def _refuse(path: str | Path, got: str) -> NoReturn:
-    fail(
-        f"network file {Path(path).name}",
-        expected="weights that SmallResNet.save wrote",
-        got=got,
-        remedy="give the function that builds the network as well, or write the file again",
-    )

@@ -94,9 +94,9 @@ def check_demo(flags: DemoFlags) -> None:
 def check_models(flags: ModelFlags, out: Path) -> None:
     """Find what is wrong with labelled images, a classifier, a generator and the views to try."""
     from genviews.augment import pixel_views
-    from genviews.load.classifier import check_classifier
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
+    from genviews.load.networks import check_classifier
 
     kind_of(flags.images)
     part = fraction(flags.calibration)

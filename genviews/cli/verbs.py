@@ -124,8 +124,8 @@ def load_models(flags: ModelFlags) -> Inputs:
     from genviews.augment import pixel_views_apart
     from genviews.classify import Task
     from genviews.load.classes import read_class_names
-    from genviews.load.classifier import load_classifier
     from genviews.load.generator import load_generator
+    from genviews.load.networks import load_classifier
     from genviews.load.splits import load_splits
     from genviews.studies.bench import Inputs
 
@@ -303,8 +303,8 @@ def probe(flags: ProbeFlags, *, run: RunFlags = _RUN) -> int:
 
 
 def _load_probe(flags: ProbeFlags, decoding: Decoding) -> Inputs:
-    from genviews.load.encoder import load_encoder, trained_spec
     from genviews.load.learning import load_probe
+    from genviews.load.networks import load_encoder, trained_spec
     from genviews.studies.bench import Inputs
 
     encoder = load_encoder(flags.encoder)

@@ -21,7 +21,6 @@ from typing import NoReturn
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor
 
 from genviews.checks import check_different, check_each, check_finite, fail, lookup
@@ -173,10 +172,7 @@ class PredictionBank:
         Raises:
             ValueError: the file is not a prediction bank.
         """
-        try:
-            tensors, header = load_tensors(path)
-        except SafetensorError as error:
-            tensors, header = {}, {"format": str(error)}
+        tensors, header = load_tensors(path, what="prediction bank: file")
         if header.get("format") != FORMAT:
             got = header.get("format", "a file without that mark")
             _refuse(f"file {Path(path).name}", FORMAT, got, "write it with `PredictionBank.save`")

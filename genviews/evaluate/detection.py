@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
 from genviews.classify.optimizer import own_dropout
-from genviews.represent.encoder import load_strictly
+from genviews.files import load_strictly
 from genviews.rng import Rng
 
 __all__ = [

@@ -17,12 +17,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail
-from genviews.files import load_tensors, save_tensors
+from genviews.files import load_network, save_tensors
 from genviews.generators.base import Generator
 from genviews.types import Images, Latents, Masks
 
@@ -193,20 +192,9 @@ class InversionEncoder(nn.Module):
         Raises:
             ValueError: not such a file, or weights that do not fit its config.
         """
-        try:
-            state, header = load_tensors(path)
-        except (OSError, SafetensorError) as error:
-            fail(
-                f"encoder {path}", expected="a safetensors file", got=error, remedy="check the path"
-            )
-        if "config" not in header:
-            got = "a file without config"
-            fail(f"encoder {path}", expected="an encoder", got=got, remedy="save it with `save`")
-        given: dict[str, Any] = json.loads(header["config"])
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in given.items()
-        }
-        encoder = cls(EncoderConfig(**fields))
-        encoder.load_state_dict(state)
-        return encoder.eval().requires_grad_(False)
+
+        def make(given: dict[str, Any]) -> InversionEncoder:
+            lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+            return cls(EncoderConfig(**{**given, **lists}))
+
+        return load_network(path, cls.__name__, make).requires_grad_(False)

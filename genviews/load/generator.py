@@ -8,14 +8,12 @@ package.module:name         the user's function or module that turns z into imag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from safetensors import SafetensorError
-
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, fail, lookup, option
 from genviews.files import load_tensors, read_json
 from genviews.generators.base import Generator
 from genviews.generators.callable import load_callable
@@ -29,6 +27,9 @@ from genviews.zoo import entry_folder
 from genviews.zoo import names as zoo_names
 
 __all__ = ["check_generator", "load_generator"]
+
+Reader = Callable[[], tuple[Generator, Mapping[str, Any]]]
+"""Reads a generator and its card."""
 
 
 def load_generator(
@@ -63,12 +64,13 @@ def load_generator(
     """
     if steps is not None:
         check_count(steps, "steps", least=0)
-    found = _find(str(word), z_dim, num_classes)
+    name, folder, read = _find(str(word), z_dim, num_classes)
+    generator, card = read()
     return GeneratorKit(
-        found.generator,
-        name=found.name,
-        card=found.card,
-        folder=found.folder,
+        generator,
+        name=name,
+        card=card,
+        folder=folder,
         encoder=None if encoder is None else InversionEncoder.load(Path(encoder).expanduser()),
         walks=None if walks is None else Walks.load(Path(walks).expanduser()),
         steps=steps,
@@ -83,91 +85,50 @@ def check_generator(word: str | Path) -> None:
         ValueError: no such form or function, or an unknown name (the closest are listed).
         FileNotFoundError: no such file.
     """
-    text, path = str(word), Path(word).expanduser()
-    if text in zoo_names() or path.is_dir():
-        return
-    if path.suffix in _SUFFIXES:
-        _files(text, path)
-    elif ":" in text:
-        find_named(text, f"generator {text!r}")
-    else:
-        _unknown(text)
+    _find(str(word))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    generator: Generator
-    name: str
-    card: Mapping[str, Any]
-    folder: Path | None = None
-
-
-_SUFFIXES = (".safetensors", ".json")
-
-
-def _find(word: str, z_dim: int | None, num_classes: int) -> _Found:
-    path = Path(word).expanduser()
-    if word in zoo_names():
-        return _folder(entry_folder(word))
-    if path.suffix in _SUFFIXES:
-        return _file(word, path)
+def _find(
+    word: str, z_dim: int | None = None, num_classes: int = 0
+) -> tuple[str, Path | None, Reader]:
+    """The name of a kit, its folder if it has one, and what reads it."""
+    path = entry_folder(word) if word in zoo_names() else Path(word).expanduser()
     if path.is_dir():
-        return _folder(path)
+        return path.name, path, partial(read_generator, path)
+    if path.suffix in (".safetensors", ".json"):
+        weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
+        for file in (config, weights):
+            if not file.is_file():
+                fail(
+                    f"generator {word!r}",
+                    expected=f"the files {weights.name} and {config.name} side by side",
+                    got=f"no {file.name}",
+                    remedy="put the weights beside their config, the fields of StyleGAN2Config",
+                    error=FileNotFoundError,
+                )
+        return path.stem, None, partial(_stylegan2, weights, config)
     if ":" in word:
-        return _function(word, z_dim, num_classes)
-    _unknown(word)
-
-
-def _unknown(word: str) -> NoReturn:
+        find_named(word, f"generator {word!r}")
+        return word, None, partial(_function, word, z_dim, num_classes)
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")
 
 
-def _folder(folder: Path) -> _Found:
-    generator, card = read_generator(folder)
-    return _Found(generator=generator, name=folder.name, card=card, folder=folder)
+def _stylegan2(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any]]:
+    made = StyleGAN2(stylegan2_config(read_json(config), f"config {config.name}"))
+    return made.load_weights(load_tensors(weights, what="generator")[0]).eval(), {}
 
 
-def _files(word: str, path: Path) -> tuple[Path, Path]:
-    """Weights and config, both there."""
-    weights, card = path.with_suffix(".safetensors"), path.with_suffix(".json")
-    for file in (card, weights):
-        if not file.is_file():
-            fail(
-                f"generator {word!r}",
-                expected=f"the files {weights.name} and {card.name} side by side",
-                got=f"no {file.name}",
-                remedy="put the weights beside their config, the fields of StyleGAN2Config",
-                error=FileNotFoundError,
-            )
-    return weights, card
-
-
-def _file(word: str, path: Path) -> _Found:
-    weights, card = _files(word, path)
-    config = stylegan2_config(read_json(card), f"config {card.name}")
-    try:
-        tensors, _ = load_tensors(weights)
-    except SafetensorError as error:
-        fail(
-            f"generator {weights.name}",
-            expected="a safetensors file of weights",
-            got=str(error),
-            remedy="fetch the file again; a pointer of Git LFS is a few lines of text",
-        )
-    generator = StyleGAN2(config).load_weights(tensors).eval()
-    return _Found(generator=generator, name=path.stem, card={})
-
-
-def _function(word: str, z_dim: int | None, num_classes: int) -> _Found:
+def _function(
+    word: str, z_dim: int | None, num_classes: int
+) -> tuple[Generator, Mapping[str, Any]]:
     if z_dim is None:
         fail(
             f"generator {word!r}",
             expected="the width of its z",
             got="none",
-            remedy="add --z-dim, for example --z-dim 128",
+            remedy=f"add {option('z_dim')}, for example 128",
         )
-    generator = load_callable(word, z_dim, num_classes=num_classes).eval()
     known = {"family": "callable", "function": word, "z_dim": z_dim, "num_classes": num_classes}
-    return _Found(generator=generator, name=word, card={"generator": known})
+    return load_callable(word, z_dim, num_classes=num_classes).eval(), {"generator": known}

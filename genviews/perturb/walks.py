@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor
 
 from genviews.checks import check_count, check_number, fail, lookup
@@ -137,15 +136,7 @@ class Walks:
             FileNotFoundError: no such file.
             ValueError: no walks, or those of another generator.
         """
-        try:
-            tensors, header = load_tensors(path)
-        except SafetensorError as error:
-            fail(
-                f"walks {Path(path).name}",
-                expected="a safetensors file that `Walks.save` wrote",
-                got=str(error),
-                remedy="fetch the file again; a pointer of Git LFS is a few lines of text",
-            )
+        tensors, header = load_tensors(path, what="walks")
         facts = {key: json.loads(text) for key, text in header.items()}
         known = Identity.unpack(tensors, header)
         if {"names", "ranges", "card"} - set(facts) or "directions" not in tensors:

@@ -8,21 +8,19 @@ in them.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail, lookup
 from genviews.classify.optimizer import own_dropout
-from genviews.files import load_tensors, save_tensors
+from genviews.files import load_network, save_network, save_tensors
 from genviews.modes import evaluating
 from genviews.represent.backbones import Stem, make_backbone
 from genviews.rng import Rng
@@ -201,8 +199,7 @@ class RepresentationEncoder(nn.Module):
             path: of the file, replaced as a whole.
             metadata: further text of the header, such as the generator and the licence.
         """
-        header = {"network": _KIND, "config": json.dumps(asdict(self.config)), **(metadata or {})}
-        save_tensors(path, self.state_dict(), header)
+        save_network(path, self, _KIND, asdict(self.config), metadata)
 
     @classmethod
     def load(cls, path: str | Path, backbone: nn.Module | None = None) -> RepresentationEncoder:
@@ -216,20 +213,12 @@ class RepresentationEncoder(nn.Module):
             FileNotFoundError: no such file.
             ValueError: not such a file, or missing, unused or misshapen weights, which are named.
         """
-        what = f"encoder file {Path(path).name}"
-        remedy = "write it with RepresentationEncoder.save"
-        try:
-            weights, header = load_tensors(path)
-        except SafetensorError as error:
-            fail(what, expected="a safetensors file", got=str(error), remedy=remedy)
-        if header.get("network") != _KIND:
-            got = header.get("network", "a file that names no network")
-            fail(what, expected=f"a {_KIND}", got=got, remedy=remedy)
-        fields = json.loads(header["config"])
-        fields |= {name: tuple(fields[name]) for name in ("mean", "std")}
-        encoder = cls(RepresentationConfig(**fields), backbone)
-        load_strictly(encoder, weights, what)
-        return encoder.eval()
+
+        def make(fields: dict[str, Any]) -> RepresentationEncoder:
+            fields |= {name: tuple(fields[name]) for name in ("mean", "std")}
+            return cls(RepresentationConfig(**fields), backbone)
+
+        return load_network(path, _KIND, make)
 
     def export_backbone(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
         """Write the backbone alone, with the key names of torchvision or timm, as safetensors.
@@ -249,30 +238,6 @@ class RepresentationEncoder(nn.Module):
             **(metadata or {}),
         }
         save_tensors(path, self.backbone.state_dict(), header)
-
-
-def load_strictly(module: nn.Module, weights: dict[str, Tensor], what: str) -> None:
-    """Copy weights into a module, or raise ValueError that names those that do not fit."""
-    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    given = {name: tuple(value.shape) for name, value in weights.items()}
-    problems = {
-        "missing": [name for name in wanted if name not in given],
-        "unused": [name for name in given if name not in wanted],
-        "misshapen": [
-            f"{name} {given[name]} for {shape}"
-            for name, shape in wanted.items()
-            if name in given and given[name] != shape
-        ],
-    }
-    if any(problems.values()):
-        got = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names)
-        fail(
-            what,
-            expected="exactly the weights of the network",
-            got=got,
-            remedy="take the file of this architecture",
-        )
-    module.load_state_dict(weights)
 
 
 def _head(kind: str, features: int, projection: int) -> nn.Module:

@@ -116,13 +116,13 @@ def test_wrong_files_are_explained(tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         SmallResNet.load(path)
     path.write_bytes(b"no tensors here")
-    with pytest.raises(ValueError, match=r"net\.safetensors.*safetensors cannot read"):
+    with pytest.raises(ValueError, match=r"net\.safetensors: expected a safetensors file"):
         SmallResNet.load(path)
     save_file({"a": torch.zeros(1)}, path, {"network": "VGG"})
     with pytest.raises(ValueError, match="got a file of 'VGG'"):
         SmallResNet.load(path)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="names no network"):
         SmallResNet.load(path)
 
 

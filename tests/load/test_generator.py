@@ -116,7 +116,7 @@ class TestCallable:
         assert {p.name.rpartition("_")[0] for p in kit.candidates} == {"isotropic_all"}
 
     def test_width_is_asked_for(self, user_module):
-        with pytest.raises(ValueError, match="width of its z, got none; add --z-dim"):
+        with pytest.raises(ValueError, match=r"width of its z, got none; add z_dim \(--z-dim\)"):
             load_generator("mine:decode")
 
 

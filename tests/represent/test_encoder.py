@@ -219,11 +219,11 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda w: w.pop("head.2.bias"), r"missing: head\.2\.bias"),
-            (lambda w: w.update(extra=torch.zeros(1)), "unused: extra"),
+            (lambda w: w.pop("head.2.bias"), r"Missing key.* \"head\.2\.bias"),
+            (lambda w: w.update(extra=torch.zeros(1)), r"Unexpected key.* \"extra\""),
             (
                 lambda w: w.update({"head.2.bias": torch.zeros(3)}),
-                r"misshapen: head\.2\.bias \(3,\) for \(128,\)",
+                r"mismatch for head\.2\.bias.*\[3\].*\[128\]",
             ),
         ],
     )
@@ -242,6 +242,16 @@ class TestFiles:
         save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
         with pytest.raises(ValueError, match="names no network"):
             RepresentationEncoder.load(tmp_path / "other.safetensors")
+        kind = {"network": "RepresentationEncoder"}
+        for config, message in (
+            ("{", r"got another one \(JSONDecodeError"),
+            ('{"mean": [0], "std": [1], "width": 3}', "unexpected keyword argument 'width'"),
+            ("{}", r"\(KeyError: 'mean'\); name a file that `save`"),
+        ):
+            header = {**kind, "config": config}
+            save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors", header)
+            with pytest.raises(ValueError, match=f"RepresentationEncoder in other.*{message}"):
+                RepresentationEncoder.load(tmp_path / "other.safetensors")
         (tmp_path / "text.safetensors").write_text("weights")
         with pytest.raises(ValueError, match="expected a safetensors file"):
             RepresentationEncoder.load(tmp_path / "text.safetensors")

@@ -1,0 +1,177 @@
+"""What a word for a classifier, or for a representation encoder, stands for.
+
+    fashion32, fashion32/views      a classifier that ships with genviews
+    net.safetensors                 a file that `SmallResNet.save` wrote
+    package.module:function         the user's function that builds a network
+
+    encoder.safetensors             a file that `RepresentationEncoder.save` wrote
+
+Code comes from a function of the user's own, named "package.module:function"; weights come from a
+file of tensors alone. A file that holds both is refused: reading it would run what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import nn
+
+from genviews.checks import fail, lookup, option
+from genviews.classify.model import Classifier, PerChannel
+from genviews.classify.network import SmallResNet
+from genviews.files import check_file, load_strictly, read_tensors
+from genviews.named import find_function
+from genviews.represent.encoder import RepresentationEncoder
+from genviews.types import ImageSpec
+from genviews.zoo import CLASSIFIERS, zoo_classifier
+from genviews.zoo import names as zoo_names
+
+__all__ = ["check_classifier", "load_classifier", "load_encoder", "trained_spec"]
+
+_PROGRAMS = {".pt2": "an exported program", ".pt": "a TorchScript or pickle file"}
+_PROGRAMS |= {".pth": "a pickle file", ".pkl": "a pickle file", ".onnx": "an ONNX program"}
+
+
+def load_classifier(
+    word: str | Path,
+    image_spec: ImageSpec | None = None,
+    class_names: Sequence[str] = (),
+    *,
+    weights: str | Path | None = None,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+) -> Classifier:
+    """Return the classifier that a word stands for, in eval mode.
+
+    Args:
+        word: see the module; a function takes no argument and returns an `nn.Module`. Of a kit
+            that ships, "fashion32" is the classifier trained on images, "fashion32/views" and
+            "fashion32/reconstructions" those trained on these.
+        image_spec: C, H and W of the images that it takes; None for those of one that ships.
+        class_names: the names of its logits, in order; () for those of one that ships.
+        weights: a state dict for the function's module: a safetensors file, or a file of
+            `torch.save`, read with `weights_only=True`. Every key must match.
+        mean: of images in [-1, 1], see `Classifier`.
+        std: of images in [-1, 1].
+
+    Raises:
+        FileNotFoundError: no such file.
+        TypeError: the function does not return an `nn.Module`.
+        ValueError: neither a function nor such a file; no such module or function; a file that
+            holds code; missing, unused or misshapen weights; or what `Classifier` refuses.
+
+    Differs: TorchScript and torch.export files are not read. They are programs, and
+        `torch.export.load` unpickles parts of them without restriction. Who trusts a file loads it
+        in a function of one line and names that function.
+    """
+    text = str(word)
+    what = f"classifier {text!r}"
+    if weights is not None and text.endswith(".safetensors"):
+        fail(
+            "classifier weights",
+            expected="none beside a safetensors file",
+            got=str(weights),
+            remedy="name the function that builds the network as the classifier",
+        )
+    made = _find(text)()
+    if isinstance(made, Classifier) and text.partition("/")[0] in zoo_names():
+        return made
+    if image_spec is None or not class_names:
+        fail(
+            what,
+            expected="the images that it takes and the names of its classes",
+            got="none",
+            remedy="pass image_spec and class_names",
+        )
+    if not isinstance(made, nn.Module):
+        fail(
+            what,
+            expected="a function that returns a torch.nn.Module",
+            got=type(made).__name__,
+            remedy="return the network that gives the logits",
+            error=TypeError,
+        )
+    if weights is not None:
+        path = Path(weights).expanduser()
+        what = f"classifier weights {path.name}"
+        load_strictly(made, read_tensors(path, what), what)
+    return Classifier(made.eval(), image_spec, class_names, mean, std)
+
+
+def check_classifier(word: str | Path) -> None:
+    """Raise for a word that stands for nothing; reads no weights, builds no network.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown name, no such module or function, or a file that holds code.
+    """
+    _find(str(word))
+
+
+def _find(word: str) -> Callable[[], object]:
+    """What reads or builds a classifier, or its network."""
+    what = f"classifier {word!r}"
+    entry, _, kind = word.partition("/")
+    if entry in zoo_names():
+        lookup(kind or "images", CLASSIFIERS, f"classifier of {entry}")
+        return partial(zoo_classifier, entry, kind or "images")
+    if word.endswith(".safetensors"):
+        path = Path(word).expanduser()
+        check_file(path, what)
+        return partial(SmallResNet.load, path)
+    for suffix, program in _PROGRAMS.items():
+        if word.endswith(suffix):
+            fail(
+                what,
+                expected="package.module:function, or a safetensors file of a SmallResNet",
+                got=program,
+                remedy="it may run code when it is read: write a function that builds the network, "
+                f"and give a file of its weights as {option('weights')}",
+            )
+    form = "package.module:function, or a safetensors file"
+    return find_function(word, what, "a function without arguments", form)
+
+
+def load_encoder(word: str | Path) -> RepresentationEncoder:
+    """Return the encoder of a file that `RepresentationEncoder.save` wrote, in eval mode.
+
+    Args:
+        word: path of a safetensors file; `~` is the home folder.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another file, or weights that do not fit; they are named.
+    """
+    return RepresentationEncoder.load(Path(word).expanduser())
+
+
+def trained_spec(
+    word: str | Path, encoder: RepresentationEncoder, *, size: int | None = None
+) -> ImageSpec:
+    """Return the images that the encoder of a file takes.
+
+    Args:
+        word: path of the file.
+        encoder: what it holds.
+        size: height and width in pixels; None takes those that it was trained with.
+
+    Raises:
+        ValueError: no size, where the file does not say it.
+    """
+    path, channels = Path(word).expanduser(), encoder.config.channels
+    if size is not None:
+        return ImageSpec(channels=channels, height=size, width=size)
+    with safe_open(str(path), framework="pt") as file:
+        text = (file.metadata() or {}).get("images", "")
+    sides = text.split("x")
+    if len(sides) != 3 or not all(side.isdigit() for side in sides):
+        fail(
+            f"size of the images for {path.name}",
+            expected="--size, where the encoder's file does not say it",
+            got=repr(text) if text else "none",
+            remedy="add --size, for example --size 32",
+        )
+    return ImageSpec(channels=channels, height=int(sides[1]), width=int(sides[2]))
