@@ -133,11 +133,13 @@ def check_different(names: Iterable[object], what: str, remedy: str) -> None:
         fail(what, expected="all different", got=got, remedy=remedy)
 
 
-def check_each(given: Sized, count: int, what: str, each: str = "image") -> None:
+def check_each(
+    given: Sized, count: int, what: str, each: str = "image", remedy: str = "match them by row"
+) -> None:
     """Raise ValueError unless there is one of `given` for each of so many images."""
     if len(given) != count:
         expected = f"{count}, one for each {each}"
-        fail(what, expected=expected, got=len(given), remedy="match them by row")
+        fail(what, expected=expected, got=len(given), remedy=remedy)
 
 
 def check_finite(rows: Tensor, what: str, names: Sequence[object], remedy: str) -> None:

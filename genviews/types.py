@@ -12,7 +12,7 @@ generators speak. Uint8 and mean/std normalisation live at the two borders only:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, Protocol, runtime_checkable
@@ -37,6 +37,8 @@ __all__ = [
     "Progress",
     "Status",
     "Values",
+    "check_floats",
+    "check_shape",
     "silent",
 ]
 
@@ -66,6 +68,45 @@ Progress = Callable[[str, str, int, int], None]
 Stage, unit in the plural, how many are done, how many there are. The first call of a stage says
 what was done before it began, 0 if nothing; the last one has done equal to the total.
 """
+
+
+def check_floats(value: object, what: str) -> Tensor:
+    """Return `value`, a float tensor, or raise TypeError."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        fail(
+            what,
+            expected="a float tensor with values in [-1, 1]",
+            got=value.dtype if isinstance(value, Tensor) else type(value).__name__,
+            remedy="convert uint8 with `x.float() / 127.5 - 1`",
+            error=TypeError,
+        )
+    return value
+
+
+def check_shape(
+    tensor: Tensor, shape: Sequence[int | str], what: str, remedy: str, *, note: str = ""
+) -> None:
+    """Raise ValueError unless a tensor has a shape.
+
+    Args:
+        tensor: of any type.
+        shape: sizes, and letters for those that are free; "..." first allows more axes in front.
+        what: the tensor is.
+        remedy: see `fail`.
+        note: what the message says behind the shape.
+
+    Example:
+        >>> check_shape(torch.zeros(2, 3), ("B", 4), "logits", "wrap it in `Classifier`")
+        Traceback (most recent call last):
+        ValueError: logits: expected shape (B, 4), got (2, 3); wrap it in `Classifier`.
+    """
+    sizes = [size for size in shape if size != "..."]
+    more = tensor.ndim - len(sizes)
+    known = zip(sizes, tensor.shape[max(more, 0) :], strict=False)
+    wrong = any(isinstance(size, int) and size != found for size, found in known)
+    if wrong or more < 0 or (more > 0 and "..." not in shape):
+        told = f"shape ({', '.join(map(str, shape))}){note}"
+        fail(what, expected=told, got=tuple(tensor.shape), remedy=remedy)
 
 
 @runtime_checkable
@@ -108,22 +149,8 @@ class ImageSpec:
             TypeError: not a floating-point tensor.
             ValueError: another number of channels, or another size.
         """
-        if not isinstance(images, Tensor) or not images.is_floating_point():
-            got = images.dtype if isinstance(images, Tensor) else type(images).__name__
-            fail(
-                what,
-                expected=f"a float tensor with values in {list(self.range)}",
-                got=got,
-                remedy="convert uint8 with `x.float() / 127.5 - 1`",
-                error=TypeError,
-            )
-        if images.ndim < 3 or tuple(images.shape[-3:]) != self.shape:
-            fail(
-                what,
-                expected=f"shape (..., {self.channels}, {self.height}, {self.width})",
-                got=tuple(images.shape),
-                remedy="resize or convert the images, or use a model made for this size",
-            )
+        remedy = "resize or convert the images, or use a model made for this size"
+        check_shape(check_floats(images, what), ("...", *self.shape), what, remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,13 +229,9 @@ class LatentSpec:
 
     def check(self, latents: Tensor, what: str = "latents") -> None:
         """Raise ValueError unless `latents` has shape (..., L, D)."""
-        if latents.ndim < 2 or tuple(latents.shape[-2:]) != self.shape:
-            fail(
-                what,
-                expected=f"shape (..., {self.num_layers}, {self.dim}) in {self.space} space",
-                got=tuple(latents.shape),
-                remedy="make them with `generator.map(generator.sample(streams))` or by inversion",
-            )
+        remedy = "make them with `generator.map(generator.sample(streams))` or by inversion"
+        note = f" in {self.space} space"
+        check_shape(latents, ("...", *self.shape), what, remedy, note=note)
 
 
 class Status(IntEnum):

@@ -25,7 +25,7 @@ from genviews.align.affine import Affine
 from genviews.align.mask import hide_unknown, pixels_within
 from genviews.align.warp import warp
 from genviews.checks import fail
-from genviews.types import Images, Masks
+from genviews.types import Images, Masks, check_floats, check_shape
 
 __all__ = ["Aligned", "Aligner", "Box", "Geometry", "UnalignableError", "check_source", "stack"]
 
@@ -101,13 +101,8 @@ class Aligned:
     def _check(self, edited: Tensor, source: Tensor) -> None:
         wanted = {"edited": self.image.shape, "source": (self.image.shape[0], *self.source_size)}
         for name, image in (("edited", edited), ("source", source)):
-            if image.shape != wanted[name]:
-                fail(
-                    f"{name} image of paste_back",
-                    expected=f"shape {tuple(wanted[name])}",
-                    got=tuple(image.shape),
-                    remedy="`edited` has the aligned image's shape, `source` that of the photo",
-                )
+            remedy = "`edited` has the aligned image's shape, `source` that of the photo"
+            check_shape(image, wanted[name], f"{name} image of paste_back", remedy)
 
     def _region(self) -> tuple[int, int, int, int]:
         """Part of the source that encloses the aligned frame: top, bottom, left, right."""
@@ -164,15 +159,9 @@ def check_source(image: Tensor) -> None:
         ValueError: another number of axes, or no pixel.
         UnalignableError: values that are not finite, which resampling would spread.
     """
-    tensor = isinstance(image, Tensor)
-    floats = tensor and image.is_floating_point()
-    if not floats or image.ndim != 3 or image.numel() == 0:
-        fail(
-            "source image",
-            expected="a float tensor (C, H, W) with values in [-1, 1]",
-            got=f"{image.dtype} {tuple(image.shape)}" if tensor else type(image).__name__,
-            remedy="give one image at a time; convert uint8 with `x.float() / 127.5 - 1`",
-            error=ValueError if floats else TypeError,
-        )
+    floats, remedy = check_floats(image, "source image"), "give one image at a time"
+    check_shape(floats, ("C", "H", "W"), "source image", remedy)
+    if image.numel() == 0:
+        fail("source image", expected="pixels", got=tuple(image.shape), remedy="leave it out")
     if not bool(image.isfinite().all()):
         raise UnalignableError("has pixels that are no finite number")

@@ -16,7 +16,7 @@ from torch import Tensor
 from genviews.align.affine import Affine
 from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableError, check_source
 from genviews.align.warp import resize_lanczos
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number, fail
 
 __all__ = ["CARS", "CentreBox", "Frame"]
 
@@ -40,14 +40,9 @@ class Frame:
     def __post_init__(self) -> None:
         for side in ("height", "width"):
             whole = check_count(getattr(self, side), f"{side} of the frame")
-            part = check_count(getattr(self, f"content_{side}"), f"content {side} of the frame")
-            if part > whole:
-                fail(
-                    f"content {side} of the frame",
-                    expected=f"at most the canvas's, {whole}",
-                    got=part,
-                    remedy="the content lies within the canvas",
-                )
+            what, part = f"content {side} of the frame", getattr(self, f"content_{side}")
+            remedy = f"the content lies within the canvas, whose {side} is {whole}"
+            check_number(check_count(part, what), what, most=whole, remedy=remedy)
 
 
 CARS = Frame(height=512, width=512, content_height=384, content_width=512)
@@ -78,13 +73,8 @@ class CentreBox(Aligner):
     vacated: float = 0.0
 
     def __post_init__(self) -> None:
-        if not -1.0 <= self.vacated <= 1.0:
-            fail(
-                "value of vacated pixels",
-                expected="a number in [-1, 1]",
-                got=self.vacated,
-                remedy="0 is mid-grey, what unknown pixels hold elsewhere; -1 is black",
-            )
+        remedy = "0 is mid-grey, what unknown pixels hold elsewhere; -1 is black"
+        check_number(self.vacated, "value of vacated pixels", least=-1, most=1, remedy=remedy)
 
     def align(self, image: Float[Tensor, "C H W"], geometry: Geometry) -> Aligned:
         """Align one image by its box; see the class and `Aligner.align`.

@@ -17,6 +17,7 @@ from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableErro
 from genviews.align.mask import hide_unknown, known_pixels
 from genviews.align.warp import warp
 from genviews.checks import check_count, fail
+from genviews.types import check_shape
 
 __all__ = ["CAT_FACE", "FaceQuad", "Similarity"]
 
@@ -180,13 +181,8 @@ def _landmarks(geometry: Box | Tensor, aligner: str) -> Tensor:
             remedy="use CentreBox for boxes",
             error=TypeError,
         )
-    if geometry.ndim != 2 or geometry.shape[1] != 2:
-        fail(
-            f"landmarks of {aligner}",
-            expected="shape (N, 2), x and y of each",
-            got=tuple(geometry.shape),
-            remedy="align one image at a time",
-        )
+    what, note = f"landmarks of {aligner}", ", x and y of each"
+    check_shape(geometry, ("N", 2), what, "align one image at a time", note=note)
     return geometry
 
 

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_each
 from genviews.rng import Streams
-from genviews.types import Images
+from genviews.types import Images, check_shape
 
 __all__ = ["Compose", "Identity", "PixelViews", "Renamed"]
 
@@ -54,13 +54,8 @@ class PixelViews(ABC):
             torch.Size([4, 3, 1, 8, 8])
         """
         check_count(num_views, "num_views")
-        if images.ndim != 4:
-            fail(
-                "pixel views",
-                expected="images (B, C, H, W)",
-                got=tuple(images.shape),
-                remedy="add the batch axis; views (B, K, C, H, W) go through `augment`",
-            )
+        remedy = "add the batch axis; views (B, K, C, H, W) go through `augment`"
+        check_shape(images, ("B", "C", "H", "W"), "images", remedy)
         return self.augment(images.unsqueeze(1).expand(-1, num_views, -1, -1, -1), streams)
 
     def augment(
@@ -78,13 +73,9 @@ class PixelViews(ABC):
         Raises:
             ValueError: views that are not (B, K, C, H, W), or another number of streams.
         """
-        if views.ndim != 5 or len(streams) != views.shape[0]:
-            fail(
-                "pixel views",
-                expected="views (B, K, C, H, W) and B streams",
-                got=f"views {tuple(views.shape)} and {len(streams)} streams",
-                remedy="make the streams with `Rng(seed).streams(ids)`, one id an image",
-            )
+        check_shape(views, ("B", "K", "C", "H", "W"), "views", "add the axes of images and views")
+        remedy = "make them with `Rng(seed).streams(ids)`, one id an image"
+        check_each(streams, len(views), "streams", remedy=remedy)
         return self._transform(views, streams)
 
     def __describe__(self) -> dict[str, object]:

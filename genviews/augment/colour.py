@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -15,6 +18,7 @@ __all__ = ["CHANGES", "ColorJitter", "change_colours", "check_jitter", "to_grey"
 CHUNK = 2**19  # values changed at once on a CPU, so that what lies between stays in its cache
 
 
+@dataclass(frozen=True)
 class ColorJitter(PixelViews):
     """Change brightness, contrast, saturation and hue, in this order, each by its own draw.
 
@@ -35,20 +39,15 @@ class ColorJitter(PixelViews):
         `genviews.augment.SimCLR` draws it.
     """
 
-    name = "jitter"
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
 
-    def __init__(
-        self,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-        saturation: float = 0.0,
-        hue: float = 0.0,
-    ) -> None:
-        check_jitter(brightness, contrast, saturation, hue)
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.hue = hue
+    name: ClassVar[str] = "jitter"
+
+    def __post_init__(self) -> None:
+        check_jitter(self.brightness, self.contrast, self.saturation, self.hue)
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         strengths = (self.brightness, self.contrast, self.saturation, self.hue)

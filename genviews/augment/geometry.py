@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.augment.resample import ATTEMPTS, crop_and_resize, random_boxes
-from genviews.checks import check_count, check_fraction, fail
+from genviews.checks import check_count, check_fraction, check_number, fail
 from genviews.rng import Streams
 
 __all__ = [
@@ -75,14 +75,7 @@ class RandomCrop(PixelViews):
         height, width = views.shape[-2:] if self.size is None else (self.size, self.size)
         spare_y = views.shape[-2] + 2 * self.padding - height
         spare_x = views.shape[-1] + 2 * self.padding - width
-        if min(spare_y, spare_x) < 0:
-            fail(
-                "crop size",
-                expected=f"at most the padded image, {views.shape[-2]}x{views.shape[-1]} "
-                f"plus {self.padding} on each side",
-                got=f"{height}x{width}",
-                remedy="resize first, or pad more",
-            )
+        _check_fits(height, width, views, self.padding)
         if spare_y == spare_x == 0 and self.padding == 0:
             return views
         unit = streams.child("crop").uniform(views.shape[1], (2,)).to(views.device).flatten(0, 1)
@@ -108,13 +101,7 @@ class CentreCrop(PixelViews):
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         top, left = views.shape[-2] - self.height, views.shape[-1] - self.width
-        if min(top, left) < 0:
-            fail(
-                "crop size",
-                expected=f"at most the image, {views.shape[-2]}x{views.shape[-1]}",
-                got=f"{self.height}x{self.width}",
-                remedy="resize first",
-            )
+        _check_fits(self.height, self.width, views)
         # Half an odd spare rounds to even, as in torchvision, so that the same pixels are cut.
         top, left = round(top / 2), round(left / 2)
         return views[..., top : top + self.height, left : left + self.width]
@@ -158,9 +145,7 @@ class ResizedCrop(PixelViews):
     name = "crop"
 
     def __init__(self, scale: float = 1.03125) -> None:
-        if scale < 1:
-            fail("crop scale", expected="at least 1", got=scale, remedy="use 1.03125 for 3 %")
-        self.scale = scale
+        self.scale = check_number(scale, "crop scale", least=1, remedy="use 1.03125 for 3 %")
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         height, width = views.shape[-2:]
@@ -233,9 +218,7 @@ class Rotate(PixelViews):
     name = "rotate"
 
     def __init__(self, degrees: float = 10.0, fill: Fill = -1.0) -> None:
-        if degrees < 0:
-            fail("rotation", expected="at least 0 degrees", got=degrees, remedy="drop the sign")
-        self.degrees = degrees
+        self.degrees = check_number(degrees, "degrees of rotation", least=0, remedy="drop the sign")
         self.fill = fill
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
@@ -249,6 +232,16 @@ class Rotate(PixelViews):
         across = torch.stack([cos, -sin * height / width, none], dim=1)
         down = torch.stack([sin * width / height, cos, none], dim=1)
         return _resample(views, torch.stack([across, down], dim=1), (height, width), self.fill)
+
+
+def _check_fits(height: int, width: int, views: Tensor, padding: int = 0) -> None:
+    """Raise ValueError for a window larger than the padded image."""
+    tall, wide = views.shape[-2], views.shape[-1]
+    if height > tall + 2 * padding or width > wide + 2 * padding:
+        padded = f", {tall}x{wide} plus {padding} on each side"
+        expected = f"at most the padded image{padded}" if padding else f"at most {tall}x{wide}"
+        got, remedy = f"{height}x{width}", "resize first, or pad more"
+        fail("crop size", expected=expected, got=got, remedy=remedy)
 
 
 def _split(flat: Tensor, views: Tensor) -> Tensor:

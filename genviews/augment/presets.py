@@ -22,7 +22,7 @@ says 128 pixels where its code crops 112.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from genviews.augment.base import Compose, Identity, PixelViews, Renamed
 from genviews.augment.colour import ColorJitter
@@ -43,66 +43,53 @@ __all__ = ["pixel_views", "pixel_views_apart"]
 GENREP_SIZE = int(0.875 * 128)
 
 
-def _car_render() -> tuple[PixelViews, ...]:
-    """Drop the black bars of a rendered 512x512 car, and bring it to the classifier's height."""
-    return CentreCrop(384, 512), Resize((256, 342))
+_FLIP, _CROP_256, _CROP_224 = HorizontalFlip(), RandomResizedCrop(256), RandomResizedCrop(224)
+_CAR = CentreCrop(384, 512)  # drops the black bars of a rendered car
+_SMALL_CAR = (_CAR, Resize((256, 342)))  # at the height that the classifier takes
 
-
-_PRESETS: dict[str, Callable[[], PixelViews]] = {
-    "identity": Identity,
-    "celebahq/train": HorizontalFlip,
-    "celebahq/crop": lambda: Compose(ResizedCrop(1.03125), HorizontalFlip(), name="crop"),
-    "celebahq/color": lambda: Compose(
-        HorizontalFlip(), ColorJitter(0.05, 0.05, 0.05, 0.05), name="color"
+_PRESETS: dict[str, PixelViews] = {
+    "identity": Identity(),
+    "celebahq/train": _FLIP,
+    "celebahq/crop": Compose(ResizedCrop(1.03125), _FLIP, name="crop"),
+    "celebahq/color": Compose(_FLIP, ColorJitter(0.05, 0.05, 0.05, 0.05), name="color"),
+    "celebahq/gan-mixed": Compose(
+        ResizedCrop(1.03125), _FLIP, ColorJitter(0.05, 0.05, 0.05), name="mixed"
     ),
-    "celebahq/gan-mixed": lambda: Compose(
-        ResizedCrop(1.03125), HorizontalFlip(), ColorJitter(0.05, 0.05, 0.05), name="mixed"
+    "celebahq/gan-train": _FLIP,
+    "car/train": Compose(_CROP_256, _FLIP, name="train"),
+    "car/train-rotate": Compose(
+        Rotate(10.0, fill="nearest"), _CROP_256, _FLIP, name="train-rotate"
     ),
-    "celebahq/gan-train": HorizontalFlip,
-    "car/train": lambda: Compose(RandomResizedCrop(256), HorizontalFlip(), name="train"),
-    "car/train-rotate": lambda: Compose(
-        Rotate(10.0, fill="nearest"), RandomResizedCrop(256), HorizontalFlip(), name="train-rotate"
-    ),
-    "car/val": lambda: Compose(Resize(256), CentreCrop(256), name="val"),
-    "car/crop": lambda: Compose(Resize(256), RandomCrop(size=256), HorizontalFlip(), name="crop"),
-    "car/scale+crop": lambda: Compose(
-        Resize(256), RandomResizedCrop(256), HorizontalFlip(), name="scale+crop"
-    ),
-    "car/gan-base": lambda: Compose(*_car_render(), CentreCrop(256), name="base"),
-    "car/gan-mixed": lambda: Compose(
-        *_car_render(), RandomCrop(size=256), HorizontalFlip(), name="mixed"
-    ),
-    "car/gan-train": lambda: Compose(
-        CentreCrop(384, 512), RandomResizedCrop(256), HorizontalFlip(), name="train"
-    ),
-    "cat/train": lambda: Compose(RandomResizedCrop(224), HorizontalFlip(), name="train"),
-    "cat/val": lambda: Compose(Resize(256), CentreCrop(224), name="val"),
-    "cat/crop": lambda: Compose(Resize(256), RandomCrop(size=224), HorizontalFlip(), name="crop"),
-    "cat/gan-base": lambda: Compose(CentreCrop(224), name="base"),
-    "cat/gan-mixed": lambda: Compose(RandomCrop(size=224), HorizontalFlip(), name="mixed"),
-    "cat/gan-train": lambda: Compose(RandomResizedCrop(224), HorizontalFlip(), name="train"),
-    "cifar10/train": lambda: Compose(RandomCrop(padding=4), HorizontalFlip(), name="train"),
-    "cifar10/gan-train": lambda: Compose(RandomCrop(padding=4), HorizontalFlip(), name="train"),
-    "fashion32/flip": lambda: HorizontalFlip(1.0),
-    "fashion32/crop": lambda: RandomCrop(padding=2),
-    "fashion32/jitter": lambda: ColorJitter(0.2, 0.2),
-    "fashion32/flip+crop": lambda: Compose(HorizontalFlip(), RandomCrop(padding=2)),
-    "fashion32/all": lambda: Compose(
-        HorizontalFlip(), RandomCrop(padding=2), ColorJitter(0.2, 0.2), name="all"
-    ),
-    "fashion32/simclr": lambda: SimCLR(32, saturation=0.0, hue=0.0, grey=0.0),
-    "fashion32/simclr-weak": lambda: SimCLR(
+    "car/val": Compose(Resize(256), CentreCrop(256), name="val"),
+    "car/crop": Compose(Resize(256), RandomCrop(size=256), _FLIP, name="crop"),
+    "car/scale+crop": Compose(Resize(256), _CROP_256, _FLIP, name="scale+crop"),
+    "car/gan-base": Compose(*_SMALL_CAR, CentreCrop(256), name="base"),
+    "car/gan-mixed": Compose(*_SMALL_CAR, RandomCrop(size=256), _FLIP, name="mixed"),
+    "car/gan-train": Compose(_CAR, _CROP_256, _FLIP, name="train"),
+    "cat/train": Compose(_CROP_224, _FLIP, name="train"),
+    "cat/val": Compose(Resize(256), CentreCrop(224), name="val"),
+    "cat/crop": Compose(Resize(256), RandomCrop(size=224), _FLIP, name="crop"),
+    "cat/gan-base": Compose(CentreCrop(224), name="base"),
+    "cat/gan-mixed": Compose(RandomCrop(size=224), _FLIP, name="mixed"),
+    "cat/gan-train": Compose(_CROP_224, _FLIP, name="train"),
+    "cifar10/train": Compose(RandomCrop(padding=4), _FLIP, name="train"),
+    "cifar10/gan-train": Compose(RandomCrop(padding=4), _FLIP, name="train"),
+    "fashion32/flip": HorizontalFlip(1.0),
+    "fashion32/crop": RandomCrop(padding=2),
+    "fashion32/jitter": ColorJitter(0.2, 0.2),
+    "fashion32/flip+crop": Compose(_FLIP, RandomCrop(padding=2)),
+    "fashion32/all": Compose(_FLIP, RandomCrop(padding=2), ColorJitter(0.2, 0.2), name="all"),
+    "fashion32/simclr": SimCLR(32, saturation=0.0, hue=0.0, grey=0.0),
+    "fashion32/simclr-weak": SimCLR(
         32, (0.6, 1.0), brightness=0.2, contrast=0.2, saturation=0.0, hue=0.0, grey=0.0
     ),
-    "genrep/train": lambda: SimCLR(GENREP_SIZE),
-    "genrep/weak": lambda: SimCLR(
+    "genrep/train": SimCLR(GENREP_SIZE),
+    "genrep/weak": SimCLR(
         GENREP_SIZE, (0.5, 1.0), brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, grey=0.1
     ),
-    "genrep/centre": lambda: CentreCrop(GENREP_SIZE),
-    "stylegan-car": lambda: Compose(CentreCrop(384, 512), SimCLR(GENREP_SIZE), name="simclr"),
-    "stylegan-car/centre": lambda: Compose(
-        CentreCrop(384, 512), CentreCrop(GENREP_SIZE), name="centre"
-    ),
+    "genrep/centre": CentreCrop(GENREP_SIZE),
+    "stylegan-car": Compose(_CAR, SimCLR(GENREP_SIZE), name="simclr"),
+    "stylegan-car/centre": Compose(_CAR, CentreCrop(GENREP_SIZE), name="centre"),
 }
 
 
@@ -119,7 +106,7 @@ def pixel_views(name: str) -> PixelViews:
         >>> pixel_views("fashion32/crop")
         RandomCrop(padding=2, size=None, fill=-1.0)
     """
-    return lookup(name, _PRESETS, "pixel views")()
+    return lookup(name, _PRESETS, "pixel views")
 
 
 def pixel_views_apart(names: Sequence[str]) -> tuple[PixelViews, ...]:

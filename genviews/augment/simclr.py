@@ -8,7 +8,8 @@ in few passes (`SimCLR.apply`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -53,6 +54,7 @@ class SimCLRDraws:
     sigma: Float[Tensor, " N"]
 
 
+@dataclass(frozen=True)
 class SimCLR(PixelViews):
     """Random resized crop, flip, colour jitter in random order, grey, and blur when asked for.
 
@@ -94,40 +96,31 @@ class SimCLR(PixelViews):
         torch.Size([2, 2, 3, 24, 24])
     """
 
-    name = "simclr"
+    size: int
+    area: tuple[float, float] = (0.2, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    _: KW_ONLY
+    flip: float = 0.5
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    jitter: float = 0.8
+    grey: float = 0.2
+    blurred: float = 0.0
+    sigma: tuple[float, float] = (0.1, 2.0)
 
-    def __init__(
-        self,
-        size: int,
-        area: tuple[float, float] = (0.2, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        *,
-        flip: float = 0.5,
-        brightness: float = 0.4,
-        contrast: float = 0.4,
-        saturation: float = 0.4,
-        hue: float = 0.1,
-        jitter: float = 0.8,
-        grey: float = 0.2,
-        blurred: float = 0.0,
-        sigma: tuple[float, float] = (0.1, 2.0),
-    ) -> None:
-        check_window(area, ratio)
-        check_jitter(brightness, contrast, saturation, hue)
-        if not 0 < sigma[0] <= sigma[1]:
-            fail("sigma of the blur", expected="0 < least <= most", got=sigma, remedy="swap them")
-        self.size = check_count(size, "crop size")
-        self.area = area
-        self.ratio = ratio
-        self.flip = check_fraction(flip, "flip probability")
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.hue = hue
-        self.jitter = check_fraction(jitter, "jitter probability")
-        self.grey = check_fraction(grey, "grey probability")
-        self.blurred = check_fraction(blurred, "blur probability")
-        self.sigma = sigma
+    name: ClassVar[str] = "simclr"
+
+    def __post_init__(self) -> None:
+        check_window(self.area, self.ratio)
+        check_jitter(*self._strengths)
+        check_count(self.size, "crop size")
+        for chance in ("flip", "jitter", "grey", "blurred"):
+            check_fraction(getattr(self, chance), f"probability of {chance}")
+        if not 0 < self.sigma[0] <= self.sigma[1]:
+            wanted, got = "0 < least <= most", self.sigma
+            fail("sigma of the blur", expected=wanted, got=got, remedy="swap them")
 
     def draw(self, streams: Streams, num_views: int, size: tuple[int, int]) -> SimCLRDraws:
         """Draw the parameters of K views of each image, (B K) in all.

@@ -17,7 +17,16 @@ from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.named import find_named
 from genviews.rng import Rng
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.types import (
+    Draws,
+    Images,
+    ImageSpec,
+    Label,
+    Latents,
+    LatentSpec,
+    check_floats,
+    check_shape,
+)
 
 __all__ = ["CallableGenerator", "load_callable"]
 
@@ -107,7 +116,7 @@ class CallableGenerator(Generator):
         else:
             one_hot = nn.functional.one_hot(label.to(z.device).long(), self.num_classes)
             images = self.function(z, one_hot.to(z.dtype))
-        _check_images(images, len(z), repr(self))
+        _check_images(images, len(z), f"output of {self!r}")
         return images
 
     @torch.no_grad()
@@ -155,23 +164,11 @@ def _check_function(found: object, what: str) -> Callable[..., Tensor]:
     return found
 
 
-def _check_images(images: object, batch: int, who: str) -> None:
+def _check_images(images: object, batch: int, what: str) -> None:
     """Raise unless `images` is a float tensor (batch, C, H, W)."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        fail(
-            f"output of {who}",
-            expected="a float tensor of images in [-1, 1]",
-            got=images.dtype if isinstance(images, Tensor) else type(images).__name__,
-            remedy="return images as `x.float() / 127.5 - 1`",
-            error=TypeError,
-        )
-    if images.ndim != 4 or len(images) != batch:
-        fail(
-            f"output of {who}",
-            expected=f"shape ({batch}, C, H, W), one image for each of the {batch} rows of z",
-            got=tuple(images.shape),
-            remedy="keep the batch dimension and return channels before height and width",
-        )
+    remedy = "keep the batch dimension and return channels before height and width"
+    note, found = f", one image for each of the {batch} rows of z", check_floats(images, what)
+    check_shape(found, (batch, "C", "H", "W"), what, remedy, note=note)
 
 
 def load_callable(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_each, lookup
 from genviews.generators.layers import (
     FullyConnected,
     ModulatedConv,
@@ -170,14 +170,10 @@ class SynthesisNetwork(nn.Module):
     def _noise(
         self, batch: int, streams: Streams | None, views: int
     ) -> dict[ModulatedConv, Tensor]:
-        if streams is None or len(streams) != batch:
-            got = "none" if streams is None else f"{len(streams)} streams"
-            fail(
-                "random noise",
-                expected=f"one random stream for each of {batch} samples",
-                got=got,
-                remedy="pass streams=Rng(seed).streams(ids)",
-            )
+        given = () if streams is None else streams
+        remedy = "pass streams=Rng(seed).streams(ids)"
+        check_each(given, batch, "streams of random noise", "sample", remedy)
+        assert streams is not None
         fields: dict[ModulatedConv, Tensor] = {}
         for name, layer in self.named_modules():
             if isinstance(layer, ModulatedConv):

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from genviews.checks import fail
 from genviews.files import load_network, save_tensors
 from genviews.generators.base import Generator
-from genviews.types import Images, Latents, Masks
+from genviews.types import Images, Latents, Masks, check_shape
 
 __all__ = ["EncoderConfig", "InversionEncoder"]
 
@@ -160,13 +160,8 @@ class InversionEncoder(nn.Module):
     def features(self, images: Images, masks: Masks | None = None) -> Sequence[Tensor]:
         """Feature maps after the stem and after each stage, finest first."""
         c = self.config
-        if images.ndim != 4 or images.shape[1] != c.image_channels:
-            fail(
-                "images",
-                expected=f"shape (B, {c.image_channels}, H, W)",
-                got=tuple(images.shape),
-                remedy="use an encoder that was trained for this generator",
-            )
+        remedy = "use an encoder that was trained for this generator"
+        check_shape(images, ("B", c.image_channels, "H", "W"), "images", remedy)
         masks = torch.ones_like(images[:, :1]) if masks is None else masks
         x = torch.cat([images * masks, masks], dim=1)
         if x.shape[-2:] != (c.size, c.size):

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import fail
+from genviews.checks import check_number, fail
 from genviews.invert.objective import Kept, Target, Term, blank, masked_mean
 from genviews.modes import evaluating
-from genviews.types import Images, Latents, Masks, Values
+from genviews.types import Images, Latents, Masks, Values, check_shape
 
 __all__ = [
     "Feature",
@@ -114,9 +114,9 @@ def _only_map(layer: str, outputs: list[object], count: int) -> Tensor:
     if len(outputs) != 1:
         fail(what, expected="one call", got=f"{len(outputs)} calls", remedy=remedy)
     output = outputs[0]
-    if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != count:
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        fail(what, expected=f"maps of shape ({count}, C, H, W)", got=got, remedy=remedy)
+    if not isinstance(output, Tensor):
+        fail(what, expected="maps (B, C, H, W)", got=type(output).__name__, remedy=remedy)
+    check_shape(output, (count, "C", "H", "W"), what, remedy)
     return output
 
 
@@ -228,8 +228,7 @@ class Predictions(Term):
     label: str = "predictions"
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            fail("temperature", expected="above 0", got=self.temperature, remedy="try 1.0")
+        check_number(self.temperature, "temperature", above=0, remedy="try 1.0")
 
     @property
     def name(self) -> str:
@@ -248,13 +247,10 @@ class Predictions(Term):
     def _log_probs(self, images: Tensor) -> Tensor:
         with evaluating(self.classifier):
             logits = self.classifier(images)
-        if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
-            fail(
-                "classifier of the predictions term",
-                expected=f"logits of shape ({len(images)}, Y) with Y of at least 2",
-                got=tuple(logits.shape),
-                remedy="wrap it in `Classifier`",
-            )
+        what, remedy = "logits of the predictions term", "wrap the classifier in `Classifier`"
+        check_shape(logits, (len(images), "Y"), what, remedy)
+        if logits.shape[1] < 2:
+            fail(what, expected="2 classes or more", got=logits.shape[1], remedy=remedy)
         return F.log_softmax(logits / self.temperature, dim=1)
 
 

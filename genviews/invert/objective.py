@@ -25,7 +25,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from genviews.checks import fail
+from genviews.checks import check_different, fail
 from genviews.invert.optimizer import PerImage
 from genviews.types import Images, Latents, Masks, Values
 
@@ -195,8 +195,8 @@ class Objective:
     terms: tuple[Term, ...] = (L1(),)
 
     def __post_init__(self) -> None:
-        given = self.terms if isinstance(self.terms, tuple) else (self.terms,)
-        if given is not self.terms or not all(isinstance(term, Term) for term in given):
+        given = self.terms
+        if not isinstance(given, tuple) or not all(isinstance(term, Term) for term in given):
             fail(
                 "objective",
                 expected="a tuple of terms",
@@ -214,14 +214,8 @@ class Objective:
                 got=", ".join(weights) or "no term",
                 remedy="change them",
             )
-        names = [t.name for t in self.active]
-        if len(set(names)) < len(names):
-            fail(
-                "objective",
-                expected="terms with different names",
-                got=", ".join(names),
-                remedy="join those of one name, or give one another `label`",
-            )
+        remedy = "join those of one name, or give one another `label`"
+        check_different((t.name for t in self.active), "names of the objective's terms", remedy)
 
     @property
     def active(self) -> tuple[Term, ...]:

@@ -25,13 +25,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_each
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.objective import Objective, Target, blank
 from genviews.invert.optimizer import PerImage, State
 from genviews.render import render
-from genviews.types import Images, Inversion, Label, Masks, Progress, Status, silent
+from genviews.types import Images, Inversion, Label, Masks, Progress, Status, check_shape, silent
 
 __all__ = ["bytes_per_image", "fitting_batch", "in_parts", "invert"]
 
@@ -100,14 +100,10 @@ def invert(
     """
     generator.image_spec.check(images)
     masks = torch.ones_like(images[:, :1]) if masks is None else masks
-    shape = (len(images), 1, *images.shape[2:])
-    if masks.shape != shape:
-        remedy = "one mask for each image, with one channel"
-        fail("masks", expected=f"shape {shape}", got=tuple(masks.shape), remedy=remedy)
+    remedy = "one mask for each image, with one channel"
+    check_shape(masks, (len(images), 1, *images.shape[2:]), "masks", remedy)
     places = range(len(images)) if rows is None else rows
-    if len(places) != len(images):
-        wanted, remedy = f"{len(images)}, one for each image", "pass the position of each image"
-        fail("rows", expected=wanted, got=len(places), remedy=remedy)
+    check_each(places, len(images), "rows", remedy="pass the position of each image")
     trainable = [p for p in generator.parameters() if p.requires_grad]
     for p in trainable:
         p.requires_grad_(False)

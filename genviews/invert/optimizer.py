@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import check_fraction, check_number
 from genviews.types import Values
 
 __all__ = ["Adam", "Optimizer", "PerImage", "Points", "State"]
@@ -126,15 +126,10 @@ class Adam(Optimizer[_AdamState]):
     final: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            fail("lr", expected="a positive number", got=self.lr, remedy="try 0.05")
-        if not all(0 <= b < 1 for b in self.betas) or not 0 <= self.final <= 1:
-            fail(
-                "Adam",
-                expected="betas in [0, 1) and `final` in [0, 1]",
-                got=f"betas={self.betas}, final={self.final}",
-                remedy="try betas=(0.9, 0.99), final=0.1",
-            )
+        check_number(self.lr, "lr", above=0, remedy="try 0.05")
+        check_fraction(self.final, "final")
+        for beta in self.betas:
+            check_number(beta, "betas", least=0, below=1, remedy="try (0.9, 0.99)")
 
     def begin(self, start: Points, steps: int) -> _AdamState:
         """See `Optimizer`."""

@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, check_number, fail, lookup
+from genviews.checks import check_count, check_each, check_number, fail, lookup
 from genviews.generators.base import Generator
 from genviews.named import Registry
 from genviews.rng import Streams
-from genviews.types import Label, Latents, LayerRange
+from genviews.types import Label, Latents, LayerRange, check_shape
 
 if TYPE_CHECKING:
     from genviews.perturb.pca import PCAStatistics
@@ -169,21 +169,11 @@ class Perturbation(ABC):
         spec = generator.latent_spec
         selected = spec.layers(self.layers).rows
         spec.check(latents)
-        if latents.ndim != 3:
-            fail(
-                "latents",
-                expected=f"shape (B, {spec.num_layers}, {spec.dim}), one latent for each image",
-                got=tuple(latents.shape),
-                remedy="add or flatten the batch axis",
-            )
+        remedy, note = "add or flatten the batch axis", ", one latent for each image"
+        check_shape(latents, ("B", *spec.shape), "latents", remedy, note=note)
         check_count(num_views, "num_views")
-        if len(streams) != len(latents):
-            fail(
-                "streams",
-                expected=f"one for each of the {len(latents)} images",
-                got=len(streams),
-                remedy="make them with `Rng(seed).streams(ids)`, an id for each image",
-            )
+        remedy = "make them with `Rng(seed).streams(ids)`, one id an image"
+        check_each(streams, len(latents), "streams", remedy=remedy)
         if label is not None:
             generator.check_label(label, len(latents))
         views = latents[:, None].repeat(1, num_views, 1, 1)

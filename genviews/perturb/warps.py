@@ -35,7 +35,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.rng import Streams
-from genviews.types import Images, Masks
+from genviews.types import Images, Masks, check_shape
 
 __all__ = ["EDITS", "Masking", "StepRanges", "directions_of", "edit_of", "steering_loss", "warp"]
 
@@ -180,13 +180,9 @@ def warp(
     ranges = StepRanges() if ranges is None else ranges
     lookup(masking, dict.fromkeys(get_args(Masking), True), "masking")
     channels = images.shape[1]
-    if steps.shape[1] != len(_PLANE) + channels:
-        fail(
-            "steps",
-            expected=f"{len(_PLANE) + channels} a picture: {', '.join(directions_of(channels))}",
-            got=steps.shape[1],
-            remedy="draw them with `StepRanges().draw(streams, 1, channels)`",
-        )
+    remedy = "draw them with `StepRanges().draw(streams, 1, channels)`"
+    note = f", of {', '.join(directions_of(channels))}"
+    check_shape(steps, ("B", len(_PLANE) + channels), "steps", remedy, note=note)
     steps = steps.to(images)
     coloured = images + steps[:, len(_PLANE) :, None, None]
     x, y, moved, turned = _sources(steps, ranges, (images.shape[-2], images.shape[-1]))

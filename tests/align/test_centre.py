@@ -196,7 +196,10 @@ class TestErrors:
             CentreBox(SMALL).align(noise(10, 12), torch.zeros(5, 2))
 
     def test_content_larger_than_the_canvas(self):
-        with pytest.raises(ValueError, match=r"content width of the frame: expected at most .* 8"):
+        with pytest.raises(
+            ValueError,
+            match=r"content width of the frame: .* of at most 8, got 9; the content lies within",
+        ):
             Frame(height=8, width=8, content_height=8, content_width=9)
         with pytest.raises(ValueError, match="height of the frame: expected an integer"):
             Frame(height=0, width=8, content_height=8, content_width=8)

@@ -300,13 +300,13 @@ for image, points in [
             check=True,
             env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )
-        remedy = "give one image at a time; convert uint8 with `x.float() / 127.5 - 1`."
-        image = "source image: expected a float tensor (C, H, W) with values in [-1, 1], got"
+        image = "source image: expected"
+        floats, convert = "a float tensor with values in [-1, 1]", "convert uint8 with `x.float() /"
         assert done.stdout.splitlines() == [
-            f"TypeError {image} torch.uint8 (3, 9, 9); {remedy}",
-            f"ValueError {image} torch.float32 (1, 3, 9, 9); {remedy}",
-            f"ValueError {image} torch.float32 (3, 0, 9); {remedy}",
-            f"TypeError {image} str; {remedy}",
+            f"TypeError {image} {floats}, got torch.uint8; {convert} 127.5 - 1`.",
+            f"ValueError {image} shape (C, H, W), got (1, 3, 9, 9); give one image at a time.",
+            f"ValueError {image} pixels, got (3, 0, 9); leave it out.",
+            f"TypeError {image} {floats}, got str; {convert} 127.5 - 1`.",
             "ValueError landmarks of FaceQuad: expected shape (N, 2), x and y of each, "
             "got (2, 5, 2); align one image at a time.",
             "TypeError geometry of FaceQuad: expected landmarks, a tensor (N, 2) of x and y, "

@@ -93,8 +93,8 @@ class TestCallableGenerator:
         ("function", "error", "message"),
         [
             (nn.Linear, TypeError, "function: expected a function .* or an instance of the class"),
-            (lambda z: [z], TypeError, "expected a float tensor of images in .* got list"),
-            (lambda z: decode(z).to(torch.uint8), TypeError, "got torch.uint8; return images as"),
+            (lambda z: [z], TypeError, "expected a float tensor with values in .* got list"),
+            (lambda z: decode(z).to(torch.uint8), TypeError, "got torch.uint8; convert uint8 with"),
             (
                 lambda z: decode(z)[0],
                 ValueError,

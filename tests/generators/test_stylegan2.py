@@ -192,7 +192,9 @@ class TestRandomNoise:
 
     @pytest.mark.parametrize("streams", [None, Rng(0).streams(range(3))])
     def test_needs_a_stream_for_each_sample(self, generator, latents, streams):
-        with pytest.raises(ValueError, match="one random stream for each of 4 samples"):
+        with pytest.raises(
+            ValueError, match="streams of random noise: expected 4, one for each sample"
+        ):
             generator.synthesis(latents, noise="random", streams=streams)
 
     def test_noise_mode_by_name(self):

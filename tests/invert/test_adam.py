@@ -95,11 +95,11 @@ def test_a_new_objective_changes_no_more_than_who_is_stuck():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": 0.0}, "lr: expected a positive number, got 0.0"),
-        ({"lr": math.nan}, "lr: expected a positive number"),
-        ({"betas": (0.9, 1.0)}, r"betas in \[0, 1\)"),
-        ({"betas": (-0.1, 0.9)}, r"betas in \[0, 1\)"),
-        ({"final": 1.5}, r"`final` in \[0, 1\]"),
+        ({"lr": 0.0}, "lr: expected a finite number above 0, got 0.0"),
+        ({"lr": math.nan}, "lr: expected a finite number above 0"),
+        ({"betas": (0.9, 1.0)}, "betas: expected a finite number of at least 0 and below 1"),
+        ({"betas": (-0.1, 0.9)}, "betas: expected a finite number of at least 0 and below 1"),
+        ({"final": 1.5}, r"final: expected a number in \[0, 1\]"),
     ],
 )
 def test_settings_out_of_range(settings, message):

@@ -270,7 +270,10 @@ def test_names() -> None:
         (lambda: StepRanges(shift=-0.1), "lengths of at least 0"),
         (lambda: StepRanges(shift_levels=2), "shift_levels: expected an integer of at least 3"),
         (lambda: directions_of(3, ("zom",)), "edit of a walk: expected one of .* 'zoom'"),
-        (lambda: warp(pictures(), torch.zeros(1, 6)), "steps: expected 8 a picture: shiftx, .* 6"),
+        (
+            lambda: warp(pictures(), torch.zeros(1, 6)),
+            r"steps: expected shape \(B, 8\), of shiftx, .* got \(1, 6\)",
+        ),
     ],
 )
 def test_misuse_is_explained(make, message: str) -> None:
