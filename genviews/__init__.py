@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.ensemble.bank import PredictionBank
     from genviews.ensemble.weigh import Ensemble
     from genviews.evaluate.extractor import FeatureExtractor
-    from genviews.evaluate.knn import KNNProbe
     from genviews.evaluate.linear import LinearProbe
+    from genviews.evaluate.probe import KNNProbe
     from genviews.generators.base import Generator
     from genviews.generators.callable import CallableGenerator
     from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -143,7 +143,7 @@ _PUBLIC = {
     "train_representation": "genviews.represent.train",
     "FeatureExtractor": "genviews.evaluate.extractor",
     "LinearProbe": "genviews.evaluate.linear",
-    "KNNProbe": "genviews.evaluate.knn",
+    "KNNProbe": "genviews.evaluate.probe",
 }
 
 

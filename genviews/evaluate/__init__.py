@@ -7,43 +7,43 @@ from genviews.evaluate.detection_ap import (
     detection_ap,
 )
 from genviews.evaluate.extractor import (
+    AugmentedFeatures,
     FeatureExtractor,
+    Features,
     centre_view,
     check_features,
+    extract_features,
     l2_normalise,
 )
-from genviews.evaluate.features import AugmentedFeatures, Features, extract_features
 from genviews.evaluate.fidelity import (
     FidelityReport,
+    GeneratedSource,
     frechet_distance,
     frechet_inception_distance,
     kernel_inception_distance,
     measure_fidelity,
     precision_recall_manifolds,
 )
-from genviews.evaluate.generated import GeneratedSource
-from genviews.evaluate.knn import KNNProbe
 from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.photos import LabelledFiles, PhotoSource
 from genviews.evaluate.precision import average_precision, resampled_precision
-from genviews.evaluate.probe import Probe, ProbeScore
-from genviews.evaluate.readers import (
+from genviews.evaluate.probe import KNNProbe, Probe, ProbeScore
+from genviews.evaluate.sgd import SGDConfig, SGDProbe, sgd_preset
+from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
+from genviews.evaluate.transfer import (
     caltech101,
+    caltech_probe,
     imagenet_subset,
     labelled_folder,
+    probe_files,
     read_wnids,
     stanford_cars,
 )
-from genviews.evaluate.sgd import SGDConfig, SGDProbe, sgd_preset
-from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
-from genviews.evaluate.transfer import caltech_probe, probe_files
-from genviews.evaluate.voc import VOCDecisions, VOCFiles, classify_voc, decide_voc, read_voc
+from genviews.evaluate.voc import BoxedFiles, VOCDecisions, decide_voc, read_voc, read_voc_boxes
 from genviews.evaluate.voc_detection import (
-    BoxedFiles,
     detect_voc,
     detection_photos,
     evaluate_detector,
-    read_voc_boxes,
     train_detector,
 )
 
@@ -68,13 +68,11 @@ __all__ = [
     "SGDConfig",
     "SGDProbe",
     "VOCDecisions",
-    "VOCFiles",
     "average_precision",
     "caltech101",
     "caltech_probe",
     "centre_view",
     "check_features",
-    "classify_voc",
     "decide_voc",
     "detect_voc",
     "detection_ap",

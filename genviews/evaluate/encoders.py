@@ -16,11 +16,9 @@ from genviews.checks import fail
 from genviews.data.images import ImageSet
 from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import ImageSource, as_source, check_leakage
-from genviews.evaluate.extractor import FeatureExtractor
-from genviews.evaluate.features import extract_features
-from genviews.evaluate.knn import KNNProbe
+from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.linear import LinearProbe
-from genviews.evaluate.probe import Probe, ProbeScore
+from genviews.evaluate.probe import KNNProbe, Probe, ProbeScore
 
 __all__ = ["EncoderScores", "ProbeData", "probe_encoder"]
 

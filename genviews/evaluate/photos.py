@@ -8,23 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_different, fail
 from genviews.data.decode import decode_pixels
 from genviews.data.file_source import FileSource
 from genviews.data.listing import Listing
 from genviews.data.source import content_hash
-from genviews.evaluate.extractor import centre_view
-from genviews.evaluate.features import Features
+from genviews.evaluate.extractor import FeatureExtractor, Features, centre_view, extract_features
 from genviews.rng import Rng
-from genviews.types import ImageSpec
+from genviews.types import ImageSpec, Progress
 
-__all__ = ["LabelledFiles", "PhotoSource", "labels_of"]
+__all__ = ["LabelledFiles", "PhotoSource", "check_files"]
+
+
+def check_files(files: Sequence[Path], what: str) -> None:
+    """Raise FileNotFoundError unless every one of the files of a data set is there."""
+    absent = [file for file in files if not file.is_file()]
+    if absent:
+        fail(
+            what,
+            expected="files that exist",
+            got=f"{len(absent)} absent, e.g. {absent[0].name!r} in {absent[0].parent}",
+            remedy="unpack the data set there, or check its folder; nothing is downloaded",
+            error=FileNotFoundError,
+        )
 
 
 class PhotoSource(FileSource):
@@ -55,25 +67,11 @@ class PhotoSource(FileSource):
         channels: int = 3,
     ) -> None:
         self._size, self._short = size, resize_to
-        if not files or len(set(files)) != len(files):
-            fail(
-                f"photos of {root}",
-                expected="at least one file, each named once",
-                got=f"{len(files)} names, {len(set(files))} different",
-                remedy="check the list",
-            )
+        check_different(files, f"photos of {root}", "check the list")
         spec = ImageSpec(channels=channels, height=size, width=size)
         listing = Listing(root=Path(root), files=tuple(files))
         super().__init__(listing, spec, resize=True, convert=True)
-        absent = [name for name in files if not (Path(root) / name).is_file()]
-        if absent:
-            fail(
-                f"photos of {root}",
-                expected="files that exist",
-                got=f"{len(absent)} absent, e.g. {absent[0]!r}",
-                remedy="unpack the data set there, or check its folder; nothing is downloaded",
-                error=FileNotFoundError,
-            )
+        check_files([Path(root) / name for name in files], f"photos of {root}")
 
     def _image(self, data: bytes, name: str) -> tuple[Tensor, Tensor | None]:
         pixels = decode_pixels(data, self.image_spec.channels, convert=True)
@@ -86,32 +84,34 @@ class PhotoSource(FileSource):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledFiles:
-    """Photo files with a class each, of a named split.
+    """Photo files with a class each, or with several, of a named split.
 
     Args:
         root: the folder.
         files: paths relative to it, with "/".
-        labels: (N,) class of each file.
+        labels: (N,) class of each file; or, where a photo may show several, (N, Y): 1 there, 0 all
+            of it difficult, -1 not there.
         class_names: Y names in the order of the labels.
         split: "train", "val", "test", or another name.
 
     Raises:
-        ValueError: other numbers of labels than of files, or a label without a name.
+        ValueError: no file, other numbers of labels than of files, or a label without a name.
     """
 
     root: Path
     files: tuple[str, ...]
-    labels: Int[Tensor, " N"]
+    labels: Int[Tensor, " N"] | Int[Tensor, "N Y"]
     class_names: tuple[str, ...]
     split: str
 
     def __post_init__(self) -> None:
-        names = len(self.class_names)
-        valid = bool(((self.labels >= 0) & (self.labels < names)).all())
+        names, several = len(self.class_names), self.labels.ndim == 2
+        least, most = (-1, 1) if several else (0, names - 1)
+        valid = bool(((self.labels >= least) & (self.labels <= most)).all())
         if len(self.files) != len(self.labels) or not valid or not self.files:
             fail(
                 f"files of {self.root}",
-                expected=f"at least one file, each with a label in [0, {names})",
+                expected=f"at least one file, each with labels from {least} to {most}",
                 got=f"{len(self.files)} files and {len(self.labels)} labels",
                 remedy="check the annotations",
             )
@@ -134,6 +134,31 @@ class LabelledFiles:
     def source(self, size: int, *, resize_to: int | None = None, channels: int = 3) -> PhotoSource:
         """Return the photos as a source; see `PhotoSource`."""
         return PhotoSource(self.root, self.files, size=size, resize_to=resize_to, channels=channels)
+
+    def extract(
+        self,
+        extractor: FeatureExtractor,
+        size: int,
+        *,
+        resize_to: int | None = None,
+        channels: int = 3,
+        folder: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Features, Tensor]:
+        """Return features of the photos with their labels; one that cannot be read has no row.
+
+        Args:
+            extractor: the network.
+            size: see `PhotoSource`, as for the next two.
+            resize_to: short side before the crop.
+            channels: of the images.
+            folder: where features are kept; see `extract_features`, as for the progress.
+            progress: of the features.
+        """
+        source = self.source(size, resize_to=resize_to, channels=channels)
+        found = extract_features(extractor, source, folder=folder, progress=progress)
+        row = {name: index for index, name in enumerate(self.files)}
+        return found, self.labels[[row[name] for name in found.ids]]
 
     def split_per_class(
         self, per_class: int, *, seed: int = 0, splits: tuple[str, str] = ("train", "test")
@@ -165,15 +190,3 @@ class LabelledFiles:
                 )
             taken[rows[:per_class]] = True
         return self.select(taken, splits[0]), self.select(~taken, splits[1])
-
-
-def labels_of(files: Sequence[str], labels: Tensor, found: Features) -> Tensor:
-    """Return the labels of the rows of features: a file that could not be read has no row.
-
-    Args:
-        files: the ids of the source.
-        labels: one entry, or row of entries, for each of them.
-        found: features of that source.
-    """
-    row = {name: index for index, name in enumerate(files)}
-    return labels[[row[PurePosixPath(name).as_posix()] for name in found.ids]]

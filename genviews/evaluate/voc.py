@@ -1,4 +1,4 @@
-"""PASCAL VOC classification: annotations of a VOCdevkit folder, and the papers' protocol on them.
+"""PASCAL VOC: annotations of a VOCdevkit folder, and the papers' protocol of classification.
 
     photos -> encoder -> h, unit rows -> SVM for each class -> mean average precision
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
 import torch
@@ -21,24 +21,26 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import fail, lookup
+from genviews.data.decode import decode_pixels
+from genviews.evaluate.detection_ap import BoxAnnotations
 from genviews.evaluate.extractor import FeatureExtractor
-from genviews.evaluate.features import extract_features
-from genviews.evaluate.photos import PhotoSource, labels_of
+from genviews.evaluate.photos import LabelledFiles, check_files
 from genviews.evaluate.precision import AveragePrecision
 from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
 from genviews.types import Progress, silent
 
 __all__ = [
     "VOC_CLASSES",
+    "BoxedFiles",
     "VOCDecisions",
-    "VOCFiles",
     "VOCProtocol",
-    "classify_voc",
     "decide_voc",
     "protocol_splits",
     "read_voc",
+    "read_voc_boxes",
 ]
 
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 VOC_CLASSES = (
     "aeroplane",
     "bicycle",
@@ -67,31 +69,56 @@ _PROTOCOLS = {"authors": ("train", "val"), "usual": ("trainval", "test")}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class VOCFiles:
-    """The photos of a split and which classes are in them.
+class BoxedFiles:
+    """Photos of a split with the boxes of their objects; `a + b` are those of both.
 
     Args:
-        root: the folder of the year, such as VOCdevkit/VOC2007.
-        files: paths relative to it, "JPEGImages/000005.jpg".
-        labels: (N, Y) 1 there, 0 all of it difficult, -1 not there.
-        class_names: Y names.
-        split: "train", "val", "trainval" or "test".
+        files: the photos.
+        annotations: the boxes of each.
+        class_names: Y names in the order of the labels.
+        split: such as "VOC2007 trainval".
+
+    Raises:
+        ValueError: other numbers of annotations than of files, or in a sum, a photo twice or other
+            classes.
     """
 
-    root: Path
-    files: tuple[str, ...]
-    labels: Int[Tensor, "N Y"]
+    files: tuple[Path, ...]
+    annotations: tuple[BoxAnnotations, ...]
     class_names: tuple[str, ...]
     split: str
+
+    def __post_init__(self) -> None:
+        different = len(set(self.files))
+        if not len(self.files) == len(self.annotations) == different:
+            fail(
+                f"photos of {self.split}",
+                expected="different files, each with its boxes",
+                got=f"{different} of {len(self.files)}, {len(self.annotations)} annotations",
+                remedy="pass the folder VOCdevkit, not that of a year, to join years",
+            )
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def source(
-        self, size: int = 224, *, resize_to: int | None = None, channels: int = 3
-    ) -> PhotoSource:
-        """Return the photos as a source; see `PhotoSource`."""
-        return PhotoSource(self.root, self.files, size=size, resize_to=resize_to, channels=channels)
+    def __add__(self, other: BoxedFiles) -> BoxedFiles:
+        if self.class_names != other.class_names:
+            fail(
+                f"{self.split} and {other.split}",
+                expected="the same classes",
+                got=f"{self.class_names} and {other.class_names}",
+                remedy="read both with the same class_names",
+            )
+        return BoxedFiles(
+            files=self.files + other.files,
+            annotations=self.annotations + other.annotations,
+            class_names=self.class_names,
+            split=f"{self.split} + {other.split}",
+        )
+
+    def image(self, row: int) -> Float[Tensor, "3 H W"]:
+        """Return a photo at its own size, in [-1, 1]."""
+        return decode_pixels(self.files[row], 3, convert=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +128,7 @@ class VOCDecisions:
     Args:
         score: average precision of each class.
         decisions: (N, Y) w h + b of each photo and class, float64.
-        labels: (N, Y) as in `VOCFiles`.
+        labels: (N, Y) as in `LabelledFiles`.
         ids: the N photos.
         skipped: (file, reason) of photos of both splits that could not be read.
     """
@@ -119,8 +146,8 @@ def read_voc(
     *,
     year: int = 2007,
     class_names: Sequence[str] = VOC_CLASSES,
-) -> VOCFiles:
-    """Read the annotations of a split.
+) -> LabelledFiles:
+    """Read which classes are in the photos of a split.
 
     Args:
         path: the folder VOCdevkit, or the folder of the year in it.
@@ -134,25 +161,40 @@ def read_voc(
 
     Source: Everingham et al. 2010, "The PASCAL visual object classes challenge".
     """
-    root = Path(path) / f"VOC{year}"
-    root = root if root.is_dir() else Path(path)
-    table = root / "ImageSets" / "Main" / f"{split}.txt"
-    text = _text(table, "the list of a split")
-    ids = [line.split()[0] for line in text.splitlines() if line.strip()]
-    if not ids:
-        fail(f"split {table}", expected="ids of images", got="none", remedy="unpack it again")
-    columns = {name: column for column, name in enumerate(class_names)}
-    labels = torch.full((len(ids), len(columns)), -1, dtype=torch.int64)
+    root, ids = _photos(path, split, year)
+    labels = torch.full((len(ids), len(class_names)), -1, dtype=torch.int64)
     for row, image in enumerate(ids):
-        for name, difficult in _objects(root / "Annotations" / f"{image}.xml"):
-            column = lookup(name, columns, f"class in the annotation of {image}")
-            labels[row, column] = max(int(labels[row, column]), 0 if difficult else 1)
-    return VOCFiles(
+        for one in _objects(root, image, class_names):
+            there = 0 if one.difficult else 1
+            labels[row, one.label] = max(int(labels[row, one.label]), there)
+    return LabelledFiles(
         root=root,
         files=tuple(f"JPEGImages/{image}.jpg" for image in ids),
         labels=labels,
         class_names=tuple(class_names),
         split=split,
+    )
+
+
+def read_voc_boxes(
+    path: str | Path,
+    split: str,
+    *,
+    year: int = 2007,
+    class_names: Sequence[str] = VOC_CLASSES,
+) -> BoxedFiles:
+    """Read the boxes of a split; arguments as for `read_voc`.
+
+    Raises:
+        FileNotFoundError: no such list or annotation.
+        ValueError: as `read_voc`, or an object without a box.
+    """
+    root, ids = _photos(path, split, year)
+    return BoxedFiles(
+        files=tuple(root / f"JPEGImages/{image}.jpg" for image in ids),
+        annotations=tuple(_boxes(root, image, class_names) for image in ids),
+        class_names=tuple(class_names),
+        split=f"VOC{year} {split}",
     )
 
 
@@ -165,60 +207,10 @@ def protocol_splits(protocol: str) -> tuple[str, str]:
     return lookup(protocol, _PROTOCOLS, "protocol of VOC")
 
 
-def classify_voc(
-    extractor: FeatureExtractor,
-    path: str | Path,
-    *,
-    protocol: VOCProtocol = "authors",
-    svm: MultiLabelSVM | None = None,
-    method: AveragePrecision = "area",
-    size: int = 224,
-    channels: int = 3,
-    year: int = 2007,
-    class_names: Sequence[str] = VOC_CLASSES,
-    folder: str | Path | None = None,
-    progress: Progress | None = None,
-) -> MultiLabelScore:
-    """Return the average precision of SVMs on an encoder's features.
-
-    Args:
-        extractor: the encoder; of 2048 features in the papers.
-        path: see `read_voc`.
-        protocol: "authors" fits on `train` and scores on `val`; "usual" takes `trainval`, `test`.
-        svm: None is the authors' setting; see `MultiLabelSVM` for difficult objects.
-        method: see `average_precision`.
-        size: of the images: short side and central square, in pixels.
-        channels: 3, or 1 for the luminance of the photos.
-        year: of the challenge.
-        class_names: the classes.
-        folder: where features are kept; see `extract_features`.
-        progress: see `decide_voc`.
-
-    Raises:
-        FileNotFoundError: a part of the data set is missing; nothing is downloaded.
-        ValueError: features that are not finite or all the same; too few images of a class.
-
-    Source: Jahanian et al. 2022, arXiv:2106.05258, Sec. 4 and transfer_classification.
-    """
-    names = protocol_splits(protocol)
-    fit, score = (read_voc(path, name, year=year, class_names=class_names) for name in names)
-    return decide_voc(
-        extractor,
-        fit,
-        score,
-        svm=svm,
-        method=method,
-        size=size,
-        channels=channels,
-        folder=folder,
-        progress=progress,
-    ).score
-
-
 def decide_voc(
     extractor: FeatureExtractor,
-    fit: VOCFiles,
-    score: VOCFiles,
+    fit: LabelledFiles,
+    score: LabelledFiles,
     *,
     svm: MultiLabelSVM | None = None,
     method: AveragePrecision = "area",
@@ -230,20 +222,22 @@ def decide_voc(
     """Return what SVMs on an encoder's features say of each photo, with their score.
 
     Args:
-        extractor: the encoder.
-        fit: photos that the SVMs are fitted to; not a test split.
-        score: photos that are ranked.
-        svm: see `classify_voc`, as for what follows.
-        method: of the average precision.
-        size: of the images.
-        channels: of the images.
-        folder: where features are kept.
+        extractor: the encoder; of 2048 features in the papers.
+        fit: photos that the SVMs are fitted to, of `read_voc`; not a test split.
+        score: photos that are ranked. `protocol_splits` names both splits.
+        svm: None is the authors' setting; see `MultiLabelSVM` for difficult objects.
+        method: of the average precision, see `average_precision`.
+        size: of the images: short side and central square, in pixels.
+        channels: 3, or 1 for the luminance of the photos.
+        folder: where features are kept; see `extract_features`.
         progress: called with ("voc", "photos", done, all) as the photos of both splits pass the
             encoder, then with ("svm", "classes", done, all).
 
     Raises:
-        FileNotFoundError: photos that are missing.
-        ValueError: as `classify_voc`.
+        FileNotFoundError: photos that are missing; nothing is downloaded.
+        ValueError: features that are not finite or all the same; too few images of a class.
+
+    Source: Jahanian et al. 2022, arXiv:2106.05258, Sec. 4 and transfer_classification.
     """
     svm = MultiLabelSVM() if svm is None else svm
     h: list[Tensor] = []
@@ -251,15 +245,13 @@ def decide_voc(
     skipped: list[tuple[str, str]] = []
     before, total = 0, len(fit) + len(score)
     for files in (fit, score):
-        found = extract_features(
-            extractor,
-            files.source(size, channels=channels),
-            folder=folder,
-            progress=partial(_tell, progress or silent, before, total),
+        tell = partial(_tell, progress or silent, before, total)
+        found, known = files.extract(
+            extractor, size, channels=channels, folder=folder, progress=tell
         )
         before += len(files)
         h.append(found.h)
-        labels.append(labels_of(files.files, files.labels, found))
+        labels.append(known)
         skipped += found.skipped
     svm.fit(h[0], labels[0], split=fit.split, progress=progress)
     return VOCDecisions(
@@ -277,33 +269,59 @@ def _tell(
     progress("voc", "photos", before + done, total)
 
 
-def _objects(file: Path) -> list[tuple[str, bool]]:
-    """(class, whether it is difficult) of each object of an annotation."""
-    text = _text(file, "an annotation")
+class _Object(NamedTuple):
+    """An object of an annotation: its class, and its corners as they are written."""
+
+    label: int
+    difficult: bool
+    corners: list[str | None]
+
+
+def _photos(path: str | Path, split: str, year: int) -> tuple[Path, list[str]]:
+    """The folder of the year, and the ids of the photos of a split."""
+    root = Path(path) / f"VOC{year}"
+    root = root if root.is_dir() else Path(path)
+    table = root / f"ImageSets/Main/{split}.txt"
+    check_files([table], f"VOC, the list of the split {split!r}")
+    lines = table.read_text(encoding="utf-8").splitlines()
+    ids = [line.split()[0] for line in lines if line.strip()]
+    if not ids:
+        fail(f"split {table}", expected="ids of images", got="none", remedy="unpack it again")
+    return root, ids
+
+
+def _objects(root: Path, image: str, class_names: Sequence[str]) -> list[_Object]:
+    file = root / f"Annotations/{image}.xml"
+    check_files([file], "VOC, an annotation")
+    columns = {name: column for column, name in enumerate(class_names)}
     try:
-        tree = ElementTree.fromstring(text)
-        found = [
-            (_child(o, "name"), _child(o, "difficult", "0") == "1") for o in tree.iter("object")
-        ]
-    except (ElementTree.ParseError, KeyError) as error:
+        tree = ElementTree.fromstring(file.read_text(encoding="utf-8"))
+    except ElementTree.ParseError as error:
         fail(f"annotation {file}", expected="VOC's XML", got=str(error), remedy="unpack it again")
+    found: list[_Object] = []
+    for one in tree.iter("object"):  # its own children alone: its parts have names and boxes too
+        name = one.findtext("name", "an object without name").strip()
+        label = lookup(name, columns, f"class in the annotation of {image}")
+        difficult = one.findtext("difficult", "0").strip() == "1"
+        found.append(_Object(label, difficult, [one.findtext(f"bndbox/{c}") for c in _CORNERS]))
     return found
 
 
-def _child(element: ElementTree.Element, name: str, default: str | None = None) -> str:
-    text = element.findtext(name, default)  # of the object itself: its parts have names too
-    if text is None:
-        raise KeyError(f"an object without {name}")
-    return text.strip()
-
-
-def _text(file: Path, what: str) -> str:
-    if not file.is_file():
+def _boxes(root: Path, image: str, class_names: Sequence[str]) -> BoxAnnotations:
+    objects = _objects(root, image, class_names)
+    try:
+        corners = [[float(str(text)) for text in one.corners] for one in objects]
+    except ValueError:
         fail(
-            f"VOC in {file.parent}",
-            expected=f"{what}, {file.name}",
-            got="no such file",
-            remedy="unpack the data set there; nothing is downloaded",
-            error=FileNotFoundError,
+            f"annotation {image}.xml",
+            expected=f"numbers {', '.join(_CORNERS)} in the bndbox of each object",
+            got=[one.corners for one in objects],
+            remedy="unpack it again",
         )
-    return file.read_text(encoding="utf-8")
+    # VOC's corners are pixels, counted from 1 and inside the box; here a box ends at their edges.
+    boxes = torch.tensor(corners).reshape(-1, 4) - torch.tensor([1.0, 1.0, 0.0, 0.0])
+    return BoxAnnotations(
+        boxes=boxes,
+        labels=torch.tensor([one.label for one in objects], dtype=torch.int64),
+        difficult=torch.tensor([one.difficult for one in objects], dtype=torch.bool),
+    )

@@ -140,7 +140,7 @@ class OnlineKNN:
         """Return the accuracy in [0, 1]; of equal features, the share of the commonest class."""
         # Here, since the package of all evaluations takes a second to import.
         from genviews.evaluate.extractor import check_features  # up: judges of a training
-        from genviews.evaluate.knn import KNNProbe  # up: judges of a training
+        from genviews.evaluate.probe import KNNProbe  # up: judges of a training
 
         h = encoder.features(self.bank)
         bank_labels, query_labels = self.bank_labels.cpu(), self.query_labels.cpu()

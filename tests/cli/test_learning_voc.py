@@ -7,7 +7,7 @@ import csv
 import pytest
 
 from genviews.cli import main
-from genviews.evaluate import FeatureExtractor, MultiLabelSVM, classify_voc
+from genviews.evaluate import FeatureExtractor, MultiLabelSVM, decide_voc, read_voc
 from genviews.represent.encoder import RepresentationEncoder
 from tests.devkit import write_devkit
 from tests.folders import findings
@@ -56,7 +56,9 @@ def test_voc_is_added_to_a_study_that_is_there(go, here, trained, capsys):
         (folder,) = (here / "run" / "work" / "rows").glob(f"{kind}-*")
         for seed, value in enumerate(row["accuracy"]["voc"]["per_seed"]):
             encoder = RepresentationEncoder.load(folder / f"seed{seed}" / "encoder.safetensors")
-            wanted = classify_voc(FeatureExtractor(encoder), "VOCdevkit", size=16, channels=1)
+            splits = [read_voc("VOCdevkit", split) for split in ("train", "val")]
+            extract = FeatureExtractor(encoder)
+            wanted = decide_voc(extract, *splits, size=16, channels=1).score
             assert value == pytest.approx(wanted.mean, abs=1e-6)
     assert found["voc"]["photos"] == [12, 12]
 

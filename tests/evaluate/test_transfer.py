@@ -48,9 +48,9 @@ class TestPhotoSource:
         torch.testing.assert_close(source.read([0]).images, wanted, atol=1e-4, rtol=0)
 
     def test_refusals(self, classes):
-        with pytest.raises(FileNotFoundError, match=r"1 absent, e\.g\. 'bee/99\.jpg'"):
+        with pytest.raises(FileNotFoundError, match=r"1 absent, e\.g\. '99\.jpg' in .*bee"):
             PhotoSource(classes, ["bee/00.jpg", "bee/99.jpg"], size=8)
-        with pytest.raises(ValueError, match="2 names, 1 different"):
+        with pytest.raises(ValueError, match=r"all different, got 'bee/00\.jpg' more than once"):
             PhotoSource(classes, ["bee/00.jpg"] * 2, size=8)
 
 
@@ -90,7 +90,7 @@ class TestLabelledFolder:
             files.split_per_class(12)
 
     def test_labels_are_checked(self, tmp_path):
-        with pytest.raises(ValueError, match=r"each with a label in \[0, 1\)"):
+        with pytest.raises(ValueError, match=r"each with labels from 0 to 0, got"):
             LabelledFiles(
                 root=tmp_path, files=("a",), labels=torch.tensor([1]), class_names=("x",), split=""
             )
@@ -161,7 +161,7 @@ class TestStanfordCars:
     def test_refusals(self, root, tmp_path):
         with pytest.raises(ValueError, match="split of Stanford Cars: expected one of test, train"):
             stanford_cars(root, "val")
-        with pytest.raises(FileNotFoundError, match=r"cars_train_annos\.mat in it or in devkit"):
+        with pytest.raises(FileNotFoundError, match=r"cars_train_annos\.mat in .* or its devkit"):
             stanford_cars(tmp_path, "train")
         bare = np.array([("00001.jpg", 3)], dtype=[("fname", object), ("bbox_x1", object)])
         savemat(root / "cars_test_annos_withlabels.mat", {"annotations": bare})

@@ -18,7 +18,6 @@ from genviews.evaluate import (
     FeatureExtractor,
     MultiLabelSVM,
     average_precision,
-    classify_voc,
     decide_voc,
     l2_normalise,
     read_voc,
@@ -26,6 +25,7 @@ from genviews.evaluate import (
 )
 from genviews.evaluate.precision import precision_recall
 from genviews.evaluate.svm import SVM_COSTS
+from genviews.evaluate.voc import protocol_splits
 
 
 def naive_area(scores, positive) -> float:
@@ -255,17 +255,17 @@ class TestVOC:
     def test_protocol(self, devkit, tmp_path):
         extract = FeatureExtractor(lambda x: x.mean((2, 3)))
         svm = MultiLabelSVM((0.1, 1.0, 10.0))
-        score = classify_voc(
-            extract, devkit, svm=svm, size=24, class_names=NAMES, folder=tmp_path / "features"
-        )
+        splits = [read_voc(devkit, s, class_names=NAMES) for s in protocol_splits("authors")]
+        score = decide_voc(extract, *splits, svm=svm, size=24, folder=tmp_path / "features").score
         assert score.per_class[0] == 1.0  # cats are red
         assert score.per_class[1] < 0.9  # a dog shows in nothing
         assert score.splits == {"fit": "train", "select": "3 folds of train", "score": "val"}
         assert len(list((tmp_path / "features").iterdir())) == 2
 
     def test_usual_protocol_wants_trainval_and_test(self, devkit):
-        with pytest.raises(FileNotFoundError, match=r"the list of a split, trainval\.txt"):
-            classify_voc(FeatureExtractor(torch.nn.Flatten()), devkit, protocol="usual", size=8)
+        assert protocol_splits("usual") == ("trainval", "test")
+        with pytest.raises(FileNotFoundError, match=r"the list of the split .*'trainval\.txt' in"):
+            read_voc(devkit, "trainval")
 
     def test_refusals(self, devkit):
         with pytest.raises(ValueError, match=r"class in the annotation of 000001: .* got 'cat'"):
@@ -277,7 +277,7 @@ class TestVOC:
         with pytest.raises(ValueError, match="an object without name"):
             read_voc(devkit, "train", class_names=NAMES)
         (devkit / "VOC2007/Annotations/000103.xml").unlink()
-        with pytest.raises(FileNotFoundError, match=r"an annotation, 000103\.xml"):
+        with pytest.raises(FileNotFoundError, match=r"an annotation: .*'000103\.xml' in"):
             read_voc(devkit, "val", class_names=NAMES)
 
     def test_classes_are_the_twenty(self):
@@ -347,9 +347,6 @@ class TestDecisions:
             ranked = found.decisions[keep, column].tolist()
             wanted = naive_area(ranked, (found.labels[keep, column] == 1).tolist())
             assert found.score.per_class[column] == pytest.approx(wanted)
-        assert found.score == classify_voc(
-            self.EXTRACT, devkit, svm=svm, size=24, class_names=NAMES
-        )
         photos = [("voc", "photos", n, 48) for n in (0, 24, 24, 48)]
         assert told == [*photos, *(("svm", "classes", n, 2) for n in range(3))]
         assert found.skipped == ()
@@ -362,8 +359,9 @@ class TestDecisions:
             return images.flatten(1)
 
         svm, grey = MultiLabelSVM((0.1,)), FeatureExtractor(look)
-        classify_voc(grey, devkit, svm=svm, size=8, channels=1, class_names=NAMES)
-        classify_voc(grey, devkit, svm=svm, size=8, class_names=NAMES)
+        splits = [read_voc(devkit, split, class_names=NAMES) for split in ("train", "val")]
+        decide_voc(grey, *splits, svm=svm, size=8, channels=1)
+        decide_voc(grey, *splits, svm=svm, size=8)
         assert [images.shape[1] for images in seen] == [1, 1, 3, 3]
         weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
         luminance = (seen[2] * weights).sum(1, keepdim=True)

@@ -14,8 +14,8 @@ from torchvision.models import resnet18
 
 from genviews.evaluate import (
     BoxedFiles,
-    DetectionScore,
     detect_voc,
+    detection_photos,
     evaluate_detector,
     read_voc_boxes,
     train_detector,
@@ -280,10 +280,9 @@ class TestProtocol:
         told = []
         score = detect_voc(
             weights,
-            devkit,
+            *detection_photos(devkit, class_names=NAMES),
             CONFIG,
             architecture="resnet18",
-            class_names=NAMES,
             report=lambda step, losses: told.append((step, sum(losses.values()))),
         )
         assert [step for step, _ in told] == [0, 1]
@@ -294,30 +293,15 @@ class TestProtocol:
         held = kept["detector"].backbone.conv1.weight.detach()
         assert 0 < float((held - weights["conv1.weight"]).abs().max()) < 0.1
 
-    def test_splits_and_metric_of_other_years(self, devkit, weights, monkeypatch):
-        seen = {}
-        monkeypatch.setattr(
-            voc_detection,
-            "train_detector",
-            lambda d, photos, c, report: seen.update(train=photos),
-        )
-        nothing = DetectionScore(ap=0.1, ap50=0.3, ap75=0.2, per_class=(0.1,) * 3)
+    def test_splits_of_other_years(self, devkit):
+        learnt, scored = detection_photos(devkit, test=(2012, "val"), class_names=NAMES)
+        assert learnt.split == "VOC2007 trainval + VOC2012 trainval"
+        assert scored.split == "VOC2012 val"
 
-        def evaluate(detector, photos, *, method):
-            seen.update(test=photos, method=method)
-            return nothing
-
-        monkeypatch.setattr(voc_detection, "evaluate_detector", evaluate)
-        options = {"architecture": "resnet18", "class_names": NAMES}
-        assert detect_voc(weights, devkit, CONFIG, test=(2012, "val"), **options) is nothing
-        assert seen["train"].split == "VOC2007 trainval + VOC2012 trainval"
-        assert (seen["test"].split, seen["method"]) == ("VOC2012 val", "area")
-
-    def test_refusals(self, devkit, weights):
-        options = {"architecture": "resnet18", "class_names": NAMES}
+    def test_refusals(self, devkit):
         with pytest.raises(ValueError, match=r"none in both, got 5, e\.g\. 000000\.jpg"):
-            detect_voc(weights, devkit, CONFIG, test=(2007, "trainval"), **options)
-        with pytest.raises(FileNotFoundError, match=r"the list of a split, test\.txt"):
-            detect_voc(weights, devkit, CONFIG, test=(2012, "test"), **options)
+            detection_photos(devkit, test=(2007, "trainval"), class_names=NAMES)
+        with pytest.raises(FileNotFoundError, match=r"the list of the split .*'test\.txt' in"):
+            detection_photos(devkit, test=(2012, "test"), class_names=NAMES)
         with pytest.raises(ValueError, match="splits to train on"):
-            detect_voc(weights, devkit, CONFIG, train=(), **options)
+            detection_photos(devkit, train=(), class_names=NAMES)

@@ -25,23 +25,18 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.data.kept_hashes import hash_of_file
 from genviews.evaluate.detection import DetectionConfig
+from genviews.evaluate.photos import LabelledFiles, check_files
 from genviews.evaluate.precision import resampled_precision
 from genviews.evaluate.svm import MultiLabelSVM, counted
 from genviews.evaluate.voc import (
     VOC_CLASSES,
-    VOCFiles,
+    BoxedFiles,
     VOCProtocol,
     decide_voc,
     protocol_splits,
     read_voc,
 )
-from genviews.evaluate.voc_detection import (
-    PAPER_TEST,
-    PAPER_TRAIN,
-    BoxedFiles,
-    detect_voc,
-    detection_photos,
-)
+from genviews.evaluate.voc_detection import PAPER_TRAIN, detect_voc, detection_photos
 from genviews.files import save_tensors
 from genviews.identity import key
 from genviews.rng import Rng
@@ -92,7 +87,7 @@ class VOCTask:
         return (svm,) if detection is None else (svm, DetectionJudge(self, detection))
 
     @cached_property
-    def splits(self) -> tuple[VOCFiles, VOCFiles]:
+    def splits(self) -> tuple[LabelledFiles, LabelledFiles]:
         """The photos that SVMs are fitted to, and those that they are scored on."""
         fit, score = (
             read_voc(self.path, split, class_names=self.class_names)
@@ -141,7 +136,7 @@ class VOCTask:
         if self.detection is not None:
             self._check_detection(self.detection, setting)
 
-    def _check_scored(self, files: VOCFiles) -> None:
+    def _check_scored(self, files: LabelledFiles) -> None:
         absent = [
             name
             for name, labels in zip(self.class_names, files.labels.T, strict=True)
@@ -182,15 +177,8 @@ class VOCTask:
         learnt, scored = self.boxes
         usable = sum(bool(len(boxes.labels)) for boxes in learnt.annotations)
         check_count(usable, f"photos of {learnt.split} with an object", least=config.batch)
-        absent = [file for file in (*learnt.files, *scored.files) if not file.is_file()]
-        if absent:
-            fail(
-                f"photos of {learnt.split} and {scored.split}",
-                expected="files that exist",
-                got=f"{len(absent)} absent, e.g. {absent[0].name}",
-                remedy="unpack the data set there; nothing is downloaded",
-                error=FileNotFoundError,
-            )
+        what = f"photos of {learnt.split} and {scored.split}"
+        check_files([*learnt.files, *scored.files], what)
 
     def parts(self, channels: int) -> str:
         """A hash of all that the SVMs depend on beside the encoder; reads every photo once.
@@ -343,12 +331,9 @@ class DetectionJudge(KeptJudge):
         )
         found = detect_voc(
             encoder.backbone.state_dict(),
-            self.task.path,
+            *self.task.boxes,
             replace(self.config, mean=mean, std=std, seed=result.seed),
             architecture=encoder.config.backbone,
-            train=self.task.years,
-            test=PAPER_TEST,
-            class_names=self.task.class_names,
             device=setting.device,
             report=trained,
         )
