@@ -6,8 +6,7 @@ written last: a piece is done when its record is there. `run_shards` fills it li
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from genviews.checks import fail
 from genviews.claim import claim, remove_stale_claims
 from genviews.files import read_json, write_json
 from genviews.shard import key_difference
+from genviews.store import Store
 
 __all__ = ["RecordStore"]
 
 
-class RecordStore:
+class RecordStore(Store[dict[str, Any]]):
     """Shards that are a JSON record each; a record keeps its key, and another one is refused.
 
     Args:
@@ -41,34 +41,30 @@ class RecordStore:
     """
 
     def __init__(self, paths: Sequence[Path], keys: Sequence[str], names: Sequence[str]) -> None:
+        super().__init__()
         self.paths, self._keys, self._names = list(paths), list(keys), list(names)
+
+    def name(self, index: int) -> str:
+        """What a record is called in messages."""
+        return str(self.paths[index])
 
     def present(self) -> list[int]:
         """Return the records that exist, whole or damaged."""
         return [index for index, path in enumerate(self.paths) if path.exists()]
 
-    def missing(self, shards: int | Iterable[int]) -> list[int]:
-        """Return the records that are to be made: absent, or damaged (with a warning).
-
-        Raises:
-            ValueError: a record was made under another key.
-        """
-        wanted = range(shards) if isinstance(shards, int) else shards
-        return [index for index in wanted if not self.has(index)]
-
     def has(self, index: int) -> bool:
-        """Whether a record is there and whole.
+        """Whether a record is there and whole; a damaged one is noted in `damaged`.
 
         Raises:
             ValueError: it was made under another key.
         """
+        self.damaged.pop(index, None)
         try:
             theirs = read_json(self.paths[index])["key"]
         except FileNotFoundError:
             return False
         except (ValueError, KeyError) as error:
-            text = f"{self.paths[index]} is damaged ({error}); it counts as missing"
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            self.damaged[index] = str(error)
             return False
         if theirs != self._keys[index]:
             fail(

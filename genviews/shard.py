@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import check_different, fail
 from genviews.files import read_metadata, tensor_bytes
 
 __all__ = [
@@ -106,13 +106,8 @@ def join_shards(parts: Sequence[Shard], root: str) -> Shard:
             remedy="the shards come from different jobs: use one folder for each",
         )
     ids = tuple(i for part in parts for i in part.ids)
-    if len(set(ids)) != len(ids):
-        fail(
-            f"store {root}",
-            expected="each sample in one shard",
-            got=f"{len(ids) - len(set(ids))} repeated",
-            remedy="put the shard size into the key, so that another cut is another store",
-        )
+    remedy = "put the shard size into the key, so that another cut is another store"
+    check_different(ids, f"store {root}: samples of its shards", remedy)
     tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in names}
     notes = {name: text for part in parts for name, text in part.notes.items()}
     return Shard(tensors=tensors, ids=ids, notes=notes)
@@ -177,8 +172,7 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
 def _check_content(tensors: Mapping[str, Tensor], ids: Sequence[str]) -> None:
     if not tensors:
         fail("shard", expected="at least one tensor", got="none", remedy="pass what to keep")
-    if len(set(ids)) != len(ids):
-        fail("shard ids", expected="no duplicates", got=list(ids), remedy="name each sample once")
+    check_different(ids, "shard ids", "name each sample once")
     for name, tensor in tensors.items():
         if tensor.ndim == 0 or tensor.shape[0] != len(ids):
             fail(

@@ -15,15 +15,16 @@ loses at most the shard in flight; a re-run asks `missing` and makes only those.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import fsspec
-from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from genviews.checks import check_count, fail
@@ -39,12 +40,77 @@ from genviews.shard import (
     key_text,
 )
 
-__all__ = ["MemoryStore", "Shard", "ShardStore", "stored_identity"]
+__all__ = ["MemoryStore", "Shard", "ShardStore", "Store"]
 
 _NAME = re.compile(r"(\d{5,})\.safetensors")
+Made = TypeVar("Made")
 
 
-class ShardStore:
+class Store(ABC, Generic[Made]):
+    """The pieces of a long job by their number: what `genviews.work.run_shards` fills.
+
+    Attributes:
+        damaged: number -> reason, for the damaged pieces seen so far.
+    """
+
+    def __init__(self) -> None:
+        self.damaged: dict[int, str] = {}
+
+    @abstractmethod
+    def present(self) -> list[int]:
+        """Return the pieces that exist, whole or damaged, in order; cheap, as it is asked often."""
+
+    @abstractmethod
+    def has(self, index: int) -> bool:
+        """Whether a piece is there and whole; a damaged one is noted in `damaged`.
+
+        Raises:
+            ValueError: it was made for another job.
+        """
+
+    @abstractmethod
+    def write(self, index: int, made: Made) -> None:
+        """Keep a piece, in one step: nobody ever sees half of it."""
+
+    def name(self, index: int) -> str:
+        """What a piece is called in messages."""
+        return f"shard {index}"
+
+    def missing(self, shards: int | Iterable[int]) -> list[int]:
+        """Return the pieces that are still to be made: absent, or damaged (with a warning).
+
+        Every one is read.
+
+        Args:
+            shards: the number of pieces of the job, or those to look at.
+
+        Raises:
+            ValueError: a piece of another job.
+        """
+        wanted = range(shards) if isinstance(shards, int) else shards
+        here = set(self.present())
+        left = [index for index in wanted if index not in here or not self.has(index)]
+        for index in self.damaged.keys() & set(left):
+            text = f"{self.name(index)} is damaged ({self.damaged[index]}); it counts as missing"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return left
+
+    def claim(self, index: int) -> AbstractContextManager[bool]:
+        """Claim a piece for the length of a `with` block, so that two runs share the work.
+
+        Only a hint: writing needs no claim. False if another process is making the piece; where
+        True, ask `has` before making it. Granted where nothing tells processes of each other.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        return nullcontext(True)
+
+    def clean(self) -> None:
+        """Remove what killed processes left: lock files and half-written files."""
+
+
+class ShardStore(Store[Shard]):
     """Shards in a folder or at a URL, all of one identity.
 
     Opening a store writes nothing. On a local disk a shard appears in one step (temporary file,
@@ -55,42 +121,55 @@ class ShardStore:
         folder: a path, or a URL that fsspec knows ("s3://bucket/run", "memory://run").
         identity: of all that the content depends on, the shard size included: see `identify`. A
             store with shards of another one is refused. Its answers are kept beside the shards.
+            None takes that of the shards that are there.
 
     Attributes:
         identity: the same.
-        damaged: shard index -> reason, for the damaged shards seen so far.
 
     Raises:
+        FileNotFoundError: no identity, and no whole shard to take it from.
         ValueError: the folder holds shards of another identity; the message says what differs.
     """
 
-    def __init__(self, folder: str | Path, identity: Identity) -> None:
-        self.identity, self._key = identity, key_text(identity.exact)
+    def __init__(self, folder: str | Path, identity: Identity | None = None) -> None:
+        super().__init__()
         self._files, self._root = fsspec.url_to_fs(str(folder))
-        self._folder, self._kept = str(folder), not identity.answers
-        self.damaged: dict[int, str] = {}
-        theirs = _first_key(self._files, self._root)
-        if theirs is not None:
-            identity.check(_identity(theirs, folder), f"store {self._root}")
+        self._folder, theirs = str(folder), self._stored(folder)
+        if identity is not None and theirs is not None:
+            identity.check(theirs, f"store {self._root}")
+        found = identity or theirs
+        if found is None:
+            fail(
+                f"store {self._root}",
+                expected="at least one whole shard",
+                got="none",
+                remedy="check the path, or run the job that fills it",
+                error=FileNotFoundError,
+            )
+        self.identity = found
+        self._key, self._kept = key_text(self.identity.exact), not self.identity.answers
+
+    def _stored(self, folder: str | Path) -> Identity | None:
+        """The exact parts of the first whole shard, with the answers that are kept beside it."""
+        for index in self.present():
+            # Damage is reported when the shard is asked for.
+            with suppress(DamagedShardError, FileNotFoundError):
+                _, key = decode_shard(self._files.cat_file(self._path(index)))
+                kept = Identity.kept_in(folder)
+                return Identity(json.loads(key), {} if kept is None else kept.answers)
+        return None
 
     def present(self) -> list[int]:
         """Return the indices of the shard files that exist, whole or damaged, in order."""
-        return _present(self._files, self._root)
+        self._files.invalidate_cache()
+        if not self._files.exists(self._root):
+            return []
+        names = (str(path).rsplit("/", 1)[-1] for path in self._files.ls(self._root, detail=False))
+        return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
 
-    def missing(self, shards: int | Iterable[int]) -> list[int]:
-        """Return the shards that are still to be made: absent, or damaged (with a warning).
-
-        Every file is read and its checksum compared.
-
-        Args:
-            shards: the number of shards of the job, or the indices to look at.
-
-        Raises:
-            ValueError: a shard of another identity.
-        """
-        wanted = range(shards) if isinstance(shards, int) else shards
-        here = set(self.present())
-        return [i for i in wanted if i not in here or not self._is_whole(i)]
+    def name(self, index: int) -> str:
+        """What a shard is called in messages."""
+        return f"shard {index} of {self._root}"
 
     def has(self, index: int) -> bool:
         """Whether a shard is there and whole; a damaged one is noted in `damaged`, not warned of.
@@ -108,24 +187,9 @@ class ShardStore:
             return False
         return True
 
-    @contextlib.contextmanager
-    def claim(self, index: int) -> Iterator[bool]:
-        """Claim a shard for the length of a `with` block, so that two runs share the work.
-
-        Only a hint: writing needs no claim. On a local disk the claim is a lock file beside the
-        shard (see `genviews.claim`); at a URL every claim is granted.
-
-        Yields:
-            False if another process is making the shard. Where True, ask `has` before making it.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
-        if not self._is_local:
-            yield True
-            return
-        with claim(f"{self._root}/.{index:05d}.lock") as mine:
-            yield mine
+    def claim(self, index: int) -> AbstractContextManager[bool]:
+        """On a local disk a claim is a lock file beside the shard; at a URL each is granted."""
+        return claim(f"{self._root}/.{index:05d}.lock") if self._is_local else nullcontext(True)
 
     def clean(self) -> None:
         """Remove the lock files and half-written files that killed processes left."""
@@ -133,12 +197,12 @@ class ShardStore:
             remove_stale_claims(self._root, ".[0-9]*.lock")
             remove_stale_claims(self._root, ".[0-9]*.safetensors.*.tmp")
 
-    def write(self, index: int, shard: Shard) -> None:
+    def write(self, index: int, made: Shard) -> None:
         """Write one shard, replacing an older or damaged one.
 
         Args:
             index: number of the shard, from 0.
-            shard: what to keep.
+            made: what to keep.
 
         Raises:
             ValueError: no tensors, duplicate ids, or a first axis of another length.
@@ -147,7 +211,7 @@ class ShardStore:
         if not self._kept:
             self.identity.keep(self._folder, f"store {self._root}")
             self._kept = True
-        data = encode_shard(shard, self._key)
+        data = encode_shard(made, self._key)
         if self._is_local:
             atomic_write_bytes(self._path(index), data)
         else:
@@ -170,7 +234,7 @@ class ShardStore:
             return self._load(index)
         except FileNotFoundError:
             fail(
-                f"shard {index} of {self._root}",
+                self.name(index),
                 expected="a file",
                 got="none",
                 remedy="run the job again; it makes what is missing",
@@ -179,7 +243,7 @@ class ShardStore:
         except DamagedShardError as error:
             self.damaged[index] = str(error)
             fail(
-                f"shard {index} of {self._root}",
+                self.name(index),
                 expected="a whole file",
                 got=str(error),
                 remedy="run the job again; it makes damaged shards anew",
@@ -207,24 +271,12 @@ class ShardStore:
         parts = [self.read(i) for i in indices]
         return join_shards(parts, self._root)
 
-    def _is_whole(self, index: int) -> bool:
-        if self.has(index):
-            return True
-        if index in self.damaged:
-            warnings.warn(
-                f"shard {index} of {self._root} is damaged ({self.damaged[index]}); "
-                "it counts as missing",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        return False
-
     @property
     def _is_local(self) -> bool:
         return isinstance(self._files, LocalFileSystem)
 
     def _path(self, index: int) -> str:
-        return _path(self._root, index)
+        return f"{self._root}/{index:05d}.safetensors"
 
     def _load(self, index: int) -> Shard:
         shard, key = decode_shard(self._files.cat_file(self._path(index)))
@@ -233,32 +285,24 @@ class ShardStore:
         return shard
 
 
-class MemoryStore:
+class MemoryStore(Store[Shard]):
     """Shards of this process that are kept nowhere: a job without a folder runs like one with."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._shards: dict[int, Shard] = {}
 
     def present(self) -> list[int]:
         """Return the indices of the shards."""
         return sorted(self._shards)
 
-    def missing(self, shards: int | Iterable[int]) -> list[int]:
-        """Return the shards, of that many or of those indices, that are still to be made."""
-        wanted = range(shards) if isinstance(shards, int) else shards
-        return [index for index in wanted if index not in self._shards]
-
     def has(self, index: int) -> bool:
         """Whether a shard is there."""
         return index in self._shards
 
-    def claim(self, index: int) -> contextlib.nullcontext[bool]:
-        """Granted: there is no other process."""
-        return contextlib.nullcontext(True)
-
-    def write(self, index: int, shard: Shard) -> None:
+    def write(self, index: int, made: Shard) -> None:
         """Keep one shard."""
-        self._shards[index] = shard
+        self._shards[index] = made
 
     def read(self, index: int) -> Shard:
         """Return one shard."""
@@ -267,51 +311,3 @@ class MemoryStore:
     def read_all(self, shards: int) -> Shard:
         """Return all shards as one, in the order of their index."""
         return join_shards([self._shards[index] for index in range(shards)], "in memory")
-
-    def clean(self) -> None:
-        """Nothing is left by killed processes."""
-
-
-def stored_identity(folder: str | Path) -> Identity:
-    """Return the identity of the shards in a folder or at a URL.
-
-    Raises:
-        FileNotFoundError: no whole shard is there.
-    """
-    files, root = fsspec.url_to_fs(str(folder))
-    key = _first_key(files, root)
-    if key is None:
-        fail(
-            f"store {root}",
-            expected="at least one whole shard",
-            got="none",
-            remedy="check the path, or run the job that fills it",
-            error=FileNotFoundError,
-        )
-    return _identity(key, folder)
-
-
-def _identity(key: str, folder: str | Path) -> Identity:
-    """The exact parts that a shard holds, with the answers that are kept beside it."""
-    kept = Identity.kept_in(folder)
-    return Identity(json.loads(key), {} if kept is None else kept.answers)
-
-
-def _first_key(files: AbstractFileSystem, root: str) -> str | None:
-    """The key of the first whole shard; damage is reported when the shard is asked for."""
-    for index in _present(files, root):
-        with contextlib.suppress(DamagedShardError, FileNotFoundError):
-            return decode_shard(files.cat_file(_path(root, index)))[1]
-    return None
-
-
-def _present(files: AbstractFileSystem, root: str) -> list[int]:
-    files.invalidate_cache()
-    if not files.exists(root):
-        return []
-    names = (str(path).rsplit("/", 1)[-1] for path in files.ls(root, detail=False))
-    return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
-
-
-def _path(root: str, index: int) -> str:
-    return f"{root}/{index:05d}.safetensors"

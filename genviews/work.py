@@ -16,47 +16,23 @@ features, image quality and the rows of studies all run here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, ParamSpec, TypeVar
 
 from genviews.checks import check_count, fail
 from genviews.engine import Engine, find_engine
+from genviews.store import Store
 from genviews.types import Progress
 
-__all__ = ["HereOnly", "Make", "Store", "Tell", "run_shards"]
+__all__ = ["HereOnly", "Make", "Tell", "run_shards"]
 
 Made = TypeVar("Made")
-Taken = TypeVar("Taken", contravariant=True)
 Arguments = ParamSpec("Arguments")
 Tell = Callable[[int], None]
 Make = Callable[[range, Tell], Made]
 
 POLL = 0.5  # seconds between looks at shards that another process is making (chosen by us)
-
-
-@runtime_checkable
-class Store(Protocol[Taken]):
-    """What `run_shards` asks of the place that it fills: `ShardStore` and `RecordStore` have it."""
-
-    def present(self) -> list[int]:
-        """The shards that exist, whole or damaged; cheap, for it is asked again and again."""
-
-    def missing(self, shards: int | Iterable[int]) -> list[int]:
-        """The shards, of that many or of those numbers, that are absent or damaged."""
-
-    def has(self, index: int) -> bool:
-        """Whether a shard is there and whole."""
-
-    def claim(self, index: int) -> AbstractContextManager[bool]:
-        """A claim for the length of a `with` block: False where another process has it."""
-
-    def write(self, index: int, made: Taken, /) -> None:
-        """Keep a shard, in one step: nobody ever sees half of it."""
-
-    def clean(self) -> None:
-        """Remove what killed processes left: lock files and half-written files."""
 
 
 def run_shards(
@@ -109,10 +85,16 @@ def run_shards(
         ...     store.read_all(3).tensors["square"].tolist()
         [0.0, 1.0, 4.0, 9.0, 16.0]
     """
-    cut = _Cut(check_count(count, "count", least=0), check_count(shard_size, "shard_size"))
-    tally = _Tally(stage, unit, count, progress)
-    run = _Run(store=store, cut=cut, tally=tally, engine=find_engine(engine))
-    return run.execute(_Worker(store=store, cut=cut, make=make, tally=tally, keep_going=keep_going))
+    job = _Job(
+        store=store,
+        count=check_count(count, "count", least=0),
+        size=check_count(shard_size, "shard_size"),
+        make=make,
+        labels=(stage, unit),
+        progress=HereOnly(progress),
+        keep_going=keep_going,
+    )
+    return job.run(find_engine(engine))
 
 
 class HereOnly(Generic[Arguments]):
@@ -134,59 +116,59 @@ class HereOnly(Generic[Arguments]):
         return HereOnly, (None,)
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """Items 0 to `count - 1` in shards of `size`."""
+@dataclass(kw_only=True)
+class _Job(Generic[Made]):
+    """Items 0 to `count - 1` in shards of `size`; pickles, so that other processes can make some.
 
-    count: int
-    size: int
-
-    def __len__(self) -> int:
-        return -(-self.count // self.size)
-
-    def rows(self, index: int) -> range:
-        start = index * self.size
-        return range(start, min(start + self.size, self.count))
-
-
-class _Tally:
-    """Counts the items done and tells of them; never says less than before."""
-
-    def __init__(self, stage: str, unit: str, total: int, progress: Progress | None) -> None:
-        self._labels, self._total = (stage, unit), total
-        self._progress = HereOnly(progress)
-        self._finished: dict[int, int] = {}
-        self._told = -1
-
-    def finish(self, cut: _Cut, shards: Iterable[int]) -> None:
-        """Take note of finished shards."""
-        self._finished |= {index: len(cut.rows(index)) for index in shards}
-        self._tell(sum(self._finished.values()))
-
-    def within(self, items: int) -> None:
-        """Tell of the finished shards, and of `items` in the one under way.
-
-        All are done once the last shard is in the store, not before.
-        """
-        done = sum(self._finished.values()) + items
-        if done < self._total:
-            self._tell(done)
-
-    def _tell(self, done: int) -> None:
-        if done > self._told:
-            self._told = done
-            self._progress(*self._labels, done, self._total)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Worker(Generic[Made]):
-    """Makes one shard at a time; pickles, so that other processes can."""
+    Gives an engine the missing shards, again and again until none is left, and tells of the items
+    that are done, never less than before.
+    """
 
     store: Store[Made]
-    cut: _Cut
+    count: int
+    size: int
     make: Make[Made]
-    tally: _Tally
+    labels: tuple[str, str]
+    progress: HereOnly[[str, str, int, int]]
     keep_going: bool
+    finished: dict[int, int] = field(default_factory=dict)
+    told: int = -1
+
+    def run(self, engine: Engine) -> dict[int, str]:
+        """Run, and wait for the shards that others make; number -> reason of those that failed."""
+        every = range(-(-self.count // self.size))
+        free = left = self.store.missing(every)
+        damaged = set(left) & set(self.store.present())
+        failed: dict[int, str] = {}
+        states: dict[int, object] = {}
+
+        def finish_present() -> None:
+            self._finish(set(self.store.present()) & set(every) - damaged)
+
+        def report(index: int, facts: dict[str, object]) -> None:
+            states[index] = state = facts["state"]
+            if state == "failed":
+                failed[index] = str(facts["reason"])
+            elif state != "busy":
+                damaged.discard(index)
+                finish_present()
+
+        self._finish(set(every) - set(left))
+        while left:
+            states.clear()
+            if free:
+                engine.run(free, self.start, report)
+            else:
+                time.sleep(POLL)
+                finish_present()
+            before = set(left)
+            left = [index for index in self.store.missing(left) if index not in failed]
+            if free and set(left) == before and "busy" not in states.values():
+                _fail_lost(left)
+            self._finish(before - set(left) - failed.keys())
+            free = [index for index in left if self._is_free(index)]
+        self.store.clean()
+        return dict(sorted(failed.items()))
 
     def start(self) -> Callable[[int], dict[str, object]]:
         """What an engine calls with the number of each shard."""
@@ -200,7 +182,7 @@ class _Worker(Generic[Made]):
             if self.store.has(index):  # another process made it since somebody looked
                 return {"state": "there"}
             try:
-                made = self.make(self.cut.rows(index), self.tally.within)
+                made = self.make(self._rows(index), self._within)
             except Exception as error:
                 if not self.keep_going or isinstance(error, OSError | MemoryError):
                     raise
@@ -208,63 +190,36 @@ class _Worker(Generic[Made]):
             self.store.write(index, made)
             return {"state": "made"}
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Run(Generic[Made]):
-    """Gives an engine the missing shards, again and again until none is left."""
-
-    store: Store[Made]
-    cut: _Cut
-    tally: _Tally
-    engine: Engine
-
-    def execute(self, worker: _Worker[Made]) -> dict[int, str]:
-        """Run, and wait for the shards that others make."""
-        every = set(range(len(self.cut)))
-        left = self.store.missing(len(self.cut))
-        damaged = set(left) & set(self.store.present())
-        self.tally.finish(self.cut, every - set(left))
-        failed: dict[int, str] = {}
-        free = left
-        while left:
-            if not free:
-                time.sleep(POLL)
-                self.tally.finish(self.cut, (set(self.store.present()) & set(left)) - damaged)
-            states = self._run_once(worker, free, failed, damaged) if free else {}
-            before = left
-            left = [i for i in self.store.missing(left) if i not in failed]
-            if free and set(left) == set(before) and "busy" not in states.values():
-                _fail_lost(left)
-            self.tally.finish(self.cut, set(before) - set(left) - failed.keys())
-            free = [index for index in left if self._is_free(index)]
-        self.store.clean()
-        return dict(sorted(failed.items()))
-
-    def _run_once(
-        self, worker: _Worker[Made], shards: list[int], failed: dict[int, str], damaged: set[int]
-    ) -> dict[int, object]:
-        states: dict[int, object] = {}
-
-        def report(index: int, facts: dict[str, object]) -> None:
-            states[index] = state = facts["state"]
-            if state == "failed":
-                failed[index] = str(facts["reason"])
-            elif state != "busy":
-                damaged.discard(index)
-                others = (set(self.store.present()) & set(shards)) - damaged
-                self.tally.finish(self.cut, others | {index})
-
-        self.engine.run(shards, worker.start, report)
-        return states
+    def _rows(self, index: int) -> range:
+        return range(index * self.size, min((index + 1) * self.size, self.count))
 
     def _is_free(self, index: int) -> bool:
         with self.store.claim(index) as mine:
             return mine
 
+    def _finish(self, shards: Iterable[int]) -> None:
+        """Take note of finished shards."""
+        self.finished |= {index: len(self._rows(index)) for index in shards}
+        self._tell(sum(self.finished.values()))
 
-def _fail_lost(shards: Sequence[int]) -> None:
+    def _within(self, items: int) -> None:
+        """Tell of the finished shards, and of `items` in the one under way.
+
+        All are done once the last shard is in the store, not before.
+        """
+        done = sum(self.finished.values()) + items
+        if done < self.count:
+            self._tell(done)
+
+    def _tell(self, done: int) -> None:
+        if done > self.told:
+            self.told = done
+            self.progress(*self.labels, done, self.count)
+
+
+def _fail_lost(shards: list[int]) -> None:
     fail(
-        f"shards {list(shards[:5])}{' and more' if len(shards) > 5 else ''}",
+        f"shards {shards[:5]}{' and more' if len(shards) > 5 else ''}",
         expected="to be in the store once the engine has run them",
         got="none of them there",
         remedy="use a folder or URL that the workers share with this process",

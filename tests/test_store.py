@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from genviews import claim
 from genviews.identity import Identity
-from genviews.store import ShardStore, stored_identity
+from genviews.store import ShardStore
 from tests.processes import start, wait_until
 from tests.stores import put_shard
 
@@ -161,11 +161,11 @@ class TestStoredKey:
     def test_is_that_of_the_first_whole_shard(self, place):
         fill(ShardStore(place, KEY), 0, 1)
         damage(place, 0, flip)
-        assert stored_identity(place).exact == EXACT
+        assert ShardStore(place).identity.exact == EXACT
 
     def test_of_an_empty_store(self, place):
         with pytest.raises(FileNotFoundError, match="expected at least one whole shard, got none"):
-            stored_identity(place)
+            ShardStore(place)
 
 
 class TestClaim:
@@ -237,7 +237,7 @@ class TestMistakes:
                 r"shard tensor 'x': expected a first axis of 1, .* got \(2,\)",
             ),
             ({"x": torch.tensor(1.0)}, ["a"], r"shard tensor 'x': .* got \(\)"),
-            ({"x": torch.zeros(2)}, ["a", "a"], "shard ids: expected no duplicates"),
+            ({"x": torch.zeros(2)}, ["a", "a"], "shard ids: expected all different, got 'a' more"),
         ],
     )
     def test_content(self, tmp_path, tensors, ids, message):
@@ -272,7 +272,7 @@ class TestMistakes:
         ):
             store.read_all()
         put_shard(store, 1, content(1), names(0))
-        with pytest.raises(ValueError, match="expected each sample in one shard, got 3 repeated"):
+        with pytest.raises(ValueError, match="samples of its shards: expected all different, got "):
             store.read_all()
 
     @pytest.mark.parametrize("value", [torch.zeros(1), Path("x"), float("nan")])

@@ -18,7 +18,7 @@ from genviews.checks import fail
 from genviews.data.decode import UnfitImageError
 from genviews.data.source import Row, RowSource, pixel_hash
 from genviews.shard import Shard
-from genviews.store import ShardStore, stored_identity
+from genviews.store import ShardStore
 from genviews.types import ImageSpec
 
 __all__ = ["StoreSource"]
@@ -44,7 +44,7 @@ class StoreSource(RowSource):
 
     def __init__(self, folder: str | Path, image_spec: ImageSpec) -> None:
         self.image_spec, self._folder = image_spec, str(folder)
-        self._store = ShardStore(folder, stored_identity(folder))
+        self._store = ShardStore(folder)
         self._last: tuple[int, Shard] | None = None
         self._places: list[tuple[int, int]] = []  # of each row: shard, row in it
         self._masks: list[str] = []

@@ -38,7 +38,7 @@ from genviews.invert.optimize import fitting_batch, invert
 from genviews.memory import images_in_shard
 from genviews.render import render
 from genviews.shard import Shard, join_shards
-from genviews.store import ShardStore, stored_identity
+from genviews.store import ShardStore
 from genviews.types import Inversion, Progress, Status, Values
 from genviews.work import Tell, run_shards
 
@@ -231,7 +231,8 @@ class InversionStore:
         *,
         left_out: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.identity = stored_identity(folder) if identity is None else identity
+        self._store = ShardStore(folder, identity)
+        self.identity = self._store.identity
         exact = self.identity.exact
         self.folder, self._left_out = str(folder), left_out
         if not {"images", "shard_size", "inverter"} <= exact.keys():
@@ -241,7 +242,6 @@ class InversionStore:
                 got=f"a store made from {', '.join(sorted(exact))}",
                 remedy="open it as a ShardStore, or check the path",
             )
-        self._store = ShardStore(folder, self.identity)
         self._total, self.shard_size = int(exact["images"]), int(exact["shard_size"])
         self.num_shards = -(-self._total // self.shard_size)
 

@@ -33,7 +33,7 @@ from genviews.perturb.base import Perturbation
 from genviews.represent.prior import Prior, check_ids
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch, render_views
 from genviews.rows import StoredRows
-from genviews.store import Shard, ShardStore, stored_identity
+from genviews.store import Shard, ShardStore
 from genviews.types import ImageSpec, LayerRange, Progress
 from genviews.work import Tell, run_shards
 
@@ -80,7 +80,8 @@ class StoredViews(AnchorViews):
         positives: int = 1,
         batch_size: int = 64,
     ) -> None:
-        self.identity = stored_identity(folder)
+        store = ShardStore(folder)
+        self.identity = store.identity
         exact = self.identity.exact
         if exact.get("format") != FORMAT:
             fail(
@@ -104,7 +105,7 @@ class StoredViews(AnchorViews):
             kept = Identity({"generator": made["generator"]}, answers)
             identify(generator=generator).check(kept, f"generator of the views in {folder}")
         self._generator, self._batch_size = generator, check_count(batch_size, "batch_size")
-        self._rows = StoredRows(ShardStore(folder, self.identity))
+        self._rows = StoredRows(store)
 
     def __len__(self) -> int:
         return self.num_samples

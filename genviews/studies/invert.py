@@ -33,7 +33,7 @@ from genviews.invert import (
 from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
 from genviews.report.output import write_atomic
 from genviews.report.png import write_png_files
-from genviews.store import ShardStore, stored_identity
+from genviews.store import ShardStore
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
 from genviews.studies.inversion import Inverted, images_csv, inversion_result
@@ -221,7 +221,7 @@ class _Losses:
     def _look(self) -> None:
         # A shard that is being written, or is damaged, is the inversion's matter, not ours.
         with contextlib.suppress(OSError, ValueError):
-            store = ShardStore(self._folder, stored_identity(self._folder))
+            store = ShardStore(self._folder)
             for index in set(store.present()) - self._losses.keys():
                 shard = store.read(index)
                 loss = shard.tensors["loss"] if len(shard) else torch.empty(0)

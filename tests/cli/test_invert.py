@@ -28,7 +28,7 @@ from genviews.invert import (
 )
 from genviews.memory import images_in_shard
 from genviews.report.png import png_name
-from genviews.store import ShardStore, stored_identity
+from genviews.store import ShardStore
 from genviews.types import ImageSpec
 from tests.folders import names
 
@@ -171,7 +171,7 @@ class TestFolder:
         assert counted == []
         paths = [p for p in (folder / "png").rglob("*.png")]
         assert len(paths) == 40
-        store = ShardStore(folder / "reconstructions", stored_identity(folder / "reconstructions"))
+        store = ShardStore(folder / "reconstructions")
         shard = store.read_all()
         wanted = shard.tensors["reconstructions"][0, 0].clamp(-1, 1).add(1).mul(127.5).round()
         assert np.array_equal(np.asarray(Image.open(folder / "png" / shard.ids[0])), wanted)
