@@ -9,6 +9,7 @@ Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017, arXiv:1708.07747 (MIT l
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import tempfile
 import zlib
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -80,19 +80,16 @@ def fashion_mnist(split: Split, root: str | Path | None = None) -> ImageSet:
     Differs: the data set has no validation split; this one is the package's own.
     """
     lookup(split, _SPLITS, "Fashion-MNIST split")
-    if root is not None:
-        folder = Path(root)
-        if not _has_files(folder, split):
-            _fail_missing(str(folder))
-        return _read_split(folder, split)
     given = os.environ.get("GENVIEWS_DATA")
-    for folder in ([Path(given)] if given else []) + [_SYSTEM_FOLDER]:
-        if _has_files(folder, split):
+    places = [Path(given)] if given else []
+    places = [*places, _SYSTEM_FOLDER] if root is None else [Path(root)]
+    for folder in places:
+        if None not in _paths(folder, split):
             return _read_split(folder, split)
-    if given:
-        return _download_and_read(Path(given), split)
+    if root is not None:
+        _fail_missing(str(root))
     with tempfile.TemporaryDirectory() as temporary:
-        return _download_and_read(Path(temporary), split)
+        return _download_and_read(Path(given or temporary), split)
 
 
 def labelled_subset(images: ImageSet, per_class: int = 120) -> ImageSet:
@@ -139,27 +136,29 @@ def pad_pixels(pixels: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N 1 32 32"]:
     return pad(pixels, (2, 2, 2, 2)).unsqueeze(1).float() / 127.5 - 1
 
 
-def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+def read_idx(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, N * rest]:
     """Return the array of an idx file of unsigned bytes, plain or gzipped (name ends in .gz).
 
     The format is four bytes (0, 0, type, number of axes), each size as a big-endian uint32, data.
 
+    Args:
+        path: the file.
+        shape: of the array.
+
     Raises:
-        ValueError: not an idx file of bytes, truncated, too long, or broken compression.
+        ValueError: another shape or type, truncated, too long, or broken compression.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         _fail_corrupt(path, "a complete gzip file", f"{type(error).__name__}: {error}")
-    axes = data[3] if len(data) >= 4 and data[:3] == b"\x00\x00\x08" else 0
-    if axes == 0 or len(data) < 4 + 4 * axes:
-        _fail_corrupt(path, "an idx header of bytes", f"{len(data)} bytes, first {data[:4]!r}")
-    shape = tuple(int(n) for n in np.frombuffer(data, dtype=">u4", count=axes, offset=4))
-    body = len(data) - 4 - 4 * axes
-    wanted = int(np.prod(shape, dtype=np.int64))
-    if body != wanted:
-        _fail_corrupt(path, f"{wanted} bytes of data for shape {shape}", f"{body} bytes")
-    return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape)
+    header = bytes((0, 0, 8, len(shape))) + np.array(shape, dtype=">u4").tobytes()
+    wanted = len(header) + math.prod(shape)
+    if not data.startswith(header) or len(data) != wanted:
+        got = f"{len(data)} bytes that begin with {data[: len(header)]!r}"
+        _fail_corrupt(path, f"{wanted} bytes, an idx file of shape {shape}", got)
+    # A copy, as the buffer of the file is read-only.
+    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape).copy())
 
 
 def _find(folder: Path, stem: str) -> Path | None:
@@ -172,26 +171,18 @@ def _paths(folder: Path, split: str) -> tuple[Path | None, Path | None]:
     return _find(folder, f"{name}-images-idx3-ubyte"), _find(folder, f"{name}-labels-idx1-ubyte")
 
 
-def _has_files(folder: Path, split: str) -> bool:
-    return None not in _paths(folder, split)
-
-
 def _read_split(folder: Path, split: str) -> ImageSet:
     _, count, rows = _SPLITS[split]
     image_path, label_path = _paths(folder, split)
     assert image_path is not None  # the callers looked
     assert label_path is not None
-    pixels, labels = read_idx(image_path), read_idx(label_path)
-    if pixels.shape != (count, 28, 28):
-        _fail_corrupt(image_path, f"shape {(count, 28, 28)}", pixels.shape)
-    if labels.shape != (count,) or int(labels.max()) >= len(CLASS_NAMES):
-        got = f"shape {labels.shape}, up to {labels.max()}"
-        _fail_corrupt(label_path, f"{count} labels from 0 to 9", got)
-    chosen = torch.from_numpy(pixels[rows].copy())  # the buffer of the file is read-only
+    pixels, labels = read_idx(image_path, (count, 28, 28))[rows], read_idx(label_path, (count,))
+    if int(labels.max()) >= len(CLASS_NAMES):
+        _fail_corrupt(label_path, f"{count} labels from 0 to 9", f"up to {labels.max()}")
     return ImageSet(
-        images=pad_pixels(chosen),
-        ids=tuple(f"{split}-{i:05d}" for i in range(len(chosen))),
-        labels=torch.from_numpy(labels[rows].astype(np.int64)),
+        images=pad_pixels(pixels),
+        ids=tuple(f"{split}-{i:05d}" for i in range(len(pixels))),
+        labels=labels[rows].long(),
         class_names=CLASS_NAMES,
     )
 
@@ -203,7 +194,7 @@ def _download_and_read(folder: Path, split: str) -> ImageSet:
         FashionMNIST(str(folder), train=split != "test", download=True)
     except (RuntimeError, OSError) as error:
         _fail_missing(f"nowhere, and the download failed ({type(error).__name__}: {error})")
-    if not _has_files(folder, split):
+    if None in _paths(folder, split):
         _fail_missing(f"nothing after a download into {folder}")
     return _read_split(folder, split)
 

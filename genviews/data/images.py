@@ -7,7 +7,6 @@ so they must be unique and must not depend on the order in which the images were
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import check_different, check_each, check_finite, fail
 from genviews.data.split import SplitName, check_split, stratified
 from genviews.types import ImageSpec
 
@@ -61,8 +60,7 @@ class ImageSet:
         if self.split is not None:
             check_split(self.split, "split of the images")
         _check_images(self.images, self.ids)
-        _check_unique(self.ids, "image ids", "give each image its own id, e.g. its relative path")
-        _check_unique(self.class_names, "class names", "name each class once")
+        check_different(self.class_names, "class names", "name each class once")
         if self.labels is not None:
             _check_labels(self.labels, len(self.ids), len(self.class_names))
 
@@ -153,36 +151,18 @@ def _check_images(images: Tensor, ids: tuple[str, ...]) -> None:
             got=tuple(images.shape),
             remedy="stack the images along a first axis",
         )
-    if len(ids) != images.shape[0]:
-        fail(
-            "image ids",
-            expected=f"{images.shape[0]}, one for each image",
-            got=len(ids),
-            remedy="pass one id for each image",
-        )
-    _check_range(images, ids)
-
-
-def _check_range(images: Tensor, ids: tuple[str, ...]) -> None:
+    check_each(ids, len(images), "image ids")
+    check_different(ids, "image ids", "give each image its own id, e.g. its relative path")
     low, high = (float(v) for v in torch.aminmax(images))
     limit = 1.0 + _RANGE_TOLERANCE
-    if -limit <= low and high <= limit:  # false for NaN, which aminmax passes on
-        return
-    finite = images.isfinite().flatten(1).all(1)
-    if not bool(finite.all()):
-        bad = [ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
+    if not (-limit <= low and high <= limit):  # true for NaN, which aminmax passes on
+        check_finite(images, "images", ids, "leave these images out")
         fail(
             "images",
-            expected="finite numbers",
-            got=f"NaN or infinity in {_some(bad)}",
-            remedy="leave these images out",
+            expected="values in [-1, 1]",
+            got=f"values from {low:g} to {high:g}",
+            remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1; clamp renders",
         )
-    fail(
-        "images",
-        expected="values in [-1, 1]",
-        got=f"values from {low:g} to {high:g}",
-        remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1, `clamp` for renders",
-    )
 
 
 def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
@@ -194,54 +174,30 @@ def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
             remedy="convert them with `.long()`",
             error=TypeError,
         )
-    if labels.shape != (num_images,):
+    low, high = (-1, -1) if labels.numel() == 0 else (int(labels.min()), int(labels.max()))
+    if labels.shape != (num_images,) or low < 0 or high >= num_classes:
         fail(
             "labels",
-            expected=f"shape ({num_images},), one for each image",
-            got=tuple(labels.shape),
-            remedy="pass one class index for each image",
-        )
-    if num_classes == 0:
-        fail("class names", expected="one for each class", got="none", remedy="name the classes")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        fail(
-            "labels",
-            expected=f"class indices in [0, {num_classes}), one class for each class name",
-            got=f"indices from {low} to {high}",
+            expected=f"shape ({num_images},), with a class index in [0, {num_classes}) for each "
+            "image, and a class name for each index",
+            got=f"shape {tuple(labels.shape)}, with indices from {low} to {high}",
             remedy="count classes from 0 and name every class",
         )
 
 
-def _check_unique(names: tuple[str, ...], what: str, remedy: str) -> None:
-    if len(set(names)) != len(names):
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        fail(what, expected="no duplicates", got=f"more than once: {_some(twice)}", remedy=remedy)
-
-
 def _row_numbers(indices: slice | Sequence[int] | Tensor, size: int) -> Tensor:
-    rows = torch.arange(size)[indices] if isinstance(indices, slice) else torch.as_tensor(indices)
-    if rows.dtype == torch.bool:
-        if rows.shape != (size,):
-            fail(
-                "mask",
-                expected=f"shape ({size},), one value for each image",
-                got=tuple(rows.shape),
-                remedy="compute the mask from this set",
-            )
-        rows = torch.nonzero(rows).flatten()
-    if rows.numel() == 0:
+    rows = torch.arange(size)
+    chosen = rows[indices] if isinstance(indices, slice) else torch.as_tensor(indices).flatten()
+    if chosen.dtype == torch.bool and len(chosen) == size:
+        chosen = rows[chosen]
+    if chosen.numel() == 0:
         fail("indices", expected="at least one image", got="none", remedy="choose some images")
-    if rows.is_floating_point() or int(rows.min()) < 0 or int(rows.max()) >= size:
+    low, high = chosen.min(), chosen.max()
+    if chosen.is_floating_point() or chosen.dtype == torch.bool or low < 0 or high >= size:
         fail(
             "indices",
-            expected=f"integers in [0, {size})",
-            got=f"{rows.dtype} from {rows.min()} to {rows.max()}",
+            expected=f"integers in [0, {size}), or a mask of shape ({size},)",
+            got=f"{len(chosen)} of {chosen.dtype} from {low} to {high}",
             remedy="count images from 0",
         )
-    return rows.long().flatten()
-
-
-def _some(names: Sequence[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(repr(n) for n in names[:limit]) + more
+    return chosen.long()

@@ -30,8 +30,8 @@ class TestChecks:
             ({"images": torch.zeros(6, 2, 2)}, ValueError, r"expected shape \(N, C, H, W\)"),
             ({"images": torch.zeros(0, 1, 2, 2), "ids": ()}, ValueError, "at least one image"),
             ({"ids": ("x",)}, ValueError, "image ids: expected 6, one for each image, got 1"),
-            ({"ids": tuple("xyzxyw")}, ValueError, "image ids: .* more than once: 'x', 'y'"),
-            ({"class_names": ("a", "a")}, ValueError, "class names: .* more than once: 'a'"),
+            ({"ids": tuple("xyzxyw")}, ValueError, "image ids: .* got 'x', 'y' more than once"),
+            ({"class_names": ("a", "a")}, ValueError, "class names: .* got 'a' more than once"),
             (
                 {"labels": torch.zeros(6)},
                 TypeError,
@@ -44,7 +44,7 @@ class TestChecks:
             (
                 {"labels": torch.zeros(6).long(), "class_names": ()},
                 ValueError,
-                "class names: expected one for each class, got none",
+                r"labels: .* in \[0, 0\) for each image, and a class name for each index",
             ),
         ],
     )
@@ -65,14 +65,14 @@ class TestChecks:
     def test_numbers_that_are_not_finite_name_the_image(self, value):
         images = torch.zeros(6, 1, 2, 2)
         images[4, 0, 1, 1] = value
-        with pytest.raises(ValueError, match="finite numbers, got NaN or infinity in 'i4'"):
+        with pytest.raises(ValueError, match="finite numbers, got others in i4; leave"):
             make(images=images)
 
     def test_round_off_is_allowed(self):
         assert len(make(images=torch.full((6, 1, 2, 2), 1.00001))) == 6
 
     def test_many_duplicates_are_cut_short(self):
-        with pytest.raises(ValueError, match="'i0', 'i1', 'i2', 'i3', 'i4' and 3 more"):
+        with pytest.raises(ValueError, match="got 'i0', 'i1', 'i2' more than once"):
             make(num=16, ids=tuple(f"i{k % 8}" for k in range(16)))
 
 
@@ -129,13 +129,13 @@ class TestSelect:
     @pytest.mark.parametrize(
         ("indices", "message"),
         [
-            ([0, 6], r"integers in \[0, 6\), got torch.int64 from 0 to 6"),
-            ([-1], r"integers in \[0, 6\), got torch.int64 from -1"),
-            (torch.tensor([0.5]), r"integers in \[0, 6\), got torch.float32"),
-            ([2, 2], "image ids: .* more than once: 'i2'"),
+            ([0, 6], r"integers in \[0, 6\), .* got 2 of torch.int64 from 0 to 6"),
+            ([-1], r"integers in \[0, 6\), .* got 1 of torch.int64 from -1"),
+            (torch.tensor([0.5]), r"integers in \[0, 6\), .* got 1 of torch.float32"),
+            ([2, 2], "image ids: .* got 'i2' more than once"),
             ([], "indices: expected at least one image"),
             (torch.zeros(6).bool(), "indices: expected at least one image"),
-            (torch.ones(5).bool(), r"mask: expected shape \(6,\)"),
+            (torch.ones(5).bool(), r"a mask of shape \(6,\), got 5 of torch.bool"),
         ],
     )
     def test_mistakes_are_explained(self, indices, message):
