@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from genviews.augment.base import Compose, PixelViews
 from genviews.augment.colour import ColorJitter
@@ -25,7 +24,6 @@ from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.augment.presets import pixel_views
 from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
-from genviews.generators.base import Generator
 from genviews.perturb.base import KINDS, Parts, Perturbation, ScaleTable, perturbations
 from genviews.render import render
 from genviews.rng import Rng
@@ -103,14 +101,21 @@ class Domain:
         return perturbations(chosen, parts)
 
 
+def _published(
+    coarse: Sequence[float], fine: Sequence[float], components: Sequence[float]
+) -> ScaleTable:
+    """Strengths of isotropic views of coarse and of fine rows, and of principal components."""
+    return {
+        "isotropic": {"coarse": coarse, "fine": fine},
+        "pca": {"coarse": components, "fine": components},
+        "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
+    }
+
+
 DOMAINS: dict[str, Domain] = {
     "face": Domain(
         name="face",
-        scales={
-            "isotropic": {"coarse": (0.1, 0.2, 0.3), "fine": (0.1, 0.2, 0.3)},
-            "pca": {"coarse": (1.0, 2.0, 3.0), "fine": (1.0, 2.0, 3.0)},
-            "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
-        },
+        scales=_published((0.1, 0.2, 0.3), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0)),
         training={"isotropic": stats.median, "pca": stats.median},
         baselines=("celebahq/train", "celebahq/crop", "celebahq/color"),
         aligner="ffhq",
@@ -118,11 +123,7 @@ DOMAINS: dict[str, Domain] = {
     ),
     "car": Domain(
         name="car",
-        scales={
-            "isotropic": {"coarse": (1.0, 1.5, 2.0), "fine": (0.3, 0.5, 0.7)},
-            "pca": {"coarse": (1.0, 2.0, 3.0), "fine": (1.0, 2.0, 3.0)},
-            "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
-        },
+        scales=_published((1.0, 1.5, 2.0), (0.3, 0.5, 0.7), (1.0, 2.0, 3.0)),
         training={"isotropic": min, "pca": stats.median},
         pixels="stylegan-car",
         aligner="cars",
@@ -130,11 +131,7 @@ DOMAINS: dict[str, Domain] = {
     ),
     "cat": Domain(
         name="cat",
-        scales={
-            "isotropic": {"coarse": (0.5, 0.7, 1.0), "fine": (0.1, 0.2, 0.3)},
-            "pca": {"coarse": (0.5, 0.7, 1.0), "fine": (0.5, 0.7, 1.0)},
-            "stylemix": {"coarse": (1.0,), "fine": (1.0,)},
-        },
+        scales=_published((0.5, 0.7, 1.0), (0.1, 0.2, 0.3), (0.5, 0.7, 1.0)),
         training={"isotropic": min, "pca": stats.median},
         aligner="cat",
         classifier="cat",
@@ -218,67 +215,45 @@ def measure_scales(
         >>> sorted(measure_scales(GeneratorKit(ToyGenerator())))
         ['isotropic', 'pca', 'stylemix']
     """
-    generator = parts.generator
-    mapped = generator.latent_spec.space != "z"
+    generator, rng = parts.generator, Rng(seed, "strengths")
+    label = None
+    if generator.num_classes:
+        label = torch.zeros(SAMPLES, dtype=torch.long, device=generator.device)
+    with torch.no_grad():
+        latents = generator.map(generator.sample(rng.streams(range(SAMPLES))), label)
+    images = render(generator, latents, label=label)
+    unit = float((images - images.roll(1, 0)).abs().mean())
+
+    def change(kind: str, rows: str, strength: float) -> float:
+        """By how many units a strength changes the pictures."""
+        made = KINDS[kind].of_kind(kind, rows, strength, parts)
+        moved = made(generator, latents, VIEWS, rng.streams(range(SAMPLES)), label)
+        apart = render(generator, moved, label=label) - images[:, None]
+        return float(apart.abs().mean()) / unit if unit > 0 else math.inf
+
+    # The largest strengths: two deviations of the latents, four of a component, all of it.
+    most = {"isotropic": 2.0 * float(latents.std(0).mean()), "pca": 4.0, "stylemix": 1.0}
     ranges = [layers.name for layers in generator.latent_spec.ranges] or ["all"]
+    if generator.latent_spec.space == "z":
+        most, ranges = {"isotropic": most["isotropic"]}, ["all"]
     found: dict[str, dict[str, tuple[float, ...]]] = {}
-    change = _Change.of(generator, seed)
-    for kind in ("isotropic", "pca", "stylemix") if mapped else ("isotropic",):
-        # The largest strengths: two deviations of the latents, four of a component, all of it.
-        most = {"isotropic": 2.0 * change.deviation, "pca": 4.0}.get(kind, 1.0)
-        for rows in ranges if mapped else ["all"]:
-            strengths = change.strengths(parts, kind, rows, most, targets)
+    for kind, largest in most.items():
+        at = [largest / 2**halving for halving in reversed(range(HALVINGS))]
+        for rows in ranges:
+            strengths = _reached(at, [change(kind, rows, one) for one in at], targets)
             if strengths:
                 found.setdefault(kind, {})[rows] = strengths
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Change:
-    """Samples of a generator, their pictures, and what two of these differ by."""
+def _reached(
+    at: Sequence[float], by: Sequence[float], targets: Sequence[float]
+) -> tuple[float, ...]:
+    """The strengths that change pictures by each target, to two digits; of the reachable.
 
-    latents: Tensor
-    images: Tensor
-    label: Tensor | None
-    unit: float
-    deviation: float
-    seed: int
-
-    @classmethod
-    def of(cls, generator: Generator, seed: int) -> _Change:
-        """Sample and render."""
-        streams = Rng(seed, "strengths").streams(range(SAMPLES))
-        label = None
-        if generator.num_classes:
-            label = torch.zeros(SAMPLES, dtype=torch.long, device=generator.device)
-        with torch.no_grad():
-            latents = generator.map(generator.sample(streams), label)
-        images = render(generator, latents, label=label)
-        unit = float((images - images.roll(1, 0)).abs().mean())
-        deviation = float(latents.std(0).mean())
-        return cls(
-            latents=latents, images=images, label=label, unit=unit, deviation=deviation, seed=seed
-        )
-
-    def strengths(
-        self, parts: Parts, kind: str, rows: str, most: float, targets: Sequence[float]
-    ) -> tuple[float, ...]:
-        """The strengths that change the pictures by each target, to two digits; of the reachable.
-
-        Read off a broken line through the changes at `most` and its halves.
-        """
-        at = [0.0, *(most / 2**k for k in reversed(range(HALVINGS)))]
-        by = [0.0, *(self._by(parts, kind, rows, strength) for strength in at[1:])]
-        by = np.maximum.accumulate(by).tolist()  # chance aside, more strength is more change
-        reached = [target for target in targets if target <= by[-1]]
-        found = np.interp(reached, by, at)
-        return tuple(dict.fromkeys(float(f"{strength:.2g}") for strength in found))
-
-    def _by(self, parts: Parts, kind: str, rows: str, strength: float) -> float:
-        """By how many units a strength changes the pictures."""
-        made = KINDS[kind].of_kind(kind, rows, strength, parts)
-        streams = Rng(self.seed, "strengths").streams(range(SAMPLES))
-        moved = made(parts.generator, self.latents, VIEWS, streams, self.label)
-        images = render(parts.generator, moved, label=self.label)
-        change = float((images - self.images[:, None]).abs().mean())
-        return change / self.unit if self.unit > 0 else math.inf
+    Read off a broken line through the changes `by` which the strengths `at` make.
+    """
+    rising = np.maximum.accumulate([0.0, *by])  # chance aside, more strength is more change
+    reached = [target for target in targets if target <= rising[-1]]
+    found = np.interp(reached, rising, [0.0, *at])
+    return tuple(dict.fromkeys(float(f"{strength:.2g}") for strength in found))

@@ -78,7 +78,7 @@ def run_verb(
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
-    from genviews.data.kept_hashes import HASHES, KeptHashes
+    from genviews.data.kept_hashes import HASHES, kept_hashes
     from genviews.data.pixels import Decoding
     from genviews.environment import find_device
     from genviews.memory import keep_freed_memory
@@ -91,7 +91,7 @@ def run_verb(
     keep_freed_memory()
     folder = check_output_dir(out)
     before = _stamp(folder / RESULT_FILE)
-    hashes = KeptHashes(folder / HASHES)
+    hashes = kept_hashes(folder / HASHES)
     with hashes, ExitStack() as kept, Stages(Console(stderr=True)) as stages:
         # Begun once, as soon as it is known that there is something to do.
         begin = cache(lambda: kept.enter_context(_log(folder / "log.txt", words)))

@@ -5,21 +5,21 @@
 An item is a picture, or a sequence whose first element is one. Labels are those that the data set
 carries as `targets`, where it does. A picture is a
 PIL image or a uint8 tensor (C, H, W): what a data set gives without a transform. The range of a
-float tensor cannot be seen, so that one needs to be told it.
+float tensor cannot be seen, so it is refused.
 """
 
 from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.data.decode import UnfitImageError, decode_pixels, fit_pixels
+from genviews.data.decode import UnfitImageError, decode_image, fit_pixels
 from genviews.data.source import LabelColumn, Row, RowSource, pixel_hash
 from genviews.named import find_function
 from genviews.types import ImageSpec
@@ -48,7 +48,6 @@ class DatasetSource(RowSource):
         image_spec: channels (1 or 3), height and width of the images.
         resize: crop and shrink larger images (see `decode_image`); else they are skipped.
         convert: convert colours and transparency (see `decode_image`); else they are skipped.
-        float_range: (low, high) of float tensors, which is mapped to [-1, 1]; None refuses them.
 
     Raises:
         TypeError: in `read` and `fingerprint`, items that are no pictures.
@@ -68,10 +67,9 @@ class DatasetSource(RowSource):
         *,
         resize: bool = False,
         convert: bool = False,
-        float_range: tuple[float, float] | None = None,
     ) -> None:
         self.image_spec, self._dataset = image_spec, dataset
-        self._resize, self._convert, self._float_range = resize, convert, float_range
+        self._resize, self._convert = resize, convert
         self.ids = tuple(f"{i:06d}" for i in range(check_count(len(dataset), "items")))
         labels = _labels_of(dataset)
         self.columns = {} if labels is None else {"label": labels}
@@ -89,38 +87,24 @@ class DatasetSource(RowSource):
             item = self._dataset[row]
         except Exception as error:  # a data set may raise anything on a damaged file
             raise UnfitImageError(f"cannot be read ({type(error).__name__}: {error})") from None
-        picture = picture_of(item)
+        picture, spec = picture_of(item), self.image_spec
         if isinstance(picture, Image.Image):
-            pixels = decode_pixels(picture, self.image_spec.channels, convert=self._convert)
-        else:
-            pixels = self._tensor(picture)
-        return fit_pixels(pixels, self.image_spec, resize=self._resize).contiguous()
-
-    def _tensor(self, picture: object) -> Tensor:
-        if not isinstance(picture, Tensor) or picture.ndim != 3:
-            shape = f" {tuple(picture.shape)}" if isinstance(picture, Tensor) else ""
-            self._refuse(f"{type(picture).__name__}{shape}")
-        if picture.dtype == torch.uint8:
-            pixels = picture.cpu().float() / 127.5 - 1
-        elif self._float_range is None or not picture.is_floating_point():
-            self._refuse(f"a tensor of {picture.dtype}")
-        else:
-            low, high = self._float_range
-            pixels = (picture.detach().cpu().float() - low) / (high - low) * 2 - 1
-            if not bool((pixels.abs() <= 1 + 1e-4).all()):  # false for NaN
-                raise UnfitImageError(f"has values that are not within [{low:g}, {high:g}]")
-        if pixels.shape[0] != self.image_spec.channels:
-            raise UnfitImageError(f"has {pixels.shape[0]} channels, not {self.image_spec.channels}")
-        return pixels
-
-    def _refuse(self, got: str) -> NoReturn:
-        fail(
-            f"items of {type(self._dataset).__name__}",
-            expected="a PIL image or a uint8 tensor (C, H, W), alone or first in a tuple",
-            got=got,
-            remedy="leave out the data set's transform; float tensors need `float_range`",
-            error=TypeError,
-        )
+            return decode_image(picture, spec, resize=self._resize, convert=self._convert)
+        whole = isinstance(picture, Tensor) and picture.ndim == 3 and picture.dtype == torch.uint8
+        if not isinstance(picture, Tensor) or not whole:
+            kind = type(picture).__name__
+            if isinstance(picture, Tensor):
+                kind = f"a tensor of {picture.dtype} {tuple(picture.shape)}"
+            fail(
+                f"items of {type(self._dataset).__name__}",
+                expected="a PIL image or a uint8 tensor (C, H, W), alone or first in a tuple",
+                got=kind,
+                remedy="leave out the data set's transform: the range of floats cannot be seen",
+                error=TypeError,
+            )
+        if picture.shape[0] != spec.channels:
+            raise UnfitImageError(f"has {picture.shape[0]} channels, not {spec.channels}")
+        return fit_pixels(picture.cpu().float() / 127.5 - 1, spec, resize=self._resize)
 
 
 def picture_of(item: Any) -> object:  # noqa: ANN401 (whatever a data set holds)
@@ -175,15 +159,14 @@ def _of_torchvision(spec: str, rest: str) -> MapDataset:
     from torchvision import datasets
 
     name, _, place = rest.partition(":")
-    kinds = {
-        n: getattr(datasets, n) for n in datasets.__all__ if inspect.isclass(getattr(datasets, n))
-    }
+    found = ((n, getattr(datasets, n)) for n in datasets.__all__)
+    kinds: dict[str, Any] = {n: one for n, one in found if inspect.isclass(one)}
     kind = lookup(name, kinds, "data set of torchvision")
     if not place:
         fail(f"data set {spec!r}", expected=_FORM, got="no folder", remedy="add it after a colon")
     root, colon, split = place.rpartition(":")
     root, split = (root, split) if colon else (place, "")
-    options = _split_options(spec, kind, split)
+    options = _split_options(spec, kind, split) if split else {}
     try:
         dataset: MapDataset = kind(str(Path(root).expanduser()), **options)
     except (RuntimeError, OSError, ValueError) as error:
@@ -201,10 +184,6 @@ def _split_options(spec: str, kind: type, split: str) -> dict[str, object]:
     """How a class of torchvision is told its split."""
     known = inspect.signature(kind).parameters
     argument = next((n for n in ("split", "image_set", "train") if n in known), None)
-    if not split:
-        return {}
-    if argument == "train":
-        return {"train": lookup(split, {"train": True, "test": False}, f"split of {spec}")}
     if argument is None:
         fail(
             f"data set {spec!r}",
@@ -212,4 +191,6 @@ def _split_options(spec: str, kind: type, split: str) -> dict[str, object]:
             got=repr(split),
             remedy="leave it out",
         )
+    if argument == "train":
+        return {"train": lookup(split, {"train": True, "test": False}, f"split of {spec}")}
     return {argument: split}

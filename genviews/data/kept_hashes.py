@@ -14,56 +14,29 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import TracebackType
 
 from genviews.data.source import content_hash
 from genviews.files import atomic_write_bytes
 
-__all__ = ["HASHES", "KeptHashes", "hash_of_file", "save_hashes"]
+__all__ = ["HASHES", "hash_of_file", "kept_hashes", "save_hashes"]
 
 HASHES = "hashes.json"  # in the folder of a run, beside its results
 SETTLED = 2_000_000_000  # ns; file systems with the coarsest times (FAT) count in 2 s
 
 
-class KeptHashes:
-    """Hashes of files in a JSON file, used by `hash_of_file` while a `with` block runs.
+class _KeptHashes:
+    """Hashes of files in a JSON file, and which of them this block asked for."""
 
-    Only the files that this block asked for are written, so that those that are gone are forgotten.
-
-    Args:
-        path: of the JSON file; one that is absent or damaged holds nothing.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.png").write_bytes(b"pixels")
-        ...     with KeptHashes(Path(folder, HASHES)):
-        ...         found = hash_of_file(Path(folder, "a.png"))
-        ...         save_hashes()
-        >>> found == content_hash(b"pixels")
-        True
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._before: dict[str, list[int | str]] | None = None
         self._now: dict[str, list[int | str]] = {}
         self._asked = 0
         self._saved = 0  # how often a hash had been asked for at the last `save`
-
-    def __enter__(self) -> KeptHashes:
-        self._token = _IN_USE.set(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _IN_USE.reset(self._token)
 
     def hash_of(self, path: Path) -> str:
         """The kept hash of a file, or that of its bytes; as `hash_of_file`."""
@@ -91,11 +64,37 @@ class KeptHashes:
         self._saved = self._asked
 
 
-_IN_USE: ContextVar[KeptHashes | None] = ContextVar("kept hashes", default=None)
+_IN_USE: ContextVar[_KeptHashes | None] = ContextVar("kept hashes", default=None)
+
+
+@contextmanager
+def kept_hashes(path: str | Path) -> Iterator[None]:
+    """Use the hashes in a JSON file for `hash_of_file` while a `with` block runs.
+
+    Only the files that this block asked for are written, so that those that are gone are forgotten.
+
+    Args:
+        path: of the JSON file; one that is absent or damaged holds nothing.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.png").write_bytes(b"pixels")
+        ...     with kept_hashes(Path(folder, HASHES)):
+        ...         found = hash_of_file(Path(folder, "a.png"))
+        ...         save_hashes()
+        >>> found == content_hash(b"pixels")
+        True
+    """
+    token = _IN_USE.set(_KeptHashes(Path(path)))
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
 
 
 def hash_of_file(path: Path) -> str:
-    """Return the hash of a file's bytes: a kept one where `KeptHashes` are in use and it is known.
+    """Return the hash of a file's bytes: a kept one where `kept_hashes` are in use and it is known.
 
     Raises:
         OSError: the file cannot be read.
@@ -105,7 +104,7 @@ def hash_of_file(path: Path) -> str:
 
 
 def save_hashes() -> None:
-    """Write the `KeptHashes` in use, if any file was asked for since the last time.
+    """Write the kept hashes in use, if any file was asked for since the last time.
 
     A run calls this once its folder is its own, so that what is refused leaves nothing there.
 

@@ -8,7 +8,6 @@ refused.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from genviews.checks import fail, lookup
-from genviews.files import read_json, save_tensors, sha256_of, write_json
+from genviews.files import check_file, read_json, save_tensors, sha256_of, write_json
 
 __all__ = [
     "ENTRIES",
@@ -127,14 +126,7 @@ def record_file(folder: Path, file: str, *, what: str, made_with: Sequence[str] 
         FileNotFoundError: one of the files is not there.
     """
     for name in (file, *made_with):
-        if not (folder / name).is_file():
-            fail(
-                f"file {name!r} of {folder.name}",
-                expected="a file in the entry's folder",
-                got="none",
-                remedy="write it before it is put on the card",
-                error=FileNotFoundError,
-            )
+        check_file(folder / name, f"file {name!r} of {folder.name}")
     entry: dict[str, object] = {
         "what": what,
         "bytes": (folder / file).stat().st_size,
@@ -152,28 +144,27 @@ def checked_file(folder: Path, card: Mapping[str, Any], file: str) -> Path:
         FileNotFoundError: the entry has no such file.
         ValueError: the file's hash is not the card's, or a file that it was made with has changed.
     """
-    listed = card.get("files", {})
+    listed, what = card.get("files", {}), f"{folder.name}: file {file!r}"
     if file not in listed or not (folder / file).is_file():
-        state = "not there" if file in listed else "not on the card"
         fail(
-            f"{folder.name}: file {file!r}",
+            what,
             expected=f"one of {', '.join(sorted(listed)) or 'no files'}",
-            got=state,
+            got="not there" if file in listed else "not on the card",
             remedy="install the package again, or run the recipe that makes this part",
             error=FileNotFoundError,
         )
-    found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-    if found != listed[file]["sha256"]:
+    found, wanted = sha256_of(folder / file), listed[file]["sha256"]
+    if found != wanted:
         fail(
-            f"{folder.name}: file {file!r}",
-            expected=f"SHA-256 {listed[file]['sha256'][:12]}...",
+            what,
+            expected=f"SHA-256 {wanted[:12]}...",
             got=f"{found[:12]}...",
             remedy="it is damaged or was changed: install the package again, or run its recipe",
         )
     for other, sha256 in listed[file].get("made_with", {}).items():
         if listed.get(other, {}).get("sha256") != sha256:
             fail(
-                f"{folder.name}: file {file!r}",
+                what,
                 expected=f"the {other} that it was made with, SHA-256 {sha256[:12]}...",
                 got="another one",
                 remedy=f"run the recipe that makes {file} again",

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from genviews.data import FileSource
-from genviews.data.kept_hashes import HASHES, KeptHashes, hash_of_file, save_hashes
+from genviews.data.kept_hashes import HASHES, hash_of_file, kept_hashes, save_hashes
 from genviews.data.listing import Listing
 from genviews.types import ImageSpec
 from tests.opened import SETTLED, opened_images
@@ -43,7 +43,7 @@ def hashes(folder: Path, names: str) -> tuple[str, ...]:
 
 def start(images: Path, kept: Path, *, names: str = "abcd") -> tuple[tuple[str, ...], list[str]]:
     """What a start finds: the hashes, and which images it opened."""
-    with opened_images() as opened, KeptHashes(kept):
+    with opened_images() as opened, kept_hashes(kept):
         found = hashes(images, names)
         save_hashes()
     return found, opened
@@ -85,7 +85,7 @@ def test_only_what_was_asked_for_is_kept(settled, tmp_path):
     start(settled, kept, names="c")
     assert [Path(name).name for name in json.loads(kept.read_text())] == ["c.png"]
     before = kept.stat().st_mtime_ns
-    with KeptHashes(kept):
+    with kept_hashes(kept):
         save_hashes()
     save_hashes()
     assert kept.stat().st_mtime_ns == before  # nothing was asked for
