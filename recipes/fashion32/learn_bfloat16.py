@@ -11,8 +11,7 @@ Writes: results/fashion32/learn_bfloat16.json, and runs/fashion32/learn/ with th
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,47 +19,44 @@ import torch
 
 from genviews.environment import environment
 from genviews.files import write_json
-from genviews.identity import describe
-from genviews.memory import keep_freed_memory
-from genviews.represent.config import RepresentationTraining
 from genviews.studies.blocks import Column, Table
 from genviews.studies.learning.compare import RowSummary, summarise
-from genviews.studies.learning.judge import RowResult
+from genviews.studies.learning.progress import StudyProgress
 from genviews.studies.learning.run import run_rows
+from genviews.studies.learning.tables import learning_table
+from genviews.studies.learning.training import learning_setting
 from genviews.studies.result import Record, Result
 from recipes.fashion32 import learn
+from recipes.recipe import folder_of, run
 
 RESULT = learn.RESULTS / "learn_bfloat16.json"
 ROWS = ("real + T_x", "Gaussian + T_x")
+PLACES = {"float32": "images", "bfloat16": "bfloat16"}  # the first is that of table1
 
 
-def half_training(updates: int) -> RepresentationTraining:
-    """As the rows of `recipes.fashion32.learn`, in mixed precision."""
-    return replace(learn.training(updates), bfloat16=True)
-
-
-def main(
-    *, quick: bool = False, seeds: Sequence[int] = learn.SEEDS, folder: Path = learn.FOLDER
-) -> Result:
+def main(*, quick: bool = False, seeds: int = 3, folder: Path = learn.FOLDER) -> Result:
     """Run what is missing and compare the two precisions; `quick` writes no result."""
-    folder = folder.with_name(f"{folder.name}-quick") if quick else folder
-    single = learn.setting("table1", quick=quick)
-    half = replace(single, training=half_training)
-    rows = [row for row in learn.rows_of("table1") if row.name in ROWS]
+    place, options = folder_of(folder, quick=quick), learn.options_of("table1", quick=quick)
+    bench = learn.bench_of("table1", place, quick=quick)
+    rows = [row for row in learning_table("table1", options) if row.name in ROWS]
+    found, facts = [], {}
+    for kind, part in PLACES.items():
+        setting = learning_setting(bench, replace(options, bfloat16=kind == "bfloat16"), rows)
+        facts[kind] = setting.facts()
+        report = StudyProgress(bench.progress, rows, seeds, setting)
+        found += [
+            (kind, one)
+            for one in run_rows(rows, setting, range(seeds), place / part, report=report)
+        ]
     compared = {}
     for row in rows:
-        plain = run_rows([row], single, seeds, folder / "images", report=learn.say)
-        mixed = run_rows([row], half, seeds, folder / "bfloat16", report=learn.say)
-        summaries = summarise(
-            [*_named(plain, "float32"), *_named(mixed, "bfloat16")], reference="float32"
-        )
+        named = [replace(one, row=replace(row, name=kind)) for kind, one in found if one.row == row]
+        summaries = summarise(named, reference="float32")
         compared[row.name] = {summary.name: summary for summary in summaries}
     config = {
+        **facts["bfloat16"],
         "rows": [asdict(row) for row in rows],
-        "seeds": list(seeds),
-        "updates": single.updates,
-        "batch": single.batch,
-        "training": describe(half.training(single.updates)),
+        "seeds": list(range(seeds)),
         "environment": environment(),
     }
     command = "python -m recipes.fashion32.learn_bfloat16"
@@ -117,13 +113,6 @@ def result_of(compared: Mapping[str, Mapping[str, RowSummary]], record: Record) 
     )
 
 
-def _named(results: Sequence[RowResult], name: str) -> list[RowResult]:
-    return [replace(result, row=replace(result.row, name=name)) for result in results]
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="a few steps; writes no result")
-    main(quick=parser.parse_args().quick)
+    run(main)

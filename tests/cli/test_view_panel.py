@@ -14,7 +14,8 @@ from genviews.cli import main
 from genviews.generators.zspace import z_space
 from genviews.represent import LatentViews
 from genviews.represent.train import TrainingRun
-from genviews.studies.learning.tables import PANELS, Strengths
+from genviews.studies.learning.options import RowOptions
+from genviews.studies.learning.tables import PANELS
 from tests.folders import findings
 
 SIDE, HEAD, GAP = 96, 18, 4  # of the picture, in pixels
@@ -79,7 +80,9 @@ class TestPictures:
         assert found["samples"] == [2]
 
     def test_columns_are_the_papers(self):
-        told = {name: [row.name for row in p.rows(Strengths())] for name, p in PANELS.items()}
+        told = {
+            name: [row.name for row in p.rows(RowOptions(mix="fine"))] for name, p in PANELS.items()
+        }
         assert told == {
             "figure4": ["Gaussian", "steered", "style-mix"],
             "figure7": ["Gaussian", "steered", "independent", "style-mix"],

@@ -2,45 +2,88 @@
 
     anchor, T_x of it | view, T_x of it | view, T_x of it | ...
 
-A column is a tensor first (`view_columns`) and then a part of a block (`view_images`).
-
 Source: Jahanian et al. 2022, arXiv:2106.05258, figures 4, 7, 10 and 11.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.represent.plan import SamplePlan
 from genviews.represent.stream import StreamedBatches
+from genviews.studies.bench import Bench
 from genviews.studies.blocks import Cell, Column, Grid, Images, Note, Picture, Table
 from genviews.studies.learning.data import latent_views
+from genviews.studies.learning.options import LearningOptions, PanelOptions, RowOptions
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
-from genviews.studies.result import Record, Result
+from genviews.studies.learning.tables import PANELS, table_rows
+from genviews.studies.learning.training import learning_setting
+from genviews.studies.result import Result
 
-__all__ = ["ViewColumn", "panel_result", "view_columns", "view_images"]
+__all__ = ["SHOWN", "run_panel", "view_images"]
+
+SHOWN = (0, 1, 2, 3, 4, 5)  # samples in a picture of views, where --show names none
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ViewColumn:
-    """One column of a panel.
+def run_panel(name: str, bench: Bench, options: RowOptions) -> Result:
+    """Show views of a few samples; nothing is learnt.
 
     Args:
-        group: "anchor", or the name of the row whose views these are.
-        title: of the column in its group.
-        images: of each sample, in [-1, 1].
-    """
+        name: a key of `PANELS`.
+        bench: with a generator.
+        options: which kinds and samples, how strong.
 
-    group: str
-    title: str
-    images: Float[Tensor, "B C H W"]
+    Raises:
+        ValueError: a generator that has no classes where these are needed, or views that it cannot
+            have.
+    """
+    panel, kit = PANELS[name], bench.kit
+    if panel.classes and kit.generator.num_classes < 2:
+        fail(
+            f"generator of {name}",
+            expected="a class-conditional one",
+            got=f"{kit.name}, which has no classes",
+            remedy="name one, such as fashion32-classes, or take figure4 or figure10",
+        )
+    rows, left_out = table_rows(panel, options, kit)
+    for note in left_out:
+        bench.tell(f"left out: {note}")
+    named = options.pixels if isinstance(options, PanelOptions) else "none"
+    setting = learning_setting(bench, LearningOptions(pixels=named), rows)
+    ids = options.show or SHOWN
+    views = view_images(rows, setting, samples=ids, views=panel.views)
+    pixels = None if setting.pixels is None else repr(setting.pixels)
+    facts = {
+        "generator": kit.name,
+        "samples": list(ids),
+        "views": panel.views,
+        "rows": [{name: asdict(row)[name] for name in ("name", "views", "space")} for row in rows],
+        "pixels": pixels,
+        "left_out": list(left_out),
+    }
+    where = {"z": "z", "own": "the generator's own latents"}
+    cells: list[tuple[Cell, ...]] = [(row.name, row.views, where[row.space]) for row in rows]
+    cells += [] if pixels is None else [("T_x", pixels, "pixels")]
+    table = Table(
+        title="Kinds of views",
+        columns=(Column(name="kind", priority=0), Column(name="views"), Column(name="made in")),
+        rows=tuple(cells),
+    )
+    samples = "1 sample" if len(ids) == 1 else f"{len(ids)} samples"
+    kinds = ", ".join(row.name for row in rows)
+    beside = "" if pixels is None else ", with pixel views T_x beside each image"
+    return Result(
+        title=f"{name}: views of {kit.name}",
+        verdict=f"{samples} of {kit.name} and their views ({kinds}){beside}.",
+        blocks=(views, table, *(Note(text=f"Left out: {note}.") for note in left_out)),
+        record=replace(bench.record(options, facts), seed=setting.views_seed),
+    )
 
 
 def view_images(
@@ -51,77 +94,7 @@ def view_images(
     views: int = 1,
     seed: int = 0,
 ) -> Images:
-    """Show the columns of `view_columns`, which explains the arguments, a line a sample."""
-    ids = tuple(range(samples)) if isinstance(samples, int) else tuple(samples)
-    columns = view_columns(rows, setting, samples=ids, views=views, seed=seed)
-    count = "a view" if views == 1 else f"{views} views"
-    pixels = "" if setting.pixels is None else ", each followed by T_x, its crop and jitter"
-    grid = Grid(
-        columns=tuple("T_x" if c.title.startswith("T_x") else c.group for c in columns),
-        rows=tuple(f"sample {one}" for one in ids),
-        pictures=tuple(
-            tuple(Picture(pixels=column.images[line]) for column in columns)
-            for line in range(len(ids))
-        ),
-    )
-    return Images(
-        title="What an encoder is shown",
-        grids=(grid,),
-        caption=f"A line a sample: the sample itself, then {count} of each kind{pixels}. An "
-        "encoder learns to see that the images of a line belong together.",
-    )
-
-
-def panel_result(
-    name: str,
-    generator: str,
-    rows: Sequence[LearningRow],
-    views: Images,
-    *,
-    pixels: str | None,
-    record: Record,
-    left_out: Sequence[str] = (),
-) -> Result:
-    """Views of a few samples as a result: the pictures, and what they are.
-
-    Args:
-        name: of the figure.
-        generator: as it was named.
-        rows: whose views are shown.
-        views: of `view_images`.
-        pixels: T_x in words; None where it is not shown.
-        record: of the run.
-        left_out: kinds of views that were left out, and what they need.
-    """
-    kinds = ", ".join(row.name for row in rows)
-    count = len(views.grids[0].pictures)
-    samples = "1 sample" if count == 1 else f"{count} samples"
-    beside = "" if pixels is None else ", with pixel views T_x beside each image"
-    where = {"z": "z", "own": "the generator's own latents"}
-    cells: list[tuple[Cell, ...]] = [(row.name, row.views, where[row.space]) for row in rows]
-    cells += [] if pixels is None else [("T_x", pixels, "pixels")]
-    table = Table(
-        title="Kinds of views",
-        columns=(Column(name="kind", priority=0), Column(name="views"), Column(name="made in")),
-        rows=tuple(cells),
-    )
-    return Result(
-        title=f"{name}: views of {generator}",
-        verdict=f"{samples} of {generator} and their views ({kinds}){beside}.",
-        blocks=(views, table, *(Note(text=f"Left out: {note}.") for note in left_out)),
-        record=record,
-    )
-
-
-def view_columns(
-    rows: Sequence[LearningRow],
-    setting: LearningSetting,
-    *,
-    samples: int | Sequence[int] = 6,
-    views: int = 1,
-    seed: int = 0,
-) -> list[ViewColumn]:
-    """Return anchors, then the views of each row, each followed by its pixel view T_x.
+    """Show anchors, then the views of each row, each followed by its pixel view T_x.
 
     Views and T_x are those of a training with this seed at its first visit of a sample, whether the
     row itself asks for T_x or not. Without pixel views in the setting, the columns of T_x are left
@@ -130,7 +103,7 @@ def view_columns(
     Args:
         rows: of generated or mixed data, with latent views. Their anchors are the same images.
         setting: of the study.
-        samples: B sample ids, or B alone for those from 0 to B - 1.
+        samples: sample ids, a line each, or their number for those from 0.
         views: how many of an anchor's positives are shown, the first of its pool.
         seed: of T_x.
 
@@ -149,24 +122,36 @@ def view_columns(
         ...     generator=ToyGenerator(),
         ... )
         >>> rows = [LearningRow(name="Gaussian", views="gaussian_all_0.20")]
-        >>> [(c.group, c.title) for c in view_columns(rows, setting)]
-        [('anchor', 'image'), ('Gaussian', 'view')]
+        >>> view_images(rows, setting).grids[0].columns
+        ('anchor', 'Gaussian')
     """
     ids = tuple(range(samples)) if isinstance(samples, int) else tuple(samples)
     check_count(len(ids), "number of samples")
     check_count(views, "views")
     check_count(len(rows), "number of rows")
-    columns: list[ViewColumn] = []
+    columns: list[tuple[str, Tensor]] = []
     for row in rows:
         plain, pixels = _images(row, setting, ids, views, seed)
-        if not columns:
-            columns += _pair("anchor", "image", 0, plain, pixels)
         # Rows differ in the space of their views, not in their samples.
-        assert float((plain[:, 0] - columns[0].images).abs().mean()) < 0.01
-        for view in range(1, views + 1):
-            title = "view" if views == 1 else f"view {view}"
-            columns += _pair(row.name, title, view, plain, pixels)
-    return columns
+        assert not columns or float((plain[:, 0] - columns[0][1]).abs().mean()) < 0.01
+        for view in range(1 if columns else 0, views + 1):
+            columns.append((row.name if view else "anchor", plain[:, view]))
+            columns += [] if pixels is None else [("T_x", pixels[:, view])]
+    count = "a view" if views == 1 else f"{views} views"
+    after = "" if setting.pixels is None else ", each followed by T_x, its crop and jitter"
+    grid = Grid(
+        columns=tuple(name for name, _ in columns),
+        rows=tuple(f"sample {one}" for one in ids),
+        pictures=tuple(
+            tuple(Picture(pixels=images[line]) for _, images in columns) for line in range(len(ids))
+        ),
+    )
+    return Images(
+        title="What an encoder is shown",
+        grids=(grid,),
+        caption=f"A line a sample: the sample itself, then {count} of each kind{after}. An "
+        "encoder learns to see that the images of a line belong together.",
+    )
 
 
 def _images(
@@ -191,13 +176,3 @@ def _images(
     )
     seen = [batches.batch(one)["views"] for one in ids]  # a batch of one has its sample's number
     return plain, torch.cat([one for one in seen if one is not None])
-
-
-def _pair(
-    group: str, title: str, view: int, plain: Tensor, pixels: Tensor | None
-) -> list[ViewColumn]:
-    found = [ViewColumn(group=group, title=title, images=plain[:, view])]
-    if pixels is not None:
-        title = f"T_x({title})"
-        found.append(ViewColumn(group=group, title=title, images=pixels[:, view]))
-    return found

@@ -7,7 +7,8 @@ from genviews.studies.learning.claims import CLAIMS, Hypothesis, claims_of, weig
 from genviews.studies.learning.compare import Difference
 from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.row import LearningRow
-from recipes.fashion32.learn import TABLES, rows_of
+from genviews.studies.learning.tables import learning_table
+from recipes.fashion32.learn import TABLES, options_of
 
 
 def gap(low: float, high: float) -> Difference:
@@ -29,15 +30,15 @@ def gap(low: float, high: float) -> Difference:
     ],
 )
 def test_outcome(low, high, expected, word):
-    claim = Hypothesis(text="t", paper="", a="a", b="b", expected=expected)
-    (found,) = claims_of([(claim, gap(low, high))])
+    claim = Hypothesis("t", "", expected)
+    (found,) = claims_of([(("a", "b"), claim, gap(low, high))])
     assert found.outcome == word
 
 
 def test_the_more_claims_the_less_each_says():
-    claim = Hypothesis(text="t", paper="", a="a", b="b", expected="above")
-    assert claims_of([(claim, gap(0.01, 0.03))])[0].outcome == "holds"
-    many = claims_of([(claim, gap(0.01, 0.03))] * 6)
+    claim = Hypothesis("t", "", "above")
+    assert claims_of([(("a", "b"), claim, gap(0.01, 0.03))])[0].outcome == "holds"
+    many = claims_of([(("a", "b"), claim, gap(0.01, 0.03))] * 6)
     assert {one.outcome for one in many} == {"not seen"}
     assert many[0].p_value == pytest.approx(0.06)
 
@@ -45,9 +46,9 @@ def test_the_more_claims_the_less_each_says():
 @pytest.mark.parametrize("table", sorted(CLAIMS))
 def test_claims_are_about_rows_of_their_table(table):
     assert table in TABLES
-    names = {row.name for row in rows_of(table)}
-    for claim in CLAIMS[table]:
-        assert {claim.a, claim.b} <= names, claim
+    names = {row.name for row in learning_table(table, options_of(table))}
+    for pair in CLAIMS[table]:
+        assert set(pair) <= names, pair
 
 
 def test_difference_is_paired_by_image_and_seed(tmp_path):

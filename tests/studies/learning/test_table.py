@@ -5,22 +5,21 @@ from __future__ import annotations
 from genviews import GeneratorKit, load_generator
 from genviews.generators import ToyGenerator
 from genviews.studies.learning.options import LearningOptions
-from genviews.studies.learning.table import strengths, table_rows
-from genviews.studies.learning.tables import TABLES, learning_table
+from genviews.studies.learning.tables import TABLES, learning_table, suited, table_rows
 
 
 def test_style_rows_where_the_generator_has_them():
-    found, lacking = strengths(LearningOptions(), GeneratorKit(ToyGenerator()))
+    found, lacking = suited(LearningOptions(), GeneratorKit(ToyGenerator()))
     assert (found.mix, found.steer) == ("fine", 0.0)
     assert list(lacking) == ["steer"]
-    found, lacking = strengths(LearningOptions(steer=0.0, mix="none"), None)
-    assert (found.mix, found.steer, lacking) == ("", 0.0, {})
+    found, lacking = suited(LearningOptions(steer=0.0, mix="none"), None)
+    assert (found.mix, found.steer, lacking) == ("none", 0.0, {})
 
 
 def test_strengths_are_those_of_the_options():
     options = LearningOptions(std=0.5, sweep=(0.1, 2.0), steer=0.7, mix="coarse")
     walks = load_generator("fashion32").walks
-    found, lacking = strengths(options, GeneratorKit(ToyGenerator(), walks=walks))
+    found, lacking = suited(options, GeneratorKit(ToyGenerator(), walks=walks))
     assert (found.std, found.sweep, found.steer, found.mix) == (0.5, (0.1, 2.0), 0.7, "coarse")
     assert lacking == {}
 

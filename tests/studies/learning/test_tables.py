@@ -8,7 +8,8 @@ import pytest
 
 from genviews import GeneratorKit, load_generator, z_space
 from genviews.represent.plan import RATIOS
-from genviews.studies.learning.tables import TABLES, Strengths, learning_table
+from genviews.studies.learning.options import LearningOptions
+from genviews.studies.learning.tables import TABLES, learning_table
 
 
 def by_name(table, strengths=None):
@@ -16,7 +17,9 @@ def by_name(table, strengths=None):
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("strengths", [Strengths(), Strengths(steer=0.0, mix="")])
+@pytest.mark.parametrize(
+    "strengths", [LearningOptions(mix="fine"), LearningOptions(steer=0.0, mix="none")]
+)
 class TestEveryTable:
     def test_rows_differ_in_name_and_in_what_they_are(self, table, strengths):
         rows = learning_table(table, strengths)
@@ -68,11 +71,11 @@ class TestTable1:
         assert [(row.objective, row.positives) for row in rows] == [("multi-positive", 3)]
 
     def test_strengths_are_in_the_names(self):
-        rows = by_name("table1", Strengths(std=0.5, steer=0.7, mix="coarse", more=4))
+        rows = by_name("table1", LearningOptions(std=0.5, steer=0.7, mix="coarse"))
         assert rows["Gaussian"].views == "gaussian_all_0.50"
         assert rows["steered + T_x"].views == "steer_all_0.70"
         assert rows["style-mix"].views == "stylemix_coarse"
-        assert rows["style-mix, 4 positives + T_x"].positives == 4
+        assert rows["style-mix, 3 positives + T_x"].views == "stylemix_coarse"
 
 
 class TestTable3:
@@ -94,7 +97,7 @@ class TestTable3:
 
 class TestFigures:
     def test_figure_5_sweeps_the_deviation(self):
-        rows = learning_table("figure5", Strengths(sweep=(0.1, 1.5)))
+        rows = learning_table("figure5", LearningOptions(sweep=(0.1, 1.5)))
         assert [(row.name, row.views) for row in rows] == [
             ("std 0.00", None),
             ("std 0.10", "gaussian_all_0.10"),
@@ -153,7 +156,7 @@ def test_unknown_table():
         learning_table("tabel1")
 
 
-@pytest.mark.parametrize("strengths", [{"std": 0.0}, {"sweep": (0.1, -0.2)}])
-def test_a_deviation_of_zero_is_no_gaussian_row(strengths):
-    with pytest.raises(ValueError, match="deviations of a table: expected numbers above 0"):
-        Strengths(**strengths)
+@pytest.mark.parametrize("options", [{"std": 0.0}, {"sweep": (0.1, -0.2)}])
+def test_a_deviation_of_zero_is_no_gaussian_row(options):
+    with pytest.raises(ValueError, match=r"--std and --sweep: expected at least 0\.01"):
+        LearningOptions(**options).check()
