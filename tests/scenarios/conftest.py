@@ -13,8 +13,8 @@ import functools
 import torch
 
 def render(z, sign):
-    row = torch.stack([(z * (k + 1)).cumsum(1)[:, -1] for k in range(16)], 1)
-    return (sign * (row + z.repeat(1, 4))).tanh().reshape(-1, 1, 4, 4)
+    row = torch.stack([(z * (k + 1)).cumsum(1)[:, -1] for k in range({size} ** 2)], 1)
+    return (sign * (row + z.repeat(1, {size} ** 2 // 4))).tanh().reshape(-1, 1, {size}, {size})
 
 def one(z):
     return render(z, {sign})
@@ -49,14 +49,15 @@ def network():
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """A function (sign) that writes the user's module `mine` as a fresh process would find it."""
+    """A function (sign, size) that writes the module `mine` as a fresh process would find it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
-    def written(sign: float = 1.0) -> None:
-        (tmp_path / "mine.py").write_text(GENERATOR.replace("{sign}", str(sign)))
+    def written(sign: float = 1.0, size: int = 4) -> None:
+        text = GENERATOR.replace("{sign}", str(sign)).replace("{size}", str(size))
+        (tmp_path / "mine.py").write_text(text)
         sys.modules.pop("mine", None)
 
     yield written

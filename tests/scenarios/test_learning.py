@@ -49,19 +49,30 @@ def record(out="run"):
 
 class TestLearn:
     def test_another_function_and_code_edited_behind_a_name(self, write, capsys):
-        write()
+        write(size=8)
         assert learn() == 0
         before = weights()
         assert learn(name="two") == 1
         error = capsys.readouterr().err
         assert '"mine:one" in the store' in error
         assert "--force" in error
-        write(-1.0)
+        write(-1.0, size=8)
         assert learn() == 1
         assert "it now renders other images" in capsys.readouterr().err
         assert equal(weights(), before)
         assert learn("--force") == 0
         assert not equal(weights(), before)
+
+    def test_another_generator_in_a_folder_of_work(self, write, capsys):
+        """It is refused by name, and what lies there stays the first one's."""
+        write(size=8)
+        assert learn("--work", "work", out="first") == 0
+        kept = weights("first")
+        assert learn("--work", "work", name="two", out="beside") == 1
+        assert '"mine:one" in the store, "mine:two" asked' in capsys.readouterr().err
+        assert not Path("beside", "encoder.safetensors").exists()
+        assert learn("--work", "work", out="again") == 0
+        assert equal(weights("again"), kept)
 
     def test_another_encoder_behind_a_name_is_judged_anew(self, pictures, capsys):
         words = [
