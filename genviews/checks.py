@@ -95,7 +95,7 @@ def check_number(
     if not (math.isfinite(value) and least <= value <= most and above < value < below):
         bounds = {"of at least": least, "above": above, "of at most": most, "below": below}
         told = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
-        expected = " ".join(["a finite number", " and ".join(told)])
+        expected = f"a finite number {' and '.join(told)}".strip()
         fail(what, expected=expected, got=repr(value), remedy=remedy)
     return float(value)
 

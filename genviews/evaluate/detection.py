@@ -68,10 +68,8 @@ class DetectionConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_count(self.num_classes, "num_classes")
-        check_count(self.regions, "regions")
-        check_count(self.batch, "batch")
-        check_count(self.steps, "steps")
+        for name in ("num_classes", "regions", "batch", "steps"):
+            check_count(getattr(self, name), name)
 
     @classmethod
     def lasting(cls, steps: int) -> DetectionConfig:

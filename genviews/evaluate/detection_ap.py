@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_each, fail, lookup
 from genviews.evaluate.precision import curve_precision, precision_recall
 
 __all__ = ["BoxAnnotations", "DetectionScore", "Detections", "detection_ap"]
@@ -198,13 +198,7 @@ def _check(
 ) -> Int[Tensor, " Y"]:
     """How many boxes of each class are to be found."""
     check_count(num_classes, "num_classes")
-    if len(found) != len(truth):
-        fail(
-            "detections",
-            expected=f"those of {len(truth)} images, as there are annotations",
-            got=len(found),
-            remedy="pass empty ones for an image in which nothing was found",
-        )
+    check_each(found, len(truth), "detections (empty ones where nothing was found)")
     counts = torch.zeros(num_classes, dtype=torch.int64)
     for row, (one, boxes) in enumerate(zip(found, truth, strict=True)):
         labels = torch.cat([one.labels.cpu(), boxes.labels.cpu()])

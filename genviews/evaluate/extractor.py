@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.augment import CentreCrop, PixelViews, Resize
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_finite, fail
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, as_source
 from genviews.engine import Engine
@@ -115,36 +115,21 @@ class FeatureExtractor:
         with torch.no_grad(), nullcontext() if self.module is None else evaluating(self.module):
             found = self.network(self._prepare(images.to(device, dtype)))
         features = _as_rows(found, len(images)).float().cpu()
-        bad = torch.nonzero(~features.isfinite().all(1)).flatten().tolist()
-        if bad:
-            fail(
-                "features",
-                expected="finite numbers",
-                got=f"NaN or infinity for {len(bad)} of {len(images)} images, e.g. row {bad[0]}",
-                remedy="check the network's weights and the range of the images",
-            )
+        remedy = "check the network's weights and the range of the images"
+        rows = [f"row {i}" for i in range(len(images))]
+        check_finite(features, f"features of {len(images)} images", rows, remedy)
         return l2_normalise(features) if self.normalise else features
 
     def _prepare(self, images: Tensor) -> Tensor:
         if self.input_size is not None:
             images = centre_view(images, self.input_size, self.resize_to)
-        mean, std = (
-            value.to(images).reshape(-1, 1, 1) if value.ndim else value.to(images)
-            for value in (self.mean, self.std)
-        )
+        mean, std = (value.to(images).reshape(-1, 1, 1) for value in (self.mean, self.std))
         return (images - mean) / std
 
     def __describe__(self) -> dict[str, object]:
         """All that the features depend on."""
-        return {
-            "network": self.network,
-            "module": self.module,
-            "input_size": self.input_size,
-            "resize_to": self.resize_to,
-            "mean": self.mean,
-            "std": self.std,
-            "normalise": self.normalise,
-        }
+        names = ("network", "module", "input_size", "resize_to", "mean", "std", "normalise")
+        return {name: getattr(self, name) for name in names}
 
 
 def centre_view(
@@ -256,11 +241,11 @@ def extract_features(
 
     def make(rows: range, tell: Tell) -> Shard:
         batch = source.read(rows)
-        if len(batch):
-            found = extractor(_see(batch.images, batch.ids, transform, rng))
-        else:
-            blank = torch.zeros(1, *source.image_spec.shape)
-            found = extractor(_see(blank, ("",), transform, rng))[:0]
+        ids = batch.ids or ("",)  # a blank image tells the width of features
+        images = batch.images if len(batch) else torch.zeros(1, *source.image_spec.shape)
+        if transform is not None and rng is not None:
+            images = transform(images, 1, rng.streams(ids))[:, 0]
+        found = extractor(images)[: len(batch)]
         return Shard(tensors={"features": found}, ids=batch.ids, notes=dict(batch.skipped))
 
     store: MemoryStore | ShardStore = MemoryStore()
@@ -337,14 +322,6 @@ class AugmentedFeatures:
         return found.h
 
 
-def _see(
-    images: Tensor, ids: tuple[str, ...], transform: PixelViews | None, rng: Rng | None
-) -> Tensor:
-    if transform is None or rng is None:
-        return images
-    return transform(images, 1, rng.streams(ids))[:, 0]
-
-
 def _as_rows(found: object, count: int) -> Tensor:
     if isinstance(found, Tensor) and found.ndim == 4 and found.shape[2:] == (1, 1):
         found = found.flatten(1)
@@ -368,15 +345,7 @@ def _check_sizes(size: int | None, short: int | None) -> None:
 
 def _check_trained(module: nn.Module) -> None:
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    fresh = [
-        m
-        for m in norms
-        if m.running_mean is not None
-        and m.running_var is not None
-        and not bool(m.running_mean.any())
-        and bool((m.running_var == 1).all())
-    ]
-    if norms and len(fresh) == len(norms):
+    if norms and all(_is_fresh(m.running_mean, m.running_var) for m in norms):
         fail(
             "network of the features",
             expected="trained weights",
@@ -389,3 +358,9 @@ def _place(module: nn.Module | None) -> tuple[torch.device, torch.dtype]:
     tensors = [] if module is None else [*module.parameters(), *module.buffers()]
     found = next((t for t in tensors if t.is_floating_point()), torch.zeros(()))
     return found.device, found.dtype
+
+
+def _is_fresh(mean: Tensor | None, variance: Tensor | None) -> bool:
+    if mean is None or variance is None:
+        return False
+    return not bool(mean.any()) and bool((variance == 1).all())

@@ -40,7 +40,7 @@ def precision_recall(
         >>> precision_recall(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, True]))[0]
         tensor([1.0000, 0.5000, 0.6667], dtype=torch.float64)
     """
-    if scores.shape != positive.shape or not bool(positive.any()) or not _finite(scores):
+    if scores.shape != positive.shape or not bool(positive.any()) or not scores.isfinite().all():
         fail(
             "average precision",
             expected="finite scores, one for each image, and at least one positive image",
@@ -147,7 +147,3 @@ def resampled_precision(
     best = (found / drawn.clamp(min=1.0)).flip(0).cummax(0).values.flip(0)
     recall = found / found[-1]
     return (torch.diff(recall, prepend=recall.new_zeros(1, recall.shape[1]), dim=0) * best).sum(0)
-
-
-def _finite(scores: Tensor) -> bool:
-    return bool(scores.isfinite().all())

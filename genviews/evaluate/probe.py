@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number, fail
 from genviews.data.split import check_fit
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import check_features
@@ -160,13 +160,7 @@ class Probe(ABC):
         check_pair(h, y)
         check_features(h, "features to fit")
         self.classes_ = y.unique()
-        if len(self.classes_) < 2:
-            fail(
-                "classes",
-                expected="at least two",
-                got=self.classes_.tolist(),
-                remedy="check the labels",
-            )
+        check_count(len(self.classes_), "number of different labels", least=2)
         self.splits_, self._width = {"fit": split}, h.shape[1]
 
     def _end(self, settings: Sequence[Mapping[str, float]]) -> None:
@@ -244,15 +238,9 @@ class KNNProbe(Probe):
     def __init__(
         self, neighbours: Sequence[int] = (20, 50, 100, 200), *, temperature: float = 0.07
     ) -> None:
-        if not neighbours or not temperature > 0:
-            fail(
-                "nearest neighbours",
-                expected="at least one k, and a temperature above 0",
-                got=f"{neighbours} and {temperature}",
-                remedy="try (20, 200) and 0.07",
-            )
+        check_count(len(neighbours), "number of candidates of k")
         self.neighbours = tuple(sorted(check_count(k, "neighbours") for k in neighbours))
-        self.temperature = temperature
+        self.temperature = check_number(temperature, "temperature", above=0, remedy="try 0.07")
 
     def _fit(self, h: Tensor, targets: Tensor) -> Sequence[Mapping[str, float]]:
         if self.neighbours[-1] > len(h):

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_number, fail, lookup
 from genviews.evaluate.linear import linear_predict
 from genviews.evaluate.probe import Probe, ProbeScore
 from genviews.rng import Rng
@@ -205,7 +205,9 @@ class SGDProbe(Probe):
             for index, start in enumerate(config.rates):
                 rate = config.rate(epoch, start)
                 loss = self._epoch(h, targets, batches, weights[index], speeds[index], rate)
-                kept[index, epoch] = (weights[index].clone(), _check_loss(loss, start, epoch))
+                what = f"loss of the probe in epoch {epoch} at learning rate {start:g}"
+                check_number(loss, what, remedy="lower it, or scale the features")
+                kept[index, epoch] = (weights[index].clone(), loss)
         ordered = sorted(kept)
         self.candidates_ = [kept[key][0] for key in ordered]
         self.losses_ = tuple(kept[key][1] for key in ordered)
@@ -247,14 +249,3 @@ class SGDProbe(Probe):
         candidates = [self.candidates_[i] for i in which]
         # Outputs beyond the classes of the labels are never right; they cannot be predicted.
         return linear_predict(h.float(), [w[: len(self.classes_)] for w in candidates])
-
-
-def _check_loss(loss: float, rate: float, epoch: int) -> float:
-    if not math.isfinite(loss):
-        fail(
-            f"loss of the probe in epoch {epoch}",
-            expected="a finite number",
-            got=f"{loss} at learning rate {rate:g}",
-            remedy="lower it, or scale the features",
-        )
-    return loss

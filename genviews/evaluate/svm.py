@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -59,6 +59,7 @@ class MultiLabelScore:
     splits: dict[str, str]
 
 
+@dataclass(eq=False)
 class MultiLabelSVM:
     """A linear SVM for each class.
 
@@ -88,45 +89,29 @@ class MultiLabelSVM:
         0.5^19; the primal solver.
     """
 
-    split_: str
-    costs_: list[float]
-    fold_precision_: list[tuple[float, ...]]
-    unconverged_: list[int]
+    costs: Sequence[float] = SVM_COSTS
+    _: KW_ONLY
+    folds: int = 3
+    normalise: bool = True
+    difficult: Difficult = "positive"
+    dual: bool = False
+    max_iter: int = 2000
+    tolerance: float = 1e-4
+    seed: int = 0
 
-    def __init__(
-        self,
-        costs: Sequence[float] = SVM_COSTS,
-        *,
-        folds: int = 3,
-        normalise: bool = True,
-        difficult: Difficult = "positive",
-        dual: bool = False,
-        max_iter: int = 2000,
-        tolerance: float = 1e-4,
-        seed: int = 0,
-    ) -> None:
-        if not costs or min(costs) <= 0:
-            fail("costs", expected="numbers above 0", got=costs, remedy="use SVM_COSTS")
-        lookup(difficult, {"positive": 1, "ignore": 1, "negative": 1}, "difficult")
-        self.costs, self.difficult = tuple(costs), difficult
-        self.folds = check_count(folds, "folds", least=2)
-        self.normalise, self.dual, self.seed = normalise, dual, seed
-        self.max_iter, self.tolerance = check_count(max_iter, "max_iter"), tolerance
+    def __post_init__(self) -> None:
+        if not self.costs or min(self.costs) <= 0:
+            fail("costs", expected="numbers above 0", got=self.costs, remedy="use SVM_COSTS")
+        lookup(self.difficult, dict.fromkeys(get_args(Difficult)), "difficult")
+        check_count(self.folds, "folds", least=2)
+        check_count(self.max_iter, "max_iter")
+        self._forget()
+
+    def _forget(self) -> None:
+        self.costs_: list[float] = []
+        self.fold_precision_: list[tuple[float, ...]] = []
+        self.unconverged_: list[int] = []
         self._models: list[Any] = []
-
-    def __describe__(self) -> dict[str, object]:
-        """All that a fit depends on beside its data."""
-        names = (
-            "costs",
-            "folds",
-            "normalise",
-            "difficult",
-            "dual",
-            "max_iter",
-            "tolerance",
-            "seed",
-        )
-        return {name: getattr(self, name) for name in names}
 
     def check_labels(self, labels: Int[Tensor, "N Y"]) -> None:
         """Raise ValueError if a class has fewer positives or negatives than there are folds."""
@@ -162,7 +147,7 @@ class MultiLabelSVM:
         self._check(h, labels)
         x = self._rows(h)
         self.split_ = split
-        self.costs_, self.fold_precision_, self.unconverged_, self._models = [], [], [], []
+        self._forget()
         tell = partial(progress or silent, "svm", "classes")
         tell(0, labels.shape[1])
         for index in range(labels.shape[1]):

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_different, check_each, fail, lookup
 from genviews.data.decode import decode_pixels
 from genviews.evaluate.detection_ap import BoxAnnotations
 from genviews.evaluate.extractor import FeatureExtractor
@@ -70,7 +70,7 @@ _PROTOCOLS = {"authors": ("train", "val"), "usual": ("trainval", "test")}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoxedFiles:
-    """Photos of a split with the boxes of their objects; `a + b` are those of both.
+    """Photos of one split or several, with the boxes of their objects.
 
     Args:
         files: the photos.
@@ -79,8 +79,7 @@ class BoxedFiles:
         split: such as "VOC2007 trainval".
 
     Raises:
-        ValueError: other numbers of annotations than of files, or in a sum, a photo twice or other
-            classes.
+        ValueError: other numbers of annotations than of files, or a photo twice.
     """
 
     files: tuple[Path, ...]
@@ -89,32 +88,12 @@ class BoxedFiles:
     split: str
 
     def __post_init__(self) -> None:
-        different = len(set(self.files))
-        if not len(self.files) == len(self.annotations) == different:
-            fail(
-                f"photos of {self.split}",
-                expected="different files, each with its boxes",
-                got=f"{different} of {len(self.files)}, {len(self.annotations)} annotations",
-                remedy="pass the folder VOCdevkit, not that of a year, to join years",
-            )
+        what = f"photos of {self.split}"
+        check_each(self.annotations, len(self.files), f"boxes of {what}", "photo")
+        check_different(self.files, what, "pass the folder VOCdevkit, not that of a year")
 
     def __len__(self) -> int:
         return len(self.files)
-
-    def __add__(self, other: BoxedFiles) -> BoxedFiles:
-        if self.class_names != other.class_names:
-            fail(
-                f"{self.split} and {other.split}",
-                expected="the same classes",
-                got=f"{self.class_names} and {other.class_names}",
-                remedy="read both with the same class_names",
-            )
-        return BoxedFiles(
-            files=self.files + other.files,
-            annotations=self.annotations + other.annotations,
-            class_names=self.class_names,
-            split=f"{self.split} + {other.split}",
-        )
 
     def image(self, row: int) -> Float[Tensor, "3 H W"]:
         """Return a photo at its own size, in [-1, 1]."""
@@ -177,24 +156,26 @@ def read_voc(
 
 
 def read_voc_boxes(
-    path: str | Path,
-    split: str,
-    *,
-    year: int = 2007,
-    class_names: Sequence[str] = VOC_CLASSES,
+    path: str | Path, splits: Sequence[tuple[int, str]], class_names: Sequence[str] = VOC_CLASSES
 ) -> BoxedFiles:
-    """Read the boxes of a split; arguments as for `read_voc`.
+    """Read the boxes of one split or several.
+
+    Args:
+        path: the folder VOCdevkit; for a single year also the folder of that year.
+        splits: year and split of each, see `read_voc`.
+        class_names: the classes in the order of the labels.
 
     Raises:
         FileNotFoundError: no such list or annotation.
         ValueError: as `read_voc`, or an object without a box.
     """
-    root, ids = _photos(path, split, year)
+    found = [_photos(path, split, year) for year, split in splits]
+    photos = [(root, image) for root, ids in found for image in ids]
     return BoxedFiles(
-        files=tuple(root / f"JPEGImages/{image}.jpg" for image in ids),
-        annotations=tuple(_boxes(root, image, class_names) for image in ids),
+        files=tuple(root / f"JPEGImages/{image}.jpg" for root, image in photos),
+        annotations=tuple(_boxes(root, image, class_names) for root, image in photos),
         class_names=tuple(class_names),
-        split=f"VOC{year} {split}",
+        split=" + ".join(f"VOC{year} {split}" for year, split in splits),
     )
 
 

@@ -8,8 +8,6 @@ leave open is detectron2's.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -73,7 +71,13 @@ def train_detector(
     Source: see the module's docstring.
     Differs: detectron2 puts upright and wide photos in batches of their own, which saves padding.
     """
-    _check_classes(photos, config)
+    if len(photos.class_names) != config.num_classes:
+        fail(
+            f"classes of {photos.split}",
+            expected=f"{config.num_classes}, as the config has",
+            got=len(photos.class_names),
+            remedy="set num_classes of the config, or pass class_names",
+        )
     usable = [row for row, boxes in enumerate(photos.annotations) if len(boxes.labels)]
     check_count(len(usable), f"photos of {photos.split} with an object", least=config.batch)
     plan = SamplePlan(batch_size=config.batch, num_unique=len(usable), seed=config.seed)
@@ -178,11 +182,7 @@ def detection_photos(
         ValueError: no split to train on, a photo in both, or what `read_voc_boxes` refuses.
     """
     check_count(len(train), "number of splits to train on")
-    *parts, scored = (
-        read_voc_boxes(path, split, year=year, class_names=class_names)
-        for year, split in (*train, test)
-    )
-    learnt = functools.reduce(operator.add, parts)
+    learnt, scored = (read_voc_boxes(path, splits, class_names) for splits in (train, [test]))
     shared = sorted(set(learnt.files) & set(scored.files))
     if shared:
         fail(
@@ -212,13 +212,3 @@ def _plain(found: Mapping[str, Any]) -> Detections:
     """Detections of torchvision, with classes from 0."""
     boxes, labels, scores = (found[name].cpu() for name in ("boxes", "labels", "scores"))
     return Detections(boxes=boxes, labels=labels - 1, scores=scores)
-
-
-def _check_classes(photos: BoxedFiles, config: DetectionConfig) -> None:
-    if len(photos.class_names) != config.num_classes:
-        fail(
-            f"classes of {photos.split}",
-            expected=f"{config.num_classes}, as the config has",
-            got=len(photos.class_names),
-            remedy="set num_classes of the config, or pass class_names",
-        )

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from genviews.checks import fail
+from genviews.checks import check_each, fail
 
 __all__ = ["Batches", "PartBatches", "Processes", "local_batch"]
 
@@ -104,10 +104,5 @@ def _check(batch: Batch, step: int) -> None:
         )
     for name in ("labels", "z"):
         value = batch.get(name)
-        if value is not None and len(value) != len(views):
-            fail(
-                f"{name} of step {step}",
-                expected=f"one for each of the {len(views)} samples",
-                got=len(value),
-                remedy="match them by row",
-            )
+        if value is not None:
+            check_each(value, len(views), f"{name} of step {step}", "sample")

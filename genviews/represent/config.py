@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_number, fail, lookup
 from genviews.represent.schedule import EpochCosine, Schedule
 
 __all__ = ["RepresentationTraining", "published_training"]
@@ -71,14 +71,9 @@ class RepresentationTraining:
                 got=monitored,
                 remedy="change one of them",
             )
-        rates = (self.momentum, *self.betas)
-        if not (all(0 <= r < 1 for r in rates) and 0 <= self.weight_decay < math.inf):
-            fail(
-                "optimiser",
-                expected="momentum and betas in [0, 1), weight_decay >= 0",
-                got=f"{self.momentum}, {self.betas}, {self.weight_decay}",
-                remedy="change them",
-            )
+        for rate in (self.momentum, *self.betas):
+            check_number(rate, "momentum or beta", least=0, below=1)
+        check_number(self.weight_decay, "weight_decay", least=0)
 
     def make_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of a module's parameters, at the rate of the first step."""

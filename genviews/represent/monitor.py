@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_each, fail
 from genviews.represent.encoder import RepresentationEncoder
 
 __all__ = ["OnlineKNN", "alignment", "rankme", "uniformity"]
@@ -126,15 +126,10 @@ class OnlineKNN:
 
     def __post_init__(self) -> None:
         check_count(self.neighbours, "neighbours")
-        counts = [len(t) for t in (self.bank, self.bank_labels, self.queries, self.query_labels)]
-        fits = counts[0] == counts[1] >= self.neighbours and counts[2] == counts[3] > 0
-        if not fits:
-            fail(
-                "online kNN",
-                expected=f"a label for each image, and at least {self.neighbours} bank images",
-                got=f"{counts[0]} and {counts[1]}, {counts[2]} and {counts[3]}",
-                remedy="match them by row",
-            )
+        check_each(self.bank_labels, len(self.bank), "labels of the bank")
+        check_each(self.query_labels, len(self.queries), "labels of the queries")
+        check_count(len(self.bank), "number of bank images", least=self.neighbours)
+        check_count(len(self.queries), "number of queries")
 
     def __call__(self, encoder: RepresentationEncoder) -> float:
         """Return the accuracy in [0, 1]; of equal features, the share of the commonest class."""

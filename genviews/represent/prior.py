@@ -19,8 +19,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_different, fail
 from genviews.generators.base import Generator
+from genviews.perturb.base import Layers
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.perturb.stylemix import Independent
 from genviews.rng import Streams
@@ -94,13 +95,9 @@ class Prior:
                 got=f"per_class={self.per_class}, classes={self.classes}",
                 remedy="pass how many samples each pseudo-class has",
             )
-        if self.classes is not None and len(set(self.classes)) != max(1, len(self.classes)):
-            fail(
-                "classes of Prior",
-                expected="at least one class, none twice",
-                got=self.classes,
-                remedy="None is all classes of the generator",
-            )
+        if self.classes is not None:
+            check_count(len(self.classes), "number of classes of Prior")
+            check_different(self.classes, "classes of Prior", "None is all of the generator's")
 
     def sample(
         self, generator: Generator, streams: Streams, labels: Int[Tensor, " B"] | None = None
@@ -129,7 +126,7 @@ class Prior:
             pseudo = (self._blocks(streams) % self.pseudo_classes).to(generator.device)
         return Anchors(z=z, latents=latents, labels=label, pseudo_labels=pseudo)
 
-    def independent(self, layers: str = "all") -> Independent:
+    def independent(self, layers: Layers = "all") -> Independent:
         """The perturbation that draws another sample of this prior, of the anchor's class."""
         return Independent(layers, noise=self.noise, psi=self.psi, cutoff=self.cutoff)
 

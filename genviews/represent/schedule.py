@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number, fail
 
 __all__ = ["EpochCosine", "Schedule", "StepCosine"]
 
@@ -71,7 +71,8 @@ class EpochCosine(Schedule):
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch", "warmup_epochs"):
             check_count(getattr(self, name), name)
-        _check_rates(self.peak, self.decay, self.warmup_from)
+        for name in ("peak", "decay", "warmup_from"):
+            check_number(getattr(self, name), name, above=0)
         if self.warms_up and self.warmup_epochs > self.epochs:
             fail(
                 "warmup_epochs",
@@ -135,7 +136,7 @@ class StepCosine(Schedule):
     def __post_init__(self) -> None:
         check_count(self.steps, "steps")
         check_count(self.warmup_steps, "warmup_steps", least=0)
-        _check_rates(self.peak)
+        check_number(self.peak, "peak", above=0)
         if self.warmup_steps >= self.steps or not 0 <= self.floor <= self.peak:
             fail(
                 "schedule",
@@ -156,12 +157,6 @@ class StepCosine(Schedule):
             return self.peak * (step + 1) / self.warmup_steps
         share = (step - self.warmup_steps) / (self.steps - self.warmup_steps)
         return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _check_rates(*rates: float) -> None:
-    for rate in rates:
-        if not 0 < rate < math.inf:
-            fail("learning rate", expected="finite numbers above 0", got=rate, remedy="change it")
 
 
 def _check_step(step: int, total: int) -> None:

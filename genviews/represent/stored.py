@@ -30,8 +30,9 @@ from genviews.identity import Identity, identify
 from genviews.identity.code import address
 from genviews.perturb import Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform
 from genviews.perturb.base import Perturbation
+from genviews.render import render
 from genviews.represent.prior import Prior, check_ids
-from genviews.represent.views import AnchorViews, LatentViews, ViewBatch, render_views
+from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rows import StoredRows
 from genviews.store import Shard, ShardStore
 from genviews.types import ImageSpec, LayerRange, Progress
@@ -135,9 +136,9 @@ class StoredViews(AnchorViews):
             images = pixels.float() / 127.5 - 1.0
         else:
             assert self._generator is not None
-            images = render_views(
-                self._generator, rows["latents"], self._batch_size, rows.get("labels")
-            )
+            label, size = rows.get("labels"), self._batch_size
+            images = render(self._generator, rows["latents"], label=label, batch_size=size)
+            images = images.clamp_(-1.0, 1.0)
         return ViewBatch(ids=ids, visits=(visit,) * len(ids), images=images, **rows)
 
     def _gather(self, ids: Sequence[int], shown: Tensor) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ from genviews.represent.prior import Anchors, Prior, check_ids
 from genviews.rng import Rng, Streams
 from genviews.types import ImageSpec
 
-__all__ = ["AnchorViews", "LatentViews", "ViewBatch", "render_views"]
+__all__ = ["AnchorViews", "LatentViews", "ViewBatch"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -173,7 +173,7 @@ class LatentViews(AnchorViews):
         self.prior.check(generator)
         if perturbation is not None:
             generator.latent_spec.layers(perturbation.layers)
-            _check_independent(perturbation, self.prior)
+            self._check_independent(perturbation)
 
     @property
     def device(self) -> torch.device:
@@ -224,7 +224,19 @@ class LatentViews(AnchorViews):
         self, latents: Float[Tensor, "B V L D"], label: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B V C H W"]:
         """Images of the views' latents, of the class of their anchors, in [-1, 1]."""
-        return render_views(self.generator, latents, self.batch_size, label)
+        # Generators overshoot the range.
+        found = render(self.generator, latents, label=label, batch_size=self.batch_size)
+        return found.clamp_(-1.0, 1.0)
+
+    def _check_independent(self, perturbation: Perturbation) -> None:
+        alike = self.prior.independent(perturbation.layers)
+        if isinstance(perturbation, Independent) and perturbation != alike:
+            fail(
+                "independent views",
+                expected=f"the prior of the anchors: {self.prior}",
+                got=perturbation,
+                remedy="make them with `prior.independent()`",
+            )
 
     def _positives(
         self, latents: Tensor, labels: Tensor | None, streams: Streams, visit: int
@@ -243,27 +255,3 @@ class LatentViews(AnchorViews):
             return moved
         chosen = self.choose([int(i) for i in streams.ids], visit).to(moved.device)
         return moved[torch.arange(len(chosen), device=moved.device)[:, None], chosen]
-
-
-def _check_independent(perturbation: Perturbation, prior: Prior) -> None:
-    if not isinstance(perturbation, Independent):
-        return
-    ours = (perturbation.noise, perturbation.psi, perturbation.cutoff)
-    theirs = (prior.noise, prior.psi, prior.cutoff)
-    if ours != theirs:
-        fail(
-            "independent views",
-            expected=f"the prior of the anchors: {prior}",
-            got=perturbation,
-            remedy="make them with `prior.independent()`",
-        )
-
-
-def render_views(
-    generator: Generator,
-    latents: Float[Tensor, "B V L D"],
-    batch_size: int,
-    label: Int[Tensor, " B"] | None = None,
-) -> Float[Tensor, "B V C H W"]:
-    """Render views and clamp them to [-1, 1], which generators overshoot."""
-    return render(generator, latents, label=label, batch_size=batch_size).clamp_(-1.0, 1.0)

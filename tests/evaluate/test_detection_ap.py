@@ -226,7 +226,7 @@ class TestRefusals:
 
     def test_numbers_of_images(self):
         found, truth = self.change()
-        with pytest.raises(ValueError, match="those of 2 images, as there are annotations, got 1"):
+        with pytest.raises(ValueError, match="expected 2, one for each image, got 1"):
             detection_ap(found, truth * 2, 1)
 
     @pytest.mark.parametrize("label", [-1, 2])

@@ -64,7 +64,7 @@ class TestEveryProbe:
 
     def test_input_is_checked(self, make_features):
         (h, y), make = make_features(0, 100), partial(LinearProbe, (0.1, 1.0))
-        with pytest.raises(ValueError, match="expected at least two, got"):
+        with pytest.raises(ValueError, match="different labels: expected an integer of at least 2"):
             make().fit(h, torch.zeros_like(y))
         with pytest.raises(ValueError, match="same row for all"):
             make().fit(torch.ones_like(h), y)
@@ -334,7 +334,7 @@ class TestSGD:
         assert not torch.equal(probe.candidates_[1], constant.candidates_[1])
 
     def test_too_high_a_rate_is_told(self, make_features):
-        with pytest.raises(ValueError, match=r"loss of the probe in epoch \d+: .* lower it"):
+        with pytest.raises(ValueError, match=r"loss of the probe in epoch \d+ at .*: .* lower it"):
             SGDProbe(SGDConfig(learning_rate=1e38)).fit(*make_features(0, 100))
 
 

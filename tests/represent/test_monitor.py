@@ -113,5 +113,5 @@ class TestOnlineKNN:
 
     def test_fewer_images_than_neighbours(self):
         x, y = torch.zeros(10, 1, 4, 4), torch.zeros(10, dtype=torch.long)
-        with pytest.raises(ValueError, match="at least 11 bank images"):
+        with pytest.raises(ValueError, match="bank images: expected an integer of at least 11"):
             OnlineKNN(bank=x, bank_labels=y, queries=x, query_labels=y, neighbours=11)

@@ -140,8 +140,16 @@ def test_the_independent_view_has_the_prior_of_the_anchors() -> None:
             "pseudo_classes of Prior: expected 0",
         ),
         (lambda: Prior(pseudo_classes=2), TOY, "pseudo_classes of Prior: expected per_class"),
-        (lambda: Prior(classes=()), CONDITIONAL, "classes of Prior: expected at least one"),
-        (lambda: Prior(classes=(1, 1)), CONDITIONAL, "classes of Prior: .* none twice"),
+        (
+            lambda: Prior(classes=()),
+            CONDITIONAL,
+            "number of classes of Prior: .* at least 1",
+        ),
+        (
+            lambda: Prior(classes=(1, 1)),
+            CONDITIONAL,
+            "classes of Prior: expected all different",
+        ),
         (lambda: Prior(per_class=0), CONDITIONAL, "per_class of Prior: expected an integer"),
     ],
 )

@@ -293,7 +293,11 @@ class TestErrors:
             ({"views": torch.zeros(4, 1, 8, 8)}, ValueError, "views of step 0: expected shape"),
             ({"views": torch.zeros(0, 2, 1, 8, 8)}, ValueError, "with a sample for every process"),
             ({"views": torch.zeros(10, 2, 1, 8, 8).byte()}, TypeError, "convert uint8"),
-            ({"labels": torch.arange(9)}, ValueError, "labels of step 0: expected one for each"),
+            (
+                {"labels": torch.arange(9)},
+                ValueError,
+                "labels of step 0: expected 10",
+            ),
             ({"labels": None}, ValueError, "labels for SupCon"),
         ],
     )

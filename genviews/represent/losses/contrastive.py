@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_number, fail, lookup
 from genviews.represent.losses.base import Objective
 
 __all__ = ["Decoupled", "MultiPositive", "NTXent", "SupCon", "VICReg"]
@@ -54,9 +54,8 @@ class _Contrastive(Objective):
         lookup(self.similarity, dict.fromkeys(("divide", "multiply")), "similarity")
         lookup(self.anchors, dict.fromkeys(("all", "first")), "anchors")
         for name in ("temperature", "base_temperature"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                fail(name, expected="a number above 0", got=value, remedy="change it")
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), name, above=0)
 
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         """The loss of (B, V, P) projections whose positives share a sample, or a class."""
@@ -257,8 +256,7 @@ class VICReg(Objective):
 
     def __post_init__(self) -> None:
         for name in ("invariance", "variance", "covariance"):
-            if getattr(self, name) < 0:
-                fail(name, expected="a weight >= 0", got=getattr(self, name), remedy="change it")
+            check_number(getattr(self, name), f"weight of {name}", least=0)
 
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         batch, views, width = u.shape
