@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from genviews.checks import fail
@@ -31,6 +31,7 @@ __all__ = [
     "check_file",
     "create_bytes",
     "load_network",
+    "load_plain",
     "load_strictly",
     "load_tensors",
     "read_json",
@@ -276,21 +277,12 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file of anything else; the message starts with `what`.
+        ValueError: a file of anything else; the message starts with `what` and the file's name.
     """
-    check_file(path, what)
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        # Not torch's own text, which advises to unpickle the file without restriction.
-        fail(
-            what,
-            expected="a file of tensors alone",
-            got=f"something else ({type(error).__name__})",
-            remedy="save `module.state_dict()`, best as safetensors",
-        )
+    if path.suffix == ".safetensors":
+        return load_tensors(path, what=what)[0]
+    what = f"{what} {path.name}"
+    found = load_plain(path, what)
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
         fail(
             what,
@@ -299,6 +291,26 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
             remedy="save `module.state_dict()` alone, without the rest of a checkpoint",
         )
     return found
+
+
+def load_plain(path: Path, what: str, device: torch.device | str = "cpu") -> object:
+    """Return what a file of `torch.save` holds: tensors and plain values; no code of it is run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file of anything else; the message starts with `what`.
+    """
+    check_file(path, what)
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        # Not torch's own text, which advises to unpickle the file without restriction.
+        fail(
+            what,
+            expected="a file of tensors alone",
+            got=f"something else ({type(error).__name__})",
+            remedy="save `module.state_dict()`, best as safetensors",
+        )
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

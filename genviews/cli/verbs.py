@@ -123,7 +123,7 @@ def load_models(flags: ModelFlags) -> Inputs:
     """Load labelled images, a generator and the classifier that judges its views."""
     from genviews.augment import pixel_views_apart
     from genviews.classify import Task
-    from genviews.load.classes import read_class_names
+    from genviews.load.files import read_class_names
     from genviews.load.generator import load_generator
     from genviews.load.networks import load_classifier
     from genviews.load.splits import load_splits
@@ -268,16 +268,14 @@ def load_learning(flags: LearnFlags, decoding: Decoding) -> Inputs:
     else:  # checked: there are real images
         spec = images_spec(str(flags.real), size=flags.size, convert=convert)
     if flags.data is not None:
-        probe, skipped, notes = load_probe(
-            flags.data, spec, resize=resize, convert=convert, decoding=decoding
-        )
-        found = replace(found, probe=probe, skipped=skipped, notes=notes)
+        probe = load_probe(flags.data, spec, resize=resize, convert=convert, decoding=decoding)
+        found = replace(found, probe=probe, skipped=probe.skipped, notes=probe.notes)
     if flags.real is not None:
-        real, notes = load_real(
+        real = load_real(
             flags.real, spec, found.probe, resize=resize, convert=convert, decoding=decoding
         )
-        skipped = (*found.skipped, *real.skipped)
-        found = replace(found, real=real, skipped=skipped, notes=(*found.notes, *notes))
+        skipped, notes = (*found.skipped, *real.skipped), (*found.notes, *real.notes)
+        found = replace(found, real=real, skipped=skipped, notes=notes)
     return found
 
 
@@ -310,7 +308,7 @@ def _load_probe(flags: ProbeFlags, decoding: Decoding) -> Inputs:
     encoder = load_encoder(flags.encoder)
     size = 32 if flags.data.partition("/")[0] == "fashion32" else None
     spec = trained_spec(flags.encoder, encoder, size=flags.size or size)
-    found, skipped, notes = load_probe(
+    found = load_probe(
         flags.data, spec, resize=flags.resize, convert=flags.convert, decoding=decoding
     )
-    return Inputs(encoder=encoder, probe=found, skipped=skipped, notes=notes)
+    return Inputs(encoder=encoder, probe=found, skipped=found.skipped, notes=found.notes)

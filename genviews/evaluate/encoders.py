@@ -31,6 +31,7 @@ class ProbeData:
         train: what probes are fitted to.
         val: what their settings are chosen on.
         test: what is reported.
+        notes: what was decided for the user, in sentences.
 
     Raises:
         ValueError: a split without labels, other classes or images of another shape, or an image
@@ -52,6 +53,7 @@ class ProbeData:
     train: ImageSet | ImageSource
     val: ImageSet | ImageSource
     test: ImageSet | ImageSource
+    notes: tuple[str, ...] = field(default=(), metadata={"identity": False})
 
     def __post_init__(self) -> None:
         parts = self.splits()
@@ -76,6 +78,7 @@ class ProbeData:
         val: ImageSource,
         test: ImageSource,
         decoding: Decoding = IN_MEMORY,
+        notes: tuple[str, ...] = (),
     ) -> ProbeData:
         """Read three sources, into memory or into the folder of `decoding`.
 
@@ -86,7 +89,12 @@ class ProbeData:
         for name, source in (("train", train), ("val", val), ("test", test)):
             parts[name] = decoding.decode(source, f"decode {name}")
             _check_classes(name, source, parts[name])
-        return cls(**parts)
+        return cls(**parts, notes=notes)
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """(file, reason) of what was left out."""
+        return tuple(sorted({one for part in self.splits().values() for one in part.skipped}))
 
     def splits(self) -> dict[str, ImageSet | ImageSource]:
         """The splits by name."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from genviews.checks import fail
-from genviews.files import atomic_write_bytes
+from genviews.files import atomic_write_bytes, load_plain
 from genviews.identity.keep import Identity
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
@@ -32,17 +31,14 @@ def read_checkpoint(
     Raises:
         ValueError: no checkpoint, or that of another training, whose differences are named.
     """
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        # Not torch's own text, which advises to unpickle the file without restriction.
-        content = type(error).__name__
+    what = f"checkpoint {path.name}"
+    content = load_plain(path, what, device)
     if not isinstance(content, dict) or "identity" not in content:
         fail(
-            f"checkpoint {path.name}",
+            what,
             expected="a file that this training wrote",
-            got=content if isinstance(content, str) else "something else",
+            got="something else",
             remedy="remove it, or name another file",
         )
-    identity.check_packed(content["identity"], f"checkpoint {path.name}")
+    identity.check_packed(content["identity"], what)
     return content

@@ -158,7 +158,8 @@ def _backbone(network: nn.Module, path: Path) -> dict[str, Tensor]:
     """The file's tensors under the package's names: features.3.bias -> net.slice2.3.bias."""
     what = f"backbone weights {path.name}"
     # torchvision's files also hold the layers that classify, which LPIPS does not use.
-    given = {k: v for k, v in read_tensors(path, what).items() if not k.startswith("classifier.")}
+    found = read_tensors(path, "backbone weights")
+    given = {k: v for k, v in found.items() if not k.startswith("classifier.")}
     ours = {k: v for k, v in network.state_dict().items() if k.startswith("net.")}
     names = {"features." + k.split(".", 2)[2]: k for k in ours}
     wrong = [f"{name} is missing" for name in names if name not in given]

@@ -1,26 +1,38 @@
-"""The files that a folder or a table stands for, with labels, before they are cut into splits."""
+"""The files that a folder or a table stands for, with labels, before they are cut into splits.
+
+Which index each class has is the order of names, where tools disagree. Names are sorted as text,
+and by value where all are numbers. Folders named "2" and "10" are sorted as text by torchvision's
+ImageFolder, which puts "10" first: a classifier trained with it means another class by index 1 than
+a person does. Where the two orders differ, somebody must say which.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from genviews.checks import fail
+from genviews.checks import fail, lookup, option
 from genviews.data.file_source import Alignment, FileSource
 from genviews.data.listing import Listing, folder_classes, folder_splits, list_images
 from genviews.data.source import LabelColumn
 from genviews.data.split import check_split
 from genviews.data.table import LABEL, SPLIT, Line, read_table
-from genviews.load.classes import ClassOrder, class_order
+from genviews.text import read_lines
 from genviews.types import ImageSpec
 
-__all__ = ["Reading"]
+__all__ = ["ClassOrder", "Reading", "class_order", "read_class_names"]
 
 STYLEGAN = "dataset.json"
 SUBFOLDERS = "subfolders"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
+
+ClassOrder = Sequence[str] | Literal["value", "text"] | None
+"""Names in their order; or "value" or "text", for names that are numbers; None: not said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,3 +142,59 @@ class Reading:
             labels = torch.tensor([index[value] for value in values], dtype=torch.int64)
             found[column] = LabelColumn(values=labels, class_names=names)
         return found
+
+
+def class_order(
+    found: Iterable[str], given: ClassOrder, where: str, *, ask: bool
+) -> tuple[str, ...]:
+    """Return the names of the classes in the order of their index.
+
+    Args:
+        found: the names that the images have.
+        given: by the user.
+        where: the classes are from, for messages.
+        ask: whether numbers whose order as text differs are refused until the user says which.
+
+    Raises:
+        ValueError: a name that is not in `given` (the closest are listed), or numbers whose two
+            orders differ.
+
+    Example:
+        >>> class_order(["10.0", "2.0", "0.0"], "value", "images", ask=True)
+        ('0.0', '2.0', '10.0')
+    """
+    names = sorted(set(found))
+    if given is not None and not isinstance(given, str):
+        for name in names:
+            lookup(name, dict.fromkeys(given, True), f"class of {where}")
+        return tuple(given)
+    if given is not None:
+        lookup(given, {"value": 0, "text": 0}, "order of the classes")
+    numbers = all(_NUMBER.fullmatch(name) for name in names)
+    by_value = sorted(names, key=float) if numbers else names
+    if given is None and ask and by_value != names:
+        fail(
+            f"order of the classes of {where}",
+            expected="one that is sure, as class names are numbers",
+            got=f"{_some(by_value)} by value, or {_some(names)} as text, which torchvision takes",
+            remedy="say which the classifier was trained with: 'value' or 'text', or the names "
+            f"themselves, in {option('class_names')}",
+        )
+    return tuple(names if given == "text" else by_value)
+
+
+def read_class_names(word: str | Path) -> ClassOrder:
+    """Return what `--class-names` says: "value", "text", or the lines of a file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no line, or text in another encoding.
+    """
+    text = str(word)
+    if text == "value" or text == "text":
+        return "value" if text == "value" else "text"
+    return read_lines(Path(word).expanduser(), "class names")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

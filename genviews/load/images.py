@@ -32,8 +32,7 @@ from genviews.data.file_source import Alignment
 from genviews.data.source import ImageSource, MemorySource
 from genviews.data.split import SplitName, check_split
 from genviews.data.store_source import StoreSource
-from genviews.load.classes import ClassOrder
-from genviews.load.files import Reading
+from genviews.load.files import ClassOrder, Reading
 from genviews.types import ImageSpec
 from genviews.zoo import zoo_images
 

@@ -17,8 +17,6 @@ __all__ = ["load_probe", "load_real"]
 
 FASHION_TRAIN = 20_000  # images of it that probes are fitted on; more gain little, cost much
 
-Skipped = tuple[tuple[str, str], ...]
-
 
 def load_probe(
     word: str | Path,
@@ -27,8 +25,8 @@ def load_probe(
     resize: bool = False,
     convert: bool = False,
     decoding: Decoding = IN_MEMORY,
-) -> tuple[ProbeData, Skipped, tuple[str, ...]]:
-    """Read train, val and test.
+) -> ProbeData:
+    """Return train, val and test of labelled images.
 
     Args:
         word: what `load_splits` knows; of fashion32 a part of train is taken.
@@ -36,9 +34,6 @@ def load_probe(
         resize: see `load_images`.
         convert: see `load_images`.
         decoding: where the images are held; None as its folder is memory.
-
-    Returns:
-        The splits, (file, reason) of what was left out, and what was decided for the user.
 
     Raises:
         ValueError: a class without a readable image, or what `load_splits` refuses.
@@ -49,9 +44,7 @@ def load_probe(
     train = splits.train
     if word == "fashion32":
         train = train.select(range(FASHION_TRAIN))
-    found = ProbeData.load(train, splits.val, splits.test, decoding)
-    skipped = {one for part in found.splits().values() for one in part.skipped}
-    return found, tuple(sorted(skipped)), splits.notes
+    return ProbeData.load(train, splits.val, splits.test, decoding, splits.notes)
 
 
 def load_real(
@@ -62,8 +55,8 @@ def load_real(
     resize: bool = False,
     convert: bool = False,
     decoding: Decoding = IN_MEMORY,
-) -> tuple[ImageSource, tuple[str, ...]]:
-    """Read images to learn from, without those that encoders are judged on.
+) -> ImageSource:
+    """Return images to learn from, without those that encoders are judged on.
 
     Args:
         word: what `load_images` knows.
@@ -73,26 +66,25 @@ def load_real(
         convert: see `load_images`.
         decoding: where the images are held; None as its folder is memory.
 
-    Returns:
-        The images, and what was decided for the user.
-
     Raises:
         ValueError: no image is left, or what `load_images` refuses.
     """
     source = load_images(word, spec, ask_order=False, split="train", resize=resize, convert=convert)
     found = as_source(decoding.decode(source, "decode real images"))
-    if probe is None:
-        return found, source.notes
-    judged = {one for part in (probe.val, probe.test) for one in as_source(part).hashes()}
-    rows = [row for row, one in enumerate(found.hashes()) if one not in judged]
-    if len(rows) == len(found):
-        return found, source.notes
-    if not rows:
-        fail(
-            f"real images {str(word)!r}",
-            expected="other images than those that encoders are judged on",
-            got="all of them in val or test of --data",
-            remedy="name images of train",
-        )
-    note = f"{len(found) - len(rows)} images of --real are in val or test of --data: left out"
-    return found.select(rows), (*source.notes, note)
+    notes = source.notes
+    if probe is not None:
+        judged = {one for part in (probe.val, probe.test) for one in as_source(part).hashes()}
+        rows = [row for row, one in enumerate(found.hashes()) if one not in judged]
+        if not rows:
+            fail(
+                f"real images {str(word)!r}",
+                expected="other images than those that encoders are judged on",
+                got="all of them in val or test of --data",
+                remedy="name images of train",
+            )
+        if len(rows) < len(found):
+            out = len(found) - len(rows)
+            notes = (*notes, f"{out} images of --real are in val or test of --data: left out")
+            found = found.select(rows)
+    found.notes = notes
+    return found

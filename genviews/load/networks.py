@@ -96,8 +96,8 @@ def load_classifier(
         )
     if weights is not None:
         path = Path(weights).expanduser()
-        what = f"classifier weights {path.name}"
-        load_strictly(made, read_tensors(path, what), what)
+        what = "classifier weights"
+        load_strictly(made, read_tensors(path, what), f"{what} {path.name}")
     return Classifier(made.eval(), image_spec, class_names, mean, std)
 
 

@@ -24,8 +24,7 @@ from torch import Tensor
 from genviews.checks import fail, lookup, option
 from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName, check_split, stratified
-from genviews.load.classes import ClassOrder
-from genviews.load.files import Reading
+from genviews.load.files import ClassOrder, Reading
 from genviews.load.images import FASHION, kind_of, read_images
 from genviews.types import ImageSpec
 

@@ -183,7 +183,7 @@ class TestFolders:
     def test_what_is_no_image_harms_nobody(self, labelled_data, stray):
         (labelled_data / stray).parent.mkdir(exist_ok=True)
         (labelled_data / stray).write_text("no image")
-        found, _, _ = load_probe("data", GREY8)
+        found = load_probe("data", GREY8)
         assert [len(part) for part in found.splits().values()] == [48, 24, 32]
 
     def test_a_missing_class(self, labelled_data):
@@ -192,7 +192,7 @@ class TestFolders:
 
     def test_other_names_of_splits(self, labelled_data):
         (labelled_data / "val").rename(labelled_data / "valid")
-        assert len(load_probe("data", GREY8)[0].val) == 24
+        assert len(load_probe("data", GREY8).val) == 24
 
     def test_a_file_beside_the_classes(self, labelled_data):
         (labelled_data / "test" / "loose.png").write_bytes(b"")
@@ -217,8 +217,8 @@ class TestFolders:
             load_probe("data", GREY8)
 
     def test_labels_are_those_of_the_folders(self, labelled_data):
-        data, skipped, notes = load_probe("data", GREY8)
-        assert (skipped, notes) == ((), ())
+        data = load_probe("data", GREY8)
+        assert (data.skipped, data.notes) == ((), ())
         for split, part in data.splits().items():
             assert part.class_names == ("dark", "light")
             for name, label in zip(part.ids, part.labels.tolist(), strict=True):
