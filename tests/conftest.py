@@ -21,6 +21,9 @@ torch.set_warn_always(True)
 # Of a test. Most take less than a tenth, so a machine five times slower meets it too.
 CPU_SECONDS = 15
 
+# Folders of whole runs: each of their tests calls much of the package.
+WHOLE_RUNS = {"benchmarks", "cli", "learning", "ensembling", "recipes", "scenarios"}
+
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -58,10 +61,11 @@ def brief(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> None:
+def seeded(request: pytest.FixtureRequest) -> None:
     """Fresh networks draw their weights from torch's global generator: the same in each run."""
     torch.manual_seed(0)
-    signatures.next_test()
+    whole = request.path.parent.name in WHOLE_RUNS
+    signatures.check_anew(request.path if whole else request.node.nodeid)
 
 
 @pytest.fixture

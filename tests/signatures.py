@@ -1,8 +1,9 @@
-"""Checks of every signature of genviews at run time: the first two calls in each test.
+"""Checks of every signature of genviews at run time: the first call in each test.
 
 jaxtyping and beartype compare arguments and results with their annotations. That costs more than
-many of the functions do, so after `CALLS` calls in a test a function is called as users call it,
-and one that is never called is never prepared for its checks.
+many of the functions do, so after one call in a test a function is called as users call it, and
+one that is never called is never prepared for its checks. Where every test is a whole run, of
+hundreds of functions, it is the first call in each module of tests.
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ from typing import Any
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
-CALLS = 2
-
 _checker = types.ModuleType("genviews_type_checker")
 # As for every type checker, an int is good where a float is asked for (PEP 484).
 _checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
-_test = 0  # counts tests
-_calls: dict[types.CodeType, list[int]] = {}  # of each function: the test, its calls in the test
+_checks = 0  # counts how often all are checked anew
+_place: object = None
+_calls: dict[types.CodeType, list[int]] = {}  # of each function: when it was checked last
 _jaxtyped = jaxtyping.jaxtyped
 
 
 def install() -> None:
     """Let every module of genviews that is imported from now on be checked."""
     sys.modules[_checker.__name__] = _checker
-    jaxtyping.jaxtyped = _first_calls  # what the hook writes above each function
+    jaxtyping.jaxtyped = _first_call  # what the hook writes above each function
     jaxtyping.install_import_hook("genviews", f"{_checker.__name__}.check")
 
 
-def next_test() -> None:
-    """Begin to count calls anew."""
-    global _test
-    _test += 1
+def check_anew(place: object) -> None:
+    """Check the next call of every function, unless the last were checked for the same place."""
+    global _checks, _place
+    if place != _place:
+        _checks, _place = _checks + 1, place
 
 
-def _first_calls(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
+def _first_call(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
     return functools.partial(_decorate, functools.partial(_jaxtyped, typechecker=typechecker))
 
 
@@ -54,17 +55,15 @@ def _decorate(check: Callable[[Any], Any], target: Any) -> Any:
         return type(target)(_decorate(check, target.__func__))
     if not isinstance(target, types.FunctionType):
         return check(target)
-    calls = _calls.setdefault(target.__code__, [0, 0])
+    called = _calls.setdefault(target.__code__, [0])
     checked: Callable[..., Any] | None = None
 
     @functools.wraps(target)
     def function(*args: Any, **options: Any) -> Any:
         nonlocal checked
-        if calls[0] != _test:
-            calls[:] = [_test, 0]
-        if calls[1] >= CALLS:
+        if called[0] == _checks:
             return target(*args, **options)
-        calls[1] += 1
+        called[0] = _checks
         checked = checked or check(target)
         return checked(*args, **options)
 

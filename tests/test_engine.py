@@ -15,8 +15,8 @@ from genviews.engine import LocalEngine, RayEngine, find_engine
 
 ROOT = Path(__file__).resolve().parents[1]
 
-EQUAL = """
-import sys, tempfile
+RAY = """
+import os, signal, sys, tempfile
 from pathlib import Path
 
 import ray, torch
@@ -28,9 +28,7 @@ from tests.invert.sharded import Watched, files, images, run, shards_in
 class Mine(Watched):  # of the main script: its code is sent along
     pass
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
+def equal_with_a_killed_worker(folder):
     marker = str(folder / "killed")
     temporary = set(Path(tempfile.gettempdir()).glob("gv-ray-*"))
     seen = []
@@ -46,46 +44,31 @@ if __name__ == "__main__":
     assert (seen[0], seen[-1]) == (0, 30) and seen == sorted(set(seen))
     assert files(folder / "ray") == files(folder / "local")
     assert shards_in(folder / "ray") == 10
-    print("equal")
-"""
 
-TROUBLE = """
-import sys, os, signal
-
-import ray, torch
-
-from genviews.data import MemorySource
-from genviews.engine import RayEngine
-from tests.invert.sharded import images, run
-
-def make_fatal():
-    return lambda index: os.kill(os.getpid(), signal.SIGKILL)
-
-def make_threads():
-    return lambda index: {"threads": torch.get_num_threads(), "pid": os.getpid()}
-
-def make_full():
+def make_worker():
     def worker(index):
-        raise OSError(28, "No space left on device")
+        if index == 7:
+            raise OSError(28, "No space left on device")
+        if index == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"threads": torch.get_num_threads(), "pid": os.getpid()}
     return worker
 
-if __name__ == "__main__":
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1])
+def threads_and_what_goes_wrong(temporary):
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, _temp_dir=temporary)
     told = {}
-    RayEngine(1).run(range(3), make_threads, told.__setitem__)
-    assert sorted(told) == [0, 1, 2], told
-    assert {facts["threads"] for facts in told.values()} == {1}
-    RayEngine(1, num_threads=2).run([5], make_threads, told.__setitem__)
-    assert told[5]["threads"] == 2
-    assert told[5]["pid"] != os.getpid()
     try:
-        RayEngine().run([7], make_full, told.__setitem__)
+        RayEngine(1).run([0, 1, 2, 7], make_worker, told.__setitem__)
     except OSError as error:
         assert error.errno == 28 and "shard 7" in error.__notes__[0], error
+    assert sorted(told) == [0, 1, 2], told
+    assert {facts["threads"] for facts in told.values()} == {1}
     try:
-        RayEngine(max_retries=1).run([8], make_fatal, told.__setitem__)
+        RayEngine(1, num_threads=2, max_retries=1).run([5, 8], make_worker, told.__setitem__)
     except RuntimeError as error:
         assert "shard 8 on Ray: expected a worker that lives" in str(error), error
+    assert told[5]["threads"] == 2
+    assert told[5]["pid"] != os.getpid()
     try:
         run("memory://ray", engine=RayEngine(), source=MemorySource(images(3)))
     except RuntimeError as error:
@@ -93,6 +76,13 @@ if __name__ == "__main__":
     assert sorted(told) == [0, 1, 2, 5]
     assert ray.is_initialized()  # it was started here, so it is left running
     ray.shutdown()
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    equal_with_a_killed_worker(Path(sys.argv[1]))
+    for stream in (sys.stdout, sys.stderr):
+        print("equal", file=stream, flush=True)
+    threads_and_what_goes_wrong(sys.argv[2])
     print("done")
 """
 
@@ -178,17 +168,15 @@ def run_script(code, *arguments):
 
 
 class TestRay:
-    def test_with_a_killed_worker_equals_a_local_run_bit_for_bit(self, tmp_path):
-        done = run_script(EQUAL, tmp_path)
-        told = [line for line in done.stdout.splitlines() if "(raylet)" not in line]
-        assert told == ["equal"]  # Ray tells of the worker that died, ...
-        noise = [line for line in done.stderr.splitlines() if "Set ray log level" not in line]
+    def test_equals_a_local_run_bit_for_bit_and_tells_what_goes_wrong(self, tmp_path_factory):
+        # Short paths: Ray's sockets lie below the second.
+        done = run_script(RAY, tmp_path_factory.mktemp("e"), tmp_path_factory.mktemp("r"))
+        out, error = (text.splitlines() for text in (done.stdout, done.stderr))
+        told = [line for line in out[: out.index("equal")] if "(raylet)" not in line]
+        assert told == []  # Ray tells of the worker that died, ...
+        noise = [line for line in error[: error.index("equal")] if "Set ray log level" not in line]
         assert noise == []  # ... and that its log is off, and nothing else
-
-    def test_threads_and_what_goes_wrong(self, tmp_path_factory):
-        # A short path: Ray's sockets lie below it.
-        folder = tmp_path_factory.mktemp("r")
-        assert run_script(TROUBLE, folder).stdout.splitlines()[-1] == "done"
+        assert out[-1] == "done"
 
     @pytest.mark.slow  # starts Ray three times
     def test_keeps_the_contract_of_engines(self, tmp_path):

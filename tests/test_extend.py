@@ -65,8 +65,7 @@ def test_there_is_one_of_each():
 
 
 def test_each_works_where_it_was_added(tmp_path):
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "genviews", tmp_path / "genviews", ignore=ignore)
+    shutil.copytree(ROOT / "genviews", tmp_path / "genviews")
     for example in EXAMPLES:
         extend(tmp_path, example)
     done = subprocess.run(

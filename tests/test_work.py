@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -19,10 +15,9 @@ from genviews.identity import Identity
 from genviews.records import RecordStore
 from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.work import HereOnly, run_shards
+from tests.processes import LONG, start, wait_until
 
-ROOT = Path(__file__).resolve().parents[1]
 KEY = Identity({"of": "numbers"})
-WAIT = 60  # seconds, on however busy a machine
 
 
 def square(rows, tell=lambda done: None):
@@ -235,36 +230,20 @@ class TestEngines:
             run(ShardStore(tmp_path, KEY), engine=Elsewhere(lose=[1]))
 
 
-def wait_for(condition):
-    end = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
+def hold_and_run(folder, log, hold):
+    """Makes shards in a process of its own, the first while `hold` is there."""
 
+    def make(rows, tell):
+        with open(log, "a") as file:
+            file.write(f"{rows.start}\n")
+        wait_until(lambda: not Path(hold).exists())
+        return square(rows)
 
-OTHER = """
-import sys, time
-from pathlib import Path
-from genviews.store import ShardStore
-from tests.test_work import KEY, run, square
-
-def make(rows, tell):
-    with open(sys.argv[2], "a") as log:
-        log.write(f"{rows.start}\\n")
-    end = time.monotonic() + 60
-    while Path(sys.argv[3]).exists() and time.monotonic() < end:
-        time.sleep(0.005)
-    return square(rows)
-
-run(ShardStore(sys.argv[1], KEY), make, count=30)
-"""
+    run(ShardStore(folder, KEY), make, count=30)
 
 
 def other(folder, log, hold):
-    return subprocess.Popen(
-        [sys.executable, "-c", OTHER, str(folder), str(log), str(hold)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
+    return start(hold_and_run, folder, log, hold, printed=log.with_suffix(".printed"))
 
 
 class TestProcesses:
@@ -273,17 +252,18 @@ class TestProcesses:
         folder, log, hold = tmp_path / "store", tmp_path / "log", tmp_path / "hold"
         hold.touch()
         killed = other(folder, log, hold)
-        wait_for(log.exists)  # it holds shard 0
+        wait_until(log.exists, alive=killed)  # it holds shard 0
         make = Counted()
         ours = threading.Thread(
             target=run, args=(ShardStore(folder, KEY), make), kwargs={"count": 30}
         )
         ours.start()
-        wait_for(lambda: len(make.seen) == 9)
+        wait_until(lambda: len(make.seen) == 9)
         assert (0, 3) not in make.seen
-        killed.send_signal(signal.SIGKILL)
-        assert killed.wait() == -signal.SIGKILL
-        ours.join(WAIT)
+        killed.kill()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+        ours.join(LONG)
         assert make.seen[-1] == (0, 3)
         assert ShardStore(folder, KEY).read_all(10).ids == tuple(map(str, range(30)))
         assert {path.suffix for path in folder.iterdir()} == {".safetensors"}
@@ -293,9 +273,11 @@ class TestProcesses:
         hold.touch()  # until both have begun
         logs = [tmp_path / "a.txt", tmp_path / "b.txt"]
         processes = [other(folder, log, hold) for log in logs]
-        wait_for(lambda: all(log.exists() for log in logs))
+        wait_until(lambda: all(log.exists() for log in logs))
         hold.unlink()
-        assert [process.wait(WAIT) for process in processes] == [0, 0]
+        for process in processes:
+            process.join(LONG)
+        assert [process.exitcode for process in processes] == [0, 0]
         made = sorted(int(line) for log in logs for line in log.read_text().split())
         assert made == list(range(0, 30, 3))
         assert ShardStore(folder, KEY).missing(10) == []
