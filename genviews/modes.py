@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["evaluating", "undisturbed"]
+from genviews.rng import Rng
+
+__all__ = ["evaluating", "own_dropout", "undisturbed"]
 
 
 @contextmanager
@@ -41,3 +43,16 @@ def undisturbed() -> Iterator[None]:
         torch.set_rng_state(cpu)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
+
+
+@contextmanager
+def own_dropout(rng: Rng, device: torch.device) -> Iterator[None]:
+    """Give torch's global random numbers a seed of ours for a while, and theirs back afterwards."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        seed = rng.torch().initial_seed()
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_different, fail, lookup
 from genviews.classify.model import Classifier
 
 __all__ = ["Task", "attribute_tasks", "task_classifiers"]
@@ -119,7 +119,5 @@ def task_classifiers(tasks: Sequence[Task]) -> tuple[Classifier, ...]:
             got="none",
             remedy="e.g. [Task(name='images', classifier=classifier)]",
         )
-    names = [task.name for task in tasks]
-    if len(set(names)) != len(names):
-        fail("tasks", expected="different names", got=", ".join(names), remedy="rename one")
+    check_different([task.name for task in tasks], "names of tasks", "rename one")
     return tuple({id(task.classifier): task.classifier for task in tasks}.values())

@@ -24,13 +24,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.augment import PixelViews
-from genviews.checks import fail
+from genviews.checks import check_count, check_each, fail
 from genviews.classify.config import TrainConfig
 from genviews.classify.model import predict_logits
-from genviews.classify.optimizer import make_optimizer, own_dropout
 from genviews.classify.views import ViewSource
 from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
+from genviews.modes import own_dropout
 from genviews.rng import Rng
 from genviews.types import Progress, silent
 
@@ -158,7 +158,7 @@ class _Run:
         self.config, self.views, self.validation = config, views, validation
         self.device = next(module.parameters()).device
         self.rng = Rng(config.seed, "train classifier")
-        self.optimizer = make_optimizer(module, config)
+        self.optimizer = _make_optimizer(module, config)
         self.steps = math.ceil(len(images) / config.batch_size)
         self.state = _State()
         self.best_weights: dict[str, Tensor] | None = None
@@ -330,6 +330,38 @@ class _Run:
         self.state = _State(**content["state"])
 
 
+def _make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser, its parameters grouped by rate and decay; `base` is a group's highest rate."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    head = config.head_learning_rate
+    found = False
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_head = head is not None and f".{name}".find(f".{config.head}.") >= 0
+        found |= is_head
+        rate = head if head is not None and is_head else config.learning_rate
+        decay = config.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    if head is not None and not found:
+        names = sorted({n.split(".")[0] for n, _ in module.named_parameters()})
+        fail(
+            "head",
+            expected=f"one of the module's parts {', '.join(names)}",
+            got=repr(config.head),
+            remedy="name the last layer, or leave head_learning_rate at None",
+        )
+    ordered = sorted(groups.items(), key=lambda item: item[0][0] != config.learning_rate)
+    params = [
+        {"params": p, "lr": rate, "weight_decay": decay, "base": rate}
+        for (rate, decay), p in ordered
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(params, momentum=0.9)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(params)
+
+
 def _check(
     images: Tensor,
     labels: Tensor,
@@ -337,23 +369,13 @@ def _check(
     views: ViewSource | None,
     validation: tuple[Tensor, Tensor] | None,
 ) -> None:
-    counts = {"labels": len(labels)} | ({} if views is None else {"views": len(views)})
-    for what, count in counts.items():
-        if count != len(images) or len(images) < 2:
-            fail(
-                f"training {what}",
-                expected=f"one for each of the {len(images)} images, and at least two",
-                got=count,
-                remedy="match them by row",
-            )
-    if validation is not None and len(validation[0]) != len(validation[1]):
-        fail(
-            "validation labels",
-            expected=f"one for each of the {len(validation[0])} images",
-            got=len(validation[1]),
-            remedy="match them by row",
-        )
-    if validation is None and config.needs_validation:
+    check_count(len(images), "number of training images", least=2)
+    check_each(labels, len(images), "training labels")
+    if views is not None:
+        check_each(views, len(images), "training views")
+    if validation is not None:
+        check_each(validation[1], len(validation[0]), "validation labels")
+    elif config.needs_validation:
         fail(
             "validation",
             expected='images and labels for select="best", patience or schedule="plateau"',

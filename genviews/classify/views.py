@@ -9,14 +9,15 @@ perturbed latent w~, closes the gap between photos and what the generator render
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import check_each
 from genviews.generators.base import Generator
-from genviews.identity import key
 from genviews.perturb.base import Perturbation
 from genviews.render import render
 from genviews.rng import Rng
@@ -40,6 +41,7 @@ class ViewSource(Protocol):
         """
 
 
+@dataclass(eq=False)
 class LatentViewSource:
     """Views rendered from the inverted latents of the training images.
 
@@ -60,45 +62,23 @@ class LatentViewSource:
         ValueError: latents that are not this generator's, or other numbers of ids or labels.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        latents: Float[Tensor, "N L D"],
-        perturbation: Perturbation | None = None,
-        seed: int = 0,
-        *,
-        ids: Sequence[str] | None = None,
-        labels: Int[Tensor, " N"] | None = None,
-        batch_size: int = 64,
-    ) -> None:
-        generator.latent_spec.check(latents)
-        self._ids = [str(i) for i in range(len(latents))] if ids is None else list(ids)
-        for what, count in (("ids", len(self._ids)), ("labels", _length(labels, len(latents)))):
-            if count != len(latents):
-                fail(
-                    f"{what} of the latents", expected=len(latents), got=count, remedy="match them"
-                )
-        self._generator = generator
-        self._latents = latents
-        self._perturbation = perturbation
-        self._rng = Rng(seed, "training views")
-        self._labels = labels
-        self._batch_size = batch_size
-        self._reconstructions: Tensor | None = None
+    generator: Generator
+    latents: Float[Tensor, "N L D"]
+    perturbation: Perturbation | None = None
+    seed: int = 0
+    _: KW_ONLY
+    ids: Sequence[str] | None = None
+    labels: Int[Tensor, " N"] | None = None
+    batch_size: int = field(default=64, metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        self.generator.latent_spec.check(self.latents)
+        for what, given in (("ids", self.ids), ("labels", self.labels)):
+            if given is not None:
+                check_each(given, len(self), f"{what} of the latents", "latent")
 
     def __len__(self) -> int:
-        return len(self._latents)
-
-    def __describe__(self) -> dict[str, object]:
-        """All that the views depend on."""
-        return {
-            "generator": self._generator,
-            "latents": self._latents,
-            "perturbation": self._perturbation,
-            "rng": self._rng,
-            "ids": key(self._ids),
-            "labels": self._labels,
-        }
+        return len(self.latents)
 
     def batch(self, rows: Sequence[int], epoch: int) -> Float[Tensor, "n C H W"]:
         """Return a view of each row, on the generator's device.
@@ -108,20 +88,15 @@ class LatentViewSource:
             epoch: counted from 0; changes perturbed views, not reconstructions.
         """
         rows = list(rows)
-        if self._perturbation is None:
-            return self._all_reconstructions()[rows]
-        streams = self._rng.streams([f"{self._ids[i]}/{epoch}" for i in rows])
-        labels = None if self._labels is None else self._labels[rows]
-        latents = self._perturbation(self._generator, self._latents[rows], 1, streams, labels)
-        return render(self._generator, latents[:, 0], label=labels, batch_size=self._batch_size)
+        if self.perturbation is None:
+            return self._reconstructions[rows]
+        names = rows if self.ids is None else [self.ids[row] for row in rows]
+        streams = Rng(self.seed, "training views").streams(f"{name}/{epoch}" for name in names)
+        labels = None if self.labels is None else self.labels[rows]
+        views = self.perturbation(self.generator, self.latents[rows], 1, streams, labels)[:, 0]
+        return render(self.generator, views, label=labels, batch_size=self.batch_size)
 
-    def _all_reconstructions(self) -> Tensor:
-        if self._reconstructions is None:
-            self._reconstructions = render(
-                self._generator, self._latents, label=self._labels, batch_size=self._batch_size
-            )
-        return self._reconstructions
-
-
-def _length(labels: Tensor | None, default: int) -> int:
-    return default if labels is None else len(labels)
+    @cached_property
+    def _reconstructions(self) -> Tensor:
+        size = self.batch_size
+        return render(self.generator, self.latents, label=self.labels, batch_size=size)

@@ -12,7 +12,6 @@ from genviews.ensemble.combine import (
     choose_scale,
     evaluate,
 )
-from genviews.ensemble.cutoff import cutoff_grid, cutoff_proba, cutoff_thresholds
 from genviews.ensemble.fill import fill_bank, fill_from_source
 from genviews.ensemble.npz import export_npz, import_npz
 from genviews.ensemble.resample import (
@@ -31,7 +30,13 @@ from genviews.ensemble.significance import (
     paired_bootstrap,
 )
 from genviews.ensemble.views import ViewPlan, ViewSet
-from genviews.ensemble.weigh import Ensemble, pixel_average
+from genviews.ensemble.weigh import (
+    Ensemble,
+    cutoff_grid,
+    cutoff_proba,
+    cutoff_thresholds,
+    pixel_average,
+)
 
 __all__ = [
     "AlphaCurve",

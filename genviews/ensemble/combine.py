@@ -18,7 +18,7 @@ from genviews.checks import fail
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.significance import GainReport, gain_report, holm
-from genviews.ensemble.weigh import Average, Ensemble, alpha_grid, pixel_average, pool
+from genviews.ensemble.weigh import Average, Ensemble, alpha_grid, as_probs, pixel_average, pool
 
 __all__ = [
     "AlphaCurve",
@@ -150,8 +150,7 @@ class Method:
         """Class probabilities of a method without alpha."""
         if self.weighing == "equal":
             return pixel_average(bank, self.views, average)
-        mean = pool(bank, self.views or ("image",), average).mean(1)
-        return mean.softmax(-1) if average == "logits" else mean
+        return as_probs(pool(bank, self.views or ("image",), average).mean(1), average)
 
     def count(self, bank: PredictionBank) -> int:
         """Number of predictions beside that of the image itself."""

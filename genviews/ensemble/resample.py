@@ -9,7 +9,7 @@ asks how many views are worth making. Neither says anything about other test ima
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,19 +19,11 @@ from torch import Tensor
 from genviews.checks import check_count
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.weigh import (
-    Average,
-    Ensemble,
-    alpha_grid,
-    grid_accuracies,
-    mix,
-    pool,
-)
+from genviews.ensemble.weigh import Average, Ensemble, alpha_grid, grid_accuracies, mix, pool
 
 __all__ = [
     "SIZES",
     "Resampled",
-    "SizePoint",
     "ensemble_size_study",
     "pixel_size_study",
     "resample_members",
@@ -46,12 +38,14 @@ class Resampled:
     """Results of the redrawn ensembles, one entry a draw; accuracies in [0, 1].
 
     Args:
+        size: members drawn each time; 0 is the image term alone.
         accuracies: on the test bank.
         calibration: on the calibration bank, at the alpha chosen there; empty where no alpha is
             chosen.
         alphas: as chosen; empty where none is.
     """
 
+    size: int
     accuracies: tuple[float, ...]
     calibration: tuple[float, ...] = ()
     alphas: tuple[float, ...] = ()
@@ -70,15 +64,6 @@ class Resampled:
     def calibration_mean(self) -> float:
         """Mean calibration accuracy, by which the reference code chooses the scale."""
         return float(np.mean(self.calibration))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizePoint:
-    """Accuracy of ensembles of one size: mean and standard error over redrawn members."""
-
-    size: int
-    mean: float
-    stderr: float
 
 
 def resample_members(
@@ -116,7 +101,7 @@ def resample_members(
     alphas = alpha_grid(ensemble.grid)
     banks = (calibration, test)
     pools = [(ensemble.image_pool(bank), ensemble.view_pool(bank)) for bank in banks]
-    fitted, accuracies, chosen = [], [], []
+    draws = []
     for seed in range(check_count(times, "times")):
         rng = np.random.RandomState(seed)
         views = _draw(rng, pools[0][1], size)
@@ -126,10 +111,9 @@ def resample_members(
             for bank, (i, v) in zip(banks, pools, strict=True)
         ]
         best = int(curves[0].argmax())
-        fitted.append(float(curves[0][best]))
-        accuracies.append(float(curves[1][best]))
-        chosen.append(float(alphas[best]))
-    return Resampled(accuracies=tuple(accuracies), calibration=tuple(fitted), alphas=tuple(chosen))
+        draws.append([float(values[best]) for values in (*curves, alphas)])
+    fitted, accuracies, chosen = zip(*draws, strict=True)
+    return Resampled(size=size, accuracies=accuracies, calibration=fitted, alphas=chosen)
 
 
 def resample_pixels(
@@ -151,12 +135,8 @@ def resample_pixels(
 
     Source: Chai et al. 2021, the colour and crop baselines of its plotting notebooks.
     """
-    members, labels = pool(bank, ("image", *keys), average), bank.known_labels()
-    check_count(size, "size")
-    draws = [
-        _draw(np.random.RandomState(s), members, size) for s in range(check_count(times, "times"))
-    ]
-    return Resampled(accuracies=tuple(_accuracy(_mean(members, d), labels) for d in draws))
+    members, sizes = pool(bank, ("image", *keys), average), (check_count(size, "size"),)
+    return _by_size(members[:, 0], members, bank, sizes, times, lambda mean, size: mean)[0]
 
 
 def ensemble_size_study(
@@ -167,7 +147,7 @@ def ensemble_size_study(
     sizes: Sequence[int] = SIZES,
     members: int = 31,
     times: int = 16,
-) -> tuple[SizePoint, ...]:
+) -> tuple[Resampled, ...]:
     """Test accuracy against the number of views in the ensemble.
 
     Alpha is chosen once, on calibration with the first `members` of the pool; each size then draws
@@ -188,16 +168,8 @@ def ensemble_size_study(
     first = ensemble.view_pool(calibration)[:, : check_count(members, "members")].mean(1)
     fitted_on = (ensemble.image_pool(calibration).mean(1), first, calibration.known_labels())
     alpha = float(alphas[int(grid_accuracies(*fitted_on, alphas).argmax())])
-    image, views, labels = *ensemble.terms(test)[:1], ensemble.view_pool(test), test.known_labels()
-    points = []
-    for size in sizes:
-        found = [_accuracy(image, labels)]
-        if check_count(size, "size", least=0) > 0:
-            draws = [_draw(np.random.RandomState(s), views, size) for s in range(times)]
-            found = [_accuracy(mix(image, _mean(views, d), alpha), labels) for d in draws]
-        result = Resampled(accuracies=tuple(found))
-        points.append(SizePoint(size=size, mean=result.mean, stderr=result.stderr))
-    return tuple(points)
+    image, views = ensemble.terms(test)[0], ensemble.view_pool(test)
+    return _by_size(image, views, test, sizes, times, lambda mean, size: mix(image, mean, alpha))
 
 
 def pixel_size_study(
@@ -207,7 +179,7 @@ def pixel_size_study(
     sizes: Sequence[int] = SIZES,
     times: int = 16,
     average: Average = "probs",
-) -> tuple[SizePoint, ...]:
+) -> tuple[Resampled, ...]:
     """Accuracy of ordinary test-time augmentation against the number of views.
 
     Each size draws that many pixel views with replacement, `times` times, and averages them with
@@ -221,15 +193,27 @@ def pixel_size_study(
         average: of probabilities or of logits.
     """
     image, views = pool(bank, ("image",), average)[:, 0], pool(bank, tuple(keys), average)
+    return _by_size(image, views, bank, sizes, times, lambda mean, size: image + size * mean)
+
+
+def _by_size(
+    image: Tensor,
+    members: Tensor,
+    bank: PredictionBank,
+    sizes: Sequence[int],
+    times: int,
+    score: Callable[[Tensor, int], Tensor],
+) -> tuple[Resampled, ...]:
+    """Ensembles of each size, `times` draws of their members; of size 0 the image alone."""
+    check_count(times, "times")
     labels, points = bank.known_labels(), []
     for size in sizes:
-        found = [_accuracy(image, labels)]
+        found = [image]
         if check_count(size, "size", least=0) > 0:
-            draws = [_draw(np.random.RandomState(s), views, size) for s in range(times)]
-            sums = (image + size * _mean(views, d) for d in draws)
-            found = [_accuracy(total, labels) for total in sums]
-        result = Resampled(accuracies=tuple(found))
-        points.append(SizePoint(size=size, mean=result.mean, stderr=result.stderr))
+            draws = (_draw(np.random.RandomState(s), members, size) for s in range(times))
+            found = [score(_mean(members, draw), size) for draw in draws]
+        accuracies = tuple(_accuracy(one, labels) for one in found)
+        points.append(Resampled(size=size, accuracies=accuracies))
     return tuple(points)
 
 

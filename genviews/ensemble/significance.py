@@ -8,6 +8,7 @@ the baseline failed, `broke` the reverse; the gain is (fixed - broke) / N.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -180,17 +181,11 @@ def detectable_gain(
     """
     check_count(total, "number of images")
     changed, power = check_fraction(changed, "changed"), check_fraction(power, "power")
-    # Power grows with the gain: the place where it is enough is found by halving.
-    low, high = 0, total
-    if _mcnemar_power(total, changed, 1.0, level) < power:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _mcnemar_power(total, changed, middle / total, level) < power:
-            low = middle
-        else:
-            high = middle
-    return high / total
+    steps = range(1, total + 1)  # power grows with the gain
+    place = bisect_left(
+        steps, power, key=lambda step: _mcnemar_power(total, changed, step / total, level)
+    )
+    return None if place == total else steps[place] / total
 
 
 def _mcnemar_power(total: int, changed: float, gain: float, level: float) -> float:

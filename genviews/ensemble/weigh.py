@@ -7,6 +7,10 @@ The last step of the test-time arrow. Equation 7 mixes two terms,
 where alpha = 0 is the plain classifier and alpha = 1 the views alone. Alpha is chosen by accuracy
 on a named calibration split, never on the test split; where several alphas do equally well, the
 smallest wins, so that the views count only as far as they earn it.
+
+A badly reconstructed image gives views of something else. With a cutoff, images whose
+reconstruction error is above it keep the prediction of the image term; the others are ensembled.
+The paper's 2-D search over alpha and cutoff did about as well as alpha alone.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_different, check_each, check_fraction, fail
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 
@@ -26,7 +30,11 @@ __all__ = [
     "Average",
     "Ensemble",
     "alpha_grid",
+    "as_probs",
     "check_average",
+    "cutoff_grid",
+    "cutoff_proba",
+    "cutoff_thresholds",
     "grid_accuracies",
     "mix",
     "pixel_average",
@@ -128,8 +136,7 @@ class Ensemble:
             ValueError: before `fit`.
         """
         alpha = self._fitted_alpha()
-        mixed = mix(*self.terms(bank), alpha)
-        return mixed.softmax(-1) if self.average == "logits" else mixed
+        return as_probs(mix(*self.terms(bank), alpha), self.average)
 
     def predict(self, bank: PredictionBank) -> Int[Tensor, " N"]:
         """The most probable class of each image.
@@ -185,7 +192,11 @@ def pixel_average(
 
     Source: Chai et al. 2021, the colour and crop baselines: 32 = original + 31 views, no alpha.
     """
-    mean = pool(bank, ("image", *_keys(keys)), check_average(average)).mean(1)
+    return as_probs(pool(bank, ("image", *_keys(keys)), check_average(average)).mean(1), average)
+
+
+def as_probs(mean: Float[Tensor, "N Y"], average: Average) -> Float[Tensor, "N Y"]:
+    """Class probabilities of a mean of probabilities or of logits."""
     return mean.softmax(-1) if average == "logits" else mean
 
 
@@ -226,8 +237,7 @@ def grid_accuracies(
 
 def _keys(keys: str | Sequence[str]) -> tuple[str, ...]:
     found = (keys,) if isinstance(keys, str) else tuple(keys)
-    if len(set(found)) != len(found):
-        fail("views", expected="each key once", got=found, remedy="a key pools all of its views")
+    check_different(found, "views", "a key pools all of its views")
     return found
 
 
@@ -236,3 +246,70 @@ def check_average(average: Average) -> Average:
     if average not in ("probs", "logits"):
         fail("average", expected="'probs' or 'logits'", got=repr(average), remedy="change it")
     return average
+
+
+def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> Float[Tensor, " T"]:
+    """Reconstruction errors below which the given fractions of the calibration images lie.
+
+    Args:
+        loss: reconstruction error of each calibration image. One that is not finite belongs to an
+            inversion that failed: it counts as an image, and lies above every cutoff.
+        fractions: of the images to ensemble, in [0, 1]; 0 is below every error and 1 above every
+            error.
+
+    Differs: the paper does not say which split its percentiles come from; here the calibration
+        split.
+    """
+    shares = torch.tensor([check_fraction(f, "fraction") for f in fractions], dtype=torch.float64)
+    finite = torch.isfinite(loss)
+    if not bool(finite.any()):
+        return torch.full_like(shares, -torch.inf)
+    # The place of a failed inversion is the top; a quantile up there takes all the others.
+    found = torch.quantile(loss.double().where(finite, loss[finite].double().max()), shares)
+    found[shares == 0] = -torch.inf
+    found[shares == 1] = torch.inf
+    return found
+
+
+def cutoff_grid(
+    ensemble: Ensemble,
+    bank: PredictionBank,
+    loss: Float[Tensor, " N"],
+    thresholds: Float[Tensor, " T"],
+) -> Float[Tensor, "T G"]:
+    """Accuracy at every cutoff and every alpha of the ensemble's grid.
+
+    Choose the best cell on a calibration bank and read the same cell for the test bank.
+
+    Args:
+        ensemble: says what is pooled; it need not be fitted.
+        bank: labelled predictions.
+        loss: reconstruction error of each image of the bank; not finite where the inversion
+            failed: such an image is never ensembled.
+        thresholds: largest error that is still ensembled; -inf ensembles none, +inf all.
+
+    Source: Chai et al. 2021, supplementary figure 14.
+    """
+    check_each(loss, len(bank), "loss")
+    image, views = ensemble.terms(bank)
+    alphas, labels = alpha_grid(ensemble.grid), bank.known_labels()
+    trusted = [_trusted(image, views, loss, float(t)) for t in thresholds]
+    return torch.stack([grid_accuracies(image, t, labels, alphas) for t in trusted])
+
+
+def cutoff_proba(
+    ensemble: Ensemble,
+    bank: PredictionBank,
+    loss: Float[Tensor, " N"],
+    threshold: float,
+    alpha: float,
+) -> Float[Tensor, "N Y"]:
+    """Class probabilities at one cutoff and one alpha: a cell of `cutoff_grid`, image by image."""
+    image, views = ensemble.terms(bank)
+    return as_probs(mix(image, _trusted(image, views, loss, threshold), alpha), ensemble.average)
+
+
+def _trusted(image: Tensor, views: Tensor, loss: Tensor, threshold: float) -> Tensor:
+    """The views' term where the reconstruction is good enough, else the image term."""
+    trusted = (loss.double() <= threshold) & torch.isfinite(loss)
+    return torch.where(trusted[:, None], views, image)

@@ -20,8 +20,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
-from genviews.classify.optimizer import own_dropout
 from genviews.files import load_strictly
+from genviews.modes import own_dropout
 from genviews.rng import Rng
 
 __all__ = [

@@ -19,9 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail, lookup
-from genviews.classify.optimizer import own_dropout
 from genviews.files import load_network, save_network, save_tensors
-from genviews.modes import evaluating
+from genviews.modes import evaluating, own_dropout
 from genviews.represent.backbones import Stem, make_backbone
 from genviews.rng import Rng
 

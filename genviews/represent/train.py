@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from genviews.checks import fail
-from genviews.classify.optimizer import own_dropout
 from genviews.identity import identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.identity.describe import Described
+from genviews.modes import own_dropout
 from genviews.represent.batches import Batches, Processes, local_batch
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationEncoder

@@ -74,5 +74,5 @@ def test_misuse(options, message):
 
 def test_tasks_have_different_names():
     task = Task(name="x", classifier=classifier("a", "b"))
-    with pytest.raises(ValueError, match="different names, got x, x"):
+    with pytest.raises(ValueError, match="names of tasks: expected all different, got 'x'"):
         task_classifiers([task, task])

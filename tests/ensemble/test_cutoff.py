@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
-from genviews.ensemble.weigh import Ensemble, mix
+from genviews.ensemble.weigh import Ensemble, cutoff_grid, cutoff_thresholds, mix
 
 
 def test_edges_and_one_cell_by_hand(make_bank):
@@ -62,5 +61,5 @@ def test_all_inversions_failed(make_bank):
 
 
 def test_loss_must_fit(make_bank):
-    with pytest.raises(ValueError, match="loss: expected 40, one an image, got 3"):
+    with pytest.raises(ValueError, match="loss: expected 40, one for each image, got 3"):
         cutoff_grid(Ensemble("fine"), make_bank(), torch.zeros(3), torch.zeros(1))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from genviews.ensemble.picks import pick
+from genviews.ensemble.choose import pick
 
 
 def evaluation(correct, sure):

@@ -195,7 +195,7 @@ def test_reconstruction_is_pooled_once(make_bank):
     ("arguments", "message"),
     [
         ({"views": (), "include_reconstruction": False}, "at least one key"),
-        ({"views": ("fine", "fine")}, "each key once"),
+        ({"views": ("fine", "fine")}, "all different"),
         ({"views": "fine", "grid": 1}, "grid: expected an integer of at least 2"),
     ],
 )

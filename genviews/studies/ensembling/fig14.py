@@ -14,10 +14,16 @@ from torch import Tensor
 
 from genviews.checks import check_ascending
 from genviews.data.split import SplitName
-from genviews.ensemble.cutoff import cutoff_grid, cutoff_proba, cutoff_thresholds
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Average, Ensemble, alpha_grid
+from genviews.ensemble.weigh import (
+    Average,
+    Ensemble,
+    alpha_grid,
+    cutoff_grid,
+    cutoff_proba,
+    cutoff_thresholds,
+)
 from genviews.studies.base import Options, Study
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling.heat import heat_maps

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from genviews.checks import check_ascending
-from genviews.ensemble.resample import SIZES, SizePoint, ensemble_size_study, pixel_size_study
+from genviews.ensemble.resample import SIZES, Resampled, ensemble_size_study, pixel_size_study
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Average, Ensemble
@@ -103,7 +103,7 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     )
 
 
-def _enough(points: Sequence[SizePoint]) -> int:
+def _enough(points: Sequence[Resampled]) -> int:
     """The least size whose mean is within two standard errors of the largest ensemble's."""
     last = points[-1]
     return next(
@@ -123,7 +123,7 @@ def _table(sizes: Sequence[int], curves: Mapping[str, Sequence[Estimate]]) -> Ta
     )
 
 
-def _estimate(point: SizePoint) -> Estimate:
+def _estimate(point: Resampled) -> Estimate:
     half = 1.96 * point.stderr
     return Estimate(point.mean, (point.mean - half, point.mean + half))
 

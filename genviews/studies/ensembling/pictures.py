@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.ensemble.bank import PredictionBank, ViewBank
+from genviews.ensemble.choose import Picks, pick
 from genviews.ensemble.combine import Evaluation, best_on_calibration
 from genviews.ensemble.fill import conditioning_task
-from genviews.ensemble.picks import Picks, pick
 from genviews.ensemble.views import ViewSet
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Grid, Images, Picture, Tone

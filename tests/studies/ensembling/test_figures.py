@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
 from genviews.ensemble.resample import ensemble_size_study, resample_pixels
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Ensemble
+from genviews.ensemble.weigh import Ensemble, cutoff_grid, cutoff_thresholds
 from genviews.invert import invert
 from genviews.perturb import StyleMix
 from genviews.store import ShardStore
