@@ -155,32 +155,30 @@ class GeneratorKit(Parts):
     def baselines(self) -> tuple[PixelViews, ...]:
         """Pixel views that an ensemble is compared with where the user names none."""
         if self.domain is not None and self.domain.baselines:
-            self._note(f"pixel views: those of the domain {self.domain.name}")
+            self.notes.append(f"pixel views: those of the domain {self.domain.name}")
             return pixel_views_apart(self.domain.baselines)
         found = sized_baselines(self.generator.image_spec)
-        self._note(f"pixel views: flip, shifts by up to 1/16 of the size, colour ({found[1]})")
+        self.notes.append(
+            f"pixel views: flip, shifts by up to 1/16 of the size, colour ({found[1]})"
+        )
         return found
 
     def _table(self) -> ScaleTable:
         """The strengths to try, and a note of where they are from."""
         given = self._scales or self.card.get("perturbations")
         if given:
-            self._note(f"strengths of views: those of {self.name}")
+            self.notes.append(f"strengths of views: those of {self.name}")
             return given
         if self.domain is not None and self.domain.scales:
-            self._note(f"strengths of views: published for the domain {self.domain.name}")
+            self.notes.append(f"strengths of views: published for the domain {self.domain.name}")
             return self.domain.scales
         found = measure_scales(self)
         told = ", ".join(str(target) for target in TARGETS)
-        self._note(
+        self.notes.append(
             f"strengths of views: measured on {self.name}, whose domain is not known; they change "
             f"a picture by {told} of what two samples differ by"
         )
         return found
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     def perturbation(self, name: str) -> Perturbation:
         """Return a perturbation by its name, such as "stylemix_fine" or "steer-zoom_all_1.00".

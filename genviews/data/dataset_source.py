@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.data.decode import UnfitImageError, decode_image, fit_pixels
-from genviews.data.source import LabelColumn, Row, RowSource, pixel_hash
+from genviews.data.source import LabelColumn, Row, RowSource, content_hash
 from genviews.named import find_function
 from genviews.types import ImageSpec
 
@@ -80,7 +80,7 @@ class DatasetSource(RowSource):
     def row(self, row: int) -> Row:
         """Read an item; the hash is that of its pixels."""
         image = self._image(row)
-        return image, pixel_hash(image), None
+        return image, content_hash(image), None
 
     def _image(self, row: int) -> Tensor:
         try:

@@ -84,7 +84,7 @@ class StoredPixels(ImageSource):
         def make(rows: range, tell: Tell) -> Shard:
             batch = source.read(rows)
             pixels = ((batch.images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            hashes = pack_hashes([content_hash(image.numpy().tobytes()) for image in pixels])
+            hashes = pack_hashes([content_hash(image) for image in pixels])
             tensors = {"images": pixels, "hashes": hashes}
             return Shard(tensors=tensors, ids=batch.ids, notes=dict(batch.skipped))
 

@@ -39,7 +39,6 @@ __all__ = [
     "columns_of",
     "content_hash",
     "pack_hashes",
-    "pixel_hash",
     "unpack_hashes",
 ]
 
@@ -346,7 +345,7 @@ class MemorySource(RowSource):
         """The image at `row`, on the CPU, with the hash of its pixels."""
         image = torch.from_numpy(self._images[row])
         mask = None if self._masks is None else torch.from_numpy(self._masks[row])
-        return image, pixel_hash(image), mask
+        return image, content_hash(image), mask
 
     def _hash_all(self) -> tuple[str, ...]:
         return tuple(content_hash(image.tobytes()) for image in self._images)
@@ -375,14 +374,13 @@ def check_leakage(parts: Mapping[str, ImageSource]) -> None:
             )
 
 
-def content_hash(data: bytes | memoryview) -> str:
-    """Return the hash that `SourceBatch.hashes` holds, of the bytes of a file or of pixels."""
+def content_hash(content: bytes | Tensor) -> str:
+    """Return the hash that `SourceBatch.hashes` holds, of a file's bytes or an image's values.
+
+    An image is on the CPU; how its values lie in memory is no part of it.
+    """
+    data = content.numpy().tobytes() if isinstance(content, Tensor) else content
     return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
-
-
-def pixel_hash(image: Tensor) -> str:
-    """Return `content_hash` of the values of a float tensor on the CPU, however they lie."""
-    return content_hash(image.numpy().tobytes())
 
 
 def pack_hashes(hashes: Sequence[str]) -> UInt8[Tensor, "n 16"]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.decode import UnfitImageError
-from genviews.data.source import Row, RowSource, pixel_hash
+from genviews.data.source import Row, RowSource, content_hash
 from genviews.shard import Shard
 from genviews.store import ShardStore
 from genviews.types import ImageSpec
@@ -54,7 +54,7 @@ class StoreSource(RowSource):
             ids += shard.ids
             self._places += [(index, row) for row in range(len(shard))]
             masks = shard.tensors.get("masks", ())
-            self._masks += [pixel_hash(mask) for mask in masks]
+            self._masks += [content_hash(mask) for mask in masks]
         self.ids = tuple(ids)
         if not ids or len(set(ids)) != len(ids):
             fail(
@@ -71,7 +71,7 @@ class StoreSource(RowSource):
         """Read a sample; the hash is that of its pixels."""
         values = self._stored(*self._places[row])
         image, mask = _pixels(values), values.get("masks")
-        return image, pixel_hash(image), None if mask is None else mask.float()
+        return image, content_hash(image), None if mask is None else mask.float()
 
     def _geometry(self) -> object:
         return self._masks

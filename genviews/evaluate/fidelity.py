@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.data.source import ImageSource, SourceBatch, pixel_hash
+from genviews.data.source import ImageSource, SourceBatch, content_hash
 from genviews.evaluate.extractor import check_features
 from genviews.generators.base import Generator
 from genviews.identity import key
@@ -93,7 +93,7 @@ class GeneratedSource(ImageSource):
         return SourceBatch(
             images=images,
             ids=ids,
-            hashes=tuple(pixel_hash(image) for image in images),
+            hashes=tuple(content_hash(image) for image in images),
         )
 
     def fingerprint(self) -> str:

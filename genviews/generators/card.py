@@ -41,24 +41,20 @@ def generator_from(
     Raises:
         ValueError: an unknown family, or what its own reader refuses.
     """
-
-    def stylegan2() -> Generator:
-        config = stylegan2_config({**description["config"], **_own(ranges)}, "config on the card")
-        return StyleGAN2(config).load_weights(load_tensors(weights())[0])
-
-    def toy() -> Generator:
-        return ToyGenerator(**{k: v for k, v in description.items() if k != "family"})
-
-    def function() -> Generator:
-        return load_callable(
-            description["function"],
-            description["z_dim"],
-            num_classes=description.get("num_classes", 0),
-        )
-
-    families = {"stylegan2": stylegan2, "toy": toy, "callable": function}
-    make = lookup(description.get("family", "stylegan2"), families, "family of the generator")
-    return make().eval().requires_grad_(False)
+    own = {name: value for name, value in description.items() if name != "family"}
+    families = dict.fromkeys(("stylegan2", "toy", "callable"))
+    family = description.get("family", "stylegan2")
+    lookup(family, families, "family of the generator")
+    made: Generator
+    if family == "toy":
+        made = ToyGenerator(**own)
+    elif family == "callable":
+        made = load_callable(own["function"], own["z_dim"], num_classes=own.get("num_classes", 0))
+    else:
+        given = {} if ranges is None else {"ranges": ranges}
+        config = stylegan2_config({**own["config"], **given}, "config on the card")
+        made = StyleGAN2(config).load_weights(load_tensors(weights())[0])
+    return made.eval().requires_grad_(False)
 
 
 def generator_description(generator: Generator) -> dict[str, Any]:
@@ -119,10 +115,6 @@ def stylegan2_config(values: Mapping[str, Any], what: str) -> StyleGAN2Config:
     if own.get("ranges"):
         own["ranges"] = {name: (start, stop) for name, (start, stop) in own["ranges"].items()}
     return StyleGAN2Config(**own)
-
-
-def _own(ranges: Ranges | None) -> dict[str, Any]:
-    return {} if ranges is None else {"ranges": ranges}
 
 
 def _address(function: Callable[..., Any]) -> str:

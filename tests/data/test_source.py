@@ -76,8 +76,10 @@ def test_a_batch_has_one_of_each(change):
         SourceBatch(**values)
 
 
-def test_content_hash_takes_what_bytes_takes():
-    assert content_hash(b"abc") == content_hash(memoryview(b"abc"))
+def test_content_hash_of_values_is_that_of_their_bytes():
+    values = torch.arange(6, dtype=torch.uint8).reshape(2, 3)
+    assert content_hash(values) == content_hash(bytes(range(6)))
+    assert content_hash(values.T.contiguous().T) == content_hash(values)
 
 
 def test_a_source_is_abstract():
