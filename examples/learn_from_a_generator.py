@@ -21,8 +21,8 @@ from genviews import (
     train_representation,
 )
 from genviews.augment import pixel_views
-from genviews.represent import StepCosine
 from genviews.represent.losses import NTXent
+from genviews.represent.schedule import StepCosine
 
 
 def main(updates: int = 60, batch: int = 64) -> float:

@@ -133,7 +133,7 @@ class OnlineKNN:
 
     def __call__(self, encoder: RepresentationEncoder) -> float:
         """Return the accuracy in [0, 1]; of equal features, the share of the commonest class."""
-        # Here, since the package of all evaluations takes a second to import.
+        # Here: a training that is not watched imports none of what judges.
         from genviews.evaluate.extractor import check_features  # up: judges of a training
         from genviews.evaluate.probe import KNNProbe  # up: judges of a training
 

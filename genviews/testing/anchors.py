@@ -25,7 +25,7 @@ def check_anchor_views(views: AnchorViews) -> None:
 
     Example:
         >>> from genviews import Isotropic, ToyGenerator
-        >>> from genviews.represent import LatentViews
+        >>> from genviews.represent.views import LatentViews
         >>> check_anchor_views(LatentViews(ToyGenerator(), Isotropic("fine", 0.3)))
     """
     run_laws(ANCHOR_VIEWS_CHECKS, views)

@@ -31,7 +31,7 @@ def check_probe(make: Callable[[], Probe]) -> None:
         AssertionError: a law is broken; the message says which.
 
     Example:
-        >>> from genviews.evaluate import KNNProbe
+        >>> from genviews.evaluate.probe import KNNProbe
         >>> check_probe(lambda: KNNProbe((5, 20)))
     """
     run_laws(PROBE_CHECKS, make)

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from genviews.cli.progress import Stages
 from genviews.data import fashion_mnist
-from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
+from genviews.evaluate.extractor import FeatureExtractor, extract_features
+from genviews.evaluate.fidelity import GeneratedSource, measure_fidelity
 from genviews.files import read_json, write_json
 from genviews.generators import StyleGAN2
 from genviews.identity import identify

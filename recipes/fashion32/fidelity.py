@@ -19,7 +19,8 @@ from torch import Tensor
 
 from genviews import load_classifier, load_generator, load_images
 from genviews.environment import environment
-from genviews.evaluate import FeatureExtractor, GeneratedSource, extract_features, measure_fidelity
+from genviews.evaluate.extractor import FeatureExtractor, extract_features
+from genviews.evaluate.fidelity import GeneratedSource, measure_fidelity
 from genviews.files import write_json
 from genviews.studies.blocks import Column, Table
 from genviews.studies.result import Record, Result

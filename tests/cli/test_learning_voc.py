@@ -7,7 +7,9 @@ import csv
 import pytest
 
 from genviews.cli import main
-from genviews.evaluate import FeatureExtractor, MultiLabelSVM, decide_voc, read_voc
+from genviews.evaluate.extractor import FeatureExtractor
+from genviews.evaluate.svm import MultiLabelSVM
+from genviews.evaluate.voc import decide_voc, read_voc
 from genviews.represent.encoder import RepresentationEncoder
 from tests.devkit import write_devkit
 from tests.folders import findings

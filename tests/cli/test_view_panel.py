@@ -12,8 +12,8 @@ from PIL import Image
 from genviews import GeneratorKit, load_generator
 from genviews.cli import main
 from genviews.generators.zspace import z_space
-from genviews.represent import LatentViews
 from genviews.represent.train import TrainingRun
+from genviews.represent.views import LatentViews
 from genviews.studies.learning.options import RowOptions
 from genviews.studies.learning.tables import PANELS
 from tests.folders import findings

@@ -11,9 +11,10 @@ import torch
 from genviews.generators import CallableGenerator, ToyGenerator
 from genviews.generators.zspace import z_space
 from genviews.perturb import Gaussian, Independent, StyleMix
-from genviews.represent import LatentViews, Prior, StoredViews, write_views
+from genviews.represent.prior import Prior
 from genviews.represent.real import MixedViews, RealViews
-from genviews.represent.views import AnchorViews, ViewBatch
+from genviews.represent.stored import StoredViews, write_views
+from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rng import Rng
 from genviews.testing import ANCHOR_VIEWS_CHECKS, check_anchor_views
 from tests.contracts.complete import leaves

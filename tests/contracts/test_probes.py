@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from genviews.evaluate import KNNProbe, LinearProbe, SGDConfig, SGDProbe
-from genviews.evaluate.probe import Probe
+from genviews.evaluate.linear import LinearProbe
+from genviews.evaluate.probe import KNNProbe, Probe
+from genviews.evaluate.sgd import SGDConfig, SGDProbe
 from genviews.testing import PROBE_CHECKS, check_probe
 from tests.contracts.complete import leaves
 

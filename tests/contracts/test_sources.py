@@ -21,7 +21,7 @@ from genviews.data import (
     StoreSource,
 )
 from genviews.data.pixels import StoredPixels
-from genviews.evaluate import GeneratedSource
+from genviews.evaluate.fidelity import GeneratedSource
 from genviews.evaluate.photos import PhotoSource
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import Identity

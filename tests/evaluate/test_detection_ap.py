@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from genviews.evaluate import BoxAnnotations, Detections, detection_ap
+from genviews.evaluate.detection_ap import BoxAnnotations, Detections, detection_ap
 
 THRESHOLDS = [Fraction(percent, 100) for percent in range(50, 100, 5)]
 

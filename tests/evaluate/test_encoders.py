@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from genviews.data import ImageSet
-from genviews.evaluate import FeatureExtractor
 from genviews.evaluate.encoders import ProbeData, probe_encoder
+from genviews.evaluate.extractor import FeatureExtractor
 from genviews.rng import Rng
 
 COSTS = (0.01, 0.1, 1.0, 10.0)

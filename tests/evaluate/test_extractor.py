@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from genviews.augment import HorizontalFlip, RandomCrop
 from genviews.data import ImageSet, MemorySource
-from genviews.evaluate import (
+from genviews.evaluate.extractor import (
     AugmentedFeatures,
     FeatureExtractor,
     centre_view,

@@ -9,17 +9,17 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from genviews.evaluate import (
-    FeatureExtractor,
+from genviews.evaluate.extractor import FeatureExtractor, extract_features
+from genviews.evaluate.fidelity import (
     GeneratedSource,
-    extract_features,
+    _squared_distances,
     frechet_distance,
     frechet_inception_distance,
     kernel_inception_distance,
     measure_fidelity,
+    moments,
     precision_recall_manifolds,
 )
-from genviews.evaluate.fidelity import _squared_distances, moments
 from genviews.rng import Rng
 
 

@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from genviews.ensemble.significance import accuracy_interval
-from genviews.evaluate import KNNProbe, LinearProbe, SGDConfig, SGDProbe, sgd_preset
-from genviews.evaluate.linear import _Rows, stratified_folds
-from genviews.evaluate.probe import mean_class_accuracy
+from genviews.evaluate.linear import LinearProbe, _Rows, stratified_folds
+from genviews.evaluate.probe import KNNProbe, mean_class_accuracy
+from genviews.evaluate.sgd import SGDConfig, SGDProbe, sgd_preset
 from genviews.rng import Rng
 
 

@@ -10,12 +10,11 @@ from torchvision.datasets import Caltech101, ImageFolder, StanfordCars
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from genviews.evaluate import (
-    FeatureExtractor,
-    KNNProbe,
-    LabelledFiles,
-    LinearProbe,
-    PhotoSource,
+from genviews.evaluate.extractor import FeatureExtractor
+from genviews.evaluate.linear import LinearProbe
+from genviews.evaluate.photos import LabelledFiles, PhotoSource
+from genviews.evaluate.probe import KNNProbe
+from genviews.evaluate.transfer import (
     caltech101,
     caltech_probe,
     imagenet_subset,

@@ -14,18 +14,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torchvision.datasets import VOCDetection
 
-from genviews.evaluate import (
-    FeatureExtractor,
-    MultiLabelSVM,
-    average_precision,
-    decide_voc,
-    l2_normalise,
-    read_voc,
-    resampled_precision,
-)
-from genviews.evaluate.precision import precision_recall
-from genviews.evaluate.svm import SVM_COSTS
-from genviews.evaluate.voc import protocol_splits
+from genviews.evaluate.extractor import FeatureExtractor, l2_normalise
+from genviews.evaluate.precision import average_precision, precision_recall, resampled_precision
+from genviews.evaluate.svm import SVM_COSTS, MultiLabelSVM
+from genviews.evaluate.voc import decide_voc, protocol_splits, read_voc
 
 
 def naive_area(scores, positive) -> float:

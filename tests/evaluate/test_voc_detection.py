@@ -12,16 +12,15 @@ from torch import nn
 from torchvision.datasets import VOCDetection
 from torchvision.models import resnet18
 
-from genviews.evaluate import (
-    BoxedFiles,
+from genviews.evaluate import voc_detection
+from genviews.evaluate.detection import DetectionConfig
+from genviews.evaluate.voc import BoxedFiles, read_voc_boxes
+from genviews.evaluate.voc_detection import (
     detect_voc,
     detection_photos,
     evaluate_detector,
-    read_voc_boxes,
     train_detector,
-    voc_detection,
 )
-from genviews.evaluate.detection import DetectionConfig
 
 NAMES = ("red", "green", "blue")
 OBJECT = (

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from genviews.represent import RATIOS, SamplePlan
+from genviews.represent.plan import RATIOS, SamplePlan
 
 
 def test_without_end_no_sample_comes_twice() -> None:

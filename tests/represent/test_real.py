@@ -12,8 +12,10 @@ from genviews.augment import HorizontalFlip
 from genviews.generators import ToyGenerator
 from genviews.identity import describe
 from genviews.perturb import Gaussian
-from genviews.represent import LatentViews, SamplePlan, StreamedBatches
+from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
+from genviews.represent.stream import StreamedBatches
+from genviews.represent.views import LatentViews
 from genviews.rng import Rng
 
 COUNT = 40

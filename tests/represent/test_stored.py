@@ -18,16 +18,11 @@ from genviews.generators import CallableGenerator, ToyGenerator
 from genviews.generators.zspace import z_space
 from genviews.identity import Identity, describe
 from genviews.perturb import PCA, Gaussian, Independent, Normal, PCAStatistics, StyleMix, Uniform
-from genviews.represent import (
-    LatentViews,
-    Prior,
-    SamplePlan,
-    StoredViews,
-    StreamedBatches,
-    recreate_views,
-    write_views,
-)
-from genviews.represent.stored import rebuild
+from genviews.represent.plan import SamplePlan
+from genviews.represent.prior import Prior
+from genviews.represent.stored import StoredViews, rebuild, recreate_views, write_views
+from genviews.represent.stream import StreamedBatches
+from genviews.represent.views import LatentViews
 from genviews.store import ShardStore
 from tests.stores import put_shard
 

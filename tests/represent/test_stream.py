@@ -13,8 +13,10 @@ from genviews.augment import ColorJitter, Compose, HorizontalFlip
 from genviews.generators import ToyGenerator
 from genviews.identity import describe
 from genviews.perturb import Gaussian, Independent
-from genviews.represent import LatentViews, SamplePlan, StreamedBatches
 from genviews.represent.batches import Batches, PartBatches, local_batch
+from genviews.represent.plan import SamplePlan
+from genviews.represent.stream import StreamedBatches
+from genviews.represent.views import LatentViews
 from genviews.rng import Rng
 
 TOY = ToyGenerator(num_classes=3)

@@ -14,13 +14,15 @@ from torch import nn
 
 from genviews.augment import HorizontalFlip
 from genviews.perturb import Gaussian
-from genviews.represent import LatentViews, SamplePlan, StreamedBatches
 from genviews.represent.batches import PartBatches, local_batch
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.represent.losses import ClassPrediction, LatentPrediction, NTXent, SupCon, VICReg
 from genviews.represent.monitor import alignment, rankme, uniformity
+from genviews.represent.plan import SamplePlan
 from genviews.represent.schedule import StepCosine
+from genviews.represent.stream import StreamedBatches
 from genviews.represent.train import train_representation
+from genviews.represent.views import LatentViews
 from tests.processes import start
 from tests.represent.training import (
     BATCH,

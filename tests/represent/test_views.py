@@ -21,7 +21,8 @@ from genviews.perturb import (
     StyleMix,
     Walks,
 )
-from genviews.represent import LatentViews, Prior
+from genviews.represent.prior import Prior
+from genviews.represent.views import LatentViews
 from genviews.rng import Rng
 
 TOY = ToyGenerator()

@@ -10,8 +10,10 @@ import torch
 from genviews.generators import ToyGenerator
 from genviews.identity import key
 from genviews.perturb import Independent, Normal
-from genviews.represent import LatentViews, Prior, SamplePlan
 from genviews.represent.batches import Batches, PartBatches
+from genviews.represent.plan import SamplePlan
+from genviews.represent.prior import Prior
+from genviews.represent.views import LatentViews
 from genviews.rng import Rng
 from genviews.studies.learning.data import check_row, latent_views, row_batches
 from genviews.studies.learning.row import LearningRow

@@ -12,9 +12,10 @@ from genviews.evaluate.encoders import ProbeData
 from genviews.generators import CallableGenerator, ToyGenerator
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
-from genviews.represent import LatentViews, Prior
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.losses import ClassPrediction, LatentPrediction, NTXent, SupCon
+from genviews.represent.prior import Prior
+from genviews.represent.views import LatentViews
 from genviews.studies.learning.row import LearningRow
 from tests.studies.learning.small import CLASSES, TOY, images, probe, small, training
 

@@ -10,16 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from genviews.data import ImageSet
-from genviews.evaluate import (
-    FeatureExtractor,
-    MultiLabelSVM,
-    decide_voc,
-    detect_voc,
-    detection_photos,
-    read_voc,
-)
 from genviews.evaluate.detection import DetectionConfig
-from genviews.evaluate.voc import protocol_splits
+from genviews.evaluate.extractor import FeatureExtractor
+from genviews.evaluate.svm import MultiLabelSVM
+from genviews.evaluate.voc import decide_voc, protocol_splits, read_voc
+from genviews.evaluate.voc_detection import detect_voc, detection_photos
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.train import TrainingRun
 from genviews.studies.learning import voc
