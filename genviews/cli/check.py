@@ -129,17 +129,12 @@ def check_invert(flags: InvertFlags, out: Path) -> None:
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
 
-    kind = kind_of(flags.images)
-    if flags.root is not None and kind != "table":
-        _refuse("--root", "a CSV file as --images", f"a {kind}")
     if (flags.align == "none") != (flags.geometry is None):
         flag = "--geometry" if flags.geometry is None else "--align"
         remedy = "alignment needs the box or the landmarks of each image in a CSV file"
         _refuse(flag, "--align and --geometry together", "none", remedy)
-    if flags.align != "none" and kind not in ("folder", "table"):
-        remedy = "align the image files, and name their folder"
-        _refuse("--align", "a folder or a CSV file as --images", f"a {kind}", remedy)
-    _check_store("--images", kind, resizes=flags.resize or flags.convert)
+    used = [name for name in ("root", "resize", "convert") if getattr(flags, name)]
+    kind_of(flags.images, used if flags.align == "none" else [*used, "align"])
     check_apart(out, {"--images": flags.images, "--start-from": flags.start_from})
     read = ("encoder", "root", "geometry", "lpips_weights")
     _check_exist({flag_of(name): getattr(flags, name) for name in read})
@@ -153,7 +148,10 @@ def check_learn(flags: LearnFlags, out: Path) -> None:
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
 
-    kinds = {word: kind_of(word) for word in (flags.real, flags.data) if word is not None}
+    used = [name for name in ("resize", "convert") if getattr(flags, name)]
+    if flags.data is not None:
+        kind_of(flags.data)
+    kind = flags.real and kind_of(flags.real, [*used, "size"] if flags.generator is None else used)
     if flags.size is not None:
         check_count(flags.size, "--size")
         if flags.generator is not None:
@@ -166,22 +164,8 @@ def check_learn(flags: LearnFlags, out: Path) -> None:
         check_generator(flags.generator)
     elif flags.walks is not None:
         _refuse("--walks", "a generator", "none")
-    if flags.real is None:
-        return
-    kind = kinds[flags.real]
     if kind == "fashion32" and flags.size not in (None, 32):
         _refuse("--size", "32, for fashion32", flags.size)
-    _check_store("--real", kind, resizes=flags.resize or flags.convert)
-    if kind == "store" and flags.generator is None:
-        expected = "a folder, a table or a data set, where no generator says the size"
-        remedy = "name the generator that the images are of the size of"
-        _refuse("--real", expected, "a store", remedy)
-
-
-def _check_store(flag: str, kind: str, *, resizes: bool) -> None:
-    if kind == "store" and resizes:
-        got, remedy = "a store, whose images are taken as they are", "leave them out"
-        _refuse("--resize and --convert", f"files or a data set as {flag}", got, remedy)
 
 
 def check_probe(flags: ProbeFlags, out: Path) -> None:

@@ -37,7 +37,7 @@ ClassOrder = Sequence[str] | Literal["value", "text"] | None
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How files are listed, labelled and decoded: the options of `load_images`."""
+    """How files are listed, labelled and decoded: the options of `load_images`, by its names."""
 
     labels: str | Path | None = None
     columns: Sequence[str] | None = None
@@ -46,7 +46,7 @@ class Reading:
     root: str | Path | None = None
     resize: bool = False
     convert: bool = False
-    alignment: Alignment | None = None
+    align: Alignment | None = None
 
     def source(self, listing: Listing, spec: ImageSpec, split: str | None) -> FileSource:
         """The files of a listing as a source."""
@@ -55,7 +55,7 @@ class Reading:
             spec,
             resize=self.resize,
             convert=self.convert,
-            alignment=self.alignment,
+            alignment=self.align,
             split=None if split is None else check_split(split),
         )
 
@@ -67,32 +67,23 @@ class Reading:
             in_splits: whether folders called train, val and test are splits, with classes in them.
 
         Raises:
-            FileNotFoundError, ValueError: as `load_images`.
+            FileNotFoundError, ValueError: as `load_images`; options are not checked.
         """
         path = Path(word).expanduser()
         if path.is_dir():
             return self._of_folder(path, in_splits)
-        if self.labels is not None:
-            fail(
-                "labels",
-                expected="none beside a table of files, which holds them",
-                got=str(self.labels),
-                remedy="write them into the table's column `label`",
-            )
         root = path.parent if self.root is None else Path(self.root).expanduser()
         lines = read_table(path, root, self.columns)
         there = tuple(name for name in lines if (root / name).is_file())
         return self._labelled(Listing(root=root, files=there), path, lines)
 
     def _of_folder(self, folder: Path, in_splits: bool) -> Listing:
-        if self.root is not None:
-            fail("root", expected="a table of files", got="a folder", remedy="leave it out")
         table = None if self.labels in (None, SUBFOLDERS) else Path(str(self.labels)).expanduser()
         notes: tuple[str, ...] = ()
         if self.labels is None and (folder / STYLEGAN).is_file():
             table = folder / STYLEGAN
             notes = (f"labels are those of {STYLEGAN}, not of subfolders",)
-        boxes = None if self.alignment is None else self.alignment.geometry.path
+        boxes = None if self.align is None else self.align.geometry.path
         found = list_images(folder, without=[one for one in (table, boxes) if one is not None])
         splits = folder_splits(folder.name, found.files) if in_splits else None
         found = replace(found, splits=splits, notes=notes)

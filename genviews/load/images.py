@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from typing import Literal, NoReturn
 
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import fail, lookup, option
 from genviews.data.dataset_source import DatasetSource, load_dataset, picture_of
 from genviews.data.decode import Picture, UnfitImageError, decode_pixels
 from genviews.data.fashion import fashion_mnist
@@ -41,6 +41,17 @@ __all__ = ["FASHION", "WordKind", "images_spec", "kind_of", "load_images", "read
 WordKind = Literal["folder", "table", "store", "dataset", "fashion32"]
 
 FASHION: Literal["fashion32"] = "fashion32"
+_DECODED = ("folder", "table", "dataset", FASHION)
+_TAKEN_BY: Mapping[str, Sequence[str]] = {
+    "labels": ("folder",),
+    "root": ("table",),
+    "align": ("folder", "table"),
+    "resize": _DECODED,
+    "convert": _DECODED,
+    "size": _DECODED,  # that images have where no generator says it
+}
+"""Option -> the kinds of words that have it."""
+
 _LOOK = 16  # images that say what all are like
 _SHARD = "[0-9][0-9][0-9][0-9][0-9]*.safetensors"
 
@@ -96,7 +107,7 @@ def load_images(
         root=root,
         resize=resize,
         convert=convert,
-        alignment=alignment,
+        align=alignment,
     )
     return read_images(word, spec, how, split)
 
@@ -105,25 +116,11 @@ def read_images(
     word: str | Path, spec: ImageSpec, how: Reading, split: SplitName | None = None
 ) -> ImageSource:
     """Return the images that a word stands for: `load_images` with its options in one."""
-    kind = kind_of(word)
+    kind = kind_of(word, [name for name in _TAKEN_BY if getattr(how, name, None)])
     if kind in ("folder", "table"):
         return how.source(how.listing(word), spec, split)
-    if how.labels is not None or how.alignment is not None or how.root is not None:
-        fail(
-            f"images {str(word)!r}",
-            expected="a folder or a table, for labels, a root or an alignment of its files",
-            got=f"a {kind}",
-            remedy="leave them out",
-        )
     found: ImageSource
     if kind == "store":
-        if how.resize or how.convert:
-            fail(
-                f"images {str(word)!r}",
-                expected="files or a data set, to resize or convert them",
-                got="a store, whose images are taken as they are",
-                remedy="leave --resize and --convert out",
-            )
         found = StoreSource(str(word), spec)
     elif kind == "dataset":
         data = load_dataset(str(word))
@@ -133,13 +130,34 @@ def read_images(
     return found if split is None else found.select(range(len(found)), split=split)
 
 
-def kind_of(word: str | Path) -> WordKind:
-    """Return what a word for images stands for.
+def kind_of(word: str | Path, options: Iterable[str] = ()) -> WordKind:
+    """Return what a word for images stands for; reads none of them.
+
+    Args:
+        word: see the module.
+        options: that are used, by name, of those that not every kind of word has.
 
     Raises:
         FileNotFoundError: nothing of that name.
-        ValueError: a file that is no table.
+        ValueError: a file that is no table, or an option that it does not have.
     """
+    kind = _kind_of(word)
+    for name in options:
+        if kind not in _TAKEN_BY[name]:
+            remedies = {
+                "labels": "write them into the table's column `label`",
+                "size": "name the generator that the images are of the size of",
+            }
+            fail(
+                f"{option(name)} of the images {str(word)!r}",
+                expected=f"a {' or a '.join(_TAKEN_BY[name])}",
+                got=f"a {kind}",
+                remedy=remedies.get(name, "leave it out"),
+            )
+    return kind
+
+
+def _kind_of(word: str | Path) -> WordKind:
     text, path = str(word), Path(word).expanduser()
     if text.partition("/")[0] == FASHION and not path.exists():
         return FASHION
@@ -170,16 +188,9 @@ def images_spec(word: str | Path, *, size: int | None = None, convert: bool = Fa
     Raises:
         ValueError: a store, or none of the first few can be read.
     """
-    kind = kind_of(word)
+    kind = kind_of(word, ["size"])
     if kind == FASHION:
         return ImageSpec(channels=1, height=32, width=32)
-    if kind == "store":
-        fail(
-            f"images {str(word)!r}",
-            expected="a folder, a table or a data set, where no generator says the size",
-            got="a store",
-            remedy="name the generator that the images are of the size of",
-        )
     shapes = list(_first_shapes(word, kind, convert))
     if not shapes:
         fail(

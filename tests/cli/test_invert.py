@@ -357,7 +357,7 @@ class TestMistakes:
             (["--align", "cars"], "--geometry: expected --align and --geometry together"),
             (["--geometry", "mine.py"], "--align: expected --align and --geometry together"),
             (["--align", "cars", "--geometry", "mine.py"], "geometry mine.py"),
-            (["--root", "images"], "--root: expected a CSV file as --images"),
+            (["--root", "images"], "root (--root) of the images 'images': expected a table"),
             (["--workers", "2"], "--workers: expected --engine ray"),
             (["--ray-address", "auto"], "--ray-address: expected --engine ray"),
             (["--out", "s3://bucket/run"], "--out: expected a folder of this machine, got 's3:"),

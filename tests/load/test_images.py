@@ -452,6 +452,38 @@ class TestWords:
         assert kind_of("torchvision:MNIST:data") == kind_of("mine:data") == "dataset"
         assert kind_of("fashion32/sample/val") == "fashion32"
 
+    @pytest.mark.parametrize(
+        ("word", "options", "message"),
+        [
+            (
+                "s3://run",
+                {"resize": True},
+                r"resize \(--resize\) of the images 's3://run': .* a st",
+            ),
+            (
+                "a",
+                {"root": "b"},
+                r"root \(--root\) of the images .*: expected a table, got a folder",
+            ),
+            ("labels.csv", {"labels": "b"}, r"labels \(--labels\) .* got a table; write them into"),
+            (
+                "mine:data",
+                {"labels": "b"},
+                r"labels \(--labels\) .*expected a folder, got a dataset",
+            ),
+        ],
+    )
+    def test_options_that_a_word_does_not_have(self, tmp_path, monkeypatch, word, options, message):
+        monkeypatch.chdir(tmp_path)
+        put(tmp_path, "a/1.png")
+        csv(tmp_path, "file\n")
+        with pytest.raises(ValueError, match=message):
+            load_images(word, SPEC, **options)
+
+    def test_a_store_does_not_say_the_size(self):
+        with pytest.raises(ValueError, match="got a store; name the generator that the images"):
+            images_spec("s3://run")
+
     def test_what_ships(self):
         spec = ImageSpec(channels=1, height=32, width=32)
         found = load_images("fashion32/sample/test", spec)
