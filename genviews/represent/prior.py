@@ -21,7 +21,6 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_different, fail
 from genviews.generators.base import Generator
-from genviews.perturb.base import Layers
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.perturb.stylemix import Independent
 from genviews.rng import Streams
@@ -126,7 +125,7 @@ class Prior:
             pseudo = (self._blocks(streams) % self.pseudo_classes).to(generator.device)
         return Anchors(z=z, latents=latents, labels=label, pseudo_labels=pseudo)
 
-    def independent(self, layers: Layers = "all") -> Independent:
+    def independent(self, layers: str = "all") -> Independent:
         """The perturbation that draws another sample of this prior, of the anchor's class."""
         return Independent(layers, noise=self.noise, psi=self.psi, cutoff=self.cutoff)
 

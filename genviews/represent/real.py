@@ -12,65 +12,60 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 
 from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.identity import key
 from genviews.represent.prior import check_ids
 from genviews.represent.views import AnchorViews, ViewBatch
 from genviews.rng import Rng
-from genviews.types import ImageSpec
 
 __all__ = ["MixedViews", "RealViews"]
 
 Mix = Literal["fixed", "sampled"]
-_RANGE_TOLERANCE = 1e-4  # round-off of `x / 127.5 - 1` and of resizing
 
 
 class RealViews(AnchorViews):
     """Real images as anchors; their positives are the image itself, told apart by pixel views.
 
     Args:
-        images: (N, C, H, W) in [-1, 1]; row i is sample i. Or a source that they are read from as
-            they are needed, so that memory does not hold them; all must be readable.
-        labels: (N,) integer classes, for objectives that use them.
-        device: of the views; None takes that of the images, and the CPU for a source.
+        images: with their labels, for objectives that use them; row i is sample i. A source is read
+            as its images are needed, so that memory does not hold them; all must be readable.
         positives: K, at least 1.
         seed: of what is drawn for the views downstream, pixel views among it.
+        device: of the views; None takes that of the images, and the CPU for a source.
 
     Raises:
-        TypeError: images that are not floating-point.
-        ValueError: no image, values outside [-1, 1], or labels that are not one integer for each.
+        ValueError: no positive.
 
     Source: Jahanian et al. 2022, arXiv:2106.05258, table 1 ("real").
 
     Example:
-        >>> views = RealViews(torch.zeros(5, 1, 8, 8))
-        >>> views([4, 0]).images.shape
+        >>> images = ImageSet(images=torch.zeros(5, 1, 8, 8), ids=tuple("abcde"))
+        >>> RealViews(images)([4, 0]).images.shape
         torch.Size([2, 2, 1, 8, 8])
     """
 
     def __init__(
         self,
-        images: Float[Tensor, "N C H W"] | ImageSource,
-        labels: Int[Tensor, " N"] | None = None,
+        images: ImageSet | ImageSource,
         *,
         positives: int = 1,
         seed: int = 0,
         device: torch.device | None = None,
     ) -> None:
-        here = images.device if isinstance(images, Tensor) else torch.device("cpu")
+        self._pixels = images.images if isinstance(images, ImageSet) else images
+        here = self._pixels.device if isinstance(self._pixels, Tensor) else torch.device("cpu")
         self._device = here if device is None else device
-        self.image_spec = _spec(images) if isinstance(images, Tensor) else images.image_spec
-        _check_labels(labels, len(images))
-        self.images, self.labels = images, None if labels is None else labels.to(self._device)
+        self.labels = None if images.labels is None else images.labels.to(self._device)
         self.positives, self.seed = check_count(positives, "positives"), seed
-        self.pool = None
+        self.image_spec, self.pool = images.image_spec, None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self._pixels)
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +74,7 @@ class RealViews(AnchorViews):
 
     @cached_property
     def _content(self) -> str:
-        return key(self.images, self.labels)
+        return key(self._pixels, self.labels)
 
     def __describe__(self) -> dict[str, object]:
         """The images and their labels, and the settings."""
@@ -103,9 +98,9 @@ class RealViews(AnchorViews):
         )
 
     def _read(self, rows: tuple[int, ...]) -> Tensor:
-        if isinstance(self.images, Tensor):
-            return self.images[torch.tensor(rows, dtype=torch.long, device=self.images.device)]
-        batch = self.images.read(rows)
+        if isinstance(self._pixels, Tensor):
+            return self._pixels[torch.tensor(rows, dtype=torch.long, device=self._pixels.device)]
+        batch = self._pixels.read(rows)
         if batch.skipped:
             fail(
                 "real images",
@@ -139,7 +134,11 @@ class MixedViews(AnchorViews):
         perturbed as well.
 
     Example:
-        >>> real, made = RealViews(torch.zeros(8, 1, 4, 4)), RealViews(torch.ones(8, 1, 4, 4))
+        >>> grey, white = (
+        ...     ImageSet(images=torch.full((8, 1, 4, 4), level), ids=tuple("abcdefgh"))
+        ...     for level in (0.0, 1.0)
+        ... )
+        >>> real, made = RealViews(grey), RealViews(white)
         >>> mixed = MixedViews(real, made, 0.25, 8)
         >>> float(mixed(range(8)).images[:, 0].mean())
         0.25
@@ -222,16 +221,6 @@ class MixedViews(AnchorViews):
         return joined[order.to(self.device)]
 
 
-def _check_labels(labels: Tensor | None, count: int) -> None:
-    if labels is not None and (labels.shape != (count,) or labels.is_floating_point()):
-        fail(
-            "labels of real images",
-            expected=f"{count} integers, one for each image",
-            got=f"shape {tuple(labels.shape)}, {labels.dtype}",
-            remedy="match them by row, and convert them with `.long()`",
-        )
-
-
 def _check_pair(real: AnchorViews, generated: AnchorViews) -> None:
     ours = (real.image_spec.shape, real.positives)
     theirs = (generated.image_spec.shape, generated.positives)
@@ -242,25 +231,3 @@ def _check_pair(real: AnchorViews, generated: AnchorViews) -> None:
             got=f"{theirs[0]} with {theirs[1]}",
             remedy="resize the real images, or give both the same number of positives",
         )
-
-
-def _spec(images: Tensor) -> ImageSpec:
-    if images.ndim != 4 or images.numel() == 0:
-        fail(
-            "real images",
-            expected="shape (N, C, H, W), at least one",
-            got=f"shape {tuple(images.shape)}",
-            remedy="stack images of equal size along a first axis",
-        )
-    channels, height, width = images.shape[1:]
-    spec = ImageSpec(channels=channels, height=height, width=width)
-    spec.check(images, "real images")
-    largest = float(images.abs().max())
-    if not largest <= 1 + _RANGE_TOLERANCE:  # also for NaN
-        fail(
-            "real images",
-            expected="values in [-1, 1]",
-            got=f"a magnitude of {largest:g}",
-            remedy="scale them: `x / 127.5 - 1` for 0-255, `2 * x - 1` for 0-1",
-        )
-    return spec

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genviews.data import ImageSet
 from genviews.generators import CallableGenerator, ToyGenerator
 from genviews.generators.zspace import z_space
 from genviews.perturb import Gaussian, Independent, StyleMix
@@ -23,7 +24,15 @@ TOY = ToyGenerator()
 CONDITIONAL = ToyGenerator(num_classes=3)
 BLACK_BOX = CallableGenerator(lambda z: 2 * z.tanh().reshape(-1, 1, 4, 4), z_dim=16)
 IMAGES = Rng(3).streams(range(12)).normal(1, (1, 8, 8))[:, 0].tanh()
-REAL = RealViews(IMAGES, torch.arange(12) % 3, positives=2)
+REAL = RealViews(
+    ImageSet(
+        images=IMAGES,
+        ids=tuple(map(str, range(12))),
+        labels=torch.arange(12) % 3,
+        class_names=("a", "b", "c"),
+    ),
+    positives=2,
+)
 MADE = LatentViews(CONDITIONAL, Gaussian("all", 0.2), positives=2)
 
 

@@ -89,8 +89,8 @@ def test_none_readable(tmp_path):
 
 def test_views_of_them_are_views_of_the_images(tmp_path):
     data = images()
-    stored = RealViews(StoredPixels(MemorySource(data), tmp_path), data.labels, positives=2)
-    memory = RealViews(data.images, data.labels, positives=2)
+    stored = RealViews(StoredPixels(MemorySource(data), tmp_path), positives=2)
+    memory = RealViews(data, positives=2)
     ours, theirs = stored([5, 1]), memory([5, 1])
     assert torch.equal(ours.images, theirs.images)
     assert torch.equal(ours.labels, theirs.labels)

@@ -233,8 +233,7 @@ def _real(row: LearningRow, setting: LearningSetting) -> RealViews:
         # Not the first ones: files are often sorted by class. Smaller sets are parts of larger.
         order = Rng(setting.views_seed, "real images").numpy().permutation(len(images))
         images = images.select(order[:unique].tolist())
-    pixels = images.images if isinstance(images, ImageSet) else images
-    return RealViews(pixels, images.labels, positives=row.positives, device=setting.device)
+    return RealViews(images, positives=row.positives, device=setting.device)
 
 
 def _check_real(row: LearningRow, setting: LearningSetting) -> ImageSet | ImageSource:
