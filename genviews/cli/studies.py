@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.data.pixels import Decoding
     from genviews.studies.base import Study
     from genviews.studies.bench import Inputs
-    from genviews.studies.learning.voc import VOCTask
+    from genviews.studies.learning.judge import KeptJudge
 
 __all__ = ["add_studies", "list_studies"]
 
@@ -125,7 +125,7 @@ def _run(
     def load(decoding: Decoding) -> Inputs:
         if isinstance(inputs, ModelFlags):
             return load_models(inputs)
-        return replace(load_learning(LearnFlags(**vars(inputs)), decoding), voc=_voc_task(voc))
+        return replace(load_learning(LearnFlags(**vars(inputs)), decoding), judges=_judges(voc))
 
     return run_verb(
         f"study {study.name}",
@@ -160,19 +160,14 @@ def _check_given(study: Study[Any], inputs: LearnFlags) -> None:
         )
 
 
-def _voc_task(flags: VOCFlags | None) -> VOCTask | None:
-    """What the flags ask for; None without `--voc`."""
+def _judges(flags: VOCFlags | None) -> tuple[KeptJudge, ...]:
+    """Who judges encoders as well; nobody without `--voc`."""
     from genviews.evaluate.detection import DetectionConfig
-    from genviews.studies.learning.voc import VOCTask
+    from genviews.studies.learning.voc import DetectionJudge, SVMJudge
 
     if flags is None or flags.voc is None:
-        return None
-    detection, steps = DetectionConfig(), flags.detection_steps
-    if steps is not None:
-        detection = DetectionConfig.lasting(steps)
-    return VOCTask(
-        path=flags.voc,
-        protocol=flags.voc_protocol,
-        size=flags.voc_size,
-        detection=detection if flags.detection else None,
-    )
+        return ()
+    svm = SVMJudge(path=flags.voc, protocol=flags.voc_protocol, size=flags.voc_size)
+    steps = flags.detection_steps
+    config = DetectionConfig() if steps is None else DetectionConfig.lasting(steps)
+    return (svm, DetectionJudge(path=flags.voc, config=config)) if flags.detection else (svm,)

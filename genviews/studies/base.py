@@ -175,11 +175,10 @@ def check_study_inputs(study: Study[Any], bench: Bench, options: Options) -> Non
 
 def _settings(study: Study[Any], bench: Bench, options: Options) -> dict[str, Any]:
     """What a finished result is known by, beside the identity of its folder."""
-    voc = bench.inputs.voc
     found = {
         "study": study.name,
         "options": asdict(options),
         "seed": bench.seed,
-        **({} if voc is None else {"voc": voc.facts()}),
+        **{judge.name: judge.facts() for judge in bench.inputs.judges},
     }
     return dict(json.loads(json.dumps(found, default=str)))

@@ -39,7 +39,7 @@ from genviews.perturb import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
 from genviews.studies.base import Need, Options, Study
-from genviews.studies.learning.voc import VOCTask
+from genviews.studies.learning.judge import KeptJudge
 from genviews.studies.result import Record
 from genviews.studies.run_folder import WORK
 from genviews.types import NotedProgress
@@ -61,7 +61,7 @@ class Inputs:
         pixel_views: to compare them with.
         real: images to learn from.
         probe: labelled splits to judge encoders on.
-        voc: what else to judge encoders on.
+        judges: who else judges encoders.
         images: to invert, with the inverter of the kit.
         encoder: to judge.
         skipped: (file, reason) of images that were left out.
@@ -75,7 +75,7 @@ class Inputs:
     pixel_views: tuple[PixelViews, ...] = ()
     real: ImageSet | ImageSource | None = None
     probe: ProbeData | None = None
-    voc: VOCTask | None = None
+    judges: tuple[KeptJudge, ...] = ()
     images: ImageSource | None = None
     encoder: RepresentationEncoder | None = None
     skipped: tuple[tuple[str, str], ...] = ()
@@ -114,14 +114,14 @@ class Inputs:
             Need.SPLITS: {"calibration", "test"} <= self.splits.keys(),
             Need.REAL: self.real is not None,
             Need.PROBES: self.probe is not None,
-            Need.VOC: self.voc is not None,
+            Need.VOC: bool(self.judges),
             Need.IMAGES: self.images is not None,
             Need.ENCODER: self.encoder is not None,
         }
         return frozenset(need for need, met in there.items() if met)
 
     def __describe__(self) -> Mapping[str, object]:
-        """Everything that kept work depends on; VOC may be added to a study that is there."""
+        """Everything that kept work depends on; judges may be added to a study that is there."""
         kit, inverts = self.kit, self.given() & {Need.SPLITS, Need.IMAGES}
         return {
             "generator": None if kit is None else kit.generator,

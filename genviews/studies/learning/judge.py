@@ -254,11 +254,25 @@ class ProbeJudge(Judge):
 
 
 class KeptJudge(Judge):
-    """A judge whose records have names of their own, under all that they depend on."""
+    """A judge that can be added to a study: what it says has its own files and key.
+
+    Attributes:
+        seeded: whether it draws anything by the seed of a row.
+    """
+
+    seeded: ClassVar[bool] = False
 
     @abstractmethod
-    def depends(self, result: RowResult, setting: LearningSetting) -> Mapping[str, object]:
-        """What its scores depend on beside the encoder, as JSON values."""
+    def check(self, setting: LearningSetting) -> None:
+        """Raise for what would end the judging of a finished row; trains nothing."""
+
+    @abstractmethod
+    def depends(self, setting: LearningSetting) -> str:
+        """A hash of all that its scores depend on beside the encoder and its seed."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What its numbers are of, as JSON values for the record."""
 
 
 def judge_rows(
@@ -285,8 +299,15 @@ def judge_rows(
     Returns:
         The results with what the judge says.
     """
+    task = judge.depends(setting)
     keys = [
-        key_text({"encoder": describe(one.folder / ENCODER), **judge.depends(one, setting)})
+        key_text(
+            {
+                "encoder": describe(one.folder / ENCODER),
+                "task": task,
+                **({"seed": one.seed} if judge.seeded else {}),
+            }
+        )
         for one in results
     ]
     pairs = zip(results, keys, strict=True)

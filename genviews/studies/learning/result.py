@@ -115,11 +115,10 @@ def _columns(study: LearningStudy) -> tuple[Column, ...]:
     words = {
         "over": f"over test images and seeds{luck}",
         "reference": study.reference,
-        "voc": _voc_words(study),
         "alone": "; one seed has no interval" if one else "",
     }
     measured = [
-        replace(column, help=column.help.format(**words))
+        replace(column, help=column.help.format(**words, **study.facts))
         for what in study.probes
         for column in (MEASURES[what].column, *MEASURES[what].against)
     ]
@@ -184,24 +183,6 @@ def row_words(row: Definition) -> str:
     parts += [f"{row['ratio']:g} times the samples"] if row["ratio"] != 1 else []
     parts += [f"{row['updates']:g} of the updates"] if row["updates"] != 1 else []
     return ", ".join(parts)
-
-
-def _voc_words(study: LearningStudy) -> str:
-    """What the columns of VOC are of."""
-    known = study.facts.get("voc")
-    if known is None:
-        return ""
-    fit, score = known["splits"]
-    words = (
-        "mean average precision over the classes, by an SVM for each on the frozen features, "
-        f"fitted on {fit}, of {known['photos'][1]:,} photos of {score}; its interval is over "
-        "photos, drawn anew with replacement, and seeds"
-    )
-    detection = known["detection"]
-    if detection is None:
-        return words
-    learnt, scored = detection["splits"]
-    return f"{words}; detectors: {detection['steps']:,} steps on {learnt}, scored on {scored}"
 
 
 def _bars(study: LearningStudy) -> Bars:

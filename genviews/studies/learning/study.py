@@ -11,11 +11,10 @@ from genviews.checks import fail, lookup
 from genviews.engine import Engine
 from genviews.studies.learning.claims import weigh_claims
 from genviews.studies.learning.compare import RowSummary, corrected, summarise
-from genviews.studies.learning.judge import Report, RowResult, judge_rows
+from genviews.studies.learning.judge import KeptJudge, Report, RowResult, judge_rows
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import check_done, run_rows
 from genviews.studies.learning.setting import LearningSetting
-from genviews.studies.learning.voc import VOCTask
 from genviews.studies.result import Claim
 from genviews.studies.statistics import SIGNIFICANCE, standing
 
@@ -33,8 +32,8 @@ class LearningStudy:
         test_images: N.
         seeds: of every row.
         p_holm: by probe and row, p-values of the differences corrected for their number (Holm).
-        facts: "definitions" of the rows by name, and what all rows share, for the record. "voc"
-            says what encoders were judged on beside their own images, where they were; "failed" why
+        facts: "definitions" of the rows by name, and what all rows share, for the record. The name
+            of a judge says what encoders were judged on beside their own images; "failed" why
             rows are left out, by row and seed.
         claims: what the paper says of the rows, weighed.
     """
@@ -116,7 +115,7 @@ def compare_rows(
     reference: str | None = None,
     engine: str | Engine = "local",
     report: Report | None = None,
-    voc: VOCTask | None = None,
+    judges: Sequence[KeptJudge] = (),
 ) -> LearningStudy:
     """Run the rows that are not done yet, and compare them.
 
@@ -132,14 +131,14 @@ def compare_rows(
             that is trained.
         engine: see `run_rows`.
         report: see `run_rows`.
-        voc: what encoders are judged on as well; None leaves VOC out. It can be added to a study
-            that is there, and changes nothing of it.
+        judges: who judges encoders as well, such as VOC; they can be added to a study that is
+            there, and change nothing of it.
 
     Raises:
-        ValueError: no row, no probe in the setting, an unknown reference, or what
-            `VOCTask.check` refuses, all before the first row is run; or the reference row, or every
-            row, failed.
-        FileNotFoundError: a part of VOC is missing.
+        ValueError: no row, no probe in the setting, an unknown reference, or what a judge's
+            `check` refuses, all before the first row is run; or the reference row, or every row,
+            failed.
+        FileNotFoundError: a part of what a judge needs is missing.
     """
     if not rows:
         fail("rows of a study", expected="at least one", got="none", remedy="name some")
@@ -152,10 +151,10 @@ def compare_rows(
         )
     chosen = _reference(rows) if reference is None else reference
     lookup(chosen, {row.name: row for row in rows}, "reference row")
-    if voc is not None:
-        voc.check(setting)
+    for judge in judges:
+        judge.check(setting)
     results = run_rows(rows, setting, seeds, folder, engine=engine, report=report)
-    for judge in () if voc is None else voc.judges:
+    for judge in judges:
         good = [one for one in results if not one.failed]
         judged = iter(judge_rows(judge, good, setting, engine=engine, report=report))
         results = [one if one.failed else next(judged) for one in results]
@@ -166,9 +165,11 @@ def compare_rows(
     results = [one for one in results if one.row.name not in left]
     study = read_study(name, results, setting, chosen)
     facts = {**study.facts, **({"failed": failed} if failed else {})}
-    if voc is not None:
-        skipped = results[0].record["voc"]["skipped"]  # the same photos whatever the encoder
-        facts["voc"] = {**voc.facts(), "skipped": skipped}
+    for judge in judges:
+        said = results[0].record[judge.name]
+        # What could not be read is the same whatever the encoder.
+        unread = {"skipped": said["skipped"]} if "skipped" in said else {}
+        facts[judge.name] = {**judge.facts(), **unread}
     return replace(study, facts=facts)
 
 

@@ -53,10 +53,10 @@ def run_table(table: str, bench: Bench, options: LearningOptions) -> Result:
         bench.place,
         engine=bench.engine,
         report=StudyProgress(bench.progress, rows, options.seeds, setting),
-        voc=bench.inputs.voc,
+        judges=bench.inputs.judges,
     )
     record = bench.record(options)
-    unread = study.facts["voc"]["skipped"] if "voc" in study.facts else []
+    unread = study.facts.get("voc", {}).get("skipped", ())
     skipped = (*record.skipped, *((file, reason) for file, reason in unread))
     record = replace(record, skipped=skipped)
     views = _views(rows, setting, options.show)

@@ -45,23 +45,20 @@ from genviews.studies.learning.judge import KeptJudge, Measure, Measured, Report
 from genviews.studies.learning.run import new_encoder
 from genviews.studies.learning.setting import LearningSetting
 
-__all__ = ["DetectionJudge", "SVMJudge", "VOCTask", "photo_draws", "resampled_means"]
+__all__ = ["DetectionJudge", "SVMJudge", "photo_draws", "resampled_means"]
 
 _DRAWS = 1000  # a deviation to some 2 % (chosen by us)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class VOCTask:
-    """What encoders are judged on: VOC07 classification, and detection if it is asked for.
+class SVMJudge(KeptJudge):
+    """VOC07 classification: an SVM for each class on the frozen features.
 
     Args:
-        path: the folder VOCdevkit, or for classification alone that of the year 2007.
+        path: the folder VOCdevkit, or that of the year 2007.
         protocol: "authors" fits on `train` and scores on `val`; "usual" takes `trainval`, `test`.
         size: of the photos: short side and central square, in pixels; 224 is the paper's.
         svm: the classifiers; the authors' by default.
-        detection: how a detector is fine-tuned around each encoder, on the `trainval` of 2007 and,
-            where it is there, of 2012. Its mean, deviation and seed are the encoder's. None for no
-            detection.
         class_names: the classes.
 
     Raises:
@@ -72,19 +69,31 @@ class VOCTask:
     protocol: VOCProtocol = "authors"
     size: int = 224
     svm: MultiLabelSVM = field(default_factory=MultiLabelSVM)
-    detection: DetectionConfig | None = None
     class_names: tuple[str, ...] = VOC_CLASSES
+
+    name: ClassVar[str] = "voc"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "voc": Measure(
+            title="VOC07 AP",
+            column=Column(
+                name="VOC07 AP",
+                kind="percent",
+                priority=0,
+                help="mean average precision over the classes, by an SVM for each on the frozen "
+                "features, fitted on {voc[splits][0]}, of {voc[photos][1]:,} photos of "
+                "{voc[splits][1]}; its interval is over photos, drawn anew with replacement, and "
+                "seeds",
+            ),
+            against=(
+                Column(name="AP difference", kind="points", priority=3, help="to {reference}"),
+                Column(name="AP Holm p", kind="p", priority=5, help="a family of its own"),
+            ),
+        )
+    }
 
     def __post_init__(self) -> None:
         check_count(self.size, "size of the VOC photos")
         protocol_splits(self.protocol)
-
-    @property
-    def judges(self) -> tuple[KeptJudge, ...]:
-        """Who judges."""
-        detection = self.detection
-        svm = SVMJudge(self)
-        return (svm,) if detection is None else (svm, DetectionJudge(self, detection))
 
     @cached_property
     def splits(self) -> tuple[LabelledFiles, LabelledFiles]:
@@ -95,31 +104,15 @@ class VOCTask:
         )
         return fit, score
 
-    @cached_property
-    def boxes(self) -> tuple[BoxedFiles, BoxedFiles]:
-        """The photos that detectors are fine-tuned on, and those that they are scored on."""
-        return detection_photos(self.path, train=self.years, class_names=self.class_names)
-
-    @property
-    def years(self) -> tuple[tuple[int, str], ...]:
-        """What detectors are fine-tuned on: the paper's two years, or the first where it is alone.
-
-        Anyone who has 2007 alone can compare rows all the same; what was learnt from is said.
-        """
-        first, *others = PAPER_TRAIN
-        there = [one for one in others if (self.path / f"VOC{one[0]}").is_dir()]
-        return (first, *there)
-
     def check(self, setting: LearningSetting) -> None:
-        """Raise for what would end the judging of a finished row; trains nothing.
+        """See `KeptJudge`.
 
         Raises:
             FileNotFoundError: a list, annotation or photo is missing.
-            ValueError: annotations that cannot be read, a class with too few photos, an encoder
-                that does not take the photos, or a detector around one that is no plain ResNet of
-                colour images.
+            ValueError: annotations that cannot be read, a class with too few photos, or an encoder
+                that does not take the photos.
         """
-        channels = setting.image_spec.channels
+        channels, (fit, score) = setting.image_spec.channels, self.splits
         if channels not in (1, 3):
             fail(
                 "encoders to be judged on VOC",
@@ -127,133 +120,49 @@ class VOCTask:
                 got=f"{channels} channels",
                 remedy="leave VOC out",
             )
-        fit, score = self.splits
         self.svm.check_labels(fit.labels)
-        self._check_scored(score)
-        for files in (fit, score):
-            files.source(self.size, channels=channels)  # it looks for every photo
-        self._check_size(setting)
-        if self.detection is not None:
-            self._check_detection(self.detection, setting)
-
-    def _check_scored(self, files: LabelledFiles) -> None:
         absent = [
             name
-            for name, labels in zip(self.class_names, files.labels.T, strict=True)
+            for name, labels in zip(self.class_names, score.labels.T, strict=True)
             if not bool(counted(labels, self.svm.difficult)[1].any())
         ]
         if absent:
             fail(
-                f"photos of {files.split}",
+                f"photos of {score.split}",
                 expected="at least one of each class",
                 got=f"none of {', '.join(absent)}",
                 remedy="unpack VOC2007 again",
             )
-
-    def _check_size(self, setting: LearningSetting) -> None:
-        encoder, side = new_encoder(setting, 0).eval(), self.size
-        blank = torch.zeros(1, encoder.config.channels, side, side, device=setting.device)
+        for files in self.splits:
+            files.source(self.size, channels=channels)  # it looks for every photo
+        encoder = new_encoder(setting, 0).eval()
+        blank = torch.zeros(1, channels, self.size, self.size, device=setting.device)
         try:
             with torch.no_grad():
                 encoder(blank)
         except (ValueError, AssertionError, RuntimeError) as error:  # timm asserts
             fail(
-                f"VOC photos of {side} pixels",
+                f"VOC photos of {self.size} pixels",
                 expected=f"a size that {setting.encoder.backbone} takes",
                 got=str(error),
                 remedy="choose another size",
             )
 
-    def _check_detection(self, config: DetectionConfig, setting: LearningSetting) -> None:
-        encoder, channels = setting.encoder, setting.image_spec.channels
-        plain = encoder.backbone.startswith("resnet") and encoder.stem == "imagenet"
-        if not plain or channels != 3:
-            fail(
-                "encoders to fine-tune detectors around",
-                expected="a ResNet with the stem 'imagenet', of 3 channels",
-                got=f"{encoder.backbone}, {encoder.stem!r}, {channels} channels",
-                remedy="choose such a backbone and stem, or leave detection out",
-            )
-        learnt, scored = self.boxes
-        usable = sum(bool(len(boxes.labels)) for boxes in learnt.annotations)
-        check_count(usable, f"photos of {learnt.split} with an object", least=config.batch)
-        what = f"photos of {learnt.split} and {scored.split}"
-        check_files([*learnt.files, *scored.files], what)
-
-    def parts(self, channels: int) -> str:
-        """A hash of all that the SVMs depend on beside the encoder; reads every photo once.
-
-        Args:
-            channels: of the encoder's images.
-        """
-        if channels not in self._hashes:
-            sources = {f.split: f.source(self.size, channels=channels) for f in self.splits}
-            labels = {files.split: files.labels for files in self.splits}
-            self._hashes[channels] = key(sources, labels, self.svm)
-        return self._hashes[channels]
-
-    @cached_property
-    def _hashes(self) -> dict[int, str]:
-        return {}
-
-    @cached_property
-    def detection_parts(self) -> str:
-        """A hash of all that detectors depend on beside the encoder; reads every photo."""
-        assert self.detection is not None
-        photos = {
-            one.split: (
-                [hash_of_file(file) for file in one.files],
-                [(a.boxes, a.labels, a.difficult) for a in one.annotations],
-            )
-            for one in self.boxes
-        }
-        names = {one.split: [file.name for file in one.files] for one in self.boxes}
-        return key(photos, names, self.detection)
+    def depends(self, setting: LearningSetting) -> str:
+        """A hash of the photos, their labels and the SVMs; reads every photo."""
+        channels = setting.image_spec.channels
+        sources = {files.split: files.source(self.size, channels=channels) for files in self.splits}
+        return key(sources, {files.split: files.labels for files in self.splits}, self.svm)
 
     def facts(self) -> dict[str, Any]:
-        """What the numbers are of, for the record."""
-        fit, score = self.splits
+        """See `KeptJudge`."""
         return {
             "protocol": self.protocol,
-            "splits": [fit.split, score.split],
-            "photos": [len(fit), len(score)],
+            "splits": [files.split for files in self.splits],
+            "photos": [len(files) for files in self.splits],
             "size": self.size,
             "difficult": self.svm.difficult,
-            "detection": None
-            if self.detection is None
-            else {
-                "splits": [photos.split for photos in self.boxes],
-                "photos": [len(photos) for photos in self.boxes],
-                "steps": self.detection.steps,
-            },
         }
-
-
-@dataclass(frozen=True)
-class SVMJudge(KeptJudge):
-    """An SVM for each class on the frozen features; its uncertainty is over photos drawn anew.
-
-    Args:
-        task: what to judge on.
-    """
-
-    name: ClassVar[str] = "voc"
-    measures: ClassVar[Mapping[str, Measure]] = {
-        "voc": Measure(
-            title="VOC07 AP",
-            column=Column(name="VOC07 AP", kind="percent", priority=0, help="{voc}"),
-            against=(
-                Column(name="AP difference", kind="points", priority=3, help="to {reference}"),
-                Column(name="AP Holm p", kind="p", priority=5, help="a family of its own"),
-            ),
-        )
-    }
-
-    task: VOCTask
-
-    def depends(self, result: RowResult, setting: LearningSetting) -> Mapping[str, object]:
-        """The photos, their labels and the SVMs."""
-        return {"task": self.task.parts(setting.image_spec.channels)}
 
     def score(
         self, result: RowResult, setting: LearningSetting, place: Path, say: Report
@@ -265,9 +174,9 @@ class SVMJudge(KeptJudge):
 
         found = decide_voc(
             result.extractor(setting, setting.render_batch),
-            *self.task.splits,
-            svm=self.task.svm,
-            size=self.task.size,
+            *self.splits,
+            svm=self.svm,
+            size=self.size,
             channels=setting.image_spec.channels,
             folder=place,  # a large network on a CPU takes an hour: a killed run goes on
             progress=tell,
@@ -278,41 +187,96 @@ class SVMJudge(KeptJudge):
         return {**asdict(found.score), "skipped": [list(one) for one in found.skipped]}
 
     def measured(self, record: Mapping[str, Any], place: Path) -> dict[str, Measured]:
-        """The mean average precision over the classes."""
+        """The mean average precision over the classes; it varies with the photos drawn."""
         kept = load_file(place.with_suffix(".safetensors"))
         counts = photo_draws(len(kept["labels"]))
         draws = resampled_means(kept["decisions"], kept["labels"], record["difficult"], counts)
         return {"voc": Measured(value=record["mean"], draws=draws)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionJudge(KeptJudge):
-    """A Faster R-CNN fine-tuned around the encoder; no decisions are kept, so seeds alone vary.
+    """VOC detection: a Faster R-CNN fine-tuned around the encoder, which varies with seeds alone.
 
     Args:
-        task: what to judge on.
-        config: of the detector.
+        path: the folder VOCdevkit.
+        config: how the detector is fine-tuned, on the `trainval` of 2007 and, where it is there, of
+            2012. Its mean and deviation are the encoder's, its seed is the row's.
+        class_names: the classes.
     """
 
+    path: Path
+    config: DetectionConfig = field(default_factory=DetectionConfig)
+    class_names: tuple[str, ...] = VOC_CLASSES
+
     name: ClassVar[str] = "detection"
+    seeded: ClassVar[bool] = True
     measures: ClassVar[Mapping[str, Measure]] = {
         f"voc_detection_{name.lower()}": Measure(
             column=Column(
                 name=f"detection {name}",
                 kind="percent",
                 priority=4,
-                help="of a Faster R-CNN fine-tuned around the encoder; over seeds alone{alone}",
+                help="of a Faster R-CNN fine-tuned around the encoder, {detection[steps]:,} steps "
+                "on {detection[splits][0]}, scored on {detection[splits][1]}; over seeds "
+                "alone{alone}",
             )
         )
         for name in ("AP", "AP50", "AP75")
     }
 
-    task: VOCTask
-    config: DetectionConfig
+    @cached_property
+    def boxes(self) -> tuple[BoxedFiles, BoxedFiles]:
+        """The photos that detectors are fine-tuned on, and those that they are scored on.
 
-    def depends(self, result: RowResult, setting: LearningSetting) -> Mapping[str, object]:
-        """The photos, their boxes, the detector and its seed, which is the row's."""
-        return {"task": self.task.detection_parts, "seed": result.seed}
+        They are tuned on the paper's two years, or the first where it is alone: anyone who has 2007
+        alone can compare rows all the same; what was learnt from is said.
+        """
+        first, *others = PAPER_TRAIN
+        there = [one for one in others if (self.path / f"VOC{one[0]}").is_dir()]
+        return detection_photos(self.path, train=(first, *there), class_names=self.class_names)
+
+    def check(self, setting: LearningSetting) -> None:
+        """See `KeptJudge`.
+
+        Raises:
+            FileNotFoundError: a list, annotation or photo is missing.
+            ValueError: an encoder that is no plain ResNet of colour images, or too few photos.
+        """
+        encoder, channels = setting.encoder, setting.image_spec.channels
+        plain = encoder.backbone.startswith("resnet") and encoder.stem == "imagenet"
+        if not plain or channels != 3:
+            fail(
+                "encoders to fine-tune detectors around",
+                expected="a ResNet with the stem 'imagenet', of 3 channels",
+                got=f"{encoder.backbone}, {encoder.stem!r}, {channels} channels",
+                remedy="choose such a backbone and stem, or leave detection out",
+            )
+        learnt, scored = self.boxes
+        usable = sum(bool(len(boxes.labels)) for boxes in learnt.annotations)
+        check_count(usable, f"photos of {learnt.split} with an object", least=self.config.batch)
+        what = f"photos of {learnt.split} and {scored.split}"
+        check_files([*learnt.files, *scored.files], what)
+
+    def depends(self, setting: LearningSetting) -> str:
+        """A hash of the photos, their boxes and the detector; reads every photo."""
+        photos = {
+            one.split: (
+                [hash_of_file(file) for file in one.files],
+                [(a.boxes, a.labels, a.difficult) for a in one.annotations],
+            )
+            for one in self.boxes
+        }
+        names = {one.split: [file.name for file in one.files] for one in self.boxes}
+        return key(photos, names, self.config)
+
+    def facts(self) -> dict[str, Any]:
+        """See `KeptJudge`."""
+        return {
+            "splits": [photos.split for photos in self.boxes],
+            "photos": [len(photos) for photos in self.boxes],
+            "steps": self.config.steps,
+        }
 
     def score(
         self, result: RowResult, setting: LearningSetting, place: Path, say: Report
@@ -331,7 +295,7 @@ class DetectionJudge(KeptJudge):
         )
         found = detect_voc(
             encoder.backbone.state_dict(),
-            *self.task.boxes,
+            *self.boxes,
             replace(self.config, mean=mean, std=std, seed=result.seed),
             architecture=encoder.config.backbone,
             device=setting.device,

@@ -62,7 +62,6 @@ FACTS = {
     "photos": [2501, 2510],
     "size": 224,
     "difficult": "positive",
-    "detection": None,
     "skipped": [],
 }
 DETECTORS = {"splits": ["trainval", "test"], "photos": [100, 50], "steps": 24_000}
@@ -100,5 +99,5 @@ def with_voc(*, detection=False, one_seed=False):
         rows=tuple(rows),
         seeds=(0,) if one_seed else study.seeds,
         p_holm={**study.p_holm, "voc": {n: v for n, v in p.items() if n != REFERENCE}},
-        facts={**study.facts, "voc": {**FACTS, "detection": DETECTORS if detection else None}},
+        facts={**study.facts, "voc": FACTS, **({"detection": DETECTORS} if detection else {})},
     )

@@ -14,7 +14,6 @@ from scipy import stats
 from sklearn.metrics import precision_recall_curve
 
 from genviews.ensemble.significance import holm
-from genviews.evaluate.detection import DetectionConfig
 from genviews.files import save_tensors
 from genviews.studies.learning.compare import summarise
 from genviews.studies.learning.judge import Measured, RowResult
@@ -23,14 +22,12 @@ from genviews.studies.learning.study import read_study
 from genviews.studies.learning.voc import (
     DetectionJudge,
     SVMJudge,
-    VOCTask,
     photo_draws,
     resampled_means,
 )
 from tests.studies.learning.small import probe, small
 
 PHOTOS, CLASSES, SEEDS = 30, 3, 3
-TASK = VOCTask(path=Path("none"))
 
 
 @dataclass
@@ -60,9 +57,9 @@ class Photos:
             kept = {"decisions": self.decisions, "labels": self.labels.to(torch.int8)}
             save_tensors(place.with_suffix(".safetensors"), kept)
             said = {"mean": self.mean, "difficult": "ignore"}
-            measured |= SVMJudge(TASK).measured(said, place)
+            measured |= SVMJudge(path=place).measured(said, place)
             if self.detection is not None:
-                measured |= DetectionJudge(TASK, DetectionConfig()).measured(self.detection, place)
+                measured |= DetectionJudge(path=place).measured(self.detection, place)
         return RowResult(
             row=LearningRow(name=self.name, views="gaussian_all_0.20"),
             seed=self.seed,

@@ -219,7 +219,7 @@ class TestVOC:
         page = render_page(made(study))
         assert "over seeds alone" in page
         assert "fitted on train, of 2,510 photos of val" in page
-        assert "detectors: 24,000 steps on trainval, scored on test" in page
+        assert "24,000 steps on trainval, scored on test" in page
 
     def test_one_seed_has_no_interval_of_detection(self):
         study = with_voc(detection=True, one_seed=True)

@@ -23,7 +23,7 @@ from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import run_rows
 from genviews.studies.learning.study import compare_rows
-from genviews.studies.learning.voc import VOCTask
+from genviews.studies.learning.voc import DetectionJudge, SVMJudge
 from genviews.studies.result import Record
 from tests.devkit import write_devkit, write_split
 from tests.studies.learning.small import small, training
@@ -45,7 +45,7 @@ def devkit(tmp_path_factory):
 
 @pytest.fixture
 def task(devkit):
-    return VOCTask(path=devkit, size=16, svm=MultiLabelSVM(SVM), class_names=NAMES)
+    return SVMJudge(path=devkit, size=16, svm=MultiLabelSVM(SVM), class_names=NAMES)
 
 
 @pytest.fixture
@@ -80,15 +80,8 @@ def of_colour(**changes):
     return small(**{**fields, **changes})
 
 
-def judged(results, task, setting, **options):
-    """The results with what all judges of a task say."""
-    for judge in task.judges:
-        results = judge_rows(judge, results, setting, **options)
-    return results
-
-
-def judge_one(result, task, setting, **options):
-    (found,) = judged([result], task, setting, **options)
+def judge_one(result, judge, setting, **options):
+    (found,) = judge_rows(judge, [result], setting, **options)
     return found
 
 
@@ -101,7 +94,7 @@ def decisions(result):
 class TestJudging:
     def test_numbers_are_those_of_the_protocol(self, task, setting, devkit, tmp_path):
         results = run_rows([GAUSSIAN, UNTRAINED], setting, [0, 1], tmp_path)
-        found = judged(results, task, setting)
+        found = judge_rows(task, results, setting)
         assert [(one.row.name, one.seed) for one in found] == [
             ("Gaussian", 0),
             ("Gaussian", 1),
@@ -159,7 +152,7 @@ class TestJudging:
         before = changed.read_bytes()
         try:
             changed.write_bytes((devkit / "VOC2007/JPEGImages/000004.jpg").read_bytes())
-            other = VOCTask(path=devkit, size=16, svm=MultiLabelSVM(SVM), class_names=NAMES)
+            other = SVMJudge(path=devkit, size=16, svm=MultiLabelSVM(SVM), class_names=NAMES)
             judge_one(result, other, setting)
         finally:
             changed.write_bytes(before)
@@ -173,7 +166,7 @@ class TestJudging:
                 raise Killed
 
         with pytest.raises(Killed):
-            judged(results, task, setting, report=dying)
+            judge_rows(task, results, setting, report=dying)
         kept = [sorted(p.suffix for p in r.folder.glob("voc-*")) for r in results]
         assert kept == [[".json", ".safetensors"], [""]]  # features alone of the second
         calls = []
@@ -182,13 +175,12 @@ class TestJudging:
             FeatureExtractor, "__call__", lambda *a: (calls.append(1), network(*a))[1]
         )
         told = []
-        found = judged(results, task, setting, report=lambda r: told.append((r.row, r.stage)))
+        found = judge_rows(task, results, setting, report=lambda r: told.append((r.row, r.stage)))
         assert calls == []  # the features were there
         assert set(told) == {("untrained", "voc"), ("untrained", "svm")}
         assert not any(p.is_dir() for r in results for p in r.folder.glob("voc-*"))
-        whole = judged(
-            run_rows([GAUSSIAN, UNTRAINED], setting, [0], tmp_path / "whole"), task, setting
-        )
+        rows = run_rows([GAUSSIAN, UNTRAINED], setting, [0], tmp_path / "whole")
+        whole = judge_rows(task, rows, setting)
         assert [one.record["voc"]["mean"] for one in found] == [
             one.record["voc"]["mean"] for one in whole
         ]
@@ -206,8 +198,7 @@ class TestDetection:
             count = 4 if split == "test" else 12
             write_split(root / "VOC2007", split, count, first, names=NAMES)
         write_split(root / "VOC2012", "trainval", 4, 400, names=NAMES)
-        svm = MultiLabelSVM(SVM)
-        return VOCTask(path=root, size=32, svm=svm, class_names=NAMES, detection=self.CONFIG)
+        return DetectionJudge(path=root, class_names=NAMES, config=self.CONFIG)
 
     def test_a_detector_is_fine_tuned_around_the_encoder(self, task, tmp_path):
         real = LearningRow(name="real", data="real")
@@ -216,7 +207,7 @@ class TestDetection:
         (result,) = run_rows([real], setting, [3], tmp_path / "study")
         told = []
         one = judge_one(result, task, setting, report=told.append)
-        assert [(r.done, r.total) for r in told if r.stage == "detection"] == [
+        assert [(r.done, r.total) for r in told] == [
             (0, 2),
             (1, 2),
             (2, 2),
@@ -235,20 +226,18 @@ class TestDetection:
         assert judge_one(result, task, setting, report=told.append).record == one.record
         assert told == []
         assert state(result.folder) == before
-        judge_one(result, replace(task, detection=replace(self.CONFIG, steps=1)), setting)
+        judge_one(result, replace(task, config=replace(self.CONFIG, steps=1)), setting)
         assert len(list(result.folder.glob("detection-*.json"))) == 2
-        assert len(list(result.folder.glob("voc-*.json"))) == 1
 
     def test_the_second_year_is_taken_where_it_is(self, task):
         assert task.boxes[0].split == "VOC2007 trainval + VOC2012 trainval"
         alone = replace(task, path=task.path / "VOC2007")
         assert alone.boxes[0].split == "VOC2007 trainval"
-        assert alone.facts()["detection"] == {
+        assert alone.facts() == {
             "splits": ["VOC2007 trainval", "VOC2007 test"],
             "photos": [12, 4],
             "steps": 2,
         }
-        assert alone.facts()["photos"] == [12, 12]
 
     @pytest.mark.parametrize(
         ("encoder", "got"),
@@ -271,7 +260,7 @@ class TestDetection:
         (task.path / "VOC2012/JPEGImages/000401.jpg").unlink()
         with pytest.raises(FileNotFoundError, match=r"got 1 absent, e\.g\. '000401\.jpg' in"):
             task.check(setting)
-        many = replace(task, detection=replace(self.CONFIG, batch=17))
+        many = replace(task, config=replace(self.CONFIG, batch=17))
         with pytest.raises(ValueError, match="with an object: expected an integer of at least 17"):
             many.check(setting)
 
@@ -285,7 +274,7 @@ class TestEarlyRefusals:
 
         def run(task, error, match, setting=setting):
             with pytest.raises(error, match=match):
-                compare_rows("toy", [GAUSSIAN], setting, [0], tmp_path / "study", voc=task)
+                compare_rows("toy", [GAUSSIAN], setting, [0], tmp_path / "study", judges=[task])
             assert not (tmp_path / "study" / "rows").exists()
 
         return run
@@ -325,7 +314,7 @@ class TestEarlyRefusals:
         with pytest.raises(ValueError, match="did you mean 'usual'"):
             protocol_splits("usaul")
         with pytest.raises(ValueError, match="size of the VOC photos: expected an integer of at"):
-            VOCTask(path=devkit, size=0)
+            SVMJudge(path=devkit, size=0)
 
 
 class TestStudy:
@@ -334,7 +323,7 @@ class TestStudy:
         plain = compare_rows("toy", rows, setting, [0, 1], tmp_path)
         before = state(tmp_path)
         monkeypatch.setattr(TrainingRun, "advance", lambda run: pytest.fail("trained"))
-        found = compare_rows("toy", rows, setting, [0, 1], tmp_path, voc=task)
+        found = compare_rows("toy", rows, setting, [0, 1], tmp_path, judges=[task])
         after = state(tmp_path)
         assert {k: v for k, v in after.items() if k in before} == before
         assert found.probes == ("linear", "knn", "voc")
@@ -352,12 +341,12 @@ class TestStudy:
         shown = [row[place].value for row in table.rows]
         assert shown == [row.accuracy["voc"].mean for row in found.rows]
         monkeypatch.setattr(voc, "decide_voc", lambda *a, **k: pytest.fail("judged again"))
-        again = compare_rows("toy", rows, setting, [0, 1], tmp_path, voc=task)
+        again = compare_rows("toy", rows, setting, [0, 1], tmp_path, judges=[task])
         assert again.record() == found.record()
 
 
 def test_the_devkit_of_tests_is_one_of_twenty_classes(tmp_path):
-    task = VOCTask(path=write_devkit(tmp_path), size=16)
+    task = SVMJudge(path=write_devkit(tmp_path), size=16)
     task.check(small())
     assert [len(files) for files in task.splits] == [24, 24]
     assert [len(files) for files in replace(task, protocol="usual").splits] == [48, 24]
