@@ -243,7 +243,7 @@ class TestMistakes:
             (["--backbone", "compct"], "did you mean 'compact'"),
             (["--updates", "0"], "--updates: expected an integer of at least 1"),
             (["--samples", "7"], "--samples: expected an integer of at least 8"),
-            (["--lr", "-1"], "--lr: expected a number above 0"),
+            (["--lr", "-1"], "--lr: expected a finite number above 0"),
             (["--size", "8"], "--size: expected no generator"),
             (["--out", "images/run", "--real", "images", "--share", "0.5"], "apart from --real"),
             (["--device", "gpu9"], "device: expected auto, cpu"),

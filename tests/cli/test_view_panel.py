@@ -155,7 +155,7 @@ class TestFolder:
     [
         ("figure7", (), "expected a class-conditional one, got fashion32, which has no classes"),
         ("figure11", (), "name one, such as fashion32-classes"),
-        ("figure4", ("--show", "-1"), "--show: expected numbers of samples, of at least 0, got -1"),
+        ("figure4", ("--show", "-1"), "--show: expected an integer of at least 0, got -1"),
         ("figure4", ("--std", "0.123"), "with at most two decimals"),
         ("figure4", ("--rows", "steerd"), "did you mean 'steered'"),
         ("figure4", ("--walks", "none.safetensors"), "--walks: expected a file that exists"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
-from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.checks import check_count, check_fraction, check_number, fail, lookup
 from genviews.studies.options import Options
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "RowOptions",
     "TrainingOptions",
 ]
+
+Own = TypeVar("Own", bound="TrainingOptions")
 
 # A later run may take more rows, seeds and samples and go on: each row and seed is kept by itself.
 GROWS = {"identity": False}
@@ -73,12 +75,16 @@ class TrainingOptions(Options):
         check_count(self.batch, "--batch", least=2)
         if self.samples is not None:
             check_count(self.samples, "--samples", least=self.batch)
-        if self.lr is not None and not 0 < self.lr < math.inf:
-            fail("--lr", expected="a number above 0", got=self.lr, remedy="0.03 is the paper's")
+        if self.lr is not None:
+            check_number(self.lr, "--lr", above=0, remedy="0.03 is the paper's")
         if self.backbone is not None:
             make_backbone(self.backbone, channels=3, stem=self.stem or "imagenet")
         if self.pixels not in (None, "none"):
             pixel_views(str(self.pixels))
+
+    def quick(self: Own) -> Own:
+        """Two updates of six samples."""
+        return replace(self, updates=2, batch=6, samples=64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +132,6 @@ class LearnOptions(TrainingOptions):
             check_count(self.pool, "--pool", least=self.positives)
         super().check()
 
-    def quick(self) -> LearnOptions:
-        """Two updates of six samples."""
-        return replace(self, updates=2, batch=6, samples=64)
-
 
 @dataclass(frozen=True, kw_only=True)
 class RowOptions(Options):
@@ -157,31 +159,18 @@ class RowOptions(Options):
             ValueError: what is named in a row by two decimals has more, or is out of its range.
         """
         super().check()
-        self._check_deviations((self.std,))
-        if not 0 <= self.steer < float("inf") or round(self.steer, 2) != self.steer:
-            fail(
-                "--steer",
-                expected="a strength of at least 0, with at most two decimals",
-                got=self.steer,
-                remedy="1 draws the steps of the walks' training, 0 leaves the rows out",
-            )
-        if self.show is not None and min(self.show) < 0:
-            fail(
-                "--show",
-                expected="numbers of samples, of at least 0",
-                got=min(self.show),
-                remedy="name others",
-            )
+        _check_decimals(self.std, "--std and --sweep", 0.01, "round it")
+        steps = "1 draws the steps of the walks' training, 0 leaves the rows out"
+        _check_decimals(self.steer, "--steer", 0, steps)
+        for sample in self.show or ():
+            check_count(sample, "--show", least=0)
 
-    def _check_deviations(self, values: tuple[float, ...]) -> None:
-        for value in values:
-            if not value >= 0.01 or round(value, 2) != value:  # a row is named by two decimals
-                fail(
-                    "--std and --sweep",
-                    expected="at least 0.01, with at most two decimals",
-                    got=value,
-                    remedy="round it",
-                )
+
+def _check_decimals(value: float, what: str, least: float, remedy: str) -> None:
+    """Raise ValueError for what two decimals cannot name: a row has the strength in its name."""
+    if not least <= value < math.inf or round(value, 2) != value:
+        expected = f"at least {least:g}, with at most two decimals"
+        fail(what, expected=expected, got=value, remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +201,9 @@ class LearningOptions(TrainingOptions, RowOptions):
         """Find numbers out of range."""
         super().check()
         check_count(self.seeds, "--seeds")
-        self._check_deviations(self.sweep or ())
+        for std in self.sweep or ():
+            _check_decimals(std, "--std and --sweep", 0.01, "round it")
 
     def quick(self) -> LearningOptions:
         """Two updates of six samples, one seed."""
-        return replace(self, updates=2, batch=6, samples=64, seeds=1)
+        return replace(super().quick(), seeds=1)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.checks import check_count, check_fraction, check_number, fail, lookup
 from genviews.represent.losses.choose import OBJECTIVES
 
 __all__ = ["LearningRow"]
@@ -74,13 +73,8 @@ class LearningRow:
         check_count(self.positives, f"positives of {what}")
         if self.pool is not None:
             check_count(self.pool, f"pool of {what}", least=self.positives)
-        if not (0 < self.ratio < math.inf and 0 < self.updates < math.inf):
-            fail(
-                what,
-                expected="ratio and updates above 0, and finite",
-                got=f"{self.ratio} and {self.updates}",
-                remedy="1 is the base",
-            )
+        for name in ("ratio", "updates"):
+            check_number(getattr(self, name), f"{name} of {what}", above=0, remedy="1 is the base")
         if self.views is not None and self.data not in ("generated", "mixed"):
             fail(
                 what,

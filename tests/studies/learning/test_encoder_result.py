@@ -13,7 +13,7 @@ from genviews.report.web import render_page
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.represent.train import StepRecord
 from genviews.studies.blocks import Curves, Table
-from genviews.studies.learning.encoder_result import encoder_result
+from genviews.studies.learning.one import encoder_result
 from genviews.studies.result import Record
 
 

@@ -17,9 +17,9 @@ from genviews.represent.schedule import StepCosine
 from genviews.studies.bench import Bench, Inputs
 from genviews.studies.learning.data import latent_views, row_batches
 from genviews.studies.learning.options import PanelOptions
-from genviews.studies.learning.panels import run_panel, view_images
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.table import run_panel, view_images
 
 ROWS = [
     LearningRow(name="Gaussian", views="gaussian_all_0.30", space="z"),
