@@ -175,7 +175,11 @@ class TestMistakes:
             ("table1", ["--mix", "fine"], "layer range: expected one of all, got 'fine'"),
             ("table1", ["--std", "0.001"], "--std and --sweep: expected at least 0.01"),
             ("table1", ["--std", "0.123"], "with at most two decimals"),
-            ("table1", ["--steer", "-1"], "--steer: expected at least 0, with at most two decimals"),
+            (
+                "table1",
+                ["--steer", "-1"],
+                "--steer: expected at least 0, with at most two decimals",
+            ),
             ("table1", ["--seeds", "0"], "--seeds: expected an integer of at least 1"),
             ("table1", ["--samples", "50"], "expected at least 50 real images, got 40"),
             ("figure6", ["--samples", "16"], "expected at least 8 samples, which make a batch"),
