@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,30 +100,37 @@ def draw_images(count: int, split: str) -> ImageSet:
     )
 
 
-@pytest.fixture
-def image_folder(here):
-    """40 images in two subfolders, and one file that is no image."""
-    images = draw_images(40, "folder")
+def write_images(folder, count, split):
+    """Write images of the toy in a folder for each class."""
+    images = draw_images(count, split)
     for i, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
-        folder = here / "images" / CLASSES[int(label)]
-        folder.mkdir(parents=True, exist_ok=True)
+        place = folder / CLASSES[int(label)]
+        place.mkdir(parents=True, exist_ok=True)
         pixels = ((image[0] + 1) * 127.5).round().numpy().astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
-    (here / "images" / "dark" / "broken.png").write_bytes(b"no image")
-    return here / "images"
+        Image.fromarray(pixels).save(place / f"{i:02d}.png")
+
+
+@pytest.fixture(scope="session")
+def written_images(tmp_path_factory):
+    """Folders of images that tests copy."""
+    place = tmp_path_factory.mktemp("written")
+    write_images(place / "images", 40, "folder")
+    (place / "images" / "dark" / "broken.png").write_bytes(b"no image")
+    for split, count in (("train", 48), ("val", 24), ("test", 32)):
+        write_images(place / "data" / split, count, split)
+    return place
 
 
 @pytest.fixture
-def labelled_data(here):
+def image_folder(here, written_images):
+    """40 images in two subfolders, and one file that is no image."""
+    return Path(shutil.copytree(written_images / "images", here / "images"))
+
+
+@pytest.fixture
+def labelled_data(here, written_images):
     """A folder with train, val and test, each with the two classes: 48, 24 and 32 images."""
-    for split, count in (("train", 48), ("val", 24), ("test", 32)):
-        images = draw_images(count, split)
-        for i, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
-            folder = here / "data" / split / CLASSES[int(label)]
-            folder.mkdir(parents=True, exist_ok=True)
-            pixels = ((image[0] + 1) * 127.5).round().numpy().astype(np.uint8)
-            Image.fromarray(pixels).save(folder / f"{i:02d}.png")
-    return here / "data"
+    return Path(shutil.copytree(written_images / "data", here / "data"))
 
 
 class Mean(nn.Module):

@@ -67,17 +67,18 @@ def table(folder):
         return list(csv.DictReader(text))
 
 
+@pytest.fixture
+def done(go, here, begin_with):
+    """A finished run: its folder and what the terminal showed."""
+
+    def run():
+        assert go() == 0
+
+    shown = begin_with(run)
+    return here / "run", shown
+
+
 class TestFolder:
-    @pytest.fixture
-    def done(self, go, here, begin_with):
-        """A finished run: its folder and what the terminal showed."""
-
-        def run():
-            assert go() == 0
-
-        shown = begin_with(run)
-        return here / "run", shown
-
     def test_run_folder(self, done):
         folder, _ = done
         assert names(folder) == FILES
@@ -268,15 +269,13 @@ class TestOtherInputs:
         assert go("--images", "mine:pictures") == 0
         assert [row["id"] for row in table(here / "run")] == [f"{i:06d}" for i in range(5)]
 
-    def test_store(self, go, here):
-        assert go() == 0
+    def test_store(self, done, go, here):
         assert go("--images", "run/reconstructions", "--out", "again") == 0
         first, second = summary(here / "run"), summary(here / "again")
         assert second["inverted"] == 40
         assert second["loss"]["mean"] < first["start_loss"]["mean"]
 
-    def test_start_from(self, go, here, capsys):
-        assert go() == 0
+    def test_start_from(self, done, go, here, capsys):
         assert go("--start-from", "run", "--out", "more") == 0
         ends = {row["id"]: float(row["loss"]) for row in table(here / "run") if row["loss"]}
         starts = {row["id"]: row["start_loss"] for row in table(here / "more") if row["loss"]}

@@ -157,7 +157,7 @@ class TestData:
         assert "expected data with two classes or more, got none" in capsys.readouterr().err
 
     def test_a_mix(self, go, here, image_folder):
-        mix = ("--real", "images", "--share", "0.5")
+        mix = ("--real", "images", "--share", "0.5", "--updates", "2")
         assert go(*mix) == 0
         assert (
             findings(here / "run")["training"]["row"]
@@ -169,7 +169,7 @@ class TestData:
             == findings(here / "run")["training"]["row"]
         )
         assert go(*mix, "--share", "0", "--out", "real") == 0
-        assert go("--out", "made", "--views", "none") == 0
+        assert go("--out", "made", "--views", "none", "--updates", "2") == 0
         found = [weights(here / name) for name in ("run", "real", "made")]
         assert not equal(found[0], found[1])
         assert not equal(found[0], found[2])
@@ -198,7 +198,7 @@ class TestData:
         assert go_real("--size", "4") == 1
         assert "at least one readable image, got none of 41" in capsys.readouterr().err
         assert not (here / "run" / "work").exists()  # nothing that stands in the way
-        assert go_real("--size", "4", "--resize", "--backbone", "resnet18") == 0
+        assert go_real("--size", "4", "--resize", "--backbone", "resnet18", "--updates", "1") == 0
         assert findings(here / "run")["training"]["images"] == "1x4x4"
 
 

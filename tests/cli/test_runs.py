@@ -121,8 +121,16 @@ class TestEnsemble:
             *("--num-views", "3", "--out", "run"),
         ]
 
-    def test_folder_with_subfolders(self, words, here):
-        assert main(words) == 0
+    @pytest.fixture
+    def done(self, words, begin_with):
+        """What the terminal showed of a finished run."""
+
+        def run():
+            assert main(words) == 0
+
+        return begin_with(run)
+
+    def test_folder_with_subfolders(self, done, here):
         assert names(here / "run") == FILES | {"hashes.json"}
         result = json.loads((here / "run" / "results.json").read_text())
         assert [file for file, _ in result["record"]["skipped"]] == ["dark/broken.png"]
@@ -166,9 +174,8 @@ class TestEnsemble:
         rows = result["record"]["data"]["rows"]
         assert ["steer-zoom_all_0.50"] in [row["views"] for row in rows]
 
-    def test_what_was_taken_for_want_of_a_setting_is_said(self, words, here, capsys):
-        assert main(words) == 0
-        error = " ".join(capsys.readouterr().err.split())
+    def test_what_was_taken_for_want_of_a_setting_is_said(self, done, here):
+        error = " ".join(done[1].split())
         assert "note: strengths of views: measured on mine:decode" in error
         assert "note: calibration: 20 images, cut off the images by seed 0" in error
         assert "measured on mine:decode" in (here / "run" / "results.json").read_text()
@@ -178,8 +185,7 @@ class TestEnsemble:
         result = json.loads((here / "run" / "results.json").read_text())
         assert "On 32 test images" in result["blocks"][0]["caption"]
 
-    def test_changed_images_are_another_run(self, words, here, image_folder, capsys):
-        assert main(words) == 0
+    def test_changed_images_are_another_run(self, done, words, image_folder, capsys):
         next(iter((image_folder / "light").glob("*.png"))).unlink()
         assert main(words) == 1
         assert "splits" in capsys.readouterr().err

@@ -51,7 +51,7 @@ class TestGenerators:
         assert 'inputs.generator.function.function: "mine:one" in the store' in error
         assert "choose another folder with --out, or begin anew with --force" in error
 
-    @pytest.mark.parametrize("name", ["one", "closure", "anonymous", "bound", "part"])
+    @pytest.mark.parametrize("name", ["one", "closure", "bound"])
     def test_code_edited_behind_a_name(self, name, write, images, capsys):
         write()
         assert invert(name=name) == 0
