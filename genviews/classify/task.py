@@ -10,7 +10,7 @@ share its forward pass, and all tasks share the views, which are rendered once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -33,6 +33,7 @@ class Task:
         outputs: names of the classifier's logits that are this task's, in the order of its classes;
             () takes all. A single one is a binary logit l: it becomes the logits (0, l).
         class_names: Y names of the answers; () takes the names of the outputs.
+        about: of its classifier in titles, "classifier trained on images"; "" takes the name.
 
     Raises:
         ValueError: an output that the classifier does not have, or not a name for each class.
@@ -55,6 +56,7 @@ class Task:
     labels: str = "label"
     outputs: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    about: str = field(default="", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         known = dict.fromkeys(self.classifier.class_names)
@@ -73,6 +75,11 @@ class Task:
                 remedy="name the classes in the order of the logits; a single logit has two: "
                 "('no', 'yes')",
             )
+
+    @property
+    def title(self) -> str:
+        """What it is called in titles."""
+        return self.about or self.name
 
     @property
     def num_classes(self) -> int:

@@ -83,7 +83,10 @@ def _load_demo(flags: DemoFlags) -> Inputs:
     val, test = zoo_images(ENTRY, "val"), zoo_images(ENTRY, "test")
     return Inputs(
         kit=kit,
-        tasks=tuple(Task(name=n, classifier=c) for n, c in zoo_classifiers(ENTRY).items()),
+        tasks=tuple(
+            Task(name=n, classifier=c, about=f"classifier trained on {n}")
+            for n, c in zoo_classifiers(ENTRY).items()
+        ),
         splits={
             "calibration": MemorySource(val.select(slice(flags.calibration))),
             "test": MemorySource(test.select(slice(flags.test))),

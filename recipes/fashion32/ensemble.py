@@ -48,7 +48,10 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
         known = {name: store for name, (_, store) in found.items()}
     inputs = Inputs(
         kit=kit,
-        tasks=tuple(Task(name=n, classifier=c) for n, c in zoo_classifiers("fashion32").items()),
+        tasks=tuple(
+            Task(name=n, classifier=c, about=f"classifier trained on {n}")
+            for n, c in zoo_classifiers("fashion32").items()
+        ),
         splits=splits,
         perturbations=load_generator("fashion32").candidates,
         pixel_views=tuple(pixel_views(f"fashion32/{name}") for name in PIXELS),

@@ -82,10 +82,12 @@ def run(bench: Bench, options: MainStudy) -> Result:
         num_test=len(test.ids),
     )
     measured = measure_reconstructions(bench, test[reference])
+    titles = {task.name: task.title for task in bench.tasks}
+    titles = {reference: titles[reference], **titles}
     blocks: list[Block] = [
-        *_tables(rows, reference, said.row, len(test.ids)),
+        *_tables(rows, titles, said.row, len(test.ids)),
         *([comparison_table(compared)] if compared else []),
-        *_curves(rows, found),
+        *_curves(rows, titles, found),
     ]
     if options.gallery_images:
         blocks += pictures(
@@ -156,25 +158,28 @@ def _compare(
     return compared
 
 
-def _tables(rows: Sequence[Row], reference: str, chosen: Row | None, num_test: int) -> list[Block]:
-    """The reference task's table first; the figure of gains; then the other tasks'."""
-    names = dict.fromkeys((reference, *(row.task for row in rows)))
+def _tables(
+    rows: Sequence[Row], titles: Mapping[str, str], chosen: Row | None, num_test: int
+) -> list[Block]:
+    """Each task's table and figure of gains, in the order of the titles."""
     blocks: list[Block] = []
-    for name in names:
+    for name, words in titles.items():
         own = [row for row in rows if row.task == name]
-        title = f"What each kind of view gains: {name}" if len(names) > 1 else "What views gain"
+        title = f"What each kind of view gains: {words}" if len(titles) > 1 else "What views gain"
         said = f"On {num_test:,} test images; gain over the single image."
         blocks.append(row_table(own, title=title, chosen=chosen, caption=said))
-        blocks.append(gain_bars(own, title=f"Gains: {name}"))
+        blocks.append(gain_bars(own, title=f"Gains: {words}"))
     return blocks
 
 
-def _curves(rows: Sequence[Row], found: Mapping[str, Sequence[Evaluation]]) -> list[Block]:
+def _curves(
+    rows: Sequence[Row], titles: Mapping[str, str], found: Mapping[str, Sequence[Evaluation]]
+) -> list[Block]:
     return [
         alpha_curves(
             [e.curve for e in own if e.curve is not None],
             rows,
-            title=f"How much weight the views get: {name}",
+            title=f"How much weight the views get: {titles[name]}",
         )
         for name, own in found.items()
     ]
