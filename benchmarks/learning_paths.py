@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks import plain_learning
 from genviews.augment import SimCLR
 from genviews.generators import Generator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.perturb import Gaussian
 from genviews.represent.batches import Batches
 from genviews.represent.config import RepresentationTraining

@@ -29,10 +29,9 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.evaluate.linear import LinearProbe
     from genviews.evaluate.probe import KNNProbe
     from genviews.generators.base import Generator
-    from genviews.generators.callable import CallableGenerator
+    from genviews.generators.callable import CallableGenerator, z_space
     from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
     from genviews.generators.toy import ToyGenerator
-    from genviews.generators.zspace import z_space
     from genviews.invert.encoder import InversionEncoder
     from genviews.invert.inverter import Inverter
     from genviews.invert.optimize import invert
@@ -128,7 +127,7 @@ _PUBLIC = {
     "Classifier": "genviews.classify.model",
     "PredictionBank": "genviews.ensemble.bank",
     "Ensemble": "genviews.ensemble.weigh",
-    "z_space": "genviews.generators.zspace",
+    "z_space": "genviews.generators.callable",
     "Prior": "genviews.represent.prior",
     "Gaussian": "genviews.perturb.noise",
     "Steer": "genviews.perturb.walks",

@@ -64,7 +64,7 @@ class Domain:
         baselines: pixel views (`pixel_views`) to compare an ensemble with; () takes
             `sized_baselines`.
         pixels: pixel views T_x of the learning arrow, or None for SimCLR's at the image's size.
-        aligner: how photos come to the frame (`genviews.align.presets`), or None.
+        aligner: how photos come to the frame (`genviews.align.aligners`), or None.
         classifier: how its classifier is trained (`training_preset`).
         inverter: how its images are inverted (`inverter_preset`).
     """

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genviews import CallableGenerator, GeneratorKit, PCAStatistics, StyleMix, ToyGenerator
-from genviews.align.presets import ALIGNERS
+from genviews.align.aligners import ALIGNERS
 from genviews.augment import pixel_views
 from genviews.classify import training_preset
 from genviews.domains import (

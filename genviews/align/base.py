@@ -21,9 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.align.affine import Affine
-from genviews.align.mask import hide_unknown, pixels_within
-from genviews.align.warp import warp
+from genviews.align.warp import Affine, hide_unknown, pixels_within, warp
 from genviews.checks import fail
 from genviews.types import Images, Masks, check_floats, check_shape
 

@@ -1,6 +1,6 @@
 """Landmarks of images that come without: any callable, or dlib's 68 landmarks of a face.
 
-A detector is only asked for places; the warp (`genviews.align.landmarks`) does not need one.
+A detector is only asked for places; the warp (`genviews.align.aligners`) does not need one.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genviews.checks import lookup
 from genviews.cli.check import (
     check_demo,
     check_invert,
@@ -190,7 +191,7 @@ def invert(flags: InvertFlags, *, run: RunFlags = _RUN) -> int:
 def _load_invert(flags: InvertFlags) -> Inputs:
     """The images, and a generator with the inverter that the flags ask for."""
     from genviews.align import read_geometry
-    from genviews.align.presets import named_aligner
+    from genviews.align.aligners import ALIGNERS
     from genviews.data import Alignment
     from genviews.invert import inverter_preset
     from genviews.kit import GeneratorKit
@@ -209,7 +210,8 @@ def _load_invert(flags: InvertFlags) -> Inputs:
         )
     alignment = None
     if flags.geometry is not None:
-        alignment = Alignment(named_aligner(flags.align, spec), read_geometry(flags.geometry))
+        aligner = lookup(flags.align, ALIGNERS, "aligner")(spec)
+        alignment = Alignment(aligner, read_geometry(flags.geometry))
     source = load_images(
         flags.images,
         spec,

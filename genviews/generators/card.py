@@ -41,20 +41,20 @@ def generator_from(
     Raises:
         ValueError: an unknown family, or what its own reader refuses.
     """
-    own = {name: value for name, value in description.items() if name != "family"}
-    families = dict.fromkeys(("stylegan2", "toy", "callable"))
-    family = description.get("family", "stylegan2")
-    lookup(family, families, "family of the generator")
-    made: Generator
-    if family == "toy":
-        made = ToyGenerator(**own)
-    elif family == "callable":
-        made = load_callable(own["function"], own["z_dim"], num_classes=own.get("num_classes", 0))
-    else:
-        given = {} if ranges is None else {"ranges": ranges}
-        config = stylegan2_config({**own["config"], **given}, "config on the card")
-        made = StyleGAN2(config).load_weights(load_tensors(weights())[0])
-    return made.eval().requires_grad_(False)
+
+    def stylegan2() -> Generator:
+        values = description["config"] | ({} if ranges is None else {"ranges": ranges})
+        config = stylegan2_config(values, "config on the card")
+        return StyleGAN2(config).load_weights(load_tensors(weights())[0])
+
+    given = {key: value for key, value in description.items() if key != "family"}
+    families: dict[str, Callable[[], Generator]] = {
+        "stylegan2": stylegan2,
+        "toy": lambda: ToyGenerator(**given),
+        "callable": lambda: load_callable(given.pop("function"), **given),
+    }
+    make = lookup(description.get("family", "stylegan2"), families, "family of the generator")
+    return make().eval().requires_grad_(False)
 
 
 def generator_description(generator: Generator) -> dict[str, Any]:
@@ -70,15 +70,7 @@ def generator_description(generator: Generator) -> dict[str, Any]:
         config["channels"] = {str(size): width for size, width in channels}
         return {"family": "stylegan2", "config": config}
     if isinstance(generator, ToyGenerator):
-        spec = generator.image_spec
-        return {
-            "family": "toy",
-            "channels": spec.channels,
-            "size": spec.height,
-            "num_layers": generator.latent_spec.num_layers,
-            "seed": generator.seed,
-            "num_classes": generator.num_classes,
-        }
+        return {"family": "toy", **generator.settings}
     if isinstance(generator, CallableGenerator):
         return {
             "family": "callable",

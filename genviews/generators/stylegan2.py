@@ -29,10 +29,10 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
-from genviews.generators.stylegan2_config import StyleGAN2Config
 from genviews.generators.stylegan2_networks import (
     MappingNetwork,
     NoiseMode,
+    StyleGAN2Config,
     SynthesisNetwork,
     noise_mode,
 )

@@ -56,6 +56,7 @@ class ToyGenerator(Generator):
         mean: (D,) mean of w, over classes too; what truncation shrinks to.
         axes: (D, D) principal directions of w within a class, unit rows, largest variance first.
         stddev: (D,) standard deviation of w along `axes`.
+        settings: the arguments.
 
     Raises:
         ValueError: a count is out of range, or the images are too small to hold the latents.
@@ -89,7 +90,8 @@ class ToyGenerator(Generator):
     ) -> None:
         super().__init__()
         _check_sizes(channels, size, num_layers, num_classes)
-        self.seed = seed
+        self.settings = {"channels": channels, "size": size, "num_layers": num_layers}
+        self.settings |= {"seed": seed, "num_classes": num_classes}
         self.z_dim = Z_DIM
         self.num_classes = num_classes
         self.image_spec = ImageSpec(channels=channels, height=size, width=size)
@@ -113,12 +115,7 @@ class ToyGenerator(Generator):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)))
 
     def __repr__(self) -> str:
-        spec = self.image_spec
-        return (
-            f"ToyGenerator(channels={spec.channels}, size={spec.height}, "
-            f"num_layers={self.latent_spec.num_layers}, seed={self.seed}, "
-            f"num_classes={self.num_classes})"
-        )
+        return f"ToyGenerator({', '.join(f'{k}={v}' for k, v in self.settings.items())})"
 
     def map(
         self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None

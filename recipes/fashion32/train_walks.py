@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from genviews import load_generator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
 from genviews.perturb.warps import StepRanges
 from genviews.zoo.card import ENTRIES, record_file

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genviews.align.affine import Affine
+from genviews.align.warp import Affine
 
 FIRST = Affine(0.5, -1.25, 3.0, 2.0, 0.75, -4.0)
 SECOND = Affine(-1.5, 0.25, 1.0, 0.5, 2.0, 7.0)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genviews.align.affine import Affine
-from genviews.align.warp import resize_lanczos, warp
+from genviews.align.warp import Affine, resize_lanczos, warp
 
 
 def noise(*shape, dtype=torch.float32):

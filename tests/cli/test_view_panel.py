@@ -11,7 +11,7 @@ from PIL import Image
 
 from genviews import GeneratorKit, load_generator
 from genviews.cli import main
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.represent.train import TrainingRun
 from genviews.represent.views import LatentViews
 from genviews.studies.learning.options import RowOptions

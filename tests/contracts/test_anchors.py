@@ -10,7 +10,7 @@ import torch
 
 from genviews.data import ImageSet
 from genviews.generators import CallableGenerator, ToyGenerator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.perturb import Gaussian, Independent, StyleMix
 from genviews.represent.prior import Prior
 from genviews.represent.real import MixedViews, RealViews

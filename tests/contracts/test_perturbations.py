@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from genviews.generators import CallableGenerator, Generator, StyleGAN2, StyleGAN2Config
+from genviews.generators.callable import z_space
 from genviews.generators.toy import ToyGenerator
-from genviews.generators.zspace import z_space
 from genviews.kit import GeneratorKit
 from genviews.perturb import (
     PCA,

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from genviews.generators import CallableGenerator, StyleGAN2, StyleGAN2Config, ToyGenerator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.kit import GeneratorKit
 from genviews.perturb import Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform
 from genviews.render import render

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from genviews.generators import CallableGenerator, StyleGAN2, StyleGAN2Config, ToyGenerator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.perturb import Normal
 from genviews.represent.prior import Prior
 from genviews.rng import Rng

@@ -15,7 +15,7 @@ import torch
 from genviews.engine import Engine
 from genviews.files import sha256_of
 from genviews.generators import CallableGenerator, ToyGenerator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.identity import Identity, describe
 from genviews.perturb import PCA, Gaussian, Independent, Normal, PCAStatistics, StyleMix, Uniform
 from genviews.represent.plan import SamplePlan

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genviews.generators import CallableGenerator, ToyGenerator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.identity import describe
 from genviews.perturb import (
     PCA,

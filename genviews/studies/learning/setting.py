@@ -15,7 +15,7 @@ from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.base import Generator
-from genviews.generators.zspace import z_space
+from genviews.generators.callable import z_space
 from genviews.identity import Identity, describe, identify
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks

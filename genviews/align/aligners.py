@@ -1,25 +1,160 @@
-"""Alignment by landmarks: the object is turned, scaled and moved to a canonical pose.
+"""The aligners: by a box, nothing turned; or by landmarks, to a canonical pose.
 
-`FaceQuad` cuts the square that the FFHQ faces were cut by; `Similarity` moves any landmarks as
-near as it can to canonical places. "Left" is left in the picture, not the subject's left.
+`CentreBox` is the way of cars: the object moves to the middle of the frame. The photo is scaled to
+the width of the frame, so that the size of the object in it varies as in the photos that the
+generator was trained on. `FaceQuad` cuts the square that the FFHQ faces were cut by; `Similarity`
+moves any landmarks as near as it can to canonical places. "Left" is left in the picture, not the
+subject's left. `ALIGNERS` gives each the frame of a generator.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.align.affine import Affine
 from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableError, check_source
-from genviews.align.mask import hide_unknown, known_pixels
-from genviews.align.warp import warp
-from genviews.checks import check_count, fail
-from genviews.types import check_shape
+from genviews.align.warp import Affine, hide_unknown, known_pixels, resize_lanczos, warp
+from genviews.checks import check_count, check_each, check_number, fail
+from genviews.types import ImageSpec, check_shape
 
-__all__ = ["CAT_FACE", "FaceQuad", "Similarity"]
+__all__ = [
+    "ALIGNERS",
+    "CARS",
+    "CAT_FACE",
+    "CentreBox",
+    "FaceQuad",
+    "Frame",
+    "Similarity",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The canvas of a generator, and the middle part of it that its training images fill.
+
+    Args:
+        height: of the canvas, in pixels: the generator's H.
+        width: of the canvas: the generator's W.
+        content_height: height of the part in the middle that may hold pixels of the image.
+        content_width: its width, to which images are scaled.
+    """
+
+    height: int
+    width: int
+    content_height: int
+    content_width: int
+
+    def __post_init__(self) -> None:
+        for side in ("height", "width"):
+            whole = check_count(getattr(self, side), f"{side} of the frame")
+            what, part = f"content {side} of the frame", getattr(self, f"content_{side}")
+            remedy = f"the content lies within the canvas, whose {side} is {whole}"
+            check_number(check_count(part, what), what, most=whole, remedy=remedy)
+
+
+CARS = Frame(height=512, width=512, content_height=384, content_width=512)
+"""StyleGAN2 LSUN cars: 512x384 pictures between bands above and below."""
+
+
+@dataclass(frozen=True)
+class CentreBox(Aligner):
+    """Move the centre of a box to the centre of the frame.
+
+    The image is scaled to the width of the content (height rounded down); the scaled box is
+    truncated to whole pixels; the image is shifted by whole pixels within its own outline, so that
+    the box's centre is in the middle; the middle of the result, at most the content's size, is laid
+    in the middle of the canvas. Pixels that the shift vacates, and the canvas around, are unknown.
+
+    Args:
+        frame: canvas and content, in pixels.
+        vacated: value of the pixels that the shift vacates, whose mask is 0. The canvas around
+            the content is always 0. 0, so that unknown pixels are all the same; -1 (black) gives
+            the images of the released code.
+
+    Source: Chai et al. 2021, arXiv 2104.14551, supplement 7.2, and the released code.
+    Differs: `vacated` is 0 by default, since the encoders are trained with 0 for unknown; the
+        resized image keeps floats where the released code rounds to 8 bit.
+    """
+
+    frame: Frame = CARS
+    vacated: float = 0.0
+
+    def __post_init__(self) -> None:
+        remedy = "0 is mid-grey, what unknown pixels hold elsewhere; -1 is black"
+        check_number(self.vacated, "value of vacated pixels", least=-1, most=1, remedy=remedy)
+
+    def align(self, image: Float[Tensor, "C H W"], geometry: Geometry) -> Aligned:
+        """Align one image by its box; see the class and `Aligner.align`.
+
+        Raises:
+            UnalignableError: a box without area or with its centre outside the image, pixels that
+                are not finite, or an image so wide that no row is left.
+            TypeError: landmarks in place of a box, or an image that holds no floats.
+            ValueError: an image of another number of axes than (C, H, W).
+        """
+        check_source(image)
+        height, width = image.shape[1:]
+        box = _checked_box(geometry, height, width)
+        ratio = self.frame.content_width / width
+        size = (int(ratio * height), self.frame.content_width)
+        if size[0] == 0:
+            raise UnalignableError(f"is too wide: {width}x{height} pixels")
+        left, top = self._offset(box, ratio, size)
+        pixels, mask = self._lay(resize_lanczos(image, size), left, top)
+        to_source = Affine.scaling(width / size[1], height / size[0]).after(
+            Affine.shift(-left, -top)
+        )
+        return Aligned(image=pixels, mask=mask, to_source=to_source, source_size=(height, width))
+
+    def _window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Part of the canvas that a resized image of `size` may fill: top, bottom, left, right."""
+        height, width = min(size[0], self.frame.content_height), size[1]
+        top, left = (self.frame.height - height) // 2, (self.frame.width - width) // 2
+        return top, top + height, left, left + width
+
+    def _offset(self, box: Box, ratio: float, size: tuple[int, int]) -> tuple[int, int]:
+        """Column and row of the canvas at which the resized image starts."""
+        x0, y0, x1, y1 = (int(edge * ratio) for edge in (box.x0, box.y0, box.x1, box.y1))
+        top, _, left, _ = self._window(size)
+        cut = max(0, (size[0] - self.frame.content_height) // 2)
+        return left + size[1] // 2 - (x0 + x1) // 2, top - cut + size[0] // 2 - (y0 + y1) // 2
+
+    def _lay(self, resized: Tensor, left: int, top: int) -> tuple[Tensor, Tensor]:
+        """Lay the resized image on the canvas, no further than the window reaches."""
+        height, width = resized.shape[1:]
+        y0, y1, x0, x1 = self._window((height, width))
+        canvas = resized.new_zeros(resized.shape[0], self.frame.height, self.frame.width)
+        canvas[:, y0:y1, x0:x1] = self.vacated
+        mask = torch.zeros_like(canvas[:1])
+        y0, y1 = max(y0, top), min(y1, top + height)
+        x0, x1 = max(x0, left), min(x1, left + width)
+        canvas[:, y0:y1, x0:x1] = resized[:, y0 - top : y1 - top, x0 - left : x1 - left]
+        mask[:, y0:y1, x0:x1] = 1.0
+        return canvas, mask
+
+
+def _checked_box(geometry: Geometry, height: int, width: int) -> Box:
+    if not isinstance(geometry, Box):
+        fail(
+            "geometry of CentreBox",
+            expected="a Box",
+            got=type(geometry).__name__,
+            remedy="use FaceQuad or Similarity for landmarks",
+            error=TypeError,
+        )
+    edges = (geometry.x0, geometry.y0, geometry.x1, geometry.y1)
+    if not all(map(math.isfinite, edges)) or edges[0] >= edges[2] or edges[1] >= edges[3]:
+        raise UnalignableError(f"has a box without area: {geometry}")
+    x, y = (edges[0] + edges[2]) / 2, (edges[1] + edges[3]) / 2
+    if not (0 <= x < width and 0 <= y < height):
+        raise UnalignableError(f"has a box outside its {width}x{height} pixels: {geometry}")
+    return geometry
+
 
 CAT_FACE = ((0.35, 0.45), (0.65, 0.45), (0.5, 0.69))
 """Left eye, right eye and mouth of a cat, in fractions of the frame: both ears fit above.
@@ -146,13 +281,8 @@ class Similarity(Aligner):
         """
         check_source(image)
         landmarks = _landmarks(geometry, "Similarity")
-        if len(landmarks) != len(self.canonical):
-            fail(
-                "landmarks of Similarity",
-                expected=f"{len(self.canonical)}, one for each canonical place",
-                got=len(landmarks),
-                remedy="give the landmarks in the order of `canonical`",
-            )
+        what, remedy = "landmarks of Similarity", "give the landmarks in the order of `canonical`"
+        check_each(landmarks, len(self.canonical), what, "canonical place", remedy)
         places = torch.tensor(self.canonical, dtype=torch.float64) * self.size
         return _align(image, _fit(_finite(landmarks) + 0.5, places).inverse(), self.size)
 
@@ -229,3 +359,33 @@ def _fit(landmarks: Tensor, places: Tensor) -> Affine:
     turn = Affine(a, -b, 0.0, b, a, 0.0)
     (px, py), (qx, qy) = landmarks.mean(0).tolist(), places.mean(0).tolist()
     return Affine.shift(qx, qy).after(turn).after(Affine.shift(-px, -py))
+
+
+def _centre(spec: ImageSpec, part: float) -> Aligner:
+    height, width = spec.height, spec.width
+    content = round(part * height)
+    frame = Frame(height=height, width=width, content_height=content, content_width=width)
+    return CentreBox(frame)
+
+
+def _side(spec: ImageSpec) -> int:
+    if spec.height != spec.width:
+        fail(
+            "alignment by landmarks",
+            expected="a generator of square images",
+            got=f"{spec.width}x{spec.height} pixels",
+            remedy="align by a box, with centre",
+        )
+    return spec.height
+
+
+ALIGNERS: dict[str, Callable[[ImageSpec], Aligner]] = {
+    "centre": lambda spec: _centre(spec, 1.0),
+    "cars": lambda spec: _centre(spec, 0.75),  # `CARS` at 512 pixels: bands above and below
+    "ffhq": lambda spec: FaceQuad(_side(spec)),
+    "cat": lambda spec: Similarity(CAT_FACE, _side(spec)),
+}
+"""Name -> aligner for the images of a spec: by a box ("centre", "cars") or by landmarks.
+
+Those by landmarks raise ValueError for a generator whose images are not square.
+"""
