@@ -252,17 +252,35 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
     return network.eval()
 
 
-def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
-    """Copy weights into a module, or raise ValueError that names those that do not fit."""
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        fail(
-            what,
-            expected="exactly the weights of the network",
-            got=" ".join(str(error).split()),
-            remedy="take the file of this network, or rename its keys",
-        )
+def load_strictly(
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    what: str,
+    remedy: str = "take the file of this network, or rename its keys",
+    *,
+    assign: bool = False,
+) -> None:
+    """Copy weights into a module, all or none; ValueError names those that do not fit.
+
+    Args:
+        module: has exactly these weights.
+        weights: by their names in the module.
+        what: they are, for the message.
+        remedy: see `fail`.
+        assign: put them into the module as they are, which may be on the meta device.
+    """
+    own = module.state_dict()
+    wrong = [f"missing {k}" for k in own if k not in weights]
+    wrong += [f"unused {k}" for k in weights if k not in own]
+    wrong += [
+        f"{k} has shape {tuple(weights[k].shape)}, not {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in weights and weights[k].shape != v.shape
+    ]
+    if wrong:
+        got = "; ".join(wrong[:8]) + ("; ..." if len(wrong) > 8 else "")
+        fail(what, expected=f"exactly the {len(own)} tensors of it", got=got, remedy=remedy)
+    module.load_state_dict(weights, assign=assign)
 
 
 def read_metadata(data: bytes) -> dict[str, str]:

@@ -107,11 +107,14 @@ class Generator(nn.Module, ABC):
 
     def _measure_mean(self, num: int, seed: int) -> Float[Tensor, "L D"]:
         streams = Rng(seed, "mean_latent").streams(range(num))
-        label = None
-        if self.num_classes:
-            label = torch.arange(num, device=self.device) % self.num_classes
         with torch.no_grad():
-            return self.map(self.sample(streams), label).mean(0)
+            return self.map(self.sample(streams), self.labels_in_turn(range(num))).mean(0)
+
+    def labels_in_turn(self, rows: range) -> Label | None:
+        """Class i mod `num_classes` for each row i; None where there are no classes."""
+        if not self.num_classes:
+            return None
+        return torch.tensor(rows, device=self.device) % self.num_classes
 
     def __describe__(self) -> dict[str, object]:
         """What its results depend on besides its tensors."""
@@ -125,9 +128,7 @@ class Generator(nn.Module, ABC):
     def __answers__(self) -> Float[Tensor, "N C H W"]:
         """What it renders for four fixed samples, of the first classes of a conditional one."""
         z = self.sample(Rng(0, "answers").streams(range(4)))
-        label = None
-        if self.num_classes:
-            label = torch.arange(len(z), device=z.device) % self.num_classes
+        label = self.labels_in_turn(range(len(z)))
         latents = self.map(z, label)
         # One by one: the memory of a large image.
         rows = [slice(i, i + 1) for i in range(len(z))]

@@ -128,7 +128,7 @@ class CallableGenerator(Generator):
     def _probe(self) -> ImageSpec:
         """Render two samples to see their shape, and one of them alone to see that it stays."""
         z = self.sample(Rng(0, "probe").streams(range(2)))
-        label = torch.arange(2, device=z.device) % self.num_classes if self.num_classes else None
+        label = self.labels_in_turn(range(2))
         latents = self.map(z, label)
         images = self._call(latents, label)
         largest = images.abs().max().item()

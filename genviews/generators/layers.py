@@ -155,7 +155,6 @@ class ModulatedConv(nn.Module):
         flipped = None if fir is None else fir.flip(0, 1)
         self.register_buffer("fir_flipped", flipped, persistent=False)
         self._energy, self._basis, self._offset = FrozenCache(), FrozenCache(), FrozenCache()
-        self._half_weight, self._half_energy = FrozenCache(), FrozenCache()
 
     def forward(self, x: Tensor, w: Tensor, noise: str, field: Tensor | None) -> Tensor:
         """(N, in, h, h), (N, D) -> (N, out, resolution, resolution), in the type of x.
@@ -163,16 +162,9 @@ class ModulatedConv(nn.Module):
         Without gradients x is overwritten: an activation has one reader left when it comes here.
         """
         style = self.affine(w)
-        weight: Tensor = self.weight
-        cache = self._energy
-        if x.dtype != style.dtype:
-            # Half precision overflows at 65504: divide weights and styles by their largest entry.
-            # The demodulation, computed from the same numbers, cancels it.
-            weight, cache = self._half_weight.get(self._prescaled, weight), self._half_energy
-            style = style / style.abs().amax(dim=1, keepdim=True)
-        energy = cache.get(lambda: _energy(weight), weight)
+        energy = self._energy.get(lambda: _energy(self.weight), self.weight)
         weights = ConvWeights(
-            weight.to(x.dtype),
+            self.weight.to(x.dtype),
             energy,
             self._offsets(noise, field, x.dtype),
             self.fir,
@@ -181,9 +173,7 @@ class ModulatedConv(nn.Module):
         )
         return modulated_conv(x, style, weights)
 
-    def on_constant(
-        self, const: Tensor, w: Tensor, noise: str, field: Tensor | None, dtype: torch.dtype
-    ) -> Tensor:
+    def on_constant(self, const: Tensor, w: Tensor, noise: str, field: Tensor | None) -> Tensor:
         """The same for an input that is `const` (in, 4, 4) for every sample.
 
         The scaled input is then linear in the style, so each channel is convolved once and the
@@ -196,15 +186,11 @@ class ModulatedConv(nn.Module):
         energy = self._energy.get(lambda: _energy(self.weight), self.weight)
         offsets = self._offsets(noise, field, x.dtype)
         weights = ConvWeights(self.weight, energy, offsets, clamp=self.clamp)
-        return demodulate(x, style, weights).to(dtype)
+        return demodulate(x, style, weights)
 
     def _constant_basis(self, const: Tensor) -> Tensor:
         each = F.unfold(const[:, None], 3, padding=1)
         return torch.einsum("oik,ikp->ipo", self.weight.flatten(2), each).flatten(1)
-
-    def _prescaled(self) -> Tensor:
-        weight = self.weight / self.weight.abs().amax(dim=(1, 2, 3), keepdim=True)
-        return weight / math.sqrt(weight[0].numel())
 
     def _offsets(self, noise: str, field: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Bias and noise times the gain, as summands that extend to the activations' shape."""

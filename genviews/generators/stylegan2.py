@@ -27,7 +27,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import fail
+from genviews.files import load_strictly
 from genviews.generators.base import Generator
 from genviews.generators.stylegan2_networks import (
     MappingNetwork,
@@ -129,19 +130,6 @@ class StyleGAN2(Generator):
         images: Tensor = flat.unflatten(0, (b, k))
         return images
 
-    def set_half(self, blocks: int, dtype: torch.dtype = torch.float16) -> StyleGAN2:
-        """Run the `blocks` highest resolutions, but never the first, in half precision; 0: none.
-
-        Returns self.
-
-        Raises:
-            ValueError: `blocks` is negative or no integer.
-        """
-        check_count(blocks, "blocks", least=0)
-        self.synthesis.half_from = max(self.config.resolution * 2 // 2**blocks, 8)
-        self.synthesis.half_dtype = dtype
-        return self
-
     def load_weights(self, state: Mapping[str, Tensor]) -> StyleGAN2:
         """Load official weights (names of `G` or `G_ema`); their constant filters may be there too.
 
@@ -151,21 +139,6 @@ class StyleGAN2(Generator):
             ValueError: a weight is missing, unused or has another shape; the message names them.
         """
         given = {k: v for k, v in state.items() if not k.endswith("resample_filter")}
-        own = self.state_dict()
-        problems = [f"missing {k}" for k in own if k not in given]
-        problems += [f"unused {k}" for k in given if k not in own]
-        problems += [
-            f"{k} has shape {tuple(given[k].shape)}, not {tuple(own[k].shape)}"
-            for k in own
-            if k in given and given[k].shape != own[k].shape
-        ]
-        if problems:
-            shown = "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else "")
-            fail(
-                "StyleGAN2 weights",
-                expected=f"the {len(own)} tensors of this architecture",
-                got=shown,
-                remedy="check the resolution, channel schedule and class condition of the config",
-            )
-        self.load_state_dict(given)
+        remedy = "check the resolution, channel schedule and class condition of the config"
+        load_strictly(self, given, "StyleGAN2 weights", remedy)
         return self

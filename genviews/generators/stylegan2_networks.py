@@ -205,8 +205,6 @@ class SynthesisNetwork(nn.Module):
         for r in self.resolutions:
             self.add_module(f"b{r}", SynthesisBlock(config, r))
         self.upsample = UpsampleImage(config.resample_filter)
-        self.half_from = config.resolution * 2
-        self.half_dtype = torch.float16
 
     def blocks(self) -> Iterator[tuple[int, SynthesisBlock]]:
         """(first row, block) in order; the output layer's row is the next block's first row."""
@@ -245,7 +243,7 @@ class SynthesisNetwork(nn.Module):
                 styles, together = ws, False
             style = styles[:, row]
             if isinstance(layer, ToImage):
-                image = self._add(image, layer(x, style).to(ws.dtype))
+                image = self._add(image, layer(x, style))
             else:
                 x = self._convolve(layer, x, style, noise, fields.get(layer))
         assert image is not None
@@ -259,11 +257,10 @@ class SynthesisNetwork(nn.Module):
         noise: NoiseMode,
         field: Tensor | None,
     ) -> Tensor:
-        dtype = self.half_dtype if layer.resolution >= self.half_from else style.dtype
         if x is None:
             _, first = next(self.blocks())
-            return layer.on_constant(first.const, style, noise, field, dtype)
-        y: Tensor = layer(x.to(dtype), style, noise, field)
+            return layer.on_constant(first.const, style, noise, field)
+        y: Tensor = layer(x, style, noise, field)
         return y
 
     def _add(self, image: Tensor | None, more: Tensor) -> Tensor:

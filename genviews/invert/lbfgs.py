@@ -51,7 +51,7 @@ class _LBFGSState(SearchState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LBFGS(Optimizer[_LBFGSState]):
+class LBFGS(WolfeSearch, Optimizer[_LBFGSState]):
     """Batched L-BFGS.
 
     Args:
@@ -69,10 +69,6 @@ class LBFGS(Optimizer[_LBFGSState]):
 
     history: int = 50
     curvature: float = 0.01
-    c1: float = 1e-4
-    c2: float = 0.9
-    max_trials: int = 10
-    faithful: bool = False
 
     def __post_init__(self) -> None:
         check_count(self.history, "history")
@@ -90,44 +86,34 @@ class LBFGS(Optimizer[_LBFGSState]):
         """The settings of Chai et al.'s code: history 10, faithful."""
         return cls(history=10, faithful=True)
 
-    @property
-    def search(self) -> WolfeSearch:
-        """The line search."""
-        return WolfeSearch(
-            c1=self.c1, c2=self.c2, max_trials=self.max_trials, faithful=self.faithful
-        )
-
     def begin(self, start: Points, steps: int) -> _LBFGSState:
         """See `Optimizer`."""
         zero = start.new_zeros(len(start))
         none = torch.zeros(len(start), dtype=torch.long, device=start.device)
-        pairs = start.new_zeros(len(start), self.history, start.shape[1])
+        # Some are written in place, so no two fields share their memory.
+        names = ("f", "slope", "t", "low", "low_loss", "low_slope")
+        numbers = {name: zero.clone() for name in names}
+        vectors = {name: torch.zeros_like(start) for name in ("g", "direction", "low_gradient")}
+        counts = {name: none.clone() for name in ("trials", "count", "head")}
+        pairs = {
+            name: start.new_zeros(len(start), self.history, start.shape[1])
+            for name in ("moves", "changes")
+        }
         return _LBFGSState(
             point=start.clone(),
             made=none - 1,
             stuck=none > 0,
             x=start.clone(),
-            f=zero,
-            g=torch.zeros_like(start),
-            direction=torch.zeros_like(start),
-            slope=zero,
-            t=zero,
-            low=zero,
             high=zero + math.inf,
-            low_loss=zero,
-            low_slope=zero,
-            low_gradient=torch.zeros_like(start),
             high_loss=zero + math.nan,
-            trials=none,
-            moves=pairs,
-            changes=pairs.clone(),
-            rho=pairs[:, :, 0].clone(),
-            # Written in place, so no other field may share their memory.
-            count=none.clone(),
-            head=none.clone(),
+            rho=start.new_zeros(len(start), self.history),
             scale=zero + 1.0,
             undone=none > 0,
             renewed=none > 0,
+            **numbers,
+            **vectors,
+            **counts,
+            **pairs,
         )
 
     def advance(self, state: _LBFGSState, loss: Values, gradient: Points, steps: int) -> None:
@@ -135,9 +121,7 @@ class LBFGS(Optimizer[_LBFGSState]):
         ends_here = (state.made < 0) | state.undone
         at_iterate = ends_here | state.renewed
         tried = state.t
-        verdict = self.search.judge(state, loss, gradient)
-        taken = verdict.taken & ~at_iterate
-        used_up = verdict.used_up & ~at_iterate
+        taken, used_up = (rows & ~at_iterate for rows in self.judge(state, loss, gradient))
         rescued = used_up & (state.low > 0) & (not self.faithful)
         reached = torch.where(rescued, state.low_loss, loss)
         slope_there = torch.where(rescued[:, None], state.low_gradient, gradient)
@@ -216,7 +200,7 @@ class LBFGS(Optimizer[_LBFGSState]):
             direction[uphill] = -state.scale[rows[uphill], None] * state.g[rows[uphill]]
             state.count[rows[uphill]] = 0
         state.direction[rows] = direction
-        self.search.restart(state, turn)
+        self.restart(state, turn)
 
     def _direction(self, state: _LBFGSState, rows: Tensor) -> Tensor:
         """-H g by the two loops over each image's own pairs."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import fail, lookup
-from genviews.files import read_tensors
+from genviews.files import load_strictly, read_tensors
 from genviews.invert.features import hide
 from genviews.invert.objective import Kept, Target, Term
 from genviews.modes import evaluating
@@ -129,8 +129,8 @@ def _load(net: str, weights: str | Path | None) -> nn.Module:
                 net=net, spatial=True, pretrained=False, pnet_rand=True, verbose=False
             )
     heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
-    state = {**_backbone(network, path), **_heads(read_tensors(heads, f"heads of lpips {net}"))}
-    state |= {k: v for k, v in network.state_dict().items() if k.startswith("scaling_layer.")}
+    state = {k: v for k, v in network.state_dict().items() if k.startswith("scaling_layer.")}
+    state |= _backbone(net, network, path) | _heads(read_tensors(heads, f"heads of lpips {net}"))
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -154,29 +154,21 @@ def _backbone_file(net: str, weights: str | Path | None) -> Path:
     return path
 
 
-def _backbone(network: nn.Module, path: Path) -> dict[str, Tensor]:
+def _backbone(net: str, network: nn.Module, path: Path) -> dict[str, Tensor]:
     """The file's tensors under the package's names: features.3.bias -> net.slice2.3.bias."""
+    from torchvision import models
+
     what = f"backbone weights {path.name}"
     # torchvision's files also hold the layers that classify, which LPIPS does not use.
     found = read_tensors(path, "backbone weights")
     given = {k: v for k, v in found.items() if not k.startswith("classifier.")}
-    ours = {k: v for k, v in network.state_dict().items() if k.startswith("net.")}
-    names = {"features." + k.split(".", 2)[2]: k for k in ours}
-    wrong = [f"{name} is missing" for name in names if name not in given]
-    wrong += [f"{name} is unknown" for name in given if name not in names]
-    wrong += [
-        f"{name} has shape {tuple(given[name].shape)}, not {tuple(ours[key].shape)}"
-        for name, key in names.items()
-        if name in given and given[name].shape != ours[key].shape
-    ]
-    if wrong:
-        fail(
-            what,
-            expected="the weights of the backbone, with torchvision's names",
-            got="; ".join(wrong),
-            remedy="take the file of this `net` from torchvision",
-        )
-    return {key: given[name].float() for name, key in names.items()}
+    with torch.device("meta"):
+        trunk = {"alex": models.alexnet, "vgg": models.vgg16}[net]()
+    del trunk.classifier
+    load_strictly(trunk, given, what, "take the file of this `net` from torchvision", assign=True)
+    weights = trunk.state_dict()
+    ours = [name for name in network.state_dict() if name.startswith("net.")]
+    return {name: weights["features." + name.split(".", 2)[2]].float() for name in ours}
 
 
 def _heads(given: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -60,11 +60,11 @@ class Start(ABC):
     @property
     def encoder(self) -> InversionEncoder | None:
         """The inversion encoder of the start, if it has one."""
-        return None
+        return next((m for m in self.modules() if isinstance(m, InversionEncoder)), None)
 
     def modules(self) -> list[nn.Module]:
         """Networks that must be where the images are."""
-        return []
+        return [value for value in vars(self).values() if isinstance(value, nn.Module)]
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,6 @@ class EncoderStart(Start):
     def __post_init__(self) -> None:
         check_count(self.passes, "passes of the encoder")
 
-    @property
-    def encoder(self) -> InversionEncoder:
-        """See `Start`."""
-        return self.network
-
     def candidates(
         self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
     ) -> Float[Tensor, "B 1 L D"]:
@@ -129,10 +124,6 @@ class EncoderStart(Start):
             rendered = torch.where(better[:, None, None, None], new_rendered, rendered)
         return best
 
-    def modules(self) -> list[nn.Module]:
-        """See `Start`."""
-        return [self.network]
-
 
 @dataclass(frozen=True, eq=False)
 class ClassMeanStart(Start):
@@ -154,18 +145,9 @@ class ClassMeanStart(Start):
         """See `Start`."""
         with evaluating(self.classifier):
             predicted = self.classifier(images).argmax(1)
-        if len(self.means) <= int(predicted.max()):
-            fail(
-                "class means",
-                expected=f"one for each of the classifier's classes, {int(predicted.max())} seen",
-                got=len(self.means),
-                remedy="make them with `class_means` for this classifier",
-            )
+        remedy = "make them with `class_means` for this classifier"
+        _check_enough(self.means, int(predicted.max()), "class means", "class", remedy)
         return self.means.to(images)[predicted][:, None]
-
-    def modules(self) -> list[nn.Module]:
-        """See `Start`."""
-        return [self.classifier]
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,13 +170,8 @@ class GivenStart(Start):
     ) -> Float[Tensor, "B S L D"]:
         """See `Start`."""
         generator.latent_spec.check(self.latents, "given latents")
-        if int(rows.max()) >= len(self.latents):
-            fail(
-                "given latents",
-                expected="one row for each image",
-                got=f"{len(self.latents)} rows",
-                remedy="pass the latents of these images, in their order",
-            )
+        remedy = "pass the latents of these images, in their order"
+        _check_enough(self.latents, int(rows.max()), "given latents", "image", remedy)
         chosen = self.latents[rows.to(self.latents.device)].to(images)
         return chosen if chosen.ndim == 4 else chosen[:, None]
 
@@ -213,11 +190,6 @@ class Starts(Start):
     def count(self) -> int:
         """See `Start`."""
         return sum(start.count for start in self.starts)
-
-    @property
-    def encoder(self) -> InversionEncoder | None:
-        """See `Start`."""
-        return next((s.encoder for s in self.starts if s.encoder is not None), None)
 
     def candidates(
         self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
@@ -281,6 +253,12 @@ def class_means(
             remedy="draw more samples, or use another start",
         )
     return (total / count[:, None, None]).float().to(generator.device)
+
+
+def _check_enough(rows: Tensor, last: int, what: str, each: str, remedy: str) -> None:
+    if last >= len(rows):
+        expected = f"at least {last + 1}, one for each {each}"
+        fail(what, expected=expected, got=len(rows), remedy=remedy)
 
 
 def _error(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from genviews.invert.optimizer import State
 
-__all__ = ["SearchState", "Verdict", "WolfeSearch"]
+__all__ = ["SearchState", "WolfeSearch"]
 
 
 @dataclass
@@ -55,14 +55,6 @@ class SearchState(State):
     trials: Tensor
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of the trial of each image, as masks (B,): taken, or the search is used up."""
-
-    taken: Tensor
-    used_up: Tensor
-
-
 @dataclass(frozen=True, kw_only=True)
 class WolfeSearch:
     """The settings of the search.
@@ -81,8 +73,12 @@ class WolfeSearch:
     max_trials: int = 10
     faithful: bool = False
 
-    def judge(self, state: SearchState, loss: Tensor, gradient: Tensor) -> Verdict:
-        """Judge each trial, narrow the brackets, and set the next `t`."""
+    def judge(self, state: SearchState, loss: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge each trial, narrow the brackets, and set the next `t`.
+
+        Returns:
+            Masks (B,): whose trial is taken, and whose search is used up.
+        """
         slope = (gradient * state.direction).sum(1)
         enough = state.f + self.c1 * state.t * state.slope
         if self.faithful:
@@ -96,26 +92,15 @@ class WolfeSearch:
         taken = ~high & ~low
         if self.faithful:
             taken = taken & ~last
-        self._narrow(state, high, low, loss, slope, gradient)
-        state.trials = state.trials + (~taken).long()
-        state.t = torch.where(taken, state.t, self._next(state))
-        return Verdict(taken=taken, used_up=~taken & last)
-
-    def _narrow(
-        self,
-        state: SearchState,
-        high: Tensor,
-        low: Tensor,
-        loss: Tensor,
-        slope: Tensor,
-        gradient: Tensor,
-    ) -> None:
         state.high = torch.where(high, state.t, state.high)
         state.high_loss = torch.where(high, loss, state.high_loss)
         state.low = torch.where(low, state.t, state.low)
         state.low_loss = torch.where(low, loss, state.low_loss)
         state.low_slope = torch.where(low, slope, state.low_slope)
         state.low_gradient = torch.where(low[:, None], gradient, state.low_gradient)
+        state.trials = state.trials + (~taken).long()
+        state.t = torch.where(taken, state.t, self._next(state))
+        return taken, ~taken & last
 
     def _next(self, state: SearchState) -> Tensor:
         low, high = state.low, state.high

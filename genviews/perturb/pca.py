@@ -178,11 +178,9 @@ def _covariance(
 
 
 def _sample_w(generator: Generator, rng: Rng, ids: range) -> Float64[Tensor, "n D"]:
-    label = None
-    if generator.num_classes:
-        label = torch.tensor(ids, device=generator.device) % generator.num_classes
     with torch.no_grad():
-        return generator.map(generator.sample(rng.streams(ids)), label)[:, 0].cpu().double()
+        latents = generator.map(generator.sample(rng.streams(ids)), generator.labels_in_turn(ids))
+    return latents[:, 0].cpu().double()
 
 
 @dataclass(frozen=True)

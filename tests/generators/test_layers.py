@@ -1,4 +1,4 @@
-"""The layers of StyleGAN2: caches, gradients by hand, the constant's shortcut, half precision."""
+"""The layers of StyleGAN2: caches, gradients by hand, the constant's shortcut."""
 
 from __future__ import annotations
 
@@ -184,13 +184,6 @@ class TestFrozenGenerator:
         assert {(3, 6, 8, 8), (1, 6, 16, 16)} <= set(calls)
         torch.testing.assert_close(apart, together, rtol=1e-10, atol=1e-10)
 
-    def test_half_precision(self, latents):
-        trained = random_generator(resolution=16).set_half(1, torch.bfloat16)
-        frozen = copy.deepcopy(trained).requires_grad_(False)
-        (_, wanted), (_, got) = gradient(trained, latents), gradient(frozen, latents)
-        _, exact = gradient(random_generator(resolution=16), latents)
-        assert (got - exact).norm() <= 1.2 * (wanted - exact).norm() <= 0.05 * exact.norm()
-
     def test_keeps_one_activation_a_layer(self, generator):
         latents = Rng(1).streams(range(8)).normal(1, generator.latent_spec.shape)[:, 0]
         large = {}
@@ -359,7 +352,7 @@ def test_the_constant_is_convolved_like_any_input(generator, latents, noise):
     block = generator.synthesis.b4
     layer, w = block.conv1, latents[:, 0]
     field = torch.randn(3, 1, 4, 4, generator=Rng(0).torch()) if noise == "random" else None
-    got = layer.on_constant(block.const, w, noise, field, torch.float32)
+    got = layer.on_constant(block.const, w, noise, field)
     expanded = block.const.expand(3, -1, -1, -1)
     with torch.no_grad():
         torch.testing.assert_close(got, layer(expanded.clone(), w, noise, field))
@@ -373,13 +366,6 @@ def test_the_constant_is_convolved_like_any_input(generator, latents, noise):
         x = x + layer.noise_strength * (grid if grid.ndim < 4 else grid[i])
         x = F.leaky_relu(x + layer.bias[:, None, None], 0.2) * math.sqrt(2)
         torch.testing.assert_close(got[i : i + 1], x, atol=1e-5, rtol=1e-5)
-
-
-def test_half_precision_of_the_last_block(generator, latents):
-    exact = generator.synthesize(latents)
-    half = generator.set_half(1, torch.bfloat16).synthesize(latents)
-    assert half.dtype == torch.float32
-    assert 0 < (half - exact).abs().max() < 0.1
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Views that share rows, with each kind of noise; truncation and half precision refuse nonsense."""
+"""Views that share rows, with each kind of noise; truncation refuses nonsense."""
 
 from __future__ import annotations
 
@@ -67,8 +67,3 @@ def test_psi_is_finite(generator, psi):
 def test_cutoff_is_a_number_of_rows(generator, cutoff, psi):
     with pytest.raises(ValueError, match=rf"cutoff: expected 0 to 6, .* got {cutoff}"):
         generator.map(torch.zeros(1, 6), psi=psi, cutoff=cutoff)
-
-
-def test_number_of_half_blocks_is_checked(generator):
-    with pytest.raises(ValueError, match="blocks: expected an integer of at least 0, got -1"):
-        generator.set_half(-1)

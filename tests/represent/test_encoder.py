@@ -219,11 +219,11 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda w: w.pop("head.2.bias"), r"Missing key.* \"head\.2\.bias"),
-            (lambda w: w.update(extra=torch.zeros(1)), r"Unexpected key.* \"extra\""),
+            (lambda w: w.pop("head.2.bias"), r"missing head\.2\.bias"),
+            (lambda w: w.update(extra=torch.zeros(1)), r"unused extra"),
             (
                 lambda w: w.update({"head.2.bias": torch.zeros(3)}),
-                r"mismatch for head\.2\.bias.*\[3\].*\[128\]",
+                r"head\.2\.bias has shape \(3,\), not \(128,\)",
             ),
         ],
     )
