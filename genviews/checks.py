@@ -68,10 +68,13 @@ def option(name: str) -> str:
     return f"{name} (--{name.replace('_', '-')})"
 
 
-def check_count(value: int, what: str, *, least: int = 1) -> int:
-    """Return `value`, an integer of at least `least`, or raise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        fail(what, expected=f"an integer of at least {least}", got=repr(value), remedy="change it")
+def check_count(value: int, what: str, *, least: int = 1, most: int | None = None) -> int:
+    """Return `value`, an integer of at least `least` and at most `most`, or raise."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        limit = "" if most is None else f" and at most {most}"
+        wanted = f"an integer of at least {least}{limit}"
+        fail(what, expected=wanted, got=repr(value), remedy="change it")
     return value
 
 

@@ -81,7 +81,10 @@ class Aligned:
         Raises:
             ValueError: `edited` or `source` of another size or number of channels.
         """
-        self._check(edited, source)
+        remedy = "`edited` has the aligned image's shape, `source` that of the photo"
+        check_shape(edited, self.image.shape, "edited image of paste_back", remedy)
+        whole = (self.image.shape[0], *self.source_size)
+        check_shape(source, whole, "source image of paste_back", remedy)
         top, bottom, left, right = self._region()
         size = (bottom - top, right - left)
         to_output = self.to_source.inverse().after(Affine.shift(left, top))
@@ -95,12 +98,6 @@ class Aligned:
             replaced.to(source.device), (pixels / weight).to(source), patch
         )
         return result
-
-    def _check(self, edited: Tensor, source: Tensor) -> None:
-        wanted = {"edited": self.image.shape, "source": (self.image.shape[0], *self.source_size)}
-        for name, image in (("edited", edited), ("source", source)):
-            remedy = "`edited` has the aligned image's shape, `source` that of the photo"
-            check_shape(image, wanted[name], f"{name} image of paste_back", remedy)
 
     def _region(self) -> tuple[int, int, int, int]:
         """Part of the source that encloses the aligned frame: top, bottom, left, right."""

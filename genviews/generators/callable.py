@@ -13,7 +13,7 @@ mapping.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -151,14 +151,9 @@ class CallableGenerator(Generator):
         return ImageSpec(channels=channels, height=height, width=width)
 
 
-def _is_function(found: object) -> TypeGuard[Callable[..., Tensor]]:
-    """Can it be called with z? A class would only make an object of it."""
-    return callable(found) and not isinstance(found, type)
-
-
-def _check_function(found: object, what: str) -> Callable[..., Tensor]:
+def _check_function(found: Any, what: str) -> Callable[..., Tensor]:  # noqa: ANN401 (checked)
     """Return `found`, a function or module, or raise TypeError."""
-    if not _is_function(found):
+    if not callable(found) or isinstance(found, type):  # a class would only make an object of z
         fail(
             what,
             expected="a function or module that turns z into images",
@@ -166,7 +161,8 @@ def _check_function(found: object, what: str) -> Callable[..., Tensor]:
             remedy="name the function itself, or an instance of the class",
             error=TypeError,
         )
-    return found
+    function: Callable[..., Tensor] = found
+    return function
 
 
 def _check_images(images: object, batch: int, what: str) -> None:

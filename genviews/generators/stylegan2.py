@@ -20,14 +20,13 @@ Source: Karras et al., "Analyzing and improving the image quality of StyleGAN", 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import check_count, check_number
 from genviews.files import load_strictly
 from genviews.generators.base import Generator
 from genviews.generators.stylegan2_networks import (
@@ -102,17 +101,9 @@ class StyleGAN2(Generator):
     def _check_truncation(self, psi: float, cutoff: int | None) -> int:
         """The number of truncated rows."""
         rows = self.config.num_ws
-        if not math.isfinite(psi):
-            remedy = "1 is no truncation, 0 the mean latent"
-            fail("psi", expected="a finite number", got=psi, remedy=remedy)
-        if cutoff is not None and not 0 <= cutoff <= rows:
-            fail(
-                "cutoff",
-                expected=f"0 to {rows}, the number of style rows",
-                got=cutoff,
-                remedy="None truncates every row",
-            )
-        return rows if cutoff is None else cutoff
+        check_number(psi, "psi", remedy="1 is no truncation, 0 the mean latent")
+        what = "cutoff, of style rows (None truncates all)"
+        return rows if cutoff is None else check_count(cutoff, what, least=0, most=rows)
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render W+ latents with the fixed noise of the checkpoint."""

@@ -95,8 +95,7 @@ class StyleGAN2Config:
                 got=self.resample_filter,
                 remedy="use the official (1, 3, 3, 1)",
             )
-        if not 1 <= self.img_channels <= 4:
-            fail("img_channels", expected="1 to 4", got=self.img_channels, remedy="change it")
+        check_count(self.img_channels, "img_channels", most=4)
         for name in ("z_dim", "w_dim", "mapping_layers"):
             check_count(getattr(self, name), name)
         missing = [r for r in self.resolutions if r not in self.block_channels]
@@ -236,6 +235,7 @@ class SynthesisNetwork(nn.Module):
         fields = self._noise(ws.shape[0] // views, streams, views) if noise == "random" else {}
         together = views > 1 and shared_rows > 0 and noise != "random"
         styles = ws[::views] if together else ws
+        _, first = next(self.blocks())
         x = image = None
         for row, layer in self.layers():
             if together and row >= shared_rows:
@@ -243,28 +243,14 @@ class SynthesisNetwork(nn.Module):
                 styles, together = ws, False
             style = styles[:, row]
             if isinstance(layer, ToImage):
-                image = self._add(image, layer(x, style))
+                more: Tensor = layer(x, style)
+                image = more if image is None else self.upsample(image) + more
+            elif x is None:
+                x = layer.on_constant(first.const, style, noise, fields.get(layer))
             else:
-                x = self._convolve(layer, x, style, noise, fields.get(layer))
+                x = layer(x, style, noise, fields.get(layer))
         assert image is not None
         return image.repeat_interleave(views, 0) if together else image
-
-    def _convolve(
-        self,
-        layer: ModulatedConv,
-        x: Tensor | None,
-        style: Tensor,
-        noise: NoiseMode,
-        field: Tensor | None,
-    ) -> Tensor:
-        if x is None:
-            _, first = next(self.blocks())
-            return layer.on_constant(first.const, style, noise, field)
-        y: Tensor = layer(x, style, noise, field)
-        return y
-
-    def _add(self, image: Tensor | None, more: Tensor) -> Tensor:
-        return more if image is None else self.upsample(image) + more
 
     def _noise(
         self, batch: int, streams: Streams | None, views: int

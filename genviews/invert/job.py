@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_different, fail
 from genviews.data.source import ImageSource, SourceBatch, pack_hashes
 from genviews.engine import Engine
 from genviews.generators.base import Generator
@@ -188,13 +188,9 @@ _FIELDS = tuple(f.name for f in fields(Inversion) if f.name != "reconstructions"
 
 
 def _check_source(source: ImageSource, generator: Generator) -> None:
-    if len(source) == 0 or len(set(source.ids)) != len(source):
-        fail(
-            "ids of the source",
-            expected="at least one, no duplicates",
-            got=f"{len(source)}, of which {len(set(source.ids))} differ",
-            remedy="give each image its own id, e.g. its relative path",
-        )
+    check_count(len(source), "images of the source")
+    remedy = "give each image its own id, e.g. its relative path"
+    check_different(source.ids, "ids of the source", remedy)
     if source.image_spec.shape != generator.image_spec.shape:
         fail(
             "images of the source",

@@ -275,9 +275,19 @@ class _Run:
         latents = state.point.unflatten(1, self.mean.shape)
 
         def losses(part: Tensor) -> tuple[Tensor, ...]:
+            """The loss to descend on, the exact one, and the gradient (B, P) of the first."""
             smoothing, image = self.smoothing[active.stage[part]], active.index[part] // self.starts
             label = None if self.label is None else self.label[image]
-            return self._losses(active.target.select(part), latents[part], smoothing, label)
+            leaf = latents[part].detach().requires_grad_(True)
+            with torch.enable_grad():  # the caller may have turned it off
+                descent, loss = inverter.objective.smooth_and_exact(
+                    active.target.select(part),
+                    self.generator.synthesize(leaf, label),
+                    leaf,
+                    smoothing,
+                )
+                (gradient,) = torch.autograd.grad(descent.sum(), leaf)
+            return descent.detach(), loss, gradient.flatten(1)
 
         descent, loss, gradient = in_parts(losses, len(latents), latents.device, most=self.most)
         found.evaluations = found.evaluations + 1
@@ -290,19 +300,6 @@ class _Run:
         for column, steps in enumerate(inverter.snapshots):
             self._snapshot(found, column, (state.made >= steps) & (before < steps))
         return self._finished(active) | (first & ~loss.isfinite())
-
-    def _losses(
-        self, target: Target, latents: Tensor, smoothing: Tensor, label: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss to descend on, the exact one, and the gradient (B, P) of the first."""
-        leaf = latents.detach().requires_grad_(True)
-        with torch.enable_grad():  # the caller may have turned it off
-            rendered = self.generator.synthesize(leaf, label)
-            descent, loss = self.inverter.objective.smooth_and_exact(
-                target, rendered, leaf, smoothing
-            )
-            (gradient,) = torch.autograd.grad(descent.sum(), leaf)
-        return descent.detach(), loss, gradient.flatten(1)
 
     def _snapshot(self, found: _Jobs, column: int, rows: Tensor) -> None:
         found.snapshots[rows, column] = found.latents[rows]

@@ -119,11 +119,28 @@ def reconstruct(
     objective = Objective(tuple(terms))
     identity = identify(inversions=inversions.identity, errors=objective)
     store, size = ShardStore(folder, identity), inversions.shard_size
+    # What a shard holds none of whose images could be read.
+    nothing = {"reconstructions": torch.empty(0, *generator.image_spec.shape)}
+    nothing |= {f"error_{term.name}": torch.empty(0) for term in objective.active}
 
     def make(rows: range, tell: Tell) -> Shard:
         shard, batch = inversions.read(rows.start // size), source.read(rows)
         _check_same(batch, shard)
-        made = _measure(shard, batch, generator, objective, batch_size, tell)
+        parts = [nothing]
+        for start in range(0, len(batch), batch_size):
+            part = slice(start, start + batch_size)
+            images = batch.images[part].to(generator.device)
+            masks = torch.ones_like(images[:, :1]) if batch.masks is None else batch.masks[part]
+            given = {name: value[part] for name, value in shard.tensors.items()}
+            latents, label = given["latents"].to(generator.device), given.get("label")
+            with torch.no_grad():
+                rendered = render(generator, latents, label=label, batch_size=batch_size)
+                target = objective.target(images, masks.to(images), latents)
+                errors = objective.parts(target, rendered, latents)
+            named = {f"error_{name}": value.float().cpu() for name, value in errors.items()}
+            parts.append({"reconstructions": rendered.float().cpu(), **named})
+            tell(start + len(images))
+        made = {name: torch.cat([found[name] for found in parts]) for name in nothing}
         return Shard(tensors=made, ids=shard.ids)
 
     run_shards(
@@ -168,38 +185,6 @@ def _check_same(batch: SourceBatch, shard: Shard) -> None:
             got=f"{changed[0]!r}, which has changed since",
             remedy="invert the changed images into another folder",
         )
-
-
-def _measure(
-    shard: Shard,
-    batch: SourceBatch,
-    generator: Generator,
-    objective: Objective,
-    batch_size: int,
-    tell: Tell,
-) -> dict[str, Tensor]:
-    """Reconstructions and errors of one shard, on the CPU."""
-    parts: list[dict[str, Tensor]] = [_nothing(generator, objective)]
-    for start in range(0, len(batch), batch_size):
-        rows = slice(start, start + batch_size)
-        images = batch.images[rows].to(generator.device)
-        masks = torch.ones_like(images[:, :1]) if batch.masks is None else batch.masks[rows]
-        latents = shard.tensors["latents"][rows].to(generator.device)
-        with torch.no_grad():
-            label = shard.tensors["label"][rows] if "label" in shard.tensors else None
-            rendered = render(generator, latents, label=label, batch_size=batch_size)
-            target = objective.target(images, masks.to(images), latents)
-            errors = objective.parts(target, rendered, latents)
-        named = {f"error_{name}": value.float().cpu() for name, value in errors.items()}
-        parts.append({"reconstructions": rendered.float().cpu(), **named})
-        tell(start + len(images))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _nothing(generator: Generator, objective: Objective) -> dict[str, Tensor]:
-    """What a shard holds none of whose images could be read."""
-    errors = {f"error_{term.name}": torch.empty(0) for term in objective.active}
-    return {"reconstructions": torch.empty(0, *generator.image_spec.shape), **errors}
 
 
 def _qualities(latents: Shard, made: Shard) -> Iterator[ImageQuality]:

@@ -69,33 +69,26 @@ def random_masks(batch: int, size: tuple[int, int], rng: torch.Generator) -> Mas
     return (smooth < cut).float()
 
 
-def _samples(
-    generator: Generator, config: EncoderTraining, rng: torch.Generator
-) -> tuple[Tensor, Tensor | None]:
-    """(B, L, D) latents, some with rows from two samples, and their class."""
-    batch, rows = config.batch, generator.latent_spec.num_layers
+@torch.no_grad()
+def _batch(generator: Generator, config: EncoderTraining, step: int) -> tuple[Tensor, ...]:
+    """Latents, images and masks of one step, from (seed, step) alone.
+
+    Some latents have rows from two samples of one class.
+    """
+    rng = Rng(config.seed, "encoder").child(str(step)).torch()
+    batch, rows, device = config.batch, generator.latent_spec.num_layers, generator.device
     label = None
     if generator.num_classes:
-        label = torch.randint(generator.num_classes, (batch,), generator=rng).to(generator.device)
-    z = torch.randn(2, batch, generator.z_dim, generator=rng).to(generator.device)
+        label = torch.randint(generator.num_classes, (batch,), generator=rng).to(device)
+    z = torch.randn(2, batch, generator.z_dim, generator=rng).to(device)
     first, second = generator.map(z[0], label), generator.map(z[1], label)
     cross = torch.randint(1, max(rows, 2), (batch,), generator=rng)
     mixed = torch.rand(batch, generator=rng) < config.mixing
     take_second = mixed[:, None] & (torch.arange(rows)[None] >= cross[:, None])
-    return torch.where(take_second[:, :, None].to(first.device), second, first), label
-
-
-def _batch(
-    generator: Generator, config: EncoderTraining, step: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents, images and masks of one step, from (seed, step) alone."""
-    rng = Rng(config.seed, "encoder").child(str(step)).torch()
-    with torch.no_grad():
-        latents, label = _samples(generator, config, rng)
-        images = generator.synthesize(latents, label)
-    masks = random_masks(config.batch, (images.shape[2], images.shape[3]), rng)
-    whole = torch.rand(config.batch, generator=rng) >= config.masked
-    masks[whole] = 1.0
+    latents = torch.where(take_second[:, :, None].to(first.device), second, first)
+    images = generator.synthesize(latents, label)
+    masks = random_masks(batch, (images.shape[2], images.shape[3]), rng)
+    masks[torch.rand(batch, generator=rng) >= config.masked] = 1.0
     return latents, images, masks.to(images)
 
 

@@ -4,7 +4,7 @@ from genviews.perturb.base import Perturbation, perturbation, perturbations
 from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
 from genviews.perturb.pca import PCA, PCAStatistics
 from genviews.perturb.stylemix import Independent, StyleMix
-from genviews.perturb.walks import Steer, Walks, target_panel, walk_panel
+from genviews.perturb.walks import Steer, Walks
 
 __all__ = [
     "PCA",
@@ -21,6 +21,4 @@ __all__ = [
     "Walks",
     "perturbation",
     "perturbations",
-    "target_panel",
-    "walk_panel",
 ]

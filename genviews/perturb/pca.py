@@ -19,7 +19,7 @@ from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Parts, Perturbation, Rows
 from genviews.rng import Rng, Streams
-from genviews.types import Label
+from genviews.types import Label, check_shape
 
 __all__ = ["PCA", "PCAStatistics"]
 
@@ -47,14 +47,10 @@ class PCAStatistics:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        shapes = (tuple(self.components.shape), tuple(self.stddev.shape))
-        if self.components.ndim != 2 or not len(self.components) or shapes[1] != shapes[0][:1]:
-            fail(
-                "PCA statistics",
-                expected="components of shape (n, D) and stddev of shape (n,)",
-                got=" and ".join(map(str, shapes)),
-                remedy="take them from `PCAStatistics.measure` or `PCAStatistics.load`",
-            )
+        remedy = "take them from `PCAStatistics.measure` or `PCAStatistics.load`"
+        check_shape(self.components, ("n", "D"), "components of PCA statistics", remedy)
+        count = check_count(len(self.components), "number of PCA components")
+        check_shape(self.stddev, (count,), "stddev of PCA statistics", remedy)
         finite = self.components.isfinite().all() and self.stddev.isfinite().all()
         if not (finite and (self.stddev >= 0).all()):
             fail(
@@ -261,13 +257,8 @@ class PCA(Perturbation):
     def edit(self, generator: Generator, rows: Rows, streams: Streams, label: Label | None) -> Rows:
         """The rows plus one step, the same for every row of a view."""
         steps = self._steps()
-        if steps.shape[1] != rows.shape[-1]:
-            fail(
-                "PCA statistics",
-                expected=f"directions of width {rows.shape[-1]}, as the generator's latents",
-                got=f"width {steps.shape[1]}",
-                remedy="measure them on this generator with `PCAStatistics.measure`",
-            )
+        remedy = "measure them on this generator with `PCAStatistics.measure`"
+        check_shape(steps, ("n", rows.shape[-1]), "directions of PCA", remedy)
         # In float64 the product below cannot round up to n, an index past the end.
         which, size = streams.uniform(rows.shape[1], (2,)).double().unbind(-1)
         beta = self.sigma * (2.0 * size - 1.0)

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_number, fail, lookup
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import identify
@@ -89,13 +89,9 @@ class SteerTraining:
         check_count(self.batch, "batch of walks")
         directions_of(1, self.edits)
         lookup(self.masking, {"intersection": 1, "published": 1}, "masking")
-        if not self.edits or self.lr <= 0 or self.start < 0:
-            fail(
-                "training of walks",
-                expected="at least one edit, a rate above 0 and a start of at least 0",
-                got=f"edits={self.edits}, lr={self.lr}, start={self.start}",
-                remedy="leave them at their defaults",
-            )
+        check_count(len(self.edits), "number of edits")
+        check_number(self.lr, "lr of walks", above=0)
+        check_number(self.start, "start of walks", least=0)
 
     @property
     def num_steps(self) -> int:
@@ -210,13 +206,8 @@ class _Run:
                 remedy="walks cannot be learnt for it: use Gaussian views",
             )
         value = loss.item()
-        if not math.isfinite(value):
-            fail(
-                f"loss of step {step + 1}",
-                expected="a finite number",
-                got=value,
-                remedy="lower the rate; the checkpoint before it is still good",
-            )
+        remedy = "lower the rate; the checkpoint before it is still good"
+        check_number(value, f"loss of step {step + 1}", remedy=remedy)
         (self.vectors.grad,) = torch.autograd.grad(loss, self.vectors)
         self.adam.step()
         return value

@@ -3,8 +3,7 @@
     prior -> sample -> latents -> PERTURB -> render -> augment -> encode -> representation
 
 A walk is one vector in the latent for each direction of `genviews.perturb.warps`;
-`genviews.perturb.train_steer` learns them for a generator. `Steer` is the perturbation, and the
-panels show what it does.
+`genviews.perturb.train_steer` learns them for a generator. `Steer` is the perturbation.
 
 Source: Jahanian, Chai, Isola, "On the steerability of generative adversarial networks", ICLR 2020,
 arXiv:1907.07171; Jahanian, Puig, Tian, Isola, "Generative models as a data source for multiview
@@ -24,17 +23,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, check_number, fail, lookup
+from genviews.checks import check_number, fail, lookup
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
-from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of, warp
-from genviews.render import render
+from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of
 from genviews.rng import Streams
-from genviews.types import Label
+from genviews.types import Label, check_shape
 
-__all__ = ["PUBLISHED_GAINS", "Steer", "Walks", "identity_of", "target_panel", "walk_panel"]
+__all__ = ["PUBLISHED_GAINS", "Steer", "Walks", "identity_of"]
 
 
 def identity_of(generator: Generator) -> Identity:
@@ -105,15 +103,11 @@ class Walks:
         Raises:
             ValueError: latents of another shape, another number of channels, or another generator.
         """
-        spec = generator.latent_spec
-        fits = tuple(self.directions.shape[1:]) == spec.shape
-        if not fits or self.channels not in (0, generator.image_spec.channels):
-            fail(
-                "walks",
-                expected=f"latents {spec.shape} and {generator.image_spec.channels} channels",
-                got=f"{tuple(self.directions.shape[1:])} and {self.channels}",
-                remedy="learn walks for this generator with `train_walks`",
-            )
+        remedy, spec = "learn walks for this generator with `train_walks`", generator.image_spec
+        check_shape(self.directions, ("J", *generator.latent_spec.shape), "walks", remedy)
+        if self.channels not in (0, spec.channels):
+            got = f"those of {self.channels}"
+            fail("walks", expected=f"colours of {spec.channels} channels", got=got, remedy=remedy)
         if same_images and self.generator is not None:
             identity_of(generator).check(self.generator, "walks")
 
@@ -281,44 +275,3 @@ class Steer(Perturbation):
     def _gain_of_each(self) -> Float[Tensor, " J"]:
         gains = dict.fromkeys(self.walks.edits, 1.0) if self.gains is None else dict(self.gains)
         return torch.tensor([gains.get(edit_of(name), 0.0) for name in self.walks.names])
-
-
-def walk_panel(
-    generator: Generator, latent: Float[Tensor, "L D"], walks: Walks, num_steps: int = 7
-) -> Float[Tensor, "E S C H W"]:
-    """Pictures along each walk, from its furthest step back to its furthest forth.
-
-    Args:
-        generator: of the walks.
-        latent: where the walks start.
-        walks: E directions, the rows of the panel, named by `walks.names`.
-        num_steps: S, at least 2; of an odd number, the middle one is the start.
-
-    Raises:
-        ValueError: walks of another generator, or too few steps.
-    """
-    walks.check(generator)
-    steps = _panel_steps(walks, num_steps)
-    start = latent.expand(*steps.shape[:2], -1, -1)
-    return render(generator, walks.move(start, steps.to(latent.device)))
-
-
-def target_panel(
-    image: Float[Tensor, "C H W"], walks: Walks, num_steps: int = 7
-) -> Float[Tensor, "E S C H W"]:
-    """What the walks of `walk_panel` imitate: the picture itself, edited by the same steps."""
-    channels = image.shape[0]
-    every = directions_of(channels)
-    own = _panel_steps(walks, num_steps)
-    steps = own.new_zeros(*own.shape[:2], len(every))
-    steps[..., [every.index(name) for name in walks.names]] = own
-    flat = steps.flatten(0, 1).to(image)
-    edited, _ = warp(image.expand(len(flat), -1, -1, -1), flat, walks.ranges)
-    return edited.reshape(*steps.shape[:2], *image.shape)
-
-
-def _panel_steps(walks: Walks, num_steps: int) -> Float[Tensor, "E S E"]:
-    check_count(num_steps, "num_steps", least=2)
-    extents = torch.tensor([walks.ranges.extent(name) for name in walks.names])
-    line = torch.linspace(-1.0, 1.0, num_steps)
-    return torch.diag(extents)[:, None] * line[:, None]

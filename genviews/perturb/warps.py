@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_number, lookup
 from genviews.rng import Streams
 from genviews.types import Images, Masks, check_shape
 
@@ -99,16 +99,11 @@ class StepRanges:
     def __post_init__(self) -> None:
         check_count(self.shift_levels, "shift_levels", least=3)
         check_count(self.rotation_levels, "rotation_levels", least=3)
-        lengths = (self.shift, self.slide, self.colour, self.rot2d)
-        if not (all(math.isfinite(v) and v >= 0 for v in lengths) and 0 <= self.rot3d <= 60):
-            fail(
-                "step ranges",
-                expected="lengths of at least 0 and rot3d in [0, 60] degrees",
-                got=repr(self),
-                remedy="0 leaves an edit out",
-            )
-        if not (math.isfinite(self.zoom) and self.zoom >= 1):
-            fail("zoom of the step ranges", expected="at least 1", got=self.zoom, remedy="use 4")
+        for name in ("shift", "slide", "colour", "rot2d", "rot3d"):
+            most = 60.0 if name == "rot3d" else math.inf
+            what, remedy = f"{name} of the step ranges", "0 leaves an edit out"
+            check_number(getattr(self, name), what, least=0, most=most, remedy=remedy)
+        check_number(self.zoom, "zoom of the step ranges", least=1, remedy="use 4")
 
     def extent(self, direction: str) -> float:
         """The largest step along a direction."""
