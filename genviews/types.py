@@ -105,8 +105,8 @@ def check_shape(
     known = zip(sizes, tensor.shape[max(more, 0) :], strict=False)
     wrong = any(isinstance(size, int) and size != found for size, found in known)
     if wrong or more < 0 or (more > 0 and "..." not in shape):
-        told = f"shape ({', '.join(map(str, shape))}){note}"
-        fail(what, expected=told, got=tuple(tensor.shape), remedy=remedy)
+        told = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        fail(what, expected=f"shape ({told}){note}", got=tuple(tensor.shape), remedy=remedy)
 
 
 @runtime_checkable

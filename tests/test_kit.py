@@ -402,7 +402,7 @@ class TestPerturbations:
 
     def test_walks_of_another_latent_are_refused(self, shipped):
         """Those that ship act in z, before the mapping; an inverted latent is behind it."""
-        with pytest.raises(ValueError, match=r"walks: expected latents \(8, 64\)"):
+        with pytest.raises(ValueError, match=r"walks: expected shape \(J, 8, 64\)"):
             shipped.perturbation("steer_all_1.00")
 
     def test_directions_are_measured_when_they_are_asked_for(self):

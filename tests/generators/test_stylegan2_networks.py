@@ -65,5 +65,5 @@ def test_psi_is_finite(generator, psi):
 @pytest.mark.parametrize("cutoff", [-1, 7])
 @pytest.mark.parametrize("psi", [0.5, 1.0])
 def test_cutoff_is_a_number_of_rows(generator, cutoff, psi):
-    with pytest.raises(ValueError, match=rf"cutoff: expected 0 to 6, .* got {cutoff}"):
+    with pytest.raises(ValueError, match=rf"cutoff, .* at most 6, got {cutoff}"):
         generator.map(torch.zeros(1, 6), psi=psi, cutoff=cutoff)

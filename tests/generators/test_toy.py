@@ -222,7 +222,7 @@ class TestConstruction:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"channels": 5}, "channels: expected 1 to 4, got 5"),
+            ({"channels": 5}, "channels: expected an integer of at least 1 and at most 4, got 5"),
             ({"channels": 0}, "channels: expected an integer of at least 1"),
             ({"num_layers": 0}, "num_layers: expected an integer of at least 1"),
             ({"num_classes": 1}, "num_classes .0, or.: expected an integer of at least 2"),

@@ -135,8 +135,12 @@ def test_a_file_with_pickled_objects_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("components", "stddev", "message"),
     [
-        (torch.eye(3), torch.ones(2), r"got \(3, 3\) and \(2,\)"),
-        (torch.zeros(0, 3), torch.ones(0), r"got \(0, 3\) and \(0,\)"),
+        (
+            torch.eye(3),
+            torch.ones(2),
+            r"stddev of PCA statistics: expected shape \(3,\), got \(2,\)",
+        ),
+        (torch.zeros(0, 3), torch.ones(0), "number of PCA components: .* got 0"),
         (torch.eye(2), -torch.ones(2), "finite stddev of at least 0"),
         (torch.eye(2) / 0, torch.ones(2), "finite components"),
     ],
@@ -211,7 +215,9 @@ def test_names_tell_the_scalings_apart() -> None:
 
 def test_statistics_of_another_generator_are_refused() -> None:
     wide = PCAStatistics(torch.eye(5), torch.ones(5))
-    with pytest.raises(ValueError, match=r"directions of width 4, .*, got width 5; measure them"):
+    with pytest.raises(
+        ValueError, match=r"PCA: expected shape \(n, 4\), got \(5, 5\); measure them"
+    ):
         PCA("all", 1.0, wide)(TOY, torch.zeros(1, 4, 4), 1, Rng(0).streams([0]))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from genviews.generators import CallableGenerator
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
-from genviews.perturb import Steer, Walks, target_panel, walk_panel
+from genviews.perturb import Steer, Walks
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
 from genviews.perturb.warps import StepRanges, directions_of, steering_loss, warp
 from genviews.represent.prior import Prior
@@ -167,7 +167,7 @@ def test_walks_are_kept_with_their_card(tmp_path) -> None:
     assert read.card["image"] == [1, 8, 8]
     with pytest.raises(ValueError, match=r"walks: .* it now renders other images"):
         Walks.load(tmp_path / "walks.safetensors", ToyGenerator(seed=1))
-    with pytest.raises(ValueError, match="walks: expected latents"):
+    with pytest.raises(ValueError, match=r"walks: expected shape \(J, 3, 4\)"):
         Walks.load(tmp_path / "walks.safetensors", ToyGenerator(num_layers=3))
     assert Walks.load(tmp_path / "walks.safetensors").edits == ("shiftx", "shifty", "colour")
     from genviews.perturb import PCAStatistics
@@ -221,25 +221,24 @@ def test_names_say_all() -> None:
     )
 
 
-def test_panels_show_each_walk_and_what_it_imitates() -> None:
+def test_a_walk_moves_the_picture_as_the_edit_that_it_imitates() -> None:
     generator = blobs()
     walks = Walks(directions=KNOWN, names=("shiftx", "shifty", "colour0"), ranges=RANGES)
     latent = torch.tensor([[0.2, -0.1, 0.0, 0.0]])
-    panel, target = (
-        walk_panel(generator, latent, walks, 5),
-        target_panel(generator.synthesize(latent[None])[0], walks, 5),
-    )
-    assert panel.shape == target.shape == (3, 5, 1, SIZE, SIZE)
-    centre = generator.synthesize(latent[None])[0]
-    for row, index in ((0, 0), (1, 1), (2, 2)):
-        torch.testing.assert_close(panel[row, 2], centre)
-        torch.testing.assert_close(target[row, 2], centre, rtol=0, atol=1e-5)
-        for place, step in enumerate((-1.0, -0.5, 0.0, 0.5, 1.0)):
+    image = generator.synthesize(latent[None])
+    every = directions_of(1)
+    for index, name in enumerate(walks.names):
+        for step in (-1.0, -0.5, 0.0, 0.5, 1.0):
+            along = step * walks.ranges.extent(name)
+            steps = along * torch.eye(3)[index]
             moved = latent.clone()
-            moved[0, index] += step * walks.ranges.extent(walks.names[row]) * KNOWN[row, 0, index]
-            torch.testing.assert_close(panel[row, place], blob(moved)[0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(panel[:, :, :, 5:11, 5:11], target[:, :, :, 5:11, 5:11],
-                               rtol=0, atol=0.05)  # fmt: skip
+            moved[0, index] += along * KNOWN[index, 0, index]
+            picture = generator.synthesize(walks.move(latent, steps)[None])
+            torch.testing.assert_close(picture[0], blob(moved)[0], rtol=0, atol=1e-5)
+            edit = along * torch.tensor([[float(name == other) for other in every]])
+            target, _ = warp(image, edit, RANGES)
+            centre = (slice(None), slice(None), slice(5, 11), slice(5, 11))
+            torch.testing.assert_close(picture[centre], target[centre], rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +250,7 @@ def test_panels_show_each_walk_and_what_it_imitates() -> None:
         (lambda w: Walks(directions=w.directions[:2], names=w.names), "directions of walks"),
         (lambda w: Walks(directions=w.directions, names=w.names[::-1]), "names of walks"),
         (lambda w: SteerTraining(edits=("zom",)), "edit of a walk"),
-        (lambda w: SteerTraining(edits=()), "training of walks: expected at least one edit"),
-        (lambda w: walk_panel(ToyGenerator(), torch.zeros(4, 4), w, 1), "num_steps: expected an"),
+        (lambda w: SteerTraining(edits=()), "number of edits: expected an integer of at least 1"),
         (
             lambda w: GeneratorKit(ToyGenerator()).perturbation("steer_all_1.00"),
             "steer perturbation: .* learnt walks",
@@ -264,7 +262,7 @@ def test_panels_show_each_walk_and_what_it_imitates() -> None:
         (
             lambda w: Steer("all", w)(ToyGenerator(num_layers=2),
                                       torch.zeros(1, 2, 4), 1, Rng(0).streams([0])),
-            "walks: expected latents",
+            r"walks: expected shape \(J, 2, 4\)",
         ),
     ],
 )  # fmt: skip

@@ -265,9 +265,15 @@ def test_names() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: StepRanges(zoom=0.5), "zoom of the step ranges: expected at least 1, got 0.5"),
-        (lambda: StepRanges(rot3d=70.0), r"rot3d in \[0, 60\] degrees"),
-        (lambda: StepRanges(shift=-0.1), "lengths of at least 0"),
+        (lambda: StepRanges(zoom=0.5), "zoom of the step ranges: .* of at least 1, got 0.5"),
+        (
+            lambda: StepRanges(rot3d=70.0),
+            r"rot3d of the step ranges: .* at least 0 and of at most 60",
+        ),
+        (
+            lambda: StepRanges(shift=-0.1),
+            "shift of the step ranges: .* got -0.1; 0 leaves",
+        ),
         (lambda: StepRanges(shift_levels=2), "shift_levels: expected an integer of at least 3"),
         (lambda: directions_of(3, ("zom",)), "edit of a walk: expected one of .* 'zoom'"),
         (
