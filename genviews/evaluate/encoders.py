@@ -145,24 +145,22 @@ def probe_encoder(
     Raises:
         ValueError: features that are not finite, or the same for all images.
     """
-    features = {name: extract_features(extractor, part).h for name, part in data.splits().items()}
-    labels = {name: _labels(images) for name, images in data.splits().items()}
-    few = [k for k in neighbours if k <= len(labels["train"])] or [len(labels["train"])]
+    h = {name: extract_features(extractor, part).h for name, part in data.splits().items()}
+    # `ProbeData` has seen to it that each has labels.
+    y = {name: part.labels for name, part in data.splits().items() if part.labels is not None}
+    few = [k for k in neighbours if k <= len(y["train"])] or [len(y["train"])]
     probes: dict[str, Probe] = {
         # The default tolerance changes no answer of these grids, and costs four times as long.
         "linear": LinearProbe(costs, tolerance=1e-4),
         "knn": KNNProbe(few),
     }
-    scores: dict[str, ProbeScore] = {}
-    val: dict[str, float] = {}
-    answers: dict[str, Tensor] = {}
-    for name, probe in probes.items():
-        probe.fit(features["train"], labels["train"], split="train")
-        probe.select(features["val"], labels["val"], split="val")
-        scores[name] = probe.score(features["test"], labels["test"], split="test")
-        val[name] = max(probe.curve_)
-        answers[name] = probe.predict(features["test"])
-    return EncoderScores(linear=scores["linear"], knn=scores["knn"], val=val, answers=answers)
+    for probe in probes.values():
+        probe.fit(h["train"], y["train"], split="train").select(h["val"], y["val"], split="val")
+    return EncoderScores(
+        **{name: probe.score(h["test"], y["test"], split="test") for name, probe in probes.items()},
+        val={name: max(probe.curve_) for name, probe in probes.items()},
+        answers={name: probe.predict(h["test"]) for name, probe in probes.items()},
+    )
 
 
 def _check_classes(split: str, source: ImageSource, found: ImageSet | ImageSource) -> None:
@@ -182,8 +180,3 @@ def _check_classes(split: str, source: ImageSource, found: ImageSet | ImageSourc
                 got=f"none: {why}",
                 remedy="check the images; --resize and --convert accept more",
             )
-
-
-def _labels(images: ImageSet | ImageSource) -> Tensor:
-    assert images.labels is not None  # checked by ProbeData
-    return images.labels

@@ -90,11 +90,8 @@ class GeneratedSource(ImageSource):
             self.generator, latents, label=label, batch_size=self.batch_size, out_device="cpu"
         )
         images = images.float().clamp(-1, 1)
-        return SourceBatch(
-            images=images,
-            ids=ids,
-            hashes=tuple(content_hash(image) for image in images),
-        )
+        hashes = tuple(content_hash(image) for image in images)
+        return SourceBatch(images=images, ids=ids, hashes=hashes)
 
     def fingerprint(self) -> str:
         """A hash of the generator, the number of images, seed and psi."""

@@ -30,7 +30,6 @@ __all__ = [
     "ProbeScore",
     "check_pair",
     "mean_class_accuracy",
-    "score_predictions",
 ]
 
 _ELEMENTS = 2**24  # of the largest intermediate matrix
@@ -172,8 +171,15 @@ class Probe(ABC):
     def _score(self, index: int, h: Tensor, y: Tensor, split: str) -> ProbeScore:
         self._check(h, y)
         found = self._chunked(h, [index])[0]
-        return score_predictions(
-            found, y, setting=self.settings_[index], splits={**self.splits_, "score": split}
+        hits, total = int((found == y).sum()), len(y)
+        return ProbeScore(
+            accuracy=hits / total,
+            interval=accuracy_interval(hits, total),
+            hits=hits,
+            total=total,
+            mean_class_accuracy=mean_class_accuracy(found, y),
+            setting=dict(self.settings_[index]),
+            splits={**self.splits_, "score": split},
         )
 
     def _chunked(self, h: Tensor, which: Sequence[int]) -> Tensor:
@@ -270,33 +276,6 @@ class KNNProbe(Probe):
             for k in wanted
         ]
         return torch.stack([vote.argmax(1) for vote in votes])
-
-
-def score_predictions(
-    found: Int[Tensor, " N"],
-    y: Int[Tensor, " N"],
-    *,
-    setting: Mapping[str, float],
-    splits: Mapping[str, str],
-) -> ProbeScore:
-    """Return the score of predicted classes.
-
-    Args:
-        found: predicted classes.
-        y: true classes.
-        setting: kept in the result.
-        splits: kept in the result.
-    """
-    hits = int((found == y).sum())
-    return ProbeScore(
-        accuracy=hits / len(y),
-        interval=accuracy_interval(hits, len(y)),
-        hits=hits,
-        total=len(y),
-        mean_class_accuracy=mean_class_accuracy(found, y),
-        setting=dict(setting),
-        splits=dict(splits),
-    )
 
 
 def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float:

@@ -8,7 +8,6 @@ that is no class of the data set is an error, not a class.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail, lookup
-from genviews.data.listing import check_folder, list_images
+from genviews.data.listing import list_images
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.photos import LabelledFiles, check_files
@@ -28,10 +27,8 @@ from genviews.types import Progress
 __all__ = [
     "caltech101",
     "caltech_probe",
-    "imagenet_subset",
     "labelled_folder",
     "probe_files",
-    "read_wnids",
     "stanford_cars",
 ]
 
@@ -48,8 +45,9 @@ def labelled_folder(
     Args:
         path: the folder.
         split: the name of the split that it holds.
-        class_names: the classes in the order of their labels; None sorts the subfolders.
-        ignore: subfolders that are no class.
+        class_names: the classes in the order of their labels, such as the ids of a subset of
+            ImageNet; None sorts the subfolders.
+        ignore: subfolders that are no class, such as the other ids.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -144,79 +142,6 @@ def stanford_cars(path: str | Path, split: str) -> LabelledFiles:
         files=tuple(str(row["fname"]) for row in rows),
         labels=torch.tensor([int(row["class"]) - 1 for row in rows], dtype=torch.int64),
         class_names=tuple(names),
-        split=split,
-    )
-
-
-def read_wnids(path: str | Path) -> tuple[str, ...]:
-    """Return the WordNet ids of a text file, in its order: the classes of an ImageNet subset.
-
-    Args:
-        path: a line for each class that begins with its id, such as "n02869837 bonnet"; empty lines
-            and lines that begin with "#" are passed over.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line that begins with no id, an id twice, or no id.
-    """
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    found: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if not line or line.startswith("#"):
-            continue
-        wnid = line.split()[0].rstrip(",")
-        if not re.fullmatch(r"n\d{8}", wnid) or wnid in found:
-            fail(
-                f"classes {path}, line {number}",
-                expected="an id such as n02869837, each once",
-                got=repr(line),
-                remedy="write one class a line",
-            )
-        found.append(wnid)
-    if not found:
-        fail(f"classes {path}", expected="ids", got="none", remedy="write one class a line")
-    return tuple(found)
-
-
-def imagenet_subset(
-    path: str | Path, wnids: Sequence[str], *, split: str, name: str | None = None
-) -> LabelledFiles:
-    """Return the files of some classes of ImageNet; folders of other classes are not looked at.
-
-    Args:
-        path: the folder with one subfolder for each id, such as `ILSVRC/train`.
-        wnids: the classes in the order of their labels; see `read_wnids`.
-        split: the name of the split. ImageNet's own validation images are what the papers report
-            on: call them "test", and set some of the training images apart as "val".
-        name: of the data set, for messages.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: a class without files.
-
-    Source: the class list of the papers is `imagenet100_class_index.json` of the authors' code,
-        after Tian et al. 2020, arXiv:1906.05849.
-    """
-    root = Path(path)
-    check_folder(root)
-    files: list[str] = []
-    labels: list[int] = []
-    for label, wnid in enumerate(wnids):
-        here = list_images(root / wnid).files if (root / wnid).is_dir() else []
-        if not here:
-            fail(
-                f"class {wnid} of {name or root}",
-                expected="a folder of images",
-                got="none",
-                remedy="unpack the class, or leave it out of the list",
-            )
-        files += [f"{wnid}/{file}" for file in here]
-        labels += [label] * len(here)
-    return LabelledFiles(
-        root=root,
-        files=tuple(files),
-        labels=torch.tensor(labels, dtype=torch.int64),
-        class_names=tuple(wnids),
         split=split,
     )
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree
@@ -23,7 +22,7 @@ from torch import Tensor
 from genviews.checks import check_different, check_each, fail, lookup
 from genviews.data.decode import decode_pixels
 from genviews.evaluate.detection_ap import BoxAnnotations
-from genviews.evaluate.extractor import FeatureExtractor
+from genviews.evaluate.extractor import FeatureExtractor, Features
 from genviews.evaluate.photos import LabelledFiles, check_files
 from genviews.evaluate.precision import AveragePrecision
 from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
@@ -221,33 +220,23 @@ def decide_voc(
     Source: Jahanian et al. 2022, arXiv:2106.05258, Sec. 4 and transfer_classification.
     """
     svm = MultiLabelSVM() if svm is None else svm
-    h: list[Tensor] = []
-    labels: list[Tensor] = []
-    skipped: list[tuple[str, str]] = []
-    before, total = 0, len(fit) + len(score)
-    for files in (fit, score):
-        tell = partial(_tell, progress or silent, before, total)
-        found, known = files.extract(
-            extractor, size, channels=channels, folder=folder, progress=tell
-        )
-        before += len(files)
-        h.append(found.h)
-        labels.append(known)
-        skipped += found.skipped
-    svm.fit(h[0], labels[0], split=fit.split, progress=progress)
+    say, total = progress or silent, len(fit) + len(score)
+
+    def read(files: LabelledFiles, before: int) -> tuple[Features, Tensor]:
+        def tell(stage: str, unit: str, done: int, part: int) -> None:
+            say("voc", "photos", before + done, total)
+
+        return files.extract(extractor, size, channels=channels, folder=folder, progress=tell)
+
+    (learnt, labels), (ranked, truth) = read(fit, 0), read(score, len(fit))
+    svm.fit(learnt.h, labels, split=fit.split, progress=progress)
     return VOCDecisions(
-        score=svm.score(h[1], labels[1], split=score.split, method=method),
-        decisions=svm.decision(h[1]),
-        labels=labels[1],
-        ids=found.ids,
-        skipped=tuple(skipped),
+        score=svm.score(ranked.h, truth, split=score.split, method=method),
+        decisions=svm.decision(ranked.h),
+        labels=truth,
+        ids=ranked.ids,
+        skipped=(*learnt.skipped, *ranked.skipped),
     )
-
-
-def _tell(
-    progress: Progress, before: int, total: int, stage: str, unit: str, done: int, part: int
-) -> None:
-    progress("voc", "photos", before + done, total)
 
 
 class _Object(NamedTuple):

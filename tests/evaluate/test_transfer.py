@@ -17,10 +17,8 @@ from genviews.evaluate.probe import KNNProbe
 from genviews.evaluate.transfer import (
     caltech101,
     caltech_probe,
-    imagenet_subset,
     labelled_folder,
     probe_files,
-    read_wnids,
     stanford_cars,
 )
 
@@ -168,32 +166,20 @@ class TestStanfordCars:
             stanford_cars(root, "test")
 
 
-class TestImageNetSubset:
+class TestSubsetOfImageNet:
     def test_only_listed_classes_in_the_order_of_the_list(self, tmp_path, write_photo):
         for wnid in ("n00000001", "n00000002", "n00000003"):
             for i in range(2):
-                write_photo(tmp_path / "train" / wnid / f"{i}.JPEG.jpg", 0)
-        table = tmp_path / "classes.txt"
-        table.write_text("# mine\nn00000003 third\n\nn00000001, first\n")
-        wnids = read_wnids(table)
-        assert wnids == ("n00000003", "n00000001")
-        files = imagenet_subset(tmp_path / "train", wnids, split="train")
-        assert [
-            (f.split("/")[0], int(y)) for f, y in zip(files.files, files.labels, strict=True)
-        ] == [
-            ("n00000003", 0),
-            ("n00000003", 0),
-            ("n00000001", 1),
-            ("n00000001", 1),
-        ]
-        with pytest.raises(ValueError, match="class n00000009 of ImageNet: expected a folder"):
-            imagenet_subset(tmp_path / "train", ["n00000009"], split="train", name="ImageNet")
-
-    @pytest.mark.parametrize("text", ["cat", "n123", "n00000001\nn00000001", "# nothing\n"])
-    def test_bad_lists(self, tmp_path, text):
-        (tmp_path / "classes.txt").write_text(text)
-        with pytest.raises(ValueError, match="one class a line"):
-            read_wnids(tmp_path / "classes.txt")
+                write_photo(tmp_path / wnid / f"{i}.JPEG.jpg", 0)
+        files = labelled_folder(
+            tmp_path,
+            split="train",
+            class_names=("n00000003", "n00000001"),
+            ignore=("n00000002",),
+        )
+        pairs = zip(files.files, files.labels.tolist(), strict=True)
+        found = {(name.split("/")[0], label) for name, label in pairs}
+        assert found == {("n00000003", 0), ("n00000001", 1)}
 
 
 class TestProbeFiles:

@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import torch
 
+from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.encoders import EncoderScores
-from genviews.evaluate.probe import score_predictions
+from genviews.evaluate.probe import ProbeScore, mean_class_accuracy
 from genviews.report.text import table_csv
 from genviews.report.web import render_page
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
@@ -21,8 +22,20 @@ def scores():
     labels = torch.arange(20) % 2
     right = torch.where(torch.arange(20) < 15, labels, 1 - labels)
     splits = {"fit": "train", "select": "val", "score": "test"}
-    linear = score_predictions(right, labels, setting={"cost": 0.1}, splits=splits)
-    knn = score_predictions(labels, labels, setting={"neighbours": 10.0}, splits=splits)
+
+    def score(found, **setting):
+        hits = int((found == labels).sum())
+        return ProbeScore(
+            accuracy=hits / 20,
+            interval=accuracy_interval(hits, 20),
+            hits=hits,
+            total=20,
+            mean_class_accuracy=mean_class_accuracy(found, labels),
+            setting=setting,
+            splits=splits,
+        )
+
+    linear, knn = score(right, cost=0.1), score(labels, neighbours=10.0)
     answers = {"linear": right, "knn": labels}
     return EncoderScores(linear=linear, knn=knn, val={"linear": 0.7, "knn": 0.9}, answers=answers)
 
