@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["speed_lines"]
+__all__ = ["speed_lines", "table_lines"]
 
 Json = dict[str, Any]
 
@@ -13,30 +14,52 @@ Json = dict[str, Any]
 V100_TFLOPS, REACHED, LAUNCH_US = 15.7, 0.3, 5.0
 
 
+def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table as lines of Markdown, of cells that are text already."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
+    return [lines[0], "|---" * len(heads) + "|", *lines[1:]]
+
+
 def speed_lines(bench: Json) -> list[str]:
     """The benchmark of inversion, what bounds it, and the arithmetic for a GPU."""
-    config, ours = bench["config"], bench["ours"]
-    lines = [
+    config, baseline = bench["config"], bench["baseline"]
+    named = {f"{name}, 500 steps": row for name, row in bench["baselines"].items()}
+    named |= {"**ours**": bench["ours"], "ours, stopped sooner": bench["ours_shorter"]}
+    named[f"ours, {config['many_images']} images"] = bench["ours_on_many_images"]
+    named |= {f"batch, {name}": row for name, row in bench["rivals"].items()}
+    rows = [
+        (
+            name,
+            f"{row['loss']['mean']:.4f}",
+            f"{row['loss']['p90']:.4f}",
+            f"{row['images_per_second']:.2f}",
+            f"{row['evaluations']:.0f}" if "evaluations" in row else "",
+        )
+        for name, row in named.items()
+    ]
+    equal = [
+        (
+            f"{row['seconds_per_image']:.3f}",
+            *(f"{row[who]['mean']:.4f}, {row[who]['p90']:.4f}" for who in ("ours", "theirs")),
+        )
+        for row in bench["at_equal_time"]
+    ]
+    heads = ("", "mean loss", "90th percentile", "images/s", "evaluations an image")
+    return [
         f"`{bench['command']}`: {config['images']} `test` images, {config['threads']} threads "
         f"(baselines at their fastest: {config['threads_of_the_baseline']}). All have the same "
         "generator, starts and objective.",
         "",
-        "| | mean loss | 90th percentile | images/s | evaluations an image |",
-        "|---|---|---|---|---|",
+        *table_lines(heads, rows),
+        "",
+        _lowest_line(bench),
+        "",
+        "At equal time, mean and 90th percentile of the loss:",
+        "",
+        *table_lines(("seconds an image", "ours", baseline), equal),
+        "",
+        *_arithmetic(bench),
     ]
-    for name, row in bench["baselines"].items():
-        lines.append(_speed_row(f"{name}, 500 steps", row))
-    lines.append(_speed_row("**ours**", ours))
-    lines.append(_speed_row("ours, stopped sooner", bench["ours_shorter"]))
-    lines.append(_speed_row(f"ours, {config['many_images']} images", bench["ours_on_many_images"]))
-    lines += [_speed_row(f"batch, {name}", row) for name, row in bench["rivals"].items()]
-    lines += ["", _lowest_line(bench)]
-    lines += ["", "At equal time, mean and 90th percentile of the loss:", ""]
-    lines += ["| seconds an image | ours | " + bench["baseline"] + " |", "|---|---|---|"]
-    for row in bench["at_equal_time"]:
-        pair = [f"{row[who]['mean']:.4f}, {row[who]['p90']:.4f}" for who in ("ours", "theirs")]
-        lines.append(f"| {row['seconds_per_image']:.3f} | {pair[0]} | {pair[1]} |")
-    return [*lines, "", *_arithmetic(bench)]
 
 
 def _lowest_line(bench: Json) -> str:
@@ -54,34 +77,22 @@ def _lowest_line(bench: Json) -> str:
     return "No step limit that was tried reaches the lowest loss of the baselines."
 
 
-def _speed_row(name: str, row: Json) -> str:
-    evaluations = f"{row['evaluations']:.0f}" if "evaluations" in row else ""
-    loss = row["loss"]
-    rate = row["images_per_second"]
-    return f"| {name} | {loss['mean']:.4f} | {loss['p90']:.4f} | {rate:.2f} | {evaluations} |"
-
-
 def _arithmetic(bench: Json) -> list[str]:
-    bounds, base = bench["bounds"], bench["baselines"][bench["baseline"]]
-    by_batch = {int(k): v for k, v in bounds["milliseconds_per_image_by_batch"].items()}
-    fewer = base["evaluations"] / bench["ours"]["evaluations"]
+    ours, bounds, base = bench["ours"], bench["bounds"], bench["baselines"][bench["baseline"]]
+    each, flop = bounds["milliseconds_per_image_by_batch"]["64"], bounds["gflop_per_evaluation"]
+    fewer = base["evaluations"] / ours["evaluations"]
     ms_each = base["seconds_per_image"]["mean"] * 1e3 / base["evaluations"]
-    cheaper = ms_each / by_batch[64]
-    flop = bounds["gflop_per_evaluation"]
-    in_evaluations = (
-        bench["ours"]["evaluations"] * by_batch[64] / 1e3 / bench["ours"]["seconds_per_image"]
-    )
+    in_evaluations = ours["evaluations"] * each / 1e3 / ours["seconds_per_image"]
     calls = bounds["operators_per_evaluation"]
-    launch_ms = calls * LAUNCH_US / 1e3
-    compute_ms = 64 * flop / (V100_TFLOPS * REACHED)
+    launch_ms, compute_ms = calls * LAUNCH_US / 1e3, 64 * flop / (V100_TFLOPS * REACHED)
     ratio = fewer * launch_ms / (max(launch_ms, compute_ms) / 64)
     return [
         f"What bounds it: {100 * in_evaluations:.0f} % of our time is the generator, forward and "
-        f"backward ({flop:.3f} GFLOP an evaluation, {by_batch[64]:.2f} ms an image in a batch of "
+        f"backward ({flop:.3f} GFLOP an evaluation, {each:.2f} ms an image in a batch of "
         f"64, {bounds['gflop_per_second_at_64']:.0f} GFLOP/s). The ratio is {fewer:.1f} times "
-        f"fewer evaluations, times {cheaper:.1f} times less time for each (the baseline's take "
-        f"{ms_each:.2f} ms, with their share of its optimizer), less our optimizer and the end of "
-        "the batch, when few images are left in it.",
+        f"fewer evaluations, times {ms_each / each:.1f} times less time for each (the baseline's "
+        f"take {ms_each:.2f} ms, with their share of its optimizer), less our optimizer and the "
+        "end of the batch, when few images are left in it.",
         "",
         f"On a GPU (not measured): one evaluation of one 32x32 image calls {calls} operators; at "
         f"{LAUNCH_US:.0f} microseconds to start a kernel that is {launch_ms:.2f} ms whatever the "

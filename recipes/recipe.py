@@ -12,6 +12,7 @@ from genviews.environment import environment
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory
 from genviews.studies.bench import Watcher
+from genviews.studies.result import Result
 
 __all__ = ["Printed", "finish", "folder_of", "run"]
 
@@ -24,15 +25,16 @@ def run(main: Callable[..., object], words: Sequence[str] | None = None) -> None
         words: of the command line; None takes those of the process.
 
     Raises:
-        SystemExit: always, with the exit status.
+        SystemExit: wrong usage, or a failure, with its message and status 1.
     """
     keep_freed_memory()
     app = cyclopts.App()
     app.default(main)
     try:
-        app(sys.argv[1:] if words is None else words)
+        found = app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (OSError, ValueError) as error:
         sys.exit(str(error))  # a message that says what to do, and status 1
+    print(found.verdict if isinstance(found, Result) else found or "done")
 
 
 def folder_of(out: Path, *, quick: bool) -> Path:

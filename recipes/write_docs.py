@@ -14,6 +14,7 @@ from genviews.files import atomic_write_bytes, read_json
 from genviews.report.text import STARRED, markdown
 from genviews.studies.result import Result
 from recipes import inversion_docs, learning_docs
+from recipes.inversion_docs import table_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKS = ("<!-- results -->", "<!-- /results -->")
@@ -38,47 +39,35 @@ def encoder_line(encoder: Json) -> str:
 
 def training_lines(training: Json) -> list[str]:
     """Classifiers trained on views (Eq. 8)."""
-    lines = [
-        "| trained on | start | val images | val reconstructions | test images [95 %] "
-        "| test reconstructions |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for row in training["classifiers"]:
-        test, (low, high) = row["test"]["images"], row["test"]["interval"]
-        lines.append(
-            f"| {row['name']} | {row['start']} | {percent(row['val']['images'])} "
-            f"| {percent(row['val']['reconstructions'])} | {percent(test)} [{percent(low)}, "
-            f"{percent(high)}] | {percent(row['test']['reconstructions'])} |"
-        )
-    return lines
+        val, test = row["val"], row["test"]
+        low, high = map(percent, test["interval"])
+        images = f"{percent(test['images'])} [{low}, {high}]"
+        shares = [percent(share) for share in (val["images"], val["reconstructions"])]
+        rows.append((row["name"], row["start"], *shares, images, percent(test["reconstructions"])))
+    heads = ["val images", "val reconstructions", "test images [95 %]", "test reconstructions"]
+    return table_lines(["trained on", "start", *heads], rows)
 
 
 def rows_lines(views: Json) -> list[str]:
     """Which rows keep the class."""
     single = views["kept_by_style_mixing_one_row"]
     suffix = views["kept_by_style_mixing_the_last_rows_from"]
-    head = " | ".join(single)
-    return [
-        f"| style-mixed | {head} |",
-        "|---" * (len(single) + 1) + "|",
-        "| this row alone | " + " | ".join(percent(v) for v in single.values()) + " |",
-        "| this row and all after it | " + " | ".join(percent(v) for v in suffix.values()) + " |",
-        "",
-        "Ranges: " + ", ".join(f"{n} {a}-{b - 1}" for n, (a, b) in views["ranges"].items()) + ".",
-    ]
+    rows = {"this row alone": single, "this row and all after it": suffix}
+    ranges = ", ".join(f"{n} {a}-{b - 1}" for n, (a, b) in views["ranges"].items())
+    cells = [(name, *map(percent, shares.values())) for name, shares in rows.items()]
+    return [*table_lines(["style-mixed", *single], cells), "", f"Ranges: {ranges}."]
 
 
 def benchmark_lines(folder: Path) -> list[str]:
     """The last line of each benchmark's JSON."""
-    lines = []
-    for path in sorted(folder.glob("*.json")):
-        value = read_json(path)
-        for ratio in value.get("ratios", []):
-            lines.append(
-                f"- {ratio['what']}: **{ratio['ratio']:.2f}** times {ratio['baseline']} "
-                f"(`results/benchmarks/{path.name}`)."
-            )
-    return lines
+    return [
+        f"- {ratio['what']}: **{ratio['ratio']:.2f}** times {ratio['baseline']} "
+        f"(`results/benchmarks/{path.name}`)."
+        for path in sorted(folder.glob("*.json"))
+        for ratio in read_json(path).get("ratios", [])
+    ]
 
 
 def results_page(folder: Path) -> str:
@@ -86,7 +75,7 @@ def results_page(folder: Path) -> str:
     own = folder / "fashion32"
     ensemble, encoder = Result.load(own / "ensemble.json"), read_json(own / "encoder.json")
     training, views = read_json(own / "train_on_views.json"), read_json(own / "choose_views.json")
-    parts = [
+    lines = [
         "# Results",
         "",
         "Built from the files under `results/` by `python -m recipes.write_docs`. Each file holds "
@@ -127,7 +116,7 @@ def results_page(folder: Path) -> str:
         *benchmark_lines(folder / "benchmarks"),
         "",
     ]
-    return "\n".join(parts)
+    return "\n".join(lines)
 
 
 def readme_block(folder: Path) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_different, check_each, check_finite, fail, lookup
@@ -114,7 +114,11 @@ class PredictionBank:
 
     def accuracy(self) -> float:
         """Accuracy of the plain classifier on the images, in [0, 1]."""
-        return float((self.get("image")[:, 0].argmax(-1) == self.known_labels()).double().mean())
+        return float(self.correct().double().mean())
+
+    def correct(self, key: str = "image") -> Bool[Tensor, " N"]:
+        """Where the first prediction of a key is the image's class."""
+        return self.get(key)[:, 0].argmax(-1) == self.known_labels()
 
     def select(self, indices: Sequence[int] | Int[Tensor, " M"] | slice) -> PredictionBank:
         """The bank of some of the images, in the given order."""

@@ -15,6 +15,7 @@ import zlib
 from dataclasses import replace
 from functools import lru_cache
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ from matplotlib.figure import Figure
 from genviews.report.words import printable, value_words
 from genviews.studies.blocks import BarColumn, Bars, Chart, Kind, Mark, Series
 
-__all__ = ["bars_svg", "chart_svg", "new_figure", "standalone", "style_axes", "svg_element"]
+__all__ = ["bars_svg", "chart_svg", "standalone"]
 
 # Placeholder colours, one for each CSS variable of the style sheet.
 _VARIABLES = {"ink": "#010101", "muted": "#020202", "line": "#030303"}
@@ -36,75 +37,69 @@ _LIGHT |= {"good": "#14713a", "bad": "#b3261e", "paper": "#ffffff"}
 _LINES = (ACCENT, GOOD, BAD, INK)  # of the first series, the second, ...
 _TONES = {"better": GOOD, "worse": BAD, "reference": INK}
 _UNITS: dict[Kind, str] = {"percent": ", %", "points": ", percentage points"}
-_LETTER = 0.08  # inches of a letter of a name, on average
 _DRAWN = 64  # figures that are kept: a page and its files show the same ones
 _FLAT = {"percent": 0.2, "points": 0.2}  # a spread below which a curve is a flat line
+_STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 10,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 10.5,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    **{f"{axis}tick.color": MUTED for axis in "xy"},
+    **{f"{axis}tick.labelcolor": INK for axis in "xy"},
+    **{f"{axis}tick.labelsize": 10.5 for axis in "xy"},
+    **{f"{axis}tick.major.size": 3 for axis in "xy"},
+}
 
 
 @lru_cache(_DRAWN)
-def bars_svg(bars: Bars, *, narrow: bool = False) -> str:
-    """A dot and its 95 % interval for each row.
+def bars_svg(bars: Bars, column: BarColumn) -> str:
+    """A dot and its 95 % interval for each row of a measure, the row's name above.
 
     A filled dot stands for a difference that chance does not explain, a hollow one does not: the
     reading does not hang on colour. A triangle at the edge stands for a value beyond the axis.
 
     Args:
         bars: the rows.
-        narrow: for a small screen: names above their bars, one measure below the other.
+        column: the measure, one of theirs.
 
     Returns:
         An `<svg>` element.
     """
-    rows, count = len(bars.names), len(bars.columns)
-    names = 0.0 if narrow else min(3.2, max(map(len, bars.names), default=1) * _LETTER + 0.2)
-    line, gap, foot = (0.42, 0.6, 0.55) if narrow else (0.28, 0.75, 0.55)
-    own = 3.0 if narrow else max(2.75, (6.4 - names) / count - gap)
-    tall = line * rows + 0.1
-    width = own + gap if narrow else names + count * (own + gap)
-    height = count * (tall + foot) if narrow else tall + foot
-    figure = new_figure(width, height)
-    for place, column in enumerate(bars.columns):
-        left = 0.08 if narrow else names + place * (own + gap)
-        bottom = height - (place + 1) * (tall + foot) + foot if narrow else foot
-        axes = figure.add_axes((left / width, bottom / height, own / width, tall / height))
-        _draw_bars(axes, bars.names, column, above=narrow, named=place == 0)
-    return svg_element(figure, f"{bars.title}: {_told(bars)}.{' Narrow.' if narrow else ''}")
-
-
-def _told(bars: Bars) -> str:
-    return "; ".join(
-        f"{name} {column.label} {value_words(value.value, column.kind)}"
-        for column in bars.columns
-        for name, value in zip(bars.names, column.values, strict=True)
-        if value is not None
-    )
-
-
-def _draw_bars(
-    axes: Axes, names: tuple[str, ...], column: BarColumn, *, above: bool, named: bool
-) -> None:
-    style_axes(axes)
-    limits = _limits(column)
-    if column.level is not None:
-        axes.axvline(_scaled(column.level, column.kind), color=MUTED, linewidth=1.0, zorder=1)
-    for place in range(len(names)):
-        _draw_bar(axes, place, column, limits)
-        if above:
-            axes.annotate(
-                _short(names[place], 48),
-                xy=(0.0, place - 0.36),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                color=INK,
-                parse_math=False,
-            )
-    labels = [_short(name) for name in names] if named and not above else [""] * len(names)
-    axes.set_yticks(range(len(names)), labels, parse_math=False)
-    axes.set_ylim(len(names) - 0.4, -0.75 if above else -0.6)
-    axes.set_xlim(*limits)
-    axes.set_xlabel(column.label + _UNITS.get(column.kind, ""))
-    axes.grid(axis="x", color=LINE, linewidth=0.6)
-    axes.tick_params(axis="y", length=0, pad=9)  # room for a marker at the edge
+    height = 0.42 * len(bars.names) + 0.65
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.4 if len(bars.columns) == 1 else 4.1, height))
+        axes = figure.add_axes((0.02, 0.55 / height, 0.78, 1 - 0.55 / height))
+        limits = _limits(column)
+        if column.level is not None:
+            level = _scaled(column.level, column.kind)
+            axes.axvline(level, color=MUTED, linewidth=1.0, zorder=1)
+        for place, name in enumerate(bars.names):
+            _draw_bar(axes, place, column, limits)
+            at = (0.0, place - 0.36)
+            axes.annotate(_short(name), at, xycoords=("axes fraction", "data"), va="center")
+        axes.set(xlim=limits, ylim=(len(bars.names) - 0.4, -0.75), yticks=())
+        axes.set_xlabel(column.label + _UNITS.get(column.kind, ""))
+        axes.grid(axis="x")
+        told = "; ".join(
+            f"{name} {column.label} {value_words(value.value, column.kind)}"
+            for name, value in zip(bars.names, column.values, strict=True)
+            if value is not None
+        )
+        return _svg_element(figure, f"{bars.title}: {told}.")
 
 
 def _draw_bar(axes: Axes, place: int, column: BarColumn, limits: tuple[float, float]) -> None:
@@ -117,14 +112,7 @@ def _draw_bar(axes: Axes, place: int, column: BarColumn, limits: tuple[float, fl
     if found.interval is not None:
         ends = [_scaled(end, column.kind) for end in found.interval]
         low, high = (min(max(end, limits[0]), limits[1]) for end in ends)
-        axes.plot(
-            [low, high],
-            [place, place],
-            color=color,
-            linewidth=2.0,
-            zorder=2,
-            solid_capstyle="butt",
-        )
+        axes.hlines(place, low, high, color=color, linewidth=2.0, zorder=2)
     marker = "<" if value < limits[0] else ">" if value > limits[1] else "o"
     shown = min(max(value, limits[0]), limits[1])
     face = color if tone in _TONES else PAPER
@@ -168,35 +156,36 @@ def chart_svg(chart: Chart, *, large: bool = False) -> str:
     Returns:
         An `<svg>` element.
     """
-    figure = new_figure(5.4 if large else 4.1, 3.1 if large else 2.6)
-    axes = figure.add_axes((0.14 if large else 0.17, 0.18, 0.83 if large else 0.8, 0.72))
-    style_axes(axes)
-    if chart.log_x:
-        axes.set_xscale("log")
-    if chart.level is not None:
-        axes.axhline(_scaled(chart.level, chart.kind), color=MUTED, linewidth=1.0, dashes=(1, 2))
-    solid = itertools.cycle(_LINES)
-    for place, series in enumerate(chart.series):
-        color = MUTED if _is_quiet(series) else next(solid)
-        _draw_series(axes, replace(series, x=_beside(chart, place)), chart.kind, color)
-    for mark in chart.marks:
-        _draw_mark(axes, mark, chart.kind)
-    axes.set_xlabel(chart.x_label)
-    axes.set_ylabel(chart.y_label + (", %" if chart.kind == "percent" else ""))
-    axes.grid(axis="y", color=LINE, linewidth=0.6)
-    _set_ticks(axes, chart)
-    _set_flat(axes, chart)
-    if len(chart.series) > 1:
-        legend = axes.legend(frameon=False, fontsize=9, loc="best", labelcolor=INK)
-        legend.set_zorder(5)
-    told = "; ".join(
-        f"{one.name} from {value_words(one.y[0], chart.kind)} at {one.x[0]:g} to "
-        f"{value_words(one.y[-1], chart.kind)} at {one.x[-1]:g}"
-        for one in chart.series
-        if one.y
-    )
-    name = chart.title or chart.y_label
-    return svg_element(figure, f"{name} against {chart.x_label}: {told}.", fit=True)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.4, 3.1) if large else (4.1, 2.6))
+        axes = figure.add_axes((0.14 if large else 0.17, 0.18, 0.83 if large else 0.8, 0.72))
+        if chart.log_x:
+            axes.set_xscale("log")
+        if chart.level is not None:
+            level = _scaled(chart.level, chart.kind)
+            axes.axhline(level, color=MUTED, linewidth=1.0, dashes=(1, 2))
+        solid = itertools.cycle(_LINES)
+        for place, series in enumerate(chart.series):
+            quiet = series.style in ("dashed", "steps")  # there to be compared with
+            color = MUTED if quiet else next(solid)
+            _draw_series(axes, replace(series, x=_beside(chart, place)), chart.kind, color)
+        for mark in chart.marks:
+            _draw_mark(axes, mark, chart.kind)
+        axes.set_xlabel(chart.x_label)
+        axes.set_ylabel(chart.y_label + (", %" if chart.kind == "percent" else ""))
+        axes.grid(axis="y")
+        _set_ticks(axes, chart)
+        _set_flat(axes, chart)
+        if len(chart.series) > 1:
+            axes.legend(loc="best").set_zorder(5)
+        told = "; ".join(
+            f"{one.name} from {value_words(one.y[0], chart.kind)} at {one.x[0]:g} to "
+            f"{value_words(one.y[-1], chart.kind)} at {one.x[-1]:g}"
+            for one in chart.series
+            if one.y
+        )
+        name = f"{chart.title or chart.y_label} against {chart.x_label}"
+        return _svg_element(figure, f"{name}: {told}.", fit=True)
 
 
 def _beside(chart: Chart, place: int) -> tuple[float, ...]:
@@ -208,11 +197,6 @@ def _beside(chart: Chart, place: int) -> tuple[float, ...]:
     if chart.log_x:
         return tuple(value * (max(x) / min(x)) ** side for value in x)
     return tuple(value + side * (max(x) - min(x)) for value in x)
-
-
-def _is_quiet(series: Series) -> bool:
-    """Whether it is there to be compared with."""
-    return series.style in ("dashed", "steps")
 
 
 def _draw_series(axes: Axes, series: Series, kind: Kind, color: str) -> None:
@@ -249,8 +233,6 @@ def _draw_mark(axes: Axes, mark: Mark, kind: Kind) -> None:
         textcoords="offset points",
         ha="right" if left else "left",
         va="bottom",
-        color=INK,
-        parse_math=False,
     )
 
 
@@ -285,36 +267,17 @@ def _scaled(value: float, kind: Kind) -> float:
     return 100 * value if kind in _UNITS else value
 
 
-def _short(text: str, most: int = 38) -> str:
+def _short(text: str, most: int = 48) -> str:
     text = printable(text)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, for SVG."""
-    figure = Figure(figsize=(width, height), facecolor="none")
-    FigureCanvasSVG(figure)
-    return figure
-
-
-def style_axes(axes: Axes) -> None:
-    """Give the axes the page's colours and no box."""
-    axes.set_facecolor("none")
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(MUTED)
-    axes.tick_params(colors=INK, labelsize=10.5, length=3, color=MUTED)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set_color(MUTED)
-        axis.label.set_fontsize(10)
-
-
-def svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
+def _svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
     """Save as an `<svg>` element with the page's colour variables and ids of its own."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 10.5}):
+    FigureCanvasSVG(figure)
+    with mpl.rc_context({"svg.hashsalt": description}):
         # Fitting the box to the labels draws everything twice.
         box = "tight" if fit else None
         figure.savefig(out, format="svg", bbox_inches=box, pad_inches=0.06, metadata=nothing)

@@ -134,7 +134,9 @@ def _files(block: Block) -> Iterator[tuple[str, str | bytes]]:
     if isinstance(block, Table):
         yield f"tables/{_slug(block.title)}.csv", table_csv(block)
     elif isinstance(block, Bars):
-        yield f"figures/{_slug(block.title)}.svg", standalone(bars_svg(block))
+        for column in block.columns:
+            name = _slug(f"{block.title} {column.label}")
+            yield f"figures/{name}.svg", standalone(bars_svg(block, column))
     elif isinstance(block, Curves):
         for chart in block.charts:
             name = _slug(f"{block.title} {chart.title}")

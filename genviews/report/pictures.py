@@ -21,7 +21,7 @@ from torch import Tensor
 from genviews.report.words import printable
 from genviews.studies.blocks import Images, Picture
 
-__all__ = ["Sheet", "contact_sheet", "make_sheet", "tile_size", "to_picture"]
+__all__ = ["Sheet", "contact_sheet", "make_sheet", "png_bytes", "tile_size", "to_picture"]
 
 _SMALL = 96  # pixels up to which small tiles are enlarged, see `tile_size`
 # Longest side of a tile and quality of a JPEG, from the best to the smallest.
@@ -109,31 +109,30 @@ def make_sheet(pictures: Sequence[Picture]) -> Sheet | None:
         pictures: of one block; those that differ in shape from the first are fitted to it. One
             without pixels gets a grey place.
     """
-    drawn = [_pixels(picture) for picture in pictures]
+    drawn = [_drawn(picture) for picture in pictures]
     first = next((one for one in drawn if one is not None), None)
     if first is None:
         return None
     columns = math.ceil(math.sqrt(len(drawn)))
     rows = math.ceil(len(drawn) / columns)
+    mode = "L" if all(one is None or one.mode == "L" for one in drawn) else "RGB"
+    places = [*drawn, *[None] * (columns * rows - len(drawn))]
     longest = max(first.size)
     # Every side above that of the pictures is their own: tried once.
     for side, quality in dict.fromkeys((min(side, longest), q) for side, q in _TRIES):
         scale = side / longest
         tile = (max(1, round(scale * first.width)), max(1, round(scale * first.height)))
-        cell = tuple(math.ceil(length / _BLOCK) * _BLOCK for length in tile)
-        mode = "L" if all(one is None or one.mode == "L" for one in drawn) else "RGB"
-        sheet = Image.new(mode, (columns * cell[0], rows * cell[1]), 128 if mode == "L" else "grey")
-        for place, one in enumerate(drawn):
-            if one is not None:
-                at = (place % columns * cell[0], place // columns * cell[1])
-                _paste(sheet, one.convert(mode), at, tile, (cell[0], cell[1]))
-        data, kind = _encoded(sheet, quality)
+        wide, high = (math.ceil(length / _BLOCK) * _BLOCK for length in tile)
+        cells = np.stack([_cell(one, mode, tile, (wide, high)) for one in places])
+        lines = cells.reshape(rows, columns, high, wide, -1).swapaxes(1, 2)
+        sheet = lines.reshape(rows * high, columns * wide, -1)
+        data, kind = _encoded(Image.fromarray(sheet[..., 0] if mode == "L" else sheet), quality)
         if len(data) <= _BUDGET:
             break
     return Sheet(
         uri=f"data:image/{kind};base64,{base64.b64encode(data).decode()}",
         shown=tile_size(*tile),
-        cell=(cell[0], cell[1]),
+        cell=(wide, high),
         tile=tile,
         columns=columns,
         rows=rows,
@@ -141,38 +140,38 @@ def make_sheet(pictures: Sequence[Picture]) -> Sheet | None:
     )
 
 
-def _pixels(picture: Picture) -> Image.Image | None:
+def _drawn(picture: Picture) -> Image.Image | None:
     found = picture.pixels() if callable(picture.pixels) else picture.pixels
     return None if found is None else to_picture(found)
 
 
-def _paste(
-    sheet: Image.Image,
-    picture: Image.Image,
-    at: tuple[int, int],
-    tile: tuple[int, int],
-    cell: tuple[int, int],
-) -> None:
-    """Draw a tile and repeat its edges up to the end of its place, so that JPEG has no seam."""
-    if picture.size != tile:
-        picture = picture.resize(tile, Image.Resampling.BOX)
-    if cell != tile:
-        array = np.asarray(picture)
-        more = [(0, cell[1] - tile[1]), (0, cell[0] - tile[0])] + [(0, 0)] * (array.ndim - 2)
-        picture = Image.fromarray(np.pad(array, more, mode="edge"))
-    sheet.paste(picture, at)
+def _cell(
+    picture: Image.Image | None, mode: str, tile: tuple[int, int], cell: tuple[int, int]
+) -> np.ndarray:
+    """A tile whose edges are repeated up to the end of its place, so that JPEG has no seam."""
+    if picture is None:
+        return np.asarray(Image.new(mode, cell, "grey"))
+    picture = picture.convert(mode)
+    array = np.asarray(picture.resize(tile, Image.Resampling.BOX))
+    more = [(0, cell[1] - tile[1]), (0, cell[0] - tile[0])] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, more, mode="edge")
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 def _encoded(sheet: Image.Image, quality: int) -> tuple[bytes, str]:
     """A sheet as PNG where that is small, else as JPEG."""
-    out = io.BytesIO()
-    sheet.save(out, "PNG", optimize=True)
-    if out.tell() <= _EXACT:
-        return out.getvalue(), "png"
-    photo = io.BytesIO()
+    exact, photo = png_bytes(sheet), io.BytesIO()
+    if len(exact) <= _EXACT:
+        return exact, "png"
     sheet.save(photo, "JPEG", quality=quality, subsampling=0)
-    smaller = photo.tell() < out.tell()
-    return (photo if smaller else out).getvalue(), "jpeg" if smaller else "png"
+    smaller = photo.tell() < len(exact)
+    return (photo.getvalue(), "jpeg") if smaller else (exact, "png")
 
 
 def contact_sheet(images: Images) -> bytes | None:
@@ -181,21 +180,19 @@ def contact_sheet(images: Images) -> bytes | None:
     Columns are named; what else is said of them stands on the page. The file is for slides and
     papers.
     """
-    grids = [
-        [[_pixels(picture) for picture in row] for row in grid.pictures] for grid in images.grids
-    ]
+    grids = [[list(map(_drawn, row)) for row in grid.pictures] for grid in images.grids]
     lines = [row for grid in grids for row in grid]
     first = next((one for row in lines for one in row if one is not None), None)
     if first is None:
         return None
     width, height = (length + _GAP for length in tile_size(*first.size))
-    heads = [_WORDS if grid.columns else 0 for grid in images.grids]
-    columns = max(len(row) for row in lines)
-    size = (columns * width - _GAP, len(lines) * height + sum(heads) - _GAP)
+    named = sum(bool(grid.columns) for grid in images.grids)
+    size = (max(map(len, lines)) * width - _GAP, len(lines) * height + named * _WORDS - _GAP)
     sheet, top = Image.new("RGB", size, "white"), 0
-    for grid, rows, head in zip(images.grids, grids, heads, strict=True):
-        _draw_names(sheet, grid.columns, top, width)
-        top += head
+    for grid, rows in zip(images.grids, grids, strict=True):
+        if grid.columns:
+            _draw_names(sheet, grid.columns, top, width)
+            top += _WORDS
         for row in rows:
             for column, one in enumerate(row):
                 if one is not None:
@@ -203,9 +200,7 @@ def contact_sheet(images: Images) -> bytes | None:
                     tile = one.convert("RGB").resize((width - _GAP, height - _GAP), method)
                     sheet.paste(tile, (column * width, top))
             top += height
-    out = io.BytesIO()
-    sheet.save(out, "PNG", optimize=True)
-    return out.getvalue()
+    return png_bytes(sheet)
 
 
 def _draw_names(sheet: Image.Image, names: Sequence[str], top: int, width: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -14,15 +15,8 @@ from markupsafe import Markup
 from genviews.report.draw import bars_svg, chart_svg
 from genviews.report.pictures import Sheet, make_sheet
 from genviews.report.text import claims_table
-from genviews.report.words import (
-    DASH,
-    Shown,
-    cell_words,
-    duration,
-    header,
-    printable,
-)
-from genviews.studies.blocks import Bars, Block, Column, Curves, Images, Note, Picture, Table, Tone
+from genviews.report.words import DASH, Shown, cell_words, duration, header, printable
+from genviews.studies.blocks import Bars, Block, Curves, Images, Table, Tone
 from genviews.studies.result import Result
 
 __all__ = ["render_page"]
@@ -32,85 +26,54 @@ _BADGES: dict[Tone, str] = {
     "worse": "Significantly worse",
     "": "No significant difference",
 }
-_MARKS = {"right": "\N{CHECK MARK}", "wrong": "\N{MULTIPLICATION X}"}
-_KINDS = {Table: "table", Bars: "figures", Curves: "figures", Images: "images", Note: "note"}
 _WEIGHTY = 2  # least weight (highest priority) of a number in large type
 _GRIDS = 6  # of a block that are shown at once; the rest on demand
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
-    cells: tuple[Shown, ...]
-    tone: Tone
-    highlight: bool
-    breaks: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Tile:
-    style: str
-    alt: str
-    caption: str
-    tone: Tone
-    mark: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _GridView:
-    title: str
-    text: str
-    heads: tuple[tuple[str, int], ...]  # (words, columns that they span)
-    rows: tuple[tuple[str, tuple[_Tile, ...]], ...]  # (name, tiles)
-    width: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Section:
-    """A block, ready for the template; which fields are filled depends on its kind."""
+    """A block with what the template cannot make of it.
+
+    Args:
+        kind: of the block, in lower case.
+        anchor: id of the section.
+        block: what is shown.
+        rows: of a table, its cells as text.
+        figures: of bars and curves, (title, figure).
+        sheet: of images, the file that holds them all.
+    """
 
     kind: str
     anchor: str
-    title: str
-    caption: str = ""
-    folded: bool = False
-    columns: tuple[Column, ...] = ()
-    rows: tuple[_Row, ...] = ()
-    starred: bool = False
-    figures: tuple[tuple[str, Markup, Markup], ...] = ()  # (title, for a wide, a narrow screen)
+    block: Block
+    rows: tuple[tuple[Shown, ...], ...] = ()
+    figures: tuple[tuple[str, Markup], ...] = ()
     sheet: Sheet | None = None
-    grids: tuple[_GridView, ...] = ()
-    paragraphs: tuple[str, ...] = ()
 
 
 def render_page(result: Result) -> str:
     """The page of a result as text: the answer first, then the evidence, then how it was made."""
-    answer, record = result.answer, result.record
-    sections = [_section(block, place) for place, block in enumerate(result.blocks)]
+    answer, record, blocks = result.answer, result.record, list(result.blocks)
     if result.claims:
-        first = next((i for i, block in enumerate(result.blocks) if block is answer), -1)
-        sections.insert(first + 1, _section(claims_table(result.claims), len(sections)))
-    chosen = None if answer is None else answer.highlight
-    tone: Tone = ""
-    if answer is not None and chosen is not None and answer.tones:
-        tone = answer.tones[chosen]
+        first = next((i for i, block in enumerate(blocks) if block is answer), -1)
+        blocks.insert(first + 1, claims_table(result.claims))
+    tone: Tone | None = None  # nothing is judged
+    if answer is not None and answer.highlight is not None and answer.tones:
+        tone = answer.tones[answer.highlight]
     return _template().render(
         style=Markup(_read("style.css")),
-        title=result.title,
-        verdict=result.verdict,
-        tone=tone,
-        badge=_BADGES.get(tone, "") if answer and answer.tones and chosen is not None else "",
-        gates=result.gates,
+        result=result,
+        record=record,
+        tone=tone or "",
+        badge="" if tone is None else _BADGES.get(tone, ""),
         facts=_facts(answer),
-        sections=sections,
+        sections=[_section(block, place) for place, block in enumerate(blocks)],
         first_grids=_GRIDS,
         dash=DASH,
         header=header,
-        skipped=record.skipped,
-        seed=record.seed,
-        command=record.command,
-        seconds=[(name, f"{value:,.1f}") for name, value in record.seconds.items()],
+        spans=_spans,
+        marks={"right": "\N{CHECK MARK}", "wrong": "\N{MULTIPLICATION X}"},
         total=duration(sum(record.seconds.values())) if record.seconds else "",
-        versions=sorted(record.versions.items()),
         config=json.dumps(dict(record.config), indent=2, default=str) if record.config else "",
     )
 
@@ -149,90 +112,31 @@ def _facts(answer: Table | None) -> list[tuple[str, Shown]]:
 
 
 def _section(block: Block, place: int) -> _Section:
-    own = _Section(
-        kind=_KINDS[type(block)],
-        anchor=f"part-{place}",
-        title=block.title,
-        caption="" if isinstance(block, Note) else block.caption,
-        folded=block.folded,
-    )
-    if isinstance(block, Note):
-        return replace(own, paragraphs=tuple(block.text.splitlines()))
+    rows: tuple[tuple[Shown, ...], ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
+    sheet = None
     if isinstance(block, Table):
-        rows = _rows(block)
-        starred = any(cell.star for row in rows for cell in row.cells)
-        return replace(own, columns=block.columns, rows=rows, starred=starred)
-    if isinstance(block, Images):
+        rows = tuple(tuple(map(cell_words, row, block.columns)) for row in block.rows)
+    elif isinstance(block, Bars):
+        figures = tuple(("", bars_svg(block, column)) for column in block.columns)
+    elif isinstance(block, Curves):
+        large = len(block.charts) == 1
+        figures = tuple((chart.title, chart_svg(chart, large=large)) for chart in block.charts)
+    elif isinstance(block, Images):
         sheet = make_sheet([one for grid in block.grids for row in grid.pictures for one in row])
-        return replace(own, sheet=sheet, grids=_grids(block, sheet))
-    return replace(own, figures=_figures(block))
-
-
-def _figures(block: Bars | Curves) -> tuple[tuple[str, Markup, Markup], ...]:
-    if isinstance(block, Bars):
-        narrow = bars_svg(block, narrow=True)
-        return (("", Markup(bars_svg(block)), Markup(narrow)),)
-    large = len(block.charts) == 1
-    return tuple(
-        (chart.title, Markup(chart_svg(chart, large=large)), Markup("")) for chart in block.charts
+    return _Section(
+        kind=type(block).__name__.lower(),
+        anchor=f"part-{place}",
+        block=block,
+        rows=rows,
+        figures=tuple((title, Markup(svg)) for title, svg in figures),
+        sheet=sheet,
     )
 
 
-def _rows(table: Table) -> tuple[_Row, ...]:
-    return tuple(
-        _Row(
-            cells=tuple(
-                cell_words(c, column) for c, column in zip(row, table.columns, strict=True)
-            ),
-            tone=table.tones[place] if table.tones else "",
-            highlight=place == table.highlight,
-            breaks=place in table.breaks,
-        )
-        for place, row in enumerate(table.rows)
-    )
-
-
-def _grids(block: Images, sheet: Sheet | None) -> tuple[_GridView, ...]:
-    found, place = [], 0
-    for grid in block.grids:
-        rows = []
-        for name, pictures in zip(
-            grid.rows or ("",) * len(grid.pictures), grid.pictures, strict=True
-        ):
-            tiles = []
-            for at, picture in enumerate(pictures):
-                head = grid.columns[at] if at < len(grid.columns) else "picture"
-                alt = ", ".join(filter(None, (grid.title, name, head, picture.caption)))
-                tiles.append(_tile(picture, alt, "" if sheet is None else sheet.style(place)))
-                place += 1
-            rows.append((name, tuple(tiles)))
-        found.append(
-            _GridView(
-                title=grid.title,
-                text=grid.text,
-                heads=_spans(grid.columns),
-                rows=tuple(rows),
-                width=max((len(tiles) for _, tiles in rows), default=1),
-            )
-        )
-    return tuple(found)
-
-
-def _tile(picture: Picture, alt: str, style: str) -> _Tile:
-    tone = picture.tone
-    mark = _MARKS.get(tone, "")
-    return _Tile(style=style, alt=alt, caption=picture.caption, tone=tone, mark=mark)
-
-
-def _spans(names: Sequence[str]) -> tuple[tuple[str, int], ...]:
+def _spans(names: Sequence[str]) -> list[tuple[str, int]]:
     """Equal neighbours once, with their number."""
-    found: list[tuple[str, int]] = []
-    for name in names:
-        if found and found[-1][0] == name:
-            found[-1] = (name, found[-1][1] + 1)
-        else:
-            found.append((name, 1))
-    return tuple(found)
+    return [(name, len(list(same))) for name, same in itertools.groupby(names)]
 
 
 def _read(name: str) -> str:

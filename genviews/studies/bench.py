@@ -8,11 +8,11 @@ and studies that share the folder share the work.
 
 from __future__ import annotations
 
-import copy
 import shutil
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName
 from genviews.engine import Engine
-from genviews.ensemble.bank import ViewBank
+from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.fill import fill_from_source, rendered_label
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate.encoders import ProbeData
@@ -44,9 +44,23 @@ from genviews.studies.result import Record
 from genviews.studies.run_folder import WORK
 from genviews.types import NotedProgress
 
-__all__ = ["Bench", "Inputs", "Watcher"]
+__all__ = ["SPLITS", "Bench", "Inputs", "Watcher"]
+
+SPLITS: tuple[SplitName, SplitName] = ("calibration", "test")
+"""Of a test-time study: where choices are made, and where results are measured."""
 
 Known = TypeVar("Known")
+
+_KNOWN_BY = (
+    "tasks",
+    "splits",
+    "perturbations",
+    "pixel_views",
+    "real",
+    "probe",
+    "images",
+    "encoder",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,14 +141,8 @@ class Inputs:
             "generator": None if kit is None else kit.generator,
             "inverter": kit.inverter if kit is not None and inverts else None,
             "walks": None if kit is None else kit.walks,
-            "tasks": self.tasks,
-            "splits": self.splits,
-            "perturbations": self.perturbations,
-            "pixel_views": self.pixel_views,
-            "real": self.real,
-            "probe": self.probe,
-            "images": self.images,
             "encoder": self.encoder,
+            **{name: getattr(self, name) for name in _KNOWN_BY},
         }
 
 
@@ -151,6 +159,7 @@ class Watcher:
         """Take note that so many items of a stage are done, and what else is known of it."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Bench:
     """The inputs of a study and what is made of them.
 
@@ -162,46 +171,26 @@ class Bench:
         device: where to compute.
         engine: where the shards of inversions and predictions are made, those that are kept.
         folder: where work is kept; None keeps it in a folder that goes with the bench.
-        inversions: of splits that were inverted before, by the generator's own inverter.
+        inversions_known: of splits that were inverted before, by the generator's own inverter.
         watcher: what is told how the work goes on.
-
-    Attributes:
-        inputs: see `Args`.
-        title: see `Args`.
-        seed: see `Args`.
-        batch_size: see `Args`.
-        device: see `Args`.
-        engine: see `Args`.
-        folder: see `Args`.
-        out: the run folder, where a study leaves products of its own; None outside `run_study`.
+        out: the run folder, where a study leaves products of its own; set by `run_study`.
     """
 
-    def __init__(
-        self,
-        inputs: Inputs,
-        *,
-        title: str = "",
-        seed: int = 0,
-        batch_size: int = 256,
-        device: torch.device | str = "cpu",
-        engine: str | Engine = "local",
-        folder: Path | None = None,
-        inversions: Mapping[str, InversionStore] | None = None,
-        watcher: Watcher | None = None,
-    ) -> None:
-        self.inputs, self.title, self.seed, self.batch_size = inputs, title, seed, batch_size
-        self.device, self.engine, self.folder = torch.device(device), engine, folder
-        self.out: Path | None = None
-        self._watcher = Watcher() if watcher is None else watcher
-        self._known: Mapping[str, InversionStore] = {} if inversions is None else inversions
-        self._inversions: dict[tuple[str, str], InversionStore] = {}
-        self._own: Path | None = None
+    inputs: Inputs = field(kw_only=False)
+    title: str = ""
+    seed: int = 0
+    batch_size: int = 256
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    engine: str | Engine = "local"
+    folder: Path | None = None
+    inversions_known: Mapping[str, InversionStore] = field(default_factory=dict)
+    watcher: Watcher = field(default_factory=Watcher)
+    out: Path | None = None
+    _inversions: dict[tuple[str, str], InversionStore] = field(default_factory=dict, init=False)
 
     def at(self, out: Path) -> Bench:
         """The same for a run folder, whose subfolder has the work, unless that lies elsewhere."""
-        found = copy.copy(self)
-        found.out, found.folder = out, self.folder or out / WORK
-        return found
+        return replace(self, out=out, folder=self.folder or out / WORK)
 
     def check(self, study: Study[Any]) -> None:
         """Raise ValueError where an input is missing that a study needs."""
@@ -220,15 +209,14 @@ class Bench:
         """The inputs and the seed; batch size, device and folder change no result."""
         return {"inputs": self.inputs, "seed": self.seed}
 
-    @property
-    def _place(self) -> Path:
-        """Where work is kept."""
+    @cached_property
+    def place(self) -> Path:
+        """The folder for what is kept."""
         if self.folder is not None:
             return self.folder
-        if self._own is None:
-            self._own = Path(mkdtemp())
-            weakref.finalize(self, shutil.rmtree, self._own, ignore_errors=True)
-        return self._own
+        made = Path(mkdtemp())
+        weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
+        return made
 
     @property
     def kit(self) -> GeneratorKit:
@@ -268,20 +256,20 @@ class Bench:
         """
         how = inverter or self.kit.inverter
         key = (split, identify(inverter=how).digest)
-        if inverter is None and split in self._known:
-            self._inversions.setdefault(key, self._known[split])
+        if inverter is None and split in self.inversions_known:
+            self._inversions.setdefault(key, self.inversions_known[split])
         if key not in self._inversions:
             self._inversions[key] = invert_source(
                 self.images(split),
                 self.kit.generator,
                 how,
-                self._place / "inversions",
+                self.place / "inversions",
                 label=self._rendered_label(split),
                 batch_size=self.batch_size,
                 engine=self.engine,
                 apart=True,
                 stage=f"invert {split} images",
-                progress=self._watcher.progress,
+                progress=self.progress,
             )
         return self._inversions[key]
 
@@ -317,7 +305,7 @@ class Bench:
         num_views: int,
         tasks: Sequence[Task] | None = None,
         count: int | None = None,
-        latents: Float[Tensor, "N L D"] | None = None,
+        latents: InversionStore | Float[Tensor, "N L D"] | None = None,
     ) -> ViewBank:
         """What the classifiers say of the views of a split.
 
@@ -327,7 +315,7 @@ class Bench:
             num_views: of each set that does not say itself.
             tasks: None takes all.
             count: images drawn by their ids; None takes all.
-            latents: of all images; None takes those of `inversions`.
+            latents: of all images, or their inversions; None takes those of `inversions`.
         """
         images = self.images(split)
         rows = torch.arange(len(images))
@@ -342,10 +330,30 @@ class Bench:
             {name: column.values for name, column in images.columns.items()},
             split=split,
             rows=rows.tolist(),
-            folder=self._place / "predictions",
+            folder=self.place / "predictions",
             engine=self.engine,
-            progress=self._watcher.progress,
+            progress=self.progress,
         )
+
+    def banks(
+        self,
+        view_sets: Sequence[ViewSet],
+        num_views: int,
+        latents: Mapping[SplitName, InversionStore | Tensor] | None = None,
+    ) -> tuple[PredictionBank, PredictionBank]:
+        """What the classifier of the first task says of the views of calibration, and of test.
+
+        Args:
+            view_sets: the views.
+            num_views: of each set that does not say itself.
+            latents: of all images of each split, or their inversions; None: those of `inversions`.
+        """
+        name, known = self.tasks[0].name, latents or {}
+        first, last = (
+            self.bank(split, view_sets, num_views=num_views, latents=known.get(split))[name]
+            for split in SPLITS
+        )
+        return first, last
 
     @property
     def source(self) -> ImageSource:
@@ -365,26 +373,15 @@ class Bench:
     @property
     def progress(self) -> NotedProgress:
         """What is to be called as work goes on, with (stage, unit, done, all, a further note)."""
-        return self._watcher.progress
+        return self.watcher.progress
 
     def note(self, stage: str) -> None:
         """Say that a stage has ended that counted nothing."""
-        self._watcher.note(stage)
+        self.watcher.note(stage)
 
     def tell(self, text: str) -> None:
         """Say something that a user should hear at once, and not after hours."""
-        self._watcher.tell(text)
-
-    @property
-    def place(self) -> Path:
-        """The folder for what is kept.
-
-        Raises:
-            ValueError: none was given; `run_study` gives one.
-        """
-        if self.folder is None:
-            fail("bench", expected="a folder", got="none", remedy="give it `folder=`")
-        return self.folder
+        self.watcher.tell(text)
 
     def record(self, options: Options, data: Mapping[str, Any] | None = None) -> Record:
         """The beginning of a result's record.

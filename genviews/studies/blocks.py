@@ -140,6 +140,18 @@ class Series:
     high: tuple[float, ...] = ()
     style: Literal["line", "dashed", "points", "steps", "filled"] = "line"
 
+    @classmethod
+    def of(cls, name: str, x: Sequence[float], values: Sequence[Estimate]) -> Series:
+        """A line with the intervals of its values."""
+        ends = [(v.value, v.value) if v.interval is None else v.interval for v in values]
+        return cls(
+            name=name,
+            x=tuple(map(float, x)),
+            y=tuple(v.value for v in values),
+            low=tuple(low for low, _ in ends),
+            high=tuple(high for _, high in ends),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genviews.data.source import ImageSource
+from genviews.invert import L1, L2, Inverter, Term
 from genviews.invert.job import spread
-from genviews.invert.quality import ImageQuality
+from genviews.invert.quality import ImageQuality, Reconstructions, extremes
 from genviews.report.text import csv_text
 from genviews.report.words import number
 from genviews.studies.blocks import (
@@ -33,7 +35,14 @@ from genviews.studies.blocks import (
 from genviews.studies.result import Gate, Record, Result
 from genviews.types import Status
 
-__all__ = ["Inverted", "images_csv", "inversion_result"]
+__all__ = [
+    "Inverted",
+    "best_and_worst",
+    "images_csv",
+    "inversion_result",
+    "measured_terms",
+    "pictures",
+]
 
 _NAMES = {
     "loss": "Inversion loss",
@@ -48,6 +57,10 @@ _STATUS = {
     Status.STEP_LIMIT: "used every step",
     Status.START_KEPT: "kept the start",
     Status.FAILED: "failed",
+}
+_GATES = {
+    Status.FAILED: "failed: the generator or the loss gave numbers that are not finite",
+    Status.START_KEPT: "kept their start: no step of the optimisation made them better",
 }
 
 
@@ -68,13 +81,16 @@ class Inverted:
     reconstruction: Float[Tensor, "C H W"]
 
 
+def measured_terms(inverter: Inverter) -> tuple[Term, ...]:
+    """What is measured of reconstructions: L1, L2, and LPIPS where the objective has it."""
+    return (L1(), L2(), *(t for t in inverter.objective.active if t.name.startswith("lpips")))
+
+
 def inversion_result(
     title: str,
     qualities: Sequence[ImageQuality],
     *,
-    ranked_by: str,
-    best: Sequence[Inverted] = (),
-    worst: Sequence[Inverted] = (),
+    shown: Sequence[Images] = (),
     record: Record,
     earlier: int = 0,
     seconds: float = 0.0,
@@ -84,9 +100,7 @@ def inversion_result(
     Args:
         title: of the result.
         qualities: of every image that could be read, in the order of the source.
-        ranked_by: the error that tells the best from the worst.
-        best: best first.
-        worst: worst first.
+        shown: pictures of some.
         record: of the run, with what could not be read.
         earlier: images that earlier runs had inverted.
         seconds: that the inversion took.
@@ -95,8 +109,15 @@ def inversion_result(
         The result; its data hold the number of images by status, the spread of each loss and error,
         and images inverted a second.
     """
-    measures = {name: _spread_of(qualities, name) for name in _measured(qualities)}
     statuses = [one.status for one in qualities]
+    finished = [one for one in qualities if one.status != Status.FAILED]
+    values: dict[str, list[float]] = {
+        "start_loss": [one.start_loss for one in finished],
+        "loss": [one.loss for one in finished],
+        **{name: [one.errors[name] for one in finished] for name in _errors(qualities)},
+    }
+    finite = {name: [v for v in own if math.isfinite(v)] for name, own in values.items()}
+    measures = {name: spread(np.array(own)) for name, own in finite.items()}
     made = len(qualities) + len(record.skipped) - earlier
     data = {
         **record.data,
@@ -105,73 +126,43 @@ def inversion_result(
         "inverted_by_earlier_runs": earlier,
         "status": {s.name: statuses.count(s) for s in Status if s in statuses},
         **measures,
-        "steps_mean": _mean([one.steps for one in _finished(qualities)]),
+        "steps_mean": float(np.mean([one.steps for one in finished])) if finished else None,
         "images_per_second": made / seconds if made > 0 and seconds > 0 else None,
     }
-    blocks: list[Block] = [_table(measures), *_histogram(qualities)]
-    blocks += [
-        block
-        for name, shown in (("Best reconstructions", best), ("Worst reconstructions", worst))
-        for block in _pictures(name, shown, ranked_by)
-    ]
+    blocks: list[Block] = [_table(measures), *shown]
+    if finite["loss"]:
+        blocks.insert(1, _histogram(finite["loss"], finite["start_loss"]))
+    gates = []
+    for status, what in _GATES.items():
+        count, total = statuses.count(status), len(statuses)
+        gates.append(Gate(text=f"{count:,} of {total:,} images {what}.", passed=2 * count <= total))
     return Result(
         title=title,
-        verdict=_verdict(qualities, record.skipped, measures),
+        verdict=_verdict(len(qualities), len(record.skipped), statuses, measures),
         blocks=tuple(blocks),
-        gates=_gates(statuses),
-        record=Record(**{**vars(record), "data": data}),
+        gates=tuple(gates),
+        record=replace(record, data=data),
     )
 
 
-def _measured(qualities: Sequence[ImageQuality]) -> tuple[str, ...]:
-    return ("start_loss", "loss", *(qualities[0].errors if qualities else ()))
-
-
-def _finished(qualities: Sequence[ImageQuality]) -> list[ImageQuality]:
-    return [one for one in qualities if one.status != Status.FAILED]
-
-
-def _value(one: ImageQuality, name: str) -> float:
-    own = {"loss": one.loss, "start_loss": one.start_loss}
-    return own[name] if name in own else one.errors[name]
-
-
-def _spread_of(qualities: Sequence[ImageQuality], name: str) -> dict[str, float] | None:
-    """Mean, median and 90th percentile; images that failed do not count."""
-    values = [_value(one, name) for one in _finished(qualities)]
-    return spread(np.array([v for v in values if math.isfinite(v)]))
-
-
-def _mean(values: Sequence[int]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _errors(qualities: Sequence[ImageQuality]) -> tuple[str, ...]:
+    return tuple(qualities[0].errors) if qualities else ()
 
 
 def _verdict(
-    qualities: Sequence[ImageQuality],
-    skipped: Sequence[tuple[str, str]],
+    count: int,
+    skipped: int,
+    statuses: Sequence[Status],
     measures: Mapping[str, Mapping[str, float] | None],
 ) -> str:
-    count, every = len(qualities), len(qualities) + len(skipped)
-    loss, start = measures["loss"], measures["start_loss"]
+    every, loss, start = count + skipped, measures["loss"], measures["start_loss"]
     text = f"Inverted {count:,} of {every:,} images" if skipped else f"{count:,} images inverted"
     if loss and start:
         before, after = number(start["mean"]), number(loss["mean"])
         fell = f"fell from {before} at the start to {after}"
         text += f"; the mean loss {fell if before != after else f'is {after}, as at the start'}"
-    failed = len(qualities) - len(_finished(qualities))
+    failed = statuses.count(Status.FAILED)
     return text + (f"; {failed:,} failed" if failed else "") + "."
-
-
-def _gates(statuses: Sequence[Status]) -> tuple[Gate, ...]:
-    """Signs of an inversion that did nothing."""
-    total, gates = len(statuses), []
-    for status, what in (
-        (Status.FAILED, "failed: the generator or the loss gave numbers that are not finite"),
-        (Status.START_KEPT, "kept their start: no step of the optimisation made them better"),
-    ):
-        count = statuses.count(status)
-        gates.append(Gate(text=f"{count:,} of {total:,} images {what}.", passed=2 * count <= total))
-    return tuple(gates)
 
 
 def _table(measures: Mapping[str, Mapping[str, float] | None]) -> Table:
@@ -195,84 +186,92 @@ def _measure(name: str) -> str:
     return _NAMES.get(name, name.replace("_", " ").capitalize())
 
 
-def _histogram(qualities: Sequence[ImageQuality]) -> list[Curves]:
+def _histogram(ends: Sequence[float], starts: Sequence[float]) -> Curves:
     """Images by their loss, at the start and at the end."""
-    ends, starts = (
-        [v for v in (_value(one, name) for one in _finished(qualities)) if math.isfinite(v)]
-        for name in ("loss", "start_loss")
-    )
-    if not ends:
-        return []
     # One image far off must not press all others into one bar; it is counted in the last.
-    top = max(float(np.quantile(ends + starts, 0.99)), max(min(ends), 1e-9) * 1.01)
+    top = max(float(np.quantile([*ends, *starts], 0.99)), max(min(ends), 1e-9) * 1.01)
     edges = np.linspace(min(0.0, *ends), top, min(40, 5 + 2 * math.isqrt(len(ends))) + 1)
-    places = tuple(edges.tolist())
-
-    # ANN401: `style` is one of the literals of `Series.style`.
-    def series(name: str, values: Sequence[float], style: Any) -> Series:  # noqa: ANN401
+    drawn: list[tuple[str, Sequence[float], Literal["filled", "steps"]]] = [
+        ("after the inversion", ends, "filled"),
+        ("at the start", starts, "steps"),
+    ]
+    series = []
+    for name, values, style in drawn:
         counts, _ = np.histogram(np.clip(values, None, top), edges)
-        return Series(name=name, x=places, y=tuple(counts.tolist()), style=style)
-
+        places, heights = tuple(edges.tolist()), tuple(counts.tolist())
+        series.append(Series(name=name, x=places, y=heights, style=style))
     chart = Chart(
         x_label="loss of an image; the last bar holds all that is beyond",
         y_label="images",
         kind="count",
-        series=(
-            series("after the inversion", ends, "filled"),
-            series("at the start", starts, "steps"),
-        ),
+        series=tuple(series),
     )
-    return [Curves(title="Images by their loss", charts=(chart,))]
+    return Curves(title="Images by their loss", charts=(chart,))
 
 
-def _pictures(title: str, shown: Sequence[Inverted], ranked_by: str) -> list[Images]:
-    if not shown:
-        return []
+def best_and_worst(
+    source: ImageSource, made: Reconstructions, ranked_by: str, count: int
+) -> list[Images]:
+    """Pictures of the best and of the worst reconstructions by one error (Fig. 10 of the paper)."""
+    kinds = zip(("Best", "Worst"), extremes(made.qualities(), ranked_by, count), strict=True)
+    places, found = {name: row for row, name in enumerate(source.ids)}, []
+    for kind, chosen in kinds:
+        if chosen:
+            batch = source.read([places[one.id] for one in chosen])
+            drawn = made.select([one.id for one in chosen])
+            shown = [
+                Inverted(
+                    quality=one,
+                    image=batch.images[row],
+                    mask=None if batch.masks is None else batch.masks[row],
+                    reconstruction=drawn[one.id],
+                )
+                for row, one in enumerate(chosen)
+            ]
+            found.append(pictures(f"{kind} reconstructions", shown, ranked_by))
+    return found
+
+
+def pictures(title: str, shown: Sequence[Inverted], ranked_by: str) -> Images:
+    """Each image, its reconstruction, and their difference."""
     masked = any(one.mask is not None for one in shown)
     grey = " Pixels that the source does not hold are grey in the image, and count for nothing."
-    return [
-        Images(
-            title=title,
-            caption=f"Ranked by: {_measure(ranked_by)}. In the difference, black is none and white "
-            f"is half the range of the pixels or more.{grey if masked else ''}",
-            grids=tuple(_grid(one) for one in shown),
-        )
-    ]
+    return Images(
+        title=title,
+        caption=f"Ranked by: {_measure(ranked_by)}. In the difference, black is none and white "
+        f"is half the range of the pixels or more.{grey if masked else ''}",
+        grids=tuple(_grid(one) for one in shown),
+    )
 
 
 def _grid(one: Inverted) -> Grid:
     errors = [f"{name.upper().replace('_', ' ')} {v:.3g}" for name, v in one.quality.errors.items()]
-    captions = ("", f"loss {one.quality.loss:.3g}", ", ".join(errors))
+    known = torch.ones_like(one.image[:1]) if one.mask is None else one.mask
+    image = torch.where(known > 0, one.image, torch.zeros_like(one.image))
+    difference = (one.reconstruction - image).abs().clamp(max=1.0) * (known > 0)
     return Grid(
         title=one.quality.id,
         text=f"{_STATUS[one.quality.status]}, {one.quality.steps} steps",
         columns=("image", "reconstruction", "difference"),
         pictures=(
-            tuple(
-                Picture(pixels=pixels, caption=caption)
-                for pixels, caption in zip(_three(one), captions, strict=True)
+            (
+                Picture(pixels=image),
+                Picture(pixels=one.reconstruction, caption=f"loss {one.quality.loss:.3g}"),
+                Picture(pixels=2 * difference - 1, caption=", ".join(errors)),
             ),
         ),
     )
 
 
-def _three(one: Inverted) -> tuple[Float[Tensor, "C H W"], ...]:
-    """Image, reconstruction, and their difference: black is none, white is 1 (half the range)."""
-    known = torch.ones_like(one.image[:1]) if one.mask is None else one.mask
-    image = torch.where(known > 0, one.image, torch.zeros_like(one.image))
-    difference = (one.reconstruction - image).abs().clamp(max=1.0) * (known > 0)
-    return image, one.reconstruction, 2 * difference - 1
-
-
 def images_csv(qualities: Sequence[ImageQuality], skipped: Sequence[tuple[str, str]]) -> str:
     """One line an image, those that were skipped at the end with status SKIPPED."""
-    errors = tuple(qualities[0].errors) if qualities else ()
-    names = ("loss", "start_loss", *errors)
-    columns = ["id", "status", "loss", "start_loss", "steps", *errors, "source_hash", "reason"]
+    columns = ["id", "status", "loss", "start_loss", "steps", *_errors(qualities)]
+    columns += ["source_hash", "reason"]
     rows: list[list[object]] = []
     for one in qualities:
-        loss, start, *rest = (_rounded(_value(one, name)) for name in names)
-        rows.append([one.id, one.status.name, loss, start, one.steps, *rest, one.source_hash, None])
+        losses = map(_rounded, (one.loss, one.start_loss))
+        errors = map(_rounded, one.errors.values())
+        rows.append([one.id, one.status.name, *losses, one.steps, *errors, one.source_hash, None])
     gap: list[object] = [None] * (len(columns) - 3)
     rows += [[name, "SKIPPED", *gap, reason] for name, reason in skipped]
     return csv_text(columns, rows)

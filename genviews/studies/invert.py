@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from genviews.checks import fail
 from genviews.data import ImageSource
 from genviews.generators import Generator
 from genviews.invert import (
-    L1,
-    L2,
     LPIPS,
     GivenStart,
     InversionStore,
@@ -30,18 +27,23 @@ from genviews.invert import (
     Term,
     invert_source,
 )
-from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
+from genviews.invert.quality import Reconstructions, reconstruct
 from genviews.report.output import write_atomic
-from genviews.report.png import write_png_files
+from genviews.report.pictures import png_bytes, to_picture
 from genviews.store import ShardStore
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
-from genviews.studies.inversion import Inverted, images_csv, inversion_result
+from genviews.studies.inversion import (
+    best_and_worst,
+    images_csv,
+    inversion_result,
+    measured_terms,
+)
 from genviews.studies.options import Options
 from genviews.studies.result import Result
 from genviews.types import NotedProgress
 
-__all__ = ["STUDY", "InvertOptions", "earlier_start", "run"]
+__all__ = ["STUDY", "InvertOptions", "earlier_start", "png_name", "run"]
 
 LATENTS, RECONSTRUCTIONS, PNG = "latents", "reconstructions", "png"  # subfolders of the run
 IMAGES = "images.csv"  # a line an image
@@ -93,21 +95,17 @@ def run(bench: Bench, options: InvertOptions) -> Result:
         progress=bench.progress,
     )
     if options.png:
-        write_png_files(made, bench.products / PNG)
+        _write_png_files(made, bench.products / PNG)
         bench.note("write PNG files")
     qualities = made.qualities()
-    errors = qualities[0].errors
-    ranked_by = next(n for n in ("lpips_alex", "lpips_vgg", "l1") if n in errors)
-    best, worst = extremes(qualities, ranked_by, SHOWN)
-    pictures = _pictures([*best, *worst], source, made)
+    ranked_by = next(n for n in ("lpips_alex", "lpips_vgg", "l1") if n in qualities[0].errors)
+    shown = best_and_worst(source, made, ranked_by, SHOWN)
     write_atomic(bench.products / IMAGES, images_csv(qualities, store.skipped))
     bench.note("sum up")
     return inversion_result(
         bench.title or "Inversion",
         qualities,
-        ranked_by=ranked_by,
-        best=pictures[: len(best)],
-        worst=pictures[len(best) :],
+        shown=shown,
         record=replace(bench.record(options), seed=None, skipped=store.skipped),
         earlier=progress.earlier,
         seconds=progress.seconds,
@@ -146,16 +144,16 @@ def earlier_start(folder: str | Path, source: ImageSource) -> GivenStart:
 
 def _terms(generator: Generator, inverter: Inverter, options: InvertOptions) -> tuple[Term, ...]:
     """What is measured: L1, L2, and LPIPS where the objective has it or weights were given."""
-    perceptual = [term for term in inverter.objective.active if term.name.startswith("lpips")]
-    if not perceptual and options.lpips_weights is not None:
-        perceptual = [LPIPS(1.0, "alex", options.lpips_weights)]
-    for module in (module for term in perceptual for module in term.modules()):
+    terms = measured_terms(inverter)
+    if len(terms) == 2 and options.lpips_weights is not None:
+        terms = (*terms, LPIPS(1.0, "alex", options.lpips_weights))
+    objective = Objective(terms)
+    for module in objective.modules():
         module.to(generator.device)
-    terms = (L1(), L2(), *perceptual)
     # Images that a term cannot measure are a mistake to hear of now, not after the inversion.
     latents = generator.mean_latent()[None]
     blank = torch.zeros(1, *generator.image_spec.shape, device=generator.device)
-    Objective(terms).target(blank, torch.ones_like(blank[:, :1]), latents)
+    objective.target(blank, torch.ones_like(blank[:, :1]), latents)
     return terms
 
 
@@ -174,21 +172,19 @@ def _check_any(store: InversionStore, folder: Path) -> None:
     )
 
 
-def _pictures(
-    chosen: Sequence[ImageQuality], source: ImageSource, made: Reconstructions
-) -> list[Inverted]:
-    places = {name: row for row, name in enumerate(source.ids)}
-    batch = source.read([places[one.id] for one in chosen])
-    rendered = made.select([one.id for one in chosen])
-    return [
-        Inverted(
-            quality=one,
-            image=batch.images[row],
-            mask=None if batch.masks is None else batch.masks[row],
-            reconstruction=rendered[one.id],
-        )
-        for row, one in enumerate(chosen)
+def _write_png_files(made: Reconstructions, folder: Path) -> None:
+    for shard in made.iter_shards():
+        for name, image in zip(shard.ids, shard.tensors["reconstructions"], strict=True):
+            write_atomic(folder / png_name(name), png_bytes(to_picture(image)))
+
+
+def png_name(image_id: str) -> str:
+    """The path of a reconstruction below its folder, which no id can lead out of."""
+    parts = [
+        "__" if part == ".." else part for part in image_id.split("/") if part not in ("", ".")
     ]
+    name = "/".join(parts) or "_"
+    return name if name.lower().endswith(".png") else f"{name}.png"
 
 
 class _Losses:

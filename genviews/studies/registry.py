@@ -16,6 +16,7 @@ ADDRESSES = (
     "genviews.studies.ensembling.fig6:STUDY",
     "genviews.studies.ensembling.fig14:STUDY",
     "genviews.studies.ensembling.table2:STUDY",
+    "genviews.studies.ensembling.inverters:STUDY",
     "genviews.studies.learning.table:STUDIES",
 )
 """Where each study is, or a tuple of studies, in the order that lists show."""

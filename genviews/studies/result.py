@@ -11,31 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from genviews.checks import fail, lookup
+from genviews.checks import fail
 from genviews.environment import versions
 from genviews.files import read_json, write_json
-from genviews.studies.blocks import (
-    BarColumn,
-    Bars,
-    Block,
-    Chart,
-    Column,
-    Curves,
-    Estimate,
-    Grid,
-    Images,
-    Kind,
-    Mark,
-    Note,
-    Picture,
-    Series,
-    Table,
-)
+from genviews.studies.blocks import Block, Estimate, Kind, Table
 
 __all__ = ["RESULT_FILE", "Claim", "Gate", "Outcome", "Record", "Result"]
 
@@ -159,7 +144,7 @@ class Result:
             ValueError: another kind of record.
         """
         try:
-            found: Result = _build(Result, data)
+            found: Result = _read(Result, dict(data))
         except (KeyError, TypeError, AttributeError) as error:
             fail(
                 "record of a result",
@@ -192,53 +177,23 @@ class Result:
         return Result.from_json(read_json(place / RESULT_FILE if place.is_dir() else place))
 
 
-_BLOCKS: Mapping[str, type[Block]] = {
-    kind.__name__: kind for kind in (Table, Curves, Bars, Images, Note)
-}
-# Class -> field -> class of what the field holds, one or a tuple of them.
-_PARTS: Mapping[type, Mapping[str, type]] = {
-    Result: {"claims": Claim, "gates": Gate, "record": Record},
-    Claim: {"measured": Estimate},
-    Table: {"columns": Column},
-    Curves: {"charts": Chart},
-    Chart: {"series": Series, "marks": Mark},
-    Bars: {"columns": BarColumn},
-    BarColumn: {"values": Estimate},
-    Images: {"grids": Grid},
-    Grid: {"pictures": Picture},
-}
-_FREE = ("config", "data")  # fields of a record that hold JSON values as they are
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
-def _build(kind: type, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 (one of many classes)
-    """An object of a class from the JSON values of its fields."""
-    parts, found = _PARTS.get(kind, {}), {}
-    for name, value in data.items():
-        if name == "block":
-            continue
-        if name == "blocks":
-            found[name] = tuple(_build(lookup(b["block"], _BLOCKS, "block"), b) for b in value)
-        elif name in parts:
-            found[name] = _each(parts[name], value)
-        else:
-            found[name] = value if name in _FREE else _tuples(value)
-    return kind(**found)
-
-
-def _each(kind: type, value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
-    """One object, or tuples of them at any depth."""
+def _read(hint: Any, value: Any) -> Any:  # noqa: ANN401 (one of many classes, from JSON)
+    """A value of a type from JSON: lists become tuples, dictionaries the class that has them."""
+    parts = get_args(hint)
     if isinstance(value, list):
-        return tuple(_each(kind, part) for part in value)
-    return None if value is None else _build(kind, value)
-
-
-def _tuples(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
-    """Lists as tuples; what has the fields of an estimate as one."""
-    if isinstance(value, list):
-        return tuple(_tuples(part) for part in value)
-    if isinstance(value, dict) and value.keys() == {"value", "interval", "significant"}:
-        return _build(Estimate, value)
-    return value
+        return tuple(_read(parts[0], part) for part in value)
+    if not isinstance(value, dict) or get_origin(hint) is Mapping:
+        return value
+    classes = (kind for kind in parts or (hint,) if isinstance(kind, type) and is_dataclass(kind))
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in classes}
+    kind = kinds[value["block"]] if "block" in value else next(iter(kinds.values()))
+    own = {name: part for name, part in value.items() if name != "block"}
+    return kind(**{name: _read(_hints(kind)[name], part) for name, part in own.items()})
 
 
 def _plain(value: object, where: str) -> Any:  # noqa: ANN401 (JSON has no narrower type)

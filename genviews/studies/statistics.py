@@ -11,16 +11,26 @@ from __future__ import annotations
 
 from typing import Literal
 
-from genviews.ensemble.significance import SIGNIFICANCE
+from genviews.ensemble.significance import SIGNIFICANCE, GainReport
 from genviews.studies.blocks import Estimate
 from genviews.studies.result import Outcome
 
-__all__ = ["MARGIN", "SIGNIFICANCE", "Standing", "outcome_of", "standing"]
+__all__ = ["MARGIN", "SIGNIFICANCE", "Standing", "accuracy_of", "gain_of", "outcome_of", "standing"]
 
 MARGIN = 0.01
 """Two accuracies within a point of each other are as good as equal (chosen by us)."""
 
 Standing = Literal["above", "below", "level", "not told apart"]
+
+
+def accuracy_of(found: GainReport) -> Estimate:
+    """An accuracy with its interval."""
+    return Estimate(found.accuracy, found.interval)
+
+
+def gain_of(found: GainReport) -> Estimate:
+    """A paired gain with its interval, and a star where chance does not explain it."""
+    return Estimate(found.gain, found.gain_interval, found.p_value < SIGNIFICANCE)
 
 
 def standing(difference: Estimate, p_value: float, *, margin: float = MARGIN) -> Standing:

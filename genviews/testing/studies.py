@@ -60,7 +60,7 @@ def toy_inputs() -> Inputs:
 @functools.cache
 def _toy_kit() -> GeneratorKit:
     """One for all studies, so that its directions are measured once."""
-    return GeneratorKit(ToyGenerator(num_classes=len(CLASSES)), name="toy")
+    return GeneratorKit(ToyGenerator(num_classes=len(CLASSES)), name="toy", steps=8)
 
 
 class _Brightness(torch.nn.Module):

@@ -68,64 +68,25 @@ class _Equalised(nn.Module):
 
     Args:
         shape: of the weight, output first.
+        rng: draws the weight.
         gain: factor on the output, bias too; the non-linearity's gain is put here.
         bias: whether there is one.
-        rng: draws the weight.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], rng: torch.Generator, *, gain: float, bias: bool
+        self, *shape: int, rng: torch.Generator, gain: float = 1.0, bias: bool = True
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(shape, generator=rng))
         self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
-        self.gain = gain
-        self.scale = gain / math.sqrt(math.prod(shape[1:]))
+        self.gain, self.scale = gain, gain / math.sqrt(math.prod(shape[1:]))
 
-    def scaled(self) -> tuple[Tensor, Tensor | None]:
+    def forward(self) -> tuple[Tensor, Tensor | None]:
         """The weight and bias to use."""
-        bias = (
-            None if self.bias is None else (self.bias if self.gain == 1 else self.bias * self.gain)
-        )
+        bias = self.bias
+        if bias is not None and self.gain != 1:
+            bias = bias * self.gain
         return self.weight * self.scale, bias
-
-
-class _Conv(_Equalised):
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        kernel: int,
-        rng: torch.Generator,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        gain: float = 1.0,
-        bias: bool = True,
-    ) -> None:
-        super().__init__((c_out, c_in, kernel, kernel), rng, gain=gain, bias=bias)
-        self.stride, self.padding = stride, padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.scaled()
-        return F.conv2d(x, weight, bias, stride=self.stride, padding=self.padding)
-
-
-class _FromImage(_Conv):
-    """A 1x1 convolution with a channels-last result; conv2d cannot tell from one input channel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.scaled()
-        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
-
-
-class _Linear(_Equalised):
-    def __init__(self, c_in: int, c_out: int, rng: torch.Generator, *, gain: float = 1.0) -> None:
-        super().__init__((c_out, c_in), rng, gain=gain, bias=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.scaled()
-        return F.linear(x, weight, bias)
 
 
 class _Block(nn.Module):
@@ -134,9 +95,9 @@ class _Block(nn.Module):
     def __init__(self, c_in: int, c_out: int, rng: torch.Generator) -> None:
         super().__init__()
         half = math.sqrt(0.5)  # the two branches add up to unit variance
-        self.conv0 = _Conv(c_in, c_in, 3, rng, padding=1, gain=LRELU_GAIN)
-        self.conv1 = _Conv(c_in, c_out, 3, rng, stride=2, gain=LRELU_GAIN * half)
-        self.skip = _Conv(c_in, c_out, 1, rng, gain=half, bias=False)
+        self.conv0 = _Equalised(c_in, c_in, 3, 3, rng=rng, gain=LRELU_GAIN)
+        self.conv1 = _Equalised(c_out, c_in, 3, 3, rng=rng, gain=LRELU_GAIN * half)
+        self.skip = _Equalised(c_out, c_in, 1, 1, rng=rng, gain=half, bias=False)
         taps = torch.tensor(FIR_TAPS)
         self.register_buffer("taps", taps.outer(taps) / taps.sum() ** 2, persistent=False)
         self.taps: Tensor
@@ -144,11 +105,10 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Padding keeps the two branches on one grid: 4 taps and 3x3 with stride 2, or 4 taps with
         # stride 2.
-        skip = self.skip(fir_down(x, self.taps, padding=1, stride=2))
-        x = F.leaky_relu_(self.conv0(x), SLOPE)
-        x = F.leaky_relu_(self.conv1(fir_down(x, self.taps, padding=2, stride=1)), SLOPE)
-        out: Tensor = x + skip
-        return out
+        skip = F.conv2d(fir_down(x, self.taps, padding=1, stride=2), *self.skip())
+        x = F.leaky_relu_(F.conv2d(x, *self.conv0(), padding=1), SLOPE)
+        x = F.conv2d(fir_down(x, self.taps, padding=2, stride=1), *self.conv1(), stride=2)
+        return F.leaky_relu_(x, SLOPE) + skip
 
 
 class Discriminator(nn.Module):
@@ -184,14 +144,14 @@ class Discriminator(nn.Module):
                 remedy="pad the images to a power of two, or list the missing sides",
             )
         self.num_classes = num_classes
-        self.from_image = _FromImage(image_channels, channels[size], 1, rng, gain=LRELU_GAIN)
+        self.from_image = _Equalised(channels[size], image_channels, 1, 1, rng=rng, gain=LRELU_GAIN)
         self.blocks = nn.Sequential(
             *(_Block(channels[side], channels[side // 2], rng) for side in reversed(sides[1:]))
         )
         last = channels[4]
-        self.conv = _Conv(last + 1, last, 3, rng, padding=1, gain=LRELU_GAIN)
-        self.fc = _Linear(last * 16, last, rng, gain=LRELU_GAIN)
-        self.out = _Linear(last, last if num_classes else 1, rng)
+        self.conv = _Equalised(last, last + 1, 3, 3, rng=rng, gain=LRELU_GAIN)
+        self.fc = _Equalised(last, last * 16, rng=rng, gain=LRELU_GAIN)
+        self.out = _Equalised(last if num_classes else 1, last, rng=rng)
         if num_classes:
             self.classes = nn.Parameter(torch.randn(num_classes, last, generator=rng))
 
@@ -206,11 +166,14 @@ class Discriminator(nn.Module):
                 got="none" if label is None else "labels",
                 remedy="build the discriminator with the number of classes of the data",
             )
+        # A linear map of channels-last pixels: conv2d cannot tell that layout from one channel.
+        weight, bias = self.from_image()
+        x = F.linear(images.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
         # Not in place here: the input is a view, which would cost copies in the backward pass.
-        x = self.blocks(F.leaky_relu(self.from_image(images), SLOPE))
-        x = F.leaky_relu_(self.conv(minibatch_stddev(x)), SLOPE)
-        x = F.leaky_relu_(self.fc(x.flatten(1)), SLOPE)
-        logits: Tensor = self.out(x)
+        x = self.blocks(F.leaky_relu(x, SLOPE))
+        x = F.leaky_relu_(F.conv2d(minibatch_stddev(x), *self.conv(), padding=1), SLOPE)
+        x = F.leaky_relu_(F.linear(x.flatten(1), *self.fc()), SLOPE)
+        logits = F.linear(x, *self.out())
         if label is None:
             return logits[:, 0]
         rows = self.classes[label]

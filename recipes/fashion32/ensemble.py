@@ -57,7 +57,7 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
         pixel_views=tuple(pixel_views(f"fashion32/{name}") for name in PIXELS),
     )
     title = "fashion32: test-time ensembling with generated views"
-    bench = Bench(inputs, title=title, inversions=known, watcher=Printed())
+    bench = Bench(inputs, title=title, inversions_known=known, watcher=Printed())
     command, place = "python -m recipes.fashion32.ensemble", folder_of(out, quick=quick)
     result = run_study(STUDY, bench, options, place, command=command)
     if not quick:

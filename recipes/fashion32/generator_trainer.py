@@ -11,17 +11,16 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.checks import check_count, check_fraction, check_number, fail, lookup
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.rng import Rng, Streams
 from genviews.shard import key_difference, key_text
@@ -109,13 +108,7 @@ class GeneratorTraining:
         lookup(self.loss, dict.fromkeys(get_args(Loss)), "loss")
         check_fraction(self.mixing, "mixing")
         check_fraction(self.w_avg_beta, "w_avg_beta")
-        if not 0 <= self.r1_gamma < math.inf:
-            fail(
-                "r1_gamma",
-                expected="a finite number of at least 0",
-                got=str(self.r1_gamma),
-                remedy="0.02 is the default",
-            )
+        check_number(self.r1_gamma, "r1_gamma", least=0)
 
     def fixed_fields(self) -> dict[str, object]:
         """What must not change when a run is taken up again."""
@@ -171,8 +164,7 @@ class Trainer:
         self.rng = Rng(config.seed, "train_generator")
         self.data_hash = data.fingerprint()
         self.steps = 0
-        self.sums = torch.zeros(len(METRICS), dtype=torch.float64)
-        self.counts = torch.zeros(len(METRICS), dtype=torch.float64)
+        self.sums, self.counts = torch.zeros(2, len(METRICS), dtype=torch.float64)
         self.generator = _new_generator(config.generator, self.rng).to(self.device)
         self.generator.image_spec.check(data.images, "training images")
         self._check_labels()
@@ -297,12 +289,7 @@ class Trainer:
             )
         }
         if not bool(self.sums.isfinite().all()):
-            fail(
-                f"losses at {self.images_shown} images",
-                expected="finite numbers",
-                got=str(means),
-                remedy="train again with a lower `lr` or a higher `r1_gamma`",
-            )
+            self._fail("losses", str(means))
         self.sums.zero_()
         self.counts.zero_()
         return means
@@ -316,12 +303,13 @@ class Trainer:
             if not bool(weight.isfinite().all())
         ]
         if bad:
-            fail(
-                f"weights at {self.images_shown} images",
-                expected="finite numbers",
-                got=f"others in {', '.join(bad[:4])}{', ...' if len(bad) > 4 else ''}",
-                remedy="train again with a lower `lr` or a higher `r1_gamma`",
-            )
+            more = ", ..." if len(bad) > 4 else ""
+            self._fail("weights", f"others in {', '.join(bad[:4])}{more}")
+
+    def _fail(self, what: str, got: str) -> NoReturn:
+        remedy = "train again with a lower `lr` or a higher `r1_gamma`"
+        shown = f"{what} at {self.images_shown} images"
+        fail(shown, expected="finite numbers", got=got, remedy=remedy)
 
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on; tensors and plain values only."""
@@ -369,11 +357,12 @@ class Trainer:
     def _check_labels(self) -> None:
         classes, labels = self.config.generator.c_dim, self.data.labels
         wanted = "no labels" if classes == 0 else f"labels below {classes}"
-        if (labels is None) != (classes == 0):
-            got = "none" if labels is None else "labels"
-            fail("training labels", expected=wanted, got=got, remedy="set `c_dim` to the classes")
-        if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        got = "" if classes else "labels"
+        if labels is None:
+            got = "none" if classes else ""
+        elif classes and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             got = f"{labels.min()} to {labels.max()}"
+        if got:
             fail("training labels", expected=wanted, got=got, remedy="set `c_dim` to the classes")
 
 

@@ -39,7 +39,7 @@ from genviews.data import fashion_mnist
 from genviews.environment import environment
 from genviews.files import atomic_write_bytes, save_tensors, write_json
 from genviews.generators.stylegan2 import StyleGAN2Config
-from genviews.report.pictures import to_picture
+from genviews.report.pictures import png_bytes, to_picture
 from genviews.rng import Rng
 from genviews.types import Progress, silent
 from recipes.fashion32.generator_trainer import FASHION32, Data, GeneratorTraining, Loss, Trainer
@@ -170,8 +170,7 @@ def _loop(trainer: Trainer, out: Path, stopped: threading.Event, progress: Progr
             with (out / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, allow_nan=False) + "\n")
         if _due(trainer, config.samples_every) or last:
-            sample_sheet(trainer).save(buffer := io.BytesIO(), format="png")
-            atomic_write_bytes(out / f"samples/{shown:09d}.png", buffer.getvalue())
+            atomic_write_bytes(out / f"samples/{shown:09d}.png", png_bytes(sample_sheet(trainer)))
         if _due(trainer, config.checkpoint_every) or last:
             save_checkpoint(trainer, out)
     if stopped.is_set():

@@ -27,8 +27,8 @@ from genviews.invert import (
     job,
 )
 from genviews.memory import images_in_shard
-from genviews.report.png import png_name
 from genviews.store import ShardStore
+from genviews.studies.invert import png_name
 from genviews.types import ImageSpec
 from tests.folders import names
 

@@ -77,7 +77,7 @@ class TestRun:
         assert results["verdict"] in page.replace("&#39;", "'")
         assert "<script" not in page
         assert page.count("data:image/") == 1  # the sheet of views
-        figure = (run / "figures" / "rows-against-the-reference.svg").read_text()
+        figure = (run / "figures" / "rows-against-the-reference-linear-probe.svg").read_text()
         assert figure.startswith("<?xml")
         assert "var(--" not in figure
 

@@ -94,10 +94,9 @@ class TestPage:
         assert 'class="badge"' not in page
         assert 'class="facts"' not in page
 
-    def test_bars_for_wide_and_narrow_screens(self):
+    def test_bars_have_a_figure_for_each_measure(self):
         page = render_page(result())
-        assert page.count('<div class="wide"><svg role="img"') == 1
-        assert page.count('<div class="narrow"><svg role="img"') == 1
+        assert page.count('<div class="chart"><svg role="img" aria-label="Gains: ') == 2
 
     def test_pictures_have_words(self):
         page = render_page(result())

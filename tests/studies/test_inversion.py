@@ -8,8 +8,8 @@ import torch
 
 from genviews.invert.quality import ImageQuality
 from genviews.report.web import render_page
-from genviews.studies.blocks import Curves, Images
-from genviews.studies.inversion import Inverted, images_csv, inversion_result
+from genviews.studies.blocks import Curves
+from genviews.studies.inversion import Inverted, images_csv, inversion_result, pictures
 from genviews.studies.result import Record
 from genviews.types import Status
 
@@ -31,15 +31,14 @@ def quality(name, error, status=Status.CONVERGED):
 SOME = [quality("a", 1.0), quality("b", 3.0), quality("c", math.nan, Status.FAILED)]
 
 
-def made(qualities=SOME, earlier=2, **shown):
+def made(qualities=SOME, earlier=2, shown=()):
     return inversion_result(
         "t",
         qualities,
-        ranked_by="l1",
         record=Record(command="genviews invert", skipped=SKIPPED),
         earlier=earlier,
         seconds=2.0,
-        **shown,
+        shown=shown,
     )
 
 
@@ -90,7 +89,7 @@ class TestResult:
         assert [sum(series.y) for series in chart.series] == [2, 2]
 
     def test_is_a_page(self):
-        page = render_page(made(best=[inverted(0)], worst=[inverted(1)]))
+        page = render_page(made(shown=[pictures("Best", [inverted(0), inverted(1)], "l1")]))
         assert "&lt;0&gt;.png" in page
         assert "is &#34;no&#34; image" in page
         assert "are grey in the image" not in page
@@ -98,7 +97,7 @@ class TestResult:
 
 class TestPictures:
     def three(self, one):
-        images = next(b for b in made(best=[one]).blocks if isinstance(b, Images))
+        images = pictures("Best", [one], "l1")
         return images, [picture.pixels for picture in images.grids[0].pictures[0]]
 
     def test_image_reconstruction_and_difference(self):

@@ -10,41 +10,68 @@ from dataclasses import dataclass, replace
 
 from genviews.checks import check_count, lookup
 from genviews.classify.task import Task
-from genviews.ensemble.bank import ViewBank
+from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.choose import Chosen, choose_combined
 from genviews.ensemble.combine import choose_scale
 from genviews.ensemble.views import ViewSet, pixel_view_sets
-from genviews.ensemble.weigh import Average, check_average
+from genviews.ensemble.weigh import Average, Ensemble, check_average
 from genviews.perturb import Perturbation
 from genviews.studies.base import Options
 from genviews.studies.bench import Bench
 
-__all__ = ["Choice", "Choices", "choose"]
+__all__ = ["Averaged", "Choice", "Choices", "Viewed", "choose", "fit_best"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices(Options):
-    """How views are chosen on the calibration images.
+class Averaged(Options):
+    """How predictions are averaged.
+
+    Args:
+        average: Over views: probs (reference code) or logits (the paper's formula).
+    """
+
+    average: Average = "probs"
+
+    def check(self) -> None:
+        """Raise ValueError for an average that is none."""
+        check_average(self.average)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewed(Averaged):
+    """How many views are made and how they are averaged.
 
     Args:
         num_views: Views of each kind, K; 32 as in the reference code.
+    """
+
+    num_views: int = 32
+
+    def check(self) -> None:
+        """Raise ValueError for less than one view, or an average that is none."""
+        super().check()
+        check_count(self.num_views, "num_views")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices(Viewed):
+    """How views are chosen on the calibration images.
+
+    Args:
         scale_views: Views with which candidate scales compete; 8 are enough to rank them (chosen by
             us).
         scale_images: Calibration images on which they compete. Without it: all.
         reference: Task that chooses scales and that others with the same labels are compared with.
             Without it: the first.
         scale_per_task: Let each task choose its own scales, as in the paper; more views to make.
-        average: Over views: probs (reference code) or logits (the paper's formula).
         per_latent: Pixel transforms of each latent view in the combined row; the reference's
             `tensortransform` files have 4.
     """
 
-    num_views: int = 32
     scale_views: int = 8
     scale_images: int | None = None
     reference: str | None = None
     scale_per_task: bool = False
-    average: Average = "probs"
     per_latent: int = 1
 
     def quick(self) -> Choices:
@@ -53,11 +80,11 @@ class Choices(Options):
 
     def check(self) -> None:
         """Raise ValueError for numbers below 1, or an average that is none."""
-        for name in ("num_views", "scale_views", "per_latent"):
+        super().check()
+        for name in ("scale_views", "per_latent"):
             check_count(getattr(self, name), name)
         if self.scale_images is not None:
             check_count(self.scale_images, "scale_images")
-        check_average(self.average)
 
     def reference_task(self, tasks: Sequence[Task]) -> Task:
         """The task that chooses for all.
@@ -71,6 +98,12 @@ class Choices(Options):
     def choosers(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
         """The tasks that choose."""
         return tuple(tasks) if self.scale_per_task else (self.reference_task(tasks),)
+
+
+def fit_best(view_sets: Sequence[ViewSet], bank: PredictionBank, average: Average) -> Ensemble:
+    """The ensemble with one of the view sets that does best on calibration, fitted there."""
+    fitted = [Ensemble(views.name, average=average).fit(bank) for views in view_sets]
+    return max(fitted, key=lambda ensemble: ensemble.accuracy_)  # the first of equals
 
 
 @dataclass(frozen=True, kw_only=True)

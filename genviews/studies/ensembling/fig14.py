@@ -13,45 +13,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_ascending
-from genviews.data.split import SplitName
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import (
-    Average,
-    Ensemble,
-    alpha_grid,
-    cutoff_grid,
-    cutoff_proba,
-    cutoff_thresholds,
-)
-from genviews.studies.base import Options, Study
-from genviews.studies.bench import Bench
-from genviews.studies.ensembling.heat import heat_maps
-from genviews.studies.ensembling.tables import gain_table
-from genviews.studies.ensembling.verdict import difference, gain_claim
+from genviews.ensemble.weigh import alpha_grid, cutoff_grid, cutoff_proba, cutoff_thresholds
+from genviews.studies.base import Study
+from genviews.studies.bench import SPLITS, Bench
+from genviews.studies.ensembling.choose import Viewed, fit_best
+from genviews.studies.ensembling.evidence import difference, gain_claim, gain_table, heat_maps
 from genviews.studies.result import Result
 
 __all__ = ["STUDY", "Cutoff", "run"]
 
-SPLITS: tuple[SplitName, ...] = ("calibration", "test")
 _CLAIM = "A cutoff on the reconstruction error makes the ensemble more accurate."
 FRACTIONS = tuple(i / 10 for i in range(11))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cutoff(Options):
+class Cutoff(Viewed):
     """Options of the study of reconstruction cutoffs.
 
     Args:
         fractions: of the calibration images that are ensembled, ascending; 0 none, 1 all whose
             inversion did not fail.
-        num_views: K of each perturbation.
-        average: Over views: probs (reference code) or logits (the paper's formula).
     """
 
     fractions: tuple[float, ...] = FRACTIONS
-    num_views: int = 32
-    average: Average = "probs"
 
     def quick(self) -> Cutoff:
         """Few views and cutoffs."""
@@ -59,25 +45,22 @@ class Cutoff(Options):
 
     def check(self) -> None:
         """Raise ValueError for fractions that do not ascend from 0."""
+        super().check()
         check_ascending(self.fractions, "fractions")
 
 
 def run(bench: Bench, options: Cutoff) -> Result:
     """Accuracy for every alpha and cutoff, for the perturbation that does best on calibration."""
-    task, sets = bench.tasks[0].name, [ViewSet(perturbation=p) for p in bench.perturbations]
-    banks = [bench.bank(s, sets, num_views=options.num_views)[task] for s in SPLITS]
-    losses = [
-        bench.inversions(split).loss_of(bank.ids) for split, bank in zip(SPLITS, banks, strict=True)
-    ]
-    rules = (Ensemble(views.name, average=options.average).fit(banks[0]) for views in sets)
-    rule = max(rules, key=lambda rule: rule.accuracy_)
+    sets = [ViewSet(perturbation=p) for p in bench.perturbations]
+    banks = bench.banks(sets, options.num_views)
+    losses = [bench.inversions(s).loss_of(b.ids) for s, b in zip(SPLITS, banks, strict=True)]
+    rule = fit_best(sets, banks[0], options.average)
     cuts = cutoff_thresholds(losses[0], options.fractions)
     grids = [cutoff_grid(rule, bank, loss, cuts) for bank, loss in zip(banks, losses, strict=True)]
     cut, weight = _best_cell(grids[0])
     alpha = float(alpha_grid(rule.grid)[weight])
     proba = cutoff_proba(rule, banks[1], losses[1], float(cuts[cut]), alpha)
-    labels = banks[1].known_labels()
-    single = banks[1].get("image")[:, 0].argmax(-1) == labels
+    labels, single = banks[1].known_labels(), banks[1].correct()
     plain, both = rule.predict(banks[1]) == labels, proba.argmax(-1) == labels
     against = {
         "alpha and cutoff over the single image": gain_report(both, single, seed=bench.seed),
@@ -85,6 +68,7 @@ def run(bench: Bench, options: Cutoff) -> Result:
         "alpha and cutoff over alpha alone": gain_report(both, plain, seed=bench.seed),
     }
     over = against["alpha and cutoff over alpha alone"]
+    named = dict(zip(SPLITS, grids, strict=True))
     return Result(
         title="Should badly reconstructed images keep their own prediction?",
         verdict=f"Choosing a cutoff beside alpha: {difference(over)} over alpha alone "
@@ -95,7 +79,7 @@ def run(bench: Bench, options: Cutoff) -> Result:
             heat_maps(
                 "Accuracy by weight and cutoff",
                 # The first row ensembles no image: it is the single image's accuracy.
-                {name: grid - grid[0, 0] for name, grid in zip(SPLITS, grids, strict=True)},
+                {split: grid - grid[0, 0] for split, grid in named.items()},
                 "To the right more images are ensembled, the badly reconstructed last; downwards "
                 "the views weigh more.",
             ),
@@ -103,10 +87,7 @@ def run(bench: Bench, options: Cutoff) -> Result:
         claims=(
             gain_claim(_CLAIM, over, said="performs similarly", source="Chai et al. 2021, Fig. 14"),
         ),
-        record=bench.record(
-            options,
-            data={split: grid.tolist() for split, grid in zip(SPLITS, grids, strict=True)},
-        ),
+        record=bench.record(options, {split: grid.tolist() for split, grid in named.items()}),
     )
 
 

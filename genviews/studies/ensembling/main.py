@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from genviews.checks import check_count
 from genviews.ensemble.bank import ViewBank
@@ -19,17 +18,17 @@ from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Block
 from genviews.studies.ensembling.choose import Choice, Choices, choose
-from genviews.studies.ensembling.pictures import make_gallery, pictures
-from genviews.studies.ensembling.reconstruct import measure_reconstructions
-from genviews.studies.ensembling.tables import (
+from genviews.studies.ensembling.evidence import (
     HOW_TO_READ,
     alpha_curves,
-    comparison_table,
+    answer,
     gain_bars,
+    gain_table,
     measure_table,
     row_table,
 )
-from genviews.studies.ensembling.verdict import answer
+from genviews.studies.ensembling.pictures import pictures
+from genviews.studies.ensembling.reconstruct import measure_reconstructions
 from genviews.studies.result import Result
 
 __all__ = ["STUDY", "MainStudy", "run"]
@@ -76,7 +75,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
     compared = _compare(bench, choice.chosen, found)
     rows = adjust([e.row for own in found.values() for e in own])
     reference = options.reference_task(bench.tasks).name
-    said = answer(
+    verdict, chosen = answer(
         [row for row in rows if row.task == reference],
         [c for c in compared if c.task == reference],
         num_test=len(test.ids),
@@ -84,33 +83,35 @@ def run(bench: Bench, options: MainStudy) -> Result:
     measured = measure_reconstructions(bench, test[reference])
     titles = {task.name: task.title for task in bench.tasks}
     titles = {reference: titles[reference], **titles}
-    blocks: list[Block] = [
-        *_tables(rows, titles, said.row, len(test.ids)),
-        *([comparison_table(compared)] if compared else []),
-        *_curves(rows, titles, found),
-    ]
+    blocks = _tables(rows, titles, chosen, len(test.ids))
+    if compared:
+        several = len({c.task for c in compared}) > 1
+        named = {
+            f"{c.row} against {c.against}" + (f" ({c.task})" if several else ""): c
+            for c in compared
+        }
+        blocks.append(gain_table("Do generated views add to pixel views?", named))
+    for name, evaluated in found.items():
+        curves = [e.curve for e in evaluated if e.curve is not None]
+        title = f"How much weight the views get: {titles[name]}"
+        blocks.append(alpha_curves(curves, rows, title=title))
     if options.gallery_images:
-        blocks += pictures(
-            make_gallery(
-                bench,
-                choice.chosen[reference].view_sets,
-                found[reference],
-                test,
-                images=options.gallery_images,
-                views=options.gallery_views,
-            )
-        )
-    blocks += [measure_table(measured), HOW_TO_READ]
+        sets = choice.chosen[reference].view_sets
+        count, views = options.gallery_images, options.gallery_views
+        blocks += pictures(bench, sets, found[reference], test, images=count, views=views)
     return Result(
         title=bench.title or "Do generated views help this classifier?",
-        verdict=said.text,
-        blocks=tuple(blocks),
+        verdict=verdict,
+        blocks=(*blocks, measure_table(measured), HOW_TO_READ),
         record=bench.record(
             options,
             data={
                 "num_calibration": len(choice.bank.ids),
                 "num_test": len(test.ids),
-                **_data(rows, compared, measured, choice),
+                "rows": [asdict(row) for row in rows],
+                "comparisons": [asdict(comparison) for comparison in compared],
+                "reconstruction": measured,
+                "scale_accuracies": choice.scores,
             },
         ),
     )
@@ -121,8 +122,7 @@ def _evaluate(
 ) -> dict[str, list[Evaluation]]:
     """Every row of every task, the single image first."""
     reference = options.reference_task(bench.tasks)
-    judged = test[reference.name]
-    right = judged.get("image")[:, 0].argmax(-1) == judged.known_labels()
+    right = test[reference.name].correct()
     found = {}
     for task in bench.tasks:
         # Accuracies at different questions are not compared.
@@ -170,34 +170,6 @@ def _tables(
         blocks.append(row_table(own, title=title, chosen=chosen, caption=said))
         blocks.append(gain_bars(own, title=f"Gains: {words}"))
     return blocks
-
-
-def _curves(
-    rows: Sequence[Row], titles: Mapping[str, str], found: Mapping[str, Sequence[Evaluation]]
-) -> list[Block]:
-    return [
-        alpha_curves(
-            [e.curve for e in own if e.curve is not None],
-            rows,
-            title=f"How much weight the views get: {titles[name]}",
-        )
-        for name, own in found.items()
-    ]
-
-
-def _data(
-    rows: Sequence[Row],
-    compared: Sequence[Comparison],
-    measured: Mapping[str, float],
-    choice: Choice,
-) -> dict[str, Any]:
-    """The numbers behind the blocks, for whoever computes with them."""
-    return {
-        "rows": [asdict(row) for row in rows],
-        "comparisons": [asdict(comparison) for comparison in compared],
-        "reconstruction": dict(measured),
-        "scale_accuracies": {name: dict(own) for name, own in choice.scores.items()},
-    }
 
 
 STUDY = Study(

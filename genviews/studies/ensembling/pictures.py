@@ -19,9 +19,9 @@ from genviews.ensemble.combine import Evaluation, best_on_calibration
 from genviews.ensemble.fill import conditioning_task
 from genviews.ensemble.views import ViewSet
 from genviews.studies.bench import Bench
-from genviews.studies.blocks import Grid, Images, Picture, Tone
+from genviews.studies.blocks import Grid, Images, Picture
 
-__all__ = ["Gallery", "make_gallery", "pictures"]
+__all__ = ["pictures"]
 
 # Kind of picked image -> title of its block, and what is said where there is none.
 _KINDS = {
@@ -33,8 +33,12 @@ _KINDS = {
 }
 
 
+_CAPTION = "Under each picture: the predicted class and the classifier's confidence."
+_WEIGHTED = " Shown are the views that have weight in the ensemble."
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Gallery:
+class _Gallery:
     """Picked test images, their views made again, and predictions.
 
     Args:
@@ -53,7 +57,7 @@ class Gallery:
     loss: Float[Tensor, " M"]
 
 
-def make_gallery(
+def pictures(
     bench: Bench,
     view_sets: Sequence[ViewSet],
     found: Sequence[Evaluation],
@@ -61,17 +65,44 @@ def make_gallery(
     *,
     images: int,
     views: int,
-) -> Gallery:
-    """Pick test images for the ensemble that did best on calibration, and make their views again.
+) -> list[Images]:
+    """A block for each kind of image; that none was fixed or broken is news, too.
+
+    "Fixed" and "broke" are about the ensemble that did best on calibration.
 
     Args:
         bench: generator, images and inversions.
-        view_sets: to show.
+        view_sets: to show; their views are made again.
         found: evaluations of one task, the single image first.
         test: predictions.
         images: most images.
         views: most views of a set.
     """
+    gallery, blocks = _gallery(bench, view_sets, found, test, images, views), []
+    for kind, (title, empty) in _KINDS.items():
+        places = [i for i, k in enumerate(gallery.picks.kinds) if k == kind]
+        if not places and not empty:
+            continue
+        judged, weighted = kind in ("fixed", "broke"), gallery.ensemble.weighted
+        keys = [k for k in gallery.views if k in weighted or not judged]
+        block = Images(
+            title=title,
+            grids=tuple(_grid(gallery, place, keys) for place in places),
+            caption=empty if not places else _CAPTION + (_WEIGHTED if judged else ""),
+            folded=not judged,
+        )
+        blocks.append(block)
+    return blocks
+
+
+def _gallery(
+    bench: Bench,
+    view_sets: Sequence[ViewSet],
+    found: Sequence[Evaluation],
+    test: ViewBank,
+    images: int,
+    views: int,
+) -> _Gallery:
     ensembles = [e for e in found if e.method.weighing != "none"]
     best = best_on_calibration([e.row for e in ensembles])
     ensemble = next(e for e in ensembles if e.row is best)
@@ -79,13 +110,13 @@ def make_gallery(
     picks = pick(found[0], ensemble, inverted.loss_of(bank.ids), images)
     rows = torch.tensor(picks.rows)
     asked = conditioning_task(bench.tasks, bench.kit.generator)
-    label = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
     ids = [bank.ids[row] for row in picks.rows]
     places = [source.ids.index(name) for name in ids]
+    label = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
     latents = inverted.select(places, ids)["latents"]
     made = bench.plan(view_sets, views).views(source.read(places).images, ids, latents, label)
     bank = bank.select(rows)
-    return Gallery(
+    return _Gallery(
         picks=picks,
         bank=bank,
         ensemble=ensemble,
@@ -94,50 +125,29 @@ def make_gallery(
     )
 
 
-def pictures(gallery: Gallery) -> tuple[Images, ...]:
-    """A block for each kind of image; that none was fixed or broken is news, too."""
-    blocks = []
-    weighted = gallery.ensemble.weighted
-    for kind, (title, empty) in _KINDS.items():
-        places = [i for i, k in enumerate(gallery.picks.kinds) if k == kind]
-        if not places and not empty:
-            continue
-        judged = kind in ("fixed", "broke")
-        keys = [k for k in gallery.views if k in weighted or not judged]
-        blocks.append(
-            Images(
-                title=title,
-                grids=tuple(_grid(gallery, place, keys) for place in places),
-                caption=empty if not places else _CAPTION + (_WEIGHTED if judged else ""),
-                folded=not judged,
-            )
-        )
-    return tuple(blocks)
-
-
-_CAPTION = "Under each picture: the predicted class and the classifier's confidence."
-_WEIGHTED = " Shown are the views that have weight in the ensemble."
-
-
-def _grid(gallery: Gallery, place: int, keys: Sequence[str]) -> Grid:
+def _grid(gallery: _Gallery, place: int, keys: Sequence[str]) -> Grid:
     bank, proba = gallery.bank, gallery.ensemble.proba[gallery.picks.rows[place]]
     names, label = bank.class_names, int(bank.known_labels()[place])
-    single = bank.probs("image")[place, 0]
     rows = ["image", *(key for key in keys if key != "image")]
     return Grid(
         title=f"Image {bank.ids[place]}: {names[label]}",
-        text=f"Single image: {_said(single, names)}. Ensemble ({gallery.ensemble.row.name}): "
-        f"{_said(proba, names)}. Reconstruction loss {float(gallery.loss[place]):.4g}.",
+        text=f"Single image: {_said(bank.probs('image')[place, 0], names)}. "
+        f"Ensemble ({gallery.ensemble.row.name}): {_said(proba, names)}. "
+        f"Reconstruction loss {float(gallery.loss[place]):.4g}.",
         rows=tuple(row.replace("_", " ") for row in rows),
-        pictures=tuple(_row(gallery, place, key, label) for key in rows),
-    )
-
-
-def _row(gallery: Gallery, place: int, key: str, label: int) -> tuple[Picture, ...]:
-    views, probs = gallery.views[key][place], gallery.bank.probs(key)[place]
-    return tuple(
-        Picture(pixels=view, caption=_said(p, gallery.bank.class_names), tone=_tone(p, label))
-        for view, p in zip(views, probs[: len(views)], strict=True)
+        pictures=tuple(
+            tuple(
+                Picture(
+                    pixels=view,
+                    caption=_said(probs, names),
+                    tone="right" if int(probs.argmax()) == label else "wrong",
+                )
+                for view, probs in zip(
+                    gallery.views[key][place], bank.probs(key)[place], strict=False
+                )
+            )
+            for key in rows
+        ),
     )
 
 
@@ -146,7 +156,3 @@ def _said(probs: Tensor, names: Sequence[str]) -> str:
     value, guess = torch.max(probs, 0)
     share = ">99 %" if 0.995 <= float(value) < 1 else f"{100 * float(value):.0f} %"
     return f"{names[int(guess)]} {share}"
-
-
-def _tone(probs: Tensor, label: int) -> Tone:
-    return "right" if int(probs.argmax()) == label else "wrong"

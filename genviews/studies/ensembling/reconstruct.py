@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genviews.ensemble.bank import PredictionBank
-from genviews.invert import InversionStore
+from genviews.invert import L1, InversionStore, Objective, Term
 from genviews.render import render
 from genviews.studies.bench import Bench
 from genviews.types import Status
 
-__all__ = ["measure_reconstructions"]
+__all__ = ["distances", "measure_reconstructions", "stored"]
+
+Draw = Callable[[Sequence[int], Sequence[str], Float[Tensor, "n C H W"]], Float[Tensor, "n C H W"]]
+"""(rows of the source, ids, images) -> what is compared with the images."""
+
+
+@torch.no_grad()
+def distances(
+    bench: Bench, ids: Sequence[str], draw: Draw, terms: Sequence[Term]
+) -> dict[str, float]:
+    """Mean distances of some test images to what is drawn of them, by the names of the terms."""
+    source, generator, objective = (
+        bench.images("test"),
+        bench.kit.generator,
+        Objective(tuple(terms)),
+    )
+    places = {name: row for row, name in enumerate(source.ids)}
+    parts = []
+    for start in range(0, len(ids), bench.batch_size):
+        names = ids[start : start + bench.batch_size]
+        rows = [places[name] for name in names]
+        images = source.read(rows).images.to(generator.device)
+        anywhere = generator.mean_latent().expand(len(rows), -1, -1)  # no term looks at latents
+        target = objective.target(images, torch.ones_like(images[:, :1]), anywhere)
+        found = objective.parts(target, draw(rows, names, images), anywhere)
+        parts.append({name: values.cpu() for name, values in found.items()})
+    return {name: float(torch.cat([p[name] for p in parts]).double().mean()) for name in parts[0]}
+
+
+def stored(bench: Bench, store: InversionStore, snapshot: int | None = None) -> Draw:
+    """Draws the reconstructions of a store, or those of one of its snapshots."""
+
+    def draw(rows: Sequence[int], ids: Sequence[str], images: Tensor) -> Tensor:
+        kept = {name: value.to(images.device) for name, value in store.select(rows, ids).items()}
+        latents = kept["latents"] if snapshot is None else kept["snapshots"][:, snapshot]
+        label, size = kept.get("label"), bench.batch_size
+        return render(bench.kit.generator, latents, label=label, batch_size=size)
+
+    return draw
 
 
 def measure_reconstructions(bench: Bench, bank: PredictionBank) -> dict[str, float]:
@@ -30,55 +68,24 @@ def measure_reconstructions(bench: Bench, bank: PredictionBank) -> dict[str, flo
         is finite; "failed", number of images without an inversion; "accuracy_on_images" and
         "accuracy_on_reconstructions".
     """
-    found = bench.inversions("test")
+    found, kit = bench.inversions("test"), bench.kit
     kept = found.columns("loss", "start_loss", "status")
-    right = bank.get("reconstruction")[:, 0].argmax(-1) == bank.known_labels()
-    return {
-        "l1": _error(bench, found, bank.ids),
+    measured = {
+        **distances(bench, bank.ids, stored(bench, found), (L1(),)),
         "loss": _finite_mean(kept["loss"]),
         "start_loss": _finite_mean(kept["start_loss"]),
         "failed": float((kept["status"] == Status.FAILED).sum()),
         "accuracy_on_images": bank.accuracy(),
-        "accuracy_on_reconstructions": float(right.double().mean()),
-        **_encoder_error(bench, bank.ids),
+        "accuracy_on_reconstructions": float(bank.correct("reconstruction").double().mean()),
     }
+    encoder = kit.inverter.encoder
+    if encoder is not None:
 
+        def encoded(rows: Sequence[int], ids: Sequence[str], images: Tensor) -> Tensor:
+            return kit.generator.synthesize(encoder(images, torch.ones_like(images[:, :1])))
 
-@torch.no_grad()
-def _error(bench: Bench, found: InversionStore, ids: Sequence[str]) -> float:
-    """Mean absolute pixel error of the reconstructions."""
-    generator, errors = bench.kit.generator, []
-    for rows, names, images in _parts(bench, ids):
-        kept = {k: v.to(images.device) for k, v in found.select(rows, names).items()}
-        made = render(
-            generator, kept["latents"], label=kept.get("label"), batch_size=bench.batch_size
-        )
-        errors.append((made - images).abs().flatten(1).mean(1).cpu())
-    return float(torch.cat(errors).double().mean())
-
-
-@torch.no_grad()
-def _encoder_error(bench: Bench, ids: Sequence[str]) -> dict[str, float]:
-    """Mean absolute pixel error of the encoder's latents, before any optimisation."""
-    generator, encoder, errors = bench.kit.generator, bench.kit.inverter.encoder, []
-    if encoder is None:
-        return {}
-    for _, _, images in _parts(bench, ids):
-        made = generator.synthesize(encoder(images, torch.ones_like(images[:, :1])))
-        errors.append((made - images).abs().flatten(1).mean(1).cpu())
-    return {"encoder_l1": float(torch.cat(errors).double().mean())}
-
-
-def _parts(
-    bench: Bench, ids: Sequence[str]
-) -> Iterator[tuple[list[int], Sequence[str], Float[Tensor, "n C H W"]]]:
-    """Rows, ids and pixels of some test images at a time, on the generator's device."""
-    source = bench.images("test")
-    places = {name: row for row, name in enumerate(source.ids)}
-    for start in range(0, len(ids), bench.batch_size):
-        names = ids[start : start + bench.batch_size]
-        rows = [places[name] for name in names]
-        yield rows, names, source.read(rows).images.to(bench.kit.generator.device)
+        measured["encoder_l1"] = distances(bench, bank.ids, encoded, (L1(),))["l1"]
+    return measured
 
 
 def _finite_mean(values: Float[Tensor, " N"]) -> float:

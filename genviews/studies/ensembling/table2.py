@@ -6,40 +6,38 @@ steps, all from snapshots of one inversion.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from torch import Tensor
 
 from genviews.checks import check_ascending
-from genviews.data.split import SplitName
+from genviews.data.source import ImageSource
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Average, Ensemble
-from genviews.studies.base import Options, Study
-from genviews.studies.bench import Bench
-from genviews.studies.blocks import Chart, Column, Curves, Estimate, Series, Table
-from genviews.studies.ensembling.tables import series_of
-from genviews.studies.ensembling.verdict import difference
+from genviews.invert import InversionStore
+from genviews.studies.base import Study
+from genviews.studies.bench import SPLITS, Bench
+from genviews.studies.blocks import Chart, Column, Curves, Series, Table
+from genviews.studies.ensembling.choose import Viewed, fit_best
+from genviews.studies.ensembling.evidence import difference
+from genviews.studies.ensembling.reconstruct import distances, stored
+from genviews.studies.inversion import measured_terms
 from genviews.studies.result import Result
-from genviews.studies.steps import StepRow, quality_by_steps
+from genviews.studies.statistics import accuracy_of, gain_of
 
 __all__ = ["STUDY", "Steps", "run"]
 
-SPLITS: tuple[SplitName, ...] = ("calibration", "test")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Steps(Options):
+class Steps(Viewed):
     """Options of the study of optimisation steps.
 
     Args:
         steps: after which the inversion is looked at, ascending; 0 is its start.
-        num_views: K of the perturbation.
-        average: Over views: probs (reference code) or logits (the paper's formula).
     """
 
     steps: tuple[int, ...] = (0, 50, 100, 150, 200, 250, 500)
-    num_views: int = 32
-    average: Average = "probs"
 
     def quick(self) -> Steps:
         """Few views and steps."""
@@ -47,7 +45,18 @@ class Steps(Options):
 
     def check(self) -> None:
         """Raise ValueError for steps that do not ascend."""
+        super().check()
         check_ascending(self.steps, "steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """What there is after so many steps, at most: errors, and what the classifier gets right."""
+
+    steps: int
+    distances: Mapping[str, float]
+    reconstructions: GainReport  # over the images themselves
+    ensemble: GainReport  # over the single image
 
 
 def run(bench: Bench, options: Steps) -> Result:
@@ -56,56 +65,46 @@ def run(bench: Bench, options: Steps) -> Result:
         bench.kit.inverter, steps=max(options.steps), snapshots=options.steps, tolerance=0.0
     )
     inversions = {split: bench.inversions(split, inverter) for split in SPLITS}
-    kept = {split: found.columns("snapshots", "label") for split, found in inversions.items()}
-    snapshots = {split: found["snapshots"] for split, found in kept.items()}
-    task, images = bench.tasks[0], bench.images("test")
-    rows = quality_by_steps(
-        snapshots["test"],
-        options.steps,
-        bench.kit.generator,
-        task,
-        images,
-        label=kept["test"].get("label"),
-        batch_size=bench.batch_size,
-    )
-    candidates = [ViewSet(perturbation=p) for p in bench.perturbations]
-    gains: list[GainReport] = []
+    snapshots = {split: _aligned(bench.images(split), inversions[split]) for split in SPLITS}
+    terms, store = measured_terms(inverter), inversions["test"]
+    candidates, rows = [ViewSet(perturbation=p) for p in bench.perturbations], list[_Row]()
     for place in reversed(range(len(options.steps))):
-        banks = [
-            bench.bank(
-                split,
-                candidates,
-                num_views=options.num_views,
-                latents=snapshots[split][:, place],
-            )[task.name]
-            for split in SPLITS
-        ]
-        rules = [Ensemble(v.name, average=options.average).fit(banks[0]) for v in candidates]
-        best = max(range(len(rules)), key=lambda i: rules[i].accuracy_)
+        latents = {split: every[:, place] for split, every in snapshots.items()}
+        first, test = bench.banks(candidates, options.num_views, latents)
         # Chosen once, after the most steps: the rows differ in nothing but the steps.
-        candidates, rule = [candidates[best]], rules[best]
-        labels = banks[1].known_labels()
-        plain = banks[1].get("image")[:, 0].argmax(-1) == labels
-        gains.insert(0, gain_report(rule.predict(banks[1]) == labels, plain, seed=bench.seed))
-    last = rows[-1].accuracy
+        rule = fit_best(candidates, first, options.average)
+        candidates = [views for views in candidates if views.name == rule.views[0]]
+        right, single = rule.predict(test) == test.known_labels(), test.correct()
+        row = _Row(
+            steps=options.steps[place],
+            distances=distances(bench, test.ids, stored(bench, store, place), terms),
+            reconstructions=gain_report(test.correct("reconstruction"), single),
+            ensemble=gain_report(right, single, seed=bench.seed),
+        )
+        rows.insert(0, row)
+    last, low = rows[-1].reconstructions, rows[-1].reconstructions.interval[0]
+    enough = next(row.steps for row in rows if row.reconstructions.accuracy >= low)
     return Result(
         title="How many optimisation steps does an inversion need?",
         verdict=f"After {options.steps[-1]} steps accuracy on the reconstructions is "
         f"{100 * last.accuracy:.2f} %: {difference(last)} over the images themselves; from "
-        f"{_enough(rows)} steps on it is the same within its interval. The ensemble "
-        f"({candidates[0].name!r}): {difference(gains[-1])} over the single image.",
-        blocks=(_table(rows, gains), _curves(rows, gains)),
-        record=bench.record(options),
+        f"{enough} steps on it is the same within its interval. The ensemble "
+        f"({candidates[0].name!r}): {difference(rows[-1].ensemble)} over the single image.",
+        blocks=(_table(rows), _curves(rows)),
+        record=bench.record(options, {"rows": [asdict(row) for row in rows]}),
     )
 
 
-def _enough(rows: Sequence[StepRow]) -> int:
-    """The fewest steps whose accuracy the last row's interval does not exclude."""
-    low = rows[-1].accuracy.interval[0]
-    return next(row.steps for row in rows if row.accuracy.accuracy >= low)
+def _aligned(source: ImageSource, store: InversionStore) -> Tensor:
+    """Snapshots with a row for each image of the source; zeros for one that could not be read."""
+    kept, places = store.read_all(), {name: row for row, name in enumerate(source.ids)}
+    made = kept.tensors["snapshots"]
+    every = made.new_zeros(len(source), *made.shape[1:])
+    every[[places[name] for name in kept.ids]] = made
+    return every
 
 
-def _table(rows: Sequence[StepRow], gains: Sequence[GainReport]) -> Table:
+def _table(rows: Sequence[_Row]) -> Table:
     return Table(
         title="Reconstructions and ensembles by optimisation steps, on test",
         columns=(
@@ -119,25 +118,24 @@ def _table(rows: Sequence[StepRow], gains: Sequence[GainReport]) -> Table:
             (
                 row.steps,
                 *row.distances.values(),
-                Estimate(row.accuracy.accuracy, row.accuracy.interval),
-                Estimate(gain.accuracy, gain.interval),
-                Estimate(gain.gain, gain.gain_interval),
+                accuracy_of(row.reconstructions),
+                accuracy_of(row.ensemble),
+                gain_of(row.ensemble),
             )
-            for row, gain in zip(rows, gains, strict=True)
+            for row in rows
         ),
     )
 
 
-def _curves(rows: Sequence[StepRow], gains: Sequence[GainReport]) -> Curves:
-    steps = [float(row.steps) for row in rows]
-    accuracies = {"reconstructions": [row.accuracy for row in rows], "ensemble": gains}
+def _curves(rows: Sequence[_Row]) -> Curves:
+    steps = tuple(float(row.steps) for row in rows)
     errors = tuple(
-        Series(name=name, x=tuple(steps), y=tuple(row.distances[name] for row in rows))
+        Series(name=name, x=steps, y=tuple(row.distances[name] for row in rows))
         for name in rows[0].distances
     )
-    lines = tuple(
-        series_of(name, steps, [Estimate(r.accuracy, r.interval) for r in own])
-        for name, own in accuracies.items()
+    lines = (
+        Series.of("reconstructions", steps, [accuracy_of(row.reconstructions) for row in rows]),
+        Series.of("ensemble", steps, [accuracy_of(row.ensemble) for row in rows]),
     )
     return Curves(
         title="By optimisation steps",

@@ -126,8 +126,13 @@ def test_table2_equals_an_inversion_of_each_length(bench):
             invert(problem.generator, s.images, inverter=inverter)
             for s in (problem.calibration, problem.test)
         ]
-        error = (alone[1].reconstructions - problem.test.images).double().abs().mean()
-        assert row[names.index("L1")] == pytest.approx(float(error), rel=1e-4)
+        error = (alone[1].reconstructions - problem.test.images).double()
+        assert row[names.index("L1")] == pytest.approx(float(error.abs().mean()), rel=1e-4)
+        assert row[names.index("L2")] == pytest.approx(float(error.square().mean()), rel=1e-4)
+        with torch.no_grad():
+            said = problem.classifier(alone[1].reconstructions).argmax(1)
+        kept = (said == problem.test.labels).double().mean()
+        assert row[names.index("accuracy on reconstructions")].value == pytest.approx(float(kept))
         both = [
             bench.bank(split, [ViewSet(perturbation=MIX)], num_views=3, latents=own.latents)[
                 "images"

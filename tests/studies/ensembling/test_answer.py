@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from genviews.ensemble.combine import Comparison, Row, best_on_calibration
-from genviews.studies.ensembling.verdict import answer
+from genviews.studies.ensembling.evidence import answer
 
 SINGLE = Row(
     name="single image", task="images", group="image", views=(), num_views=0, alpha=None,
@@ -28,7 +28,7 @@ CROP = replace(SINGLE, name="crop", group="pixel", views=("crop",), calibration_
 
 
 def say(*rows: Row, comparisons: tuple[Comparison, ...] = ()) -> str:
-    return answer(rows, comparisons, num_test=1234).text
+    return answer(rows, comparisons, num_test=1234)[0]
 
 
 def test_significant():
@@ -41,7 +41,7 @@ def test_significant():
 
 def test_the_best_row_on_test_is_not_chosen():
     assert "'stylemix fine'" in say(SINGLE, LUCKY, GOOD)
-    assert answer((SINGLE, LUCKY, GOOD), (), num_test=9).row is GOOD
+    assert answer((SINGLE, LUCKY, GOOD), (), num_test=9)[1] is GOOD
 
 
 def test_neither_a_reconstruction_nor_pixel_views_are_generated_views():
@@ -75,7 +75,7 @@ def test_no_weight():
 
 def test_very_few_images():
     row = replace(GOOD, p_value=1.0)
-    assert "on which no difference would show" in answer((row,), (), num_test=5).text
+    assert "on which no difference would show" in answer((row,), (), num_test=5)[0]
 
 
 @pytest.mark.parametrize(
