@@ -311,7 +311,14 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
     return found
 
 
-def load_plain(path: Path, what: str, device: torch.device | str = "cpu") -> object:
+def load_plain(
+    path: Path,
+    what: str,
+    device: torch.device | str = "cpu",
+    *,
+    expected: str = "a file of tensors alone",
+    remedy: str = "save `module.state_dict()`, best as safetensors",
+) -> object:
     """Return what a file of `torch.save` holds: tensors and plain values; no code of it is run.
 
     Raises:
@@ -325,9 +332,9 @@ def load_plain(path: Path, what: str, device: torch.device | str = "cpu") -> obj
         # Not torch's own text, which advises to unpickle the file without restriction.
         fail(
             what,
-            expected="a file of tensors alone",
+            expected=expected,
             got=f"something else ({type(error).__name__})",
-            remedy="save `module.state_dict()`, best as safetensors",
+            remedy=remedy,
         )
 
 

@@ -31,14 +31,10 @@ def read_checkpoint(
     Raises:
         ValueError: no checkpoint, or that of another training, whose differences are named.
     """
-    what = f"checkpoint {path.name}"
-    content = load_plain(path, what, device)
+    what, expected = f"checkpoint {path.name}", "a file that this training wrote"
+    remedy = "remove it, or name another file"
+    content = load_plain(path, what, device, expected=expected, remedy=remedy)
     if not isinstance(content, dict) or "identity" not in content:
-        fail(
-            what,
-            expected="a file that this training wrote",
-            got="something else",
-            remedy="remove it, or name another file",
-        )
+        fail(what, expected=expected, got="something else", remedy=remedy)
     identity.check_packed(content["identity"], what)
     return content

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,7 @@ def train(tmp_path_factory, photo):
     """Train a tiny shape predictor on the one portrait, which it then knows by heart."""
     dlib = pytest.importorskip("dlib")
 
+    @cache
     def train(count):
         pixels, box = box_of(dlib, photo)
         options = dlib.shape_predictor_training_options()

@@ -98,7 +98,7 @@ def test_inverter_contract(begin: str, method: str) -> None:
     check_inverter(inverter(begin, method), toy())
 
 
-@pytest.mark.parametrize(("begin", "method"), dict.fromkeys(PAIRS))
+@pytest.mark.parametrize(("begin", "method"), [*PAIRS[:3], ("given two", "lbfgs")])
 def test_it_recovers_toy_latents(begin: str, method: str) -> None:
     latents, images = images_to_invert(toy())
     both = replace(inverter(begin, method, objective=Objective((L1(), L2()))), steps=60)

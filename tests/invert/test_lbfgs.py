@@ -139,7 +139,7 @@ class TestSafe:
     @pytest.mark.parametrize("bad", [math.nan, math.inf])
     def test_a_loss_that_is_no_number_only_shrinks_the_step(self, bad, spoil):
         problems = [walled(bent(i), bad, radius=4.0, spoil=spoil) for i in range(8)]
-        seen = drive(LBFGS(), problems, 0.7 * starts(8, seed=3), 60)
+        seen = drive(LBFGS(), problems, 0.7 * starts(8, seed=3), 25)
         refused = 0
         for row in seen:
             assert np.isfinite(row.losses).all()
@@ -334,7 +334,7 @@ FAITHFUL = pytest.mark.parametrize("faithful", [False, True], ids=["safe", "fait
 class TestRenewal:
     """The objective of some images changes on the way."""
 
-    STEPS = 80
+    STEPS = 50
 
     def part_of_the_way(self, optimizer, problems, start, evaluations):
         state = optimizer.begin(start, self.STEPS)

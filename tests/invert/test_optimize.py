@@ -87,8 +87,8 @@ class TestRecovery:
 
     def test_toy_latents_with_the_defaults(self, case):
         toy, latents, images = case
-        result = invert(toy, images, inverter=Inverter())
-        assert float((result.latents - latents).abs().max()) < 1e-3
+        result = invert(toy, images[:24], inverter=Inverter())
+        assert float((result.latents - latents[:24]).abs().max()) < 1e-3
         assert (result.status == Status.CONVERGED).all()
         assert int(result.steps.max()) < 100
 
@@ -104,7 +104,7 @@ class TestRecovery:
     def test_smoothing_helps_on_kinks(self, case):
         toy, _, images = case
         smooth, sharp = (
-            invert(toy, images, inverter=Inverter(steps=40, smoothing=s, tolerance=0.0))
+            invert(toy, images[:16], inverter=Inverter(steps=40, smoothing=s, tolerance=0.0))
             for s in (0.02, 0.0)
         )
         assert smooth.loss.mean() < 0.1 * sharp.loss.mean()
@@ -135,11 +135,11 @@ class TestNeighbours:
         turned = invert(kit.generator, images[order], inverter=inverter, batch_size=8)
         torch.testing.assert_close(turned.loss, whole.loss[order], rtol=0, atol=1e-4)
 
-    @pytest.mark.parametrize("batch_size", [1, 3, 7, 64, None])
+    @pytest.mark.parametrize("batch_size", [1, 7, None])
     def test_the_size_of_the_batch_changes_nothing(self, styled, batch_size):
         generator, images = styled
         inverter = Inverter(steps=8, tolerance=0.25, patience=1)
-        count = 12 if batch_size in (1, 3) else 64
+        count = 6 if batch_size == 1 else 64
         expected = invert(generator, images, inverter=inverter, batch_size=20)
         assert len(expected.steps.unique()) > 2  # images leave, and others take their place
         got = invert(generator, images[:count], inverter=inverter, batch_size=batch_size)
@@ -162,7 +162,7 @@ class TestNeighbours:
                 sizes.append(len(w))
                 return super().synthesize(w)
 
-        for starts, batch_size in ((1, 5), (3, 8), (3, 2)):
+        for starts, batch_size in ((1, 5), (3, 8)):
             sizes.clear()
             given = GivenStart(latents[:, None].expand(-1, starts, -1, -1) + 0.3)
             inverter = Inverter(start=given, steps=4, tolerance=0.2, patience=1)
@@ -497,7 +497,7 @@ class TestStages:
         inverter = Inverter(smoothing=(0.3, 0.05, 0.0), steps=40, snapshots=(3, 20))
         whole = invert(toy, images, inverter=inverter, batch_size=16)
         assert max(len(set(call)) for call in seen) == 3
-        for i in range(0, 24, 5):
+        for i in range(0, 24, 8):
             alone = invert(toy, images[i : i + 1], inverter=inverter, batch_size=16)
             for name, value in vars(alone).items():
                 if (
