@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:  # messages are wanted where torch is not
@@ -20,6 +21,7 @@ __all__ = [
     "check_count",
     "check_different",
     "check_each",
+    "check_file",
     "check_finite",
     "check_fraction",
     "check_number",
@@ -66,6 +68,21 @@ def option(name: str) -> str:
         'z_dim (--z-dim)'
     """
     return f"{name} (--{name.replace('_', '-')})"
+
+
+def check_file(
+    path: str | Path,
+    what: str,
+    *,
+    expected: str = "a file that exists",
+    remedy: str = "correct the path; relative ones start in the current folder",
+    folders: bool = False,
+) -> None:
+    """Raise FileNotFoundError unless a file is there, or a folder where that will do."""
+    found = Path(path).expanduser()
+    if not (found.is_file() or (folders and found.exists())):
+        got = f"no file {str(path)!r}, but a folder" if found.is_dir() else f"no file {str(path)!r}"
+        fail(what, expected=expected, got=got, remedy=remedy, error=FileNotFoundError)
 
 
 def check_count(value: int, what: str, *, least: int = 1, most: int | None = None) -> int:

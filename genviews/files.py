@@ -23,12 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from genviews.checks import fail
+from genviews.checks import check_file, fail
 from genviews.claim import claimed_file
 
 __all__ = [
     "atomic_write_bytes",
-    "check_file",
     "create_bytes",
     "load_network",
     "load_plain",
@@ -162,18 +161,6 @@ def save_tensors(
     atomic_write_bytes(path, tensor_bytes(tensors, metadata))
 
 
-def check_file(path: str | Path, what: str) -> None:
-    """Raise FileNotFoundError unless a file is there."""
-    if not Path(path).is_file():
-        fail(
-            what,
-            expected="a file that exists",
-            got="none",
-            remedy="correct the path; relative ones start in the current folder",
-            error=FileNotFoundError,
-        )
-
-
 def load_tensors(
     path: str | Path, device: torch.device | str = "cpu", *, what: str = "file"
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -191,7 +178,7 @@ def load_tensors(
         FileNotFoundError: no such file.
         ValueError: another kind of file.
     """
-    check_file(path, f"{what} {path}")
+    check_file(path, f"{what} {Path(path).name}")
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)

@@ -12,7 +12,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from genviews.checks import fail
+from genviews.checks import check_file, fail
 
 __all__ = ["CSVLine", "read_csv", "read_lines", "read_text"]
 
@@ -32,17 +32,9 @@ def read_text(path: Path, what: str, expected: str) -> str:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a folder, or text in another encoding; the message names the file.
+        ValueError: text in another encoding; the message names the file.
     """
-    if not path.is_file():
-        exists = path.exists()
-        fail(
-            f"{what} {path}",
-            expected=expected,
-            got="no plain file" if exists else "no such file",
-            remedy="check the path",
-            error=ValueError if exists else FileNotFoundError,
-        )
+    check_file(path, f"{what} {path}", expected=expected, remedy="check the path")
     data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")

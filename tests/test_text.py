@@ -43,10 +43,10 @@ def test_no_text(tmp_path, data, message):
 
 
 def test_no_file(tmp_path):
-    wanted = r"labels .*y\.csv: expected a CSV file with a column, got no such file; check"
+    wanted = r"labels .*y\.csv: expected a CSV file with a column, got no file '.*y\.csv'; check"
     with pytest.raises(FileNotFoundError, match=wanted):
         read_csv(tmp_path / "y.csv", "labels", "a column")
-    with pytest.raises(ValueError, match="got no plain file"):
+    with pytest.raises(FileNotFoundError, match=r"got no file .*, but a folder"):
         read_lines(tmp_path, "names")
     (tmp_path / "empty").write_text(" \n")
     with pytest.raises(ValueError, match="got an empty file"):

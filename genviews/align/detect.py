@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.align.base import check_source
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_file, fail
 
 __all__ = ["Detector", "DlibLandmarks"]
 
@@ -109,14 +109,8 @@ def _dlib() -> Any:  # noqa: ANN401 - a compiled module without types
 
 def _predictor(dlib: Any, path: Path) -> Any:  # noqa: ANN401 (as above)
     wanted = "the file of a 68-landmark shape predictor of dlib"
-    if not path.is_file():
-        fail(
-            f"shape predictor {path}",
-            expected=wanted,
-            got="no such file",
-            remedy="download shape_predictor_68_face_landmarks.dat from dlib's site and unpack it",
-            error=FileNotFoundError,
-        )
+    remedy = "download shape_predictor_68_face_landmarks.dat from dlib's site and unpack it"
+    check_file(path, f"shape predictor {path}", expected=wanted, remedy=remedy)
     try:
         return dlib.shape_predictor(str(path))
     except RuntimeError as error:

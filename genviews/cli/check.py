@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_file, fail
 from genviews.cli.flags import (
     DemoFlags,
     InvertFlags,
@@ -37,25 +37,11 @@ def _refuse(flag: str, expected: str, got: object, remedy: str = "leave it out")
 
 
 def _check_exist(given: Mapping[str, Path | None], *, folders: bool = True) -> None:
-    """Name a missing file or folder before anything is loaded.
-
-    Args:
-        given: flag -> what is read, if anything.
-        folders: whether a folder will do.
-
-    Raises:
-        FileNotFoundError: one is not there; the message names its flag.
-    """
+    """Name a missing file (or folder) by its flag, before anything is loaded."""
+    expected = f"a file{' or folder' if folders else ''} that exists"
     for flag, path in given.items():
-        found = None if path is None else path.expanduser()
-        if found is not None and not (found.exists() if folders else found.is_file()):
-            fail(
-                flag,
-                expected=f"a file{' or folder' if folders else ''} that exists",
-                got=repr(str(path)),
-                remedy="correct the path; relative ones start in the current folder",
-                error=FileNotFoundError,
-            )
+        if path is not None:
+            check_file(path, flag, expected=expected, folders=folders)
 
 
 def check_apart(out: Path, given: Mapping[str, str | Path | None]) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_file, fail, lookup
 from genviews.files import load_strictly, read_tensors
 from genviews.invert.features import hide
 from genviews.invert.objective import Kept, Target, Term
@@ -142,15 +142,13 @@ def _backbone_file(net: str, weights: str | Path | None) -> Path:
     url = str(listed.url)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     path = cached if weights is None else Path(weights)
-    if not path.is_file():
-        fail(
-            f"backbone of LPIPS {net}",
-            expected=f"its ImageNet weights in {path}",
-            got="no such file",
-            remedy=f"download {url} to there, or name a file of torchvision's weights with "
-            "`weights=` (on the command line --lpips-weights)",
-            error=FileNotFoundError,
-        )
+    check_file(
+        path,
+        f"backbone of LPIPS {net}",
+        expected="a file of its ImageNet weights",
+        remedy=f"download {url} to there, or name a file of torchvision's weights with "
+        "`weights=` (on the command line --lpips-weights)",
+    )
     return path
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genviews.checks import check_count, fail, lookup, option
+from genviews.checks import check_count, check_file, fail, lookup, option
 from genviews.files import load_tensors, read_json
 from genviews.generators.base import Generator
 from genviews.generators.callable import load_callable
@@ -98,14 +98,12 @@ def _find(
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
         for file in (config, weights):
-            if not file.is_file():
-                fail(
-                    f"generator {word!r}",
-                    expected=f"the files {weights.name} and {config.name} side by side",
-                    got=f"no {file.name}",
-                    remedy="put the weights beside their config, the fields of StyleGAN2Config",
-                    error=FileNotFoundError,
-                )
+            check_file(
+                file,
+                f"generator {word!r}",
+                expected=f"the files {weights.name} and {config.name} side by side",
+                remedy="put the weights beside their config, the fields of StyleGAN2Config",
+            )
         return path.stem, None, partial(_stylegan2, weights, config)
     if ":" in word:
         find_named(word, f"generator {word!r}")

@@ -19,10 +19,10 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import nn
 
-from genviews.checks import fail, lookup, option
+from genviews.checks import check_file, fail, lookup, option
 from genviews.classify.model import Classifier, PerChannel
 from genviews.classify.network import SmallResNet
-from genviews.files import check_file, load_strictly, read_tensors
+from genviews.files import load_strictly, read_tensors
 from genviews.named import find_function
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.types import ImageSpec

@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from genviews.checks import fail, lookup
-from genviews.files import check_file, read_json, save_tensors, sha256_of, write_json
+from genviews.checks import check_file, fail, lookup
+from genviews.files import read_json, save_tensors, sha256_of, write_json
 
 __all__ = [
     "ENTRIES",
@@ -54,14 +54,8 @@ def read_card(folder: Path) -> dict[str, Any]:
         ValueError: a damaged card.
     """
     path = folder / "card.json"
-    if not path.is_file():
-        fail(
-            f"entry {folder.name!r} of the zoo",
-            expected="a card.json",
-            got="none",
-            remedy=f"run the recipe that exports the generator of {folder.name}",
-            error=FileNotFoundError,
-        )
+    remedy = f"run the recipe that exports the generator of {folder.name}"
+    check_file(path, f"entry {folder.name!r} of the zoo", expected="a card.json", remedy=remedy)
     return read_json(path)
 
 

@@ -120,7 +120,7 @@ class TestDlib:
 
     def test_no_predictor(self, tmp_path):
         pytest.importorskip("dlib")
-        with pytest.raises(FileNotFoundError, match=r"shape predictor .*68\.dat: .* no such file"):
+        with pytest.raises(FileNotFoundError, match=r"shape predictor .*68\.dat: .* no file"):
             DlibLandmarks(tmp_path / "68.dat")
 
     def test_another_file(self, tmp_path):

@@ -228,7 +228,10 @@ class TestMistakes:
             ),
             (["--data", "nowhere"], "images 'nowhere': expected a folder"),
             (["--walks", "nowhere"], "--walks: expected a file that exists"),
-            (["--walks", "images"], "--walks: expected a file that exists, got 'images'"),
+            (
+                ["--walks", "images"],
+                "--walks: expected a file that exists, got no file 'images', but a folder",
+            ),
             (["--views", "gausian_all_0.2"], "did you mean 'gaussian'"),
             (["--views", "gaussian_fine_0.20"], "layer range: expected one of all"),
             (["--views", "steer_all_1.00"], "learnt walks of the generator"),

@@ -136,7 +136,7 @@ def test_missing_weights_are_named_and_not_fetched(net, tmp_path, monkeypatch):
     assert str(tmp_path / "hub" / "checkpoints" / name) in str(caught.value)
     assert f"download https://download.pytorch.org/models/{name}" in str(caught.value)
     assert "`weights=`" in str(caught.value)
-    with pytest.raises(FileNotFoundError, match=r"in .*nowhere\.pth"):
+    with pytest.raises(FileNotFoundError, match=r"no file .*nowhere\.pth"):
         LPIPS(1.0, net, tmp_path / "nowhere.pth")
 
 

@@ -240,7 +240,7 @@ class TestCsv:
 
     def test_no_such_table(self, tmp_path):
         put(tmp_path, "a.png")
-        with pytest.raises(FileNotFoundError, match=r"labels .*absent.csv: .* got no such file"):
+        with pytest.raises(FileNotFoundError, match=r"labels .*absent.csv: .* got no file"):
             load_folder(tmp_path, SPEC, tmp_path / "absent.csv")
 
 

@@ -69,7 +69,7 @@ class TestWriting:
         assert read_card(entry) == before
 
     def test_recording_what_is_not_there(self, entry):
-        with pytest.raises(FileNotFoundError, match=r"file 'x.safetensors' of .* got none"):
+        with pytest.raises(FileNotFoundError, match=r"file 'x.safetensors' of .* got no file"):
             record_file(entry, "x.safetensors", what="x")
         with pytest.raises(FileNotFoundError, match=r"file 'x.safetensors' of"):
             record_file(entry, "g.safetensors", what="g", made_with=["x.safetensors"])
@@ -82,7 +82,7 @@ class TestReading:
 
     def test_no_card(self, tmp_path):
         with pytest.raises(
-            FileNotFoundError, match=r"expected a card.json, got none; run the recipe"
+            FileNotFoundError, match=r"expected a card.json, got no file .*; run the recipe"
         ):
             read_card(tmp_path)
 
