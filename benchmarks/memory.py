@@ -25,7 +25,7 @@ if {keep}:
     from genviews.memory import keep_freed_memory
     assert keep_freed_memory()
 from genviews import Isotropic, Rng, load_classifier, load_generator, render
-from genviews.classify import predict_logits
+from genviews.classify.model import predict_logits
 kit = load_generator("fashion32")
 streams = Rng(0).streams(range({images}))
 latents = kit.generator.map(kit.generator.sample(streams))

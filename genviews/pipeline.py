@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genviews.augment import PixelViews
 from genviews.checks import fail
-from genviews.classify import Classifier
+from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName

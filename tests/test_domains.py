@@ -10,7 +10,7 @@ import torch
 from genviews import CallableGenerator, GeneratorKit, PCAStatistics, StyleMix, ToyGenerator
 from genviews.align.aligners import ALIGNERS
 from genviews.augment import pixel_views
-from genviews.classify import training_preset
+from genviews.classify.config import training_preset
 from genviews.domains import (
     DOMAINS,
     TARGETS,

@@ -16,7 +16,7 @@ from torch import nn
 
 import genviews.pipeline as pipeline
 from genviews.augment import HorizontalFlip
-from genviews.classify import Classifier
+from genviews.classify.model import Classifier
 from genviews.data import ImageSet, MemorySource
 from genviews.generators import CallableGenerator, ToyGenerator
 from genviews.invert import L2, Adam, Inverter, Objective

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import singledispatch
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ from genviews.checks import check_count, check_file, fail
 from genviews.cli.flags import (
     DemoFlags,
     InvertFlags,
+    KitFlags,
     LearnFlags,
     ModelFlags,
     ProbeFlags,
@@ -18,16 +20,7 @@ from genviews.cli.flags import (
     flag_of,
 )
 
-__all__ = [
-    "check_apart",
-    "check_demo",
-    "check_invert",
-    "check_learn",
-    "check_models",
-    "check_probe",
-    "check_voc",
-    "fraction",
-]
+__all__ = ["check_apart", "check_flags", "fraction"]
 
 SHIPPED = {"calibration": 500, "test": 1000}  # images of the demo
 
@@ -69,7 +62,22 @@ def fraction(text: str) -> float | None:
         return None
 
 
-def check_demo(flags: DemoFlags) -> None:
+@singledispatch
+def check_flags(flags: object, out: Path) -> None:
+    """Find what is wrong with a group of flags; options of a study check themselves.
+
+    Args:
+        flags: the group.
+        out: the run folder.
+
+    Raises:
+        FileNotFoundError: a file or folder is not there.
+        ValueError: anything else.
+    """
+
+
+@check_flags.register
+def _demo(flags: DemoFlags, out: Path) -> None:
     """Find more images asked for than ship."""
     for name, count in (("calibration", flags.calibration), ("test", flags.test)):
         if check_count(count, f"--{name}") > SHIPPED[name]:
@@ -77,7 +85,8 @@ def check_demo(flags: DemoFlags) -> None:
             _refuse(f"--{name}", expected, count, "for more, see recipes/fashion32/ensemble.py")
 
 
-def check_models(flags: ModelFlags, out: Path) -> None:
+@check_flags.register
+def _models(flags: ModelFlags, out: Path) -> None:
     """Find what is wrong with labelled images, a classifier, a generator and the views to try."""
     from genviews.augment import pixel_views
     from genviews.load.generator import check_generator
@@ -108,7 +117,8 @@ def check_models(flags: ModelFlags, out: Path) -> None:
         pixel_views(name)
 
 
-def check_invert(flags: InvertFlags, out: Path) -> None:
+@check_flags.register
+def _invert(flags: InvertFlags, out: Path) -> None:
     """Find what is wrong with images to invert and what inverts them."""
     from genviews.checks import lookup
     from genviews.invert import PRESETS
@@ -129,7 +139,8 @@ def check_invert(flags: InvertFlags, out: Path) -> None:
         lookup(flags.preset, dict.fromkeys(PRESETS), "--preset")
 
 
-def check_learn(flags: LearnFlags, out: Path) -> None:
+@check_flags.register
+def _learn(flags: LearnFlags, out: Path) -> None:
     """Find what is wrong with what is learnt from and judged on."""
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
@@ -154,7 +165,14 @@ def check_learn(flags: LearnFlags, out: Path) -> None:
         _refuse("--size", "32, for fashion32", flags.size)
 
 
-def check_probe(flags: ProbeFlags, out: Path) -> None:
+@check_flags.register
+def _kit(flags: KitFlags, out: Path) -> None:
+    """Find what is wrong with a generator alone."""
+    _learn(LearnFlags(**vars(flags)), out)
+
+
+@check_flags.register
+def _probe(flags: ProbeFlags, out: Path) -> None:
     """Find what is wrong with an encoder and the images that it is judged on."""
     from genviews.load.images import kind_of
 
@@ -165,7 +183,8 @@ def check_probe(flags: ProbeFlags, out: Path) -> None:
         check_count(flags.size, "--size")
 
 
-def check_voc(flags: VOCFlags, out: Path) -> None:
+@check_flags.register
+def _voc(flags: VOCFlags, out: Path) -> None:
     """Find what is wrong with flags about VOC.
 
     Raises:

@@ -122,6 +122,7 @@ class ModelFlags:
             that are there (folders train, val and test, or a column split) are used as such.
         labels: subfolders (an image's folder is its class), or a CSV or JSON file with the columns
             file and label.
+        label_column: Column of a table that has the labels. Without it: label.
         class_names: Text file with one class a line, in the order of the classifier's logits; or
             value or text, the order of classes that are numbers. Without it: alphabetical.
         calibration: Where alpha and the scale of each perturbation are chosen, if no split is there
@@ -130,6 +131,7 @@ class ModelFlags:
         resize: Crop and shrink larger images to the generator's size instead of leaving them out.
         convert: Convert colours and transparency to what the generator makes instead of leaving
             such images out.
+        split_seed: Seed that cuts the calibration images off. Without it: --seed.
         seed: Seed of the split and of the views.
         classifier: package.module:function that returns a torch module giving logits, or a
             .safetensors file that genviews wrote.
@@ -141,6 +143,7 @@ class ModelFlags:
         domain: Kind of image, whose published settings suit the generator: face, car, cat, cifar10
             or fashion32. Without it: strengths and pixel views are measured on the generator.
         z_dim: Width of z, for a generator that is package.module:function.
+        num_classes: Classes of such a function, where it takes z and a class; 0 where it takes z.
         perturb: Perturbation to try, such as stylemix_fine or isotropic_coarse_0.30. Repeat the
             flag; those of one kind and range compete. Without it: a list that suits the generator.
         augment: Pixel augmentation to compare with, such as fashion32/crop or celebahq/crop. Repeat
@@ -151,11 +154,13 @@ class ModelFlags:
 
     images: str
     labels: str = "subfolders"
+    label_column: str | None = None
     class_names: str | None = None
     calibration: str = "0.5"
     calibration_labels: Path | None = None
     resize: bool = False
     convert: bool = False
+    split_seed: int | None = None
     seed: int = 0
     classifier: str
     generator: str
@@ -164,6 +169,7 @@ class ModelFlags:
     walks: Path | None = None
     domain: str | None = None
     z_dim: int | None = None
+    num_classes: int = 0
     perturb: tuple[str, ...] | None = None
     augment: tuple[str, ...] | None = None
     steps: int | None = None
@@ -197,6 +203,7 @@ class InvertFlags:
         encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
             from the mean latent.
         z_dim: Width of z, for a generator that is package.module:function.
+        num_classes: Classes of such a function, where it takes z and a class; 0 where it takes z.
         root: Folder of the files that a CSV file names; without it: the folder of that file.
         align: How images come to the generator's frame: none (they are in it), cars or centre (by a
             box), ffhq or cat (by landmarks).
@@ -220,6 +227,7 @@ class InvertFlags:
     generator: str
     encoder: Path | None = None
     z_dim: int | None = None
+    num_classes: int = 0
     root: Path | None = None
     align: str = "none"
     geometry: Path | None = None
@@ -244,11 +252,13 @@ class KitFlags:
         walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
             none.
         z_dim: Width of z, for a generator that is package.module:function.
+        num_classes: Classes of such a function, where it takes z and a class; 0 where it takes z.
     """
 
     generator: str | None = None
     walks: Path | None = None
     z_dim: int | None = None
+    num_classes: int = 0
 
 
 @Parameter(name="*", group=_INPUT)
@@ -265,6 +275,8 @@ class LearnFlags(KitFlags):
             file with the columns file and label, a data set, or fashion32 (20,000, 5,000 and 10,000
             images of Fashion-MNIST). Splits train, val and test that are there are used; what is
             missing is cut off.
+        label_column: Column of a table that has the labels of --data. Without it: label.
+        split_seed: Seed that cuts off splits that are missing.
         size: Height and width of the images in pixels, where there is no generator. Without it:
             those of the first real image.
         resize: Crop and shrink larger images to that size instead of leaving them out.
@@ -273,6 +285,8 @@ class LearnFlags(KitFlags):
 
     real: str | None = None
     data: str | None = None
+    label_column: str | None = None
+    split_seed: int = 0
     size: int | None = None
     resize: bool = False
     convert: bool = False
@@ -311,6 +325,8 @@ class ProbeFlags:
         data: Labelled images, as for learn: a folder (one subfolder a class), a CSV or JSON file, a
             data set or fashion32. Probes are fitted on the split train, their settings chosen on
             val, reported on test; what is missing is cut off.
+        label_column: Column of a table that has the labels. Without it: label.
+        split_seed: Seed that cuts off splits that are missing.
         size: Height and width of the images in pixels. Without it: those that the encoder was
             trained with, if its file says so.
         resize: Crop and shrink larger images to that size instead of leaving them out.
@@ -319,6 +335,8 @@ class ProbeFlags:
 
     encoder: Path
     data: str
+    label_column: str | None = None
+    split_seed: int = 0
     size: int | None = None
     resize: bool = False
     convert: bool = False

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genviews.checks import check_count, fail
+from genviews.cli.check import check_flags
 from genviews.cli.flags import RunFlags, command, plain
 from genviews.cli.progress import Stages, duration
 
@@ -24,10 +25,9 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     import torch
     from _typeshed import DataclassInstance
 
-    from genviews.data.pixels import Decoding
     from genviews.engine import Engine
     from genviews.studies.base import Study
-    from genviews.studies.bench import Inputs, Watcher
+    from genviews.studies.bench import Watcher
     from genviews.studies.options import Options
 
 __all__ = ["run_verb"]
@@ -45,8 +45,6 @@ def run_verb(
     groups: Sequence[DataclassInstance],
     flags: RunFlags,
     *,
-    check: Callable[[Path], None],
-    load: Callable[[Decoding], Inputs],
     title: str = "",
     seed: int = 0,
     about: Mapping[str, Any] | None = None,
@@ -59,9 +57,6 @@ def run_verb(
         options: of the study.
         groups: the flags that decide the result.
         flags: how to run.
-        check: raises for what can be found wrong before anything is loaded; gets the run folder.
-        load: gives what was named; called when all else has been checked. Pixels that it decodes
-            are kept as it is told.
         title: of the page; "" takes the study's own.
         seed: of the views.
         about: what `--dry-run` prints besides.
@@ -72,12 +67,14 @@ def run_verb(
     out = flags.out or Path("runs", verb.partition(" ")[0])
     words = command(verb, out, *groups)
     _check_flags(flags, out)
-    check(out)
+    for group in groups:
+        check_flags(group, out)
     options.check()
     if flags.dry_run:
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
+    from genviews.cli.inputs import load_inputs
     from genviews.data.kept_hashes import HASHES, kept_hashes
     from genviews.data.pixels import Decoding
     from genviews.environment import find_device
@@ -100,7 +97,8 @@ def run_verb(
                 begin()
             engine, watcher = _engine(flags, device), _watcher(stages, begin)
             pixels = (flags.work or folder) / PIXELS
-            inputs = load(Decoding(folder=pixels, engine=engine, progress=stages)).to(device)
+            decoding = Decoding(folder=pixels, engine=engine, progress=stages)
+            inputs = load_inputs(groups, decoding).to(device)
             for note in dict.fromkeys(inputs.notes):
                 watcher.tell(f"note: {note}")
             bench = Bench(

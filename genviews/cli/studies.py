@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App
 from rich.console import Console
 
 from genviews.checks import fail
-from genviews.cli.check import check_learn, check_models, check_voc
 from genviews.cli.flags import (
     KitFlags,
     LearnFlags,
@@ -22,13 +19,10 @@ from genviews.cli.flags import (
     VOCFlags,
 )
 from genviews.cli.run import run_verb
-from genviews.cli.verbs import load_learning, load_models, title_of
+from genviews.cli.verbs import title_of
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
-    from genviews.data.pixels import Decoding
     from genviews.studies.base import Study
-    from genviews.studies.bench import Inputs
-    from genviews.studies.learning.judge import KeptJudge
 
 __all__ = ["add_studies", "list_studies"]
 
@@ -112,29 +106,14 @@ def _run(
     voc: VOCFlags | None = None,
 ) -> int:
     """Run a study with the inputs that its flags name; returns the exit code."""
-
-    def check(out: Path) -> None:
-        if isinstance(inputs, ModelFlags):
-            check_models(inputs, out)
-        else:
-            _check_given(study, LearnFlags(**vars(inputs)))
-            check_learn(LearnFlags(**vars(inputs)), out)
-        if voc is not None:
-            check_voc(voc, out)
-
-    def load(decoding: Decoding) -> Inputs:
-        if isinstance(inputs, ModelFlags):
-            return load_models(inputs)
-        return replace(load_learning(LearnFlags(**vars(inputs)), decoding), judges=_judges(voc))
-
+    if isinstance(inputs, KitFlags):
+        _check_given(study, LearnFlags(**vars(inputs)))
     return run_verb(
         f"study {study.name}",
         study,
         options,
         [inputs, options, *([] if voc is None else [voc])],
         run,
-        check=check,
-        load=load,
         title=title_of(inputs) if isinstance(inputs, ModelFlags) else "",
         seed=inputs.seed if isinstance(inputs, ModelFlags) else 0,
     )
@@ -158,16 +137,3 @@ def _check_given(study: Study[Any], inputs: LearnFlags) -> None:
             got="neither",
             remedy="name a generator, images, or both",
         )
-
-
-def _judges(flags: VOCFlags | None) -> tuple[KeptJudge, ...]:
-    """Who judges encoders as well; nobody without `--voc`."""
-    from genviews.evaluate.detection import DetectionConfig
-    from genviews.studies.learning.voc import DetectionJudge, SVMJudge
-
-    if flags is None or flags.voc is None:
-        return ()
-    svm = SVMJudge(path=flags.voc, protocol=flags.voc_protocol, size=flags.voc_size)
-    steps = flags.detection_steps
-    config = DetectionConfig() if steps is None else DetectionConfig.lasting(steps)
-    return (svm, DetectionJudge(path=flags.voc, config=config)) if flags.detection else (svm,)

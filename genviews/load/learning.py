@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from genviews.checks import fail
@@ -22,6 +23,8 @@ def load_probe(
     word: str | Path,
     spec: ImageSpec,
     *,
+    columns: Sequence[str] | None = None,
+    seed: int = 0,
     resize: bool = False,
     convert: bool = False,
     decoding: Decoding = IN_MEMORY,
@@ -31,6 +34,8 @@ def load_probe(
     Args:
         word: what `load_splits` knows; of fashion32 a part of train is taken.
         spec: of the images.
+        columns: see `load_images`.
+        seed: see `load_splits`.
         resize: see `load_images`.
         convert: see `load_images`.
         decoding: where the images are held; None as its folder is memory.
@@ -39,7 +44,14 @@ def load_probe(
         ValueError: a class without a readable image, or what `load_splits` refuses.
     """
     splits = load_splits(
-        word, spec, needs=("train", "val", "test"), ask_order=False, resize=resize, convert=convert
+        word,
+        spec,
+        needs=("train", "val", "test"),
+        seed=seed,
+        columns=columns,
+        ask_order=False,
+        resize=resize,
+        convert=convert,
     )
     train = splits.train
     if word == "fashion32":

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews import load_classifier, load_generator
-from genviews.classify import Classifier, predict_logits
+from genviews.classify.model import Classifier, predict_logits
 from genviews.data import fashion_mnist
 from genviews.generators import Generator
 from genviews.invert import invert

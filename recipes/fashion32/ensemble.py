@@ -17,7 +17,7 @@ from pathlib import Path
 
 from genviews import load_generator, load_splits
 from genviews.augment import pixel_views
-from genviews.classify import Task
+from genviews.classify.task import Task
 from genviews.files import write_json
 from genviews.kit import GeneratorKit
 from genviews.studies.base import run_study

@@ -27,7 +27,8 @@ from torch import nn
 
 from genviews import GeneratorKit, load_classifier, load_generator, load_images
 from genviews.augment import pixel_views
-from genviews.classify import Classifier, Task
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task
 from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
 from genviews.files import write_json
 from genviews.invert import EncoderStart, Inverter

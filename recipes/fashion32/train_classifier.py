@@ -18,7 +18,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from genviews.classify import SmallResNet, predict_logits, train_classifier, training_preset
+from genviews.classify.config import training_preset
+from genviews.classify.model import predict_logits
+from genviews.classify.network import SmallResNet
+from genviews.classify.train import train_classifier
 from genviews.data import fashion_mnist, labelled_subset
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval

@@ -19,14 +19,11 @@ from typing import Any
 from torch import nn
 
 from genviews import GeneratorKit, load_classifier, load_generator
-from genviews.classify import (
-    LatentViewSource,
-    SmallResNet,
-    TrainConfig,
-    predict_logits,
-    train_classifier,
-    training_preset,
-)
+from genviews.classify.config import TrainConfig, training_preset
+from genviews.classify.model import predict_logits
+from genviews.classify.network import SmallResNet
+from genviews.classify.train import train_classifier
+from genviews.classify.views import LatentViewSource
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
 from genviews.perturb import Perturbation

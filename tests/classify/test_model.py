@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genviews.classify import Classifier, GreyToRGB, from_unit_range, predict_logits
+from genviews.classify.model import Classifier, GreyToRGB, from_unit_range, predict_logits
 from genviews.types import ImageSpec
 
 GREY = ImageSpec(channels=1, height=4, width=6)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from genviews.classify import SmallResNet
+from genviews.classify.network import SmallResNet
 
 
 def images(n: int = 3, channels: int = 1) -> torch.Tensor:

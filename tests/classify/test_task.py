@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from genviews.classify import Classifier, Task, attribute_tasks
-from genviews.classify.task import task_classifiers
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task, attribute_tasks, task_classifiers
 from genviews.types import ImageSpec
 
 SPEC = ImageSpec(channels=1, height=4, width=4)

@@ -15,15 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genviews.augment import HorizontalFlip, Identity, RandomCrop
-from genviews.classify import (
-    Classifier,
-    LatentViewSource,
-    SmallResNet,
-    TrainConfig,
-    predict_logits,
-    train_classifier,
-    training_preset,
-)
+from genviews.classify.config import TrainConfig, training_preset
+from genviews.classify.model import Classifier, predict_logits
+from genviews.classify.network import SmallResNet
+from genviews.classify.train import train_classifier
+from genviews.classify.views import LatentViewSource
 from genviews.generators.toy import ToyGenerator
 from genviews.perturb.noise import Isotropic
 from genviews.rng import Rng

@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 
-from genviews.classify import LatentViewSource, ViewSource
+from genviews.classify.views import LatentViewSource, ViewSource
 from genviews.generators.toy import ToyGenerator
 from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from genviews.classify import Classifier
+from genviews.classify.model import Classifier
 from genviews.data.images import ImageSet
 from genviews.generators import ToyGenerator
 from genviews.invert import Inverter
@@ -34,6 +34,10 @@ toy = ToyGenerator()
 
 def decode(z):
     return toy.synthesize(toy.map(z))
+
+
+def decode_class(z, c):
+    return (decode(z) + (c[:, 1] - c[:, 0])[:, None, None, None] / 2).clamp(-1, 1)
 
 
 class Mean(nn.Module):

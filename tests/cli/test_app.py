@@ -21,15 +21,17 @@ RUN = (
 # A flag that goes or comes is seen here.
 FLAGS = {
     "demo": "--seed --num-views --steps --calibration --test",
-    "ensemble": "--images --labels --class-names --calibration --calibration-labels --resize "
-    "--convert --seed --classifier --generator --weights --encoder --walks --domain --z-dim "
+    "ensemble": "--images --labels --label-column --class-names --calibration "
+    "--calibration-labels --resize --convert --split-seed --seed --classifier "
+    "--generator --weights --encoder --walks --domain --z-dim --num-classes "
     "--perturb --augment --steps --num-views --average",
-    "invert": "--images --generator --encoder --z-dim --root --align --geometry --resize --convert "
-    "--preset --steps --lpips-weights --start-from --png",
-    "learn": "--generator --walks --z-dim --real --data --size --resize --convert --views --space "
-    "--share --objective --positives --pool --seed --pixels --samples --updates --batch "
+    "invert": "--images --generator --encoder --z-dim --num-classes --root --align "
+    "--geometry --resize --convert --preset --steps --lpips-weights --start-from --png",
+    "learn": "--generator --walks --z-dim --num-classes --real --data --label-column "
+    "--split-seed --size --resize --convert --views --space --share --objective --positives "
+    "--pool --seed --pixels --samples --updates --batch "
     "--backbone --stem --optimizer --lr --bfloat16 --stream",
-    "probe": "--encoder --data --size --resize --convert",
+    "probe": "--encoder --data --label-column --split-seed --size --resize --convert",
 }
 
 

@@ -164,6 +164,21 @@ class TestEnsemble:
         rows = result["record"]["data"]["rows"]
         assert ["isotropic_all_0.20"] in [row["views"] for row in rows]
 
+    def test_a_column_a_split_and_a_generator_of_classes(
+        self, words, here, image_folder, capsys, with_flags
+    ):
+        (image_folder / "dark" / "broken.png").unlink()
+        names = sorted(p.relative_to(image_folder) for p in image_folder.rglob("*.png"))
+        lines = [f"{name},{name.parent},{i % 3}" for i, name in enumerate(names)]
+        (here / "labels.csv").write_text("\n".join(["file,tone,label", *lines]))
+        more = ("--labels", "labels.csv", "--label-column", "tone", "--split-seed", "7")
+        made = ("--generator", "mine:decode_class", "--num-classes", "2")
+        more = (*more, *made, "--perturb", "isotropic_all_0.20")
+        assert main(with_flags(words, more)) == 0
+        assert "cut off the images by seed 7" in " ".join(capsys.readouterr().err.split())
+        rows = json.loads((here / "run" / "results.json").read_text())["record"]["data"]["rows"]
+        assert rows[0]["accuracy"] > 0.8
+
     def test_steered_views(self, words, here):
         every = directions_of(1)
         walks = Walks(directions=torch.ones(len(every), 1, 8) / 20, names=every)

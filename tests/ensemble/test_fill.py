@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from genviews.augment import HorizontalFlip, RandomCrop
-from genviews.classify import Classifier, Task, attribute_tasks
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task, attribute_tasks
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.toy import ToyGenerator

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from genviews.augment import HorizontalFlip
-from genviews.classify import Classifier, Task
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task
 from genviews.data import ImageSet, MemorySource
 from genviews.ensemble import fill
 from genviews.ensemble.fill import fill_bank, fill_from_source

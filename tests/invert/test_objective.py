@@ -9,7 +9,7 @@ import torch
 from scipy.special import rel_entr, softmax
 from torch import nn
 
-from genviews.classify import Classifier
+from genviews.classify.model import Classifier
 from genviews.identity import describe, key
 from genviews.invert import (
     L1,

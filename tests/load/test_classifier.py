@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from genviews import load_classifier
-from genviews.classify import SmallResNet
+from genviews.classify.network import SmallResNet
 from genviews.types import ImageSpec
 
 SPEC = ImageSpec(channels=1, height=8, width=8)

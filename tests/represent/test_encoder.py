@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from genviews.classify import from_unit_range
+from genviews.classify.model import from_unit_range
 from genviews.represent.backbones import make_backbone
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from genviews.augment import HorizontalFlip, RandomCrop
-from genviews.classify import Task
+from genviews.classify.task import Task
 from genviews.data import MemorySource
 from genviews.invert import Inverter
 from genviews.kit import GeneratorKit

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.classify import Classifier, attribute_tasks
+from genviews.classify.model import Classifier
+from genviews.classify.task import attribute_tasks
 from genviews.data import MemorySource
 from genviews.data.source import LabelColumn
 from genviews.ensemble.combine import Row

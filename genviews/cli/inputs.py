@@ -1,0 +1,223 @@
+"""What flags name, loaded: each group of flags adds its part to the inputs of a study.
+
+This loads torch; a verb imports it when all that can be checked without it has been checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import singledispatch
+
+from genviews import zoo
+from genviews.align import read_geometry
+from genviews.align.aligners import ALIGNERS
+from genviews.augment import pixel_views_apart
+from genviews.checks import lookup
+from genviews.classify.task import Task
+from genviews.cli.check import fraction
+from genviews.cli.flags import (
+    DemoFlags,
+    InvertFlags,
+    KitFlags,
+    LearnFlags,
+    ModelFlags,
+    ProbeFlags,
+    VOCFlags,
+)
+from genviews.data import Alignment, MemorySource
+from genviews.data.pixels import Decoding
+from genviews.evaluate.detection import DetectionConfig
+from genviews.invert import inverter_preset
+from genviews.kit import GeneratorKit
+from genviews.load.files import read_class_names
+from genviews.load.generator import load_generator
+from genviews.load.images import images_spec, load_images
+from genviews.load.learning import load_probe, load_real
+from genviews.load.networks import load_classifier, load_encoder, trained_spec
+from genviews.load.splits import load_splits
+from genviews.studies.bench import Inputs
+from genviews.studies.invert import earlier_start
+from genviews.studies.learning.voc import DetectionJudge, SVMJudge
+from genviews.types import ImageSpec
+
+__all__ = ["load_inputs"]
+
+
+def load_inputs(groups: Sequence[object], decoding: Decoding) -> Inputs:
+    """Load what groups of flags name; pixels that are decoded are kept as `decoding` says."""
+    found = Inputs()
+    for group in groups:
+        found = _load(group, found, decoding)
+    return found
+
+
+@singledispatch
+def _load(flags: object, found: Inputs, decoding: Decoding) -> Inputs:
+    """Add what a group of flags names; options of a study name nothing."""
+    return found
+
+
+@_load.register
+def _demo(flags: DemoFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """The parts that ship; the first images of a sample are as balanced as the sample is."""
+    kit = load_generator("fashion32", steps=flags.steps)
+    val, test = zoo.zoo_images("fashion32", "val"), zoo.zoo_images("fashion32", "test")
+    classifiers = zoo.zoo_classifiers("fashion32")
+    return replace(
+        found,
+        kit=kit,
+        tasks=tuple(
+            Task(name=name, classifier=one, about=f"classifier trained on {name}")
+            for name, one in classifiers.items()
+        ),
+        splits={
+            "calibration": MemorySource(val.select(slice(flags.calibration))),
+            "test": MemorySource(test.select(slice(flags.test))),
+        },
+        perturbations=kit.candidates,
+        pixel_views=kit.baselines,
+    )
+
+
+@_load.register
+def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """Labelled images, a generator and the classifier that judges its views."""
+    kit = load_generator(
+        flags.generator,
+        z_dim=flags.z_dim,
+        num_classes=flags.num_classes,
+        encoder=flags.encoder,
+        walks=flags.walks,
+        steps=flags.steps,
+        domain=flags.domain,
+    )
+    pixels = pixel_views_apart(flags.augment) if flags.augment else kit.baselines
+    perturbations = kit.perturbations(flags.perturb)
+    spec, part = kit.generator.image_spec, fraction(flags.calibration)
+    splits = load_splits(
+        flags.images,
+        spec,
+        calibration=flags.calibration if part is None else part,
+        seed=flags.seed if flags.split_seed is None else flags.split_seed,
+        labels=None if flags.labels == "subfolders" else flags.labels,
+        calibration_labels=flags.calibration_labels,
+        columns=None if flags.label_column is None else [flags.label_column],
+        class_names=None if flags.class_names is None else read_class_names(flags.class_names),
+        resize=flags.resize,
+        convert=flags.convert,
+    )
+    calibration, test = splits.calibration, splits.test
+    classifier = load_classifier(flags.classifier, spec, test.class_names, weights=flags.weights)
+    task = Task(name="images", classifier=classifier, labels=flags.label_column or "label")
+    return replace(
+        found,
+        kit=kit,
+        tasks=(task,),
+        splits={"calibration": calibration, "test": test},
+        perturbations=perturbations,
+        pixel_views=pixels,
+        skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
+        notes=(*splits.notes, *kit.notes),
+    )
+
+
+@_load.register
+def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """The images, and a generator with the inverter that the flags ask for."""
+    kit = load_generator(
+        flags.generator,
+        z_dim=flags.z_dim,
+        num_classes=flags.num_classes,
+        encoder=flags.encoder,
+        steps=flags.steps,
+    )
+    inverter, spec = kit.inverter, kit.generator.image_spec
+    if flags.preset != "default":  # which is what suits the generator
+        inverter = inverter_preset(
+            flags.preset, inverter.encoder, lpips_weights=flags.lpips_weights, steps=flags.steps
+        )
+    alignment = None
+    if flags.geometry is not None:
+        aligner = lookup(flags.align, ALIGNERS, "aligner")(spec)
+        alignment = Alignment(aligner, read_geometry(flags.geometry))
+    source = load_images(
+        flags.images,
+        spec,
+        ask_order=False,
+        root=flags.root,
+        resize=flags.resize,
+        convert=flags.convert,
+        alignment=alignment,
+    )
+    if flags.start_from is not None:
+        inverter = replace(inverter, start=earlier_start(flags.start_from, source))
+    bare = GeneratorKit(kit.generator, name=kit.name, inverter=inverter)
+    return replace(found, kit=bare, images=source, notes=tuple(kit.notes))
+
+
+@_load.register
+def _kit(flags: KitFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """The generator, if one is named."""
+    if flags.generator is None:
+        return found
+    kit = load_generator(
+        flags.generator, z_dim=flags.z_dim, num_classes=flags.num_classes, walks=flags.walks
+    )
+    return replace(found, kit=kit)
+
+
+@_load.register
+def _learn(flags: LearnFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """A generator, images to learn from and those to judge on, as far as they are named."""
+    found, resize, convert = _kit(flags, found, decoding), flags.resize, flags.convert
+    if found.kit is not None:
+        spec = found.kit.generator.image_spec
+    else:  # checked: there are real images
+        spec = images_spec(str(flags.real), size=flags.size, convert=convert)
+    if flags.data is not None:
+        found = _judged(flags, flags.data, spec, found, decoding)
+    if flags.real is not None:
+        real = load_real(
+            flags.real, spec, found.probe, resize=resize, convert=convert, decoding=decoding
+        )
+        skipped, notes = (*found.skipped, *real.skipped), (*found.notes, *real.notes)
+        found = replace(found, real=real, skipped=skipped, notes=notes)
+    return found
+
+
+@_load.register
+def _probe(flags: ProbeFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """An encoder, and images to judge it on."""
+    encoder = load_encoder(flags.encoder)
+    size = 32 if flags.data.partition("/")[0] == "fashion32" else None
+    spec = trained_spec(flags.encoder, encoder, size=flags.size or size)
+    return _judged(flags, flags.data, spec, replace(found, encoder=encoder), decoding)
+
+
+def _judged(
+    flags: LearnFlags | ProbeFlags, word: str, spec: ImageSpec, found: Inputs, decoding: Decoding
+) -> Inputs:
+    """Labelled images to judge encoders on."""
+    probe = load_probe(
+        word,
+        spec,
+        columns=None if flags.label_column is None else [flags.label_column],
+        seed=flags.split_seed,
+        resize=flags.resize,
+        convert=flags.convert,
+        decoding=decoding,
+    )
+    return replace(found, probe=probe, skipped=probe.skipped, notes=probe.notes)
+
+
+@_load.register
+def _voc(flags: VOCFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """Who judges encoders as well; nobody without `--voc`."""
+    if flags.voc is None:
+        return found
+    svm = SVMJudge(path=flags.voc, protocol=flags.voc_protocol, size=flags.voc_size)
+    steps = flags.detection_steps
+    config = DetectionConfig() if steps is None else DetectionConfig.lasting(steps)
+    detection = [DetectionJudge(path=flags.voc, config=config)] if flags.detection else []
+    return replace(found, judges=(svm, *detection))
