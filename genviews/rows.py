@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,20 +34,7 @@ _DTYPES = {
 }
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a tensor lies in its file."""
-
-    start: int
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-
-    def offset(self, row: Sequence[int], size: int) -> int:
-        """Where an entry of `size` bytes begins."""
-        flat = 0
-        for length, at in zip(self.shape, row, strict=False):
-            flat = flat * length + at
-        return self.start + flat * size
+_Place = tuple[int, tuple[int, ...], torch.dtype]  # of a tensor in its file: where, and what
 
 
 class StoredRows:
@@ -91,19 +78,20 @@ class StoredRows:
         if index in self._whole:
             value = self._whole[index][name]
             return torch.stack([value[tuple(row)] for row in rows])
-        place = self._places[index][name]
-        shape = place.shape[len(rows[0]) :]
-        size = math.prod(shape) * place.dtype.itemsize
+        start, whole, dtype = self._places[index][name]
+        shape = whole[len(rows[0]) :]
+        size = math.prod(shape) * dtype.itemsize
         if not size or not rows:
-            return torch.empty(len(rows), *shape, dtype=place.dtype)
+            return torch.empty(len(rows), *shape, dtype=dtype)
         data = bytearray(size * len(rows))
         with open(str(self._store.local_path(index)), "rb", buffering=0) as file:
             for number, row in enumerate(rows):
-                file.seek(place.offset(row, size))
+                place = int(np.ravel_multi_index(tuple(row), whole[: len(row)]))
+                file.seek(start + place * size)
                 part = memoryview(data)[number * size : (number + 1) * size]
                 if file.readinto(part) != size:
                     raise OSError(f"shard {index} has become shorter")
-        return torch.frombuffer(data, dtype=place.dtype).reshape(len(rows), *shape)
+        return torch.frombuffer(data, dtype=dtype).reshape(len(rows), *shape)
 
     def _touch(self, index: int) -> None:
         if index in self._places or index in self._whole:
@@ -120,10 +108,8 @@ def _places(path: str) -> dict[str, _Place]:
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
+    header.pop("__metadata__", None)
     return {
-        name: _Place(
-            8 + size + entry["data_offsets"][0], tuple(entry["shape"]), _DTYPES[entry["dtype"]]
-        )
+        name: (8 + size + entry["data_offsets"][0], tuple(entry["shape"]), _DTYPES[entry["dtype"]])
         for name, entry in header.items()
-        if name != "__metadata__"
     }

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -121,47 +120,33 @@ def train_classifier(
     if path is not None and path.exists():
         run.restore(path)
     tell = partial(progress or silent, "train classifier", "epochs")
-    tell(len(run.state.history), config.epochs)
+    tell(len(run.history), config.epochs)
     while not run.finished:
         run.epoch()
         if path is not None:
             run.store(path)
-        tell(len(run.state.history), config.epochs)
+        tell(len(run.history), config.epochs)
     return run.result()
 
 
-@dataclass
-class _State:
-    """What a checkpoint keeps beside weights and optimiser."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: float = -1.0
-    best_epoch: int = -1
-    scale: float = 1.0  # of the learning rate, lowered on a plateau
-    waited: int = 0  # epochs since the last gain, or since the rate was lowered
-
-
+@dataclass(eq=False)
 class _Run:
-    """One training in progress."""
+    """One training in progress; what it did so far says how it goes on."""
 
-    def __init__(
-        self,
-        module: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        config: TrainConfig,
-        views: ViewSource | None,
-        validation: tuple[Tensor, Tensor] | None,
-    ) -> None:
-        self.module = module
-        self.images, self.labels = images, labels
-        self.config, self.views, self.validation = config, views, validation
-        self.device = next(module.parameters()).device
-        self.rng = Rng(config.seed, "train classifier")
-        self.optimizer = _make_optimizer(module, config)
-        self.steps = math.ceil(len(images) / config.batch_size)
-        self.state = _State()
-        self.best_weights: dict[str, Tensor] | None = None
+    module: nn.Module
+    images: Tensor
+    labels: Tensor
+    config: TrainConfig
+    views: ViewSource | None
+    validation: tuple[Tensor, Tensor] | None
+    history: list[EpochRecord] = field(default_factory=list)
+    best_weights: dict[str, Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        self.device = next(self.module.parameters()).device
+        self.rng = Rng(self.config.seed, "train classifier")
+        self.optimizer = _make_optimizer(self.module, self.config)
+        self.steps = math.ceil(len(self.images) / self.config.batch_size)
 
     @cached_property
     def identity(self) -> Identity:
@@ -181,23 +166,40 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        done, config = len(self.state.history), self.config
+        done, config = len(self.history), self.config
         if done >= config.epochs:
             return True
         if config.patience is None or done < config.min_epochs:
             return False
-        falling = config.schedule == "plateau" and not self._at_floor()
-        return not falling and done - 1 - self.state.best_epoch >= config.patience
+        best, scale = self._standing()
+        highest = max(group["base"] for group in self.optimizer.param_groups)
+        at_floor = highest * scale <= _PLATEAU_FLOOR * (1 + 1e-9)
+        falling = config.schedule == "plateau" and not at_floor
+        return not falling and done - 1 - best >= config.patience
+
+    def _standing(self) -> tuple[int, float]:
+        """The best epoch on validation, the earliest of equals; the factor after plateaus."""
+        best, epoch, waited, scale = -1.0, -1, 0, 1.0
+        for record in self.history:
+            accuracy = record.validation_accuracy
+            if accuracy is None:
+                break
+            waited += 1  # epochs since the last gain, or since the rate was lowered
+            if accuracy > best:
+                best, epoch, waited = accuracy, record.epoch, 0
+            if self.config.schedule == "plateau" and waited > _PLATEAU_EPOCHS:
+                scale, waited = scale * _PLATEAU_FACTOR, 0
+        return epoch, scale
 
     def epoch(self) -> None:
         """Make one pass over the training images, and look at validation."""
-        number = len(self.state.history)
+        number, (_, scale) = len(self.history), self._standing()
         order = self.rng.child(f"order/{number}").numpy().permutation(len(self.images))
         total, shown = 0.0, 0
         self.module.train()
         with own_dropout(self.rng.child(f"dropout/{number}"), self.device):
             for step, rows in enumerate(torch.from_numpy(order).tensor_split(self.steps)):
-                rate = self._set_rate(number * self.steps + step)
+                rate = self._set_rate(number * self.steps + step, scale)
                 batch, targets, made = self._batch(rows.tolist(), number, step)
                 total += self._step(batch, targets) * len(rows)
                 shown += made
@@ -216,8 +218,10 @@ class _Run:
             view_share=shown / len(self.images),
             validation_accuracy=self._validate(),
         )
-        self.state.history.append(asdict(record))
-        self._judge(number, record.validation_accuracy)
+        self.history.append(record)
+        if self.config.select == "best" and self._standing()[0] == number:
+            weights = self.module.state_dict()
+            self.best_weights = {k: v.detach().clone() for k, v in weights.items()}
 
     def _batch(self, rows: list[int], epoch: int, step: int) -> tuple[Tensor, Tensor, int]:
         """Images and labels of a step, and how many of them are views; the views come last."""
@@ -266,20 +270,16 @@ class _Run:
         self.optimizer.step()
         return float(loss.item())
 
-    def _set_rate(self, step: int) -> float:
+    def _set_rate(self, step: int, scale: float) -> float:
         """Set the learning rate of a step, counted from 0 over all epochs; the main rate."""
         config, total = self.config, self.steps * self.config.epochs
-        factor = self.state.scale * min(1.0, (step + 1) / max(1.0, config.warmup * total))
+        factor = scale * min(1.0, (step + 1) / max(1.0, config.warmup * total))
         if config.schedule == "cosine":
             factor *= 0.5 * (1 + math.cos(math.pi * step / total))
         for group in self.optimizer.param_groups:
             floor = _PLATEAU_FLOOR if config.schedule == "plateau" else 0.0
             group["lr"] = max(group["base"] * factor, floor)
         return float(self.optimizer.param_groups[0]["lr"])
-
-    def _at_floor(self) -> bool:
-        highest = max(group["base"] for group in self.optimizer.param_groups)
-        return bool(highest * self.state.scale <= _PLATEAU_FLOOR * (1 + 1e-9))
 
     def _validate(self) -> float | None:
         if self.validation is None:
@@ -288,28 +288,13 @@ class _Run:
         found = predict_logits(self.module, images).argmax(-1)
         return float((found == labels).double().mean().item())
 
-    def _judge(self, number: int, accuracy: float | None) -> None:
-        """Remember the best epoch, the earliest of equals; lower the rate on a plateau."""
-        state = self.state
-        if accuracy is None:
-            return
-        state.waited += 1
-        if accuracy > state.best:
-            state.best, state.best_epoch, state.waited = accuracy, number, 0
-            if self.config.select == "best":
-                weights = self.module.state_dict()
-                self.best_weights = {k: v.detach().clone() for k, v in weights.items()}
-        if self.config.schedule == "plateau" and state.waited > _PLATEAU_EPOCHS:
-            state.scale, state.waited = state.scale * _PLATEAU_FACTOR, 0
-
     def result(self) -> Trained:
         """The chosen weights and the history."""
-        epoch = len(self.state.history) - 1
+        epoch = len(self.history) - 1
         if self.best_weights is not None:
             self.module.load_state_dict(self.best_weights)
-            epoch = self.state.best_epoch
-        history = tuple(EpochRecord(**record) for record in self.state.history)
-        return Trained(module=self.module.eval(), history=history, epoch=epoch)
+            epoch = self._standing()[0]
+        return Trained(module=self.module.eval(), history=tuple(self.history), epoch=epoch)
 
     def store(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -317,7 +302,7 @@ class _Run:
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best_weights": self.best_weights,
-            "state": asdict(self.state),
+            "history": [asdict(record) for record in self.history],
         }
         write_checkpoint(path, self.identity, content)
 
@@ -327,7 +312,7 @@ class _Run:
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.best_weights = content["best_weights"]
-        self.state = _State(**content["state"])
+        self.history = [EpochRecord(**record) for record in content["history"]]
 
 
 def _make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

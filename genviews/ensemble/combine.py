@@ -99,6 +99,17 @@ class AlphaCurve:
     calibration: tuple[float, ...]
     test: tuple[float, ...]
 
+    @staticmethod
+    def of(ensemble: Ensemble, test: PredictionBank, row: str, task: str) -> AlphaCurve:
+        """That of a fitted ensemble."""
+        return AlphaCurve(
+            row=row,
+            task=task,
+            alphas=tuple(alpha_grid(ensemble.grid).tolist()),
+            calibration=tuple(ensemble.curve_.tolist()),
+            test=tuple(ensemble.curve(test).tolist()),
+        )
+
     @property
     def oracle(self) -> tuple[float, float]:
         """(alpha, accuracy) of the smallest alpha that is best on test."""
@@ -277,7 +288,12 @@ def evaluate(
     Raises:
         ValueError: calibrating on a test split, or missing keys or labels.
     """
-    proba, alpha, curve = _predict(method, calibration, test, task, average)
+    ensemble = method.ensemble(average)
+    if ensemble is None:
+        proba, alpha, curve = method.fixed_proba(test, average), None, None
+    else:
+        proba = ensemble.fit(calibration).predict_proba(test)
+        alpha, curve = ensemble.alpha_, AlphaCurve.of(ensemble, test, method.name, task)
     oracle = (None, None) if curve is None else curve.oracle
     correct = _correct(proba, test)
     gain = gain_report(correct, correct if baseline is None else baseline, seed=seed)
@@ -326,25 +342,3 @@ def _correct(proba: Tensor, bank: PredictionBank) -> Bool[Tensor, " N"]:
 
 def _accuracy(correct: Tensor) -> float:
     return float(correct.double().mean())
-
-
-def _predict(
-    method: Method,
-    calibration: PredictionBank,
-    test: PredictionBank,
-    task: str,
-    average: Average,
-) -> tuple[Tensor, float | None, AlphaCurve | None]:
-    """Probabilities on test, and the chosen alpha and its curve where the method has an alpha."""
-    ensemble = method.ensemble(average)
-    if ensemble is None:
-        return method.fixed_proba(test, average), None, None
-    proba = ensemble.fit(calibration).predict_proba(test)
-    curve = AlphaCurve(
-        row=method.name,
-        task=task,
-        alphas=tuple(alpha_grid(ensemble.grid).tolist()),
-        calibration=tuple(ensemble.curve_.tolist()),
-        test=tuple(ensemble.curve(test).tolist()),
-    )
-    return proba, ensemble.alpha_, curve

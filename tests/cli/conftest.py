@@ -232,12 +232,12 @@ def with_flags():
     """A function (words, more) -> `words` with the flags of `more` in the place of its own."""
 
     def pairs(words):
-        flags = {}
+        flags, last = {}, ""
         for word in words:
             if word.startswith("--"):
-                flags[word] = []
+                flags[word], last = [], word
             else:
-                flags[list(flags)[-1]].append(word)
+                flags[last].append(word)
         return flags
 
     def replace(words, more):
