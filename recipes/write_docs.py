@@ -12,6 +12,7 @@ from typing import Any
 
 from genviews.files import atomic_write_bytes, read_json
 from genviews.report.text import STARRED, markdown
+from genviews.report.words import value_words
 from genviews.studies.result import Result
 from recipes import inversion_docs, learning_docs
 from recipes.inversion_docs import table_lines
@@ -23,7 +24,7 @@ Json = dict[str, Any]
 
 def percent(value: float) -> str:
     """0.876 -> 87.6."""
-    return f"{100 * value:.1f}"
+    return value_words(value, "percent")
 
 
 def encoder_line(encoder: Json) -> str:

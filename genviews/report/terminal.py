@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genviews.report.text import claims_table
-from genviews.report.words import Shown, cell_words, header, printable
+from genviews.report.words import Shown, header, printable, table_words
 from genviews.studies.blocks import Note, Table
 from genviews.studies.result import Result
 
@@ -79,7 +79,7 @@ def terminal_table(table: Table, width: int = 80) -> RichTable:
         table: what is shown.
         width: of the terminal in characters.
     """
-    cells = [list(map(cell_words, row, table.columns)) for row in table.rows]
+    cells = table_words(table)
     gap = 2 if width >= 60 else 1
     shape = _fit(table, cells, width, gap)
     starred = any(cell.star for row in cells for cell in row)
@@ -116,8 +116,7 @@ def terminal_table(table: Table, width: int = 80) -> RichTable:
 
 
 def _text(at: int, cell: Shown, shape: _Shape) -> str:
-    interval = f" [{cell.interval}]" if cell.interval and at in shape.intervals else ""
-    return cell.text + interval + (" *" if cell.star else "")
+    return cell.whole(interval=at in shape.intervals)
 
 
 def _fit(table: Table, cells: list[list[Shown]], width: int, gap: int) -> _Shape:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from genviews.report.words import cell_words, header, printable, short_range
+from genviews.report.words import header, printable, short_range, table_words
 from genviews.studies.blocks import Cell, Column, Estimate, Note, Table
 from genviews.studies.result import Claim, Result
 
@@ -99,13 +99,8 @@ def markdown_table(table: Table) -> list[str]:
     lines = [_line(header(column) for column in table.columns)]
     rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
     lines.append(_line(rules))
-    for place, row in enumerate(table.rows):
-        cells = []
-        for cell, column in zip(row, table.columns, strict=True):
-            shown = cell_words(cell, column)
-            text = f"{shown.text} [{shown.interval}]" if shown.interval else shown.text
-            text += " \\*" if shown.star else ""
-            cells.append(text.replace("|", "\\|"))
+    for place, row in enumerate(table_words(table)):
+        cells = [shown.whole(star="\\*").replace("|", "\\|") for shown in row]
         if place == table.highlight:
             cells[0] = f"**{cells[0]}**"
         lines.append(_line(cells))
@@ -129,8 +124,7 @@ def markdown(result: Result, *, level: int = 2) -> list[str]:
     for block in result.blocks:
         if isinstance(block, Table):
             lines += [f"{sub} {block.title}", "", *markdown_table(block), ""]
-            cells = [cell for row in block.rows for cell in row]
-            starred = any(isinstance(cell, Estimate) and cell.significant for cell in cells)
+            starred = any(cell.star for row in table_words(block) for cell in row)
             said = (block.caption, STARRED if starred else "")
             lines += [" ".join(filter(None, said)), ""] if any(said) else []
         elif isinstance(block, Note):

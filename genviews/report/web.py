@@ -15,7 +15,7 @@ from markupsafe import Markup
 from genviews.report.draw import bars_svg, chart_svg
 from genviews.report.pictures import Sheet, make_sheet
 from genviews.report.text import claims_table
-from genviews.report.words import DASH, Shown, cell_words, duration, header, printable
+from genviews.report.words import DASH, Shown, cell_words, duration, header, printable, table_words
 from genviews.studies.blocks import Bars, Block, Curves, Images, Table, Tone
 from genviews.studies.result import Result
 
@@ -46,9 +46,9 @@ class _Section:
     kind: str
     anchor: str
     block: Block
-    rows: tuple[tuple[Shown, ...], ...] = ()
-    figures: tuple[tuple[str, Markup], ...] = ()
-    sheet: Sheet | None = None
+    rows: list[list[Shown]]
+    figures: tuple[tuple[str, Markup], ...]
+    sheet: Sheet | None
 
 
 def render_page(result: Result) -> str:
@@ -112,11 +112,11 @@ def _facts(answer: Table | None) -> list[tuple[str, Shown]]:
 
 
 def _section(block: Block, place: int) -> _Section:
-    rows: tuple[tuple[Shown, ...], ...] = ()
+    rows: list[list[Shown]] = []
     figures: tuple[tuple[str, str], ...] = ()
     sheet = None
     if isinstance(block, Table):
-        rows = tuple(tuple(map(cell_words, row, block.columns)) for row in block.rows)
+        rows = table_words(block)
     elif isinstance(block, Bars):
         figures = tuple(("", bars_svg(block, column)) for column in block.columns)
     elif isinstance(block, Curves):

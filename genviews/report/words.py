@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from genviews.studies.blocks import Cell, Column, Estimate, Kind
+from genviews.studies.blocks import Cell, Column, Estimate, Kind, Table
 
 __all__ = [
     "DASH",
@@ -14,11 +14,9 @@ __all__ = [
     "duration",
     "header",
     "number",
-    "p_words",
-    "percent",
-    "points",
     "printable",
     "short_range",
+    "table_words",
     "value_words",
 ]
 
@@ -34,6 +32,11 @@ class Shown:
     text: str
     interval: str = ""
     star: bool = False
+
+    def whole(self, *, interval: bool = True, star: str = "*") -> str:
+        """On one line: "+1.9 [+0.9 to +2.9] *"."""
+        shown = f" [{self.interval}]" if self.interval and interval else ""
+        return self.text + shown + (f" {star}" if self.star else "")
 
 
 def printable(text: str) -> str:
@@ -53,23 +56,6 @@ def _visible(letter: str) -> str:
         return letter
     code = ord(letter)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """A share in percent, without the sign: 0.9124 -> "91.2"."""
-    return f"{100 * value:.{digits}f}"
-
-
-def points(value: float, digits: int = 1) -> str:
-    """A difference of shares in percentage points, signed: -0.004 -> "-0.4"."""
-    return f"{round(100 * value, digits) + 0.0:+.{digits}f}"  # + 0.0: never "-0.0"
-
-
-def p_words(value: float) -> str:
-    """A p-value as people write it."""
-    if value < 0.001:
-        return "<0.001"
-    return f"{value:.3f}" if value < 0.995 else "1"
 
 
 def duration(seconds: float) -> str:
@@ -96,12 +82,13 @@ def value_words(value: float, kind: Kind, digits: int | None = None) -> str:
         >>> value_words(0.0123, "points", 2), value_words(1234, "count")
         ('+1.23', '1,234')
     """
+    behind = 1 if digits is None else digits
     if kind == "percent":
-        return percent(value, 1 if digits is None else digits)
+        return f"{100 * value:.{behind}f}"
     if kind == "points":
-        return points(value, 1 if digits is None else digits)
+        return f"{round(100 * value, behind) + 0.0:+.{behind}f}"  # + 0.0: never "-0.0"
     if kind == "p":
-        return p_words(value)
+        return "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.995 else "1"
     if kind == "count":
         return f"{value:,.0f}"
     return duration(value) if kind == "seconds" else number(value, digits)
@@ -121,6 +108,11 @@ def cell_words(cell: Cell, column: Column) -> Shown:
         low, high = (value_words(end, column.kind, column.digits) for end in cell.interval)
         interval = f"{low} to {high}"
     return Shown(text=text, interval=interval, star=cell.significant)
+
+
+def table_words(table: Table) -> list[list[Shown]]:
+    """Every cell of a table as text."""
+    return [list(map(cell_words, row, table.columns)) for row in table.rows]
 
 
 def short_range(estimate: Estimate, kind: Kind, digits: int | None = None) -> str:

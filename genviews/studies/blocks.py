@@ -83,18 +83,30 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class _Section:
+    """What all sections have.
+
+    Args:
+        title: of the section; "" of a note is a remark between sections.
+        caption: what to see, in a sentence.
+        folded: whether the page shows it on demand alone.
+    """
+
+    title: str
+    caption: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(_Section):
     """Rows of numbers. The first column names the rows.
 
     Args:
-        title: of the section.
         columns: what each row holds.
         rows: as many cells as columns, each; None is an empty cell.
         highlight: place of the row that the verdict is about; None: of none.
         tones: what each row says; () where rows say nothing.
         breaks: places of rows that begin a new group.
-        caption: one sentence about all of it.
-        folded: whether the page shows it on demand alone.
 
     Raises:
         ValueError: rows or tones of another number than the columns or rows.
@@ -105,14 +117,11 @@ class Table:
         1
     """
 
-    title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     highlight: int | None = None
     tones: tuple[Tone, ...] = ()
     breaks: tuple[int, ...] = ()
-    caption: str = ""
-    folded: bool = False
 
     def __post_init__(self) -> None:
         _same(self.title, "cells of a row", len(self.columns), [len(row) for row in self.rows])
@@ -194,20 +203,14 @@ class Chart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curves:
+class Curves(_Section):
     """One chart, or several that are read side by side.
 
     Args:
-        title: of the section.
         charts: in order.
-        caption: what to see.
-        folded: whether the page shows it on demand alone.
     """
 
-    title: str
     charts: tuple[Chart, ...]
-    caption: str = ""
-    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,25 +235,19 @@ class BarColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bars:
+class Bars(_Section):
     """A dot and its interval for each row (a forest plot), for one measure or several.
 
     Args:
-        title: of the section.
         names: of the rows.
         columns: the measures.
-        caption: what to see.
-        folded: whether the page shows it on demand alone.
 
     Raises:
         ValueError: a column with another number of values or tones than there are rows.
     """
 
-    title: str
     names: tuple[str, ...]
     columns: tuple[BarColumn, ...]
-    caption: str = ""
-    folded: bool = False
 
     def __post_init__(self) -> None:
         _same(self.title, "values", len(self.names), [len(c.values) for c in self.columns])
@@ -300,35 +297,26 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
+class Images(_Section):
     """Pictures to look at.
 
     Args:
-        title: of the section.
         grids: in order.
-        caption: what to see.
-        folded: whether the page shows it on demand alone.
     """
 
-    title: str
     grids: tuple[Grid, ...]
-    caption: str = ""
-    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class Note(_Section):
     """Plain text, a paragraph a line.
 
     Args:
-        title: of the section; "" for a remark between sections.
         text: what is to be said.
-        folded: whether the page shows it on demand alone.
     """
 
     title: str = ""
     text: str
-    folded: bool = False
 
 
 Block: TypeAlias = Table | Curves | Bars | Images | Note

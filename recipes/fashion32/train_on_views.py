@@ -39,34 +39,30 @@ TUNING = {"epochs": 20, "learning_rate": 4e-4}
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One training: its name, the perturbation (None: reconstructions) and where it starts."""
+    """One training: what it sees (None: reconstructions), where it starts, and its checkpoint."""
 
-    name: str
-    kind: str
     perturbation: Perturbation | None
     fine_tuned: bool
 
     @property
-    def file(self) -> str:
-        """Name of its checkpoint."""
-        return f"{self.name.replace(' ', '_')}{'_tuned' if self.fine_tuned else ''}.pt"
+    def row(self) -> dict[str, Any]:
+        """What it is, for the record."""
+        seen, start = self.perturbation, "images classifier" if self.fine_tuned else "scratch"
+        name, kind = ("reconstructions",) * 2 if seen is None else (seen.name, "views")
+        return {"name": name, "start": start, "kind": kind}
 
     @property
-    def start(self) -> str:
-        """Where it starts, in words."""
-        return "images classifier" if self.fine_tuned else "scratch"
+    def file(self) -> str:
+        """Name of its checkpoint."""
+        return f"{self.row['name']}{'_tuned' if self.fine_tuned else ''}.pt"
 
 
 def plans(kit: GeneratorKit) -> list[Plan]:
     """Reconstructions, and the middle strength of fine style-mixing; from scratch and tuned."""
     mixes = [p for p in kit.candidates if p.name.startswith("stylemix_fine")]
-    middle = mixes[len(mixes) // 2]
     return [
-        Plan(name=name, kind=kind, perturbation=perturbation, fine_tuned=tuned)
-        for name, kind, perturbation in (
-            ("reconstructions", "reconstructions", None),
-            (middle.name, "views", middle),
-        )
+        Plan(perturbation=seen, fine_tuned=tuned)
+        for seen in (None, mixes[len(mixes) // 2])
         for tuned in (True, False)
     ]
 
@@ -112,24 +108,20 @@ def main(*, out: Path = Path("runs/fashion32/on_views")) -> dict[str, object]:
     place, kit = folder_of(out, quick=False), load_generator("fashion32")
     config = replace(training_preset("fashion32"), view_fraction=0.5)
     seen, splits = read("train"), {name: read(name) for name in ("val", "test")}
-    first: nn.Module = load_classifier("fashion32")
-    rows: list[dict[str, Any]] = [
-        {
-            "name": "images",
-            "start": "scratch",
-            "kind": "images",
-            **{name: measure(first, *split) for name, split in splits.items()},
-        }
-    ]
-    best: dict[str, tuple[float, str, SmallResNet]] = {}
-    for plan in plans(kit):
-        module = train(plan, kit, config, seen, place / plan.file)
-        row = {"name": plan.name, "start": plan.start, "kind": plan.kind}
+    rows, best = list[dict[str, Any]](), dict[str, tuple[float, str, SmallResNet]]()
+
+    def add(row: dict[str, Any], module: nn.Module) -> dict[str, Any]:
         rows.append(row | {name: measure(module, *split) for name, split in splits.items()})
         print(rows[-1], flush=True)
-        score = rows[-1]["val"]["images"]
-        if plan.kind not in best or score > best[plan.kind][0]:
-            best[plan.kind] = (score, f"{plan.name}, {plan.start}", module)
+        return rows[-1]
+
+    add({"name": "images", "start": "scratch", "kind": "images"}, load_classifier("fashion32"))
+    for plan in plans(kit):
+        module = train(plan, kit, config, seen, place / plan.file)
+        row = add(plan.row, module)
+        score, known = row["val"]["images"], best.get(row["kind"])
+        if known is None or score > known[0]:
+            best[row["kind"]] = (score, f"{row['name']}, {row['start']}", module)
     for kind, (_, what, module) in best.items():
         file = f"classifier_{kind}.safetensors"
         module.save(ENTRY / file)

@@ -73,7 +73,7 @@ def test_plans_cover_reconstructions_and_views():
     from genviews import load_generator
 
     plans = train_on_views.plans(load_generator("fashion32"))
-    assert {p.kind for p in plans} == {"reconstructions", "views"}
+    assert {p.row["kind"] for p in plans} == {"reconstructions", "views"}
     assert len({p.file for p in plans}) == len(plans)
     assert {p.fine_tuned for p in plans} == {True, False}
 

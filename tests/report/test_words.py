@@ -5,8 +5,6 @@ import pytest
 from genviews.report.words import (
     cell_words,
     duration,
-    p_words,
-    points,
     printable,
     short_range,
     value_words,
@@ -47,8 +45,8 @@ def test_words_in_a_sentence():
 
 
 def test_never_minus_nothing():
-    assert points(-1e-9) == "+0.0"
-    assert p_words(0.05) == "0.050"
+    assert value_words(-1e-9, "points") == "+0.0"
+    assert value_words(0.05, "p") == "0.050"
     assert duration(0.0) == "0.0 s"
 
 

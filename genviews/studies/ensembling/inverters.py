@@ -55,7 +55,7 @@ from genviews.studies.blocks import (
 )
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.reconstruct import distances, stored
-from genviews.studies.inversion import best_and_worst, measured_terms
+from genviews.studies.invert import best_and_worst, measured_terms
 from genviews.studies.result import Claim, Result
 from genviews.studies.statistics import accuracy_of, gain_of
 

@@ -22,7 +22,7 @@ from genviews.studies.blocks import Chart, Column, Curves, Series, Table
 from genviews.studies.ensembling.choose import Viewed, fit_best
 from genviews.studies.ensembling.evidence import difference
 from genviews.studies.ensembling.reconstruct import distances, stored
-from genviews.studies.inversion import measured_terms
+from genviews.studies.invert import measured_terms
 from genviews.studies.result import Result
 from genviews.studies.statistics import accuracy_of, gain_of
 
