@@ -9,8 +9,10 @@ of that frame the file really holds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -26,6 +28,8 @@ from genviews.identity import key
 from genviews.types import ImageSpec
 
 __all__ = ["Alignment", "FileSource"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class FileSource(RowSource):
     def row(self, row: int) -> Row:
         """Read a file; the hash is that of its bytes."""
         name = self.ids[row]
-        data = _bytes_of(self._root / name)
+        data = _try(Path.read_bytes, self._root / name)
         image, mask = self._image(data, name)
         return image, content_hash(data), mask
 
@@ -129,28 +133,18 @@ class FileSource(RowSource):
         return self._resize, self._convert, align
 
 
-def _bytes_of(path: Path) -> bytes:
-    _check_file(path)
+def _try(read: Callable[[Path], T], path: Path) -> T:
+    """What reading a file gives, or UnfitImageError."""
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise UnfitImageError("is no file, or a link to nothing")
     try:
-        return path.read_bytes()
+        return read(path)
     except OSError as error:
-        raise _unread(error) from None
+        raise UnfitImageError(f"cannot be read ({error.strerror})") from None
 
 
 def _hash_of(path: Path) -> str:
     try:
-        _check_file(path)
-        return hash_of_file(path)
+        return _try(hash_of_file, path)
     except UnfitImageError as reason:
         return str(reason)
-    except OSError as error:
-        return str(_unread(error))
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():  # reading a pipe would wait for ever
-        raise UnfitImageError("is no file, or a link to nothing")
-
-
-def _unread(error: OSError) -> UnfitImageError:
-    return UnfitImageError(f"cannot be read ({error.strerror})")

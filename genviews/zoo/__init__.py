@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from genviews.checks import lookup
+from genviews.classify.model import Classifier
+from genviews.classify.network import SmallResNet
+from genviews.data.fashion import pad_pixels
+from genviews.data.images import ImageSet
+from genviews.files import load_tensors
+from genviews.types import ImageSpec
 from genviews.zoo.card import ENTRIES, checked_file, read_card
-
-if TYPE_CHECKING:  # torch is imported with the first part, not with this module
-    from genviews.classify.model import Classifier
-    from genviews.data.images import ImageSet
 
 __all__ = [
     "CLASSIFIERS",
@@ -64,10 +66,6 @@ def zoo_classifier(name: str | Path, trained_on: str = "images") -> Classifier:
         FileNotFoundError: the entry has no such classifier.
         ValueError: a file that does not match the card.
     """
-    from genviews.classify.model import Classifier
-    from genviews.classify.network import SmallResNet
-    from genviews.types import ImageSpec
-
     folder, card = _entry(name)
     network = SmallResNet.load(checked_file(folder, card, CLASSIFIERS[trained_on]))
     image = card["image"]
@@ -97,21 +95,14 @@ def zoo_images(name: str | Path, split: Literal["val", "test"]) -> ImageSet:
         FileNotFoundError: the entry has none.
         ValueError: another split.
     """
-    from safetensors import safe_open
-
-    from genviews.data.fashion import pad_pixels
-    from genviews.data.images import ImageSet
-
     folder, card = _entry(name)
-    with safe_open(str(checked_file(folder, card, "samples.safetensors")), "pt") as file:
-        ids: dict[str, list[str]] = json.loads(file.metadata()["ids"])
-        lookup(split, ids, "split of the samples")
-        pixels = file.get_tensor(f"{split}_pixels")
-        labels = file.get_tensor(f"{split}_labels")
+    tensors, header = load_tensors(checked_file(folder, card, "samples.safetensors"))
+    ids: dict[str, list[str]] = json.loads(header["ids"])
+    lookup(split, ids, "split of the samples")
     return ImageSet(
-        images=pad_pixels(pixels),
+        images=pad_pixels(tensors[f"{split}_pixels"]),
         ids=tuple(ids[split]),
-        labels=labels.long(),
+        labels=tensors[f"{split}_labels"].long(),
         class_names=tuple(card["image"]["class_names"]),
     )
 
