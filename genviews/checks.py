@@ -25,6 +25,7 @@ __all__ = [
     "check_finite",
     "check_fraction",
     "check_number",
+    "check_shape",
     "fail",
     "lookup",
     "option",
@@ -85,14 +86,23 @@ def check_file(
         fail(what, expected=expected, got=got, remedy=remedy, error=FileNotFoundError)
 
 
-def check_count(value: int, what: str, *, least: int = 1, most: int | None = None) -> int:
-    """Return `value`, an integer of at least `least` and at most `most`, or raise."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        limit = "" if most is None else f" and at most {most}"
-        wanted = f"an integer of at least {least}{limit}"
-        fail(what, expected=wanted, got=repr(value), remedy="change it")
+def check_count(
+    value: int, what: str, *, least: int = 1, most: float = math.inf, remedy: str = "change it"
+) -> int:
+    """Return `value`, an integer of at least `least` and at most `most`, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        limit = "" if most == math.inf else f" and at most {most}"
+        wanted = str(least) if least == most else f"an integer of at least {least}{limit}"
+        fail(what, expected=wanted, got=repr(value), remedy=remedy)
     return value
+
+
+def check_shape(given: Tensor, shape: Sequence[int | None], what: str, remedy: str) -> None:
+    """Raise ValueError unless a tensor has this shape, in which None is any number."""
+    same = all(wanted in (None, size) for wanted, size in zip(shape, given.shape, strict=False))
+    if given.ndim != len(shape) or not same:
+        told = ", ".join("any" if size is None else str(size) for size in shape)
+        fail(what, expected=f"shape ({told})", got=f"shape {tuple(given.shape)}", remedy=remedy)
 
 
 def check_number(

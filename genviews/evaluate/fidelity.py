@@ -261,9 +261,8 @@ def kernel_inception_distance(
     """
     _check(real, generated, 2)
     smaller = min(len(real), len(generated))
-    size = min(1000, smaller) if subset_size is None else check_count(subset_size, "subset_size")
-    if not 2 <= size <= smaller:
-        fail("subset_size", expected=f"2 to {smaller}", got=size, remedy="change it")
+    size = min(1000, smaller) if subset_size is None else subset_size
+    check_count(size, "subset_size", least=2, most=smaller)
     found = []
     for index in range(check_count(subsets, "subsets")):
         draw = Rng(seed, "KID").child(str(index)).numpy()

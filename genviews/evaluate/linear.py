@@ -261,13 +261,8 @@ def stratified_folds(y: Int[Tensor, " N"], folds: int = 3) -> list[Tensor]:
     place = torch.empty_like(y)
     for label in y.unique():
         rows = torch.nonzero(y == label).flatten()
-        if len(rows) < folds:
-            fail(
-                f"rows of class {int(label)}",
-                expected=f"at least {folds}, one for each fold",
-                got=len(rows),
-                remedy="use fewer folds",
-            )
+        what = f"number of rows of class {int(label)}"
+        check_count(len(rows), what, least=folds, remedy="use fewer folds")
         place[rows] = torch.arange(len(rows), device=y.device) % folds
     return [place == fold for fold in range(folds)]
 

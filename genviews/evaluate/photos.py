@@ -181,12 +181,7 @@ class LabelledFiles:
         taken = torch.zeros(len(self), dtype=torch.bool)
         for label, name in enumerate(self.class_names):
             rows = [i for i in order if int(self.labels[i]) == label]
-            if len(rows) <= per_class:
-                fail(
-                    f"files of class {name!r}",
-                    expected=f"more than {per_class}",
-                    got=len(rows),
-                    remedy="draw fewer for each class",
-                )
+            what, remedy = f"number of files of class {name!r}", "draw fewer for each class"
+            check_count(len(rows), what, least=per_class + 1, remedy=remedy)
             taken[rows[:per_class]] = True
         return self.select(taken, splits[0]), self.select(~taken, splits[1])

@@ -249,13 +249,8 @@ class KNNProbe(Probe):
         self.temperature = check_number(temperature, "temperature", above=0, remedy="try 0.07")
 
     def _fit(self, h: Tensor, targets: Tensor) -> Sequence[Mapping[str, float]]:
-        if self.neighbours[-1] > len(h):
-            fail(
-                "neighbours",
-                expected=f"at most {len(h)}, the number of rows",
-                got=self.neighbours[-1],
-                remedy="give fewer neighbours, or more rows",
-            )
+        remedy = "give fewer neighbours, or more rows"
+        check_count(self.neighbours[-1], "neighbours", most=len(h), remedy=remedy)
         self._bank, self._targets = F.normalize(h, dim=1), targets
         return [{"neighbours": float(k)} for k in self.neighbours]
 

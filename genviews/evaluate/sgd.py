@@ -240,8 +240,7 @@ class SGDProbe(Probe):
         """Uniform within 1 / sqrt(E), as torch's Linear starts."""
         classes = len(self.classes_)
         outputs = classes if self.config.outputs is None else self.config.outputs
-        if outputs < classes:
-            fail("outputs", expected=f"at least {classes}", got=outputs, remedy="leave it at None")
+        check_count(outputs, "outputs", least=classes, remedy="leave it at None")
         draws = torch.rand(outputs, self._width + 1, generator=rng.child("start").torch())
         return ((2 * draws - 1) / math.sqrt(self._width)).to(device)
 

@@ -259,14 +259,9 @@ class MultiLabelSVM:
             )
 
     def _check_folds(self, index: int, target: np.ndarray) -> None:
-        positives = int(target.sum())
-        if min(positives, len(target) - positives) < self.folds:
-            fail(
-                f"images of class {index}",
-                expected=f"at least {self.folds} with it and {self.folds} without it",
-                got=f"{positives} and {len(target) - positives}",
-                remedy="give more images, or fewer folds",
-            )
+        fewest = min(int(target.sum()), int((~target).sum()))
+        what = f"number of images with class {index}, and of those without it"
+        check_count(fewest, what, least=self.folds, remedy="give more images, or fewer folds")
 
 
 def counted(

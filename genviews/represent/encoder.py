@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_shape, fail, lookup
 from genviews.files import load_network, save_network, save_tensors
 from genviews.modes import evaluating, own_dropout
 from genviews.represent.backbones import Stem, make_backbone
@@ -158,13 +158,8 @@ class RepresentationEncoder(nn.Module):
             )
         flat = images.reshape(-1, *images.shape[-3:])
         h: Tensor = self.backbone((flat - self.mean) / self.std)
-        if h.shape != (len(flat), self.features_dim):
-            fail(
-                "backbone",
-                expected=f"features {(len(flat), self.features_dim)}",
-                got=tuple(h.shape),
-                remedy="let the module pool and flatten, or correct `features`",
-            )
+        remedy = "let the module pool and flatten, or correct `features`"
+        check_shape(h, (len(flat), self.features_dim), "features of the backbone", remedy)
         return h.reshape(*images.shape[:-3], self.features_dim)
 
     def project(self, h: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch P"]:

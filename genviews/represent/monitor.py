@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_each, fail
+from genviews.checks import check_count, check_each
 from genviews.represent.encoder import RepresentationEncoder
 
 __all__ = ["OnlineKNN", "alignment", "rankme", "uniformity"]
@@ -38,8 +38,7 @@ def alignment(u: Float[Tensor, "B V P"]) -> float:
         2.0
     """
     views = u.shape[1]
-    if views < 2:
-        fail("alignment", expected="two views or more", got=views, remedy="render more views")
+    check_count(views, "views for alignment", least=2, remedy="render more views")
     unit = F.normalize(u.detach().double(), dim=-1)
     # Of all V x V pairs the V of a view with itself are 0.
     square = (unit[:, :, None] - unit[:, None]).square().sum(-1).sum((1, 2))
@@ -64,8 +63,7 @@ def uniformity(u: Float[Tensor, "N P"]) -> float:
         >>> uniformity(torch.tensor([[1.0, 0.0], [-3.0, 0.0]]))
         -8.0
     """
-    if u.shape[0] < 2:
-        fail("uniformity", expected="two rows or more", got=u.shape[0], remedy="give more samples")
+    check_count(u.shape[0], "rows for uniformity", least=2, remedy="give more samples")
     unit = F.normalize(u.detach().double(), dim=-1)
     potential = torch.pdist(unit).square().mul(-2)
     return float(potential.logsumexp(0)) - math.log(len(potential))

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number
 from genviews.rng import Rng
 
 __all__ = ["RATIOS", "SamplePlan"]
@@ -72,8 +72,7 @@ class SamplePlan:
         Raises:
             ValueError: fewer than B unique samples.
         """
-        if not ratio > 0:
-            fail("ratio", expected="a number above 0", got=ratio, remedy="see RATIOS")
+        check_number(ratio, "ratio", above=0, remedy="see RATIOS")
         return cls(batch_size=batch_size, num_unique=round(ratio * base), seed=seed)
 
     @property

@@ -148,12 +148,10 @@ class Prior:
                 got=unknown,
                 remedy="choose classes of the generator" if count else "it is unconditional",
             )
-        if count and self.pseudo_classes:
-            fail(
-                "pseudo_classes of Prior",
-                expected="0, for a conditional generator",
-                got=self.pseudo_classes,
-                remedy="per_class alone makes blocks of its own classes",
+        if count:
+            remedy = "per_class alone makes blocks of the classes of a conditional generator"
+            check_count(
+                self.pseudo_classes, "pseudo_classes of Prior", least=0, most=0, remedy=remedy
             )
         if self.per_class and not (count or self.pseudo_classes):
             fail(

@@ -9,9 +9,11 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from genviews.checks import check_count, check_number, fail
+from genviews.checks import check_count, check_number
 
 __all__ = ["EpochCosine", "Schedule", "StepCosine"]
+
+_OVER = "the training is over"
 
 
 class Schedule(ABC):
@@ -73,13 +75,9 @@ class EpochCosine(Schedule):
             check_count(getattr(self, name), name)
         for name in ("peak", "decay", "warmup_from"):
             check_number(getattr(self, name), name, above=0)
-        if self.warms_up and self.warmup_epochs > self.epochs:
-            fail(
-                "warmup_epochs",
-                expected=f"at most {self.epochs}, the epochs",
-                got=self.warmup_epochs,
-                remedy="train longer, warm up for less, or keep to a batch of 256",
-            )
+        if self.warms_up:
+            remedy = "train longer, warm up for less, or keep to a batch of 256"
+            check_count(self.warmup_epochs, "warmup_epochs", most=self.epochs, remedy=remedy)
 
     @property
     def total_steps(self) -> int:
@@ -93,7 +91,7 @@ class EpochCosine(Schedule):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
-        _check_step(step, self.total_steps)
+        check_count(step, "step", least=0, most=self.total_steps - 1, remedy=_OVER)
         epoch = step // self.steps_per_epoch + 1
         if not self.warms_up or epoch > self.warmup_epochs:
             return self._cosine(epoch)
@@ -135,15 +133,9 @@ class StepCosine(Schedule):
 
     def __post_init__(self) -> None:
         check_count(self.steps, "steps")
-        check_count(self.warmup_steps, "warmup_steps", least=0)
+        check_count(self.warmup_steps, "warmup_steps", least=0, most=self.steps - 1)
         check_number(self.peak, "peak", above=0)
-        if self.warmup_steps >= self.steps or not 0 <= self.floor <= self.peak:
-            fail(
-                "schedule",
-                expected=f"warmup_steps below {self.steps} and a floor in [0, {self.peak}]",
-                got=f"{self.warmup_steps} and {self.floor}",
-                remedy="change them",
-            )
+        check_number(self.floor, "floor", least=0, most=self.peak)
 
     @property
     def total_steps(self) -> int:
@@ -152,13 +144,8 @@ class StepCosine(Schedule):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
-        _check_step(step, self.steps)
+        check_count(step, "step", least=0, most=self.steps - 1, remedy=_OVER)
         if step < self.warmup_steps:
             return self.peak * (step + 1) / self.warmup_steps
         share = (step - self.warmup_steps) / (self.steps - self.warmup_steps)
         return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _check_step(step: int, total: int) -> None:
-    if not 0 <= step < total:
-        fail("step", expected=f"one of 0 to {total - 1}", got=step, remedy="the training is over")

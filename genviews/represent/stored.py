@@ -95,9 +95,7 @@ class StoredViews(AnchorViews):
         self.image_spec = rebuild(made["image"])
         self.pool = int(made["pool"])
         self.seed, self.num_samples = int(made["seed"]), int(exact["num_samples"])
-        self.positives = check_count(positives, "positives")
-        if positives > self.pool:
-            fail("positives", expected=f"at most {self.pool}", got=positives, remedy="store more")
+        self.positives = check_count(positives, "positives", most=self.pool, remedy="store more")
         if exact["keep"] == "latents" and generator is None:
             fail("generator", expected="one, to render with", got="none", remedy="pass it")
         if generator is not None:

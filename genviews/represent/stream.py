@@ -8,6 +8,7 @@ resume, it is the same.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -143,7 +144,9 @@ class StreamedBatches:
         Raises:
             ValueError: as `batch`, or more processes than samples in a batch.
         """
-        asked, size = (check_count(step, "step", least=0), process, processes), self._maker.size
+        most = math.inf if self._steps is None else self._steps - 1
+        check_count(step, "step", least=0, most=most, remedy="make batches with more steps")
+        asked, size = (step, process, processes), self._maker.size
         if not 0 <= process < processes <= size:
             fail(
                 "part of a batch",
@@ -158,17 +161,10 @@ class StreamedBatches:
             self._next = asked
         try:
             with self._maker.stats.timed("wait_seconds"):
-                found = next(self._ahead, None)
+                found = next(self._ahead)
         except BaseException:
             self.close()  # the next call begins anew
             raise
-        if found is None:
-            fail(
-                "step",
-                expected=f"below {self._steps}, the steps of these batches",
-                got=step,
-                remedy="make them with more steps",
-            )
         _keep_for_this_stream(found)
         self._maker.stats.steps += 1
         self._next = (step + 1, process, processes)

@@ -247,5 +247,7 @@ class TestRefusals:
             detection_ap(*self.change(known={"boxes": flat}), 1)
 
     def test_nothing_to_find(self):
-        with pytest.raises(ValueError, match="at least one that is not difficult"):
+        with pytest.raises(
+            ValueError, match="that are not difficult: expected an integer of at least 1"
+        ):
             detection_ap(*self.change(known={"difficult": torch.tensor([True])}), 1)

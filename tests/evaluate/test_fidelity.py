@@ -105,7 +105,7 @@ class TestKID:
         assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(60)
 
     def test_subset_size_is_checked(self):
-        with pytest.raises(ValueError, match="subset_size: expected 2 to 30, got 31"):
+        with pytest.raises(ValueError, match=r"subset_size: expected .* at most 30, got 31"):
             kernel_inception_distance(*sets(), subset_size=31)
 
 

@@ -229,7 +229,7 @@ class TestLinear:
         folds = stratified_folds(y, 3)
         assert bool((torch.stack(folds).sum(0) == 1).all())
         assert all({0, 1, 2} == set(y[held].tolist()) for held in folds)
-        with pytest.raises(ValueError, match=r"rows of class 1: expected at least 4"):
+        with pytest.raises(ValueError, match=r"rows of class 1: expected an integer of at least 4"):
             stratified_folds(y, 4)
 
 
@@ -316,7 +316,7 @@ class TestSGD:
         probe = SGDProbe(SGDConfig(epochs=10, learning_rate=0.01, outputs=1000)).fit(h, y)
         assert probe.candidates_[-1].shape == (1000, 11)
         assert probe.score_last(h, y).accuracy > 0.6
-        with pytest.raises(ValueError, match="outputs: expected at least 4"):
+        with pytest.raises(ValueError, match="outputs: expected an integer of at least 4"):
             SGDProbe(SGDConfig(outputs=3)).fit(h, y)
 
     def test_features_of_each_epoch(self, make_features):
@@ -369,5 +369,7 @@ class TestKNN:
         assert torch.equal(probe.predict(h2), whole)
 
     def test_too_few_rows(self, make_features):
-        with pytest.raises(ValueError, match="neighbours: expected at most 100"):
+        with pytest.raises(
+            ValueError, match="neighbours: expected an integer of at least 1 and at most 100"
+        ):
             KNNProbe().fit(*make_features(0, 100))

@@ -83,7 +83,9 @@ class TestLabelledFolder:
         mixed = files.select(torch.randperm(36, generator=torch.Generator().manual_seed(0)))
         assert set(mixed.split_per_class(5, seed=1)[0].files) == set(train.files)
         assert set(files.split_per_class(5, seed=2)[0].files) != set(train.files)
-        with pytest.raises(ValueError, match="files of class 'ant': expected more than 12"):
+        with pytest.raises(
+            ValueError, match="files of class 'ant': expected an integer of at least 13"
+        ):
             files.split_per_class(12)
 
     def test_labels_are_checked(self, tmp_path):

@@ -102,10 +102,10 @@ class TestContrastive:
     @pytest.mark.parametrize(
         ("objective", "views", "message"),
         [
-            (NTXent(), 3, r"expected 2 a sample, got 3; .* for more views use MultiPositive"),
-            (NTXent(), 1, r"expected 2 a sample, got 1"),
-            (MultiPositive(), 1, r"expected at least 2 a sample, got 1"),
-            (Decoupled(), 1, r"expected at least 2 a sample, got 1"),
+            (NTXent(), 3, r"of a sample: expected 2, got 3; .* for more views use MultiPositive"),
+            (NTXent(), 1, r"of a sample: expected 2, got 1"),
+            (MultiPositive(), 1, r"of a sample: expected .* at least 2, got 1"),
+            (Decoupled(), 1, r"of a sample: expected .* at least 2, got 1"),
         ],
     )
     def test_number_of_views(self, objective, views, message):
@@ -138,7 +138,9 @@ class TestVICReg:
 
     @pytest.mark.parametrize("shape", [(1, 2, 3), (3, 1, 3)])
     def test_too_few(self, shape):
-        with pytest.raises(ValueError, match="two samples and two views or more"):
+        with pytest.raises(
+            ValueError, match=r"of a VICReg batch: expected an integer of at least 2, got 1"
+        ):
             VICReg()(torch.zeros(shape))
 
     def test_negative_weight(self):
@@ -171,7 +173,7 @@ class TestPrediction:
 
     def test_the_anchor_latent_for_two_views_is_refused(self):
         """The authors' script pairs the image of a neighbour with the latent of its anchor."""
-        with pytest.raises(ValueError, match=r"expected a latent for each view, \(4, 2, 3\)"):
+        with pytest.raises(ValueError, match=r"a latent for each view: expected shape \(4, 2, 3\)"):
             LatentPrediction(z_dim=3)(torch.zeros(4, 2, 3), None, torch.zeros(4, 3))
 
     def test_missing_latents(self):

@@ -60,5 +60,5 @@ def test_misuse_is_named(options, message) -> None:
 
 
 def test_a_ratio_above_zero() -> None:
-    with pytest.raises(ValueError, match="ratio: expected a number above 0"):
+    with pytest.raises(ValueError, match="ratio: expected a finite number above 0"):
         SamplePlan.of_ratio(0.0, 100, batch_size=4)

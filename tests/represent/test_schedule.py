@@ -46,12 +46,12 @@ class TestEpochCosine:
         assert EpochCosine(epochs=20, steps_per_epoch=2, batch=256).rate(0) > 0.029
 
     def test_warm_up_longer_than_the_training(self):
-        with pytest.raises(ValueError, match="warmup_epochs: expected at most 5"):
+        with pytest.raises(ValueError, match=r"warmup_epochs: expected .* at most 5"):
             EpochCosine(epochs=5, steps_per_epoch=2, batch=512)
 
     @pytest.mark.parametrize("step", [-1, 40])
     def test_step_out_of_range(self, step):
-        with pytest.raises(ValueError, match="expected one of 0 to 39"):
+        with pytest.raises(ValueError, match=r"step: expected .* at most 39"):
             EpochCosine(epochs=20, steps_per_epoch=2).rate(step)
 
     @pytest.mark.parametrize("change", [{"peak": 0.0}, {"decay": math.inf}, {"epochs": 0}])
@@ -75,7 +75,7 @@ class TestStepCosine:
 
     @pytest.mark.parametrize("change", [{"warmup_steps": 10}, {"floor": 1.0}, {"peak": -1.0}])
     def test_fields(self, change):
-        with pytest.raises(ValueError, match=r"schedule|peak"):
+        with pytest.raises(ValueError, match=next(iter(change))):
             StepCosine(**{"steps": 10, "peak": 0.1, **change})
 
 

@@ -162,7 +162,7 @@ def test_a_damaged_shard_is_refused_and_made_again(tmp_path) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(ValueError, match=r"shard 1 of .*checksum"):
         StoredViews(tmp_path)([5])
-    with pytest.warns(RuntimeWarning, match="shard 1 of .* is damaged"):
+    with pytest.warns(RuntimeWarning, match=r"shard 1 of .* is damaged"):
         write_views(views, tmp_path, 8, shard_size=4)
     assert shards(tmp_path) == before
     path.unlink()
@@ -283,7 +283,7 @@ def test_misuse_is_named(tmp_path) -> None:
         StoredViews(tmp_path / "a")
     with pytest.raises(ValueError, match=r"generator of the views in .*generator\.weights"):
         StoredViews(tmp_path / "a", ToyGenerator(seed=1))
-    with pytest.raises(ValueError, match="positives: expected at most 2, got 3"):
+    with pytest.raises(ValueError, match=r"positives: expected .* at most 2, got 3"):
         StoredViews(tmp_path / "a", TOY, positives=3)
     with pytest.raises(ValueError, match=r"sample ids: expected integers from 0, below 5, got 5"):
         StoredViews(tmp_path / "a", TOY)([5])

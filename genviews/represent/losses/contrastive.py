@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genviews.checks import check_number, fail, lookup
+from genviews.checks import check_count, check_number, fail, lookup
 from genviews.represent.losses.base import Objective
 
 __all__ = ["Decoupled", "MultiPositive", "NTXent", "SupCon", "VICReg"]
@@ -60,7 +60,10 @@ class _Contrastive(Objective):
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         """The loss of (B, V, P) projections whose positives share a sample, or a class."""
         batch, views = u.shape[:2]
-        self._check_views(views)
+        least = 1 if self.classes else 2
+        most = math.inf if self.positives is None else 1 + self.positives
+        remedy = "render two views of each sample; for more views use MultiPositive"
+        check_count(views, "contrastive views of a sample", least=least, most=most, remedy=remedy)
         group = torch.arange(batch, device=u.device) if labels is None else labels
         rows, groups = u.flatten(0, 1), group.repeat_interleave(views)
         step = 1 if self.anchors == "all" else views
@@ -76,16 +79,6 @@ class _Contrastive(Objective):
         spread = logits.masked_fill(left_out, -math.inf).logsumexp(1)
         factor = 1.0 if self.base_temperature is None else self.temperature / self.base_temperature
         return {"contrast": factor * (spread - attraction).mean()}
-
-    def _check_views(self, views: int) -> None:
-        least = 1 if self.classes else 2
-        if views < least or (self.positives is not None and views != 1 + self.positives):
-            fail(
-                "contrastive views",
-                expected=f"at least {least} a sample" if self.positives is None else "2 a sample",
-                got=views,
-                remedy="render two views of each sample; for more views use MultiPositive",
-            )
 
 
 def _check_counts(positives: Tensor, others: Tensor) -> None:
@@ -260,13 +253,8 @@ class VICReg(Objective):
 
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         batch, views, width = u.shape
-        if batch < 2 or views < 2:
-            fail(
-                "VICReg batch",
-                expected="two samples and two views or more",
-                got=f"{batch} samples of {views} views",
-                remedy="render more",
-            )
+        check_count(batch, "samples of a VICReg batch", least=2, remedy="give more")
+        check_count(views, "views of a VICReg batch", least=2, remedy="render more")
         # Each unordered pair of views stands twice among V x V, and V pairs are a view with itself.
         square = (u[:, :, None] - u[:, None]).square().mean((0, 3)).sum()
         centred = u - u.mean(0)

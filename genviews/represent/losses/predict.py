@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_shape, fail
 from genviews.represent.losses.base import Objective
 
 __all__ = ["ClassPrediction", "LatentPrediction"]
@@ -78,13 +78,8 @@ class LatentPrediction(Objective):
         assert z is not None
         if z.ndim == 2 and u.shape[1] == 1:
             z = z[:, None]
-        if z.shape != (*u.shape[:2], self.z_dim):
-            fail(
-                "z",
-                expected=f"a latent for each view, {(*u.shape[:2], self.z_dim)}",
-                got=tuple(z.shape),
-                remedy="give the latent that each view was rendered from, not the anchor's alone",
-            )
+        remedy = "give the latent that each view was rendered from, not the anchor's alone"
+        check_shape(z, (*u.shape[:2], self.z_dim), "z, a latent for each view", remedy)
         terms = {"z": self.z_weight * F.mse_loss(u[..., : self.z_dim], z.to(u.dtype))}
         if labels is not None:
             terms["y"] = self.y_weight * _class_loss(u[..., self.z_dim :], labels)

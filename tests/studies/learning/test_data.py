@@ -242,7 +242,9 @@ class TestBatches:
 
     def test_beyond_the_updates_there_is_nothing(self, tmp_path) -> None:
         batches = row_batches(REAL, small(), 0, tmp_path)
-        with pytest.raises(ValueError, match="step: expected below 3, the steps of these batches"):
+        with pytest.raises(
+            ValueError, match="step: expected an integer of at least 0 and at most 2"
+        ):
             batches.batch(3)
 
 
