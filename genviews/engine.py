@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from genviews.checks import check_count, fail, lookup
+from genviews.named import find_package
 
 __all__ = ["Engine", "LocalEngine", "RayEngine", "find_engine"]
 
@@ -262,15 +263,5 @@ def _quiet(ray: Any) -> Iterator[None]:  # noqa: ANN401  (a module)
 
 
 def _import_ray() -> Any:  # noqa: ANN401  (a module)
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        fail(
-            "engine 'ray'",
-            expected="Ray Data",
-            got=str(error),
-            remedy="install it with `pip install genviews[ray]`",
-            error=ModuleNotFoundError,
-        )
-    return ray
+    find_package("ray.data", "ray", "engine 'ray'")
+    return find_package("ray", "ray", "engine 'ray'")

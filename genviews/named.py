@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from genviews.checks import fail
 
-__all__ = ["Registry", "find_function", "find_named"]
+__all__ = ["Registry", "find_function", "find_named", "find_package"]
 
 _FORM = "package.module:function"
 T = TypeVar("T")
@@ -67,6 +67,30 @@ def find_function(name: str, what: str, expected: str, form: str = _FORM) -> Cal
             remedy="correct the name after the colon",
         )
     return found
+
+
+def find_package(name: str, extra: str, what: str, instead: str = "") -> Any:  # noqa: ANN401
+    """Return an optional package, which an extra of genviews brings.
+
+    Args:
+        name: of the module to import.
+        extra: of genviews.
+        what: needs it, for the message.
+        instead: what else may be done, as in ", or take another".
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        fail(
+            what,
+            expected=f"the package {name.partition('.')[0]}",
+            got=str(error),
+            remedy=f"install it with `pip install 'genviews[{extra}]'`{instead}",
+            error=ModuleNotFoundError,
+        )
 
 
 def find_named(name: str, what: str, form: str = _FORM) -> Any:  # noqa: ANN401 (whatever it is)

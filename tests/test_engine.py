@@ -126,7 +126,7 @@ class TestFind:
 
     def test_ray_that_is_not_installed(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "ray", None)
-        with pytest.raises(ModuleNotFoundError, match=r"`pip install genviews\[ray\]`"):
+        with pytest.raises(ModuleNotFoundError, match=r"`pip install 'genviews\[ray\]'`"):
             find_engine("ray")
 
     @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.align.base import check_source
-from genviews.checks import check_count, check_file, fail
+from genviews.checks import check_count, check_each, check_file, fail
+from genviews.named import find_package
 
 __all__ = ["Detector", "DlibLandmarks"]
 
@@ -55,7 +56,7 @@ class DlibLandmarks:
     def __init__(self, predictor_path: str | Path, *, upsample: int = 1) -> None:
         self.predictor_path = Path(predictor_path)
         self.upsample = check_count(upsample, "upsample", least=0)
-        dlib = _dlib()
+        dlib = find_package("dlib", "align", "DlibLandmarks", ", or give landmarks in a CSV")
         self._find = dlib.get_frontal_face_detector()
         self._predict = _predictor(dlib, self.predictor_path)
 
@@ -70,52 +71,28 @@ class DlibLandmarks:
                 neither grey nor RGB.
         """
         check_source(image)
-        if image.shape[0] not in (1, 3):
-            fail(
-                "image of DlibLandmarks",
-                expected="1 or 3 channels",
-                got=image.shape[0],
-                remedy="convert it to RGB",
-            )
+        if (got := image.shape[0]) not in (1, 3):
+            fail("image of DlibLandmarks", expected="1 or 3 channels", got=got, remedy="convert it")
         bytes_ = ((image.detach().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         pixels = bytes_.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
         faces = self._find(pixels, self.upsample)
         if not faces:
             return None
         shape = self._predict(pixels, max(faces, key=lambda face: face.area()))
-        if shape.num_parts != 68:
-            fail(
-                f"shape predictor {self.predictor_path}",
-                expected="68 landmarks",
-                got=shape.num_parts,
-                remedy="use the 68-landmark predictor",
-            )
+        what = f"landmarks of the shape predictor {self.predictor_path}"
+        check_each(shape.parts(), 68, what, "place of iBUG 300-W", "use the 68-landmark predictor")
         return torch.tensor([(p.x, p.y) for p in shape.parts()], dtype=torch.float64)
 
 
-def _dlib() -> Any:  # noqa: ANN401 - a compiled module without types
-    try:
-        import dlib
-    except ModuleNotFoundError:
-        fail(
-            "DlibLandmarks",
-            expected="the package dlib",
-            got="no such package",
-            remedy="install it with `pip install 'genviews[align]'`, or give landmarks in a CSV",
-            error=ModuleNotFoundError,
-        )
-    return dlib
-
-
-def _predictor(dlib: Any, path: Path) -> Any:  # noqa: ANN401 (as above)
-    wanted = "the file of a 68-landmark shape predictor of dlib"
+def _predictor(dlib: Any, path: Path) -> Any:  # noqa: ANN401 - a compiled module without types
+    what, wanted = f"shape predictor {path}", "the file of a 68-landmark shape predictor of dlib"
     remedy = "download shape_predictor_68_face_landmarks.dat from dlib's site and unpack it"
-    check_file(path, f"shape predictor {path}", expected=wanted, remedy=remedy)
+    check_file(path, what, expected=wanted, remedy=remedy)
     try:
         return dlib.shape_predictor(str(path))
     except RuntimeError as error:
         fail(
-            f"shape predictor {path}",
+            what,
             expected=wanted,
             got=f"another kind of file ({error})",
             remedy="unpack the .bz2 that it is published in",

@@ -48,8 +48,9 @@ OVERHEAD = 2.0
 
 # Rows that a CPU takes at once, always so many. Kernels for other numbers of rows round otherwise,
 # and a long descent makes much of little: without this, an image alone and in a batch ended at
-# losses that one could tell apart. With 16 it costs little (benchmarks/inversion.py).
-ALIKE = 16
+# losses that one could tell apart. 16 cost little (benchmarks/inversion.py). Batches of less take
+# 8: below that the last bit changes with the number of rows (docs/decisions.md).
+ALIKE, ALIKE_FEWEST = 16, 8
 
 
 def invert(
@@ -73,8 +74,9 @@ def invert(
         label: class of each image, given or predicted; needed where `generator.renders_label`, and
             not looked at elsewhere.
         batch_size: images under way at once; changes speed and memory, not results: bit for bit
-            from 16 on a CPU (see `in_parts`), elsewhere up to round-off, which a long descent in
-            float32 magnifies. None takes what fits into the memory of `fitting_batch`.
+            on a CPU, where parts of 8 or 16 rows are computed alike, unless 8 images do not fit
+            into the memory of `fitting_batch`; elsewhere up to round-off, which a long descent in
+            float32 magnifies. None takes what fits.
         rows: positions of the images in a larger set, for starts that know the set (`GivenStart`);
             None counts from 0.
         progress: called with ("invert", "images", done, all); of an image under way the share of
@@ -122,25 +124,35 @@ def invert(
 
 
 def in_parts(
-    compute: Callable[[Tensor], tuple[Tensor, ...]], rows: int, device: torch.device, *, most: int
+    compute: Callable[[Tensor], tuple[Tensor, ...]], rows: int, device: torch.device, size: int
 ) -> tuple[Tensor, ...]:
     """Compute rows in parts that are computed alike, whatever their neighbours and their number.
 
-    On a CPU every part has `ALIKE` rows, or `most` if that is less; the last row fills up the last
-    part. An accelerator takes all rows at once: there a fixed small part would cost the speed.
+    On a CPU every part has `size` rows; the last row fills up the last part. An accelerator takes
+    all rows at once: there a fixed small part would cost the speed.
 
     Args:
         compute: indices -> tensors with a row for each.
         rows: how many there are, 1 or more.
         device: where they are.
-        most: rows that may be computed at once.
+        size: rows of a part.
     """
-    size = min(ALIKE, most) if device.type == "cpu" else rows
+    size = size if device.type == "cpu" else rows
     parts = []
     for start in range(0, rows, size):
         part = torch.arange(start, start + size, device=device).clamp(max=rows - 1)
         parts.append([value[: rows - start] for value in compute(part)])
     return tuple(torch.cat(values) for values in zip(*parts, strict=True))
+
+
+def _part(generator: Generator, objective: Objective, images: Tensor, batch_size: int) -> int:
+    """Rows of a part on a CPU: whatever the batch size, but where memory does not allow it."""
+    if batch_size >= ALIKE or images.device.type != "cpu":
+        return ALIKE
+    fits = batch_size >= ALIKE_FEWEST or (
+        fitting_batch(generator, objective, images.dtype) >= ALIKE_FEWEST
+    )
+    return ALIKE_FEWEST if fits else batch_size
 
 
 @dataclass
@@ -185,6 +197,7 @@ class _Run:
     ) -> None:
         self.label = None if label is None else label.to(images.device)
         self.generator, self.inverter, self.most = generator, inverter, batch_size
+        self.part = _part(generator, inverter.objective, images, batch_size)
         self.images, self.masks, self.rows = images, masks, rows
         self.starts = inverter.start.count
         self.mean = generator.mean_latent().to(images)
@@ -251,8 +264,7 @@ class _Run:
             return (inverter.start.candidates(self.generator, *given, rows),)
 
         with torch.no_grad():
-            most = max(self.most // self.starts, 1)
-            start = in_parts(candidates, len(image), device, most=most)[0].flatten(0, 1)
+            start = in_parts(candidates, len(image), device, self.part)[0].flatten(0, 1)
         lost = ~start.flatten(1).isfinite().all(1)
         start = torch.where(lost[:, None, None], self.mean, start)
         images, masks = (t.repeat_interleave(self.starts, 0) for t in (images, masks))
@@ -289,7 +301,7 @@ class _Run:
                 (gradient,) = torch.autograd.grad(descent.sum(), leaf)
             return descent.detach(), loss, gradient.flatten(1)
 
-        descent, loss, gradient = in_parts(losses, len(latents), latents.device, most=self.most)
+        descent, loss, gradient = in_parts(losses, len(latents), latents.device, self.part)
         found.evaluations = found.evaluations + 1
         before = state.made
         first, better = before < 0, loss < found.loss

@@ -24,6 +24,7 @@ from genviews.files import load_strictly, read_tensors
 from genviews.invert.features import hide
 from genviews.invert.objective import Kept, Target, Term
 from genviews.modes import evaluating
+from genviews.named import find_package
 from genviews.types import Images, Latents, Masks, Values
 
 __all__ = ["LPIPS"]
@@ -110,16 +111,7 @@ class LPIPS(Term):
 def _load(net: str, weights: str | Path | None) -> nn.Module:
     """The network of `lpips.LPIPS(net)` with spatial maps, in eval mode and frozen."""
     lookup(net, _LEAST, "LPIPS net")
-    try:
-        import lpips
-    except ImportError:
-        fail(
-            "LPIPS",
-            expected="the package lpips",
-            got="none",
-            remedy="install it with `pip install 'genviews[perceptual]'`, or use `Feature`",
-            error=ImportError,
-        )
+    lpips = find_package("lpips", "perceptual", "LPIPS", ", or use `Feature`")
     path = _backbone_file(net, weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package calls torchvision the old way

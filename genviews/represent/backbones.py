@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from genviews.checks import fail, lookup
 from genviews.classify.network import SmallResNet
 from genviews.classify.norm import rectified_norm
+from genviews.named import find_package
 
 __all__ = ["CompactBackbone", "make_backbone"]
 
@@ -132,16 +133,7 @@ def _stem(channels: int, kernel: int, stride: int) -> nn.Conv2d:
 
 
 def _from_timm(name: str, channels: int, image_size: int | None) -> tuple[nn.Module, int]:
-    try:
-        import timm
-    except ImportError:
-        fail(
-            f"backbone timm:{name}",
-            expected="the package timm",
-            got="none installed",
-            remedy="install genviews[hub]",
-            error=ImportError,
-        )
+    timm = find_package("timm", "hub", f"backbone timm:{name}")
     size = {} if image_size is None else {"img_size": image_size}
     try:
         network = timm.create_model(name, num_classes=0, in_chans=channels, **size)

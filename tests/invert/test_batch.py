@@ -143,7 +143,7 @@ def test_invert_takes_what_fits(monkeypatch):
     images = toy.synthesize(torch.randn(8, 4, 4).double())
     invert(watched, images, inverter=inverter, batch_size=None)
     assert max(sizes) == 3
-    assert asked == [(watched, inverter.objective, torch.float64)]
+    assert set(asked) == {(watched, inverter.objective, torch.float64)}
 
 
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 40])
@@ -154,7 +154,7 @@ def test_parts_cover_every_row_once_and_have_one_size(rows):
         parts.append(part)
         return part, 2 * part
 
-    covered, twice = in_parts(note, rows, torch.device("cpu"), most=100)
+    covered, twice = in_parts(note, rows, torch.device("cpu"), ALIKE)
     assert {len(part) for part in parts} == {ALIKE}
     assert covered.tolist() == list(range(rows))
     assert torch.equal(twice, 2 * covered)
@@ -168,5 +168,5 @@ def test_an_accelerator_takes_all_rows_at_once():
         sizes.append(len(part))
         return (part,)
 
-    (found,) = in_parts(note, 40, torch.device("meta"), most=100)
+    (found,) = in_parts(note, 40, torch.device("meta"), ALIKE)
     assert (sizes, len(found)) == ([40], 40)

@@ -82,7 +82,7 @@ class TestBackbones:
 
     def test_timm_is_not_there(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "timm", None)
-        with pytest.raises(ImportError, match=r"install genviews\[hub\]"):
+        with pytest.raises(ImportError, match=r"pip install 'genviews\[hub\]'"):
             make_backbone("timm:vit_tiny_patch16_224", channels=3)
 
     @pytest.mark.skipif(not HAS_TIMM, reason="timm is not installed (genviews[hub])")
