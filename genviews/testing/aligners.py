@@ -10,7 +10,15 @@ from torch import Tensor
 
 from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableError
 from genviews.rng import Rng
-from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import (
+    described_apart,
+    expect,
+    laws_of,
+    leaves_no_trace,
+    refuses,
+    run_laws,
+    same,
+)
 
 __all__ = ["ALIGNER_CHECKS", "check_aligner"]
 
@@ -131,14 +139,7 @@ def it_is_described(aligner: Aligner, geometry: Geometry) -> None:
     described_apart(aligner)
 
 
-ALIGNER_CHECKS: tuple[Callable[[Aligner, Geometry], None], ...] = (
-    image_and_mask_agree,
-    it_depends_on_its_arguments_alone,
-    to_source_tells_where_pixels_came_from,
-    pasting_back_touches_its_place_alone,
-    images_that_cannot_be_aligned_are_told_apart,
-    it_is_described,
-)
+ALIGNER_CHECKS = laws_of(globals())
 
 
 def _noise(channels: int = 3) -> Tensor:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from genviews.represent.views import AnchorViews, ViewBatch
-from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import (
+    described_apart,
+    expect,
+    laws_of,
+    leaves_no_trace,
+    refuses,
+    run_laws,
+    same,
+)
 
 __all__ = ["ANCHOR_VIEWS_CHECKS", "check_anchor_views"]
 
@@ -86,14 +92,7 @@ def it_is_described(views: AnchorViews) -> None:
     described_apart(views)
 
 
-ANCHOR_VIEWS_CHECKS: tuple[Callable[[AnchorViews], None], ...] = (
-    images_are_what_the_spec_says,
-    ids_and_visits_decide,
-    neighbours_do_not_matter,
-    the_anchor_stays,
-    wrong_ids_are_refused,
-    it_is_described,
-)
+ANCHOR_VIEWS_CHECKS = laws_of(globals())
 
 
 def _same(part: ViewBatch, whole: ViewBatch, rows: list[int]) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from genviews.engine import Engine
-from genviews.testing.laws import expect, run_laws
+from genviews.testing.laws import expect, laws_of, run_laws
 
 __all__ = ["ENGINE_CHECKS", "check_engine"]
 
@@ -60,11 +60,7 @@ def no_shard_is_no_error(engine: Engine) -> None:
     expect(not told, f"shards {told} were reported")
 
 
-ENGINE_CHECKS: tuple[Callable[[Engine], None], ...] = (
-    each_shard_is_run_and_reported_once,
-    what_a_worker_raises_is_raised_here,
-    no_shard_is_no_error,
-)
+ENGINE_CHECKS = laws_of(globals())
 
 
 def _squares() -> Callable[[int], dict[str, object]]:

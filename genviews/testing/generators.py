@@ -7,7 +7,6 @@ the table of them; a test runs each on each implementation. A few hundred images
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -19,6 +18,7 @@ from genviews.rng import Rng
 from genviews.testing.laws import (
     described_apart,
     expect,
+    laws_of,
     refuses,
     run_laws,
     same,
@@ -67,7 +67,7 @@ def shapes(generator: Generator) -> None:
 
 def image_range(generator: Generator) -> None:
     """Sampled images lie in the declared range, but for a slight overshoot."""
-    images = generator.synthesize(_latents(generator), _labels(generator))
+    images = _images(generator)
     low, high = generator.image_spec.range
     inside = (images >= low - OVERSHOOT) & (images <= high + OVERSHOOT)
     expect(float(inside.float().mean()) >= 0.99, f"values from {images.min()} to {images.max()}")
@@ -75,10 +75,9 @@ def image_range(generator: Generator) -> None:
 
 def streams_decide(generator: Generator) -> None:
     """Equal streams give equal images, bit for bit; other ids and another seed give others."""
-    images = generator.synthesize(_latents(generator), _labels(generator))
-    again = generator.synthesize(_latents(generator), _labels(generator))
+    images, again = _images(generator), _images(generator)
     expect(torch.equal(images, again), "the same streams gave two different images")
-    other = generator.synthesize(_latents(generator, seed=1), _labels(generator))
+    other = _images(generator, seed=1)
     for i in range(BATCH):
         expect(not torch.equal(images[i], other[i]), f"image {i} is the same for two seeds")
         expect(not torch.equal(images[i], images[i - 1]), f"images {i} and {i - 1} are the same")
@@ -88,7 +87,7 @@ def global_state_untouched(generator: Generator) -> None:
     """No global random number is drawn, the weights and the grad mode stay."""
     state = torch.get_rng_state()
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-    generator.synthesize(_latents(generator), _labels(generator))
+    _images(generator)
     generator.mean_latent(num=2 * max(generator.num_classes, 1))
     expect(torch.equal(torch.get_rng_state(), state), "a global random number was drawn")
     expect(torch.is_grad_enabled(), "gradients were turned off")
@@ -212,31 +211,20 @@ def it_is_described(generator: Generator) -> None:
     expect(bool(answers.isfinite().all()), "answers that are not finite")
 
 
-GENERATOR_CHECKS: tuple[Callable[[Generator], None], ...] = (
-    shapes,
-    image_range,
-    streams_decide,
-    global_state_untouched,
-    neighbours_do_not_matter,
-    gradient_reaches_latent,
-    views_equal_flat,
-    truncation,
-    labels_are_checked,
-    latents_are_checked,
-    mean_latent,
-    it_is_described,
-)
+GENERATOR_CHECKS = laws_of(globals())
 
 
 def _labels(generator: Generator) -> Tensor | None:
-    if generator.num_classes == 0:
-        return None
-    return torch.arange(BATCH, device=generator.device) % generator.num_classes
+    return generator.labels_in_turn(range(BATCH))
 
 
 def _latents(generator: Generator, seed: int = 0) -> Tensor:
     z = generator.sample(Rng(seed).streams(range(BATCH)))
     return generator.map(z, _labels(generator))
+
+
+def _images(generator: Generator, seed: int = 0) -> Tensor:
+    return generator.synthesize(_latents(generator, seed), _labels(generator))
 
 
 def _image(generator: Generator, z: Tensor, label: Tensor) -> Tensor:

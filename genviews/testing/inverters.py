@@ -6,7 +6,7 @@ descent does not magnify round-off: `generator.double()` and an encoder in float
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from genviews.rng import Rng
 from genviews.testing.laws import (
     described_apart,
     expect,
+    laws_of,
     leaves_no_trace,
     run_laws,
     same,
@@ -56,9 +57,8 @@ def check_inverter(inverter: Inverter, generator: Generator) -> None:
 @torch.no_grad()
 def images_to_invert(generator: Generator) -> tuple[Tensor, Tensor]:
     """The five latents (B, L, D) that the checks invert images of, and these images."""
-    classes = generator.num_classes
     dtype = next(t.dtype for t in generator.state_dict().values() if t.is_floating_point())
-    labels = torch.arange(COUNT, device=generator.device) % classes if classes else None
+    labels = generator.labels_in_turn(range(COUNT))
     z = generator.sample(Rng(3, "inverter contract").streams(range(COUNT)))
     latents = generator.map(z.to(dtype), labels)
     return latents, generator.synthesize(latents)
@@ -167,16 +167,7 @@ def it_is_described(inverter: Inverter, generator: Generator) -> None:
     described_apart(inverter, **others, **({} if changed is None else {"weight": changed}))
 
 
-INVERTER_CHECKS: tuple[Callable[[Inverter, Generator], None], ...] = (
-    it_reproduces_images_of_the_generator,
-    it_never_ends_worse_than_it_began,
-    unknown_pixels_are_never_looked_at,
-    neighbours_do_not_matter,
-    a_bad_image_harms_nobody,
-    steps_and_status_agree,
-    nothing_else_changes,
-    it_is_described,
-)
+INVERTER_CHECKS = laws_of(globals())
 
 
 def _few(inverter: Inverter) -> Inverter:

@@ -7,8 +7,9 @@ AssertionError, with what it saw, when not.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import isfunction
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ __all__ = [
     "ROUND_OFF",
     "described_apart",
     "expect",
+    "laws_of",
     "leaves_no_trace",
     "refuses",
     "run_laws",
@@ -31,6 +33,17 @@ T = TypeVar("T")
 
 ROUND_OFF = 1e-5
 """Differences that float32 arithmetic may make, in units of an image's range [-1, 1]."""
+
+
+def laws_of(suite: Mapping[str, Any]) -> tuple[Callable[..., None], ...]:
+    """Return the laws that a module states: its public functions that it does not export.
+
+    Args:
+        suite: the module's `globals()`, after the last law.
+    """
+    here, exported = suite["__name__"], suite["__all__"]
+    stated = {name: f for name, f in suite.items() if name[0] != "_" and name not in exported}
+    return tuple(f for f in stated.values() if isfunction(f) and f.__module__ == here)
 
 
 def run_laws(laws: Sequence[Callable[..., None]], *subject: Any) -> None:  # noqa: ANN401  (any protocol)

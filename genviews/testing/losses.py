@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,7 +11,15 @@ from torch import Tensor
 
 from genviews.represent.losses.base import Objective
 from genviews.rng import Rng
-from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import (
+    described_apart,
+    expect,
+    laws_of,
+    leaves_no_trace,
+    refuses,
+    run_laws,
+    same,
+)
 
 __all__ = ["LOSS_CHECKS", "LossInputs", "check_loss"]
 
@@ -190,17 +197,7 @@ def it_is_described(loss: Objective, inputs: LossInputs) -> None:
     described_apart(loss)
 
 
-LOSS_CHECKS: tuple[Callable[[Objective, LossInputs], None], ...] = (
-    it_is_a_finite_number,
-    the_order_of_samples_does_not_matter,
-    every_view_has_the_gradient_of_the_number,
-    half_precision_does_not_matter,
-    it_reads_what_it_needs_alone,
-    small_batches_give_a_number_or_an_error,
-    collapsed_projections_have_a_gradient,
-    wrong_lengths_are_refused,
-    it_is_described,
-)
+LOSS_CHECKS = laws_of(globals())
 
 
 def _unit(loss: Objective, u: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ Each law is asked of every term by itself; a message names the term.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +17,7 @@ from genviews.rng import Rng
 from genviews.testing.laws import (
     described_apart,
     expect,
+    laws_of,
     leaves_no_trace,
     run_laws,
     same,
@@ -193,28 +193,18 @@ def it_is_described(objective: Objective, generator: Generator) -> None:
     described_apart(objective, **others, **({} if changed is None else {"network": changed}))
 
 
-OBJECTIVE_CHECKS: tuple[Callable[[Objective, Generator], None], ...] = (
-    each_image_has_one_finite_loss,
-    neighbours_do_not_matter,
-    unknown_pixels_are_never_looked_at,
-    known_pixels_count,
-    gradients_stay_with_their_image,
-    gradients_are_those_of_the_numbers,
-    networks_are_left_as_they_were,
-    it_is_described,
-)
+OBJECTIVE_CHECKS = laws_of(globals())
 
 
 @torch.no_grad()
 def _case(generator: Generator) -> _Case:
-    streams, labels = Rng(11, "objective contract").streams(range(3 * COUNT)), None
-    if generator.num_classes:
-        labels = torch.arange(3 * COUNT, device=generator.device) % generator.num_classes
-    all_latents = generator.map(generator.sample(streams), labels)
-    found, latents, start = all_latents.split(COUNT)
-    first = None if labels is None else labels[:COUNT]
-    second = None if labels is None else labels[COUNT : 2 * COUNT]
-    images, rendered = generator.synthesize(found, first), generator.synthesize(latents, second)
+    rows = range(3 * COUNT)
+    streams, labels = Rng(11, "objective contract").streams(rows), generator.labels_in_turn(rows)
+    found, latents, start = generator.map(generator.sample(streams), labels).split(COUNT)
+    images, rendered = (
+        generator.synthesize(w, generator.labels_in_turn(part))
+        for w, part in ((found, rows[:COUNT]), (latents, rows[COUNT : 2 * COUNT]))
+    )
     drawn = streams[:COUNT].child("mask").uniform(1, (1, *images.shape[2:]))[:, 0]
     masks = (drawn < KNOWN).to(images)
     return _Case(images=images, masks=masks, rendered=rendered, latents=latents, start=start)

@@ -6,7 +6,6 @@ are compared bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -15,7 +14,15 @@ from torch import Tensor
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
 from genviews.rng import Rng, Streams
-from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import (
+    described_apart,
+    expect,
+    laws_of,
+    leaves_no_trace,
+    refuses,
+    run_laws,
+    same,
+)
 
 __all__ = ["PERTURBATION_CHECKS", "check_perturbation"]
 
@@ -176,28 +183,12 @@ def misuse_is_refused(perturbation: Perturbation, generator: Generator) -> None:
     refuses(lambda: unknown(generator, latents, 1, streams, labels), "an unknown layer range")
 
 
-PERTURBATION_CHECKS: tuple[Callable[[Perturbation, Generator], None], ...] = (
-    zero_strength_is_the_identity,
-    rows_outside_stay_and_inside_move,
-    the_input_is_not_written_to,
-    neighbours_do_not_matter,
-    the_number_of_views_does_not_matter,
-    streams_decide,
-    strengths_share_their_draws,
-    views_have_the_dtype_of_the_latents,
-    gradients_are_those_of_the_views,
-    an_empty_batch_is_no_error,
-    the_name_tells_it_apart,
-    it_is_described,
-    misuse_is_refused,
-)
+PERTURBATION_CHECKS = laws_of(globals())
 
 
 def _start(generator: Generator) -> tuple[Tensor, Streams, Tensor | None]:
     """Latents that differ in every row, streams, and labels where the generator needs them."""
-    streams, labels = Rng(5, "start").streams(IDS), None
-    if generator.num_classes:
-        labels = torch.arange(len(IDS), device=generator.device) % generator.num_classes
+    streams, labels = Rng(5, "start").streams(IDS), generator.labels_in_turn(range(len(IDS)))
     with torch.no_grad():
         latents = generator.map(generator.sample(streams), labels)
     rows = streams.child("rows").normal(1, generator.latent_spec.shape)[:, 0]

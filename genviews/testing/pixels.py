@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.rng import Rng, Streams
-from genviews.testing.laws import described_apart, expect, leaves_no_trace, refuses, run_laws, same
+from genviews.testing.laws import (
+    described_apart,
+    expect,
+    laws_of,
+    leaves_no_trace,
+    refuses,
+    run_laws,
+    same,
+)
 from genviews.types import ImageSpec
 
 __all__ = ["PIXEL_VIEWS_CHECKS", "check_pixel_views"]
@@ -117,17 +123,7 @@ def it_is_described(pixel_views: PixelViews, image_spec: ImageSpec) -> None:
     described_apart(pixel_views)
 
 
-PIXEL_VIEWS_CHECKS: tuple[Callable[[PixelViews, ImageSpec], None], ...] = (
-    views_have_one_shape,
-    the_range_is_kept,
-    streams_decide,
-    neighbours_do_not_matter,
-    the_number_of_views_does_not_matter,
-    views_that_exist_are_changed_alike,
-    the_input_is_not_written_to,
-    misuse_is_refused,
-    it_is_described,
-)
+PIXEL_VIEWS_CHECKS = laws_of(globals())
 
 
 def _images(image_spec: ImageSpec) -> tuple[Tensor, Streams]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genviews.evaluate.probe import Probe
 from genviews.rng import Rng
-from genviews.testing.laws import expect, leaves_no_trace, refuses, run_laws
+from genviews.testing.laws import expect, laws_of, leaves_no_trace, refuses, run_laws
 
 __all__ = ["PROBE_CHECKS", "check_probe"]
 
@@ -119,17 +119,7 @@ def nothing_global_changes(make: Callable[[], Probe]) -> None:
     expect(torch.equal(h, kept), "the features were changed")
 
 
-PROBE_CHECKS: tuple[Callable[[Callable[[], Probe]], None], ...] = (
-    it_learns_what_the_features_know,
-    features_that_know_nothing_give_chance,
-    the_first_of_the_best_is_selected,
-    nothing_is_chosen_on_a_test_split,
-    steps_come_in_their_order,
-    neighbours_do_not_matter,
-    labels_may_be_any_integers,
-    input_is_checked,
-    nothing_global_changes,
-)
+PROBE_CHECKS = laws_of(globals())
 
 
 def _state_of_numpy() -> bytes:

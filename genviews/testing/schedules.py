@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable
 from functools import partial
 
 from genviews.represent.schedule import Schedule
-from genviews.testing.laws import described_apart, expect, refuses, run_laws
+from genviews.testing.laws import described_apart, expect, laws_of, refuses, run_laws
 
 __all__ = ["SCHEDULE_CHECKS", "check_schedule"]
 
@@ -56,12 +55,7 @@ def it_is_described(schedule: Schedule) -> None:
     described_apart(schedule)
 
 
-SCHEDULE_CHECKS: tuple[Callable[[Schedule], None], ...] = (
-    every_step_has_a_rate,
-    steps_beyond_the_training_are_refused,
-    the_step_alone_decides,
-    it_is_described,
-)
+SCHEDULE_CHECKS = laws_of(globals())
 
 
 def _steps(schedule: Schedule) -> list[int]:

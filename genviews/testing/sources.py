@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 
 import torch
 
 from genviews.data.source import ImageSource, SourceBatch
 from genviews.identity import key
-from genviews.testing.laws import expect, leaves_no_trace, run_laws
+from genviews.testing.laws import expect, laws_of, leaves_no_trace, run_laws
 
 __all__ = ["SOURCE_CHECKS", "check_source"]
 
@@ -126,14 +125,7 @@ def a_part_is_those_rows(source: ImageSource) -> None:
     expect(part.class_names == source.class_names, "a part has other classes")
 
 
-SOURCE_CHECKS: tuple[Callable[[ImageSource], None], ...] = (
-    rows_have_ids_of_their_own,
-    images_are_what_the_spec_says,
-    order_and_neighbours_do_not_matter,
-    hashes_follow_the_content,
-    it_can_be_sent_to_a_worker,
-    a_part_is_those_rows,
-)
+SOURCE_CHECKS = laws_of(globals())
 
 
 def _rows(source: ImageSource) -> list[int]:

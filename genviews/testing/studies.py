@@ -31,7 +31,7 @@ from genviews.studies.base import Study, run_study
 from genviews.studies.bench import Bench, Inputs
 from genviews.studies.blocks import Images, Table
 from genviews.studies.result import RESULT_FILE, Result
-from genviews.testing.laws import expect, refuses, run_laws
+from genviews.testing.laws import expect, laws_of, refuses, run_laws
 
 __all__ = ["STUDY_CHECKS", "check_study", "toy_inputs"]
 
@@ -179,13 +179,5 @@ def _run(study: Study[Any], place: Path, work: Path | None) -> Result:
     return run_study(study, bench, study.options().quick(), place, command="toy")
 
 
-STUDY_CHECKS = (
-    it_says_what_it_is,
-    it_is_refused_without_its_needs,
-    it_says_something,
-    its_record_comes_back,
-    it_is_shown_in_every_form,
-    a_finished_run_does_nothing,
-    another_run_is_refused,
-)
+STUDY_CHECKS = laws_of(globals())
 """The laws of a study."""
