@@ -23,8 +23,9 @@ SUITES = {
     "Term": "check_objective",
 }
 
-# What only our own code implements: what perturbations are made from.
-INTERNAL = {"Parts"}
+# What only our own code implements: what perturbations are made from, where work is kept, and who
+# judges the rows of a study.
+INTERNAL = {"Judge", "Parts", "Store"}
 
 
 def test_every_abstract_class_has_a_suite() -> None:
