@@ -167,9 +167,9 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("table", "more", "message"),
         [
-            ("table3", [], "expected a class-conditional generator, got mine:decode"),
-            ("table6", [], "expected a class-conditional generator"),
-            ("figure8", [], "expected a class-conditional generator"),
+            ("table3", [], "expected data with two classes or more, got none; take labelled"),
+            ("table6", [], "or a conditional generator, such as fashion32-classes"),
+            ("figure8", ["--samples", "100"], "or a conditional generator, such as fashion32-classes"),
             ("table1", ["rows=Gausian"], "did you mean 'Gaussian'"),
             ("table1", ["rows=steered"], "--rows: expected one of"),
             ("table1", ["--mix", "fine"], "layer range: expected one of all, got 'fine'"),
@@ -203,9 +203,15 @@ class TestMistakes:
         assert main(["study", "learning/table1", "--data", "data"]) == 1
         assert "expected --generator, --real or both, got neither" in capsys.readouterr().err
         assert main(["study", "learning/table1", "--data", "data", *generator]) == 1
-        assert "rows real + T_x of table1: expected --real" in capsys.readouterr().err
+        assert (
+            "row 'real + T_x': expected at least 20000 real images, got 0; add some (--real)"
+            in capsys.readouterr().err
+        )
         assert main(["study", "learning/table1", "--data", "data", "--real", "images"]) == 1
-        assert "of table1: expected --generator, got none" in capsys.readouterr().err
+        assert (
+            "expected a generator, got none; add one (--generator), or choose"
+            in capsys.readouterr().err
+        )
 
 
 class TestNames:

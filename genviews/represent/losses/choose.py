@@ -62,7 +62,7 @@ def choose_objective(
             f"objective {name!r}",
             expected="data with two classes or more",
             got=num_classes or "none",
-            remedy="take labelled images or a conditional generator",
+            remedy="take labelled images or a conditional generator, such as fashion32-classes",
         )
     objective = kind.for_data(z_dim=z_dim, num_classes=num_classes)
     config: dict[str, Any] = {"normalize": objective.unit}

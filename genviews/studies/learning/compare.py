@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -83,65 +83,55 @@ def compare(seeds: Sequence[Measured], *, least: float = -1.0) -> Difference:
         >>> compare([Measured(value=0.5)]).interval is None
         True
     """
-    images = [one.images for one in seeds if one.images is not None]
-    lengths = {len(one) for one in images}
+    parts = [one.parts for one in seeds if one.parts is not None]
+    lengths = {len(one) for one in parts}
     if not seeds or len(lengths) > 1 or 0 in lengths:
         fail(
             "answers of the seeds",
             expected="those to the same test images, for one seed or more",
-            got=f"{[len(one) for one in images]} answers",
+            got=f"{[len(one) for one in parts]} answers",
             remedy="compare results of one study",
         )
-    draws = [one.draws for one in seeds if one.draws is not None]
-    by_image = _error(torch.stack(images).mean(0)) if images else 0.0
-    if draws:  # one without a positive of any class, which tiny data alone has, says nothing
-        means = torch.stack(draws).mean(0)
-        by_image = float(means[means.isfinite()].std(correction=1))
     values = torch.tensor([one.value for one in seeds], dtype=torch.float64)
-    mean, known = float(values.mean()), bool(images or draws or len(seeds) > 1)
-    errors = _Errors(images=by_image, seeds=_error(values), degrees_of_freedom=len(seeds) - 1)
-    half = errors.half_width(0.05)
+    by_seed, by_image = _error(values, len(values)), 0.0
+    if parts:  # a draw without a positive of any class, which tiny data alone has, says nothing
+        means = torch.stack(parts).mean(0)
+        by_image = _error(means[means.isfinite()], seeds[0].images)
+
+    def half_width(p: float) -> float:
+        """Of the interval that misses the truth with probability p."""
+        # The functions behind `scipy.stats`, whose checks of every call cost fifty times as much.
+        images = -by_image * float(special.ndtri(p / 2))
+        if len(seeds) == 1:
+            return images
+        return math.hypot(images, by_seed * special.stdtrit(len(seeds) - 1, p / 2))
+
+    mean, half, known = float(values.mean()), half_width(0.05), bool(parts) or len(seeds) > 1
     return Difference(
         mean=mean,
         interval=(max(mean - half, least), min(mean + half, 1.0)) if known else None,
-        p_value=errors.p_value(mean) if known else None,
+        p_value=_p_value(abs(mean), half_width) if known else None,
         seeds=len(seeds),
         per_seed=tuple(values.tolist()),
     )
 
 
-def _error(values: Tensor) -> float:
-    """Standard error of a mean; 0 where a single value cannot say."""
-    return float(values.std(correction=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+def _error(values: Tensor, count: int) -> float:
+    """Standard error of a mean of so many; 0 where a single value cannot say."""
+    return float(values.std(correction=1)) / math.sqrt(count) if len(values) > 1 else 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Errors:
-    """Standard errors of a mean over images and seeds."""
-
-    images: float
-    seeds: float
-    degrees_of_freedom: int  # of `seeds`
-
-    def half_width(self, p: float) -> float:
-        """Of the interval that misses the truth with probability p."""
-        # The functions behind `scipy.stats`, whose checks of every call cost fifty times as much.
-        by_image = -self.images * float(special.ndtri(p / 2))
-        if not self.degrees_of_freedom:
-            return by_image
-        return math.hypot(by_image, self.seeds * special.stdtrit(self.degrees_of_freedom, p / 2))
-
-    def p_value(self, mean: float) -> float:
-        """The p whose interval around `mean` ends at 0."""
-        if mean == 0.0:
-            return 1.0
-        low, high = _LEAST_P, 1.0
-        if self.half_width(low) <= abs(mean):
-            return 0.0
-        for _ in range(_HALVINGS):  # of the logarithm: small values are to be right as well
-            middle = math.sqrt(low) * math.sqrt(high)
-            low, high = (low, middle) if self.half_width(middle) < abs(mean) else (middle, high)
-        return high
+def _p_value(distance: float, half_width: Callable[[float], float]) -> float:
+    """The p whose interval ends so far from its middle."""
+    if distance == 0.0:
+        return 1.0
+    low, high = _LEAST_P, 1.0
+    if half_width(low) <= distance:
+        return 0.0
+    for _ in range(_HALVINGS):  # of the logarithm: small values are to be right as well
+        middle = math.sqrt(low) * math.sqrt(high)
+        low, high = (low, middle) if half_width(middle) < distance else (middle, high)
+    return high
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,17 +109,17 @@ def check_row(row: LearningRow, setting: LearningSetting) -> None:
         ... )
         >>> check_row(LearningRow(name="a", data="real"), setting)
         Traceback (most recent call last):
-        ValueError: row 'a': expected at least 8 real images, got 0; pass more images, or lower the
-        base size or the ratio.
+        ValueError: row 'a': expected at least 8 real images, got 0; add some (--real), lower the
+        base (--samples), or choose other rows (--rows).
     """
     if row.data == "none":
         return
-    _plan(row, setting, 0)
-    _pixels(row, setting)
     if row.data != "generated":
         _check_real(row, setting)
     if row.data != "real":
         latent_views(row, setting).latents([0])  # one sample's: what a perturbation cannot do shows
+    _plan(row, setting, 0)
+    _pixels(row, setting)
     setting.objective_of(row)
     _check_objective(row)
     updates = setting.updates_of(row)
@@ -243,7 +243,7 @@ def _check_real(row: LearningRow, setting: LearningSetting) -> ImageSet | ImageS
             f"row {row.name!r}",
             expected=f"at least {unique} real images",
             got=have,
-            remedy="pass more images, or lower the base size or the ratio",
+            remedy="add some (--real), lower the base (--samples), or choose other rows (--rows)",
         )
     return setting.real
 

@@ -82,27 +82,28 @@ class Measured:
 
     Args:
         value: the number.
-        images: (N,) of each test image, whose mean is the number: correctness (0 or 1), or a
-            difference of that; None where the number is none such mean.
-        draws: (B,) the number for B draws of the test images; nan for a draw that says nothing.
+        parts: (N,) of each test image, whose mean is the number, such as correctness (0 or 1); or
+            (B,) the number for B draws of the images, nan for a draw that says nothing. None where
+            it is not known how the number varies.
+        images: N; 1 for draws.
     """
 
     value: float
-    images: Float[Tensor, " N"] | None = None
-    draws: Float[Tensor, " B"] | None = None
+    parts: Float[Tensor, " N"] | None = None
+    images: int = 1
 
     @classmethod
     def of(cls, images: Tensor) -> Measured:
         """The mean of numbers of the test images."""
-        return cls(value=float(images.double().mean()), images=images.double())
+        return cls(value=float(images.double().mean()), parts=images.double(), images=len(images))
 
     def __sub__(self, other: Measured) -> Measured:
         """How far it is above another of the same images or draws."""
-        if self.images is not None and other.images is not None:
-            return Measured.of(self.images - other.images)
-        drawn = self.draws is not None and other.draws is not None
-        draws = self.draws - other.draws if drawn else None  # type: ignore[operator]
-        return Measured(value=self.value - other.value, draws=draws)
+        if self.parts is None or other.parts is None:
+            return Measured(value=self.value - other.value)
+        parts = self.parts - other.parts
+        value = float(parts.mean()) if self.images > 1 else self.value - other.value
+        return Measured(value=value, parts=parts, images=self.images)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

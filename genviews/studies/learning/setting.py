@@ -132,7 +132,7 @@ class LearningSetting:
                 f"row {row.name!r}",
                 expected="a generator",
                 got="none",
-                remedy="pass one, or take rows of real data",
+                remedy="add one (--generator), or choose other rows (--rows)",
             )
         if row.space == "own" or self.generator.latent_spec.space == "z":
             return self.generator, self.prior

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.represent.losses.choose import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.stream import StreamedBatches
 from genviews.studies.base import Need, Study
@@ -50,7 +49,6 @@ def run_table(table: str, bench: Bench, options: LearningOptions) -> Result:
     rows, left_out = table_rows(TABLES[table], options, bench.inputs.kit)
     for note in left_out:
         bench.tell(f"left out: {note}")
-    _check_given(table, rows, bench)
     setting = learning_setting(bench, options, rows)
     study = compare_rows(
         table,
@@ -81,29 +79,6 @@ def _views(
     if not shown:
         return None
     return view_images(list(shown.values()), setting, samples=samples or SHOWN)
-
-
-def _check_given(table: str, rows: Sequence[LearningRow], bench: Bench) -> None:
-    """Refuse rows whose data nobody named, before anything is learnt."""
-    given = bench.inputs.given()
-    made = [row for row in rows if row.data in ("generated", "mixed")]
-    real = [row for row in rows if row.data in ("real", "mixed")]
-    for flag, needed, need in (("--generator", made, Need.KIT), ("--real", real, Need.REAL)):
-        if needed and need not in given:
-            fail(
-                f"rows {', '.join(row.name for row in needed)} of {table}",
-                expected=flag,
-                got="none",
-                remedy=f"add {flag}, or choose other rows with --rows",
-            )
-    labelled = [row.name for row in made if OBJECTIVES[row.objective].classes]
-    if labelled and bench.kit.generator.num_classes < 2:
-        fail(
-            f"rows {', '.join(labelled)} of {table}",
-            expected="a class-conditional generator",
-            got=f"{bench.kit.name}, which has no classes",
-            remedy="name a conditional one, such as fashion32-classes, or choose another table",
-        )
 
 
 def run_panel(name: str, bench: Bench, options: RowOptions) -> Result:

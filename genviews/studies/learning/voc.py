@@ -190,8 +190,8 @@ class SVMJudge(KeptJudge):
         """The mean average precision over the classes; it varies with the photos drawn."""
         kept = load_file(place.with_suffix(".safetensors"))
         counts = photo_draws(len(kept["labels"]))
-        draws = resampled_means(kept["decisions"], kept["labels"], record["difficult"], counts)
-        return {"voc": Measured(value=record["mean"], draws=draws)}
+        means = resampled_means(kept["decisions"], kept["labels"], record["difficult"], counts)
+        return {"voc": Measured(value=record["mean"], parts=means)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -260,7 +260,7 @@ REFUSED = {
     "few real images": (
         replace(MIXED, ratio=1.5),
         {},
-        "row 'mixed': expected at least 36 real images, got 24; pass more",
+        "row 'mixed': expected at least 36 real images, got 24; add some",
     ),
     "no pixels": (
         replace(REAL, pixels=True),

@@ -130,7 +130,7 @@ class TestJudging:
         again = judge_one(result, task, setting, report=told.append)
         assert told == []
         assert again.record == first.record
-        assert torch.equal(again.measured["voc"].draws, first.measured["voc"].draws)
+        assert torch.equal(again.measured["voc"].parts, first.measured["voc"].parts)
         assert state(result.folder) == after
 
     def test_another_task_is_kept_beside_it(self, task, setting, devkit, tmp_path):
