@@ -169,7 +169,11 @@ class TestMistakes:
         [
             ("table3", [], "expected data with two classes or more, got none; take labelled"),
             ("table6", [], "or a conditional generator, such as fashion32-classes"),
-            ("figure8", ["--samples", "100"], "or a conditional generator, such as fashion32-classes"),
+            (
+                "figure8",
+                ["--samples", "100"],
+                "or a conditional generator, such as fashion32-classes",
+            ),
             ("table1", ["rows=Gausian"], "did you mean 'Gaussian'"),
             ("table1", ["rows=steered"], "--rows: expected one of"),
             ("table1", ["--mix", "fine"], "layer range: expected one of all, got 'fine'"),
@@ -198,6 +202,7 @@ class TestMistakes:
 
     def test_what_is_missing_is_named(self, user_module, image_folder, labelled_data, capsys):
         generator = ("--generator", "mine:decode", "--z-dim", "8")
+        real = ("study", "learning/table1", "--data", "data", "--real", "images")
         assert main(["study", "learning/table1", *generator]) == 1
         assert "expected --data, labelled images in train" in capsys.readouterr().err
         assert main(["study", "learning/table1", "--data", "data"]) == 1
@@ -207,7 +212,7 @@ class TestMistakes:
             "row 'real + T_x': expected at least 20000 real images, got 0; add some (--real)"
             in capsys.readouterr().err
         )
-        assert main(["study", "learning/table1", "--data", "data", "--real", "images"]) == 1
+        assert main([*real, "--batch", "8"]) == 1
         assert (
             "expected a generator, got none; add one (--generator), or choose"
             in capsys.readouterr().err
