@@ -25,7 +25,6 @@ __all__ = [
     "check_finite",
     "check_fraction",
     "check_number",
-    "check_shape",
     "fail",
     "lookup",
     "option",
@@ -95,14 +94,6 @@ def check_count(
         wanted = str(least) if least == most else f"an integer of at least {least}{limit}"
         fail(what, expected=wanted, got=repr(value), remedy=remedy)
     return value
-
-
-def check_shape(given: Tensor, shape: Sequence[int | None], what: str, remedy: str) -> None:
-    """Raise ValueError unless a tensor has this shape, in which None is any number."""
-    same = all(wanted in (None, size) for wanted, size in zip(shape, given.shape, strict=False))
-    if given.ndim != len(shape) or not same:
-        told = ", ".join("any" if size is None else str(size) for size in shape)
-        fail(what, expected=f"shape ({told})", got=f"shape {tuple(given.shape)}", remedy=remedy)
 
 
 def check_number(

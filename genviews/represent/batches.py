@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genviews.checks import check_each, fail
+from genviews.types import check_floats
 
 __all__ = ["Batches", "PartBatches", "Processes", "local_batch"]
 
@@ -94,14 +95,7 @@ def _check(batch: Batch, step: int) -> None:
             got="none" if views is None else tuple(views.shape),
             remedy='let `batch` return {"views": ...}',
         )
-    if not views.is_floating_point():
-        fail(
-            f"views of step {step}",
-            expected="floating-point numbers in [-1, 1]",
-            got=views.dtype,
-            remedy="convert uint8 with `x.float() / 127.5 - 1`",
-            error=TypeError,
-        )
+    check_floats(views, f"views of step {step}")
     for name in ("labels", "z"):
         value = batch.get(name)
         if value is not None:

@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.checks import check_count, check_shape, fail, lookup
+from genviews.checks import check_count, fail, lookup
 from genviews.files import load_network, save_network, save_tensors
 from genviews.modes import evaluating, own_dropout
 from genviews.represent.backbones import Stem, make_backbone
 from genviews.rng import Rng
+from genviews.types import check_shape
 
 __all__ = ["RepresentationConfig", "RepresentationEncoder"]
 
@@ -149,13 +150,8 @@ class RepresentationEncoder(nn.Module):
             ValueError: another number of channels, or a backbone that gives other than (N, E).
         """
         channels = self.config.channels
-        if images.ndim < 3 or images.shape[-3] != channels:
-            fail(
-                "images",
-                expected=f"shape (..., {channels}, H, W)",
-                got=tuple(images.shape),
-                remedy="convert them, or use an encoder with this number of channels",
-            )
+        remedy = "convert them, or use an encoder with this number of channels"
+        check_shape(images, ("...", channels, "H", "W"), "images", remedy)
         flat = images.reshape(-1, *images.shape[-3:])
         h: Tensor = self.backbone((flat - self.mean) / self.std)
         remedy = "let the module pool and flatten, or correct `features`"

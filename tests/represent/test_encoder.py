@@ -164,7 +164,7 @@ class TestEncoder:
         config = RepresentationConfig(backbone="custom", channels=1, features=64)
         found = RepresentationEncoder(config, nn.Flatten())
         assert found(torch.zeros(2, 1, 8, 8)).shape == (2, 64)
-        with pytest.raises(ValueError, match=r"expected shape \(2, 64\), got shape \(2, 16\)"):
+        with pytest.raises(ValueError, match=r"expected shape \(2, 64\), got \(2, 16\)"):
             found(torch.zeros(2, 1, 4, 4))
 
     def test_channels(self):

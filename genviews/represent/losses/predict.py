@@ -12,8 +12,9 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from genviews.checks import check_count, check_shape, fail
+from genviews.checks import check_count, fail
 from genviews.represent.losses.base import Objective
+from genviews.types import check_shape
 
 __all__ = ["ClassPrediction", "LatentPrediction"]
 
