@@ -29,7 +29,7 @@ from genviews.modes import own_dropout
 from genviews.represent.batches import Batches, Processes, local_batch
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.gather import gather_rows
+from genviews.represent.batches import gather_rows
 from genviews.represent.losses import Objective
 from genviews.represent.monitor import OnlineKNN, alignment, rankme, uniformity
 from genviews.rng import Rng

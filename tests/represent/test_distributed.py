@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.represent.gather import gather_rows, process_count
+from genviews.represent.batches import gather_rows, process_count
 from genviews.represent.train import train_representation
 from tests.processes import start
 from tests.represent.training import (

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from genviews.represent.prefetch import Prefetcher
+from genviews.represent.stream import Prefetcher
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "genviews/represent/prefetch.py"
 DEPTHS = pytest.mark.parametrize("depth", [0, 1, 3])
 
 
@@ -112,12 +111,10 @@ def test_a_forgotten_one_ends_its_thread() -> None:
 
 def test_a_program_that_ends_is_not_held_up() -> None:
     code = (
-        "import importlib.util as u, itertools, time\n"
-        f"spec = u.spec_from_file_location('prefetch', {str(MODULE)!r})\n"
-        "module = u.module_from_spec(spec)\n"  # alone, without torch
-        "spec.loader.exec_module(module)\n"
+        "import itertools, time\n"
+        "from genviews.represent.stream import Prefetcher\n"
         "made = (time.sleep(0.01) or n for n in itertools.count())\n"
-        "items = module.Prefetcher(made, 2)\n"
+        "items = Prefetcher(made, 2)\n"
         "print(next(items))\n"
     )
     done = subprocess.run(

@@ -102,7 +102,7 @@ def distributed_training(folder: Path, rank: int, processes: int) -> None:
 
     from accelerate import Accelerator
 
-    from genviews.represent.gather import gather_rows
+    from genviews.represent.batches import gather_rows
     from genviews.represent.train import train_representation
 
     accelerator = Accelerator(cpu=True)

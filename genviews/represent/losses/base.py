@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.represent.gather import gather_rows
+from genviews.represent.batches import gather_rows
 
 __all__ = ["Objective"]
 
