@@ -1,7 +1,7 @@
 """A new loss: alignment of views and uniformity of samples, what contrastive losses come to.
 
 Its file: genviews/represent/losses/alignment.py
-Its line, in OBJECTIVES of genviews/represent/losses/choose.py:
+Its line, in OBJECTIVES of genviews/represent/losses/__init__.py:
 
     "alignment": "genviews.represent.losses.alignment:Alignment",
 """

@@ -48,7 +48,7 @@ PLAIN = Parameter(negative=(), show_default=lambda value: value if value is not 
 
 
 def _check_objective(kind: object, options: LearnOptions) -> None:
-    from genviews.represent.losses.choose import OBJECTIVES  # loads torch, which help does not need
+    from genviews.represent.losses import OBJECTIVES  # loads torch, which help does not need
 
     lookup(options.objective, OBJECTIVES, "--objective")
 

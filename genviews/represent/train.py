@@ -26,10 +26,9 @@ from genviews.identity import identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.identity.describe import Described
 from genviews.modes import own_dropout
-from genviews.represent.batches import Batches, Processes, local_batch
+from genviews.represent.batches import Batches, Processes, gather_rows, local_batch
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.batches import gather_rows
 from genviews.represent.losses import Objective
 from genviews.represent.monitor import OnlineKNN, alignment, rankme, uniformity
 from genviews.rng import Rng

@@ -12,7 +12,7 @@ from genviews.cli import main
 from genviews.generators import load_callable
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.losses.choose import OBJECTIVES
+from genviews.represent.losses import OBJECTIVES
 from genviews.studies.learning.one import one_row
 from genviews.studies.learning.options import LearnOptions, TrainingOptions
 from genviews.studies.learning.training import encoder_config, pixel_preset, training

@@ -13,8 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from genviews.classify.model import from_unit_range
-from genviews.represent.backbones import make_backbone
-from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
+from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder, make_backbone
 
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 32 * 32).view(2, 3, 32, 32).sin()
 HAS_TIMM = importlib.util.find_spec("timm") is not None

@@ -22,7 +22,7 @@ from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.stylemix import Independent
 from genviews.perturb.walks import Steer
-from genviews.represent.losses.choose import OBJECTIVES
+from genviews.represent.losses import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.stored import StoredViews, write_views

@@ -17,7 +17,7 @@ from genviews.evaluate.encoders import ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.report.words import number, short_range
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.losses.choose import OBJECTIVES
+from genviews.represent.losses import OBJECTIVES
 from genviews.represent.monitor import OnlineKNN
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench

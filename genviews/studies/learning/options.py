@@ -68,7 +68,7 @@ class TrainingOptions(Options):
         """
         # These load torch, which the flags alone do not need.
         from genviews.augment import pixel_views
-        from genviews.represent.backbones import make_backbone
+        from genviews.represent.encoder import make_backbone
 
         super().check()
         check_count(self.updates, "--updates")
@@ -122,7 +122,7 @@ class LearnOptions(TrainingOptions):
         Raises:
             ValueError: one of either; the objectives with the closest names are listed.
         """
-        from genviews.represent.losses.choose import OBJECTIVES  # loads torch
+        from genviews.represent.losses import OBJECTIVES  # loads torch
 
         lookup(self.objective, OBJECTIVES, "--objective")
         if self.share is not None:

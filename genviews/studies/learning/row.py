@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from genviews.checks import check_count, check_fraction, check_number, fail, lookup
-from genviews.represent.losses.choose import OBJECTIVES
+from genviews.represent.losses import OBJECTIVES
 
 __all__ = ["LearningRow"]
 
@@ -34,7 +34,7 @@ class LearningRow:
         space: where the perturbation acts: "z", before the mapping, as in the paper; "own", in the
             generator's own latents (w+ of a style-based one).
         pixels: whether pixel views T_x are made of every view.
-        objective: one of `genviews.represent.losses.choose.OBJECTIVES`.
+        objective: one of `genviews.represent.losses.OBJECTIVES`.
         positives: K, seen with each anchor.
         pool: P >= K different positives of each anchor; None is K, fixed for good, as in the paper.
         ratio: unique samples, in units of the base size.

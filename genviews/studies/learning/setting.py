@@ -21,8 +21,8 @@ from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
+from genviews.represent.losses import OBJECTIVES, choose_objective
 from genviews.represent.losses.base import Objective
-from genviews.represent.losses.choose import OBJECTIVES, choose_objective
 from genviews.represent.monitor import OnlineKNN
 from genviews.represent.prior import Prior
 from genviews.studies.learning.row import LearningRow

@@ -8,9 +8,8 @@ from dataclasses import replace
 from genviews.augment import PixelViews, pixel_views
 from genviews.domains import Domain, learning_pixels
 from genviews.perturb.pca import PCA
-from genviews.represent.backbones import make_backbone
 from genviews.represent.config import RepresentationTraining
-from genviews.represent.encoder import RepresentationConfig
+from genviews.represent.encoder import RepresentationConfig, make_backbone
 from genviews.represent.schedule import StepCosine
 from genviews.studies.bench import Bench
 from genviews.studies.learning.options import TrainingOptions
