@@ -26,7 +26,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from genviews.augment import SimCLR, pixel_views
+from genviews.augment.presets import pixel_views
+from genviews.augment.simclr import SimCLR
 from genviews.environment import environment
 from genviews.files import write_json
 from genviews.memory import keep_freed_memory

@@ -27,7 +27,7 @@ from PIL import Image
 
 from genviews.environment import environment
 from genviews.files import write_json
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.rng import Rng
 
 RESULT = Path("results/benchmarks/kill.json")
@@ -35,7 +35,7 @@ RESULT = Path("results/benchmarks/kill.json")
 MODULE = """
 import torch
 from torch import nn
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 
 toy = ToyGenerator()
 

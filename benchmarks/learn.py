@@ -67,7 +67,8 @@ from benchmarks.learning_paths import (
     training_paths,
 )
 from genviews import load_generator
-from genviews.augment import SimCLR, pixel_views
+from genviews.augment.presets import pixel_views
+from genviews.augment.simclr import SimCLR
 from genviews.environment import environment
 from genviews.files import write_json
 from genviews.identity import describe

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import plain_learning
-from genviews.augment import SimCLR
-from genviews.generators import Generator
+from genviews.augment.simclr import SimCLR
+from genviews.generators.base import Generator
 from genviews.generators.callable import z_space
-from genviews.perturb import Gaussian
+from genviews.perturb.noise import Gaussian
 from genviews.represent.batches import Batches
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationEncoder

@@ -50,9 +50,9 @@ PREDICT = """
 import torch
 from mine import Mean, stripes
 from genviews import Classifier, GenerativeTTA, Inverter
-from genviews.generators import CallableGenerator
+from genviews.generators.callable import CallableGenerator
 from genviews.load.images import load_images
-from genviews.perturb import Isotropic
+from genviews.perturb.noise import Isotropic
 
 torch.set_num_threads(1)
 generator = CallableGenerator(stripes, z_dim=8)

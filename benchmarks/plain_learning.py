@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from genviews.augment import SimCLR
-from genviews.generators import Generator
+from genviews.augment.simclr import SimCLR
+from genviews.generators.base import Generator
 from genviews.represent.encoder import RepresentationEncoder
 
 TEMPERATURE, BASE_TEMPERATURE = 0.1, 0.07

@@ -11,16 +11,11 @@ import torch
 
 from genviews import load_classifier, load_generator, load_images
 from genviews.data import MemorySource
-from genviews.invert import (
-    L1,
-    L2,
-    Inverter,
-    MeanStart,
-    Objective,
-    Predictions,
-    Starts,
-    invert_source,
-)
+from genviews.invert.features import Predictions
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import invert_source
+from genviews.invert.objective import L1, L2, Objective
+from genviews.invert.start import MeanStart, Starts
 
 
 def main(images: int = 16, steps: int = 40) -> float:

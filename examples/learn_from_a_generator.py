@@ -20,7 +20,7 @@ from genviews import (
     load_splits,
     train_representation,
 )
-from genviews.augment import pixel_views
+from genviews.augment.presets import pixel_views
 from genviews.represent.losses import NTXent
 from genviews.represent.schedule import StepCosine
 

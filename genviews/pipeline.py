@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genviews.augment import PixelViews
+from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
@@ -28,8 +28,10 @@ from genviews.ensemble.fill import fill_bank, rendered_label
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import Average, Ensemble, pixel_average
 from genviews.generators.base import Generator
-from genviews.invert import Inverter, invert
-from genviews.perturb import Perturbation, StyleMix
+from genviews.invert.inverter import Inverter
+from genviews.invert.optimize import invert
+from genviews.perturb.base import Perturbation
+from genviews.perturb.stylemix import StyleMix
 from genviews.types import Progress, silent
 
 __all__ = ["GenerativeTTA"]

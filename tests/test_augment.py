@@ -10,23 +10,19 @@ import pytest
 import torch
 import torchvision.transforms.functional as tvf
 
-from genviews.augment import (
+from genviews.augment.base import Compose, Identity, PixelViews, Renamed
+from genviews.augment.colour import ColorJitter
+from genviews.augment.geometry import (
     CentreCrop,
-    ColorJitter,
-    Compose,
     HorizontalFlip,
-    Identity,
-    PixelViews,
     RandomCrop,
     RandomResizedCrop,
-    Renamed,
     Resize,
     ResizedCrop,
     Rotate,
-    SimCLR,
-    pixel_views,
-    pixel_views_apart,
 )
+from genviews.augment.presets import pixel_views, pixel_views_apart
+from genviews.augment.simclr import SimCLR
 from genviews.identity import describe
 from genviews.rng import Rng
 

@@ -9,7 +9,7 @@ import torch
 
 from genviews import CallableGenerator, GeneratorKit, PCAStatistics, StyleMix, ToyGenerator
 from genviews.align.aligners import ALIGNERS
-from genviews.augment import pixel_views
+from genviews.augment.presets import pixel_views
 from genviews.classify.config import training_preset
 from genviews.domains import (
     DOMAINS,
@@ -19,7 +19,7 @@ from genviews.domains import (
     measure_scales,
     sized_baselines,
 )
-from genviews.invert import PRESETS
+from genviews.invert.inverter import PRESETS
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.types import ImageSpec

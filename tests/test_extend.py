@@ -21,7 +21,7 @@ LOOK = """
 import torch, genviews
 from genviews import GeneratorKit, ToyGenerator
 from genviews.cli.app import main
-from genviews.perturb import perturbation
+from genviews.perturb.base import perturbation
 from genviews.represent.losses import choose_objective
 from genviews.studies.registry import find_study
 from genviews.testing import check_loss, check_perturbation, check_study

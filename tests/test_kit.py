@@ -25,22 +25,16 @@ from genviews import (
 from genviews.classify.network import SmallResNet
 from genviews.data import fashion_mnist, labelled_subset
 from genviews.identity import describe
-from genviews.invert import (
-    L1,
-    LBFGS,
-    Adam,
-    EncoderConfig,
-    EncoderStart,
-    Feature,
-    FeatureDistance,
-    InversionEncoder,
-    Objective,
-    ToStart,
-    invert,
-)
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.features import Feature, FeatureDistance
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.objective import L1, Objective, ToStart
+from genviews.invert.optimize import invert
+from genviews.invert.optimizer import Adam
+from genviews.invert.start import EncoderStart
 from genviews.kit import read_generator
-from genviews.perturb import Steer, Walks
 from genviews.perturb.pca import PCAStatistics
+from genviews.perturb.walks import Steer, Walks
 from genviews.perturb.warps import directions_of
 from genviews.rng import Rng
 from genviews.zoo import entry_folder, names, zoo_classifier, zoo_classifiers, zoo_images

@@ -15,12 +15,16 @@ import torch
 from torch import nn
 
 import genviews.pipeline as pipeline
-from genviews.augment import HorizontalFlip
+from genviews.augment.geometry import HorizontalFlip
 from genviews.classify.model import Classifier
 from genviews.data import ImageSet, MemorySource
-from genviews.generators import CallableGenerator, ToyGenerator
-from genviews.invert import L2, Adam, Inverter, Objective
-from genviews.perturb import Isotropic, StyleMix
+from genviews.generators.callable import CallableGenerator
+from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
+from genviews.invert.objective import L2, Objective
+from genviews.invert.optimizer import Adam
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.stylemix import StyleMix
 from genviews.pipeline import GenerativeTTA
 from genviews.rng import Rng
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from genviews.generators import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb import Isotropic, StyleMix
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.stylemix import StyleMix
 from genviews.render import render
 from genviews.rng import Rng
 

@@ -8,39 +8,6 @@ parameters, drawn from that image's stream, so an image never depends on its nei
 in [-1, 1].
 
 A transform of strength zero is the identity, bit for bit.
+
+A name has one address, that of the module which defines it.
 """
-
-from __future__ import annotations
-
-from genviews.augment.base import Compose, Identity, PixelViews, Renamed
-from genviews.augment.colour import ColorJitter
-from genviews.augment.geometry import (
-    CentreCrop,
-    HorizontalFlip,
-    RandomCrop,
-    RandomResizedCrop,
-    Resize,
-    ResizedCrop,
-    Rotate,
-)
-from genviews.augment.presets import pixel_views, pixel_views_apart
-from genviews.augment.simclr import SimCLR, SimCLRDraws
-
-__all__ = [
-    "CentreCrop",
-    "ColorJitter",
-    "Compose",
-    "HorizontalFlip",
-    "Identity",
-    "PixelViews",
-    "RandomCrop",
-    "RandomResizedCrop",
-    "Renamed",
-    "Resize",
-    "ResizedCrop",
-    "Rotate",
-    "SimCLR",
-    "SimCLRDraws",
-    "pixel_views",
-    "pixel_views_apart",
-]

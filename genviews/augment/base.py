@@ -47,7 +47,7 @@ class PixelViews(ABC):
 
         Example:
             >>> import torch
-            >>> from genviews.augment import HorizontalFlip
+            >>> from genviews.augment.geometry import HorizontalFlip
             >>> from genviews.rng import Rng
             >>> views = HorizontalFlip()(torch.rand(4, 1, 8, 8), 3, Rng(0).streams(range(4)))
             >>> views.shape

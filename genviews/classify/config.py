@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from genviews.augment import HorizontalFlip, PixelViews, pixel_views
+from genviews.augment.base import PixelViews
+from genviews.augment.geometry import HorizontalFlip
+from genviews.augment.presets import pixel_views
 from genviews.checks import check_count, check_fraction, fail, lookup
 
 __all__ = ["TrainConfig", "training_preset"]

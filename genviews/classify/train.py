@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genviews.augment import PixelViews
+from genviews.augment.base import PixelViews
 from genviews.checks import check_count, check_each, fail
 from genviews.classify.config import TrainConfig
 from genviews.classify.model import predict_logits

@@ -88,7 +88,7 @@ def _demo(flags: DemoFlags, out: Path) -> None:
 @check_flags.register
 def _models(flags: ModelFlags, out: Path) -> None:
     """Find what is wrong with labelled images, a classifier, a generator and the views to try."""
-    from genviews.augment import pixel_views
+    from genviews.augment.presets import pixel_views
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
     from genviews.load.networks import check_classifier
@@ -121,7 +121,7 @@ def _models(flags: ModelFlags, out: Path) -> None:
 def _invert(flags: InvertFlags, out: Path) -> None:
     """Find what is wrong with images to invert and what inverts them."""
     from genviews.checks import lookup
-    from genviews.invert import PRESETS
+    from genviews.invert.inverter import PRESETS
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
 

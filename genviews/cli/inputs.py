@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import singledispatch
 
 from genviews import zoo
-from genviews.align import read_geometry
 from genviews.align.aligners import ALIGNERS
-from genviews.augment import pixel_views_apart
+from genviews.align.table import read_geometry
+from genviews.augment.presets import pixel_views_apart
 from genviews.checks import lookup
 from genviews.classify.task import Task
 from genviews.cli.check import fraction
@@ -28,7 +28,7 @@ from genviews.cli.flags import (
 from genviews.data import Alignment, MemorySource
 from genviews.data.pixels import Decoding
 from genviews.evaluate.detection import DetectionConfig
-from genviews.invert import inverter_preset
+from genviews.invert.inverter import inverter_preset
 from genviews.kit import GeneratorKit
 from genviews.load.files import read_class_names
 from genviews.load.generator import load_generator

@@ -20,7 +20,7 @@ from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation, Method, score
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Average
-from genviews.perturb import Perturbation
+from genviews.perturb.base import Perturbation
 
 __all__ = ["Chosen", "Picks", "choose_combined", "group_candidates", "methods", "pick"]
 

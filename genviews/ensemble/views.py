@@ -15,10 +15,10 @@ from typing import Literal
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.augment import PixelViews
+from genviews.augment.base import PixelViews
 from genviews.checks import check_count, check_different, fail
 from genviews.generators.base import Generator
-from genviews.perturb import Perturbation
+from genviews.perturb.base import Perturbation
 from genviews.render import render
 from genviews.rng import Rng
 

@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.augment import CentreCrop, PixelViews, Resize
+from genviews.augment.base import PixelViews
+from genviews.augment.geometry import CentreCrop, Resize
 from genviews.checks import check_count, check_finite, fail
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, as_source
@@ -284,7 +285,7 @@ class AugmentedFeatures:
         folder: where each epoch's features are kept; see `extract_features`.
 
     Example:
-        >>> from genviews.augment import HorizontalFlip
+        >>> from genviews.augment.geometry import HorizontalFlip
         >>> images = ImageSet(images=torch.rand(4, 1, 2, 2), ids=tuple("abcd"))
         >>> features = AugmentedFeatures(
         ...     extractor=FeatureExtractor(torch.nn.Flatten()), images=images,

@@ -1,16 +1,5 @@
-"""Generators: the image models the views come from, behind one protocol (`Generator`)."""
+"""Generators: the image models the views come from, behind one protocol.
 
-from genviews.generators.base import Generator
-from genviews.generators.callable import CallableGenerator, load_callable, z_space
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from genviews.generators.toy import ToyGenerator
-
-__all__ = [
-    "CallableGenerator",
-    "Generator",
-    "StyleGAN2",
-    "StyleGAN2Config",
-    "ToyGenerator",
-    "load_callable",
-    "z_space",
-]
+Read `genviews.generators.base` first. A name has one address, that of the module which defines it;
+what most users need is in `genviews` itself.
+"""

@@ -219,7 +219,7 @@ def z_space(
 
     Example:
         >>> from genviews import Rng, ToyGenerator
-        >>> from genviews.perturb import Gaussian
+        >>> from genviews.perturb.noise import Gaussian
         >>> generator, streams = z_space(ToyGenerator(), psi=0.9), Rng(0).streams(range(2))
         >>> latents = generator.map(generator.sample(streams))
         >>> Gaussian("all", 0.25)(generator, latents, 3, streams).shape

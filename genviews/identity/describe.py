@@ -62,7 +62,7 @@ def describe(thing: object) -> Any:  # noqa: ANN401  (JSON)
         TypeError: a thing of another kind (an open file, an object of a plain class).
 
     Example:
-        >>> from genviews.perturb import Gaussian
+        >>> from genviews.perturb.noise import Gaussian
         >>> describe(Gaussian("all", 0.2))
         {'type': 'genviews:Gaussian', 'layers': 'all', 'std': 0.2, 'truncation': 2,
         'reading': 'scaled'}

@@ -184,7 +184,7 @@ class Objective:
         ValueError: a negative weight, no image term, or two terms of one name.
 
     Example:
-        >>> from genviews.invert import L1, L2, Objective
+        >>> from genviews.invert.objective import L1, L2, Objective
         >>> objective = Objective((L1(0.5), L2(2.0)))
         >>> one, grey = torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
         >>> latents = torch.zeros(1, 4, 2)

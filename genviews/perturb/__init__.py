@@ -1,24 +1,5 @@
-"""Perturbations: the latents of an image to the latents of its views (`Perturbation`)."""
+"""Perturbations: the latents of an image to the latents of its views.
 
-from genviews.perturb.base import Perturbation, perturbation, perturbations
-from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
-from genviews.perturb.pca import PCA, PCAStatistics
-from genviews.perturb.stylemix import Independent, StyleMix
-from genviews.perturb.walks import Steer, Walks
-
-__all__ = [
-    "PCA",
-    "Angular",
-    "Gaussian",
-    "Independent",
-    "Isotropic",
-    "Normal",
-    "PCAStatistics",
-    "Perturbation",
-    "Steer",
-    "StyleMix",
-    "Uniform",
-    "Walks",
-    "perturbation",
-    "perturbations",
-]
+Read `genviews.perturb.base` first. A name has one address, that of the module which defines it;
+what most users need is in `genviews` itself.
+"""

@@ -28,8 +28,9 @@ from genviews.files import atomic_write_bytes
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
 from genviews.identity.code import address
-from genviews.perturb import Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform
 from genviews.perturb.base import Perturbation
+from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
+from genviews.perturb.stylemix import Independent, StyleMix
 from genviews.render import render
 from genviews.represent.prior import Prior, check_ids
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
@@ -202,7 +203,7 @@ def write_views(
     Example:
         >>> import tempfile
         >>> from genviews import ToyGenerator
-        >>> from genviews.perturb import Gaussian
+        >>> from genviews.perturb.noise import Gaussian
         >>> views = LatentViews(ToyGenerator(), Gaussian("all", 0.2), pool=3)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     manifest = write_views(views, folder, 10, shard_size=4)

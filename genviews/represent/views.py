@@ -145,7 +145,7 @@ class LatentViews(AnchorViews):
 
     Example:
         >>> from genviews import ToyGenerator
-        >>> from genviews.perturb import Gaussian
+        >>> from genviews.perturb.noise import Gaussian
         >>> views = LatentViews(ToyGenerator(), Gaussian("all", 0.2), positives=3)
         >>> views([7, 8]).images.shape
         torch.Size([2, 4, 1, 8, 8])

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.augment import PixelViews
+from genviews.augment.base import PixelViews
 from genviews.checks import fail, lookup
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
@@ -33,9 +33,10 @@ from genviews.ensemble.fill import fill_from_source, rendered_label
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.identity import identify
-from genviews.invert import InversionStore, Inverter, invert_source
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import InversionStore, invert_source
 from genviews.kit import GeneratorKit
-from genviews.perturb import Perturbation
+from genviews.perturb.base import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
 from genviews.studies.base import Need, Options, Study

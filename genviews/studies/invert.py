@@ -24,20 +24,13 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data import ImageSource
-from genviews.generators import Generator
-from genviews.invert import (
-    L1,
-    L2,
-    LPIPS,
-    GivenStart,
-    InversionStore,
-    Inverter,
-    Objective,
-    Term,
-    invert_source,
-)
-from genviews.invert.job import spread
+from genviews.generators.base import Generator
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import InversionStore, invert_source, spread
+from genviews.invert.objective import L1, L2, Objective, Term
+from genviews.invert.perceptual import LPIPS
 from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
+from genviews.invert.start import GivenStart
 from genviews.report.output import write_atomic
 from genviews.report.pictures import png_bytes, to_picture
 from genviews.report.text import csv_text

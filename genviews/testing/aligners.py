@@ -37,7 +37,7 @@ def check_aligner(aligner: Aligner, geometry: Geometry) -> None:
         AssertionError: a law is broken; the message says which.
 
     Example:
-        >>> from genviews.align import CentreBox, Frame
+        >>> from genviews.align.aligners import CentreBox, Frame
         >>> frame = Frame(height=32, width=50, content_height=24, content_width=50)
         >>> check_aligner(CentreBox(frame), Box(10, 8, 30, 30))
     """

@@ -35,7 +35,7 @@ def check_pixel_views(pixel_views: PixelViews, image_spec: ImageSpec) -> None:
         AssertionError: a law is broken; the message says which.
 
     Example:
-        >>> from genviews.augment import HorizontalFlip
+        >>> from genviews.augment.geometry import HorizontalFlip
         >>> check_pixel_views(HorizontalFlip(), ImageSpec(channels=3, height=8, width=6))
     """
     run_laws(PIXEL_VIEWS_CHECKS, pixel_views, image_spec)

@@ -22,7 +22,7 @@ from genviews.evaluate.encoders import ProbeData
 from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
-from genviews.perturb import Isotropic
+from genviews.perturb.noise import Isotropic
 from genviews.report.terminal import show
 from genviews.report.text import markdown, table_csv
 from genviews.report.web import render_page

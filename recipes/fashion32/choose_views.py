@@ -26,9 +26,12 @@ from torch import Tensor
 from genviews import load_classifier, load_generator
 from genviews.classify.model import Classifier, predict_logits
 from genviews.data import fashion_mnist
-from genviews.generators import Generator
-from genviews.invert import invert
-from genviews.perturb import PCA, Isotropic, PCAStatistics, Perturbation, StyleMix
+from genviews.generators.base import Generator
+from genviews.invert.optimize import invert
+from genviews.perturb.base import Perturbation
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.pca import PCA, PCAStatistics
+from genviews.perturb.stylemix import StyleMix
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file, update_card

@@ -29,7 +29,7 @@ from genviews.data import fashion_mnist
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.fidelity import GeneratedSource, measure_fidelity
 from genviews.files import read_json, write_json
-from genviews.generators import StyleGAN2
+from genviews.generators.stylegan2 import StyleGAN2
 from genviews.identity import identify
 from recipes.fashion32.fidelity import last_block
 from recipes.fashion32.generator_trainer import Data, GeneratorTraining

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from genviews import load_generator, load_splits
-from genviews.augment import pixel_views
+from genviews.augment.presets import pixel_views
 from genviews.classify.task import Task
 from genviews.files import write_json
 from genviews.kit import GeneratorKit

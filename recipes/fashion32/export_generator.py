@@ -27,7 +27,7 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.data.fashion import CLASS_NAMES
 from genviews.files import load_tensors, read_json
-from genviews.generators import Generator
+from genviews.generators.base import Generator
 from genviews.generators.card import generator_description, generator_from
 from genviews.kit import GENERATOR
 from genviews.rng import Rng

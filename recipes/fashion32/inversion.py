@@ -26,13 +26,14 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from genviews import GeneratorKit, load_classifier, load_generator, load_images
-from genviews.augment import pixel_views
+from genviews.augment.presets import pixel_views
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
 from genviews.files import write_json
-from genviews.invert import EncoderStart, Inverter
-from genviews.perturb import StyleMix
+from genviews.invert.inverter import Inverter
+from genviews.invert.start import EncoderStart
+from genviews.perturb.stylemix import StyleMix
 from genviews.studies.base import run_study
 from genviews.studies.bench import Bench, Inputs
 from genviews.studies.ensembling import inverters, table2

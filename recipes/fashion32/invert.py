@@ -19,8 +19,10 @@ from pathlib import Path
 from genviews import load_generator
 from genviews.data import ImageSet, ImageSource, MemorySource, fashion_mnist, labelled_subset
 from genviews.data.fashion import Split
-from genviews.generators import Generator, ToyGenerator
-from genviews.invert import InversionStore, Inverter, inversion_identity, invert_source
+from genviews.generators.base import Generator
+from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import InversionStore, inversion_identity, invert_source
 from genviews.rng import Rng
 from genviews.types import Inversion
 from recipes.recipe import Printed, run

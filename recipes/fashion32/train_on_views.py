@@ -26,7 +26,7 @@ from genviews.classify.train import train_classifier
 from genviews.classify.views import LatentViewSource
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
-from genviews.perturb import Perturbation
+from genviews.perturb.base import Perturbation
 from genviews.types import Inversion
 from genviews.zoo.card import ENTRIES, record_file
 from recipes.fashion32.invert import read

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genviews.align import CARS, Box, CentreBox, Frame, UnalignableError
+from genviews.align.aligners import CARS, CentreBox, Frame
+from genviews.align.base import Box, UnalignableError
 from genviews.identity import describe
 
 SMALL = Frame(height=32, width=32, content_height=24, content_width=32)

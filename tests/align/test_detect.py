@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genviews.align import Detector, DlibLandmarks, FaceQuad
+from genviews.align.aligners import FaceQuad
+from genviews.align.detect import Detector, DlibLandmarks
 
 
 @pytest.fixture(scope="module")

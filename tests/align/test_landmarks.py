@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genviews.align import CAT_FACE, Box, FaceQuad, Similarity, UnalignableError
+from genviews.align.aligners import CAT_FACE, FaceQuad, Similarity
+from genviews.align.base import Box, UnalignableError
 from genviews.identity import describe
 
 UPRIGHT = [(40.0, 50.0), (70.0, 50.0), (55.0, 66.0), (44.0, 82.0), (66.0, 82.0)]

@@ -8,7 +8,8 @@ import math
 import pytest
 import torch
 
-from genviews.align import CAT_FACE, Box, CentreBox, FaceQuad, Frame, Similarity, stack
+from genviews.align.aligners import CAT_FACE, CentreBox, FaceQuad, Frame, Similarity
+from genviews.align.base import Box, stack
 
 HEIGHT, WIDTH = 120, 110
 FIVE = torch.tensor([(40, 50), (70, 50), (55, 66), (44, 82), (66, 82)], dtype=torch.float64)

@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from genviews.align import Box, UnalignableError, read_geometry
+from genviews.align.base import Box, UnalignableError
+from genviews.align.table import read_geometry
 
 BOX = "file,x0,y0,x1,y1\n"
 MARKS = "file,lm0_x,lm0_y,lm1_x,lm1_y\n"

@@ -13,8 +13,8 @@ import torchvision.transforms.v2.functional as tvf
 from scipy import stats
 from torch import Tensor
 
-from genviews.augment import SimCLR, SimCLRDraws
 from genviews.augment.resample import ATTEMPTS, random_boxes
+from genviews.augment.simclr import SimCLR, SimCLRDraws
 from genviews.rng import Rng
 
 NONE = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "grey": 0.0, "flip": 0.0}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import augment
-from genviews.augment import pixel_views
+from genviews.augment.presets import pixel_views
 
 
 def test_report(tmp_path, capsys):

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import inversion
 from benchmarks.gauss_newton import GaussNewton
-from genviews.invert import invert
+from genviews.invert.optimize import invert
 
 
 @pytest.fixture(autouse=True)

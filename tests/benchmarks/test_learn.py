@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from benchmarks import augment, learn, learning_paths, plain_learning
 from genviews.generators.callable import CallableGenerator
-from genviews.perturb import Gaussian
+from genviews.perturb.noise import Gaussian
 from genviews.represent.losses import NTXent
 from genviews.represent.stored import StoredViews, write_views
 from genviews.represent.train import train_representation

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genviews.augment import HorizontalFlip, Identity, RandomCrop
+from genviews.augment.base import Identity
+from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.config import TrainConfig, training_preset
 from genviews.classify.model import Classifier, predict_logits
 from genviews.classify.network import SmallResNet

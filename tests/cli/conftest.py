@@ -15,8 +15,8 @@ from torch import nn
 
 from genviews.classify.model import Classifier
 from genviews.data.images import ImageSet
-from genviews.generators import ToyGenerator
-from genviews.invert import Inverter
+from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
 from genviews.represent.train import TrainingRun
 from genviews.rng import Rng
@@ -27,7 +27,7 @@ _FIRST = pytest.StashKey()  # what the first test of a class ran
 MODULE = """
 import torch
 from torch import nn
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 
 toy = ToyGenerator()
 

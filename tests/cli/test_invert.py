@@ -17,15 +17,12 @@ from PIL import Image
 import genviews
 from genviews.cli import main
 from genviews.cli.check import check_apart
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.identity import describe
-from genviews.invert import (
-    EncoderConfig,
-    InversionEncoder,
-    InversionStore,
-    inverter_preset,
-    job,
-)
+from genviews.invert import job
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.inverter import inverter_preset
+from genviews.invert.job import InversionStore
 from genviews.memory import images_in_shard
 from genviews.store import ShardStore
 from genviews.studies.invert import png_name

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from genviews.cli import main
-from genviews.generators import load_callable
+from genviews.generators.callable import load_callable
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses import OBJECTIVES

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from genviews.cli.progress import Stages
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.schedule import StepCosine
 from genviews.represent.train import StepRecord

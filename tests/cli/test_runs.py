@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genviews.cli import main
-from genviews.perturb import Walks
+from genviews.perturb.walks import Walks
 from genviews.perturb.warps import directions_of
 from genviews.studies.result import Result
 from tests.folders import names

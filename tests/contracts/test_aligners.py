@@ -8,17 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genviews.align import (
-    CAT_FACE,
-    Aligned,
-    Aligner,
-    Box,
-    CentreBox,
-    FaceQuad,
-    Frame,
-    Geometry,
-    Similarity,
-)
+from genviews.align.aligners import CAT_FACE, CentreBox, FaceQuad, Frame, Similarity
+from genviews.align.base import Aligned, Aligner, Box, Geometry
 from genviews.testing import ALIGNER_CHECKS, check_aligner
 from tests.contracts.complete import leaves
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from genviews.data import ImageSet
-from genviews.generators import CallableGenerator, ToyGenerator
-from genviews.generators.callable import z_space
-from genviews.perturb import Gaussian, Independent, StyleMix
+from genviews.generators.callable import CallableGenerator, z_space
+from genviews.generators.toy import ToyGenerator
+from genviews.perturb.noise import Gaussian
+from genviews.perturb.stylemix import Independent, StyleMix
 from genviews.represent.prior import Prior
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.stored import StoredViews, write_views

@@ -6,13 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from genviews.generators import (
-    CallableGenerator,
-    Generator,
-    StyleGAN2,
-    StyleGAN2Config,
-    ToyGenerator,
-)
+from genviews.generators.base import Generator
+from genviews.generators.callable import CallableGenerator
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.toy import ToyGenerator
 from genviews.testing import GENERATOR_CHECKS, check_generator
 
 CHANNELS = {4: 12, 8: 8, 16: 8, 32: 4}

@@ -11,29 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from genviews.generators.toy import ToyGenerator
-from genviews.invert import (
-    L1,
-    L2,
-    LBFGS,
-    Adam,
+from genviews.invert import optimizer, start
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.inverter import Inverter
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.objective import L1, L2, Objective, Term
+from genviews.invert.optimize import invert
+from genviews.invert.optimizer import Adam
+from genviews.invert.start import (
     ClassMeanStart,
-    EncoderConfig,
     EncoderStart,
-    EncoderTraining,
     GivenStart,
-    InversionEncoder,
-    Inverter,
     MeanStart,
-    Objective,
     Start,
     Starts,
-    Term,
     class_means,
-    invert,
-    optimizer,
-    start,
-    train_encoder,
 )
+from genviews.invert.train import EncoderTraining, train_encoder
 from genviews.rng import Rng
 from genviews.testing import INVERTER_CHECKS, check_inverter, images_to_invert
 from tests.contracts.complete import leaves

@@ -12,20 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from genviews.generators.toy import ToyGenerator
-from genviews.invert import (
-    L1,
-    L2,
-    LPIPS,
+from genviews.invert.features import (
     Feature,
     FeatureDistance,
     ModuleFeatures,
-    Objective,
     Predictions,
     ReEncode,
-    Term,
     ToEncoder,
-    ToStart,
 )
+from genviews.invert.objective import L1, L2, Objective, Term, ToStart
+from genviews.invert.perceptual import LPIPS
 from genviews.testing import OBJECTIVE_CHECKS, check_objective
 from tests.contracts.complete import leaves
 

@@ -15,25 +15,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from genviews.generators import CallableGenerator, Generator, StyleGAN2, StyleGAN2Config
-from genviews.generators.callable import z_space
+from genviews.generators.base import Generator
+from genviews.generators.callable import CallableGenerator, z_space
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
-from genviews.perturb import (
-    PCA,
-    Angular,
-    Gaussian,
-    Independent,
-    Isotropic,
-    Normal,
-    PCAStatistics,
-    Perturbation,
-    Steer,
-    StyleMix,
-    Uniform,
-    Walks,
-)
-from genviews.perturb.base import KINDS
+from genviews.perturb.base import KINDS, Perturbation
+from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
+from genviews.perturb.pca import PCA, PCAStatistics
+from genviews.perturb.stylemix import Independent, StyleMix
+from genviews.perturb.walks import Steer, Walks
 from genviews.perturb.warps import directions_of
 from genviews.rng import Rng, Streams
 from genviews.testing import PERTURBATION_CHECKS, check_perturbation

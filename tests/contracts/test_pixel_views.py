@@ -6,21 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from genviews.augment import (
+from genviews.augment.base import Compose, Identity, PixelViews, Renamed
+from genviews.augment.colour import ColorJitter
+from genviews.augment.geometry import (
     CentreCrop,
-    ColorJitter,
-    Compose,
     HorizontalFlip,
-    Identity,
-    PixelViews,
     RandomCrop,
     RandomResizedCrop,
-    Renamed,
     Resize,
     ResizedCrop,
     Rotate,
-    SimCLR,
 )
+from genviews.augment.simclr import SimCLR
 from genviews.rng import Rng
 from genviews.testing import PIXEL_VIEWS_CHECKS, check_pixel_views
 from genviews.types import ImageSpec

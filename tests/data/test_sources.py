@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genviews.align import CentreBox, Frame, read_geometry
+from genviews.align.aligners import CentreBox, Frame
+from genviews.align.table import read_geometry
 from genviews.data import (
     Alignment,
     DatasetSource,

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.augment import RandomCrop
+from genviews.augment.geometry import RandomCrop
 from genviews.ensemble.choose import Chosen, choose_combined, group_candidates, methods
 from genviews.ensemble.combine import Method, adjust, choose_scale, evaluate, score
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble, pixel_average
-from genviews.perturb import Isotropic, StyleMix
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.stylemix import StyleMix
 
 SINGLE = Method(name="single image", group="image")
 LATENT = Method(name="isotropic fine", group="latent", views=("fine",), weighing="alpha")
@@ -182,6 +183,6 @@ def test_combined_takes_the_best_of_both_kinds(make_bank):
 
 
 def _named(name):
-    from genviews.augment import Compose
+    from genviews.augment.base import Compose
 
     return Compose(RandomCrop(2), name=name)

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from genviews.augment import HorizontalFlip, RandomCrop
+from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task, attribute_tasks
 from genviews.ensemble.fill import fill_bank
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb import Isotropic, StyleMix
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.stylemix import StyleMix
 from genviews.rng import Rng
 
 SETS = (

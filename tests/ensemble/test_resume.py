@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.augment import HorizontalFlip
+from genviews.augment.geometry import HorizontalFlip
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data import ImageSet, MemorySource
@@ -17,7 +17,8 @@ from genviews.ensemble.fill import fill_bank, fill_from_source
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import key as key_of_parts
-from genviews.perturb import PCA, PCAStatistics, StyleMix
+from genviews.perturb.pca import PCA, PCAStatistics
+from genviews.perturb.stylemix import StyleMix
 
 NUMBER, SHARD = 10, 4  # shards of 4, 4 and 2 images
 SETS = (ViewSet(perturbation=StyleMix("fine")), ViewSet(pixels=HorizontalFlip()))

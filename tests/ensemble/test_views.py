@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.augment import Compose, HorizontalFlip, RandomCrop
+from genviews.augment.base import Compose
+from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.ensemble.views import ViewPlan, ViewSet
-from genviews.perturb import Isotropic, StyleMix
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.stylemix import StyleMix
 from genviews.render import render
 from genviews.rng import Rng
 

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet18
 from torchvision.transforms import v2
 
-from genviews.augment import HorizontalFlip, RandomCrop
+from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.data import ImageSet, MemorySource
 from genviews.evaluate.extractor import (
     AugmentedFeatures,

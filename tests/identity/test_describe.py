@@ -17,7 +17,8 @@ from torch import nn
 
 from genviews import ToyGenerator
 from genviews.identity import describe, identify, key
-from genviews.perturb import Gaussian, StyleMix
+from genviews.perturb.noise import Gaussian
+from genviews.perturb.stylemix import StyleMix
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ import torch
 from scipy.special import expit
 from torch import Tensor
 
-from genviews.invert import Optimizer, State
+from genviews.invert.optimizer import Optimizer, State
 from tests.invert.naive_lbfgs import Function
 
 SIZE = 12

@@ -18,8 +18,11 @@ import numpy as np
 import torch
 
 from genviews.data import ImageSet, ImageSource, MemorySource, SourceBatch
-from genviews.generators import Generator, ToyGenerator
-from genviews.invert import Inverter, Objective, invert_source
+from genviews.generators.base import Generator
+from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import invert_source
+from genviews.invert.objective import Objective
 from genviews.rng import Rng
 from genviews.types import ImageSpec, LatentSpec
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from genviews.invert import Adam
+from genviews.invert.optimizer import Adam
 from tests.invert.problems import Seen, bent, drive, evaluate, follow, starts, walled
 
 

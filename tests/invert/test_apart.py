@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from genviews.data import ImageSet, MemorySource
-from genviews.generators import ToyGenerator
-from genviews.invert import Inverter, invert, invert_source
+from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import invert_source
+from genviews.invert.optimize import invert
 from genviews.rng import Rng
 
 INVERTER = Inverter(steps=4)

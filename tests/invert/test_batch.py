@@ -5,20 +5,11 @@ import torch
 from torch import nn
 
 from genviews import CallableGenerator, StyleGAN2, StyleGAN2Config, ToyGenerator
-from genviews.invert import (
-    L1,
-    L2,
-    Feature,
-    FeatureDistance,
-    Inverter,
-    ModuleFeatures,
-    Objective,
-    bytes_per_image,
-    fitting_batch,
-    invert,
-    optimize,
-)
-from genviews.invert.optimize import ALIKE, _kept, in_parts
+from genviews.invert import optimize
+from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures
+from genviews.invert.inverter import Inverter
+from genviews.invert.objective import L1, L2, Objective
+from genviews.invert.optimize import ALIKE, _kept, bytes_per_image, fitting_batch, in_parts, invert
 
 PIXELS = 48  # of 3 channels
 

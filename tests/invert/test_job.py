@@ -15,8 +15,9 @@ import torch
 
 from genviews.data import MemorySource
 from genviews.identity import Identity
-from genviews.invert import InversionStore, Inverter, inversion_identity, invert, invert_source
-from genviews.invert.optimize import fitting_batch
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import InversionStore, inversion_identity, invert_source
+from genviews.invert.optimize import fitting_batch, invert
 from genviews.invert.start import GivenStart
 from genviews.types import Inversion, Status
 from tests.invert.sharded import (

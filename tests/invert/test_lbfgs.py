@@ -10,7 +10,8 @@ import torch
 from scipy.optimize import minimize
 
 from genviews.identity import describe
-from genviews.invert import LBFGS, Adam
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.optimizer import Adam
 from tests.invert import naive_lbfgs as naive
 from tests.invert.problems import (
     Seen,

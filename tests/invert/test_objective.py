@@ -11,20 +11,16 @@ from torch import nn
 
 from genviews.classify.model import Classifier
 from genviews.identity import describe, key
-from genviews.invert import (
-    L1,
-    L2,
-    EncoderConfig,
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.features import (
     Feature,
     FeatureDistance,
-    InversionEncoder,
     ModuleFeatures,
-    Objective,
     Predictions,
     ReEncode,
     ToEncoder,
-    ToStart,
 )
+from genviews.invert.objective import L1, L2, Objective, ToStart
 from genviews.types import ImageSpec
 
 SHAPE = (3, 2, 6, 4)

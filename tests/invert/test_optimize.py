@@ -20,22 +20,13 @@ from genviews import (
 )
 from genviews.data import ImageSet, MemorySource
 from genviews.identity import describe
-from genviews.invert import (
-    L1,
-    L2,
-    LBFGS,
-    Adam,
-    EncoderStart,
-    GivenStart,
-    Inverter,
-    Objective,
-    Optimizer,
-    Starts,
-    State,
-    ToStart,
-    invert,
-    invert_source,
-)
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import invert_source
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.objective import L1, L2, Objective, ToStart
+from genviews.invert.optimize import invert
+from genviews.invert.optimizer import Adam, Optimizer, State
+from genviews.invert.start import EncoderStart, GivenStart, Starts
 from genviews.types import Status
 from genviews.zoo import zoo_images
 

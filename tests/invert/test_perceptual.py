@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import describe
-from genviews.invert import LPIPS, Objective
+from genviews.invert.objective import Objective
+from genviews.invert.perceptual import LPIPS
 from genviews.testing import check_objective
 
 NETS = ("alex", "vgg")

@@ -4,15 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from genviews.invert import (
-    L2,
-    Feature,
-    FeatureDistance,
+from genviews.invert.features import Feature, FeatureDistance
+from genviews.invert.inverter import (
     default_objective,
     in_domain_objective,
     paper_objective,
     reference_objective,
 )
+from genviews.invert.objective import L2
 
 
 class Encoder(nn.Module):

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from genviews.data import ImageSet, MemorySource
-from genviews.generators import ToyGenerator
-from genviews.invert import L1, L2, LPIPS, Inverter, invert_source
+from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
+from genviews.invert.job import invert_source
+from genviews.invert.objective import L1, L2
+from genviews.invert.perceptual import LPIPS
 from genviews.invert.quality import ImageQuality, extremes, reconstruct
 from genviews.rng import Rng
 from genviews.types import Status

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.reference_inversion import VARIABLE, load_lbfgs
-from genviews.invert import LBFGS
+from genviews.invert.lbfgs import LBFGS
 from tests.invert import naive_lbfgs as naive
 from tests.invert.problems import bent, corner, drive, logistic, rosenbrock, starts, walled
 

@@ -9,24 +9,21 @@ import torch
 from torch import nn
 
 from genviews import Rng, ToyGenerator, load_generator
-from genviews.generators import CallableGenerator
+from genviews.generators.callable import CallableGenerator
 from genviews.identity import describe
-from genviews.invert import (
-    L1,
-    LBFGS,
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.inverter import Inverter
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.objective import L1, Objective, ToStart
+from genviews.invert.optimize import invert
+from genviews.invert.start import (
     ClassMeanStart,
-    EncoderConfig,
     EncoderStart,
     GivenStart,
-    InversionEncoder,
-    Inverter,
     MeanStart,
-    Objective,
     Start,
     Starts,
-    ToStart,
     class_means,
-    invert,
 )
 from genviews.types import Status
 from genviews.zoo import zoo_images

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from genviews.invert import LBFGS
+from genviews.invert.lbfgs import LBFGS
 from tests.invert.problems import bent, drive, logistic, quadratic, rosenbrock, starts, walled
 
 SHARES = [(1e-4, 0.9), (1e-4, 0.1), (0.3, 0.5)]

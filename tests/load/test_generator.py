@@ -6,9 +6,9 @@ import sys
 import pytest
 from safetensors.torch import save_file
 
-from genviews.generators import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
-from genviews.invert import EncoderConfig, InversionEncoder
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.kit import GeneratorKit
 from genviews.load.generator import check_generator, load_generator
 from genviews.perturb.train_steer import SteerTraining, train_walks

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.generators import ToyGenerator, z_space
+from genviews.generators.callable import z_space
+from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
-from genviews.perturb import PCA, Isotropic, PCAStatistics, StyleMix
 from genviews.perturb.base import (
     perturbations,
 )
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.pca import PCA, PCAStatistics
+from genviews.perturb.stylemix import StyleMix
 
 TOY = ToyGenerator()
 STATISTICS = PCAStatistics(torch.eye(4), torch.ones(4))

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from genviews.generators import CallableGenerator
+from genviews.generators.callable import CallableGenerator
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
-from genviews.perturb import Steer, Walks
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
+from genviews.perturb.walks import Steer, Walks
 from genviews.perturb.warps import StepRanges, directions_of, steering_loss, warp
 from genviews.represent.prior import Prior
 from genviews.rng import Rng
@@ -170,7 +170,7 @@ def test_walks_are_kept_with_their_card(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"walks: expected shape \(J, 3, 4\)"):
         Walks.load(tmp_path / "walks.safetensors", ToyGenerator(num_layers=3))
     assert Walks.load(tmp_path / "walks.safetensors").edits == ("shiftx", "shifty", "colour")
-    from genviews.perturb import PCAStatistics
+    from genviews.perturb.pca import PCAStatistics
 
     PCAStatistics.measure(generator, num_samples=50).save(tmp_path / "pca.safetensors")
     with pytest.raises(ValueError, match=r"expected directions with names, ranges and card"):

@@ -9,10 +9,12 @@ import pytest
 import torch
 from scipy import stats
 
-from genviews.generators import CallableGenerator, StyleGAN2, StyleGAN2Config, ToyGenerator
-from genviews.generators.callable import z_space
+from genviews.generators.callable import CallableGenerator, z_space
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
-from genviews.perturb import Angular, Gaussian, Independent, Isotropic, Normal, StyleMix, Uniform
+from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
+from genviews.perturb.stylemix import Independent, StyleMix
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.testing import GENERATOR_CHECKS

@@ -6,9 +6,10 @@ import pytest
 import torch
 from scipy import stats
 
-from genviews.generators import CallableGenerator, StyleGAN2, StyleGAN2Config, ToyGenerator
-from genviews.generators.callable import z_space
-from genviews.perturb import Normal
+from genviews.generators.callable import CallableGenerator, z_space
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.toy import ToyGenerator
+from genviews.perturb.noise import Normal
 from genviews.represent.prior import Prior
 from genviews.rng import Rng
 

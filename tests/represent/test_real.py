@@ -8,11 +8,11 @@ from statistics import NormalDist
 import pytest
 import torch
 
-from genviews.augment import HorizontalFlip
+from genviews.augment.geometry import HorizontalFlip
 from genviews.data import ImageSet
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.identity import describe
-from genviews.perturb import Gaussian
+from genviews.perturb.noise import Gaussian
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
 from genviews.represent.stream import StreamedBatches

@@ -14,10 +14,12 @@ import torch
 
 from genviews.engine import Engine
 from genviews.files import sha256_of
-from genviews.generators import CallableGenerator, ToyGenerator
-from genviews.generators.callable import z_space
+from genviews.generators.callable import CallableGenerator, z_space
+from genviews.generators.toy import ToyGenerator
 from genviews.identity import Identity, describe
-from genviews.perturb import PCA, Gaussian, Independent, Normal, PCAStatistics, StyleMix, Uniform
+from genviews.perturb.noise import Gaussian, Normal, Uniform
+from genviews.perturb.pca import PCA, PCAStatistics
+from genviews.perturb.stylemix import Independent, StyleMix
 from genviews.represent.plan import SamplePlan
 from genviews.represent.prior import Prior
 from genviews.represent.stored import StoredViews, rebuild, recreate_views, write_views

@@ -9,10 +9,13 @@ from contextlib import closing
 import pytest
 import torch
 
-from genviews.augment import ColorJitter, Compose, HorizontalFlip
-from genviews.generators import ToyGenerator
+from genviews.augment.base import Compose
+from genviews.augment.colour import ColorJitter
+from genviews.augment.geometry import HorizontalFlip
+from genviews.generators.toy import ToyGenerator
 from genviews.identity import describe
-from genviews.perturb import Gaussian, Independent
+from genviews.perturb.noise import Gaussian
+from genviews.perturb.stylemix import Independent
 from genviews.represent.batches import Batches, PartBatches, local_batch
 from genviews.represent.plan import SamplePlan
 from genviews.represent.stream import StreamedBatches

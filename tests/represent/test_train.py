@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genviews.augment import HorizontalFlip
-from genviews.perturb import Gaussian
+from genviews.augment.geometry import HorizontalFlip
+from genviews.perturb.noise import Gaussian
 from genviews.represent.batches import PartBatches, local_batch
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.represent.losses import ClassPrediction, LatentPrediction, NTXent, SupCon, VICReg

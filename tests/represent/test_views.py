@@ -8,19 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.generators import CallableGenerator, ToyGenerator
-from genviews.generators.callable import z_space
+from genviews.generators.callable import CallableGenerator, z_space
+from genviews.generators.toy import ToyGenerator
 from genviews.identity import describe
-from genviews.perturb import (
-    PCA,
-    Gaussian,
-    Independent,
-    Normal,
-    PCAStatistics,
-    Steer,
-    StyleMix,
-    Walks,
-)
+from genviews.perturb.noise import Gaussian, Normal
+from genviews.perturb.pca import PCA, PCAStatistics
+from genviews.perturb.stylemix import Independent, StyleMix
+from genviews.perturb.walks import Steer, Walks
 from genviews.represent.prior import Prior
 from genviews.represent.views import LatentViews
 from genviews.rng import Rng

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from genviews.cli import main
-from genviews.invert import EncoderConfig, InversionEncoder
-from genviews.perturb import Walks
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.perturb.walks import Walks
 from genviews.perturb.warps import directions_of
 from tests.opened import SETTLED, opened_images
 from tests.processes import LONG, start

@@ -15,7 +15,7 @@ from genviews.ensemble.choose import Chosen, choose_combined
 from genviews.ensemble.combine import choose_scale
 from genviews.ensemble.views import ViewSet, pixel_view_sets
 from genviews.ensemble.weigh import Average, Ensemble, check_average
-from genviews.perturb import Perturbation
+from genviews.perturb.base import Perturbation
 from genviews.studies.base import Options
 from genviews.studies.bench import Bench
 

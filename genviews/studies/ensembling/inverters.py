@@ -28,18 +28,9 @@ from genviews.ensemble.significance import GainReport, accuracy_interval, gain_r
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble, mix
 from genviews.identity import describe
-from genviews.invert import (
-    L1,
-    L2,
-    Feature,
-    FeatureDistance,
-    Inverter,
-    ModuleFeatures,
-    Objective,
-    Predictions,
-    Term,
-    inverter_preset,
-)
+from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures, Predictions
+from genviews.invert.inverter import Inverter, inverter_preset
+from genviews.invert.objective import L1, L2, Objective, Term
 from genviews.invert.quality import reconstruct
 from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.ensemble.bank import PredictionBank
-from genviews.invert import L1, InversionStore, Objective, Term
+from genviews.invert.job import InversionStore
+from genviews.invert.objective import L1, Objective, Term
 from genviews.render import render
 from genviews.studies.bench import Bench
 from genviews.types import Status

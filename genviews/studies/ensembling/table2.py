@@ -15,7 +15,7 @@ from genviews.checks import check_ascending
 from genviews.data.source import ImageSource
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.ensemble.views import ViewSet
-from genviews.invert import InversionStore
+from genviews.invert.job import InversionStore
 from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.blocks import Chart, Column, Curves, Series, Table

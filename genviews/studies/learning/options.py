@@ -67,7 +67,7 @@ class TrainingOptions(Options):
             ImportError: a network of timm where timm is not installed.
         """
         # These load torch, which the flags alone do not need.
-        from genviews.augment import pixel_views
+        from genviews.augment.presets import pixel_views
         from genviews.represent.encoder import make_backbone
 
         super().check()

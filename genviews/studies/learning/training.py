@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from genviews.augment import PixelViews, pixel_views
+from genviews.augment.base import PixelViews
+from genviews.augment.presets import pixel_views
 from genviews.domains import Domain, learning_pixels
 from genviews.perturb.pca import PCA
 from genviews.represent.config import RepresentationTraining

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from genviews.augment import HorizontalFlip, RandomCrop
+from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.task import Task
 from genviews.data import MemorySource
-from genviews.invert import Inverter
+from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
-from genviews.perturb import Isotropic, StyleMix
+from genviews.perturb.noise import Isotropic
+from genviews.perturb.stylemix import StyleMix
 from genviews.studies.bench import Bench, Inputs
 from tests.problem import toy_problem
 

@@ -10,8 +10,8 @@ import torch
 from genviews.ensemble.resample import ensemble_size_study, resample_pixels
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble, cutoff_grid, cutoff_thresholds
-from genviews.invert import invert
-from genviews.perturb import StyleMix
+from genviews.invert.optimize import invert
+from genviews.perturb.stylemix import StyleMix
 from genviews.store import ShardStore
 from genviews.studies.blocks import Curves, Images
 from genviews.studies.ensembling import fig6, fig14, table2

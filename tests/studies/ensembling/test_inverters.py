@@ -9,18 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from genviews.invert import (
-    L1,
-    L2,
-    EncoderConfig,
-    EncoderStart,
-    InversionEncoder,
-    Inverter,
-    Objective,
-    invert,
-)
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.inverter import Inverter
+from genviews.invert.objective import L1, L2, Objective
+from genviews.invert.optimize import invert
+from genviews.invert.start import EncoderStart
 from genviews.kit import GeneratorKit
-from genviews.perturb import StyleMix
+from genviews.perturb.stylemix import StyleMix
 from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling.inverters import (
     STUDY,

@@ -14,7 +14,7 @@ from genviews.data.source import LabelColumn
 from genviews.ensemble.combine import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewPlan, ViewSet
-from genviews.perturb import StyleMix
+from genviews.perturb.stylemix import StyleMix
 from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.studies.result import Result

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 
-from genviews.augment import ColorJitter, Compose, HorizontalFlip
+from genviews.augment.base import Compose
+from genviews.augment.colour import ColorJitter
+from genviews.augment.geometry import HorizontalFlip
 from genviews.data import ImageSet
 from genviews.evaluate.encoders import ProbeData
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.schedule import StepCosine

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.identity import key
-from genviews.perturb import Independent, Normal
+from genviews.perturb.noise import Normal
+from genviews.perturb.stylemix import Independent
 from genviews.represent.batches import Batches, PartBatches
 from genviews.represent.plan import SamplePlan
 from genviews.represent.prior import Prior

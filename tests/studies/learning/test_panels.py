@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genviews import GeneratorKit
-from genviews.augment import pixel_views
+from genviews.augment.presets import pixel_views
 from genviews.generators.toy import ToyGenerator
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.plan import SamplePlan

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.augment import HorizontalFlip
+from genviews.augment.geometry import HorizontalFlip
 from genviews.evaluate.encoders import ProbeData
-from genviews.generators import CallableGenerator, ToyGenerator
+from genviews.generators.callable import CallableGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
 from genviews.represent.encoder import RepresentationConfig

@@ -12,7 +12,7 @@ import torch
 
 from genviews.data import ImageSet
 from genviews.evaluate.encoders import ProbeData
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.report.text import table_csv
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.schedule import StepCosine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genviews import GeneratorKit, load_generator
-from genviews.generators import ToyGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.studies.learning.options import LearningOptions
 from genviews.studies.learning.tables import TABLES, learning_table, suited, table_rows
 
