@@ -199,6 +199,10 @@ class ImageSource(ABC):
         """
         return PartSource(self, rows, split or self.split)
 
+    def as_split(self, split: SplitName) -> ImageSource:
+        """Return all of the images, to be used as a split."""
+        return self if self.split == split else self.select(range(len(self)), split=split)
+
     def load(self) -> ImageSet:
         """Read all images into memory, where something small needs them so.
 

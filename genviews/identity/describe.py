@@ -160,7 +160,9 @@ class Description:
         if isinstance(thing, set | frozenset):
             return {"set": sorted((self(item) for item in thing), key=_text)}
         if is_dataclass(thing):
-            return {"type": address(type(thing)), **self._code_of(type(thing)), **self._own(thing)}
+            counted = [f.name for f in fields(thing) if f.metadata.get("identity", True)]
+            own = self._mapping({name: getattr(thing, name) for name in counted})
+            return {"type": address(type(thing)), **self._code_of(type(thing)), **own}
         return self._callable(thing)
 
     def _mapping(self, thing: Mapping[Any, object]) -> dict[str, Any]:
@@ -168,13 +170,9 @@ class Description:
         assert len(found) == len(thing), "names that differ by type alone"
         return found
 
-    def _own(self, thing: Any) -> dict[str, Any]:  # noqa: ANN401  (a dataclass)
-        names = [f.name for f in fields(thing) if f.metadata.get("identity", True)]
-        return {name: self.part(name, getattr(thing, name)) for name in names}
-
     def _object(self, thing: object) -> dict[str, Any]:
         """A module, or what says itself what counts."""
-        own = self._said(thing)
+        own = thing.__describe__() if isinstance(thing, Described) else {}
         found: dict[str, Any] = {} if "type" in own else {"type": address(type(thing))}
         answering = isinstance(thing, Answering)
         if isinstance(thing, Answering) and self._asking and not self._answered:
@@ -191,9 +189,6 @@ class Description:
         finally:
             self._answered -= answering
         return found
-
-    def _said(self, thing: object) -> Mapping[str, object]:
-        return thing.__describe__() if isinstance(thing, Described) else {}
 
     def _ask(self, thing: Answering) -> None:
         if not any(one is thing for one in self._asked):

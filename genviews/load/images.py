@@ -127,7 +127,7 @@ def read_images(
         found = DatasetSource(data, spec, resize=how.resize, convert=how.convert)
     else:
         found = _fashion(str(word), spec)
-    return found if split is None else found.select(range(len(found)), split=split)
+    return found if split is None else found.as_split(split)
 
 
 def kind_of(word: str | Path, options: Iterable[str] = ()) -> WordKind:
@@ -191,7 +191,7 @@ def images_spec(word: str | Path, *, size: int | None = None, convert: bool = Fa
     kind = kind_of(word, ["size"])
     if kind == FASHION:
         return ImageSpec(channels=1, height=32, width=32)
-    shapes = list(_first_shapes(word, kind, convert))
+    shapes = [shape for one in _first(word, kind) if (shape := _shape(one, convert)) is not None]
     if not shapes:
         fail(
             f"images {str(word)!r}",
@@ -204,28 +204,25 @@ def images_spec(word: str | Path, *, size: int | None = None, convert: bool = Fa
     return ImageSpec(channels=channels, height=height, width=width)
 
 
-def _first_shapes(word: str | Path, kind: WordKind, convert: bool) -> Iterator[tuple[int, ...]]:
-    """(C, H, W) of the first images as they are, without what cannot be read."""
-    pictures: Iterator[object]
+def _first(word: str | Path, kind: WordKind) -> Iterator[object]:
+    """The first pictures, as files or in memory."""
     if kind == "dataset":
         data = load_dataset(str(word))
-        pictures = (picture_of(data[index]) for index in range(min(_LOOK, len(data))))
-    else:
-        found = Reading(class_names="text").listing(word)
-        pictures = (found.root / name for name in found.files[:_LOOK])
-    for picture in pictures:
-        if isinstance(picture, Tensor):
-            yield tuple(picture.shape)
-            continue
+        return (picture_of(data[index]) for index in range(min(_LOOK, len(data))))
+    found = Reading(class_names="text").listing(word)
+    return (found.root / name for name in found.files[:_LOOK])
+
+
+def _shape(picture: object, convert: bool) -> tuple[int, ...] | None:
+    """(C, H, W) of a picture as it is; None for one that cannot be read."""
+    if isinstance(picture, Tensor):
+        return tuple(picture.shape)
+    if not isinstance(picture, Picture):
+        return None
+    for channels in (1, 3):  # colour does not fit into one, unless it is converted
         with suppress(UnfitImageError):
-            yield _shape(picture, convert)
-
-
-def _shape(picture: object, convert: bool) -> tuple[int, ...]:
-    assert isinstance(picture, Picture)
-    with suppress(UnfitImageError):  # colour does not fit into one channel
-        return tuple(decode_pixels(picture, 1).shape)
-    return tuple(decode_pixels(picture, 3, convert=convert).shape)
+            return tuple(decode_pixels(picture, channels, convert=convert and channels == 3).shape)
+    return None
 
 
 def _fashion(word: str, spec: ImageSpec) -> ImageSource:

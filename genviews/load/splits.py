@@ -224,11 +224,7 @@ def _cut(
     if "train" in found and not learns:
         notes.append(f"the {len(found['train'])} images of the split train are left alone")
     found.setdefault("calibration", found["val"])
-    return {name: _named(found[name], name) for name in needs}, tuple(notes)
-
-
-def _named(source: ImageSource, split: SplitName) -> ImageSource:
-    return source if source.split == split else source.select(range(len(source)), split=split)
+    return {name: found[name].as_split(name) for name in needs}, tuple(notes)
 
 
 def _in_two(
