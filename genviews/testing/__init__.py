@@ -11,19 +11,39 @@ checks them all. A test of your own class is three lines:
 It raises AssertionError, and the message begins with the law that is broken.
 """
 
-from genviews.testing.aligners import ALIGNER_CHECKS, check_aligner
-from genviews.testing.anchors import ANCHOR_VIEWS_CHECKS, check_anchor_views
-from genviews.testing.engines import ENGINE_CHECKS, check_engine
+from genviews.testing.data import ALIGNER_CHECKS, SOURCE_CHECKS, check_aligner, check_source
 from genviews.testing.generators import GENERATOR_CHECKS, check_generator
-from genviews.testing.inverters import INVERTER_CHECKS, check_inverter, images_to_invert
-from genviews.testing.losses import LOSS_CHECKS, LossInputs, check_loss
-from genviews.testing.objectives import OBJECTIVE_CHECKS, check_objective
-from genviews.testing.perturbations import PERTURBATION_CHECKS, check_perturbation
-from genviews.testing.pixels import PIXEL_VIEWS_CHECKS, check_pixel_views
-from genviews.testing.probes import PROBE_CHECKS, check_probe
-from genviews.testing.schedules import SCHEDULE_CHECKS, check_schedule
-from genviews.testing.sources import SOURCE_CHECKS, check_source
-from genviews.testing.studies import STUDY_CHECKS, check_study, toy_inputs
+from genviews.testing.inversion import (
+    INVERTER_CHECKS,
+    OBJECTIVE_CHECKS,
+    check_inverter,
+    check_objective,
+    images_to_invert,
+)
+from genviews.testing.learning import (
+    LOSS_CHECKS,
+    PROBE_CHECKS,
+    SCHEDULE_CHECKS,
+    LossInputs,
+    check_loss,
+    check_probe,
+    check_schedule,
+)
+from genviews.testing.studies import (
+    ENGINE_CHECKS,
+    STUDY_CHECKS,
+    check_engine,
+    check_study,
+    toy_inputs,
+)
+from genviews.testing.views import (
+    ANCHOR_VIEWS_CHECKS,
+    PERTURBATION_CHECKS,
+    PIXEL_VIEWS_CHECKS,
+    check_anchor_views,
+    check_perturbation,
+    check_pixel_views,
+)
 
 __all__ = [
     "ALIGNER_CHECKS",

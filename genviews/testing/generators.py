@@ -16,12 +16,16 @@ from genviews.generators.base import Generator
 from genviews.identity.answers import answers_of
 from genviews.rng import Rng
 from genviews.testing.laws import (
-    described_apart,
+    Batched,
+    checks,
+    chosen,
+    close,
+    equal,
     expect,
-    laws_of,
+    leaves_no_trace,
     refuses,
     run_laws,
-    same,
+    sound,
     with_another_weight,
 )
 
@@ -48,191 +52,145 @@ def check_generator(generator: Generator) -> None:
     run_laws(GENERATOR_CHECKS, generator)
 
 
-def shapes(generator: Generator) -> None:
-    """Z, latents and images have the shapes that the specs declare, on the generator's device."""
-    z = generator.sample(Rng(0).streams(range(BATCH)))
-    expect(z.shape == (BATCH, generator.z_dim), f"z has shape {tuple(z.shape)}")
-    latents = generator.map(z, _labels(generator))
-    expect(
-        latents.shape == (BATCH, *generator.latent_spec.shape), f"latents {tuple(latents.shape)}"
-    )
-    images = generator.synthesize(latents, _labels(generator))
-    expect(images.shape == (BATCH, *generator.image_spec.shape), f"images {tuple(images.shape)}")
-    for what, tensor in (("z", z), ("latents", latents), ("images", images)):
-        expect(tensor.device.type == generator.device.type, f"{what} are on {tensor.device}")
-        expect(bool(tensor.isfinite().all()), f"{what} are not finite")
-    for layers in generator.latent_spec.ranges:
-        generator.latent_spec.layers(layers.name)
+class GeneratorLaws(Batched[Generator]):
+    """See the module."""
+
+    count = BATCH
+    groups = ([0], [1], [2], [3], [4], [4, 3, 2, 1, 0])
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__(generator)
+        self.labels = generator.labels_in_turn(range(BATCH))
+
+    def _z(self, seed: int = 0) -> Tensor:
+        return self.subject.sample(Rng(seed).streams(range(BATCH)))
+
+    def _latents(self, seed: int = 0) -> Tensor:
+        return self.subject.map(self._z(seed), self.labels)
+
+    def _images(self, seed: int = 0) -> Tensor:
+        return self.subject.synthesize(self._latents(seed), self.labels)
+
+    def _of(self, rows: list[int]) -> dict[str, Tensor]:
+        labels = chosen(self.labels, rows)
+        latents = self.subject.map(self.subject.sample(Rng(0).streams(rows)), labels)
+        return {"latents": latents, "images": self.subject.synthesize(latents, labels)}
+
+    def _others(self) -> dict[str, object]:
+        return with_another_weight(self.subject, lambda one: [one], "tensor")
+
+    def shapes(self) -> None:
+        """Z, latents and images have the shapes that the specs declare, on one device."""
+        generator = self.subject
+        sound(self._z(), "z", (BATCH, generator.z_dim), generator.device)
+        latents, images = generator.latent_spec, generator.image_spec
+        sound(self._latents(), "latents", (BATCH, *latents.shape), generator.device)
+        sound(self._images(), "images", (BATCH, *images.shape), generator.device)
+        for layers in latents.ranges:
+            latents.layers(layers.name)
+
+    def image_range(self) -> None:
+        """Sampled images lie in the declared range, but for a slight overshoot."""
+        images, (low, high) = self._images(), self.subject.image_spec.range
+        inside = (images >= low - OVERSHOOT) & (images <= high + OVERSHOOT)
+        told = f"values from {images.min()} to {images.max()}"
+        expect(inside.float().mean() >= 0.99, told)
+
+    def streams_decide(self) -> None:
+        """Equal streams give equal images, bit for bit; other ids and another seed give others."""
+        images, other = self._images(), self._images(seed=1)
+        equal(self._images(), images, "images of the same streams")
+        for i in range(BATCH):
+            expect(not torch.equal(images[i], other[i]), f"image {i} is the same for two seeds")
+            alike = torch.equal(images[i], images[i - 1])
+            expect(not alike, f"images {i} and {i - 1} are the same")
+
+    def global_state_untouched(self) -> None:
+        """No global random number is drawn, the weights and the grad mode stay."""
+        with leaves_no_trace(self.subject):
+            self._images()
+            self.subject.mean_latent(num=2 * max(self.subject.num_classes, 1))
+
+    def gradient_reaches_latent(self) -> None:
+        """Every style row of a sample has a finite gradient, not zero, from its own image alone."""
+        latents = self._latents().detach().requires_grad_()
+        images = self.subject.synthesize(latents, self.labels)
+        weights = torch.linspace(-1.0, 1.0, images[0].numel()).to(images)
+        (gradient,) = torch.autograd.grad((images.flatten(1) @ weights)[1:].sum(), latents)
+        expect(gradient.isfinite(), "the gradient is not finite")
+        expect(gradient[0] == 0, "an image has a gradient in the latent of another")
+        for row in range(self.subject.latent_spec.num_layers):
+            expect(bool(gradient[1:, row].any()), f"no gradient reaches style row {row}")
+
+    def views_equal_flat(self) -> None:
+        """`synthesize_views` is flat `synthesize`, its gradients too, for each shared prefix."""
+        generator, num_layers = self.subject, self.subject.latent_spec.num_layers
+        cases = [(3, shared) for shared in range(num_layers + 1)] + [(1, 0), (1, num_layers)]
+        for num_views, shared in cases:
+            pool = torch.stack([self._latents(seed) for seed in range(num_views)], dim=1).detach()
+            pool[:, :, :shared] = pool[:, :1, :shared].clone()
+            latents = pool.requires_grad_()
+            got = generator.synthesize_views(latents, shared, self.labels)
+            each = None if self.labels is None else self.labels.repeat_interleave(num_views)
+            flat = generator.synthesize(latents.flatten(0, 1), each)
+            what = f"{num_views} views with {shared} shared rows"
+            close(got, flat.unflatten(0, (BATCH, num_views)), what)
+            a, b = (torch.autograd.grad(x.square().mean(), latents)[0] for x in (got, flat))
+            # Where rows are shared only the sum over the views is defined.
+            close(a.sum(1), b.sum(1), f"summed gradient of {what}")
+            close(a[:, :, shared:], b[:, :, shared:], f"gradient of {what}")
+
+    def truncation(self) -> None:
+        """A psi of 1 changes nothing, 0 forgets z, 0.5 is halfway; rows from the cutoff on stay."""
+        label = None if self.labels is None else torch.zeros_like(self.labels)
+        mapped = partial(self.subject.map, self._z(), label)
+        full, none, half = mapped(), mapped(psi=0.0), mapped(psi=0.5)
+        equal(mapped(psi=1.0), full, "the latents of psi = 1, the default")
+        close(none, none[:1].expand_as(none), "the latents of psi = 0")
+        close(half, (full + none) / 2, "the latents of psi = 0.5")
+        for cutoff in range(self.subject.latent_spec.num_layers + 1):
+            cut = mapped(psi=0.5, cutoff=cutoff)
+            close(cut[:, :cutoff], half[:, :cutoff], f"rows before the cutoff {cutoff}")
+            equal(cut[:, cutoff:], full[:, cutoff:], f"rows from the cutoff {cutoff}")
+
+    def labels_are_checked(self) -> None:
+        """A label that is missing, superfluous or out of range is a ValueError."""
+        generator, z, classes = self.subject, self._z(), self.subject.num_classes
+        wrong: dict[str, Tensor | None] = {"superfluous": torch.zeros(BATCH, dtype=torch.long)}
+        if self.labels is not None:
+            large, negative = torch.full_like(self.labels, classes), -torch.ones_like(self.labels)
+            wrong = {"missing": None, "too large": large, "negative": negative}
+            moved = (self.labels + 1) % classes
+            other = generator.synthesize(generator.map(z, moved), moved)
+            expect(not torch.equal(other, self._images()), "the label changes nothing")
+        for what, label in wrong.items():
+            refuses(partial(generator.map, z, label), f"a label that is {what}")
+            if generator.renders_label:
+                call = partial(generator.synthesize, self._latents(), label)
+                refuses(call, f"a label to render that is {what}")
+
+    def latents_are_checked(self) -> None:
+        """Latents of another number of rows or another width are a ValueError."""
+        num_layers, dim = self.subject.latent_spec.shape
+        for shape in ((BATCH, num_layers + 1, dim), (BATCH, num_layers, dim + 1)):
+            latents = torch.zeros(shape, device=self.subject.device)
+            refuses(partial(self.subject.synthesize, latents), f"latents of shape {shape}")
+
+    def mean_latent(self) -> None:
+        """`mean_latent` is the mean of mapped samples over all classes, the same each time."""
+        num = 4 * max(self.subject.num_classes, 1)
+        mean = self.subject.mean_latent(num)
+        sound(mean, "the mean", self.subject.latent_spec.shape, self.subject.device)
+        self.subject.mean_latent(num + 1)  # so that the next is measured anew, not remembered
+        equal(self.subject.mean_latent(num), mean, "the mean of another call")
+        expect(not mean.requires_grad, "it carries a gradient")
+
+    def it_is_described(self) -> None:
+        """A copy has the same key for stored results and answers alike; another tensor, another."""
+        super().it_is_described()
+        answers = answers_of(self.subject)
+        close(answers_of(copy.deepcopy(self.subject)), answers, "answers of a copy")
+        expect(answers.isfinite(), "answers that are not finite")
 
 
-def image_range(generator: Generator) -> None:
-    """Sampled images lie in the declared range, but for a slight overshoot."""
-    images = _images(generator)
-    low, high = generator.image_spec.range
-    inside = (images >= low - OVERSHOOT) & (images <= high + OVERSHOOT)
-    expect(float(inside.float().mean()) >= 0.99, f"values from {images.min()} to {images.max()}")
-
-
-def streams_decide(generator: Generator) -> None:
-    """Equal streams give equal images, bit for bit; other ids and another seed give others."""
-    images, again = _images(generator), _images(generator)
-    expect(torch.equal(images, again), "the same streams gave two different images")
-    other = _images(generator, seed=1)
-    for i in range(BATCH):
-        expect(not torch.equal(images[i], other[i]), f"image {i} is the same for two seeds")
-        expect(not torch.equal(images[i], images[i - 1]), f"images {i} and {i - 1} are the same")
-
-
-def global_state_untouched(generator: Generator) -> None:
-    """No global random number is drawn, the weights and the grad mode stay."""
-    state = torch.get_rng_state()
-    before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-    _images(generator)
-    generator.mean_latent(num=2 * max(generator.num_classes, 1))
-    expect(torch.equal(torch.get_rng_state(), state), "a global random number was drawn")
-    expect(torch.is_grad_enabled(), "gradients were turned off")
-    for name, tensor in generator.state_dict().items():
-        expect(torch.equal(tensor, before[name]), f"{name} was changed")
-
-
-def neighbours_do_not_matter(generator: Generator) -> None:
-    """A sample alone, in a batch or in another order gives the same latent and image."""
-    latents = _latents(generator)
-    images = generator.synthesize(latents, _labels(generator))
-    order = list(reversed(range(BATCH)))
-    z = generator.sample(Rng(0).streams(range(BATCH))[order])
-    labels = _labels(generator)
-    mapped = generator.map(z, None if labels is None else labels[order])
-    same(mapped, latents[order], "latents in another order")
-    turned = None if labels is None else labels[order]
-    same(generator.synthesize(mapped, turned), images[order], "images in another order")
-    for i in range(BATCH):
-        z = generator.sample(Rng(0).streams([i]))
-        one = None if labels is None else labels[i : i + 1]
-        alone = generator.map(z, one)
-        same(alone, latents[i : i + 1], f"latent {i} alone")
-        same(generator.synthesize(alone, one), images[i : i + 1], f"image {i} alone")
-
-
-def gradient_reaches_latent(generator: Generator) -> None:
-    """Every style row of a sample has a finite gradient, not zero, from its own image alone."""
-    latents = _latents(generator).detach().requires_grad_()
-    images = generator.synthesize(latents, _labels(generator))
-    weights = torch.linspace(-1.0, 1.0, images[0].numel()).to(images)
-    (gradient,) = torch.autograd.grad((images.flatten(1) @ weights)[1:].sum(), latents)
-    expect(bool(gradient.isfinite().all()), "the gradient is not finite")
-    expect(not gradient[0].any(), "an image has a gradient in the latent of another")
-    for row in range(generator.latent_spec.num_layers):
-        expect(bool(gradient[1:, row].any()), f"no gradient reaches style row {row}")
-
-
-def views_equal_flat(generator: Generator) -> None:
-    """`synthesize_views` is flat `synthesize` in images and gradients, for each shared prefix."""
-    num_layers = generator.latent_spec.num_layers
-    cases = [(3, shared) for shared in range(num_layers + 1)] + [(1, 0), (1, num_layers)]
-    for num_views, shared in cases:
-        latents = _views(generator, num_views, shared).requires_grad_()
-        label = _labels(generator)
-        got = generator.synthesize_views(latents, shared, label)
-        each = None if label is None else label.repeat_interleave(num_views)
-        flat = generator.synthesize(latents.flatten(0, 1), each).reshape(got.shape)
-        what = f"{num_views} views with {shared} shared rows"
-        expect(got.shape == (BATCH, num_views, *generator.image_spec.shape), f"{what}: shape")
-        same(got, flat, what)
-        a, b = (torch.autograd.grad(x.square().mean(), latents)[0] for x in (got, flat))
-        # Where rows are shared only the sum over the views is defined.
-        same(a.sum(1), b.sum(1), f"summed gradient of {what}")
-        same(a[:, :, shared:], b[:, :, shared:], f"gradient of {what}")
-
-
-def truncation(generator: Generator) -> None:
-    """A psi of 1 changes nothing, 0 forgets z, 0.5 is halfway; rows from the cutoff on stay."""
-    z = generator.sample(Rng(0).streams(range(BATCH)))
-    label = _labels(generator)
-    label = None if label is None else torch.zeros_like(label)
-    full = generator.map(z, label)
-    none, half = generator.map(z, label, psi=0.0), generator.map(z, label, psi=0.5)
-    expect(torch.equal(generator.map(z, label, psi=1.0), full), "psi = 1 is not the default")
-    same(none, none[:1].expand_as(none), "the latents of psi = 0")
-    same(half, (full + none) / 2, "the latents of psi = 0.5")
-    for cutoff in range(generator.latent_spec.num_layers + 1):
-        cut = generator.map(z, label, psi=0.5, cutoff=cutoff)
-        same(cut[:, :cutoff], half[:, :cutoff], f"rows before the cutoff {cutoff}")
-        expect(torch.equal(cut[:, cutoff:], full[:, cutoff:]), f"rows from the cutoff {cutoff}")
-
-
-def labels_are_checked(generator: Generator) -> None:
-    """A label that is missing, superfluous, out of range or of another batch is a ValueError."""
-    z = generator.sample(Rng(0).streams(range(BATCH)))
-    classes = generator.num_classes
-    wrong: dict[str, Tensor | None] = {"superfluous": torch.zeros(BATCH, dtype=torch.long)}
-    if classes:
-        wrong = {
-            "missing": None,
-            "too large": torch.full((BATCH,), classes),
-            "negative": torch.full((BATCH,), -1),
-        }
-        label = _labels(generator)
-        assert label is not None
-        moved = _image(generator, z, (label + 1) % classes)
-        expect(not torch.equal(moved, _image(generator, z, label)), "the label changes nothing")
-    for what, label in wrong.items():
-        refuses(partial(generator.map, z, label), f"a label that is {what}")
-        if generator.renders_label:
-            latents = generator.map(z, _labels(generator))
-            told = f"a label to render that is {what}"
-            refuses(partial(generator.synthesize, latents, label), told)
-
-
-def latents_are_checked(generator: Generator) -> None:
-    """Latents of another number of rows or another width are a ValueError."""
-    num_layers, dim = generator.latent_spec.shape
-    for shape in ((BATCH, num_layers + 1, dim), (BATCH, num_layers, dim + 1)):
-        latents = torch.zeros(shape, device=generator.device)
-        refuses(partial(generator.synthesize, latents), f"latents of shape {shape}")
-
-
-def mean_latent(generator: Generator) -> None:
-    """`mean_latent` is the mean of mapped samples over all classes, the same each time."""
-    num = 4 * max(generator.num_classes, 1)
-    mean = generator.mean_latent(num)
-    expect(mean.shape == generator.latent_spec.shape, f"its shape is {tuple(mean.shape)}")
-    generator.mean_latent(num + 1)  # so that the next is measured anew, not remembered
-    expect(torch.equal(mean, generator.mean_latent(num)), "it differs from call to call")
-    expect(not mean.requires_grad, "it carries a gradient")
-
-
-def it_is_described(generator: Generator) -> None:
-    """A copy has the same key for stored results and answers alike; another tensor, another key."""
-    changed = with_another_weight(generator, lambda one: [one])
-    described_apart(generator, **({} if changed is None else {"tensor": changed}))
-    answers = answers_of(generator)
-    same(answers_of(copy.deepcopy(generator)), answers, "answers of a copy")
-    expect(bool(answers.isfinite().all()), "answers that are not finite")
-
-
-GENERATOR_CHECKS = laws_of(globals())
-
-
-def _labels(generator: Generator) -> Tensor | None:
-    return generator.labels_in_turn(range(BATCH))
-
-
-def _latents(generator: Generator, seed: int = 0) -> Tensor:
-    z = generator.sample(Rng(seed).streams(range(BATCH)))
-    return generator.map(z, _labels(generator))
-
-
-def _images(generator: Generator, seed: int = 0) -> Tensor:
-    return generator.synthesize(_latents(generator, seed), _labels(generator))
-
-
-def _image(generator: Generator, z: Tensor, label: Tensor) -> Tensor:
-    return generator.synthesize(generator.map(z, label), label)
-
-
-def _views(generator: Generator, num_views: int, shared: int) -> Tensor:
-    """(B, K, L, D) with rows [0, shared) equal over the views and the others all different."""
-    pool = torch.stack([_latents(generator, seed) for seed in range(num_views)], dim=1).detach()
-    pool[:, :, :shared] = pool[:, :1, :shared]
-    return pool.clone()
+GENERATOR_CHECKS = checks(GeneratorLaws)

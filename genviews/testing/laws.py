@@ -1,16 +1,18 @@
-"""What the contract suites share: how a law is checked, and how a breach of it is told.
+"""What the contract suites share: how a law is said and checked, and the laws of many protocols.
 
-A law is a function of the thing under test. It returns when the law holds, and raises
-AssertionError, with what it saw, when not.
+A suite is a class, each law a public method of it whose docstring says the law. It returns when
+the law holds, and raises AssertionError, with what it saw, when not.
 """
 
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from inspect import isfunction
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,34 +21,107 @@ from genviews.identity import key
 
 __all__ = [
     "ROUND_OFF",
-    "described_apart",
+    "Batched",
+    "Check",
+    "Described",
+    "Laws",
+    "Rows",
+    "checks",
+    "chosen",
+    "close",
+    "equal",
     "expect",
-    "laws_of",
     "leaves_no_trace",
     "refuses",
     "run_laws",
-    "same",
+    "sound",
     "with_another_weight",
 ]
 
 T = TypeVar("T")
 
+Check = Callable[..., None]
+"""A law as a function of the thing under test, and of what it is tested with."""
+
+Rows = slice | list[int]
+"""Which samples of a batch."""
+
+Values = Tensor | Mapping[str, Tensor]
+"""A tensor, or several by their names."""
+
 ROUND_OFF = 1e-5
 """Differences that float32 arithmetic may make, in units of an image's range [-1, 1]."""
 
 
-def laws_of(suite: Mapping[str, Any]) -> tuple[Callable[..., None], ...]:
-    """Return the laws that a module states: its public functions that it does not export.
+class Laws(Generic[T]):
+    """The laws of a protocol; each is asked of an instance of its own, with fresh inputs.
 
     Args:
-        suite: the module's `globals()`, after the last law.
+        subject: the thing under test.
     """
-    here, exported = suite["__name__"], suite["__all__"]
-    stated = {name: f for name, f in suite.items() if name[0] != "_" and name not in exported}
-    return tuple(f for f in stated.values() if isfunction(f) and f.__module__ == here)
+
+    def __init__(self, subject: T) -> None:
+        self.subject = subject
 
 
-def run_laws(laws: Sequence[Callable[..., None]], *subject: Any) -> None:  # noqa: ANN401  (any protocol)
+class Described(Laws[T]):
+    """The law of all that stored results depend on."""
+
+    def _others(self) -> dict[str, object]:
+        """Things that differ from the subject, by what they differ in."""
+        return {}
+
+    def it_is_described(self) -> None:
+        """A copy has the same key for stored results, other settings or tensors have another.
+
+        Results are found by `genviews.identity.key`: they are used again for a copy, and never
+        for something else.
+        """
+        own = key(self.subject)
+        expect(key(copy.deepcopy(self.subject)) == own, "a copy is described differently")
+        for name, other in self._others().items():
+            expect(key(other) != own, f"another {name} is described alike")
+
+
+class Batched(Described[T], ABC):
+    """The first law of the package: what a sample gets never depends on its neighbours."""
+
+    count: ClassVar[int] = 4
+    groups: ClassVar[tuple[list[int], ...]] = ([0], [1], [3, 0, 2], [2, 2])
+    tolerance: ClassVar[float] = ROUND_OFF
+
+    @abstractmethod
+    def _of(self, rows: list[int]) -> dict[str, Tensor]:
+        """What the subject gives, in rows and by name, for some of `count` samples together."""
+
+    def neighbours_do_not_matter(self) -> None:
+        """A sample alone, in a smaller batch, in another order or twice in it gets the same."""
+        whole = self._of(list(range(self.count)))
+        for rows in self.groups:
+            wanted = {name: value[rows] for name, value in whole.items()}
+            close(self._of(rows), wanted, f"the samples {rows}", self.tolerance)
+
+
+def checks(suite: type[Laws[Any]]) -> tuple[Check, ...]:
+    """Return the laws of a suite as functions, its own first, then those that it shares.
+
+    Each makes an instance of the suite from its arguments, and has the name of the law.
+    """
+    kinds = (kind for kind in suite.__mro__ if issubclass(kind, Laws))
+    found = (law for kind in kinds for law in vars(kind).values() if isfunction(law))
+    names = dict.fromkeys(law.__name__ for law in found if not law.__name__.startswith("_"))
+    return tuple(_check(suite, getattr(suite, name)) for name in names)
+
+
+def _check(suite: type[Laws[Any]], law: Check) -> Check:
+    @wraps(law)
+    def check(*given: Any) -> None:  # noqa: ANN401  (any protocol)
+        law(suite(*given))
+
+    return check
+
+
+def run_laws(laws: Sequence[Check], *given: Any) -> None:  # noqa: ANN401  (any protocol)
     """Check every law on one subject.
 
     Raises:
@@ -55,36 +130,58 @@ def run_laws(laws: Sequence[Callable[..., None]], *subject: Any) -> None:  # noq
     """
     for law in laws:
         try:
-            law(*subject)
+            law(*given)
         except Exception as error:  # whatever the implementation raises
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             raise AssertionError(f"{law.__name__.replace('_', ' ')}: {kind}{error}") from error
 
 
-def expect(holds: bool, otherwise: str) -> None:
-    """Raise AssertionError with what was seen unless something holds."""
-    if not holds:
+def expect(holds: bool | Tensor, otherwise: str) -> None:
+    """Raise AssertionError with what was seen unless something holds, everywhere in a tensor."""
+    if not (holds.all() if isinstance(holds, Tensor) else holds):
         raise AssertionError(otherwise)
 
 
-def same(got: Tensor, wanted: Tensor, what: str, tolerance: float = ROUND_OFF) -> None:
-    """Raise AssertionError unless two tensors are equal up to round-off.
+def equal(got: Values, wanted: Values, what: str) -> None:
+    """Raise AssertionError unless tensors are equal, bit for bit."""
+    for one, other, name in _pairs(got, wanted, what):
+        expect(torch.equal(one, other), f"{name}: another shape or value")
+
+
+def close(got: Values, wanted: Values, what: str, tolerance: float = ROUND_OFF) -> None:
+    """Raise AssertionError unless tensors are equal up to round-off.
 
     Args:
         got: what the thing under test gave.
-        wanted: of the same shape; where it is not finite, `got` must be so too.
+        wanted: of the same names and shapes; where it is not finite, `got` must be so too.
         what: named in the message.
         tolerance: allowed difference, or that fraction of the largest value where it is above 1.
     """
-    expect(got.shape == wanted.shape, f"{what}: {tuple(got.shape)}, not {tuple(wanted.shape)}")
-    if got.numel() == 0:
-        return
-    got, wanted = got.detach().double(), wanted.detach().double()
-    finite = wanted.isfinite()
-    expect(bool((got.isfinite() == finite).all()), f"{what}: finite in other places")
-    difference = float(torch.where(finite, got - wanted, 0.0).abs().max())
-    allowed = tolerance * max(1.0, float(torch.where(finite, wanted, 0.0).abs().max()))
-    expect(difference <= allowed, f"{what}: differ by {difference:.3g}, allowed is {allowed:.3g}")
+    for one, other, name in _pairs(got, wanted, what):
+        expect(one.shape == other.shape, f"{name}: {tuple(one.shape)}, not {tuple(other.shape)}")
+        one, other = one.detach().double(), other.detach().double()
+        finite = other.isfinite()
+        expect(one.isfinite() == finite, f"{name}: finite in other places")
+        if finite.any():
+            off = float((one - other)[finite].abs().max())
+            allowed = tolerance * max(1.0, float(other[finite].abs().max()))
+            expect(off <= allowed, f"{name}: differ by {off:.3g}, allowed is {allowed:.3g}")
+
+
+def _pairs(got: Values, wanted: Values, what: str) -> Iterator[tuple[Tensor, Tensor, str]]:
+    """Tensors of one name, with what is told of them."""
+    if isinstance(got, Tensor) and isinstance(wanted, Tensor):
+        yield got, wanted, what
+    if isinstance(got, Mapping) and isinstance(wanted, Mapping):
+        expect(got.keys() == wanted.keys(), f"{what}: {sorted(got)}, not {sorted(wanted)}")
+        yield from ((got[name], wanted[name], f"{name} of {what}") for name in wanted)
+
+
+def sound(value: Tensor, what: str, shape: Sequence[int], device: torch.device) -> None:
+    """Raise AssertionError unless a tensor has a shape, lies on a device and is finite."""
+    expect(value.shape == tuple(shape), f"{what} {tuple(value.shape)}, not {tuple(shape)}")
+    expect(value.device.type == device.type, f"{what} are on {value.device}")
+    expect(value.isfinite(), f"{what} are not finite")
 
 
 def refuses(
@@ -100,33 +197,45 @@ def refuses(
     raise AssertionError(f"{what} was taken")
 
 
-def described_apart(thing: object, **others: object) -> None:
-    """Raise AssertionError unless a copy has the thing's key, and none of the others has it.
+@contextmanager
+def leaves_no_trace(*modules: nn.Module) -> Iterator[None]:
+    """Raise AssertionError if the block changes what is not its own.
 
-    Stored results are found by `genviews.identity.key`: they are used again for a copy, and never
-    for something else.
+    That is the global random state of torch, the grad mode, and of each module the tensors, the
+    mode, and which parameters are trained.
     """
-    own = key(thing)
-    expect(key(copy.deepcopy(thing)) == own, "a copy is described differently")
-    for name, other in others.items():
-        expect(key(other) != own, f"another {name} is described alike")
+    random, enabled = torch.get_rng_state(), torch.is_grad_enabled()
+    before = [(_copied(module), _settings(module)) for module in modules]
+    yield
+    expect(torch.equal(torch.get_rng_state(), random), "a global random number was drawn")
+    expect(torch.is_grad_enabled() == enabled, "the grad mode was changed")
+    for module, (tensors, settings) in zip(modules, before, strict=True):
+        name = type(module).__name__
+        equal(_copied(module), tensors, f"{name}, which was changed")
+        expect(_settings(module) == settings, f"{name} is frozen or in another mode")
 
 
-def with_another_weight(thing: T, modules: Callable[[T], Sequence[nn.Module]]) -> T | None:
-    """Return a copy with one tensor of its networks changed; None where they have none."""
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def _settings(module: nn.Module) -> list[bool]:
+    return [module.training, *(parameter.requires_grad for parameter in module.parameters())]
+
+
+def with_another_weight(
+    thing: T, modules: Callable[[T], Sequence[nn.Module]], what: str
+) -> dict[str, object]:
+    """Return `what` -> a copy with one tensor of its networks changed; {} where they have none."""
     other = copy.deepcopy(thing)
     for module in modules(other):
         for weight in module.state_dict().values():
             if weight.is_floating_point() and weight.numel():
                 weight.detach().add_(1.0)
-                return other
-    return None
+                return {what: other}
+    return {}
 
 
-@contextmanager
-def leaves_no_trace() -> Iterator[None]:
-    """Raise AssertionError if the block draws a global random number or changes the grad mode."""
-    state, enabled = torch.get_rng_state(), torch.is_grad_enabled()
-    yield
-    expect(torch.equal(torch.get_rng_state(), state), "a global random number was drawn")
-    expect(torch.is_grad_enabled() == enabled, "the grad mode was changed")
+def chosen(value: Tensor | None, rows: Rows) -> Tensor | None:
+    """Return some rows; None of None."""
+    return None if value is None else value[rows]

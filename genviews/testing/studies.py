@@ -1,4 +1,4 @@
-"""The study contract: what each study does, on the toy generator and with its quick options."""
+"""The contracts of long work: each study, on the toy generator and with quick options; `Engine`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import functools
 import html
 import io
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
+from genviews.engine import Engine, Facts, Worker
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
@@ -31,11 +34,13 @@ from genviews.studies.base import Study, run_study
 from genviews.studies.bench import Bench, Inputs
 from genviews.studies.blocks import Images, Table
 from genviews.studies.result import RESULT_FILE, Result
-from genviews.testing.laws import expect, laws_of, refuses, run_laws
+from genviews.testing.laws import Laws, checks, expect, refuses, run_laws
 
-__all__ = ["STUDY_CHECKS", "check_study", "toy_inputs"]
+__all__ = ["ENGINE_CHECKS", "STUDY_CHECKS", "check_engine", "check_study", "toy_inputs"]
 
 CLASSES = ("dark", "middle", "light")
+SHARDS = (3, 1, 2, 8)
+NO_SPACE = 28  # errno.ENOSPC
 
 
 def toy_inputs() -> Inputs:
@@ -94,84 +99,104 @@ def check_study(study: Study[Any], work: Path | None = None) -> None:
         AssertionError: a law is broken; the message says which.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run_laws((it_says_what_it_is, it_is_refused_without_its_needs), study)
+        run_laws(checks(StudyLaws), study)
         place = Path(folder) / "run"
         made = _run(study, place, work)
-        run_laws(STUDY_CHECKS[2:], study, made, place, work)
+        run_laws(checks(RunLaws), study, made, place, work)
 
 
-def it_says_what_it_is(study: Study[Any], *_: object) -> None:
-    """Its name is ARROW/QUESTION; it has a sentence, a source, minutes, and help of each option."""
-    expect(study.name.count("/") == 1, f"its name is {study.name!r}")
-    expect(study.summary.endswith("."), f"its summary is {study.summary!r}")
-    expect(bool(study.source) and study.minutes > 0, "no source, or no minutes")
-    told = "".join(base.__doc__ or "" for base in study.options.__mro__)
-    for option in fields(study.options):
-        expect(f" {option.name}:" in told, f"option {option.name} has no line under Args")
-    study.options().check()
+def check_engine(engine: Engine) -> None:
+    """Run every check of the contract on one engine; a few workers are started.
+
+    Raises:
+        AssertionError: a law is broken; the message says which.
+
+    Example:
+        >>> from genviews.engine import LocalEngine
+        >>> check_engine(LocalEngine())
+    """
+    run_laws(ENGINE_CHECKS, engine)
 
 
-def it_is_refused_without_its_needs(study: Study[Any], *_: object) -> None:
-    """A bench without what it needs is refused, and nothing is written."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "run"
-        refuses(
-            lambda: run_study(study, Bench(Inputs()), study.options().quick(), place),
-            "a bench with nothing",
-        )
-        expect(not place.exists(), "it wrote something")
+class StudyLaws(Laws[Study[Any]]):
+    """What a study says before it runs."""
+
+    def it_says_what_it_is(self) -> None:
+        """Its name is ARROW/QUESTION; it has a sentence, a source, minutes, help of each option."""
+        study = self.subject
+        expect(study.name.count("/") == 1, f"its name is {study.name!r}")
+        expect(study.summary.endswith("."), f"its summary is {study.summary!r}")
+        expect(bool(study.source) and study.minutes > 0, "no source, or no minutes")
+        told = "".join(base.__doc__ or "" for base in study.options.__mro__)
+        for option in fields(study.options):
+            expect(f" {option.name}:" in told, f"option {option.name} has no line under Args")
+        study.options().check()
+
+    def it_is_refused_without_its_needs(self) -> None:
+        """A bench without what it needs is refused, and nothing is written."""
+        with tempfile.TemporaryDirectory() as folder:
+            place, options = Path(folder) / "run", self.subject.options().quick()
+            call = partial(run_study, self.subject, Bench(Inputs()), options, place)
+            refuses(call, "a bench with nothing")
+            expect(not place.exists(), "it wrote something")
 
 
-def it_says_something(study: Study[Any], made: Result, *_: object) -> None:
-    """There is a verdict, evidence, and how it was made."""
-    expect(bool(made.verdict.strip() and made.title.strip()), "no verdict or title")
-    expect(bool(made.blocks), "no block")
-    expect(made.record.command == "toy", "the record does not hold the command")
-    expect(bool(made.record.seconds), "the record does not hold the time")
-    expect(made.record.config["study"] == study.name, "the record does not hold the study")
+class RunLaws(Laws[Study[Any]]):
+    """What a run of it left."""
 
+    def __init__(self, study: Study[Any], made: Result, place: Path, work: Path | None) -> None:
+        super().__init__(study)
+        self.made, self.place, self.work = made, place, work
 
-def its_record_comes_back(study: Study[Any], made: Result, place: Path, *_: object) -> None:
-    """All but the pictures is read back as it was, every number finite."""
-    expect(Result.load(place).to_json() == made.to_json(), "the record differs")
+    def it_says_something(self) -> None:
+        """There is a verdict, evidence, and how it was made."""
+        made = self.made
+        expect(bool(made.verdict.strip() and made.title.strip()), "no verdict or title")
+        expect(bool(made.blocks), "no block")
+        expect(made.record.command == "toy", "the record does not hold the command")
+        expect(bool(made.record.seconds), "the record does not hold the time")
+        kept = made.record.config["study"] == self.subject.name
+        expect(kept, "the record does not hold the study")
 
+    def its_record_comes_back(self) -> None:
+        """All but the pictures is read back as it was, every number finite."""
+        expect(Result.load(self.place).to_json() == self.made.to_json(), "the record differs")
 
-def it_is_shown_in_every_form(study: Study[Any], made: Result, *_: object) -> None:
-    """Page, terminal of 80 columns, CSV and Markdown have the answer."""
-    page = render_page(made)
-    expect(made.verdict in html.unescape(page), "the page has no verdict")
-    expect(len(page) < 1_500_000, f"the page has {len(page):,} characters")
-    out = io.StringIO()
-    show(made, Console(file=out, width=80))
-    widest = max(map(len, out.getvalue().splitlines()))
-    expect(widest <= 80, f"the terminal has a line of {widest} characters")
-    expect("".join(made.verdict.split()) in "".join(out.getvalue().split()), "no verdict there")
-    expect(made.verdict in "\n".join(markdown(made)), "Markdown has no verdict")
-    for block in made.blocks:
-        if isinstance(block, Table):
-            lines = list(csv.reader(io.StringIO(table_csv(block))))
-            expect(len(lines) == len(block.rows) + 1, f"CSV of {block.title!r}: {len(lines)} lines")
-        if isinstance(block, Images):
-            pictures = [one for grid in block.grids for row in grid.pictures for one in row]
-            expect(all(one.pixels is not None for one in pictures), "a picture without pixels")
+    def it_is_shown_in_every_form(self) -> None:
+        """Page, terminal of 80 columns, CSV and Markdown have the answer."""
+        made, page, out = self.made, render_page(self.made), io.StringIO()
+        expect(made.verdict in html.unescape(page), "the page has no verdict")
+        expect(len(page) < 1_500_000, f"the page has {len(page):,} characters")
+        show(made, Console(file=out, width=80))
+        widest = max(map(len, out.getvalue().splitlines()))
+        expect(widest <= 80, f"the terminal has a line of {widest} characters")
+        expect("".join(made.verdict.split()) in "".join(out.getvalue().split()), "no verdict there")
+        expect(made.verdict in "\n".join(markdown(made)), "Markdown has no verdict")
+        for block in made.blocks:
+            if isinstance(block, Table):
+                lines = len(list(csv.reader(io.StringIO(table_csv(block)))))
+                expect(lines == len(block.rows) + 1, f"CSV of {block.title!r}: {lines} lines")
+            if isinstance(block, Images):
+                pictures = [one for grid in block.grids for row in grid.pictures for one in row]
+                expect(all(one.pixels is not None for one in pictures), "a picture without pixels")
 
+    def a_finished_run_does_nothing(self) -> None:
+        """The same run asked again writes nothing."""
+        before = self._times()
+        again = _run(self.subject, self.place, self.work)
+        expect(again.to_json() == self.made.to_json(), "it found something else")
+        expect(self._times() == before, "it wrote something")
 
-def a_finished_run_does_nothing(
-    study: Study[Any], made: Result, place: Path, work: Path | None
-) -> None:
-    """The same run asked again writes nothing."""
-    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
-    expect(_run(study, place, work).to_json() == made.to_json(), "it found something else")
-    after = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
-    expect(after == before, "it wrote something")
+    def another_run_is_refused(self) -> None:
+        """Another seed is not answered with this one's result."""
+        before = (self.place / RESULT_FILE).read_bytes()
+        other = Bench(toy_inputs(), seed=1, folder=self.work)
+        options = self.subject.options().quick()
+        refuses(partial(run_study, self.subject, other, options, self.place), "another seed")
+        expect((self.place / RESULT_FILE).read_bytes() == before, "the result was replaced")
 
-
-def another_run_is_refused(study: Study[Any], made: Result, place: Path, work: Path | None) -> None:
-    """Another seed is not answered with this one's result."""
-    before = (place / RESULT_FILE).read_bytes()
-    other = Bench(toy_inputs(), seed=1, folder=work)
-    refuses(lambda: run_study(study, other, study.options().quick(), place), "another seed")
-    expect((place / RESULT_FILE).read_bytes() == before, "the result was replaced")
+    def _times(self) -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in self.place.rglob("*")}
 
 
 def _run(study: Study[Any], place: Path, work: Path | None) -> Result:
@@ -179,5 +204,50 @@ def _run(study: Study[Any], place: Path, work: Path | None) -> Result:
     return run_study(study, bench, study.options().quick(), place, command="toy")
 
 
-STUDY_CHECKS = laws_of(globals())
-"""The laws of a study."""
+class EngineLaws(Laws[Engine]):
+    """What is reported is kept in its order."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.told: list[tuple[int, Facts]] = []
+
+    def _run(self, shards: Sequence[int], make_worker: Callable[[], Worker]) -> None:
+        self.subject.run(shards, make_worker, lambda *report: self.told.append(report))
+
+    def each_shard_is_run_and_reported_once(self) -> None:
+        """Every shard is reported once, with what its worker returned, in any order."""
+        self._run(SHARDS, _squares)
+        wanted = [(index, {"square": index**2}) for index in SHARDS]
+        got = sorted(self.told, key=lambda report: SHARDS.index(report[0]))
+        expect(got == wanted, f"reports {self.told}")
+
+    def what_a_worker_raises_is_raised_here(self) -> None:
+        """The error of a worker comes with its type and arguments; its shard is not done."""
+        try:
+            self._run([7], _full)
+        except OSError as error:
+            expect(error.errno == NO_SPACE, f"the error lost its number: {error!r}")
+        else:
+            raise AssertionError("the error of a worker was lost")
+        expect(not self.told, "a shard that failed was reported")
+
+    def no_shard_is_no_error(self) -> None:
+        """Nothing to do ends at once."""
+        self._run([], _squares)
+        expect(not self.told, f"{self.told} was reported")
+
+
+def _squares() -> Worker:
+    return lambda index: {"square": index**2}
+
+
+def _full() -> Worker:
+    def worker(index: int) -> Facts:
+        raise OSError(NO_SPACE, "No space left on device")
+
+    return worker
+
+
+ENGINE_CHECKS = checks(EngineLaws)
+STUDY_CHECKS = (*checks(StudyLaws), *checks(RunLaws))
+"""The laws of a study: those of `StudyLaws` before it runs, then those of what it left."""

@@ -23,9 +23,9 @@ SUITES = {
     "Term": "check_objective",
 }
 
-# What only our own code implements: what perturbations are made from, where work is kept, and who
-# judges the rows of a study.
-INTERNAL = {"Judge", "Parts", "Store"}
+# What only our own code implements: what perturbations are made from, where work is kept, who
+# judges the rows of a study, and the laws that suites share.
+INTERNAL = {"Batched", "Judge", "Parts", "Store"}
 
 
 def test_every_abstract_class_has_a_suite() -> None:

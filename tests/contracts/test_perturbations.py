@@ -235,5 +235,5 @@ def test_a_perturbation_that_breaks_the_law_is_caught(check) -> None:
 
 
 def test_the_message_names_the_law() -> None:
-    with pytest.raises(AssertionError, match=r"^neighbours do not matter: views of the images"):
+    with pytest.raises(AssertionError, match=r"^neighbours do not matter: views of the samples"):
         check_perturbation(Broken("all", law="neighbours_do_not_matter"), ToyGenerator())
