@@ -257,15 +257,16 @@ def load_strictly(
         assign: put them into the module as they are, which may be on the meta device.
     """
     own = module.state_dict()
-    wrong = [f"missing {k}" for k in own if k not in weights]
-    wrong += [f"unused {k}" for k in weights if k not in own]
-    wrong += [
+    missing = [f"missing {k}" for k in own if k not in weights]
+    unused = [f"unused {k}" for k in weights if k not in own]
+    misshapen = [
         f"{k} has shape {tuple(weights[k].shape)}, not {tuple(v.shape)}"
         for k, v in own.items()
         if k in weights and weights[k].shape != v.shape
     ]
-    if wrong:
-        got = "; ".join(wrong[:8]) + ("; ..." if len(wrong) > 8 else "")
+    if missing or unused or misshapen:
+        each = (kind[:4] + ["..."] * (len(kind) > 4) for kind in (missing, unused, misshapen))
+        got = "; ".join(one for kind in each for one in kind)
         fail(what, expected=f"exactly the {len(own)} tensors of it", got=got, remedy=remedy)
     module.load_state_dict(weights, assign=assign)
 
