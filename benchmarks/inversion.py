@@ -33,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gauss_newton import GaussNewton
 from benchmarks.reference_inversion import VARIABLE, load_lbfgs
 from genviews import load_generator, load_images
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators.base import Generator

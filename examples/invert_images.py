@@ -10,7 +10,7 @@ import tempfile
 import torch
 
 from genviews import load_classifier, load_generator, load_images
-from genviews.data import MemorySource
+from genviews.data.source import MemorySource
 from genviews.invert.features import Predictions
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import invert_source

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import ray, torch
 
-from genviews.data import MemorySource
+from genviews.data.source import MemorySource
 from genviews.engine import RayEngine
 from tests.invert.sharded import Watched, files, images, run, shards_in
 

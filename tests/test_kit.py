@@ -23,7 +23,7 @@ from genviews import (
     z_space,
 )
 from genviews.classify.network import SmallResNet
-from genviews.data import fashion_mnist, labelled_subset
+from genviews.data.fashion import fashion_mnist, labelled_subset
 from genviews.identity import describe
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance

@@ -17,7 +17,8 @@ from torch import nn
 import genviews.pipeline as pipeline
 from genviews.augment.geometry import HorizontalFlip
 from genviews.classify.model import Classifier
-from genviews.data import ImageSet, MemorySource
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 from genviews.generators.callable import CallableGenerator
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter

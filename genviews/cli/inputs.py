@@ -25,8 +25,9 @@ from genviews.cli.flags import (
     ProbeFlags,
     VOCFlags,
 )
-from genviews.data import Alignment, MemorySource
+from genviews.data.file_source import Alignment
 from genviews.data.pixels import Decoding
+from genviews.data.source import MemorySource
 from genviews.evaluate.detection import DetectionConfig
 from genviews.invert.inverter import inverter_preset
 from genviews.kit import GeneratorKit

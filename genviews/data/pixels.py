@@ -59,7 +59,8 @@ class StoredPixels(ImageSource):
 
     Example:
         >>> import tempfile
-        >>> from genviews.data import ImageSet, MemorySource
+        >>> from genviews.data.images import ImageSet
+        >>> from genviews.data.source import MemorySource
         >>> two = ImageSet(images=torch.zeros(2, 1, 4, 4), ids=("a", "b"))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     StoredPixels(MemorySource(two), folder).read([1]).ids

@@ -100,7 +100,8 @@ def invert_source(
     Example:
         >>> import tempfile, torch
         >>> from genviews import Inverter, Rng, ToyGenerator
-        >>> from genviews.data import ImageSet, MemorySource
+        >>> from genviews.data.images import ImageSet
+        >>> from genviews.data.source import MemorySource
         >>> toy = ToyGenerator()
         >>> images = toy.synthesize(toy.map(toy.sample(Rng(0).streams(range(3))))).float()
         >>> source = MemorySource(ImageSet(images=images, ids=("a", "b", "c")))

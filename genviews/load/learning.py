@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genviews.checks import fail
-from genviews.data import ImageSource
 from genviews.data.pixels import IN_MEMORY, Decoding
-from genviews.data.source import as_source
+from genviews.data.source import ImageSource, as_source
 from genviews.evaluate.encoders import ProbeData
 from genviews.load.images import load_images
 from genviews.load.splits import load_splits

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.data import ImageSource
+from genviews.data.source import ImageSource
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import InversionStore, invert_source, spread

@@ -42,7 +42,8 @@ def check_source(source: ImageSource, *others: ImageSource) -> None:
 
     Example:
         >>> import torch
-        >>> from genviews.data import ImageSet, MemorySource
+        >>> from genviews.data.images import ImageSet
+        >>> from genviews.data.source import MemorySource
         >>> images = torch.linspace(-1, 1, 3 * 16).reshape(3, 1, 4, 4)
         >>> check_source(MemorySource(ImageSet(images=images, ids=("a", "b", "c"))))
     """

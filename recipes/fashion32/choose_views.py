@@ -25,7 +25,7 @@ from torch import Tensor
 
 from genviews import load_classifier, load_generator
 from genviews.classify.model import Classifier, predict_logits
-from genviews.data import fashion_mnist
+from genviews.data.fashion import fashion_mnist
 from genviews.generators.base import Generator
 from genviews.invert.optimize import invert
 from genviews.perturb.base import Perturbation

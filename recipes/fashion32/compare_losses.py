@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from genviews.cli.progress import Stages
-from genviews.data import fashion_mnist
+from genviews.data.fashion import fashion_mnist
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.fidelity import GeneratedSource, measure_fidelity
 from genviews.files import read_json, write_json

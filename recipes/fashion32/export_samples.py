@@ -20,8 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genviews.data import ImageSet, fashion_mnist, labelled_subset
-from genviews.data.fashion import pad_pixels
+from genviews.data.fashion import fashion_mnist, labelled_subset, pad_pixels
+from genviews.data.images import ImageSet
 from genviews.zoo.card import ENTRIES, save_part
 from recipes.recipe import run
 

@@ -29,7 +29,9 @@ from genviews import GeneratorKit, load_classifier, load_generator, load_images
 from genviews.augment.presets import pixel_views
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
-from genviews.data import ImageSet, MemorySource, fashion_mnist, labelled_subset
+from genviews.data.fashion import fashion_mnist, labelled_subset
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 from genviews.files import write_json
 from genviews.invert.inverter import Inverter
 from genviews.invert.start import EncoderStart

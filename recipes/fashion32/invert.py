@@ -17,8 +17,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from genviews import load_generator
-from genviews.data import ImageSet, ImageSource, MemorySource, fashion_mnist, labelled_subset
-from genviews.data.fashion import Split
+from genviews.data.fashion import Split, fashion_mnist, labelled_subset
+from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource, MemorySource
 from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter

@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 
 from genviews import load_generator, load_splits
-from genviews.data import ImageSet, fashion_mnist
+from genviews.data.fashion import fashion_mnist
+from genviews.data.images import ImageSet
 from genviews.environment import environment
 from genviews.evaluate.encoders import ProbeData
 from genviews.files import write_json

@@ -22,7 +22,7 @@ from genviews.classify.config import training_preset
 from genviews.classify.model import predict_logits
 from genviews.classify.network import SmallResNet
 from genviews.classify.train import train_classifier
-from genviews.data import fashion_mnist, labelled_subset
+from genviews.data.fashion import fashion_mnist, labelled_subset
 from genviews.data.images import ImageSet
 from genviews.ensemble.significance import accuracy_interval
 from genviews.rng import Rng

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from genviews import load_generator
-from genviews.data import fashion_mnist
+from genviews.data.fashion import fashion_mnist
 from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.encoder import EncoderConfig, InversionEncoder

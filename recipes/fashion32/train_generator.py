@@ -35,7 +35,7 @@ from PIL import Image
 from rich.console import Console
 
 from genviews.cli.progress import Stages
-from genviews.data import fashion_mnist
+from genviews.data.fashion import fashion_mnist
 from genviews.environment import environment
 from genviews.files import atomic_write_bytes, save_tensors, write_json
 from genviews.generators.stylegan2 import StyleGAN2Config

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.generators.callable import CallableGenerator, z_space
 from genviews.generators.toy import ToyGenerator
 from genviews.perturb.noise import Gaussian

@@ -12,16 +12,12 @@ from PIL import Image
 
 from genviews.align.aligners import CentreBox, Frame
 from genviews.align.table import read_geometry
-from genviews.data import (
-    Alignment,
-    DatasetSource,
-    ImageSet,
-    ImageSource,
-    MemorySource,
-    SourceBatch,
-    StoreSource,
-)
+from genviews.data.dataset_source import DatasetSource
+from genviews.data.file_source import Alignment
+from genviews.data.images import ImageSet
 from genviews.data.pixels import StoredPixels
+from genviews.data.source import ImageSource, MemorySource, SourceBatch
+from genviews.data.store_source import StoreSource
 from genviews.evaluate.fidelity import GeneratedSource
 from genviews.evaluate.photos import PhotoSource
 from genviews.generators.toy import ToyGenerator

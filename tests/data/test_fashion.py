@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from genviews.data import ImageSet, fashion, fashion_mnist, labelled_subset
-from genviews.data.fashion import pad_pixels, read_idx
+from genviews.data import fashion
+from genviews.data.fashion import fashion_mnist, labelled_subset, pad_pixels, read_idx
+from genviews.data.images import ImageSet
 
 REAL = Path("/usr/share/datasets/fashion-mnist")
 

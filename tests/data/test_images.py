@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 
 
 def make(num=6, labels=None, **changes):

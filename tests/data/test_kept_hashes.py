@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genviews.data import FileSource
+from genviews.data.file_source import FileSource
 from genviews.data.kept_hashes import HASHES, hash_of_file, kept_hashes, save_hashes
 from genviews.data.listing import Listing
 from genviews.types import ImageSpec

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.data import ImageSet, MemorySource
 from genviews.data import pixels as module
+from genviews.data.images import ImageSet
 from genviews.data.pixels import StoredPixels
+from genviews.data.source import MemorySource
 from genviews.represent.real import RealViews
 
 

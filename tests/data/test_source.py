@@ -5,8 +5,8 @@ import hashlib
 import pytest
 import torch
 
-from genviews.data import ImageSet, ImageSource, MemorySource, SourceBatch
-from genviews.data.source import content_hash
+from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource, MemorySource, SourceBatch, content_hash
 from genviews.types import ImageSpec
 
 

@@ -15,12 +15,9 @@ from PIL import Image
 
 from genviews.align.aligners import CentreBox, Frame
 from genviews.align.table import read_geometry
-from genviews.data import (
-    Alignment,
-    DatasetSource,
-    StoreSource,
-    load_dataset,
-)
+from genviews.data.dataset_source import DatasetSource, load_dataset
+from genviews.data.file_source import Alignment
+from genviews.data.store_source import StoreSource
 from genviews.identity import Identity
 from genviews.load.images import load_images
 from genviews.store import ShardStore

@@ -11,7 +11,8 @@ import torch
 from genviews.augment.geometry import HorizontalFlip
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
-from genviews.data import ImageSet, MemorySource
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 from genviews.ensemble import fill
 from genviews.ensemble.fill import fill_bank, fill_from_source
 from genviews.ensemble.views import ViewPlan, ViewSet

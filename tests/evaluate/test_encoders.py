@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.evaluate.encoders import ProbeData, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.rng import Rng

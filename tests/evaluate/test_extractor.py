@@ -9,7 +9,8 @@ from torchvision.models import resnet18
 from torchvision.transforms import v2
 
 from genviews.augment.geometry import HorizontalFlip, RandomCrop
-from genviews.data import ImageSet, MemorySource
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 from genviews.evaluate.extractor import (
     AugmentedFeatures,
     FeatureExtractor,

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genviews.data import ImageSet, ImageSource, MemorySource, SourceBatch
+from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource, MemorySource, SourceBatch
 from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter

@@ -13,7 +13,7 @@ import fsspec
 import pytest
 import torch
 
-from genviews.data import MemorySource
+from genviews.data.source import MemorySource
 from genviews.identity import Identity
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import InversionStore, inversion_identity, invert_source

@@ -18,7 +18,8 @@ from genviews import (
     ToyGenerator,
     load_generator,
 )
-from genviews.data import ImageSet, MemorySource
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 from genviews.identity import describe
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import invert_source

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from genviews.data import ImageSet, MemorySource
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import invert_source

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.load.files import class_order, read_class_names
 from genviews.load.images import images_spec, kind_of, load_images
 from genviews.types import ImageSpec

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.data import ImageSet
 from genviews.data.fashion import CLASS_NAMES, pad_pixels
+from genviews.data.images import ImageSet
 from genviews.zoo import zoo_images
 from genviews.zoo.card import read_card, start_card
 from recipes.fashion32 import export_samples

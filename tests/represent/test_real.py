@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genviews.augment.geometry import HorizontalFlip
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import describe
 from genviews.perturb.noise import Gaussian

@@ -7,7 +7,7 @@ from functools import cache
 
 from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.task import Task
-from genviews.data import MemorySource
+from genviews.data.source import MemorySource
 from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic

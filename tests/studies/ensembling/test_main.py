@@ -9,8 +9,7 @@ import torch
 
 from genviews.classify.model import Classifier
 from genviews.classify.task import attribute_tasks
-from genviews.data import MemorySource
-from genviews.data.source import LabelColumn
+from genviews.data.source import LabelColumn, MemorySource
 from genviews.ensemble.combine import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewPlan, ViewSet

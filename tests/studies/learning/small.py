@@ -10,7 +10,7 @@ import torch
 from genviews.augment.base import Compose
 from genviews.augment.colour import ColorJitter
 from genviews.augment.geometry import HorizontalFlip
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.toy import ToyGenerator
 from genviews.represent.config import RepresentationTraining

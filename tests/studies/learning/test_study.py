@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.toy import ToyGenerator
 from genviews.report.text import table_csv

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genviews.data import ImageSet
+from genviews.data.images import ImageSet
 from genviews.evaluate.detection import DetectionConfig
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.evaluate.svm import MultiLabelSVM
