@@ -21,8 +21,7 @@ from genviews.environment import environment
 from genviews.files import write_json
 from genviews.studies.blocks import Column, Table
 from genviews.studies.learning.compare import RowSummary, summarise
-from genviews.studies.learning.progress import StudyProgress
-from genviews.studies.learning.run import run_rows
+from genviews.studies.learning.run import StudyProgress, run_rows
 from genviews.studies.learning.tables import learning_table
 from genviews.studies.learning.training import learning_setting
 from genviews.studies.result import Record, Result

@@ -14,8 +14,8 @@ from genviews.represent.config import RepresentationTraining
 from genviews.represent.schedule import StepCosine
 from genviews.represent.train import StepRecord
 from genviews.studies.learning.judge import RowReport
-from genviews.studies.learning.progress import StudyProgress
 from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import StudyProgress
 from genviews.studies.learning.setting import LearningSetting
 
 

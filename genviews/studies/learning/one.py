@@ -34,9 +34,8 @@ from genviews.studies.blocks import (
 )
 from genviews.studies.learning.judge import ENCODER, ProbeJudge
 from genviews.studies.learning.options import LearnOptions
-from genviews.studies.learning.progress import PROBE, StudyProgress
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import run_rows
+from genviews.studies.learning.run import PROBE, StudyProgress, run_rows
 from genviews.studies.learning.training import learning_setting
 from genviews.studies.options import Options
 from genviews.studies.result import Record, Result
@@ -45,6 +44,7 @@ __all__ = ["LEARN", "PROBE_ENCODER", "encoder_result", "learn", "one_row", "prob
 
 BACKBONE = "backbone.safetensors"
 BANK, QUERIES = 2000, 1000  # images of train and val that are looked at while training
+_SHARED = ("space", "objective", "positives", "pool", "share")  # of options and of a row
 _GAUSSIAN = "gaussian_all_0.20"  # the paper's for BigBiGAN
 # What is looked at while training -> the words of its chart.
 _MONITORS = {
@@ -118,7 +118,10 @@ def one_row(options: LearnOptions, *, made: bool, real: bool) -> LearningRow:
             got="none" if both else "a part, and only one of the two",
             remedy="add --share 0.5, or leave one of the two out" if both else "leave it out",
         )
-    views = _views(options, alone=made and not real)
+    one_view, views = OBJECTIVES[options.objective].single_view, options.views
+    if views is None and made and not (real or one_view):
+        views = _GAUSSIAN
+    views = None if views == "none" else views
     if views is not None and not made:
         fail("--views", expected="a generator", got="none", remedy="add --generator, or leave out")
     if views is not None and views.partition("_")[0] == "stylemix" and options.space == "z":
@@ -128,7 +131,7 @@ def one_row(options: LearnOptions, *, made: bool, real: bool) -> LearningRow:
             got=views,
             remedy="add --space own: style-mixing acts on the rows behind the mapping",
         )
-    if views is None and options.pixels == "none" and not OBJECTIVES[options.objective].single_view:
+    if views is None and options.pixels == "none" and not one_view:
         fail(
             "--views and --pixels",
             expected="views that tell two pictures of a sample apart",
@@ -139,20 +142,9 @@ def one_row(options: LearnOptions, *, made: bool, real: bool) -> LearningRow:
         name="learned",
         data="mixed" if both else "generated" if made else "real",
         views=views,
-        space=options.space,
         pixels=options.pixels != "none",
-        objective=options.objective,
-        positives=options.positives,
-        pool=options.pool,
-        share=options.share,
+        **{name: getattr(options, name) for name in _SHARED},
     )
-
-
-def _views(options: LearnOptions, *, alone: bool) -> str | None:
-    """The latent views that are asked for, or those that suit data and objective."""
-    if options.views is not None:
-        return None if options.views == "none" else options.views
-    return _GAUSSIAN if alone and not OBJECTIVES[options.objective].single_view else None
 
 
 def probe(bench: Bench, options: Options) -> Result:

@@ -21,9 +21,9 @@ from genviews.studies.bench import Bench
 from genviews.studies.blocks import Cell, Column, Grid, Images, Note, Picture, Table
 from genviews.studies.learning.data import latent_views
 from genviews.studies.learning.options import LearningOptions, PanelOptions, RowOptions
-from genviews.studies.learning.progress import StudyProgress
 from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import StudyProgress
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import compare_rows
 from genviews.studies.learning.tables import PANELS, TABLES, table_rows
