@@ -5,7 +5,7 @@ Source: Jahanian et al. 2022, arXiv:2106.05258, tables 1-6, figures 4-11, append
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -26,8 +26,9 @@ from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import StudyProgress
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.learning.study import compare_rows
-from genviews.studies.learning.tables import PANELS, TABLES, table_rows
+from genviews.studies.learning.tables import PANELS, TABLES, LearningTable, table_rows
 from genviews.studies.learning.training import learning_setting
+from genviews.studies.options import Options
 from genviews.studies.result import Result
 
 __all__ = ["STUDIES", "run_panel", "run_table", "view_images"]
@@ -228,30 +229,34 @@ def _images(
     return plain, torch.cat([one for one in seen if one is not None])
 
 
-STUDIES: tuple[Study[Any], ...] = (
+def _study(
+    name: str,
+    run: Callable[[str, Bench, Any], Result],
+    options: type[Options],
+    table: LearningTable,
+    needs: tuple[Need, ...],
+    uses: tuple[Need, ...] = (),
+) -> Study[Any]:
+    return Study(
+        f"learning/{name}",
+        partial(run, name),
+        options,
+        needs=needs,
+        uses=uses,
+        source=table.source,
+        minutes=table.minutes,
+        about=table.about,
+    )
+
+
+_USES = (Need.KIT, Need.REAL, Need.VOC)
+STUDIES = (
     *(
-        Study(
-            f"learning/{name}",
-            partial(run_table, name),
-            LearningOptions,
-            needs=(Need.PROBES,),
-            uses=(Need.KIT, Need.REAL, Need.VOC),
-            source=table.source,
-            minutes=table.minutes,
-            about=table.about,
-        )
+        _study(name, run_table, LearningOptions, table, (Need.PROBES,), _USES)
         for name, table in TABLES.items()
     ),
     *(
-        Study(
-            f"learning/{name}",
-            partial(run_panel, name),
-            PanelOptions if panel.pixels else RowOptions,
-            needs=(Need.KIT,),
-            source=panel.source,
-            minutes=panel.minutes,
-            about=panel.about,
-        )
+        _study(name, run_panel, PanelOptions if panel.pixels else RowOptions, panel, (Need.KIT,))
         for name, panel in PANELS.items()
     ),
 )
