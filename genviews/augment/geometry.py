@@ -7,7 +7,8 @@ bilinearly.
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -155,11 +156,16 @@ class ResizedCrop(PixelViews):
         unit = streams.child("crop").uniform(views.shape[1], (2,)).to(views.device).flatten(0, 1)
         top = (unit[:, 0] * (tall - height + 1)).floor() * (height / tall)
         left = (unit[:, 1] * (wide - width + 1)).floor() * (width / wide)
-        # The window in pixels of the input: its corner, then its height and width.
+        # The window's height and width, in pixels of the input.
         high, broad = torch.full_like(top, height**2 / tall), torch.full_like(left, width**2 / wide)
-        return _sample_box(views, (top, left, high, broad), (height, width))
+        none = torch.zeros_like(top)
+        across = torch.stack([broad / width, none, (2 * left + broad) / width - 1], dim=1)
+        down = torch.stack([none, high / height, (2 * top + high) / height - 1], dim=1)
+        theta = torch.stack([across, down], dim=1)
+        return _resample(views, theta, (height, width), "nearest")
 
 
+@dataclass(frozen=True)
 class RandomResizedCrop(PixelViews):
     """Cut a window of random area and aspect ratio and resize it to a square, antialiased.
 
@@ -173,18 +179,15 @@ class RandomResizedCrop(PixelViews):
         interpolation.
     """
 
-    name = "resizedcrop"
+    size: int
+    area: tuple[float, float] = (0.8, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
 
-    def __init__(
-        self,
-        size: int,
-        area: tuple[float, float] = (0.8, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    ) -> None:
-        check_window(area, ratio)
-        self.size = check_count(size, "crop size")
-        self.area = area
-        self.ratio = ratio
+    name: ClassVar[str] = "resizedcrop"
+
+    def __post_init__(self) -> None:
+        check_window(self.area, self.ratio)
+        check_count(self.size, "crop size")
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         unit = streams.child("resizedcrop").uniform(views.shape[1], (ATTEMPTS, 4)).flatten(0, 1)
@@ -264,18 +267,6 @@ def _window(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) 
     n, c, _, w = images.shape
     band = images.gather(2, rows[:, None, :, None].expand(n, c, height, w))
     return band.gather(3, columns[:, None, None, :].expand(n, c, height, width))
-
-
-def _sample_box(
-    views: Tensor, box: tuple[Tensor, Tensor, Tensor, Tensor], size: tuple[int, int]
-) -> Tensor:
-    """Resample each view's box (top, left, height, width, in pixels of the input) to `size`."""
-    top, left, tall, wide = box
-    height, width = views.shape[-2:]
-    none = torch.zeros_like(top)
-    across = torch.stack([wide / width, none, (2 * left + wide) / width - 1], dim=1)
-    down = torch.stack([none, tall / height, (2 * top + tall) / height - 1], dim=1)
-    return _resample(views, torch.stack([across, down], dim=1), size, "nearest")
 
 
 def _resample(views: Tensor, theta: Tensor, size: tuple[int, int], fill: Fill) -> Tensor:

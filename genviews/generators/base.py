@@ -101,14 +101,11 @@ class Generator(nn.Module, ABC):
         key = (num, seed, *((t.data_ptr(), t._version, t.dtype, t.device) for t in tensors))
         kept: tuple[object, Tensor] | None = getattr(self, "_mean_kept", None)
         if kept is None or kept[0] != key:
-            kept = (key, self._measure_mean(num, seed))
+            with torch.no_grad():
+                z = self.sample(Rng(seed, "mean_latent").streams(range(num)))
+                kept = (key, self.map(z, self.labels_in_turn(range(num))).mean(0))
             self._mean_kept = kept
         return kept[1].clone()
-
-    def _measure_mean(self, num: int, seed: int) -> Float[Tensor, "L D"]:
-        streams = Rng(seed, "mean_latent").streams(range(num))
-        with torch.no_grad():
-            return self.map(self.sample(streams), self.labels_in_turn(range(num))).mean(0)
 
     def labels_in_turn(self, rows: range) -> Label | None:
         """Class i mod `num_classes` for each row i; None where there are no classes."""
@@ -130,12 +127,11 @@ class Generator(nn.Module, ABC):
         z = self.sample(Rng(0, "answers").streams(range(4)))
         label = self.labels_in_turn(range(len(z)))
         latents = self.map(z, label)
-        # One by one: the memory of a large image.
-        rows = [slice(i, i + 1) for i in range(len(z))]
-        images = torch.cat(
-            [self.synthesize(latents[row], None if label is None else label[row]) for row in rows]
-        )
-        return shrink(images, self.image_spec)
+        images = [  # one by one: the memory of a large image
+            self.synthesize(latents[i : i + 1], None if label is None else label[i : i + 1])
+            for i in range(len(z))
+        ]
+        return shrink(torch.cat(images), self.image_spec)
 
     def check_label(self, label: Tensor | None, batch: int) -> Tensor | None:
         """Return valid class indices for this generator, or raise.

@@ -154,7 +154,11 @@ class _ModulatedConv(torch.autograd.Function):
         for y_, dy, x_, dx, ds, total, s, d, *b in _parts(
             size, y, grad, x, grad_x, grad_style, totals, *in_out, *offsets
         ):
-            g = _behind_clamp(dy, y_, weights.clamp) * d
+            if weights.clamp is not None:
+                # What lies at the bound was cut off: a value that met it exactly is not told apart.
+                limits = -weights.clamp, weights.clamp
+                dy = torch.ops.aten.hardtanh_backward(dy, y_, *limits)
+            g = dy * d
             product = g * y_ if of_style else None
             torch.ops.aten.leaky_relu_backward.grad_input(g, y_, SLOPE, True, grad_input=g)
             if product is not None:
@@ -169,14 +173,6 @@ class _ModulatedConv(torch.autograd.Function):
         if of_style:
             grad_style.addcmul_(style, totals.mul_(scale) @ energy.t(), value=-0.5)
         return grad_x if of_x else None, grad_style if of_style else None, None
-
-
-def _behind_clamp(grad: Tensor, y: Tensor, clamp: float | None) -> Tensor:
-    if clamp is None:
-        return grad
-    # What lies at the bound was cut off: a value that met it exactly is not told apart.
-    inside: Tensor = torch.ops.aten.hardtanh_backward(grad, y, -clamp, clamp)
-    return inside
 
 
 class _ToImage(torch.autograd.Function):

@@ -122,7 +122,10 @@ def _load(net: str, weights: str | Path | None) -> nn.Module:
             )
     heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
     state = {k: v for k, v in network.state_dict().items() if k.startswith("scaling_layer.")}
-    state |= _backbone(net, network, path) | _heads(read_tensors(heads, f"heads of lpips {net}"))
+    state |= _backbone(net, network, path)
+    for name, value in read_tensors(heads, f"heads of lpips {net}").items():
+        # The learnt channel weights have two names in the package.
+        state |= {name: value, name.replace("lin", "lins.", 1): value}
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -159,8 +162,3 @@ def _backbone(net: str, network: nn.Module, path: Path) -> dict[str, Tensor]:
     weights = trunk.state_dict()
     ours = [name for name in network.state_dict() if name.startswith("net.")]
     return {name: weights["features." + name.split(".", 2)[2]].float() for name in ours}
-
-
-def _heads(given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The learnt channel weights under both names that the package gives them."""
-    return {**given, **{k.replace("lin", "lins.", 1): v for k, v in given.items()}}

@@ -106,23 +106,19 @@ class EncoderStart(Start):
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         with evaluating(self.network):
-            best = self._look(generator, images, masks)
+            seen: Tensor = self.network(images, masks)
+            generator.latent_spec.check(seen, "the encoder's latents")
+            best = seen
+            if self.passes > 1:
+                error, rendered = _error(generator, seen, images, masks)
+            for _ in range(self.passes - 1):
+                latents = best + seen - self.network(rendered, masks)
+                new_error, new_rendered = _error(generator, latents, images, masks)
+                better = new_error < error
+                best = torch.where(better[:, None, None], latents, best)
+                error = torch.where(better, new_error, error)
+                rendered = torch.where(better[:, None, None, None], new_rendered, rendered)
         return best[:, None]
-
-    def _look(self, generator: Generator, images: Tensor, masks: Tensor) -> Tensor:
-        seen: Tensor = self.network(images, masks)
-        generator.latent_spec.check(seen, "the encoder's latents")
-        best = seen
-        if self.passes > 1:
-            error, rendered = _error(generator, seen, images, masks)
-        for _ in range(self.passes - 1):
-            latents = best + seen - self.network(rendered, masks)
-            new_error, new_rendered = _error(generator, latents, images, masks)
-            better = new_error < error
-            best = torch.where(better[:, None, None], latents, best)
-            error = torch.where(better, new_error, error)
-            rendered = torch.where(better[:, None, None, None], new_rendered, rendered)
-        return best
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,10 +47,6 @@ __all__ = ["SteerTraining", "measure_walks", "train_walks"]
 Report = Callable[[int, dict[str, float]], None]
 
 
-def _published_prior() -> Prior:
-    return Prior(noise=Normal.fixed_bound(2.0))
-
-
 @dataclass(frozen=True, kw_only=True)
 class SteerTraining:
     """How to learn walks.
@@ -81,7 +77,7 @@ class SteerTraining:
     tied: bool = True
     ranges: StepRanges = field(default_factory=StepRanges)
     masking: Masking = "intersection"
-    prior: Prior = field(default_factory=_published_prior)
+    prior: Prior = field(default_factory=lambda: Prior(noise=Normal.fixed_bound(2.0)))
     seed: int = 0
 
     def __post_init__(self) -> None:

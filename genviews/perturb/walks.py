@@ -268,10 +268,8 @@ class Steer(Perturbation):
         self.walks.check(generator, same_images=False)
         channels = generator.image_spec.channels
         steps = self.walks.ranges.draw(streams, rows.shape[1], channels)
-        steps = self.walks.of_all(steps, channels) * self._gain_of_each()
+        given = dict.fromkeys(self.walks.edits, 1.0) if self.gains is None else dict(self.gains)
+        gains = torch.tensor([given.get(edit_of(name), 0.0) for name in self.walks.names])
+        steps = self.walks.of_all(steps, channels) * gains
         first = generator.latent_spec.layers(self.layers).start
         return self.walks.move(rows, self.strength * steps, first)
-
-    def _gain_of_each(self) -> Float[Tensor, " J"]:
-        gains = dict.fromkeys(self.walks.edits, 1.0) if self.gains is None else dict(self.gains)
-        return torch.tensor([gains.get(edit_of(name), 0.0) for name in self.walks.names])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genviews.generators.toy import ToyGenerator
 from genviews.invert import optimizer, start
-from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.encoder import EncoderConfig, EncoderTraining, InversionEncoder, train_encoder
 from genviews.invert.inverter import Inverter
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, Term
@@ -27,7 +27,6 @@ from genviews.invert.start import (
     Starts,
     class_means,
 )
-from genviews.invert.train import EncoderTraining, train_encoder
 from genviews.rng import Rng
 from genviews.testing import INVERTER_CHECKS, check_inverter, images_to_invert
 from tests.contracts.complete import leaves

@@ -4,11 +4,16 @@ import pytest
 import torch
 
 from genviews import Rng, ToyGenerator
-from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.encoder import (
+    EncoderConfig,
+    EncoderTraining,
+    InversionEncoder,
+    random_masks,
+    train_encoder,
+)
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
 from genviews.invert.start import EncoderStart
-from genviews.invert.train import EncoderTraining, random_masks, train_encoder
 
 SMALL = EncoderConfig(
     image_channels=1, size=8, num_layers=4, dim=4, widths=(8, 16), blocks=(1, 1), neck=8
