@@ -24,6 +24,7 @@ __all__ = [
     "check_file",
     "check_finite",
     "check_fraction",
+    "check_type",
     "check_number",
     "fail",
     "lookup",
@@ -176,3 +177,11 @@ def check_finite(rows: Tensor, what: str, names: Sequence[object], remedy: str) 
     if bad:
         got = f"others in {', '.join(str(names[row]) for row in bad[:5])}"
         fail(what, expected="finite numbers", got=got, remedy=remedy)
+
+
+def check_type(value: object, kind: type[T], what: str, expected: str, remedy: str) -> T:
+    """Return `value`, which is of a kind, or raise TypeError."""
+    if not isinstance(value, kind):
+        got = type(value).__name__
+        fail(what, expected=expected, got=got, remedy=remedy, error=TypeError)
+    return value

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.augment.base import PixelViews
-from genviews.checks import fail
+from genviews.checks import check_type, fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.source import ImageSource
@@ -89,14 +89,8 @@ class GenerativeTTA(nn.Module):
         batch_size: int = 64,
     ) -> None:
         super().__init__()
-        if not isinstance(classifier, Classifier):
-            fail(
-                "classifier",
-                expected="a genviews.Classifier",
-                got=type(classifier).__name__,
-                remedy="wrap it: Classifier(module, image_spec, class_names)",
-                error=TypeError,
-            )
+        remedy = "wrap it: Classifier(module, image_spec, class_names)"
+        check_type(classifier, Classifier, "classifier", "a genviews.Classifier", remedy)
         if classifier.image_spec.shape != generator.image_spec.shape:
             fail(
                 "classifier and generator",

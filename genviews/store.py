@@ -233,21 +233,13 @@ class ShardStore(Store[Shard]):
         try:
             return self._load(index)
         except FileNotFoundError:
-            fail(
-                self.name(index),
-                expected="a file",
-                got="none",
-                remedy="run the job again; it makes what is missing",
-                error=FileNotFoundError,
-            )
+            absent = FileNotFoundError
+            remedy = "run the job again; it makes what is missing"
+            fail(self.name(index), expected="a file", got="none", remedy=remedy, error=absent)
         except DamagedShardError as error:
             self.damaged[index] = str(error)
-            fail(
-                self.name(index),
-                expected="a whole file",
-                got=str(error),
-                remedy="run the job again; it makes damaged shards anew",
-            )
+            remedy = "run the job again; it makes damaged shards anew"
+            fail(self.name(index), expected="a whole file", got=self.damaged[index], remedy=remedy)
 
     def read_all(self, shards: int | None = None) -> Shard:
         """Return all shards as one, in the order of their index.

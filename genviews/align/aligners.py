@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableError, check_source
 from genviews.align.warp import Affine, hide_unknown, known_pixels, resize_lanczos, warp
-from genviews.checks import check_count, check_each, check_number, fail
+from genviews.checks import check_count, check_each, check_number, check_type, fail
 from genviews.types import ImageSpec, check_shape
 
 __all__ = [
@@ -139,14 +139,8 @@ class CentreBox(Aligner):
 
 
 def _checked_box(geometry: Geometry, height: int, width: int) -> Box:
-    if not isinstance(geometry, Box):
-        fail(
-            "geometry of CentreBox",
-            expected="a Box",
-            got=type(geometry).__name__,
-            remedy="use FaceQuad or Similarity for landmarks",
-            error=TypeError,
-        )
+    remedy = "use FaceQuad or Similarity for landmarks"
+    geometry = check_type(geometry, Box, "geometry of CentreBox", "a Box", remedy)
     edges = (geometry.x0, geometry.y0, geometry.x1, geometry.y1)
     if not all(map(math.isfinite, edges)) or edges[0] >= edges[2] or edges[1] >= edges[3]:
         raise UnalignableError(f"has a box without area: {geometry}")
@@ -303,14 +297,8 @@ def _align(image: Tensor, to_source: Affine, size: int) -> Aligned:
 
 
 def _landmarks(geometry: Box | Tensor, aligner: str) -> Tensor:
-    if not isinstance(geometry, Tensor):
-        fail(
-            f"geometry of {aligner}",
-            expected="landmarks, a tensor (N, 2) of x and y",
-            got=type(geometry).__name__,
-            remedy="use CentreBox for boxes",
-            error=TypeError,
-        )
+    expected, remedy = "landmarks, a tensor (N, 2) of x and y", "use CentreBox for boxes"
+    geometry = check_type(geometry, Tensor, f"geometry of {aligner}", expected, remedy)
     what, note = f"landmarks of {aligner}", ", x and y of each"
     check_shape(geometry, ("N", 2), what, "align one image at a time", note=note)
     return geometry

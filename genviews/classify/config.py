@@ -8,7 +8,7 @@ from typing import Literal
 from genviews.augment.base import PixelViews
 from genviews.augment.geometry import HorizontalFlip
 from genviews.augment.presets import pixel_views
-from genviews.checks import check_count, check_fraction, fail, lookup
+from genviews.checks import check_count, check_fraction, check_number, lookup
 
 __all__ = ["TrainConfig", "training_preset"]
 
@@ -75,13 +75,8 @@ class TrainConfig:
             lookup(getattr(self, field), dict.fromkeys(known), field)
         if self.patience is not None:
             check_count(self.patience, "patience")
-        if self.learning_rate <= 0 or self.weight_decay < 0:
-            fail(
-                "optimiser",
-                expected="learning_rate > 0 and weight_decay >= 0",
-                got=f"{self.learning_rate} and {self.weight_decay}",
-                remedy="change it",
-            )
+        check_number(self.learning_rate, "learning_rate", above=0)
+        check_number(self.weight_decay, "weight_decay", least=0)
 
     @property
     def needs_validation(self) -> bool:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_type, fail
 from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating
 from genviews.types import ImageSpec, Progress, silent
@@ -71,14 +71,8 @@ class Classifier(nn.Module):
         std: PerChannel = 1.0,
     ) -> None:
         super().__init__()
-        if not isinstance(module, nn.Module):
-            fail(
-                "classifier",
-                expected="a torch.nn.Module",
-                got=type(module).__name__,
-                remedy="wrap a function in a module whose `forward` calls it",
-                error=TypeError,
-            )
+        remedy = "wrap a function in a module whose `forward` calls it"
+        check_type(module, nn.Module, "classifier", "a torch.nn.Module", remedy)
         self.module = module
         self.image_spec = image_spec
         self.class_names = _check_names(class_names)
@@ -115,15 +109,8 @@ class Classifier(nn.Module):
         return logits.reshape(*images.shape[:-3], self.num_classes)
 
     def _logits(self, images: Tensor) -> Tensor:
-        out = self.module(images)
-        if not isinstance(out, Tensor):
-            fail(
-                "classifier",
-                expected="a tensor of logits",
-                got=type(out).__name__,
-                remedy="wrap the module in one that returns its logits alone",
-                error=TypeError,
-            )
+        remedy = "wrap the module in one that returns its logits alone"
+        out = check_type(self.module(images), Tensor, "classifier", "a tensor of logits", remedy)
         count, classes = images.shape[0], self.num_classes
         if classes == 2 and out.shape in ((count,), (count, 1)):
             single = out.reshape(count, 1)

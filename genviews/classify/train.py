@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.augment.base import PixelViews
-from genviews.checks import check_count, check_each, fail
+from genviews.checks import check_count, check_each, check_number, fail
 from genviews.classify.config import TrainConfig
 from genviews.classify.model import predict_logits
 from genviews.classify.views import ViewSource
@@ -204,13 +204,8 @@ class _Run:
                 total += self._step(batch, targets) * len(rows)
                 shown += made
         loss = total / len(self.images)
-        if not math.isfinite(loss):
-            fail(
-                f"training loss of epoch {number}",
-                expected="a finite number",
-                got=loss,
-                remedy="lower learning_rate, and check the images for values that are not finite",
-            )
+        remedy = "lower learning_rate, and check the images for values that are not finite"
+        check_number(loss, f"training loss of epoch {number}", remedy=remedy)
         record = EpochRecord(
             epoch=number,
             loss=loss,

@@ -84,15 +84,7 @@ def _demo(flags: DemoFlags, found: Inputs, decoding: Decoding) -> Inputs:
 @_load.register
 def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """Labelled images, a generator and the classifier that judges its views."""
-    kit = load_generator(
-        flags.generator,
-        z_dim=flags.z_dim,
-        num_classes=flags.num_classes,
-        encoder=flags.encoder,
-        walks=flags.walks,
-        steps=flags.steps,
-        domain=flags.domain,
-    )
+    kit = _load_kit(flags.generator, flags)
     pixels = pixel_views_apart(flags.augment) if flags.augment else kit.baselines
     perturbations = kit.perturbations(flags.perturb)
     spec, part = kit.generator.image_spec, fraction(flags.calibration)
@@ -126,13 +118,7 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
 @_load.register
 def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The images, and a generator with the inverter that the flags ask for."""
-    kit = load_generator(
-        flags.generator,
-        z_dim=flags.z_dim,
-        num_classes=flags.num_classes,
-        encoder=flags.encoder,
-        steps=flags.steps,
-    )
+    kit = _load_kit(flags.generator, flags)
     inverter, spec = kit.inverter, kit.generator.image_spec
     if flags.preset != "default":  # which is what suits the generator
         inverter = inverter_preset(
@@ -162,10 +148,13 @@ def _kit(flags: KitFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The generator, if one is named."""
     if flags.generator is None:
         return found
-    kit = load_generator(
-        flags.generator, z_dim=flags.z_dim, num_classes=flags.num_classes, walks=flags.walks
-    )
-    return replace(found, kit=kit)
+    return replace(found, kit=_load_kit(flags.generator, flags))
+
+
+def _load_kit(word: str, flags: KitFlags | ModelFlags | InvertFlags) -> GeneratorKit:
+    """A generator with what flags say of it."""
+    known = ("z_dim", "num_classes", "encoder", "walks", "steps", "domain")
+    return load_generator(word, **{n: value for n, value in vars(flags).items() if n in known})
 
 
 @_load.register

@@ -27,12 +27,11 @@ __all__ = [
     "Group",
     "Method",
     "Row",
-    "ScaleChoice",
     "adjust",
     "best_on_calibration",
-    "choose_scale",
     "compare",
     "evaluate",
+    "ranked",
     "score",
 ]
 
@@ -170,36 +169,19 @@ class Method:
         return sum(bank.get(key).shape[1] for key in keys)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScaleChoice:
-    """The candidate that did best on calibration, and how all of them did.
-
-    Args:
-        key: of the chosen view set.
-        alpha: its best weight on the bank that chose.
-        accuracy: its calibration accuracy at that weight.
-        scores: (key, calibration accuracy) of every candidate.
-    """
-
-    key: str
-    alpha: float
-    accuracy: float
-    scores: tuple[tuple[str, float], ...]
-
-
-def choose_scale(
+def ranked(
     bank: PredictionBank, keys: Sequence[str], *, average: Average = "probs"
-) -> ScaleChoice:
-    """Choose among view sets by calibration accuracy, each at its own best alpha.
+) -> list[Ensemble]:
+    """An ensemble of each view set at its own best alpha: the most accurate on calibration first.
 
     Args:
         bank: a calibration bank with all the keys.
-        keys: candidates, the mildest first; among equals the first, that is the smaller scale,
-            wins.
+        keys: of the view sets, the mildest first; among equals the first, that is the smaller
+            scale, comes first.
         average: of probabilities or logits.
 
     Raises:
-        ValueError: no candidate, or a bank of a test split.
+        ValueError: no view set, or a bank of a test split.
 
     Source: Chai et al. 2021, supplementary table 1 lists the scales tried.
 
@@ -209,13 +191,7 @@ def choose_scale(
     if not keys:
         fail("candidate views", expected="at least one key", got="none", remedy="name them")
     fitted = [Ensemble(key, average=average).fit(bank) for key in keys]
-    best = max(range(len(keys)), key=lambda i: fitted[i].accuracy_)  # the first of equals
-    return ScaleChoice(
-        key=keys[best],
-        alpha=fitted[best].alpha_,
-        accuracy=fitted[best].accuracy_,
-        scores=tuple((key, e.accuracy_) for key, e in zip(keys, fitted, strict=True)),
-    )
+    return sorted(fitted, key=lambda ensemble: -ensemble.accuracy_)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import nn
 
-from genviews.checks import check_file, fail, lookup, option
+from genviews.checks import check_file, check_type, fail, lookup, option
 from genviews.classify.model import Classifier, PerChannel
 from genviews.classify.network import SmallResNet
 from genviews.files import load_strictly, read_tensors
@@ -86,14 +86,8 @@ def load_classifier(
             got="none",
             remedy="pass image_spec and class_names",
         )
-    if not isinstance(made, nn.Module):
-        fail(
-            what,
-            expected="a function that returns a torch.nn.Module",
-            got=type(made).__name__,
-            remedy="return the network that gives the logits",
-            error=TypeError,
-        )
+    expected = "a function that returns a torch.nn.Module"
+    made = check_type(made, nn.Module, what, expected, "return the network that gives the logits")
     if weights is not None:
         path = Path(weights).expanduser()
         what = "classifier weights"

@@ -19,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from genviews.checks import fail
+from genviews.checks import check_type
 from genviews.data.kept_hashes import save_hashes
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
@@ -161,14 +161,8 @@ def check_study_inputs(study: Study[Any], bench: Bench, options: Options) -> Non
         ValueError: options out of range, or an input that is missing.
         TypeError: options of another study.
     """
-    if not isinstance(options, study.options):
-        fail(
-            f"options of {study.name}",
-            expected=study.options.__name__,
-            got=type(options).__name__,
-            remedy="take those of the study",
-            error=TypeError,
-        )
+    what, kind = f"options of {study.name}", study.options
+    check_type(options, kind, what, kind.__name__, "take those of the study")
     options.check()
     bench.check(study)
 

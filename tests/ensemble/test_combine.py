@@ -9,7 +9,7 @@ import torch
 
 from genviews.augment.geometry import RandomCrop
 from genviews.ensemble.choose import Chosen, choose_combined, group_candidates, methods
-from genviews.ensemble.combine import Method, adjust, choose_scale, evaluate, score
+from genviews.ensemble.combine import Method, adjust, evaluate, ranked, score
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble, pixel_average
@@ -30,31 +30,32 @@ def test_scale_with_the_best_calibration_accuracy_wins(make_bank):
     bank = make_bank(keys={"a": 4, "b": 4, "c": 4})
     good = bank.logits["b"] + 3 * torch.nn.functional.one_hot(bank.labels, 3)[:, None]
     bank = replace(bank, logits={**bank.logits, "b": good})
-    choice = choose_scale(bank, ["a", "b", "c"])
+    found = ranked(bank, ["a", "b", "c"])
     fitted = {key: Ensemble(key).fit(bank) for key in "abc"}
-    assert choice.key == "b"
-    assert (choice.alpha, choice.accuracy) == (fitted["b"].alpha_, fitted["b"].accuracy_)
-    assert choice.scores == tuple((key, fitted[key].accuracy_) for key in "abc")
+    assert found[0].views == ("b",)
+    assert {e.views[0]: e.alpha_ for e in found} == {key: fitted[key].alpha_ for key in "abc"}
+    accuracies = [e.accuracy_ for e in found]
+    assert accuracies == sorted((fitted[key].accuracy_ for key in "abc"), reverse=True)
 
 
 def test_ties_take_the_mildest_scale(make_bank):
     bank = make_bank(keys={"a": 4})
     bank = replace(bank, logits={**bank.logits, "b": bank.logits["a"]})
-    assert choose_scale(bank, ["a", "b"]).key == "a"
-    assert choose_scale(bank, ["b", "a"]).key == "b"
+    assert ranked(bank, ["a", "b"])[0].views == ("a",)
+    assert ranked(bank, ["b", "a"])[0].views == ("b",)
 
 
 def test_choices_refuse_the_test_split(make_bank):
     test = make_bank(split="test", keys=KEYS)
     with pytest.raises(ValueError, match="got 'test'"):
-        choose_scale(test, ["fine"])
+        ranked(test, ["fine"])
     for method in (SINGLE, PIXEL, LATENT):
         with pytest.raises(ValueError, match="got 'test'"):
             score(method, test)
     with pytest.raises(ValueError, match="got 'test'"):
         evaluate(LATENT, test, test, task="images")
     with pytest.raises(ValueError, match="at least one key"):
-        choose_scale(make_bank(), [])
+        ranked(make_bank(), [])
 
 
 @pytest.mark.parametrize("average", ["probs", "logits"])

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 
 from genviews.checks import check_count, lookup
 from genviews.classify.task import Task
-from genviews.ensemble.bank import PredictionBank, ViewBank
+from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, choose_combined
-from genviews.ensemble.combine import choose_scale
+from genviews.ensemble.combine import ranked
 from genviews.ensemble.views import ViewSet, pixel_view_sets
-from genviews.ensemble.weigh import Average, Ensemble, check_average
+from genviews.ensemble.weigh import Average, check_average
 from genviews.perturb.base import Perturbation
 from genviews.studies.base import Options
 from genviews.studies.bench import Bench
 
-__all__ = ["Averaged", "Choice", "Choices", "Viewed", "choose", "fit_best"]
+__all__ = ["Averaged", "Choice", "Choices", "Viewed", "choose"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +100,6 @@ class Choices(Viewed):
         return tuple(tasks) if self.scale_per_task else (self.reference_task(tasks),)
 
 
-def fit_best(view_sets: Sequence[ViewSet], bank: PredictionBank, average: Average) -> Ensemble:
-    """The ensemble with one of the view sets that does best on calibration, fitted there."""
-    fitted = [Ensemble(views.name, average=average).fit(bank) for views in view_sets]
-    return max(fitted, key=lambda ensemble: ensemble.accuracy_)  # the first of equals
-
-
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """What was chosen.
@@ -183,19 +177,19 @@ def _scales(
     tried = {p.name: p for group in contested.values() for p in group}
     choices = {
         name: {
-            row: choose_scale(bank[name], [p.name for p in group], average=options.average)
+            row: ranked(bank[name], [p.name for p in group], average=options.average)
             for row, group in contested.items()
         }
         for name in bank
     }
     shared = choices[options.reference_task(bench.tasks).name]
     for name, own in latents.items():
-        for row, choice in choices.get(name, shared).items():
-            own[row] = ViewSet(perturbation=tried[choice.key])
-    scores = {
-        name: {key: accuracy for choice in found.values() for key, accuracy in choice.scores}
-        for name, found in choices.items()
-    }
+        for row, (best, *_) in choices.get(name, shared).items():
+            own[row] = ViewSet(perturbation=tried[best.views[0]])
+    scores = {}
+    for name, found in choices.items():
+        reached = {e.views[0]: e.accuracy_ for group in found.values() for e in group}
+        scores[name] = {key: reached[key] for key in tried}
     return latents, scores
 
 

@@ -13,12 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_ascending
+from genviews.ensemble.combine import ranked
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import alpha_grid, cutoff_grid, cutoff_proba, cutoff_thresholds
 from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
-from genviews.studies.ensembling.choose import Viewed, fit_best
+from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.evidence import difference, gain_claim, gain_table, heat_maps
 from genviews.studies.result import Result
 
@@ -54,7 +55,7 @@ def run(bench: Bench, options: Cutoff) -> Result:
     sets = [ViewSet(perturbation=p) for p in bench.perturbations]
     banks = bench.banks(sets, options.num_views)
     losses = [bench.inversions(s).loss_of(b.ids) for s, b in zip(SPLITS, banks, strict=True)]
-    rule = fit_best(sets, banks[0], options.average)
+    rule = ranked(banks[0], [v.name for v in sets], average=options.average)[0]
     cuts = cutoff_thresholds(losses[0], options.fractions)
     grids = [cutoff_grid(rule, bank, loss, cuts) for bank, loss in zip(banks, losses, strict=True)]
     cut, weight = _best_cell(grids[0])

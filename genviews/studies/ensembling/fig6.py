@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from genviews.checks import check_ascending
+from genviews.ensemble.combine import ranked
 from genviews.ensemble.resample import SIZES, Resampled, ensemble_size_study, pixel_size_study
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
@@ -14,7 +15,7 @@ from genviews.ensemble.weigh import Ensemble
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Chart, Column, Curves, Estimate, Series, Table
-from genviews.studies.ensembling.choose import Averaged, fit_best
+from genviews.studies.ensembling.choose import Averaged
 from genviews.studies.ensembling.evidence import difference, gain_claim
 from genviews.studies.result import Result
 
@@ -62,7 +63,7 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
         )
     for name in pixels:
         curves[name] = pixel_size_study(last, [name], sizes=sizes, times=times, average=average)
-    best = fit_best(generated, first, average)
+    best = ranked(first, [v.name for v in generated], average=average)[0]
     gain = gain_report(best.predict(last) == last.known_labels(), last.correct(), seed=bench.seed)
     name, shown = best.views[0], {n: [_estimate(p) for p in own] for n, own in curves.items()}
     chart = Chart(

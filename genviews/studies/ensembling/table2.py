@@ -13,13 +13,14 @@ from torch import Tensor
 
 from genviews.checks import check_ascending
 from genviews.data.source import ImageSource
+from genviews.ensemble.combine import ranked
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.invert.job import InversionStore
 from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.blocks import Chart, Column, Curves, Series, Table
-from genviews.studies.ensembling.choose import Viewed, fit_best
+from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.evidence import difference
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.invert import measured_terms
@@ -72,7 +73,7 @@ def run(bench: Bench, options: Steps) -> Result:
         latents = {split: every[:, place] for split, every in snapshots.items()}
         first, test = bench.banks(candidates, options.num_views, latents)
         # Chosen once, after the most steps: the rows differ in nothing but the steps.
-        rule = fit_best(candidates, first, options.average)
+        rule = ranked(first, [v.name for v in candidates], average=options.average)[0]
         candidates = [views for views in candidates if views.name == rule.views[0]]
         right, single = rule.predict(test) == test.known_labels(), test.correct()
         row = _Row(
