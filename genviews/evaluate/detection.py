@@ -11,6 +11,7 @@ arXiv:1911.05722, App. A ("R50-C4").
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,23 +100,6 @@ class DetectionConfig:
         return self.learning_rate * warm * 0.1 ** sum(step >= m for m in self.milestones)
 
 
-class _Trunk(nn.Module):
-    """A ResNet up to `layer3`, under the ResNet's own names."""
-
-    def __init__(self, resnet: Any) -> None:  # noqa: ANN401  (torchvision has no types)
-        super().__init__()
-        for name in _TRUNK:
-            self.add_module(name, getattr(resnet, name))
-        self.out_channels = resnet.inplanes // 2
-
-    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F h w"]:
-        """Return the maps of stride 16."""
-        maps = images
-        for part in self.children():
-            maps = part(maps)
-        return maps
-
-
 class _Head(nn.Module):
     """`layer4`, the extra norm, and the mean over positions."""
 
@@ -163,9 +147,12 @@ def c4_detector(
         resnet = get_model(architecture, weights=None)
         resnet.fc = nn.Identity()
         load_strictly(resnet, dict(weights), "weights of the detector's backbone")
+        # Up to `layer3`, under the ResNet's own names.
+        trunk: Any = nn.Sequential(OrderedDict((name, getattr(resnet, name)) for name in _TRUNK))
+        trunk.out_channels = resnet.inplanes // 2
         head = _Head(resnet)
         detector = FasterRCNN(
-            _Trunk(resnet),
+            trunk,
             rpn_anchor_generator=AnchorGenerator(((32, 64, 128, 256, 512),), ((0.5, 1.0, 2.0),)),
             box_roi_pool=MultiScaleRoIAlign(["0"], output_size=14, sampling_ratio=0),
             box_head=head,

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_number
 from genviews.data.split import check_fit
 from genviews.evaluate.probe import Probe, ProbeScore, check_pair
 
@@ -69,8 +69,7 @@ class LinearProbe(Probe):
         max_iter: int = 1000,
         tolerance: float = 1e-5,
     ) -> None:
-        if not costs or min(costs) <= 0:
-            fail("costs", expected="numbers above 0", got=costs, remedy="try (0.01, 1.0, 100.0)")
+        check_number(min(costs, default=0.0), "smallest cost", above=0, remedy="use COSTS")
         self.costs = tuple(sorted(costs))
         self.standardise, self.tolerance = standardise, tolerance
         self.max_iter = check_count(max_iter, "max_iter")

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_number, fail, lookup
+from genviews.checks import check_count, check_number, lookup
 from genviews.evaluate.linear import linear_predict
 from genviews.evaluate.probe import Probe, ProbeScore
 from genviews.rng import Rng
@@ -62,8 +62,7 @@ class SGDConfig:
     def __post_init__(self) -> None:
         check_count(self.epochs, "epochs")
         check_count(self.batch_size, "batch_size")
-        if not self.rates or min(self.rates) <= 0:
-            fail("learning_rate", expected="above 0", got=self.learning_rate, remedy="try 0.3")
+        check_number(min(self.rates, default=0.0), "learning_rate", above=0, remedy="try 0.3")
         lookup(self.schedule, {"cosine": 1, "steps": 1, "constant": 1}, "schedule")
 
     @property

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_number, fail, lookup
 from genviews.data.split import check_fit
 from genviews.evaluate.extractor import check_features, l2_normalise
 from genviews.evaluate.precision import AveragePrecision, average_precision
@@ -100,8 +100,7 @@ class MultiLabelSVM:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.costs or min(self.costs) <= 0:
-            fail("costs", expected="numbers above 0", got=self.costs, remedy="use SVM_COSTS")
+        check_number(min(self.costs, default=0.0), "smallest cost", above=0, remedy="use SVM_COSTS")
         lookup(self.difficult, dict.fromkeys(get_args(Difficult)), "difficult")
         check_count(self.folds, "folds", least=2)
         check_count(self.max_iter, "max_iter")

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_count, fail, lookup
 from genviews.data.listing import list_images
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.evaluate.linear import LinearProbe
@@ -100,13 +100,10 @@ def caltech101(
     Differs: the draw is ours, so the split is not theirs; the background class is left out.
     """
     files = labelled_folder(path, split="train", ignore=ignore)
-    if num_classes is not None and len(files.class_names) != num_classes:
-        fail(
-            f"classes of {path}",
-            expected=f"{num_classes}",
-            got=len(files.class_names),
-            remedy="remove stray folders, or change `ignore` or `num_classes`",
-        )
+    if num_classes is not None:
+        remedy = "remove stray folders, or change `ignore` or `num_classes`"
+        found = len(files.class_names)
+        check_count(found, f"classes of {path}", least=num_classes, most=num_classes, remedy=remedy)
     return files.split_per_class(per_class, seed=seed)
 
 

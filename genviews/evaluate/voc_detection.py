@@ -71,13 +71,9 @@ def train_detector(
     Source: see the module's docstring.
     Differs: detectron2 puts upright and wide photos in batches of their own, which saves padding.
     """
-    if len(photos.class_names) != config.num_classes:
-        fail(
-            f"classes of {photos.split}",
-            expected=f"{config.num_classes}, as the config has",
-            got=len(photos.class_names),
-            remedy="set num_classes of the config, or pass class_names",
-        )
+    known, wanted = len(photos.class_names), config.num_classes
+    remedy = "set num_classes of the config, or pass class_names"
+    check_count(known, f"classes of {photos.split}", least=wanted, most=wanted, remedy=remedy)
     usable = [row for row, boxes in enumerate(photos.annotations) if len(boxes.labels)]
     check_count(len(usable), f"photos of {photos.split} with an object", least=config.batch)
     plan = SamplePlan(batch_size=config.batch, num_unique=len(usable), seed=config.seed)
