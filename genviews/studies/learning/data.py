@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from genviews.augment.base import PixelViews
-from genviews.checks import fail
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.engine import Engine
@@ -125,12 +124,8 @@ def check_row(row: LearningRow, setting: LearningSetting) -> None:
     updates = setting.updates_of(row)
     steps = setting.training(updates).schedule.total_steps
     if steps != updates:
-        fail(
-            f"training of row {row.name!r}",
-            expected=f"{updates} updates, as it was asked for",
-            got=steps,
-            remedy="let `training` of the setting make a schedule of so many steps",
-        )
+        remedy = "let `training` of the setting make a schedule of so many steps"
+        row.refuse(f"a training of {updates} updates, as it was asked for", steps, remedy)
 
 
 def latent_views(row: LearningRow, setting: LearningSetting) -> LatentViews:
@@ -187,23 +182,16 @@ class _Anchors(AnchorViews):
 def _plan(row: LearningRow, setting: LearningSetting, seed: int) -> SamplePlan:
     unique = setting.samples_of(row)
     if unique < setting.batch:
-        fail(
-            f"row {row.name!r}",
-            expected=f"at least {setting.batch} samples, which make a batch",
-            got=f"{unique}, {row.ratio:g} times the base size",
-            remedy="raise the ratio or the base size, or lower `batch`",
-        )
+        got = f"{unique}, {row.ratio:g} times the base size"
+        remedy = "raise the ratio or the base size, or lower `batch`"
+        row.refuse(f"at least {setting.batch} samples, which make a batch", got, remedy)
     return SamplePlan(batch_size=setting.batch, num_unique=unique, seed=seed)
 
 
 def _pixels(row: LearningRow, setting: LearningSetting) -> PixelViews | None:
     if row.pixels and setting.pixels is None:
-        fail(
-            f"row {row.name!r}",
-            expected="pixel views in the setting",
-            got="none",
-            remedy="pass them, for example pixel_views('fashion32/simclr')",
-        )
+        remedy = "pass them, for example pixel_views('fashion32/simclr')"
+        row.refuse("pixel views in the setting", "none", remedy)
     return setting.pixels if row.pixels else None
 
 
@@ -239,12 +227,8 @@ def _real(row: LearningRow, setting: LearningSetting) -> RealViews:
 def _check_real(row: LearningRow, setting: LearningSetting) -> ImageSet | ImageSource:
     unique, have = setting.samples_of(row), 0 if setting.real is None else len(setting.real)
     if setting.real is None or unique > have:
-        fail(
-            f"row {row.name!r}",
-            expected=f"at least {unique} real images",
-            got=have,
-            remedy="add some (--real), lower the base (--samples), or choose other rows (--rows)",
-        )
+        remedy = "add some (--real), lower the base (--samples), or choose other rows (--rows)"
+        row.refuse(f"at least {unique} real images", have, remedy)
     return setting.real
 
 
@@ -252,16 +236,9 @@ def _check_objective(row: LearningRow) -> None:
     """Raise where an objective would leave views out, or not know what to do with them."""
     objective = OBJECTIVES[row.objective]
     if objective.single_view and row.views is not None:
-        fail(
-            f"row {row.name!r}",
-            expected=f"no latent views: {row.objective!r} looks at anchors alone",
-            got=repr(row.views),
-            remedy="leave `views` out, or take a contrastive objective",
-        )
+        remedy = "leave `views` out, or take a contrastive objective"
+        expected = f"no latent views: {row.objective!r} looks at anchors alone"
+        row.refuse(expected, repr(row.views), remedy)
     if objective.positives not in (None, row.positives):
-        fail(
-            f"row {row.name!r}",
-            expected=f"positives={objective.positives}, for the objective {row.objective!r}",
-            got=row.positives,
-            remedy="take the objective 'multi-positive'",
-        )
+        expected = f"positives={objective.positives}, for the objective {row.objective!r}"
+        row.refuse(expected, row.positives, "take the objective 'multi-positive'")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from genviews.checks import check_count, check_fraction, check_number, fail, lookup
 from genviews.represent.losses import OBJECTIVES
@@ -76,21 +76,19 @@ class LearningRow:
         for name in ("ratio", "updates"):
             check_number(getattr(self, name), f"{name} of {what}", above=0, remedy="1 is the base")
         if self.views is not None and self.data not in ("generated", "mixed"):
-            fail(
-                what,
-                expected="latent views of generated samples",
-                got=f"{self.views!r} of {self.data} data",
-                remedy="leave `views` out, or take generated data",
-            )
+            got = f"{self.views!r} of {self.data} data"
+            remedy = "leave `views` out, or take generated data"
+            self.refuse("latent views of generated samples", got, remedy)
         if (self.share is not None) != (self.data == "mixed"):
-            fail(
-                what,
-                expected="a share of generated samples for mixed data, and for no other",
-                got=f"share={self.share}, data={self.data!r}",
-                remedy="give both or neither",
-            )
+            expected = "a share of generated samples for mixed data, and for no other"
+            got = f"share={self.share}, data={self.data!r}"
+            self.refuse(expected, got, "give both or neither")
         if self.share is not None:
             check_fraction(self.share, f"share of {what}")
+
+    def refuse(self, expected: str, got: object, remedy: str) -> NoReturn:
+        """Raise ValueError that names the row."""
+        fail(f"row {self.name!r}", expected=expected, got=got, remedy=remedy)
 
     @property
     def fields(self) -> dict[str, Any]:

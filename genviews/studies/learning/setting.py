@@ -128,12 +128,8 @@ class LearningSetting:
             ValueError: no generator.
         """
         if self.generator is None:
-            fail(
-                f"row {row.name!r}",
-                expected="a generator",
-                got="none",
-                remedy="add one (--generator), or choose other rows (--rows)",
-            )
+            remedy = "add one (--generator), or choose other rows (--rows)"
+            row.refuse("a generator", "none", remedy)
         if row.space == "own" or self.generator.latent_spec.space == "z":
             return self.generator, self.prior
         moved = z_space(self.generator, psi=self.prior.psi, cutoff=self.prior.cutoff)
@@ -150,12 +146,9 @@ class LearningSetting:
             real = len(self.real.class_names)
         made = 0 if self.generator is None else self.generator.num_classes
         if row.data == "mixed" and OBJECTIVES[row.objective].classes and real != made:
-            fail(
-                f"row {row.name!r}",
-                expected="labelled real images and a generator of the same classes",
-                got=f"{real} and {made} classes",
-                remedy="mix without labels, by the objective nt-xent",
-            )
+            expected = "labelled real images and a generator of the same classes"
+            remedy = "mix without labels, by the objective nt-xent"
+            row.refuse(expected, f"{real} and {made} classes", remedy)
         return real if row.data == "real" else made
 
     def objective_of(self, row: LearningRow) -> tuple[Objective, dict[str, Any]]:

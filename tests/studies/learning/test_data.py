@@ -327,7 +327,7 @@ REFUSED = {
     "another number of updates": (
         REAL,
         {"training": one_more},
-        "training of row 'real': expected 3 updates, as it was asked for, got 4",
+        "row 'real': expected a training of 3 updates, as it was asked for, got 4",
     ),
 }
 
