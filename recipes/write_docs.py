@@ -71,51 +71,40 @@ def benchmark_lines(folder: Path) -> list[str]:
     ]
 
 
+def section(title: str, *lines: str) -> list[str]:
+    """A heading and what stands below it."""
+    return [f"## {title}", "", *lines, ""]
+
+
 def results_page(folder: Path) -> str:
     """The text of docs/results.md."""
-    own = folder / "fashion32"
-    ensemble, encoder = Result.load(own / "ensemble.json"), read_json(own / "encoder.json")
+    own, bench = folder / "fashion32", folder / "benchmarks"
     training, views = read_json(own / "train_on_views.json"), read_json(own / "choose_views.json")
+    on_views = (
+        f"`{training['command']}`; 1,200 labelled images, half of the training images replaced by "
+        f"views. {training['note']}"
+    )
+    kept = (
+        "Share of views, in %, with the class predicted for the reconstruction "
+        f"(`python -m recipes.fashion32.choose_views`, {views['images']} `val` images)."
+    )
+    inverting = inversion_docs.speed_lines(read_json(bench / "inversion.json"))
     lines = [
         "# Results",
         "",
         "Built from the files under `results/` by `python -m recipes.write_docs`. Each file holds "
         "seed, config, versions and command.",
         "",
-        *markdown(ensemble),
-        encoder_line(encoder),
+        *markdown(Result.load(own / "ensemble.json")),
+        encoder_line(read_json(own / "encoder.json")),
         "",
-        "## Training on views (Eq. 8)",
-        "",
-        f"`{training['command']}`; 1,200 labelled images, half of the training images replaced by "
-        f"views. {training['note']}",
-        "",
-        *training_lines(training),
-        "",
+        *section("Training on views (Eq. 8)", on_views, "", *training_lines(training)),
         *markdown(Result.load(own / "inversion.json")),
-        "## Which rows keep the class",
-        "",
-        "Share of views, in %, with the class predicted for the reconstruction "
-        f"(`python -m recipes.fashion32.choose_views`, {views['images']} `val` images).",
-        "",
-        *rows_lines(views),
-        "",
-        "## Learning from a generator alone (fashion32)",
-        "",
-        *learning_docs.learning_lines(own),
-        "",
-        "## Speed of inversion",
-        "",
-        *inversion_docs.speed_lines(read_json(folder / "benchmarks/inversion.json")),
-        "",
-        "## Speed of learning",
-        "",
-        *learning_docs.speed_lines(read_json(folder / "benchmarks/learn.json")),
-        "",
-        "## Speed",
-        "",
-        *benchmark_lines(folder / "benchmarks"),
-        "",
+        *section("Which rows keep the class", kept, "", *rows_lines(views)),
+        *section("Learning from a generator alone (fashion32)", *learning_docs.learning_lines(own)),
+        *section("Speed of inversion", *inverting),
+        *section("Speed of learning", *learning_docs.speed_lines(read_json(bench / "learn.json"))),
+        *section("Speed", *benchmark_lines(bench)),
     ]
     return "\n".join(lines)
 

@@ -33,6 +33,7 @@ __all__ = [
     "Series",
     "Table",
     "Tone",
+    "chart_of",
 ]
 
 Kind = Literal["text", "count", "number", "percent", "points", "p", "seconds"]
@@ -149,18 +150,6 @@ class Series:
     high: tuple[float, ...] = ()
     style: Literal["line", "dashed", "points", "steps", "filled"] = "line"
 
-    @classmethod
-    def of(cls, name: str, x: Sequence[float], values: Sequence[Estimate]) -> Series:
-        """A line with the intervals of its values."""
-        ends = [(v.value, v.value) if v.interval is None else v.interval for v in values]
-        return cls(
-            name=name,
-            x=tuple(map(float, x)),
-            y=tuple(v.value for v in values),
-            low=tuple(low for low, _ in ends),
-            high=tuple(high for _, high in ends),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
@@ -200,6 +189,43 @@ class Chart:
     log_x: bool = False
     marks: tuple[Mark, ...] = ()
     level: float | None = None
+
+
+def chart_of(table: Table, names: Sequence[str], *, title: str = "", y_label: str) -> Chart:
+    """Columns of a table as lines over its first column, with their intervals.
+
+    Args:
+        table: with numbers or estimates in these columns.
+        names: of the columns, all of one kind.
+        title: see `Chart`.
+        y_label: see `Chart`.
+    """
+    places = {column.name: place for place, column in enumerate(table.columns)}
+    x, *lines = ([row[at] for row in table.rows] for at in (0, *map(places.__getitem__, names)))
+    return Chart(
+        title=title,
+        x_label=table.columns[0].name,
+        y_label=y_label,
+        kind=table.columns[places[names[0]]].kind,
+        series=tuple(_line(name, x, cells) for name, cells in zip(names, lines, strict=True)),
+    )
+
+
+def _line(name: str, x: Sequence[Cell], cells: Sequence[Cell]) -> Series:
+    known = [cell if isinstance(cell, Estimate) else Estimate(_number(cell)) for cell in cells]
+    ends = [one.interval for one in known if one.interval is not None]
+    return Series(
+        name=name,
+        x=tuple(map(_number, x)),
+        y=tuple(one.value for one in known),
+        low=tuple(low for low, _ in ends),
+        high=tuple(high for _, high in ends),
+    )
+
+
+def _number(cell: Cell) -> float:
+    assert isinstance(cell, (int, float))  # or it has no place on an axis
+    return float(cell)
 
 
 @dataclass(frozen=True, kw_only=True)

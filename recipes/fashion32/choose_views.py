@@ -20,13 +20,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jaxtyping import Float
-from torch import Tensor
-
 from genviews import load_classifier, load_generator
-from genviews.classify.model import Classifier, predict_logits
+from genviews.classify.model import predict_logits
 from genviews.data.fashion import fashion_mnist
-from genviews.generators.base import Generator
 from genviews.invert.optimize import invert
 from genviews.perturb.base import Perturbation
 from genviews.perturb.noise import Isotropic
@@ -48,20 +44,6 @@ GRIDS: Mapping[str, Sequence[float]] = {
     "pca": (0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 3.0),
     "stylemix": (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
 }
-
-
-def kept(
-    perturbation: Perturbation,
-    generator: Generator,
-    classifier: Classifier,
-    latents: Float[Tensor, "B L D"],
-    ids: Sequence[str],
-) -> float:
-    """Share of views with the reconstruction's predicted class."""
-    views = perturbation(generator, latents, VIEWS, Rng(0).streams(ids))
-    own = predict_logits(classifier, render(generator, latents)).argmax(-1)
-    theirs = predict_logits(classifier, render(generator, views).flatten(0, 1)).argmax(-1)
-    return float((theirs.unflatten(0, (-1, VIEWS)) == own[:, None]).float().mean())
 
 
 def make(kind: str, layers: tuple[int, int], strength: float, pca: PCAStatistics) -> Perturbation:
@@ -88,11 +70,15 @@ def main() -> dict[str, object]:
     val = fashion_mnist("val")
     images = val.select(list(range(0, 4800, 16)))
     latents = invert(generator, images.images, inverter=kit.inverter).latents
+    own = predict_logits(classifier, render(generator, latents)).argmax(-1)
     rows = generator.latent_spec.num_layers
 
     def share(kind: str, layers: tuple[int, int], strength: float) -> float:
+        """Share of views with the reconstruction's predicted class."""
         chosen = make(kind, layers, strength, pca)
-        value = kept(chosen, generator, classifier, latents, images.ids)
+        views = chosen(generator, latents, VIEWS, Rng(0).streams(images.ids))
+        said = predict_logits(classifier, render(generator, views).flatten(0, 1)).argmax(-1)
+        value = float((said.unflatten(0, (-1, VIEWS)) == own[:, None]).float().mean())
         print(f"{chosen.name}: {value:.3f}", flush=True)
         return value
 
@@ -111,8 +97,8 @@ def main() -> dict[str, object]:
         for kind, grid in GRIDS.items()
     }
     chosen = {
-        kind: {name: nearest(values) for name, values in own.items()}
-        for kind, own in shares.items()
+        kind: {name: nearest(values) for name, values in found.items()}
+        for kind, found in shares.items()
     }
     update_card("ranges", {name: list(rows) for name, rows in ranges.items()})
     update_card("perturbations", chosen)

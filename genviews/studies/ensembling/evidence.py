@@ -32,8 +32,8 @@ from genviews.studies.blocks import (
     Table,
     Tone,
 )
-from genviews.studies.result import Claim, Outcome
-from genviews.studies.statistics import gain_of
+from genviews.studies.result import Claim
+from genviews.studies.statistics import gain_of, outcome_of
 
 __all__ = [
     "HOW_TO_READ",
@@ -305,13 +305,12 @@ def difference(found: GainReport) -> str:
 
 def gain_claim(text: str, found: GainReport, *, said: str = "", source: str = "") -> Claim:
     """A claim that something is more accurate, weighed by one paired comparison."""
-    outcome: Outcome = "not seen"
-    if found.p_value < SIGNIFICANCE:
-        outcome = "holds" if found.gain > 0 else "contradicted"
+    measured = Estimate(found.gain, found.gain_interval)
+    outcome = outcome_of("above", measured, found.p_value)
     return Claim(
         text=text,
         said=said,
-        measured=Estimate(found.gain, found.gain_interval),
+        measured=measured,
         outcome=outcome,
         p_value=found.p_value,
         source=source,

@@ -14,7 +14,7 @@ from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
-from genviews.studies.blocks import Chart, Column, Curves, Estimate, Series, Table
+from genviews.studies.blocks import Column, Curves, Estimate, Table, chart_of
 from genviews.studies.ensembling.choose import Averaged
 from genviews.studies.ensembling.evidence import difference, gain_claim
 from genviews.studies.result import Result
@@ -66,12 +66,6 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     best = ranked(first, [v.name for v in generated], average=average)[0]
     gain = gain_report(best.predict(last) == last.known_labels(), last.correct(), seed=bench.seed)
     name, shown = best.views[0], {n: [_estimate(p) for p in own] for n, own in curves.items()}
-    chart = Chart(
-        x_label="views in the ensemble",
-        y_label="accuracy on test",
-        kind="percent",
-        series=tuple(Series.of(n, sizes, own) for n, own in shown.items()),
-    )
     columns = (Column(name=n, kind="percent", digits=2, priority=i) for i, n in enumerate(shown))
     table = Table(
         title="Accuracy on test against the number of views",
@@ -79,6 +73,7 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
         rows=tuple(zip(sizes, *shown.values(), strict=True)),
         caption="Mean and 95 % interval over redrawn views; the test images stay the same.",
     )
+    chart = chart_of(table, list(shown), y_label="accuracy on test")
     claim = gain_claim(
         "An ensemble with generated views is more accurate than the single image.",
         gain,

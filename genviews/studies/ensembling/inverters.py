@@ -24,9 +24,10 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.combine import Evaluation, Method, Row, evaluate
 from genviews.ensemble.significance import GainReport, accuracy_interval, gain_report
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Ensemble, mix
+from genviews.ensemble.weigh import mix
 from genviews.identity import describe
 from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures, Predictions
 from genviews.invert.inverter import Inverter, inverter_preset
@@ -218,8 +219,7 @@ class _Row:
         reconstructions: accuracy on them, against that on the images.
         judges: the same of classifiers that took no part.
         fidelity: see `class_fidelity`.
-        alphas: method -> weight of the views, from calibration.
-        ensembles: method -> its gain over the single image.
+        ensembles: method -> its gain over the single image, and the weight of the views.
         gains: "chosen" and "fixed" weight of the views -> gains by method and task, of the two
             inversions that are compared.
     """
@@ -231,8 +231,7 @@ class _Row:
     reconstructions: GainReport
     judges: Mapping[str, GainReport]
     fidelity: Mapping[str, Share]
-    alphas: Mapping[str, float]
-    ensembles: Mapping[str, GainReport]
+    ensembles: Mapping[str, Row]
     gains: Mapping[str, Gains]
 
 
@@ -314,60 +313,68 @@ def _inverters(bench: Bench, options: Inverters) -> dict[str, Inverter]:
 def _row(bench: Bench, options: Inverters, name: str, inverter: Inverter) -> _Row:
     stores = {split: bench.inversions(split, inverter) for split in SPLITS}
     perturbation = bench.perturbations[0]
-    views = ViewSet(perturbation=perturbation)
-    pixels = [ViewSet(pixels=p) for p in bench.pixel_views[:1]]
-    first, last = bench.banks([views, *pixels], options.num_views, stores)
-    labels, judges = last.known_labels(), dict[str, GainReport]()
-    for task in bench.tasks[1:]:
-        if task.labels == bench.tasks[0].labels:
-            sets = [views, *pixels]
-            said = bench.bank("test", sets, num_views=options.num_views, latents=stores["test"])
-            own = said[task.name]
-            judges[task.name] = gain_report(own.correct("reconstruction"), own.correct())
-    ensembles = {perturbation.kind: Ensemble(views.name, average=options.average)}
-    for other in pixels:
-        both = Ensemble(views.name, image_views=other.name, average=options.average)
-        ensembles["combined"] = both
-    weighed = {method: _weighed(e, first, last, options) for method, e in ensembles.items()}
+    sets = [ViewSet(perturbation=perturbation)]
+    sets += [ViewSet(pixels=pixels) for pixels in bench.pixel_views[:1]]
+    first, last = bench.banks(sets, options.num_views, stores)
+    on_images, again = last.correct(), last.correct("reconstruction")
+    every = bench.bank("test", sets, num_views=options.num_views, latents=stores["test"])
+    judges = {}
+    for judge in bench.tasks[1:]:
+        if judge.labels == bench.tasks[0].labels:
+            own = every[judge.name]
+            judges[judge.name] = gain_report(own.correct("reconstruction"), own.correct())
+    mixed, *pixels = [views.name for views in sets]
+    methods = [Method(name=perturbation.kind, group="latent", views=(mixed,), weighing="alpha")]
+    methods += [
+        replace(methods[0], name="combined", group="combined", image_views=(key,)) for key in pixels
+    ]
+    found = [
+        evaluate(
+            method,
+            first,
+            last,
+            task=bench.tasks[0].name,
+            baseline=on_images,
+            average=options.average,
+        )
+        for method in methods
+    ]
     spent = stores["test"].columns("evaluations")["evaluations"]
     before, after = (last.get(key)[:, 0].argmax(-1) for key in ("image", "reconstruction"))
     drawn = stored(bench, stores["test"])
+    compared = bench.kit.inverter.encoder is not None and name in COMPARED
     return _Row(
         inversion=name,
         objective=describe(inverter.objective),
         distances=distances(bench, last.ids, drawn, measured_terms(inverter)),
         evaluations=float(spent.double().mean()),
-        reconstructions=gain_report(after == labels, before == labels),
+        reconstructions=gain_report(again, on_images),
         judges=judges,
-        fidelity=class_fidelity(before, after, labels),
-        alphas={method: e.alpha_ for method, e in ensembles.items()},
-        ensembles={
-            method: gain_report(found["chosen"].argmax(1) == labels, before == labels)
-            for method, found in weighed.items()
-        },
-        gains={
-            # Against the same ensemble without generated views: else what a flip does to a task
-            # would count as an agreement of the inversions.
-            weight: {
-                method: task_gains(found["none"], found[weight], labels, last.class_names)
-                for method, found in weighed.items()
-            }
-            for weight in ("chosen", "fixed")
-            if bench.kit.inverter.encoder is not None and name in COMPARED
-        },
+        fidelity=class_fidelity(before, after, last.known_labels()),
+        ensembles={one.row.name: one.row for one in found},
+        gains=_gains(found, last, options) if compared else {},
     )
 
 
-def _weighed(
-    ensemble: Ensemble, first: PredictionBank, last: PredictionBank, options: Inverters
-) -> dict[str, Tensor]:
-    """Probabilities (N, Y) on test by the weight of generated views."""
-    chosen = ensemble.fit(first).alpha_
-    terms = ensemble.terms(last)
-    weights = {"chosen": chosen, "none": 0.0, "fixed": options.fixed_alpha}
-    mixed = {name: mix(*terms, alpha) for name, alpha in weights.items()}
-    logits = options.average == "logits"
-    return {name: found.softmax(-1) if logits else found for name, found in mixed.items()}
+def _gains(
+    found: Sequence[Evaluation], last: PredictionBank, options: Inverters
+) -> dict[str, dict[str, dict[str, GainReport]]]:
+    """Weight of the views -> method -> task -> gain over the same ensemble without them.
+
+    Over the image alone, what a flip does to a task would count as an agreement of the inversions.
+    """
+    gains: dict[str, dict[str, dict[str, GainReport]]] = {"chosen": {}, "fixed": {}}
+    for one in found:
+        ensemble = one.method.ensemble(options.average)
+        assert ensemble is not None  # its views are weighed
+        terms = ensemble.terms(last)
+        without, fixed = (mix(*terms, alpha) for alpha in (0.0, options.fixed_alpha))
+        if options.average == "logits":
+            without, fixed = without.softmax(-1), fixed.softmax(-1)
+        for weight, proba in (("chosen", one.proba), ("fixed", fixed)):
+            own = task_gains(without, proba, last.known_labels(), last.class_names)
+            gains[weight][one.row.name] = own
+    return gains
 
 
 def _table(
@@ -425,7 +432,7 @@ def _ensembles(rows: Sequence[_Row]) -> Table:
     for name in rows[0].ensembles:
         gains = [row.ensembles[name] for row in rows]
         alpha = Column(name=f"{name}, alpha", kind="number", digits=2)
-        columns[alpha] = [row.alphas[name] for row in rows]
+        columns[alpha] = [row.ensembles[name].alpha for row in rows]
         columns[Column(name=f"{name}, gain", kind="points", digits=2)] = list(map(gain_of, gains))
         columns[Column(name=f"{name}, p", kind="p", priority=2)] = [gain.p_value for gain in gains]
     return _table("Ensembles with views", rows, columns)

@@ -19,7 +19,7 @@ from genviews.ensemble.views import ViewSet
 from genviews.invert.job import InversionStore
 from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
-from genviews.studies.blocks import Chart, Column, Curves, Series, Table
+from genviews.studies.blocks import Column, Curves, Table, chart_of
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.evidence import difference
 from genviews.studies.ensembling.reconstruct import distances, stored
@@ -28,6 +28,8 @@ from genviews.studies.result import Result
 from genviews.studies.statistics import accuracy_of, gain_of
 
 __all__ = ["STUDY", "Steps", "run"]
+
+ACCURACIES = ("accuracy on reconstructions", "accuracy of the ensemble")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +87,16 @@ def run(bench: Bench, options: Steps) -> Result:
         rows.insert(0, row)
     last, low = rows[-1].reconstructions, rows[-1].reconstructions.interval[0]
     enough = next(row.steps for row in rows if row.reconstructions.accuracy >= low)
+    table, names = _table(rows), [name.upper() for name in rows[0].distances]
+    errors = chart_of(table, names, title="Error", y_label="error")
+    accuracies = chart_of(table, ACCURACIES, title="Accuracy", y_label="accuracy")
     return Result(
         title="How many optimisation steps does an inversion need?",
         verdict=f"After {options.steps[-1]} steps accuracy on the reconstructions is "
         f"{100 * last.accuracy:.2f} %: {difference(last)} over the images themselves; from "
         f"{enough} steps on it is the same within its interval. The ensemble "
         f"({candidates[0].name!r}): {difference(rows[-1].ensemble)} over the single image.",
-        blocks=(_table(rows), _curves(rows)),
+        blocks=(table, Curves(title="By optimisation steps", charts=(errors, accuracies))),
         record=bench.record(options, {"rows": [asdict(row) for row in rows]}),
     )
 
@@ -111,8 +116,7 @@ def _table(rows: Sequence[_Row]) -> Table:
         columns=(
             Column(name="steps", kind="count", priority=0),
             *(Column(name=name.upper(), kind="number", digits=4) for name in rows[0].distances),
-            Column(name="accuracy on reconstructions", kind="percent", digits=2, priority=0),
-            Column(name="accuracy of the ensemble", kind="percent", digits=2, priority=0),
+            *(Column(name=name, kind="percent", digits=2, priority=0) for name in ACCURACIES),
             Column(name="gain of the ensemble", kind="points", digits=2, priority=2),
         ),
         rows=tuple(
@@ -124,25 +128,6 @@ def _table(rows: Sequence[_Row]) -> Table:
                 gain_of(row.ensemble),
             )
             for row in rows
-        ),
-    )
-
-
-def _curves(rows: Sequence[_Row]) -> Curves:
-    steps = tuple(float(row.steps) for row in rows)
-    errors = tuple(
-        Series(name=name, x=steps, y=tuple(row.distances[name] for row in rows))
-        for name in rows[0].distances
-    )
-    lines = (
-        Series.of("reconstructions", steps, [accuracy_of(row.reconstructions) for row in rows]),
-        Series.of("ensemble", steps, [accuracy_of(row.ensemble) for row in rows]),
-    )
-    return Curves(
-        title="By optimisation steps",
-        charts=(
-            Chart(title="Error", x_label="steps", y_label="error", series=errors),
-            Chart(x_label="steps", y_label="accuracy", kind="percent", series=lines),
         ),
     )
 
