@@ -24,6 +24,7 @@ __all__ = [
     "check_file",
     "check_finite",
     "check_fraction",
+    "check_given",
     "check_type",
     "check_number",
     "fail",
@@ -84,6 +85,13 @@ def check_file(
     if not (found.is_file() or (folders and found.exists())):
         got = f"no file {str(path)!r}, but a folder" if found.is_dir() else f"no file {str(path)!r}"
         fail(what, expected=expected, got=got, remedy=remedy, error=FileNotFoundError)
+
+
+def check_given(value: T | None, what: str, expected: str, remedy: str) -> T:
+    """Return `value`, or raise ValueError where there is none."""
+    if value is None:
+        fail(what, expected=expected, got="none", remedy=remedy)
+    return value
 
 
 def check_count(

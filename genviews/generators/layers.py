@@ -21,7 +21,6 @@ from genviews.generators.modulation import (
     GAIN,
     SLOPE,
     ConvWeights,
-    activate,
     demodulate,
     modulated_conv,
     ordinary,
@@ -33,7 +32,6 @@ __all__ = [
     "ModulatedConv",
     "ToImage",
     "UpsampleImage",
-    "activate",
     "fir_kernel",
     "normalize",
 ]

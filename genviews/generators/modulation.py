@@ -32,7 +32,6 @@ __all__ = [
     "GAIN",
     "SLOPE",
     "ConvWeights",
-    "activate",
     "demodulate",
     "modulated_conv",
     "ordinary",
@@ -73,18 +72,13 @@ class ConvWeights(NamedTuple):
     clamp: float | None = None
 
 
-def activate(x: Tensor, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU in place, then the clamp; the input carries the gain already (they commute)."""
-    x = F.leaky_relu_(x, SLOPE)
-    return x if clamp is None else x.clamp(-clamp, clamp)
-
-
 def demodulate(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
     """clamp(lrelu(d * x + b)) of convolved activations (N, out, h, w)."""
     y = torch.addcmul(weights.offsets[0], x, _each(_scale(style, weights.energy), x))
     for offset in weights.offsets[1:]:
         y = y.add_(offset)
-    return activate(y, weights.clamp)
+    y = F.leaky_relu_(y, SLOPE)  # the gain is in y already: they commute
+    return y if weights.clamp is None else y.clamp(-weights.clamp, weights.clamp)
 
 
 def modulated_conv(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:

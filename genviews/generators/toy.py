@@ -89,7 +89,18 @@ class ToyGenerator(Generator):
         num_classes: int = 0,
     ) -> None:
         super().__init__()
-        _check_sizes(channels, size, num_layers, num_classes)
+        check_count(channels, "channels", most=4)
+        check_count(size, "size")
+        check_count(num_layers, "num_layers")
+        if num_classes != 0:
+            check_count(num_classes, "num_classes (0, or)", least=2)
+        if num_layers * DIM > channels * size * size:
+            fail(
+                "image size",
+                expected=f"at least {num_layers * DIM} values for {num_layers} rows of {DIM}",
+                got=f"{channels} x {size} x {size}",
+                remedy="make the image larger or use fewer layers",
+            )
         self.settings = {"channels": channels, "size": size, "num_layers": num_layers}
         self.settings |= {"seed": seed, "num_classes": num_classes}
         self.z_dim = Z_DIM
@@ -182,21 +193,6 @@ class ToyGenerator(Generator):
         plane = (latents[..., 0, :].double() - self.mean.double()) @ self._mix[0, :2].double().T
         turns = torch.atan2(plane[..., 1], plane[..., 0]) / (2 * math.pi) % 1.0
         return (turns * count).long().clamp(max=count - 1)
-
-
-def _check_sizes(channels: int, size: int, num_layers: int, num_classes: int) -> None:
-    check_count(channels, "channels", most=4)
-    check_count(size, "size")
-    check_count(num_layers, "num_layers")
-    if num_classes != 0:
-        check_count(num_classes, "num_classes (0, or)", least=2)
-    if num_layers * DIM > channels * size * size:
-        fail(
-            "image size",
-            expected=f"at least {num_layers * DIM} values for {num_layers} rows of {DIM}",
-            got=f"{channels} x {size} x {size}",
-            remedy="make the image larger or use fewer layers",
-        )
 
 
 def _ranges(num_layers: int) -> tuple[LayerRange, ...]:

@@ -27,7 +27,7 @@ from typing import Any
 
 from torch import nn
 
-from genviews.checks import check_count, check_number, fail, lookup
+from genviews.checks import check_count, check_given, check_number, fail, lookup
 from genviews.identity import describe
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance, ReEncode, ToEncoder
@@ -250,28 +250,25 @@ def inverter_preset(
     """
     lookup(name, dict.fromkeys(PRESETS, True), "inverter preset")
     start = MeanStart() if encoder is None else EncoderStart(encoder)
-    exact = Inverter(start=start, tolerance=0.0, smoothing=0.0, steps=500)
+    found = Inverter(start=start, tolerance=0.0, smoothing=0.0, steps=500)
     if name == "default":
         found = Inverter(start=start, objective=default_objective())
     elif name == "reference":
         objective = reference_objective(encoder, lpips_weights, perceptual=perceptual)
         count = 200 if encoder is None else 500
-        found = replace(exact, objective=objective, optimizer=LBFGS.reference(), steps=count)
-    elif encoder is None:
-        fail(
-            f"inverter preset {name!r}",
-            expected="an inversion encoder",
-            got="none",
-            remedy="train one with `train_encoder`, or use the preset 'default'",
-        )
-    elif name == "paper":
-        objective = paper_objective(encoder, lpips_weights, perceptual=perceptual)
-        found = replace(exact, objective=objective, optimizer=LBFGS(history=10))
+        found = replace(found, objective=objective, optimizer=LBFGS.reference(), steps=count)
     else:
-        plain = FeatureDistance(encoder.features, normalise=False) if distance is None else distance
-        adam = Adam(lr=0.01, betas=(0.9, 0.999), final=1.0)
-        objective = in_domain_objective(encoder, plain)
-        found = replace(exact, objective=objective, optimizer=adam, steps=100)
+        what, wanted = f"inverter preset {name!r}", "an inversion encoder"
+        remedy = "train one with `train_encoder`, or use the preset 'default'"
+        network = check_given(encoder, what, wanted, remedy)
+        if name == "paper":
+            objective = paper_objective(network, lpips_weights, perceptual=perceptual)
+            found = replace(found, objective=objective, optimizer=LBFGS(history=10))
+        else:
+            plain = distance or FeatureDistance(network.features, normalise=False)
+            adam = Adam(lr=0.01, betas=(0.9, 0.999), final=1.0)
+            objective = in_domain_objective(network, plain)
+            found = replace(found, objective=objective, optimizer=adam, steps=100)
     return found if steps is None else replace(found, steps=steps)
 
 
@@ -349,11 +346,6 @@ def _arguments(given: Mapping[str, Any], known: Mapping[str, object], kind: str)
 
 
 def _feature(weight: float, encoder: InversionEncoder | None) -> Term:
-    if encoder is None:
-        fail(
-            "term 'feature' of the card's objective",
-            expected="an inversion encoder, whose features it compares",
-            got="none",
-            remedy="give one, or take l1 and l2",
-        )
-    return Feature(weight, FeatureDistance(encoder.features))
+    what, wanted = "term 'feature' of the card's objective", "an encoder, whose features it takes"
+    found = check_given(encoder, what, wanted, "give one, or take l1 and l2")
+    return Feature(weight, FeatureDistance(found.features))

@@ -192,13 +192,10 @@ def _check_source(source: ImageSource, generator: Generator) -> None:
     check_count(len(source), "images of the source")
     remedy = "give each image its own id, e.g. its relative path"
     check_different(source.ids, "ids of the source", remedy)
-    if source.image_spec.shape != generator.image_spec.shape:
-        fail(
-            "images of the source",
-            expected=f"{generator.image_spec.shape}, what the generator makes",
-            got=source.image_spec.shape,
-            remedy="align or resize them to the generator's size",
-        )
+    wanted, got = generator.image_spec.shape, source.image_spec.shape
+    if got != wanted:
+        expected, remedy = f"{wanted}, what the generator makes", "align or resize them to its size"
+        fail("images of the source", expected=expected, got=got, remedy=remedy)
 
 
 class InversionStore:

@@ -240,14 +240,9 @@ def class_means(
                 label = classifier(generator.synthesize(latents)).argmax(1).cpu()
         total.index_add_(0, label, latents.double().cpu())
         count += torch.bincount(label, minlength=num_classes)
-    if bool((count == 0).any()):
-        missing = torch.nonzero(count == 0).flatten().tolist()
-        fail(
-            "class means",
-            expected="samples of every class",
-            got=f"none of class {missing}",
-            remedy="draw more samples, or use another start",
-        )
+    if missing := torch.nonzero(count == 0).flatten().tolist():
+        got, remedy = f"none of class {missing}", "draw more samples, or use another start"
+        fail("class means", expected="samples of every class", got=got, remedy=remedy)
     return (total / count[:, None, None]).float().to(generator.device)
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_given, fail, lookup
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Parts, Perturbation, Rows
@@ -234,15 +234,10 @@ class PCA(Perturbation):
         Raises:
             ValueError: the generator has no directions.
         """
-        if parts.directions is None:
-            fail(
-                "pca perturbation",
-                expected="a generator with principal directions",
-                got="none",
-                remedy="give those of `PCAStatistics.measure(generator)`; in z space every "
-                "direction is alike: take isotropic",
-            )
-        return cls(layers, strength, parts.directions, _SCALINGS.get(kind, "stddev"))
+        wanted = "a generator with principal directions"
+        remedy = "give those of `PCAStatistics.measure`; in z space all are alike: take isotropic"
+        found = check_given(parts.directions, "pca perturbation", wanted, remedy)
+        return cls(layers, strength, found, _SCALINGS.get(kind, "stddev"))
 
     def __post_init__(self) -> None:
         super().__post_init__()

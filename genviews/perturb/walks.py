@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_number, fail, lookup
+from genviews.checks import check_given, check_number, fail, lookup
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
@@ -237,14 +237,10 @@ class Steer(Perturbation):
             ValueError: no walks, or of another generator; an edit without a walk, or a gain that
                 is no number.
         """
-        if parts.walks is None:
-            fail(
-                "steer perturbation",
-                expected="learnt walks of the generator",
-                got="none",
-                remedy="give those of `train_walks`, or the file of `Walks.save`",
-            )
-        parts.walks.check(parts.generator)
+        wanted = "learnt walks of the generator"
+        remedy = "give those of `train_walks`, or the file of `Walks.save`"
+        walks = check_given(parts.walks, "steer perturbation", wanted, remedy)
+        walks.check(parts.generator)
         edits = re.split(r"-(?=[a-z])", kind)[1:]
         gains = []
         for edit, _, gain in (part.partition("@") for part in edits):
@@ -252,7 +248,7 @@ class Steer(Perturbation):
                 gains.append((edit, float(gain or 1.0)))
             except ValueError:
                 fail(f"gain of {edit}", expected="a number", got=gain, remedy="write rot3d@5")
-        return cls(layers, parts.walks, strength, tuple(gains) if edits else None)
+        return cls(layers, walks, strength, tuple(gains) if edits else None)
 
     @property
     def variant(self) -> str:
