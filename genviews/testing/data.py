@@ -12,16 +12,7 @@ from genviews.align.base import Aligner, Box, Geometry, UnalignableError
 from genviews.data.source import ImageSource, SourceBatch
 from genviews.identity import key
 from genviews.rng import Rng
-from genviews.testing.laws import (
-    Described,
-    Laws,
-    checks,
-    close,
-    equal,
-    expect,
-    leaves_no_trace,
-    run_laws,
-)
+from genviews.testing.laws import Described, Laws, close, equal, expect, leaves_no_trace, sound
 
 __all__ = ["ALIGNER_CHECKS", "SOURCE_CHECKS", "check_aligner", "check_source"]
 
@@ -47,7 +38,7 @@ def check_source(source: ImageSource, *others: ImageSource) -> None:
         >>> images = torch.linspace(-1, 1, 3 * 16).reshape(3, 1, 4, 4)
         >>> check_source(MemorySource(ImageSet(images=images, ids=("a", "b", "c"))))
     """
-    run_laws(SOURCE_CHECKS, source)
+    SourceLaws.check(source)
     known = [(one.fingerprint(), key(one)) for one in (source, *others)]
     for name, found in zip(("fingerprint", "key"), zip(*known, strict=True), strict=True):
         expect(len(set(found)) == len(found), f"{name}: the same for other content")
@@ -68,7 +59,7 @@ def check_aligner(aligner: Aligner, geometry: Geometry) -> None:
         >>> frame = Frame(height=32, width=50, content_height=24, content_width=50)
         >>> check_aligner(CentreBox(frame), Box(10, 8, 30, 30))
     """
-    run_laws(ALIGNER_CHECKS, aligner, geometry)
+    AlignerLaws.check(aligner, geometry)
 
 
 class SourceLaws(Laws[ImageSource]):
@@ -94,12 +85,9 @@ class SourceLaws(Laws[ImageSource]):
     def images_are_what_the_spec_says(self) -> None:
         """Finite float32 of the declared shape in [-1, 1]; masks are 0 or 1; no row is no error."""
         batch, none = self.subject.read(self.rows), self.subject.read([])
-        for images in (batch.images, none.images):
-            shape = tuple(images.shape[1:])
-            expect(shape == self.subject.image_spec.shape, f"images have shape {shape}")
-            expect(images.dtype == torch.float32, f"images are {images.dtype}")
-        expect(len(none) == 0, "no rows gave images")
-        expect(batch.images.abs() <= 1 + 1e-4, "values outside [-1, 1]")
+        shape = self.subject.image_spec.shape
+        for images, count in ((batch.images, len(batch)), (none.images, 0)):
+            sound(images, "images", (count, *shape), dtype=torch.float32, most=1 + 1e-4)
         masks = torch.zeros(()) if batch.masks is None else batch.masks
         expect((masks == 0) | (masks == 1), "a mask is neither 0 nor 1")
 
@@ -185,10 +173,7 @@ class AlignerLaws(Described[Aligner]):
             found = self.subject.align(_noise(channels).to(dtype), self.geometry)
             image, mask, size = found.image, found.mask, found.image.shape[1:]
             sizes.add(size)
-            expect(len(image) == channels, f"{channels} channels became {image.shape}")
-            expect(image.dtype == dtype, f"{dtype} became {image.dtype}")
-            expect(image.isfinite(), "pixels are not finite")
-            expect(image.abs() <= 1 + 1e-5, "values outside [-1, 1]")
+            sound(image, "pixels", (channels, *size), dtype=dtype, most=1 + 1e-5)
             expect(mask.shape == (1, *size), f"mask {tuple(mask.shape)}")
             expect((mask == 1) | (mask == 0), "a mask is neither 0 nor 1")
             expect(bool(mask.any()), "no pixel is known")
@@ -271,5 +256,5 @@ def _lost(geometry: Geometry) -> Geometry:
     return torch.full_like(geometry, torch.nan)
 
 
-SOURCE_CHECKS = checks(SourceLaws)
-ALIGNER_CHECKS = checks(AlignerLaws)
+SOURCE_CHECKS = SourceLaws.checks()
+ALIGNER_CHECKS = AlignerLaws.checks()

@@ -15,23 +15,12 @@ from torch import Tensor
 from genviews.generators.base import Generator
 from genviews.identity.answers import answers_of
 from genviews.rng import Rng
-from genviews.testing.laws import (
-    Batched,
-    checks,
-    chosen,
-    close,
-    equal,
-    expect,
-    leaves_no_trace,
-    refuses,
-    run_laws,
-    sound,
-    with_another_weight,
-)
+from genviews.testing.laws import Batched, close, equal, expect, leaves_no_trace, refuses, sound
 
 __all__ = ["GENERATOR_CHECKS", "check_generator"]
 
 BATCH = 5
+EVERY = list(range(BATCH))
 # A generator is not clamped; a picture may leave its range by a quarter of its width.
 OVERSHOOT = 0.5
 
@@ -49,7 +38,7 @@ def check_generator(generator: Generator) -> None:
         >>> from genviews import ToyGenerator
         >>> check_generator(ToyGenerator())
     """
-    run_laws(GENERATOR_CHECKS, generator)
+    GeneratorLaws.check(generator)
 
 
 class GeneratorLaws(Batched[Generator]):
@@ -62,32 +51,27 @@ class GeneratorLaws(Batched[Generator]):
         super().__init__(generator)
         self.labels = generator.labels_in_turn(range(BATCH))
 
-    def _z(self, seed: int = 0) -> Tensor:
-        return self.subject.sample(Rng(seed).streams(range(BATCH)))
+    def _z(self, seed: int = 0, rows: list[int] = EVERY) -> Tensor:
+        return self.subject.sample(Rng(seed).streams(rows))
 
-    def _latents(self, seed: int = 0) -> Tensor:
-        return self.subject.map(self._z(seed), self.labels)
+    def _latents(self, seed: int = 0, rows: list[int] = EVERY) -> Tensor:
+        return self.subject.map(self._z(seed, rows), self._labels(rows))
 
-    def _images(self, seed: int = 0) -> Tensor:
-        return self.subject.synthesize(self._latents(seed), self.labels)
+    def _images(self, seed: int = 0, rows: list[int] = EVERY) -> Tensor:
+        return self.subject.synthesize(self._latents(seed, rows), self._labels(rows))
 
     def _of(self, rows: list[int]) -> dict[str, Tensor]:
-        labels = chosen(self.labels, rows)
-        latents = self.subject.map(self.subject.sample(Rng(0).streams(rows)), labels)
-        return {"latents": latents, "images": self.subject.synthesize(latents, labels)}
-
-    def _others(self) -> dict[str, object]:
-        return with_another_weight(self.subject, lambda one: [one], "tensor")
+        return {"latents": self._latents(0, rows), "images": self._images(0, rows)}
 
     def shapes(self) -> None:
         """Z, latents and images have the shapes that the specs declare, on one device."""
-        generator = self.subject
-        sound(self._z(), "z", (BATCH, generator.z_dim), generator.device)
-        latents, images = generator.latent_spec, generator.image_spec
-        sound(self._latents(), "latents", (BATCH, *latents.shape), generator.device)
-        sound(self._images(), "images", (BATCH, *images.shape), generator.device)
-        for layers in latents.ranges:
-            latents.layers(layers.name)
+        generator, spec = self.subject, self.subject.latent_spec
+        device, shape = generator.device, (BATCH, *generator.image_spec.shape)
+        sound(self._z(), "z", (BATCH, generator.z_dim), device=device)
+        sound(self._latents(), "latents", (BATCH, *spec.shape), device=device)
+        sound(self._images(), "images", shape, device=device)
+        for layers in spec.ranges:
+            spec.layers(layers.name)
 
     def image_range(self) -> None:
         """Sampled images lie in the declared range, but for a slight overshoot."""
@@ -180,7 +164,7 @@ class GeneratorLaws(Batched[Generator]):
         """`mean_latent` is the mean of mapped samples over all classes, the same each time."""
         num = 4 * max(self.subject.num_classes, 1)
         mean = self.subject.mean_latent(num)
-        sound(mean, "the mean", self.subject.latent_spec.shape, self.subject.device)
+        sound(mean, "the mean", self.subject.latent_spec.shape)
         self.subject.mean_latent(num + 1)  # so that the next is measured anew, not remembered
         equal(self.subject.mean_latent(num), mean, "the mean of another call")
         expect(not mean.requires_grad, "it carries a gradient")
@@ -193,4 +177,4 @@ class GeneratorLaws(Batched[Generator]):
         expect(answers.isfinite(), "answers that are not finite")
 
 
-GENERATOR_CHECKS = checks(GeneratorLaws)
+GENERATOR_CHECKS = GeneratorLaws.checks()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
@@ -21,17 +21,7 @@ from genviews.invert.objective import L1, Objective, Target, Term
 from genviews.invert.optimize import invert
 from genviews.invert.optimizer import PerImage
 from genviews.rng import Rng
-from genviews.testing.laws import (
-    Batched,
-    checks,
-    chosen,
-    close,
-    equal,
-    expect,
-    leaves_no_trace,
-    run_laws,
-    with_another_weight,
-)
+from genviews.testing.laws import Batched, close, equal, expect, leaves_no_trace, sound
 from genviews.types import Inversion, Status
 
 __all__ = [
@@ -65,7 +55,7 @@ def check_inverter(inverter: Inverter, generator: Generator) -> None:
         >>> from genviews import Inverter, ToyGenerator
         >>> check_inverter(Inverter(steps=30), ToyGenerator().double())
     """
-    run_laws(INVERTER_CHECKS, inverter, generator)
+    InverterLaws.check(inverter, generator)
 
 
 @torch.no_grad()
@@ -93,7 +83,7 @@ def check_objective(objective: Objective | Term, generator: Generator) -> None:
     """
     if isinstance(objective, Term):
         objective = Objective((objective,) if objective.of_images else (L1(), objective))
-    run_laws(OBJECTIVE_CHECKS, objective, generator)
+    ObjectiveLaws.check(objective, generator)
 
 
 class InverterLaws(Batched[Inverter]):
@@ -120,9 +110,10 @@ class InverterLaws(Batched[Inverter]):
         return _told(self._few(self.images[rows], self.masks[rows], rows))
 
     def _others(self) -> dict[str, object]:
-        steps = replace(self.subject, steps=self.subject.steps + 1)
-        changed = with_another_weight(self.subject, Inverter.modules, "weight")
-        return {"number of steps": steps, **changed}
+        return {"number of steps": replace(self.subject, steps=self.subject.steps + 1)}
+
+    def _networks(self, subject: Inverter) -> Sequence[nn.Module]:
+        return subject.modules()
 
     def it_reproduces_images_of_the_generator(self) -> None:
         """With all its steps, the loss of each image falls well below that of its start."""
@@ -225,7 +216,7 @@ class ObjectiveLaws(Batched[Objective]):
         streams = Rng(11, "objective contract").streams(range(9))
         labels = generator.labels_in_turn(range(9))
         latents = generator.map(generator.sample(streams), labels)
-        drawn = generator.synthesize(latents[:6], chosen(labels, slice(6)))
+        drawn = generator.synthesize(latents[:6], generator.labels_in_turn(range(6)))
         known = streams[:3].child("mask").uniform(1, (1, *drawn.shape[2:]))[:, 0] < KNOWN
         self.case = _Case(drawn[:3], known.to(drawn), drawn[3:], latents[3:6], latents[6:])
 
@@ -234,8 +225,10 @@ class ObjectiveLaws(Batched[Objective]):
 
     def _others(self) -> dict[str, object]:
         heavier = tuple(replace(term, weight=term.weight + 1) for term in self.subject.terms)
-        changed = with_another_weight(self.subject, Objective.modules, "network")
-        return {"weight of a term": Objective(heavier), **changed}
+        return {"weight of a term": Objective(heavier)}
+
+    def _networks(self, subject: Objective) -> Sequence[nn.Module]:
+        return subject.modules()
 
     def each_image_has_one_finite_loss(self) -> None:
         """Each term gives a finite number for each image, and they sum by their weights."""
@@ -244,8 +237,7 @@ class ObjectiveLaws(Batched[Objective]):
             parts = case.parts(self.subject)
         expect(list(parts) == [term.name for term in terms], f"parts {list(parts)}")
         for name, value in parts.items():
-            expect(value.shape == (self.count,), f"{name} has shape {tuple(value.shape)}")
-            expect(value.isfinite(), f"{name} is not finite: {value.tolist()}")
+            sound(value, name, (self.count,))
             expect(value >= -1e-6, f"{name} is negative: {value.tolist()}")
         total = sum(term.weight * parts[term.name].double() for term in terms)
         got = self.subject(case.target(self.subject), case.rendered, case.latents)
@@ -328,5 +320,5 @@ class ObjectiveLaws(Batched[Objective]):
         close(parts, wanted, "networks in training mode")
 
 
-INVERTER_CHECKS = checks(InverterLaws)
-OBJECTIVE_CHECKS = checks(ObjectiveLaws)
+INVERTER_CHECKS = InverterLaws.checks()
+OBJECTIVE_CHECKS = ObjectiveLaws.checks()

@@ -7,6 +7,7 @@ the law holds, and raises AssertionError, with what it saw, when not.
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,31 +21,21 @@ from torch import Tensor, nn
 from genviews.identity import key
 
 __all__ = [
-    "ROUND_OFF",
     "Batched",
-    "Check",
     "Described",
     "Laws",
-    "Rows",
-    "checks",
-    "chosen",
     "close",
     "equal",
     "expect",
     "leaves_no_trace",
     "refuses",
-    "run_laws",
     "sound",
-    "with_another_weight",
 ]
 
 T = TypeVar("T")
 
 Check = Callable[..., None]
 """A law as a function of the thing under test, and of what it is tested with."""
-
-Rows = slice | list[int]
-"""Which samples of a batch."""
 
 Values = Tensor | Mapping[str, Tensor]
 """A tensor, or several by their names."""
@@ -63,6 +54,38 @@ class Laws(Generic[T]):
     def __init__(self, subject: T) -> None:
         self.subject = subject
 
+    @classmethod
+    def checks(cls) -> tuple[Check, ...]:
+        """Return the laws as functions of the suite's arguments; those that it shares come last."""
+        kinds = (kind for kind in cls.__mro__ if issubclass(kind, Laws))
+        found = (law for kind in kinds for law in vars(kind).values() if isfunction(law))
+        names = dict.fromkeys(law.__name__ for law in found if not law.__name__.startswith("_"))
+        return tuple(_of_its_own(cls, getattr(cls, name)) for name in names)
+
+    @classmethod
+    def check(cls, *given: Any) -> None:  # noqa: ANN401  (what the suite is made from)
+        """Check every law.
+
+        Raises:
+            AssertionError: a law is broken, or could not be checked because of another error; the
+                message begins with the law.
+        """
+        for law in cls.checks():
+            try:
+                law(*given)
+            except Exception as error:  # whatever the implementation raises
+                kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+                said = law.__name__.replace("_", " ")
+                raise AssertionError(f"{said}: {kind}{error}") from error
+
+
+def _of_its_own(suite: type[Laws[Any]], law: Check) -> Check:
+    @wraps(law)
+    def check(*given: Any) -> None:  # noqa: ANN401  (what the suite is made from)
+        law(suite(*given))
+
+    return check
+
 
 class Described(Laws[T]):
     """The law of all that stored results depend on."""
@@ -71,16 +94,24 @@ class Described(Laws[T]):
         """Things that differ from the subject, by what they differ in."""
         return {}
 
+    def _networks(self, subject: T) -> Sequence[nn.Module]:
+        return [subject] if isinstance(subject, nn.Module) else []
+
     def it_is_described(self) -> None:
         """A copy has the same key for stored results, other settings or tensors have another.
 
         Results are found by `genviews.identity.key`: they are used again for a copy, and never
         for something else.
         """
-        own = key(self.subject)
-        expect(key(copy.deepcopy(self.subject)) == own, "a copy is described differently")
-        for name, other in self._others().items():
-            expect(key(other) != own, f"another {name} is described alike")
+        own, other = key(self.subject), copy.deepcopy(self.subject)
+        expect(key(other) == own, "a copy is described differently")
+        states = (module.state_dict().values() for module in self._networks(other))
+        known = (value for state in states for value in state)
+        weights = [value for value in known if value.is_floating_point() and value.numel()]
+        for weight in weights[:1]:
+            weight.detach().add_(1.0)
+        for name, thing in (self._others() | ({"tensor": other} if weights else {})).items():
+            expect(key(thing) != own, f"another {name} is described alike")
 
 
 class Batched(Described[T], ABC):
@@ -89,6 +120,10 @@ class Batched(Described[T], ABC):
     count: ClassVar[int] = 4
     groups: ClassVar[tuple[list[int], ...]] = ([0], [1], [3, 0, 2], [2, 2])
     tolerance: ClassVar[float] = ROUND_OFF
+    labels: Tensor | None = None
+
+    def _labels(self, rows: list[int] | slice) -> Tensor | None:
+        return None if self.labels is None else self.labels[rows]
 
     @abstractmethod
     def _of(self, rows: list[int]) -> dict[str, Tensor]:
@@ -100,40 +135,6 @@ class Batched(Described[T], ABC):
         for rows in self.groups:
             wanted = {name: value[rows] for name, value in whole.items()}
             close(self._of(rows), wanted, f"the samples {rows}", self.tolerance)
-
-
-def checks(suite: type[Laws[Any]]) -> tuple[Check, ...]:
-    """Return the laws of a suite as functions, its own first, then those that it shares.
-
-    Each makes an instance of the suite from its arguments, and has the name of the law.
-    """
-    kinds = (kind for kind in suite.__mro__ if issubclass(kind, Laws))
-    found = (law for kind in kinds for law in vars(kind).values() if isfunction(law))
-    names = dict.fromkeys(law.__name__ for law in found if not law.__name__.startswith("_"))
-    return tuple(_check(suite, getattr(suite, name)) for name in names)
-
-
-def _check(suite: type[Laws[Any]], law: Check) -> Check:
-    @wraps(law)
-    def check(*given: Any) -> None:  # noqa: ANN401  (any protocol)
-        law(suite(*given))
-
-    return check
-
-
-def run_laws(laws: Sequence[Check], *given: Any) -> None:  # noqa: ANN401  (any protocol)
-    """Check every law on one subject.
-
-    Raises:
-        AssertionError: a law is broken, or could not be checked because of another error; the
-            message begins with the law.
-    """
-    for law in laws:
-        try:
-            law(*given)
-        except Exception as error:  # whatever the implementation raises
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            raise AssertionError(f"{law.__name__.replace('_', ' ')}: {kind}{error}") from error
 
 
 def expect(holds: bool | Tensor, otherwise: str) -> None:
@@ -177,11 +178,30 @@ def _pairs(got: Values, wanted: Values, what: str) -> Iterator[tuple[Tensor, Ten
         yield from ((got[name], wanted[name], f"{name} of {what}") for name in wanted)
 
 
-def sound(value: Tensor, what: str, shape: Sequence[int], device: torch.device) -> None:
-    """Raise AssertionError unless a tensor has a shape, lies on a device and is finite."""
+def sound(
+    value: Tensor,
+    what: str,
+    shape: Sequence[int],
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    most: float = math.inf,
+) -> None:
+    """Raise AssertionError unless a tensor is what was declared.
+
+    Args:
+        value: must be finite.
+        what: named in the message.
+        shape: that it must have.
+        device: of the kind that it must be on; None for any, likewise below.
+        dtype: that it must have.
+        most: largest magnitude.
+    """
     expect(value.shape == tuple(shape), f"{what} {tuple(value.shape)}, not {tuple(shape)}")
-    expect(value.device.type == device.type, f"{what} are on {value.device}")
+    expect(device is None or value.device.type == device.type, f"{what} are on {value.device}")
+    expect(dtype is None or value.dtype == dtype, f"{what} are {value.dtype}, not {dtype}")
     expect(value.isfinite(), f"{what} are not finite")
+    expect(value.abs() <= most, f"values outside [{-most:g}, {most:g}] in {what}")
 
 
 def refuses(
@@ -221,21 +241,3 @@ def _copied(module: nn.Module) -> dict[str, Tensor]:
 
 def _settings(module: nn.Module) -> list[bool]:
     return [module.training, *(parameter.requires_grad for parameter in module.parameters())]
-
-
-def with_another_weight(
-    thing: T, modules: Callable[[T], Sequence[nn.Module]], what: str
-) -> dict[str, object]:
-    """Return `what` -> a copy with one tensor of its networks changed; {} where they have none."""
-    other = copy.deepcopy(thing)
-    for module in modules(other):
-        for weight in module.state_dict().values():
-            if weight.is_floating_point() and weight.numel():
-                weight.detach().add_(1.0)
-                return {what: other}
-    return {}
-
-
-def chosen(value: Tensor | None, rows: Rows) -> Tensor | None:
-    """Return some rows; None of None."""
-    return None if value is None else value[rows]

@@ -21,14 +21,12 @@ from genviews.rng import Rng
 from genviews.testing.laws import (
     Described,
     Laws,
-    checks,
-    chosen,
     close,
     equal,
     expect,
     leaves_no_trace,
     refuses,
-    run_laws,
+    sound,
 )
 
 __all__ = [
@@ -79,8 +77,9 @@ class LossInputs:
 
     def rows(self, rows: list[int], num_views: int | None = None) -> LossInputs:
         """Some of the samples, and the first of their views."""
+        labels = None if self.labels is None else self.labels[rows]
         z = None if self.z is None else self.z[rows][:, :num_views]
-        return LossInputs(u=self.u[rows][:, :num_views], labels=chosen(self.labels, rows), z=z)
+        return LossInputs(u=self.u[rows][:, :num_views], labels=labels, z=z)
 
     def value(self, loss: Objective) -> Tensor:
         """The loss."""
@@ -119,7 +118,7 @@ def check_loss(
     inputs = LossInputs.for_loss(
         loss, num_views=num_views, width=width, num_classes=num_classes, z_dim=z_dim
     )
-    run_laws(LOSS_CHECKS, loss, inputs)
+    LossLaws.check(loss, inputs)
 
 
 def check_schedule(schedule: Schedule) -> None:
@@ -132,7 +131,7 @@ def check_schedule(schedule: Schedule) -> None:
         >>> from genviews.represent.schedule import StepCosine
         >>> check_schedule(StepCosine(steps=40, warmup_steps=4))
     """
-    run_laws(SCHEDULE_CHECKS, schedule)
+    ScheduleLaws.check(schedule)
 
 
 def check_probe(make: Callable[[], Probe]) -> None:
@@ -148,7 +147,7 @@ def check_probe(make: Callable[[], Probe]) -> None:
         >>> from genviews.evaluate.probe import KNNProbe
         >>> check_probe(lambda: KNNProbe((5, 20)))
     """
-    run_laws(PROBE_CHECKS, make)
+    ProbeLaws.check(make)
 
 
 class LossLaws(Described[Objective]):
@@ -169,16 +168,15 @@ class LossLaws(Described[Objective]):
     def _expect_finite(self, inputs: LossInputs, what: str) -> None:
         u = inputs.u.clone().requires_grad_()
         value = replace(inputs, u=u).value(self.subject)
-        expect(value.isfinite(), f"{what}: the loss is {value.item()}")
+        sound(value, f"the loss of {what}", ())
         (gradient,) = torch.autograd.grad(value, u)
-        expect(gradient.isfinite(), f"{what}: the gradient is not finite")
+        sound(gradient, f"the gradient of {what}", u.shape)
 
     def it_is_a_finite_number(self) -> None:
         """A finite scalar, the sum of its terms, the same at each call."""
         with leaves_no_trace():
             value = self._value()
-        expect(value.shape == (), f"its shape is {tuple(value.shape)}")
-        expect(value.isfinite(), f"it is {value.item()}")
+        sound(value, "the loss", ())
         terms = self.subject.terms(self.inputs.u, self.inputs.labels, self.inputs.z)
         close(torch.stack(list(terms.values())).sum(), value, "the sum of the terms")
         equal(self._value(), value, "the loss of another call")
@@ -196,7 +194,7 @@ class LossLaws(Described[Objective]):
 
         raw = (1.5 * self.inputs.u).requires_grad_()
         (gradient,) = torch.autograd.grad(value(raw), raw)
-        expect(gradient.isfinite(), "the gradient is not finite")
+        sound(gradient, "the gradient", raw.shape)
         expect((gradient != 0).any(-1), "a view has no gradient")
         expect(torch.autograd.gradcheck(value, (raw,)), "the gradient is not that of the loss")
 
@@ -378,6 +376,6 @@ def _features(seed: int, num: int, gap: float = 1.0) -> tuple[Tensor, Tensor]:
     return h * torch.logspace(-0.5, 0.5, WIDTH) + 0.3, y
 
 
-LOSS_CHECKS = checks(LossLaws)
-SCHEDULE_CHECKS = checks(ScheduleLaws)
-PROBE_CHECKS = checks(ProbeLaws)
+LOSS_CHECKS = LossLaws.checks()
+SCHEDULE_CHECKS = ScheduleLaws.checks()
+PROBE_CHECKS = ProbeLaws.checks()

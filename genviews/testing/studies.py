@@ -34,7 +34,7 @@ from genviews.studies.base import Study, run_study
 from genviews.studies.bench import Bench, Inputs
 from genviews.studies.blocks import Images, Table
 from genviews.studies.result import RESULT_FILE, Result
-from genviews.testing.laws import Laws, checks, expect, refuses, run_laws
+from genviews.testing.laws import Laws, expect, refuses
 
 __all__ = ["ENGINE_CHECKS", "STUDY_CHECKS", "check_engine", "check_study", "toy_inputs"]
 
@@ -99,10 +99,10 @@ def check_study(study: Study[Any], work: Path | None = None) -> None:
         AssertionError: a law is broken; the message says which.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run_laws(checks(StudyLaws), study)
+        StudyLaws.check(study)
         place = Path(folder) / "run"
         made = _run(study, place, work)
-        run_laws(checks(RunLaws), study, made, place, work)
+        RunLaws.check(study, made, place, work)
 
 
 def check_engine(engine: Engine) -> None:
@@ -115,7 +115,7 @@ def check_engine(engine: Engine) -> None:
         >>> from genviews.engine import LocalEngine
         >>> check_engine(LocalEngine())
     """
-    run_laws(ENGINE_CHECKS, engine)
+    EngineLaws.check(engine)
 
 
 class StudyLaws(Laws[Study[Any]]):
@@ -248,6 +248,6 @@ def _full() -> Worker:
     return worker
 
 
-ENGINE_CHECKS = checks(EngineLaws)
-STUDY_CHECKS = (*checks(StudyLaws), *checks(RunLaws))
+ENGINE_CHECKS = EngineLaws.checks()
+STUDY_CHECKS = (*StudyLaws.checks(), *RunLaws.checks())
 """The laws of a study: those of `StudyLaws` before it runs, then those of what it left."""

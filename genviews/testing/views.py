@@ -18,19 +18,7 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
 from genviews.represent.views import AnchorViews
 from genviews.rng import Rng, Streams
-from genviews.testing.laws import (
-    Batched,
-    Rows,
-    checks,
-    chosen,
-    close,
-    equal,
-    expect,
-    leaves_no_trace,
-    refuses,
-    run_laws,
-    sound,
-)
+from genviews.testing.laws import Batched, close, equal, expect, leaves_no_trace, refuses, sound
 from genviews.types import ImageSpec
 
 __all__ = [
@@ -64,7 +52,7 @@ def check_perturbation(perturbation: Perturbation, generator: Generator) -> None
         >>> from genviews import Isotropic, ToyGenerator
         >>> check_perturbation(Isotropic("fine", 0.3), ToyGenerator())
     """
-    run_laws(PERTURBATION_CHECKS, perturbation, generator)
+    PerturbationLaws.check(perturbation, generator)
 
 
 def check_pixel_views(pixel_views: PixelViews, image_spec: ImageSpec) -> None:
@@ -81,7 +69,7 @@ def check_pixel_views(pixel_views: PixelViews, image_spec: ImageSpec) -> None:
         >>> from genviews.augment.geometry import HorizontalFlip
         >>> check_pixel_views(HorizontalFlip(), ImageSpec(channels=3, height=8, width=6))
     """
-    run_laws(PIXEL_VIEWS_CHECKS, pixel_views, image_spec)
+    PixelViewsLaws.check(pixel_views, image_spec)
 
 
 def check_anchor_views(views: AnchorViews) -> None:
@@ -98,30 +86,18 @@ def check_anchor_views(views: AnchorViews) -> None:
         >>> from genviews.represent.views import LatentViews
         >>> check_anchor_views(LatentViews(ToyGenerator(), Isotropic("fine", 0.3)))
     """
-    run_laws(ANCHOR_VIEWS_CHECKS, views)
+    AnchorViewsLaws.check(views)
 
 
 class Viewed(Batched[T]):
-    """What gives K views of each sample, drawn from the sample's stream."""
+    """What gives K views of each sample, drawn from its stream; a law may change what is given."""
 
     samples: Tensor
     streams: Streams
 
     @abstractmethod
-    def _call(self, samples: Tensor, num_views: int, streams: Streams, rows: Rows) -> Tensor:
-        """Views of samples that are at some rows of the batch."""
-
-    def _views(
-        self,
-        num_views: int = 2,
-        rows: Rows = ALL,
-        *,
-        samples: Tensor | None = None,
-        streams: Streams | None = None,
-    ) -> Tensor:
-        samples = self.samples if samples is None else samples
-        streams = self.streams if streams is None else streams
-        return self._call(samples[rows], num_views, streams[rows], rows)
+    def _views(self, num_views: int = 2, rows: list[int] | slice = ALL) -> Tensor:
+        """Views of some of the samples."""
 
     def _of(self, rows: list[int]) -> dict[str, Tensor]:
         return {"views": self._views(3, rows)}
@@ -131,8 +107,8 @@ class Viewed(Batched[T]):
         whole = self._views(5)
         close(self._views(1), whole[:, :1], "the first view alone")
         close(self._views(2), whole[:, :2], "the first 2 of 5 views")
-        late = self._views(2, streams=self.streams.from_view(3))
-        close(late, whole[:, 3:], "views from the fourth on")
+        self.streams = self.streams.from_view(3)
+        close(self._views(2), whole[:, 3:], "views from the fourth on")
 
     def streams_decide(self) -> None:
         """Equal streams give equal views, bit for bit, and no global random number is drawn."""
@@ -150,7 +126,9 @@ class Viewed(Batched[T]):
     def misuse_is_refused(self) -> None:
         """No view and a stream too few are errors."""
         refuses(lambda: self._views(0), "num_views of 0")
-        refuses(lambda: self._views(1, streams=self.streams[:2]), "a stream too few")
+        streams, self.streams = self.streams, self.streams[:2]
+        refuses(self._views, "a stream too few")
+        self.streams = streams
 
 
 class PerturbationLaws(Viewed[Perturbation]):
@@ -171,8 +149,9 @@ class PerturbationLaws(Viewed[Perturbation]):
         """Two views of each latent by another perturbation."""
         return PerturbationLaws(perturbation, self.generator)._views()
 
-    def _call(self, samples: Tensor, num_views: int, streams: Streams, rows: Rows) -> Tensor:
-        return self.subject(self.generator, samples, num_views, streams, chosen(self.labels, rows))
+    def _views(self, num_views: int = 2, rows: list[int] | slice = ALL) -> Tensor:
+        latents, streams, labels = self.samples[rows], self.streams[rows], self._labels(rows)
+        return self.subject(self.generator, latents, num_views, streams, labels)
 
     def _others(self) -> dict[str, object]:
         return {"strength": self.subject.scaled(0.5), "range": self.elsewhere}
@@ -211,8 +190,9 @@ class PerturbationLaws(Viewed[Perturbation]):
         """Equal streams give equal views, bit for bit; other ids, views and seeds give others."""
         super().streams_decide()
         alike = [0] * len(IDS)
-        self.samples, self.labels = self.samples[alike], chosen(self.labels, alike)
-        both = torch.cat([self._views(), self._views(streams=Rng(2).streams(IDS))]).flatten(0, 1)
+        self.samples, self.labels = self.samples[alike], self._labels(alike)
+        views, self.streams = self._views(), Rng(2).streams(IDS)
+        both = torch.cat([views, self._views()]).flatten(0, 1)
         found = len(both.unique(dim=0))
         expect(found == len(both), f"{found} of {len(both)} views differ")
 
@@ -229,24 +209,30 @@ class PerturbationLaws(Viewed[Perturbation]):
 
     def views_have_the_dtype_of_the_latents(self) -> None:
         """Latents in float64 and float16 give views of that type, the same but for rounding."""
-        exact = self._views()
+        exact, latents = self._views(), self.samples
         for dtype in (torch.float64, torch.float16):
-            views = self._views(samples=self.samples.to(dtype))
+            self.samples = latents.to(dtype)
+            views = self._views()
             expect(views.dtype == dtype, f"{dtype} became {views.dtype}")
             close(views, exact, f"views in {dtype}", tolerance=2e-2)
 
     def gradients_are_those_of_the_views(self) -> None:
         """The derivative is that of the numbers, and none reaches the latent of another image."""
+
+        def views(latents: Tensor) -> Tensor:
+            self.samples = latents
+            return self._views()
+
         leaf = self.samples.double().requires_grad_()
-        (gradient,) = torch.autograd.grad(self._views(samples=leaf)[1:].sum(), leaf)
+        (gradient,) = torch.autograd.grad(views(leaf)[1:].sum(), leaf)
         expect(gradient[0] == 0, "a view has a gradient in the latent of another image")
-        right = torch.autograd.gradcheck(lambda x: self._views(samples=x), (leaf,), fast_mode=True)
+        right = torch.autograd.gradcheck(views, (leaf,), fast_mode=True)
         expect(right, "the gradient is another")
 
     def an_empty_batch_is_no_error(self) -> None:
         """No image gives no view."""
-        shape, device = (0, 3, *self.generator.latent_spec.shape), self.samples.device
-        sound(self._views(3, []), "views of no image", shape, device)
+        shape = (0, 3, *self.generator.latent_spec.shape)
+        sound(self._views(3, []), "views of no image", shape)
 
     def the_name_tells_it_apart(self) -> None:
         """Equal perturbations have one name and one hash; other strengths and rows have others."""
@@ -260,12 +246,12 @@ class PerturbationLaws(Viewed[Perturbation]):
     def misuse_is_refused(self) -> None:
         """No view, a stream too few, unknown rows, another shape and a wrong label are errors."""
         super().misuse_is_refused()
-        taller = torch.cat([self.samples, self.samples], dim=1)
         unknown = replace(self.subject, layers="no such rows")
-        refuses(lambda: self._views(1, samples=taller), "latents of more rows")
         refuses(lambda: self._views_of(unknown), "an unknown layer range")
-        self.labels = torch.full((len(IDS),), self.generator.num_classes)
+        right, self.labels = self.labels, torch.full((len(IDS),), self.generator.num_classes)
         refuses(self._views, "a label out of range")
+        self.samples, self.labels = self.samples.repeat(1, 2, 1), right
+        refuses(self._views, "latents of more rows")
 
 
 class PixelViewsLaws(Viewed[PixelViews]):
@@ -277,25 +263,23 @@ class PixelViewsLaws(Viewed[PixelViews]):
         self.samples, self.streams = noise * 2 - 1, Rng(3).streams(IDS)
         self.samples[1] = self.samples[1, :1]
 
-    def _call(self, samples: Tensor, num_views: int, streams: Streams, rows: Rows) -> Tensor:
-        return self.subject(samples, num_views, streams)
+    def _views(self, num_views: int = 2, rows: list[int] | slice = ALL) -> Tensor:
+        return self.subject(self.samples[rows], num_views, self.streams[rows])
 
     def views_have_one_shape(self) -> None:
         """(B, K, C, H2, W2) in the dtype of the images, for no image too; the name is one word."""
-        views, none, name = self._views(3), self._views(3, []), self.subject.name
-        shape = (len(IDS), 3, self.samples.shape[1], *views.shape[3:])
-        expect(views.ndim == 5 and views.shape == shape, f"views have shape {tuple(views.shape)}")
-        expect(views.dtype == self.samples.dtype, f"views are {views.dtype}")
-        expect(none.shape == (0, *shape[1:]), f"views of no image have shape {tuple(none.shape)}")
+        views, none, name = self._views(), self._views(2, []), self.subject.name
+        shape = (2, self.samples.shape[1], *views.shape[-2:])
+        sound(views, "views", (len(IDS), *shape), dtype=self.samples.dtype)
+        sound(none, "views of no image", (0, *shape))
         expect(name.split() == [name], f"{name!r} is no key of a bank")
 
     def the_range_is_kept(self) -> None:
         """Finite images in [-1, 1], black and white too, give finite views in [-1, 1]."""
         for what, images in (("noise", self.samples), ("black and white", self.samples.sign())):
-            views = self._views(3, samples=images)
-            largest = float(views.abs().max())
-            expect(views.isfinite(), f"views of {what} are not finite")
-            expect(largest <= 1 + 1e-4, f"views of {what} have values up to {largest:.4f}")
+            self.samples = images
+            views = self._views(3)
+            sound(views, f"views of {what}", views.shape, most=1 + 1e-4)
 
     def views_that_exist_are_changed_alike(self) -> None:
         """`augment` of K copies is the call for K views; each view is changed by its own draw."""
@@ -325,7 +309,7 @@ class AnchorViewsLaws(Batched[AnchorViews]):
         shapes = {"images": (len(ANCHORS), 1 + views.positives, *views.image_spec.shape)}
         for name, value in batch.tensors().items():
             shape = shapes.get(name, (len(ANCHORS), *value.shape[1:]))
-            sound(value, name, shape, views.device)
+            sound(value, name, shape, device=views.device)
             expect(not value.requires_grad, f"{name} carry a gradient")
 
     def ids_and_visits_decide(self) -> None:
@@ -351,6 +335,6 @@ class AnchorViewsLaws(Batched[AnchorViews]):
         refuses(lambda: self.subject([0, -1]), "the id -1")
 
 
-PERTURBATION_CHECKS = checks(PerturbationLaws)
-PIXEL_VIEWS_CHECKS = checks(PixelViewsLaws)
-ANCHOR_VIEWS_CHECKS = checks(AnchorViewsLaws)
+PERTURBATION_CHECKS = PerturbationLaws.checks()
+PIXEL_VIEWS_CHECKS = PixelViewsLaws.checks()
+ANCHOR_VIEWS_CHECKS = AnchorViewsLaws.checks()
