@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from genviews.checks import fail
 
-__all__ = ["Registry", "find_function", "find_named", "find_package"]
+__all__ = ["Registry", "find_named", "find_package"]
 
 _FORM = "package.module:function"
 T = TypeVar("T")
@@ -46,29 +46,6 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self.addresses)
 
 
-def find_function(name: str, what: str, expected: str, form: str = _FORM) -> Callable[..., Any]:
-    """Like `find_named`, for what can be called.
-
-    Args:
-        name: see `find_named`.
-        what: see `find_named`.
-        expected: of the function, for the message about what is none.
-        form: see `find_named`.
-
-    Raises:
-        ValueError: see `find_named`; or what is found cannot be called.
-    """
-    found: object = find_named(name, what, form)
-    if not callable(found):
-        fail(
-            what,
-            expected=expected,
-            got=type(found).__name__,
-            remedy="correct the name after the colon",
-        )
-    return found
-
-
 def find_package(name: str, extra: str, what: str, instead: str = "") -> Any:  # noqa: ANN401
     """Return an optional package, which an extra of genviews brings.
 
@@ -93,7 +70,7 @@ def find_package(name: str, extra: str, what: str, instead: str = "") -> Any:  #
         )
 
 
-def find_named(name: str, what: str, form: str = _FORM) -> Any:  # noqa: ANN401 (whatever it is)
+def find_named(name: str, what: str, form: str = _FORM, *, calls: str = "") -> Any:  # noqa: ANN401
     """Import `package.module:object` and return the object. Name only what you trust.
 
     Args:
@@ -101,10 +78,11 @@ def find_named(name: str, what: str, form: str = _FORM) -> Any:  # noqa: ANN401 
             object, as in "net.decode", also works.
         what: the name stands for; messages start with it.
         form: expected, for the message about another form.
+        calls: what is expected of a function, where only what can be called will do.
 
     Raises:
         ValueError: `name` is not of this form; no such module or attribute (what there is, is
-            listed).
+            listed); or what is found cannot be called.
 
     Example:
         >>> find_named("math:tau", "number")
@@ -137,4 +115,7 @@ def find_named(name: str, what: str, form: str = _FORM) -> Any:  # noqa: ANN401 
                 remedy="correct the name after the colon",
             )
         found = getattr(found, attribute)
+    if calls and not callable(found):
+        remedy = "correct the name after the colon"
+        fail(what, expected=calls, got=type(found).__name__, remedy=remedy)
     return found

@@ -21,7 +21,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail, lookup
 from genviews.data.decode import UnfitImageError, decode_image, fit_pixels
 from genviews.data.source import LabelColumn, Row, RowSource, content_hash
-from genviews.named import find_function
+from genviews.named import find_named
 from genviews.types import ImageSpec
 
 __all__ = ["DatasetSource", "load_dataset", "picture_of"]
@@ -143,7 +143,7 @@ def load_dataset(spec: str) -> MapDataset:
     if spec.startswith("torchvision:"):
         return _of_torchvision(spec, spec.partition(":")[2])
     what = f"data set {spec!r}"
-    found = find_function(spec, what, "a function that returns a data set", _FORM)()
+    found = find_named(spec, what, _FORM, calls="a function that returns a data set")()
     if not isinstance(found, MapDataset):
         fail(
             what,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from genviews.engine import Engine
 from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.views import ViewPlan
 from genviews.generators.base import Generator
-from genviews.identity import Identity, identify, key
+from genviews.identity import identify, key
 from genviews.invert.job import InversionStore
 from genviews.memory import images_in_shard
 from genviews.shard import join_shards
@@ -142,22 +141,53 @@ def fill_from_source(
     """
     wanted = tuple(range(len(source)) if rows is None else rows)
     size = images_in_shard(source.image_spec, SHARD)
-    work = _Work(
-        tasks=tuple(tasks), plan=plan, source=source, latents=latents, rows=wanted, split=split
-    )
     store: MemoryStore | ShardStore = MemoryStore()
     if folder is not None:
-        identity = work.identity(size)
+        kept_latents = latents.identity if isinstance(latents, InversionStore) else latents
+        identity = identify(
+            source=source,
+            rows=key(wanted),
+            latents=kept_latents,
+            generator=plan.generator,
+            classifiers=task_classifiers(tasks),
+            views=tuple(plan.view_sets),
+            num_views=plan.num_views,
+            seed=plan.seed,
+            shard=size,
+        )
         store = ShardStore(f"{str(folder).rstrip('/')}/{split}-{identity.digest}", identity)
+
+    def make(places: range, tell: Tell) -> Shard:
+        """The logits of some of the rows; it is sent to workers elsewhere."""
+        part = [wanted[place] for place in places]
+        batch = source.read(part)
+        notes = dict(batch.skipped)
+        if not len(batch):
+            return Shard(tensors={"0/image": torch.zeros(0, 1, 1)}, ids=(), notes=notes)
+        own, chosen = latents, _places(source, part, batch.ids)
+        if isinstance(own, InversionStore):
+            own = own.select(chosen, batch.ids)["latents"]
+        elif own is not None:
+            own = own[chosen]
+        filled = fill_bank(
+            tasks,
+            plan,
+            batch.images,
+            batch.ids,
+            own,
+            split=split,
+            progress=lambda stage, unit, done, total: tell(done),
+        )
+        tensors = {
+            f"{place}/{what}": logits.contiguous()
+            for place, found in enumerate(filled.logits)
+            for what, logits in found.items()
+        }
+        return Shard(tensors=tensors, ids=batch.ids, notes=notes)
+
     stage = f"views of {split}"
     run_shards(
-        store,
-        len(wanted),
-        work.make,
-        shard_size=size,
-        stage=stage,
-        engine=engine,
-        progress=progress,
+        store, len(wanted), make, shard_size=size, stage=stage, engine=engine, progress=progress
     )
     parts = [store.read(index) for index in range(-(-len(wanted) // size))]
     kept = join_shards([part for part in parts if len(part)] or parts[:1], stage)
@@ -174,61 +204,6 @@ def fill_from_source(
         logits=tuple(logits),
         meta=plan.facts,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What makes the logits of some images; pickles, so that workers elsewhere can."""
-
-    tasks: tuple[Task, ...]
-    plan: ViewPlan
-    source: ImageSource
-    latents: InversionStore | Tensor | None
-    rows: tuple[int, ...]
-    split: SplitName
-
-    def identity(self, shard_size: int) -> Identity:
-        """Of all that the logits depend on."""
-        latents, plan = self.latents, self.plan
-        return identify(
-            source=self.source,
-            rows=key(self.rows),
-            latents=latents.identity if isinstance(latents, InversionStore) else latents,
-            generator=plan.generator,
-            classifiers=task_classifiers(self.tasks),
-            views=tuple(plan.view_sets),
-            num_views=plan.num_views,
-            seed=plan.seed,
-            shard=shard_size,
-        )
-
-    def make(self, places: range, tell: Tell) -> Shard:
-        """The logits of some of the rows."""
-        rows = [self.rows[place] for place in places]
-        batch = self.source.read(rows)
-        notes = dict(batch.skipped)
-        if not len(batch):
-            return Shard(tensors={"0/image": torch.zeros(0, 1, 1)}, ids=(), notes=notes)
-        latents, chosen = self.latents, _places(self.source, rows, batch.ids)
-        if isinstance(latents, InversionStore):
-            latents = latents.select(chosen, batch.ids)["latents"]
-        elif latents is not None:
-            latents = latents[chosen]
-        bank = fill_bank(
-            self.tasks,
-            self.plan,
-            batch.images,
-            batch.ids,
-            latents,
-            split=self.split,
-            progress=lambda stage, unit, done, total: tell(done),
-        )
-        tensors = {
-            f"{place}/{what}": logits.contiguous()
-            for place, own in enumerate(bank.logits)
-            for what, logits in own.items()
-        }
-        return Shard(tensors=tensors, ids=batch.ids, notes=notes)
 
 
 def _places(source: ImageSource, rows: Sequence[int], ids: Sequence[str]) -> list[int]:

@@ -23,7 +23,7 @@ from genviews.checks import check_file, check_type, fail, lookup, option
 from genviews.classify.model import Classifier, PerChannel
 from genviews.classify.network import SmallResNet
 from genviews.files import load_strictly, read_tensors
-from genviews.named import find_function
+from genviews.named import find_named
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.types import ImageSpec
 from genviews.zoo import CLASSIFIERS, zoo_classifier
@@ -126,7 +126,8 @@ def _find(word: str) -> Callable[[], object]:
                 f"and give a file of its weights as {option('weights')}",
             )
     form = "package.module:function, or a safetensors file"
-    return find_function(word, what, "a function without arguments", form)
+    found: Callable[[], object] = find_named(word, what, form, calls="a function without arguments")
+    return found
 
 
 def load_encoder(word: str | Path) -> RepresentationEncoder:
