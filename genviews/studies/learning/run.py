@@ -278,45 +278,38 @@ class StudyProgress:
         self._rows = {row.name: row for row in rows}
         self._total = len(rows) * seeds
         self._left = seeds * sum(self._updates(row) for row in rows)  # updates
-        self._begun: set[tuple[str, int]] = set()
-        self._trained: set[tuple[str, int]] = set()
-        self._judged: set[tuple[str, int]] = set()
+        self._stages: dict[tuple[str, int], str] = {}  # the last of each row and seed
         self._spent, self._made, self._since = 0.0, 0, clock()
-        self._last = ""  # stage
 
     def __call__(self, report: RowReport) -> None:
         """Take note of a report."""
-        key, row = (report.row, report.seed), self._rows[report.row]
+        key, row, which = (report.row, report.seed), self._rows[report.row], ""
+        before, self._stages[key] = self._stages.get(key), report.stage
         if report.stage in FURTHER:
-            self._judged.add(key)
-            which = f"{report.row}, seed {report.seed} (encoder {len(self._judged)})"
+            judged = sum(stage in FURTHER for stage in self._stages.values())
             stage, unit = FURTHER[report.stage]
+            which = f"{report.row}, seed {report.seed} (encoder {judged})"
             self._progress(stage, unit, report.done, report.total, which)
-            return
-        known = report.stage == "done" and key not in self._begun  # by an earlier run
-        self._begun.add(key)
-        place = f" ({len(self._begun)} of {self._total})"
-        which = f"{report.row}, seed {report.seed}{place}" if self._total > 1 else ""
+        elif self._total > 1:
+            place = f"{len(self._stages)} of {self._total}"
+            which = f"{report.row}, seed {report.seed} ({place})"
         if report.stage == "views":
             images = 1 if row.views is None else 1 + (row.pool or row.positives)
-            done, total = report.done * images, report.total * images
-            self._progress(VIEWS, "images", done, total, which)
+            self._progress(VIEWS, "images", report.done * images, report.total * images, which)
         elif report.stage == "train":
-            self._train(key, report, which)
+            self._train(report, which, first=before != "train")
         elif report.stage == "probe":
             self._progress(PROBE, "encoders", 0, 1, which)
         elif report.stage == "done":
-            if self._last == "probe":
+            if before == "probe":
                 self._progress(PROBE, "encoders", 1, 1, which)
-            self._end(row, known=known)
-        self._last = report.stage
+            self._end(row, known=before is None)
 
-    def _train(self, key: tuple[str, int], report: RowReport, which: str) -> None:
+    def _train(self, report: RowReport, which: str, *, first: bool) -> None:
         assert report.record is not None
         batch = self._setting.batch
         done, total = report.done * batch, report.total * batch
-        if key not in self._trained:
-            self._trained.add(key)
+        if first:
             # Checkpoints are written at records: what lies before the first one's is of earlier.
             log_every = self._setting.training(report.total).log_every
             earlier = (report.done - 1) // log_every * log_every
