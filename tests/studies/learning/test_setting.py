@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genviews import GeneratorKit
 from genviews.augment.geometry import HorizontalFlip
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.callable import CallableGenerator
@@ -17,7 +18,10 @@ from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.losses import ClassPrediction, LatentPrediction, NTXent, SupCon
 from genviews.represent.prior import Prior
 from genviews.represent.views import LatentViews
+from genviews.studies.bench import Bench, Inputs
+from genviews.studies.learning.options import LearningOptions
 from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.training import learning_setting
 from tests.studies.learning.small import CLASSES, TOY, images, probe, small, training
 
 REAL = LearningRow(name="real", data="real")
@@ -78,6 +82,18 @@ class TestParts:
         setting, row = small(base=240), replace(MADE, ratio=ratio)
         assert setting.samples_of(row) == wanted
         assert setting.updates_of(row) == setting.updates_of(MADE) == 3
+
+
+class TestOptions:
+    def test_directions_are_measured_where_a_row_has_views_along_them(self) -> None:
+        kit = GeneratorKit(ToyGenerator(), name="toy")
+        bench = Bench(Inputs(kit=kit))
+        assert learning_setting(bench, LearningOptions(), [REAL, MADE]).statistics is None
+        assert "directions" not in vars(kit)  # nothing was measured
+        along = LearningRow(name="pca", views="pca_fine_1.00", space="own")
+        kit = GeneratorKit(TOY, directions=PCAStatistics.measure(TOY, num_samples=50))
+        found = learning_setting(Bench(Inputs(kit=kit)), LearningOptions(), [MADE, along])
+        assert found.statistics is kit.directions
 
 
 class TestGenerator:
