@@ -104,12 +104,6 @@ class MultiLabelSVM:
         lookup(self.difficult, dict.fromkeys(get_args(Difficult)), "difficult")
         check_count(self.folds, "folds", least=2)
         check_count(self.max_iter, "max_iter")
-        self._forget()
-
-    def _forget(self) -> None:
-        self.costs_: list[float] = []
-        self.fold_precision_: list[tuple[float, ...]] = []
-        self.unconverged_: list[int] = []
         self._models: list[Any] = []
 
     def check_labels(self, labels: Int[Tensor, "N Y"]) -> None:
@@ -146,7 +140,10 @@ class MultiLabelSVM:
         self._check(h, labels)
         x = self._rows(h)
         self.split_ = split
-        self._forget()
+        self.costs_: list[float] = []
+        self.fold_precision_: list[tuple[float, ...]] = []
+        self.unconverged_: list[int] = []
+        self._models = []
         tell = partial(progress or silent, "svm", "classes")
         tell(0, labels.shape[1])
         for index in range(labels.shape[1]):

@@ -198,27 +198,21 @@ class MixedViews(AnchorViews):
             ValueError: an id that is not below N.
         """
         which = self.is_generated(ids, visit)
-        ids = check_ids(ids)
-        parts = [
-            (torch.nonzero(chosen).flatten(), views)
-            for views, chosen in ((self.real, ~which), (self.generated, which))
-            if bool(chosen.any())
-        ]
-        found = [(rows, views([ids[int(r)] for r in rows], visit)) for rows, views in parts]
-        images = self._join([(rows, batch.images) for rows, batch in found])
-        labels = [(rows, batch.labels) for rows, batch in found if batch.labels is not None]
+        chosen = [(self.real, ~which), (self.generated, which)]
+        rows = [(views, mask.nonzero().flatten().tolist()) for views, mask in chosen]
+        parts = [views([ids[row] for row in some], visit) for views, some in rows if some]
+        order = torch.tensor([row for _, some in rows for row in some]).argsort().to(self.device)
+        labels = [part.labels for part in parts if part.labels is not None]
+        images = torch.cat([part.images.to(self.device) for part in parts])[order]
         return ViewBatch(
-            ids=ids,
+            ids=check_ids(ids),
             visits=(visit,) * len(ids),
             images=images,
             z=images.new_zeros(len(ids), 0),
-            labels=self._join(labels) if len(labels) == len(found) else None,
+            labels=torch.cat([some.to(self.device) for some in labels])[order]
+            if len(labels) == len(parts)
+            else None,
         )
-
-    def _join(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        order = torch.cat([rows for rows, _ in parts]).argsort()
-        joined = torch.cat([values.to(self.device) for _, values in parts])
-        return joined[order.to(self.device)]
 
 
 def _check_pair(real: AnchorViews, generated: AnchorViews) -> None:

@@ -218,7 +218,7 @@ class StreamedBatches:
         """
         most = math.inf if self._steps is None else self._steps - 1
         check_count(step, "step", least=0, most=most, remedy="make batches with more steps")
-        asked, size = (step, process, processes), self._maker.size
+        asked, size = (step, process, processes), self._maker.plan.batch_size
         if not 0 <= process < processes <= size:
             fail(
                 "part of a batch",
@@ -282,17 +282,13 @@ class _Maker:
     pixel_seed: int
     stats: StreamStats
 
-    @property
-    def size(self) -> int:
-        return self.plan.batch_size
-
     def batches(
         self, stop: int | None, start: int, process: int, processes: int
     ) -> Generator[ViewBatch]:
         """Parts of the batches of steps [start, stop), or without end."""
         held: dict[int, ViewBatch] = {}
         side = _side_stream(self.views.device)
-        rows = torch.arange(self.size).tensor_split(processes)[process]
+        rows = torch.arange(self.plan.batch_size).tensor_split(processes)[process]
         buffer = self.buffer if self.reuse > 1 else 1
         for step in count(start) if stop is None else range(start, stop):
             window, inside = divmod(step, self.reuse * buffer)
@@ -333,7 +329,7 @@ class _Maker:
         """A batch whose row b is row b of one of the parts: each is taken in one slot of a use."""
         # A row stays in its place, so that processes that share a batch mix as one would.
         streams = Rng(self.plan.seed, f"reuse {use}").streams([window])
-        draws = streams.uniform(1, (len(parts), self.size))
+        draws = streams.uniform(1, (len(parts), self.plan.batch_size))
         which = draws[0, 0].argsort(dim=0)[slot, rows]
         tensors = {name: value.clone() for name, value in parts[0].tensors().items()}
         for number, part in enumerate(parts):
