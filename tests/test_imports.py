@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "checks types text memory environment claim files named rng modes shard identity store"
-JOINTS_BELOW = "records rows engine work"
+JOINTS_BELOW = "rows engine work"
 STEPS = "generators render align data augment perturb invert classify ensemble represent evaluate"
 JOINTS_ABOVE = "zoo domains kit load"
 FRONT = "pipeline studies.blocks studies.result report studies testing cli"

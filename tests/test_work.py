@@ -12,8 +12,7 @@ import torch
 
 from genviews.engine import Engine
 from genviews.identity import Identity
-from genviews.records import RecordStore
-from genviews.store import MemoryStore, Shard, ShardStore
+from genviews.store import MemoryStore, RecordStore, Shard, ShardStore
 from genviews.work import HereOnly, run_shards
 from tests.processes import LONG, start, wait_until
 
