@@ -3,7 +3,7 @@
 `Isotropic` is of the test-time arrow. `Gaussian`, `Angular` and `Uniform` make the positives of the
 learning arrow, and perturb an inverted latent all the same. They act in the space of the
 generator's latents: z, w or w+. To walk in z before the mapping of a style-based generator, wrap
-it: `genviews.generators.z_space`.
+it: `genviews.generators.callable.z_space`.
 
 "Truncated normal with parameter t" is said of two distributions:
 

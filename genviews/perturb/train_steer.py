@@ -107,8 +107,8 @@ def train_walks(
 
     Args:
         generator: any differentiable one, in z, w or w+ space, in eval mode; left as it is. Its
-            latents say where the walks live: `genviews.generators.z_space` takes a style-based
-            generator to z.
+            latents say where the walks live: `genviews.generators.callable.z_space` takes a
+            style-based generator to z.
         config: how; None is the published training.
         checkpoint: file that a stopped run resumes from, bit for bit; written atomically. A run
             with more `samples` goes on from where a shorter one ended.
