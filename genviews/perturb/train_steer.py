@@ -14,7 +14,6 @@ Differs: see `genviews.perturb.warps`.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,9 +24,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, check_number, fail, lookup
-from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import identify
+from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.perturb.base import Layers
 from genviews.perturb.noise import Normal
 from genviews.perturb.walks import Walks, identity_of
@@ -210,29 +209,20 @@ class _Run:
 
     def save(self, path: Path, done: int) -> None:
         """Write the state after `done` steps."""
-        state = self.adam.state[self.vectors]
-        tensors = {"vectors": self.vectors, **{k: state[k] for k in ("exp_avg", "exp_avg_sq")}}
-        known, text = self.identity.pack()
-        save_tensors(path, {**tensors, **known}, {"done": json.dumps(done), **text})
+        state = {"vectors": self.vectors.detach(), "adam": self.adam.state_dict(), "done": done}
+        write_checkpoint(path, self.identity, state)
 
     def resume(self, path: Path) -> int:
         """Take over the state of a checkpoint, if there is one; returns the steps done."""
         if not path.exists():
             return 0
-        tensors, facts = load_tensors(path, self.generator.device)
-        self.identity.check_packed((tensors, facts), f"checkpoint {path}")
-        done = int(facts.get("done", 0))
-        if done > self.config.num_steps:
-            fail(
-                f"checkpoint {path}",
-                expected=f"at most {self.config.num_steps} steps, those of this run",
-                got=f"{done} steps",
-                remedy="name another file, or delete this one",
-            )
+        state = read_checkpoint(path, self.identity, self.generator.device)
+        done: int = state["done"]
+        what, remedy = f"steps of checkpoint {path}", "name another file, or delete this one"
+        check_number(done, what, most=self.config.num_steps, remedy=remedy)
         with torch.no_grad():
-            self.vectors.copy_(tensors["vectors"])
-        moments = {name: tensors[name] for name in ("exp_avg", "exp_avg_sq")}
-        self.adam.state[self.vectors] = {"step": torch.tensor(float(done)), **moments}
+            self.vectors.copy_(state["vectors"])
+        self.adam.load_state_dict(state["adam"])
         return done
 
 

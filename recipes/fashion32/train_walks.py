@@ -46,7 +46,7 @@ def main(
     walks = train_walks(
         generator,
         config,
-        checkpoint=place / "checkpoint.safetensors",
+        checkpoint=place / "checkpoint.pt",
         checkpoint_every=500,
         report=report,
     )
