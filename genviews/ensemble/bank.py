@@ -23,10 +23,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_different, check_each, check_finite, fail, lookup
+from genviews.checks import check_count, check_different, check_each, check_finite, fail, lookup
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.split import SplitName, check_split
 from genviews.files import load_tensors, save_tensors
+from genviews.types import check_shape
 
 __all__ = ["PredictionBank", "ViewBank"]
 
@@ -272,12 +273,9 @@ def _check_labels(labels: Tensor | None, num_images: int, num_classes: int) -> N
 
 
 def _check_logits(key: str, logits: Tensor, ids: Sequence[str], num_classes: int) -> None:
-    single = key in ("image", "reconstruction")
-    count = logits.shape[1] if logits.ndim == 3 else 0
-    fits = tuple(logits.shape) == (len(ids), count, num_classes) and count > 0
-    if not fits or (single and count != 1):
-        expected = f"shape ({len(ids)}, {'1' if single else 'K'}, {num_classes})"
-        remedy = "images x views x classes is the order"
-        _refuse(f"logits {key!r}", expected, tuple(logits.shape), remedy)
-    remedy = "look at these images and their latents"
-    check_finite(logits, f"prediction bank: logits {key!r}", ids, remedy)
+    views = 1 if key in ("image", "reconstruction") else "K"
+    what = f"prediction bank: logits {key!r}"
+    shape = (len(ids), views, num_classes)
+    check_shape(logits, shape, what, "images x views x classes is the order")
+    check_count(logits.shape[1], f"{what}, number of views")
+    check_finite(logits, what, ids, "look at these images and their latents")

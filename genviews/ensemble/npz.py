@@ -23,6 +23,7 @@ from genviews.checks import fail
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.files import atomic_write_bytes
+from genviews.types import check_shape
 
 __all__ = ["export_npz", "import_npz"]
 
@@ -115,14 +116,9 @@ def _logits(key: str, array: np.ndarray, number: int, num_classes: int) -> Tenso
     probs = torch.from_numpy(array.astype(np.float64))
     if probs.ndim == 2 and num_classes == 2:
         probs = torch.stack([1.0 - probs, probs], -1)
-    fits = probs.ndim == 3 and len(probs) == number and probs.shape[2] == num_classes
-    if not fits:
-        fail(
-            f"array {key!r}",
-            expected=f"shape ({number}, K, {num_classes}), or ({number}, K) for a binary task",
-            got=array.shape,
-            remedy="check the class names",
-        )
+    note = f", or ({number}, K) for a binary task"
+    shape = (number, "K", num_classes)
+    check_shape(probs, shape, f"array {key!r}", "check the class names", note=note)
     off = (probs.sum(-1) - 1).abs().max().item()
     if not (float(probs.min()) >= 0 and off < 1e-3):
         fail(

@@ -150,12 +150,6 @@ class Ensemble:
         """Accuracy at every alpha of the grid; needs no fit and changes nothing."""
         return grid_accuracies(*self.terms(bank), bank.known_labels(), alpha_grid(self.grid))
 
-    def oracle(self, bank: PredictionBank) -> tuple[float, float]:
-        """(alpha, accuracy) of the best alpha on this very bank: to report, never to use."""
-        curve = self.curve(bank)
-        best = int(curve.argmax())
-        return float(alpha_grid(self.grid)[best]), float(curve[best])
-
     def terms(self, bank: PredictionBank) -> tuple[Float[Tensor, "N Y"], Float[Tensor, "N Y"]]:
         """The image term and the views' mean of equation 7, float64."""
         return self.image_pool(bank).mean(1), self.view_pool(bank).mean(1)

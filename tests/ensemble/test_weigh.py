@@ -154,13 +154,11 @@ def test_predict_before_fit_says_what_to_call(make_bank):
             call(make_bank())
 
 
-def test_curve_and_oracle_leave_the_fit_alone(make_bank):
+def test_a_curve_leaves_the_fit_alone(make_bank):
     bank, test = make_bank(), make_bank(split="test", seed=1)
     ensemble = Ensemble("fine").fit(bank)
     chosen = ensemble.alpha_
-    alpha, accuracy = ensemble.oracle(test)
-    curve = ensemble.curve(test).tolist()
-    assert (alpha, accuracy) == (curve.index(max(curve)) / 20, max(curve))
+    assert ensemble.curve(test).shape == (21,)
     assert ensemble.alpha_ == chosen
     assert ensemble.split_ == "calibration"
 
