@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from genviews.checks import check_count
 from genviews.ensemble.views import ViewSet
 from genviews.studies.base import Options, Study
 from genviews.studies.bench import Bench
@@ -36,10 +35,6 @@ class Agreement(Options):
     def quick(self) -> Agreement:
         """Four views."""
         return replace(self, num_views=4)
-
-    def check(self) -> None:
-        """Raise ValueError for less than one view."""
-        check_count(self.num_views, "num_views")
 
 
 def run(bench: Bench, options: Agreement) -> Result:

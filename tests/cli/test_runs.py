@@ -227,7 +227,7 @@ class TestEnsemble:
             (["--perturb", "isotropic_fine_0.1"], "layer range"),
             (["--perturb", "isotropc_all_0.1"], "did you mean 'isotropic'"),
             (["--augment", "fashion32/flp"], "did you mean 'fashion32/flip'"),
-            (["--num-views", "0"], "num_views: expected an integer of at least 1"),
+            (["--num-views", "0"], "--num-views: expected an integer of at least 1"),
         ],
     )
     def test_mistakes_are_one_clear_line(self, words, with_flags, says_in_one_line, more, message):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from genviews.checks import check_count, lookup
+from genviews.checks import lookup
 from genviews.classify.task import Task
 from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, choose_combined
@@ -33,7 +33,8 @@ class Averaged(Options):
     average: Average = "probs"
 
     def check(self) -> None:
-        """Raise ValueError for an average that is none."""
+        """Raise ValueError for numbers out of range, or an average that is none."""
+        super().check()
         check_average(self.average)
 
 
@@ -46,11 +47,6 @@ class Viewed(Averaged):
     """
 
     num_views: int = 32
-
-    def check(self) -> None:
-        """Raise ValueError for less than one view, or an average that is none."""
-        super().check()
-        check_count(self.num_views, "num_views")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +73,6 @@ class Choices(Viewed):
     def quick(self) -> Choices:
         """Few views."""
         return replace(self, num_views=4, scale_views=2)
-
-    def check(self) -> None:
-        """Raise ValueError for numbers below 1, or an average that is none."""
-        super().check()
-        for name in ("scale_views", "per_latent"):
-            check_count(getattr(self, name), name)
-        if self.scale_images is not None:
-            check_count(self.scale_images, "scale_images")
 
     def reference_task(self, tasks: Sequence[Task]) -> Task:
         """The task that chooses for all.

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_ascending
 from genviews.ensemble.combine import ranked
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
@@ -43,11 +42,6 @@ class Cutoff(Viewed):
     def quick(self) -> Cutoff:
         """Few views and cutoffs."""
         return replace(self, num_views=4, fractions=(0.0, 0.5, 1.0))
-
-    def check(self) -> None:
-        """Raise ValueError for fractions that do not ascend from 0."""
-        super().check()
-        check_ascending(self.fractions, "fractions")
 
 
 def run(bench: Bench, options: Cutoff) -> Result:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from genviews.checks import check_ascending
 from genviews.ensemble.combine import ranked
 from genviews.ensemble.resample import SIZES, Resampled, ensemble_size_study, pixel_size_study
 from genviews.ensemble.significance import gain_report
@@ -37,11 +36,6 @@ class EnsembleSize(Averaged):
     def quick(self) -> EnsembleSize:
         """Three sizes, drawn twice."""
         return replace(self, sizes=(0, 2, 4), times=2)
-
-    def check(self) -> None:
-        """Raise ValueError for sizes that do not ascend."""
-        super().check()
-        check_ascending(self.sizes, "sizes")
 
 
 def run(bench: Bench, options: EnsembleSize) -> Result:

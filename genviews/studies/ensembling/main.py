@@ -8,9 +8,8 @@ and the recipes all run this study.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
-from genviews.checks import check_count
 from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, group_candidates, methods
 from genviews.ensemble.combine import Comparison, Evaluation, Row, adjust, compare, evaluate
@@ -43,18 +42,12 @@ class MainStudy(Choices):
         gallery_views: Views shown of each kind.
     """
 
-    gallery_images: int = 24
+    gallery_images: int = field(default=24, metadata={"least": 0})
     gallery_views: int = 6
 
     def quick(self) -> MainStudy:
         """Few views and pictures."""
         return replace(self, num_views=4, scale_views=2, gallery_images=6, gallery_views=2)
-
-    def check(self) -> None:
-        """Raise ValueError for numbers out of range."""
-        super().check()
-        check_count(self.gallery_images, "gallery_images", least=0)
-        check_count(self.gallery_views, "gallery_views")
 
 
 def run(bench: Bench, options: MainStudy) -> Result:

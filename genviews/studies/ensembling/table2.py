@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 
 from torch import Tensor
 
-from genviews.checks import check_ascending
 from genviews.data.source import ImageSource
 from genviews.ensemble.combine import ranked
 from genviews.ensemble.significance import GainReport, gain_report
@@ -45,11 +44,6 @@ class Steps(Viewed):
     def quick(self) -> Steps:
         """Few views and steps."""
         return replace(self, num_views=4, steps=(0, 2, 5))
-
-    def check(self) -> None:
-        """Raise ValueError for steps that do not ascend."""
-        super().check()
-        check_ascending(self.steps, "steps")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ class TrainingOptions(Options):
     pixels: str | None = None
     samples: int | None = None
     updates: int = 350
-    batch: int = 256
+    batch: int = field(default=256, metadata={"least": 2})
     backbone: str | None = None
     stem: Literal["imagenet", "small"] | None = None
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -71,8 +71,6 @@ class TrainingOptions(Options):
         from genviews.represent.encoder import make_backbone
 
         super().check()
-        check_count(self.updates, "--updates")
-        check_count(self.batch, "--batch", least=2)
         if self.samples is not None:
             check_count(self.samples, "--samples", least=self.batch)
         if self.lr is not None:
@@ -114,7 +112,7 @@ class LearnOptions(TrainingOptions):
     objective: str = "nt-xent"
     positives: int = 1
     pool: int | None = None
-    seed: int = 0
+    seed: int = field(default=0, metadata={"least": 0})
 
     def check(self) -> None:
         """Find numbers out of range, and an unknown objective.
@@ -127,7 +125,6 @@ class LearnOptions(TrainingOptions):
         lookup(self.objective, OBJECTIVES, "--objective")
         if self.share is not None:
             check_fraction(self.share, "--share")
-        check_count(self.positives, "--positives")
         if self.pool is not None:
             check_count(self.pool, "--pool", least=self.positives)
         super().check()
@@ -200,7 +197,6 @@ class LearningOptions(TrainingOptions, RowOptions):
     def check(self) -> None:
         """Find numbers out of range."""
         super().check()
-        check_count(self.seeds, "--seeds")
         for std in self.sweep or ():
             _check_decimals(std, "--std and --sweep", 0.01, "round it")
 

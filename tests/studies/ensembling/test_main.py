@@ -238,7 +238,8 @@ def test_without_pixel_views_or_perturbations():
 
 @pytest.mark.parametrize("change", [{"num_views": 0}, {"scale_images": 0}, {"gallery_images": -1}])
 def test_options_are_checked(change):
-    with pytest.raises(ValueError, match=f"{next(iter(change))}: expected an integer of at least"):
+    flag = f"--{next(iter(change)).replace('_', '-')}"
+    with pytest.raises(ValueError, match=f"{flag}: expected an integer of at least"):
         replace(OPTIONS, **change).check()
 
 
