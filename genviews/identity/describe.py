@@ -103,13 +103,13 @@ class Description:
     def __init__(self, *, asking: bool) -> None:
         self.answers: dict[str, Tensor] = {}
         self._asking = asking
-        self._path: list[str] = []
-        self._within: list[object] = []  # what is being described: an object may hold itself
+        # What is being described, with its name as a part: an object may hold itself.
+        self._within: list[tuple[str, object]] = []
         self._asked: list[object] = []
         self._answered = 0  # how many things known by their answers this one is a part of
 
-    def __call__(self, thing: object) -> Any:  # noqa: ANN401  (JSON)
-        """Describe a thing."""
+    def __call__(self, thing: object, name: str = "") -> Any:  # noqa: ANN401  (JSON)
+        """Describe a thing; the answers of a part are found under its name."""
         if isinstance(thing, Enum):
             return {"enum": address(type(thing)), "name": thing.name}
         if isinstance(thing, np.generic):
@@ -126,27 +126,24 @@ class Description:
             return str(thing)
         if isinstance(thing, Path):
             return {"file": sha256_of(thing)[:16]}
-        if any(thing is one for one in self._within):
-            return {"again": next(i for i, one in enumerate(self._within) if one is thing)}
-        self._within.append(thing)
+        again = next((i for i, (_, one) in enumerate(self._within) if one is thing), None)
+        if again is not None:
+            return {"again": again}
+        self._within.append((name, thing))
         try:
             return self._compound(thing)
         finally:
             self._within.pop()
 
-    def part(self, name: str, thing: object) -> Any:  # noqa: ANN401  (JSON)
-        """Describe a thing that is a part, so that its answers are found under its name."""
-        self._path.append(name)
-        try:
-            return self(thing)
-        finally:
-            self._path.pop()
+    @property
+    def _path(self) -> str:
+        return ".".join(name for name, _ in self._within if name)
 
     def _compound(self, thing: object) -> Any:  # noqa: ANN401  (JSON)
         if isinstance(thing, type):
             return {"class": address(thing), **self._code_of(thing)}
         if isinstance(thing, Identified):
-            found = {".".join([*self._path, path]): v for path, v in thing.answers.items()}
+            found = {f"{self._path}.{path}": v for path, v in thing.answers.items()}
             self.answers |= found if self._asking and not self._answered else {}
             return dict(thing.exact)
         if isinstance(thing, Answering | Described | nn.Module):
@@ -154,7 +151,7 @@ class Description:
         if isinstance(thing, Mapping):
             return self._mapping(thing)
         if isinstance(thing, tuple | list):
-            return [self.part(str(i), item) for i, item in enumerate(thing)]
+            return [self(item, str(i)) for i, item in enumerate(thing)]
         if isinstance(thing, range | slice):
             return {type(thing).__name__: [thing.start, thing.stop, thing.step]}
         if isinstance(thing, set | frozenset):
@@ -166,7 +163,7 @@ class Description:
         return self._callable(thing)
 
     def _mapping(self, thing: Mapping[Any, object]) -> dict[str, Any]:
-        found = {str(name): self.part(str(name), item) for name, item in thing.items()}
+        found = {str(name): self(item, str(name)) for name, item in thing.items()}
         assert len(found) == len(thing), "names that differ by type alone"
         return found
 
@@ -193,7 +190,7 @@ class Description:
     def _ask(self, thing: Answering) -> None:
         if not any(one is thing for one in self._asked):
             self._asked.append(thing)
-            self.answers[".".join(self._path)] = answers_of(thing)
+            self.answers[self._path] = answers_of(thing)
 
     def _weights(self, module: nn.Module) -> str:
         """Names, shapes, types and values; also of buffers that `state_dict` leaves out."""
@@ -223,7 +220,7 @@ class Description:
             given = {"args": thing.args, "keywords": thing.keywords}
             return {"partial": self(thing.func), **self._mapping(given)}
         if isinstance(thing, types.MethodType):
-            return {**self(thing.__func__), "self": self.part("self", thing.__self__)}
+            return {**self(thing.__func__), "self": self(thing.__self__, "self")}
         if isinstance(thing, types.FunctionType):
             return self._function(thing)
         wrapped = getattr(thing, "__wrapped__", None)
@@ -234,7 +231,7 @@ class Description:
         if self._answered:  # its answers say what it does
             return {"type": address(type(thing))}
         fail(
-            f"part of a result ({'.'.join(self._path) or type(thing).__name__})",
+            f"part of a result ({self._path or type(thing).__name__})",
             expected="numbers, text, tensors, modules, dataclasses, functions, or an object with "
             "a method `__describe__`",
             got=f"an object of class {address(type(thing))}",
@@ -275,7 +272,7 @@ class Description:
             ):
                 continue
             try:
-                yield name, self.part(name, value)
+                yield name, self(value, name)
             except TypeError:  # a logger, a lock: no setting
                 continue
 

@@ -208,7 +208,7 @@ def identify(**parts: object) -> Identity:
         use another place for other parts, or delete what is there.
     """
     description = Description(asking=True)
-    exact = {name: description.part(name, part) for name, part in parts.items()}
+    exact = {name: description(part, name) for name, part in parts.items()}
     return Identity(exact, description.answers)
 
 
