@@ -100,20 +100,14 @@ def change_colours(
         chosen[:, 2:] = False
     rows = chosen.any(1).nonzero().flatten()
     changed = images.clone()
-    for part in rows.split(_chunk(images)):
+    # On a GPU all at once.
+    most = CHUNK // images.shape[1:].numel() if images.device.type == "cpu" else len(images)
+    for part in rows.split(max(1, most)):
         here = part.to(images.device)
         values = (changed.index_select(0, here) + 1) / 2
         values = _change(values, order[part], amounts[part], chosen[part])
         changed.index_copy_(0, here, values * 2 - 1)
     return changed
-
-
-def _chunk(images: Tensor) -> int:
-    """How many images to change at once."""
-    if images.device.type != "cpu":
-        return max(1, len(images))
-    channels, height, width = images.shape[1:]
-    return max(1, CHUNK // (channels * height * width))
 
 
 def _change(values: Tensor, order: Tensor, amounts: Tensor, chosen: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Fill = float | Literal["nearest"]
+Row = tuple[Tensor, Tensor, Tensor]  # of an affine map, each of N views
 
 
 class HorizontalFlip(PixelViews):
@@ -82,8 +83,12 @@ class RandomCrop(PixelViews):
         unit = streams.child("crop").uniform(views.shape[1], (2,)).to(views.device).flatten(0, 1)
         top = (unit[:, 0] * (spare_y + 1)).long()
         left = (unit[:, 1] * (spare_x + 1)).long()
-        padded = _pad(views.flatten(0, 1), self.padding, self.fill)
-        return _split(_window(padded, top, left, height, width), views)
+        flat = views.flatten(0, 1)
+        if self.padding and self.fill == "nearest":
+            flat = F.pad(flat, (self.padding,) * 4, mode="replicate")
+        elif self.padding:
+            flat = F.pad(flat, (self.padding,) * 4, value=float(self.fill))
+        return _split(_window(flat, top, left, height, width), views)
 
 
 class CentreCrop(PixelViews):
@@ -159,10 +164,9 @@ class ResizedCrop(PixelViews):
         # The window's height and width, in pixels of the input.
         high, broad = torch.full_like(top, height**2 / tall), torch.full_like(left, width**2 / wide)
         none = torch.zeros_like(top)
-        across = torch.stack([broad / width, none, (2 * left + broad) / width - 1], dim=1)
-        down = torch.stack([none, high / height, (2 * top + high) / height - 1], dim=1)
-        theta = torch.stack([across, down], dim=1)
-        return _resample(views, theta, (height, width), "nearest")
+        across = (broad / width, none, (2 * left + broad) / width - 1)
+        down = (none, high / height, (2 * top + high) / height - 1)
+        return _resample(views, across, down, "nearest")
 
 
 @dataclass(frozen=True)
@@ -232,9 +236,8 @@ class Rotate(PixelViews):
         height, width = views.shape[-2:]
         cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
         # Output to input, in coordinates where the half-width and half-height are 1.
-        across = torch.stack([cos, -sin * height / width, none], dim=1)
-        down = torch.stack([sin * width / height, cos, none], dim=1)
-        return _resample(views, torch.stack([across, down], dim=1), (height, width), self.fill)
+        across, down = (cos, -sin * height / width, none), (sin * width / height, cos, none)
+        return _resample(views, across, down, self.fill)
 
 
 def _check_fits(height: int, width: int, views: Tensor, padding: int = 0) -> None:
@@ -252,14 +255,6 @@ def _split(flat: Tensor, views: Tensor) -> Tensor:
     return flat.reshape(*views.shape[:2], *flat.shape[1:])
 
 
-def _pad(images: Tensor, padding: int, fill: Fill) -> Tensor:
-    if padding == 0:
-        return images
-    if fill == "nearest":
-        return F.pad(images, (padding,) * 4, mode="replicate")
-    return F.pad(images, (padding,) * 4, value=float(fill))
-
-
 def _window(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
     """Cut a (height, width) window out of each (N, C, H, W) image at its own corner."""
     rows = top[:, None] + torch.arange(height, device=images.device)
@@ -269,13 +264,13 @@ def _window(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) 
     return band.gather(3, columns[:, None, None, :].expand(n, c, height, width))
 
 
-def _resample(views: Tensor, theta: Tensor, size: tuple[int, int], fill: Fill) -> Tensor:
-    """Sample each view bilinearly through its affine map (N, 2, 3) from output to input."""
+def _resample(views: Tensor, across: Row, down: Row, fill: Fill) -> Tensor:
+    """Sample each view bilinearly through its affine map, of two rows, from output to input."""
     flat = views.flatten(0, 1)
     if len(flat) == 0:  # which `affine_grid` does not take
-        return views.new_zeros(*views.shape[:3], *size)
-    shape = [flat.shape[0], flat.shape[1], *size]
-    grid = F.affine_grid(theta.to(flat.dtype), shape, align_corners=False)
+        return views
+    theta = torch.stack([torch.stack(row, dim=1) for row in (across, down)], dim=1)
+    grid = F.affine_grid(theta.to(flat.dtype), list(flat.shape), align_corners=False)
     if fill == "nearest":
         out = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
     else:  # outside is 0 to grid_sample: move the fill value there and back

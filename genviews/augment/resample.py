@@ -84,10 +84,6 @@ def crop_and_resize(
     """
     if images.device.type == "cpu" and images.shape[-2] * images.shape[-1] >= LARGE:
         return _one_by_one(images, box, flip, size)
-    return _by_matrices(images, box, flip, size)
-
-
-def _by_matrices(images: Tensor, box: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
     top, left, tall, wide = box.to(images).unbind(1)
     rows = _triangles(top, tall, size[0], images.shape[-2])
     columns = _triangles(left, wide, size[1], images.shape[-1])
