@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -95,19 +96,15 @@ class InverterLaws(Batched[Inverter]):
 
     def __init__(self, inverter: Inverter, generator: Generator) -> None:
         super().__init__(inverter)
-        self.generator, self.few = generator, replace(inverter, steps=min(inverter.steps, FEW))
+        few = replace(inverter, steps=min(inverter.steps, FEW))
+        self.generator, self.few = generator, partial(invert, generator, inverter=few)
         _, self.images = images_to_invert(generator)
         self.masks = torch.ones_like(self.images[:, :1])
         self.masks[..., 2 * self.images.shape[-1] // 3 :] = 0
         self.masks[0, 0, 0, 0] = 0
 
-    def _few(
-        self, images: Tensor, masks: Tensor | None = None, rows: Sequence[int] | None = None
-    ) -> Inversion:
-        return invert(self.generator, images, masks, inverter=self.few, rows=rows)
-
     def _of(self, rows: list[int]) -> dict[str, Tensor]:
-        return _told(self._few(self.images[rows], self.masks[rows], rows))
+        return _told(self.few(self.images[rows], self.masks[rows], rows=rows))
 
     def _others(self) -> dict[str, object]:
         return {"number of steps": replace(self.subject, steps=self.subject.steps + 1)}
@@ -124,7 +121,7 @@ class InverterLaws(Batched[Inverter]):
     def it_never_ends_worse_than_it_began(self) -> None:
         """No loss is above that of the start, and each is that of the latents returned."""
         none = replace(self.subject, steps=0)
-        before, after = invert(self.generator, self.images, inverter=none), self._few(self.images)
+        before, after = invert(self.generator, self.images, inverter=none), self.few(self.images)
         expect(after.loss <= before.loss + 1e-12, "more steps gave a larger loss")
         expect(after.loss <= after.start_loss, "a loss is above that of its start")
         with torch.no_grad():
@@ -136,18 +133,18 @@ class InverterLaws(Batched[Inverter]):
 
     def unknown_pixels_are_never_looked_at(self) -> None:
         """Where the mask is 0 anything may stand, NaN too; a mask makes a difference."""
-        clean = self._few(self.images, self.masks)
+        clean = self.few(self.images, self.masks)
         garbage = torch.full_like(self.images, torch.nan)
         garbage[:, :, ::2] = 1e6
         damaged = torch.where(self.masks == 0, garbage, self.images)
-        equal(_told(self._few(damaged, self.masks)), _told(clean), "images with garbage")
-        whole = self._few(self.images)
+        equal(_told(self.few(damaged, self.masks)), _told(clean), "images with garbage")
+        whole = self.few(self.images)
         expect(not torch.allclose(whole.latents, clean.latents), "the mask changes nothing")
 
     def neighbours_do_not_matter(self) -> None:
         """An image alone, in another order or in a smaller batch ends at the same place."""
         super().neighbours_do_not_matter()
-        pairs = invert(self.generator, self.images, self.masks, inverter=self.few, batch_size=2)
+        pairs = self.few(self.images, self.masks, batch_size=2)
         close(_told(pairs), self._of([*range(COUNT)]), "pairs", CLOSE)
 
     def a_bad_image_harms_nobody(self) -> None:
@@ -155,7 +152,7 @@ class InverterLaws(Batched[Inverter]):
         good, whole = [0, 1, 3], self._of([*range(COUNT)])
         self.images[2] = torch.nan
         self.masks[4] = 0
-        result = self._few(self.images, self.masks)
+        result = self.few(self.images, self.masks)
         expect(result.failed() == [2, 4], f"images 2 and 4 are bad, but {result.failed()} failed")
         mean = self.generator.mean_latent().to(self.images).expand(2, -1, -1)
         close(result.latents[[2, 4]], mean, "latents of failed images", CLOSE)
@@ -164,20 +161,20 @@ class InverterLaws(Batched[Inverter]):
 
     def steps_and_status_agree(self) -> None:
         """No image takes more steps than allowed; one that took fewer says why it ended."""
-        result, most = self._few(self.images), self.few.steps
+        result, most = self.few(self.images), min(self.subject.steps, FEW)
         expect(result.steps <= most, f"{result.steps.tolist()} steps were made")
         limit = result.status == Status.STEP_LIMIT
         expect(~limit[result.steps < most], "STEP_LIMIT before the limit")
-        enough = result.evaluations >= result.steps + self.few.start.count
+        enough = result.evaluations >= result.steps + self.subject.start.count
         expect(enough, "steps without an evaluation")
 
     def nothing_else_changes(self) -> None:
         """Weights, images and global state stay, the grad mode of the caller does not matter."""
         pixels = self.images.clone()
         with leaves_no_trace(self.generator, *self.subject.modules()):
-            result = self._few(self.images)
+            result = self.few(self.images)
         with torch.no_grad(), leaves_no_trace():
-            equal(_told(self._few(self.images)), _told(result), "images without gradients")
+            equal(_told(self.few(self.images)), _told(result), "images without gradients")
         equal(self.images, pixels, "the images")
         expect(not result.latents.requires_grad, "the latents carry a gradient")
 
