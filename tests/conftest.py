@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -11,6 +12,10 @@ import torch
 from tests import signatures
 
 signatures.install()  # before the first import of genviews
+
+# What is imported once stays: to look through it again and again for garbage takes a tenth of all.
+gc.disable()
+gc.set_threshold(20_000, 20, 20)
 
 # Two torch processes whose threads share the cores stall each other (tests run with -n 2).
 torch.set_num_threads(1)
@@ -34,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dtype", default="float32", choices=sorted(_DTYPES), help="of the fixtures")
     group.addoption("--slow", action="store_true", help="also run tests marked slow")
     group.addoption("--weights", action="store_true", help="also run tests that need weights")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
