@@ -34,7 +34,8 @@ def run(main: Callable[..., object], words: Sequence[str] | None = None) -> None
         found = app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (OSError, ValueError) as error:
         sys.exit(str(error))  # a message that says what to do, and status 1
-    print(found.verdict if isinstance(found, Result) else found or "done")
+    if found is not None:
+        print(found.verdict if isinstance(found, Result) else found)
 
 
 def folder_of(out: Path, *, quick: bool) -> Path:
