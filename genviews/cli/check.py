@@ -93,7 +93,8 @@ def _models(flags: ModelFlags, out: Path) -> None:
     from genviews.load.images import kind_of
     from genviews.load.networks import check_classifier
 
-    kind_of(flags.images)
+    column = ["label_column"] if flags.label_column and flags.labels == "subfolders" else []
+    kind_of(flags.images, column)
     part = fraction(flags.calibration)
     if part is None:
         kind_of(flags.calibration)
@@ -147,7 +148,9 @@ def _learn(flags: LearnFlags, out: Path) -> None:
 
     used = [name for name in ("resize", "convert") if getattr(flags, name)]
     if flags.data is not None:
-        kind_of(flags.data)
+        kind_of(flags.data, ["label_column"] if flags.label_column else [])
+    elif flags.label_column is not None:
+        _refuse("--label-column", "--data, whose labels it has", "none")
     kind = flags.real and kind_of(flags.real, [*used, "size"] if flags.generator is None else used)
     if flags.size is not None:
         check_count(flags.size, "--size")
@@ -177,7 +180,7 @@ def _probe(flags: ProbeFlags, out: Path) -> None:
     from genviews.load.images import kind_of
 
     _check_exist({"--encoder": flags.encoder}, folders=False)
-    kind_of(flags.data)
+    kind_of(flags.data, ["label_column"] if flags.label_column else [])
     check_apart(out, {"--data": flags.data})
     if flags.size is not None:
         check_count(flags.size, "--size")

@@ -44,6 +44,7 @@ FASHION: Literal["fashion32"] = "fashion32"
 _DECODED = ("folder", "table", "dataset", FASHION)
 _TAKEN_BY: Mapping[str, Sequence[str]] = {
     "labels": ("folder",),
+    "label_column": ("table",),
     "root": ("table",),
     "align": ("folder", "table"),
     "resize": _DECODED,

@@ -218,6 +218,7 @@ class TestEnsemble:
         [
             (["--images", "imagse"], "images 'imagse': expected a folder, a .csv"),
             (["--labels", "labels.csv"], "--labels: expected a file or folder that exists"),
+            (["--label-column", "tone"], "expected a table, got a folder"),
             (["--calibration", "1.5"], "strictly between 0 and 1, got 1.5"),
             (["--calibration-labels", "mine.py"], "expected a folder as --calibration"),
             (["--generator", "fashoin32"], "did you mean 'fashion32'"),
