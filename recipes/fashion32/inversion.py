@@ -87,15 +87,12 @@ def bench_of(splits: Mapping[str, ImageSet], judge: Classifier, steps: int | Non
 
 
 def main(*, folder: Path = Path("runs/fashion32/inversion"), quick: bool = False) -> Result:
-    """Run both studies; `quick` takes 10 shipped images and few steps, and writes no result."""
+    """Run both studies; `quick` takes 20 shipped images and few steps, and writes no result."""
     place = folder_of(folder, quick=quick)
     if quick:
         spec = load_generator("fashion32").generator.image_spec
         sample = [load_images(f"fashion32/sample/{part}", spec).load() for part in ("val", "test")]
-        chosen, known = (
-            labelled_subset(images, per_class=count)
-            for images, count in zip(sample, (1, 2), strict=True)
-        )
+        chosen, known = (labelled_subset(images, per_class=2) for images in sample)
     else:
         chosen = labelled_subset(fashion_mnist("val"), per_class=PER_CLASS)
         known = fashion_mnist("train").select(JUDGE_IMAGES)
