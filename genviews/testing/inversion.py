@@ -170,12 +170,10 @@ class InverterLaws(Batched[Inverter]):
 
     def nothing_else_changes(self) -> None:
         """Weights, images and global state stay, the grad mode of the caller does not matter."""
-        pixels = self.images.clone()
-        with leaves_no_trace(self.generator, *self.subject.modules()):
+        with leaves_no_trace(self.images, self.generator, *self.subject.modules()):
             result = self.few(self.images)
-        with torch.no_grad(), leaves_no_trace():
+        with torch.no_grad(), leaves_no_trace(self.images):
             equal(_told(self.few(self.images)), _told(result), "images without gradients")
-        equal(self.images, pixels, "the images")
         expect(not result.latents.requires_grad, "the latents carry a gradient")
 
 

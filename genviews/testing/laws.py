@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from functools import wraps
 from inspect import isfunction
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -218,26 +220,30 @@ def refuses(
 
 
 @contextmanager
-def leaves_no_trace(*modules: nn.Module) -> Iterator[None]:
+def leaves_no_trace(*things: nn.Module | Tensor) -> Iterator[None]:
     """Raise AssertionError if the block changes what is not its own.
 
-    That is the global random state of torch, the grad mode, and of each module the tensors, the
-    mode, and which parameters are trained.
+    That is the global random state of torch and NumPy, the grad mode, tensors, and of each module
+    the tensors, the mode, and which parameters are trained.
     """
-    random, enabled = torch.get_rng_state(), torch.is_grad_enabled()
-    before = [(_copied(module), _settings(module)) for module in modules]
+    random, enabled = _random_state(), torch.is_grad_enabled()
+    before = [_state(thing) for thing in things]
     yield
-    expect(torch.equal(torch.get_rng_state(), random), "a global random number was drawn")
+    expect(_random_state() == random, "a global random number was drawn")
     expect(torch.is_grad_enabled() == enabled, "the grad mode was changed")
-    for module, (tensors, settings) in zip(modules, before, strict=True):
-        name = type(module).__name__
-        equal(_copied(module), tensors, f"{name}, which was changed")
-        expect(_settings(module) == settings, f"{name} is frozen or in another mode")
+    for thing, state in zip(things, before, strict=True):
+        equal(_state(thing), state, f"{type(thing).__name__}, which was changed")
 
 
-def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
+def _random_state() -> tuple[bytes, bytes]:
+    numpy = np.random.get_state()  # noqa: NPY002  (read)
+    return torch.get_rng_state().numpy().tobytes(), pickle.dumps(numpy)
 
 
-def _settings(module: nn.Module) -> list[bool]:
-    return [module.training, *(parameter.requires_grad for parameter in module.parameters())]
+def _state(thing: nn.Module | Tensor) -> dict[str, Tensor]:
+    """Copies of the tensors by name; of a module also its mode and which parameters are trained."""
+    if isinstance(thing, Tensor):
+        return {"values": thing.detach().clone()}
+    settings = [thing.training, *(parameter.requires_grad for parameter in thing.parameters())]
+    tensors = {name: value.clone() for name, value in thing.state_dict().items()}
+    return {"mode or freezing": torch.tensor(settings), **tensors}

@@ -119,9 +119,8 @@ class Viewed(Batched[T]):
 
     def the_input_is_not_written_to(self) -> None:
         """The samples stay as they were."""
-        before = self.samples.clone()
-        self._views()
-        equal(self.samples, before, "what was given")
+        with leaves_no_trace(self.samples):
+            self._views()
 
     def misuse_is_refused(self) -> None:
         """No view and a stream too few are errors."""
@@ -182,9 +181,8 @@ class PerturbationLaws(Viewed[Perturbation]):
 
     def the_input_is_not_written_to(self) -> None:
         """Neither the call nor writing to the views changes the latents."""
-        before = self.samples.clone()
-        self._views().zero_()
-        equal(self.samples, before, "latents that were given")
+        with leaves_no_trace(self.samples):
+            self._views().zero_()
 
     def streams_decide(self) -> None:
         """Equal streams give equal views, bit for bit; other ids, views and seeds give others."""
