@@ -342,20 +342,19 @@ CHANGES = {
 
 
 class TestOtherSetting:
-    @pytest.mark.parametrize("change", CHANGES)
     @pytest.mark.parametrize("finished", [True, False], ids=["finished", "half trained"])
-    def test_a_folder_of_it_is_refused_at_once(self, change, finished, setting, tmp_path) -> None:
-        changes, message = CHANGES[change]
+    def test_a_folder_of_it_is_refused_at_once(self, finished, setting, tmp_path) -> None:
         if finished:
             run_row(GAUSSIAN, setting, 0, tmp_path)
         else:
             with pytest.raises(Killed):
                 run_row(GAUSSIAN, setting, 0, tmp_path, report=Reports(2))
         before, reports = stamps(tmp_path), Reports()
-        with pytest.raises(ValueError, match=rf"result of row 'Gaussian', seed 0: .*{message}"):
-            run_rows([REAL, GAUSSIAN], small(**changes), (1, 0), tmp_path, report=reports)
-        assert reports == []
-        assert stamps(tmp_path) == before
+        for changes, message in CHANGES.values():
+            with pytest.raises(ValueError, match=rf"result of row 'Gaussian', seed 0: .*{message}"):
+                run_rows([REAL, GAUSSIAN], small(**changes), (1, 0), tmp_path, report=reports)
+            assert reports == []
+            assert stamps(tmp_path) == before
 
     def test_what_a_row_does_not_use_may_change(self, setting, tmp_path) -> None:
         run_rows([REAL, UNTRAINED], setting, (0,), tmp_path)
