@@ -202,7 +202,7 @@ def sound(
     expect(value.shape == tuple(shape), f"{what} {tuple(value.shape)}, not {tuple(shape)}")
     expect(device is None or value.device.type == device.type, f"{what} are on {value.device}")
     expect(dtype is None or value.dtype == dtype, f"{what} are {value.dtype}, not {dtype}")
-    finite = value.isfinite()
+    value, finite = value.detach(), value.isfinite()
     expect(finite, f"{what} are not finite: {value[~finite][:3].tolist()} among them")
     largest = float(value.abs().max()) if value.numel() else 0.0
     expect(largest <= most, f"{what} have values up to {largest:.5g}, allowed is {most:.5g}")
