@@ -5,7 +5,7 @@ This loads torch; a verb imports it when all that can be checked without it has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
@@ -45,10 +45,20 @@ from genviews.types import ImageSpec
 __all__ = ["load_inputs"]
 
 
-def load_inputs(groups: Sequence[object], decoding: Decoding) -> Inputs:
-    """Load what groups of flags name; pixels that are decoded are kept as `decoding` says."""
+def load_inputs(
+    groups: Sequence[object],
+    decoding: Decoding,
+    check: Callable[[GeneratorKit | None], object],
+) -> Inputs:
+    """Load what groups of flags name; pixels that are decoded are kept as `decoding` says.
+
+    The generator comes first, and is `check`ed before the images, which take longest, are read.
+    """
     found = Inputs()
     for group in groups:
+        if isinstance(group, KitFlags):
+            found = _kit(group, found, decoding)
+            check(found.kit)
         found = _load(group, found, decoding)
     return found
 
@@ -143,7 +153,6 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
     return replace(found, kit=bare, images=source, notes=tuple(kit.notes))
 
 
-@_load.register
 def _kit(flags: KitFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The generator, if one is named."""
     if flags.generator is None:
@@ -160,7 +169,7 @@ def _load_kit(word: str, flags: KitFlags | ModelFlags | InvertFlags) -> Generato
 @_load.register
 def _learn(flags: LearnFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """A generator, images to learn from and those to judge on, as far as they are named."""
-    found, resize, convert = _kit(flags, found, decoding), flags.resize, flags.convert
+    resize, convert = flags.resize, flags.convert
     if found.kit is not None:
         spec = found.kit.generator.image_spec
     else:  # checked: there are real images

@@ -98,7 +98,7 @@ def run_verb(
             engine, watcher = _engine(flags, device), _watcher(stages, begin)
             pixels = (flags.work or folder) / PIXELS
             decoding = Decoding(folder=pixels, engine=engine, progress=stages)
-            inputs = load_inputs(groups, decoding).to(device)
+            inputs = load_inputs(groups, decoding, lambda kit: study.check(kit, options)).to(device)
             for note in dict.fromkeys(inputs.notes):
                 watcher.tell(f"note: {note}")
             bench = Bench(

@@ -28,6 +28,7 @@ from genviews.studies.result import Result
 from genviews.studies.run_folder import WORK, RunFolder
 
 if TYPE_CHECKING:
+    from genviews.kit import GeneratorKit
     from genviews.studies.bench import Bench
 
 __all__ = ["WORK", "Need", "Options", "Study", "check_study_inputs", "run_study"]
@@ -66,6 +67,8 @@ class Study(Generic[AnyOptions]):
         products: files or subfolders that it leaves in the run folder itself; a run is finished
             when they are there.
         keeps_work: whether the work stays when the result is there, for runs of more of it.
+        check: refuses options that a generator, or None, does not allow; asked before images are
+            read.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Study(Generic[AnyOptions]):
     about: str = ""
     products: tuple[str, ...] = ()
     keeps_work: bool = True
+    check: Callable[[GeneratorKit | None, AnyOptions], object] = lambda kit, options: None
 
     @property
     def summary(self) -> str:
@@ -165,6 +169,7 @@ def check_study_inputs(study: Study[Any], bench: Bench, options: Options) -> Non
     check_type(options, kind, what, kind.__name__, "take those of the study")
     options.check()
     bench.check(study)
+    study.check(bench.inputs.kit, options)
 
 
 def _settings(study: Study[Any], bench: Bench, options: Options) -> dict[str, Any]:

@@ -198,6 +198,11 @@ class TestMistakes:
         assert go(table, *more) == 1
         says_in_one_line(message)
         assert trained == []
+
+    def test_rows_are_known_before_an_image_is_read(self, go, here, says_in_one_line):
+        assert go("table1", "rows=Gausian") == 1
+        says_in_one_line("did you mean 'Gaussian'")
+        assert not (here / "run" / "pixels").exists()
         assert not (here / "run" / "work" / "rows").exists()
 
     def test_what_is_missing_is_named(self, user_module, image_folder, labelled_data, capsys):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from genviews.checks import check_count, fail
+from genviews.kit import GeneratorKit
 from genviews.represent.plan import SamplePlan
 from genviews.represent.stream import StreamedBatches
 from genviews.studies.base import Need, Study
@@ -47,7 +48,7 @@ def run_table(table: str, bench: Bench, options: LearningOptions) -> Result:
     Raises:
         ValueError: rows that the bench cannot serve; before the first is learnt.
     """
-    rows, left_out = table_rows(TABLES[table], options, bench.inputs.kit)
+    rows, left_out = _rows(table, bench.inputs.kit, options)
     for note in left_out:
         bench.tell(f"left out: {note}")
     setting = learning_setting(bench, options, rows)
@@ -95,14 +96,7 @@ def run_panel(name: str, bench: Bench, options: RowOptions) -> Result:
             have.
     """
     panel, kit = PANELS[name], bench.kit
-    if panel.classes and kit.generator.num_classes < 2:
-        fail(
-            f"generator of {name}",
-            expected="a class-conditional one",
-            got=f"{kit.name}, which has no classes",
-            remedy="name one, such as fashion32-classes, or take figure4 or figure10",
-        )
-    rows, left_out = table_rows(panel, options, kit)
+    rows, left_out = _rows(name, kit, options)
     for note in left_out:
         bench.tell(f"left out: {note}")
     named = options.pixels if isinstance(options, PanelOptions) else "none"
@@ -135,6 +129,21 @@ def run_panel(name: str, bench: Bench, options: RowOptions) -> Result:
         blocks=(views, table, *(Note(text=f"Left out: {note}.") for note in left_out)),
         record=replace(bench.record(options, facts), seed=setting.views_seed),
     )
+
+
+def _rows(
+    name: str, kit: GeneratorKit | None, options: RowOptions
+) -> tuple[list[LearningRow], tuple[str, ...]]:
+    """The rows of a table or panel that options and generator allow; refuses those they do not."""
+    table = {**TABLES, **PANELS}[name]
+    if table.classes and kit is not None and kit.generator.num_classes < 2:
+        fail(
+            f"generator of {name}",
+            expected="a class-conditional one",
+            got=f"{kit.name}, which has no classes",
+            remedy="name one, such as fashion32-classes, or take figure4 or figure10",
+        )
+    return table_rows(table, options, kit)
 
 
 def view_images(
@@ -246,6 +255,7 @@ def _study(
         source=table.source,
         minutes=table.minutes,
         about=table.about,
+        check=partial(_rows, name),
     )
 
 

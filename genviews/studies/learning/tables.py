@@ -165,12 +165,14 @@ class LearningTable:
         source: paper and table, or "ours".
         about: one sentence.
         minutes: on two cores.
+        classes: only of a class-conditional generator.
     """
 
     rows: Callable[[RowOptions], list[LearningRow]]
     source: str
     about: str
     minutes: float = 0.1
+    classes: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,12 +182,10 @@ class Panel(LearningTable):
     Args:
         views: of each sample and row.
         pixels: show T_x of each image beside it.
-        classes: of a class-conditional generator.
     """
 
     views: int = 1
     pixels: bool = True
-    classes: bool = False
 
 
 _UNCONDITIONAL = "Ways to learn from an unconditional generator, against real images."
