@@ -74,13 +74,17 @@ class RunFolder:
             before = Identity.kept_in(self.folder)
             if before is not None and alone and not self._has_work():
                 self._forget()  # of a run that was killed before it kept anything
+            ours = False
             try:
                 identity.keep(self.folder, what, _REMEDY)
+                ours = True
                 yield
             except BaseException:
                 if alone and not self._has_work():
-                    self._forget()
-                    self._put_back(aside)
+                    if ours:  # else another run kept its own there meanwhile, and is at work
+                        self._forget()
+                    if not (self.folder / _IDENTITY[1]).exists():
+                        self._put_back(aside)
                 raise
         for place in self._set_aside():
             shutil.rmtree(place)
