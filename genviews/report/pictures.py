@@ -160,7 +160,7 @@ def _cell(
 def png_bytes(picture: Image.Image) -> bytes:
     """A picture as a PNG file."""
     out = io.BytesIO()
-    picture.save(out, "PNG", optimize=True)
+    picture.save(out, "PNG")  # trying every filter takes five times as long for 3 % fewer bytes
     return out.getvalue()
 
 
