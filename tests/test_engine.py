@@ -55,7 +55,7 @@ def make_worker():
     return worker
 
 def threads_and_what_goes_wrong(temporary):
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, _temp_dir=temporary)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=temporary)
     told = {}
     try:
         RayEngine(1).run([0, 1, 2, 7], make_worker, told.__setitem__)

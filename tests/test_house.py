@@ -115,12 +115,12 @@ assert (state(), modes()) == before
         )
         assert (done.returncode, done.stderr) == (0, "")
 
-    @pytest.mark.parametrize("name", genviews.__all__)
-    def test_public_name_is_the_defined_object(self, name):
-        module, _, attribute = genviews._PUBLIC[name].partition(":")
-        defined = getattr(importlib.import_module(module), attribute or name)
-        assert getattr(genviews, name) is defined
-        assert defined.__doc__
+    def test_public_names_are_the_defined_objects(self):
+        for name in genviews.__all__:
+            module, _, attribute = genviews._PUBLIC[name].partition(":")
+            defined = getattr(importlib.import_module(module), attribute or name)
+            assert getattr(genviews, name) is defined, name
+            assert defined.__doc__, name
 
     def test_public_names_agree_in_their_three_lists(self):
         source = tree(ROOT / "genviews/__init__.py")
@@ -163,12 +163,10 @@ class TestChecksAreOn:
 
 
 class TestLayout:
-    @pytest.mark.parametrize(
-        "path", sorted((ROOT / "genviews").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
-    )
-    def test_library_imports_nothing_around_it(self, path):
-        packages = {name.partition(".")[0] for name in imported_modules(path)}
-        assert not packages & {"recipes", "benchmarks", "examples", "tests"}
+    def test_library_imports_nothing_around_it(self):
+        for path in (ROOT / "genviews").rglob("*.py"):
+            packages = {name.partition(".")[0] for name in imported_modules(path)}
+            assert not packages & {"recipes", "benchmarks", "examples", "tests"}, path
 
     def test_each_recipe_has_a_main(self):
         """A file of recipes is a recipe, with `main`, or a part that another file there imports."""

@@ -57,8 +57,8 @@ class DlibLandmarks:
         self.predictor_path = Path(predictor_path)
         self.upsample = check_count(upsample, "upsample", least=0)
         dlib = find_package("dlib", "align", "DlibLandmarks", ", or give landmarks in a CSV")
-        self._find = dlib.get_frontal_face_detector()
         self._predict = _predictor(dlib, self.predictor_path)
+        self._find = dlib.get_frontal_face_detector()
 
     def __repr__(self) -> str:
         return f"DlibLandmarks({str(self.predictor_path)!r}, upsample={self.upsample})"

@@ -26,9 +26,9 @@ from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
+from genviews.report.output import PAGE
 from genviews.report.terminal import show
 from genviews.report.text import markdown, table_csv
-from genviews.report.web import render_page
 from genviews.rng import Rng
 from genviews.studies.base import Study, run_study
 from genviews.studies.bench import Bench, Inputs
@@ -164,7 +164,7 @@ class RunLaws(Laws[Study[Any]]):
 
     def it_is_shown_in_every_form(self) -> None:
         """Page, terminal of 80 columns, CSV and Markdown have the answer."""
-        made, page, out = self.made, render_page(self.made), io.StringIO()
+        made, page, out = self.made, (self.place / PAGE).read_text(encoding="utf-8"), io.StringIO()
         expect(made.verdict in html.unescape(page), "the page has no verdict")
         expect(len(page) < 1_500_000, f"the page has {len(page):,} characters")
         show(made, Console(file=out, width=80))

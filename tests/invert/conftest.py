@@ -30,10 +30,12 @@ def lpips_backbone(lpips_random, tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones")
 
     def path(net):
+        if (file := folder / f"{net}.pth").exists():
+            return file
         weights = lpips_random(net).net.state_dict()
         named = {f"features.{key.partition('.')[2]}": value for key, value in weights.items()}
         named["classifier.1.weight"] = torch.zeros(2, 2)  # torchvision's files have such, unused
-        torch.save(named, folder / f"{net}.pth")
-        return folder / f"{net}.pth"
+        torch.save(named, file)
+        return file
 
     return path

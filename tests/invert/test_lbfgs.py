@@ -269,12 +269,12 @@ class TestSafe:
 
 
 class TestConvergence:
-    @pytest.mark.parametrize("history", [1, 30])
-    def test_reaches_the_minimum_that_scipy_finds(self, history):
+    @pytest.mark.parametrize(("history", "steps"), [(1, 150), (30, 60)])
+    def test_reaches_the_minimum_that_scipy_finds(self, history, steps):
         problems = [logistic(0), logistic(1), quadratic(0), quadratic(1)]
         start = starts(4, seed=1)
         for row, f, x in zip(
-            drive(LBFGS(history=history), problems, start, 150),
+            drive(LBFGS(history=history), problems, start, steps),
             problems,
             start.numpy(),
             strict=True,

@@ -117,13 +117,13 @@ class TestNeighbours:
     def test_a_batch_of_real_images_gives_each_what_it_gets_alone(self):
         """Bit for bit, for a long descent magnifies round-off: every part is computed alike."""
         kit = load_generator("fashion32")
-        images = zoo_images("fashion32", "val").images[:12]
-        inverter = Inverter(start=EncoderStart(kit.encoder), steps=16)
+        images = zoo_images("fashion32", "val").images[:9]
+        inverter = Inverter(start=EncoderStart(kit.encoder), steps=12)
         whole = invert(kit.generator, images, inverter=inverter)
         assert (whole.loss < whole.start_loss).all()
         alone = invert(kit.generator, images[7:8], inverter=inverter)
         assert torch.equal(alone.loss, whole.loss[7:8])
-        for batch_size, order in ((1, [4, 9]), (3, [2, 8, 1, 0]), (8, list(range(11, -1, -1)))):
+        for batch_size, order in ((1, [4]), (3, [2, 8, 1, 0]), (8, list(range(8, -1, -1)))):
             turned = invert(kit.generator, images[order], inverter=inverter, batch_size=batch_size)
             assert torch.equal(turned.loss, whole.loss[order])
             assert torch.equal(turned.latents, whole.latents[order])
