@@ -70,7 +70,7 @@ def random_views(batches=STEPS + WARMUP):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_report(tmp_path, capsys):
     path, state = tmp_path / "new" / "learn.json", torch.get_rng_state()
-    options = {"batch": BATCH, "steps": STEPS, "warmup": WARMUP, "repeats": 1, "threads": 1}
+    options = {"batch": 4, "steps": STEPS, "warmup": WARMUP, "repeats": 1, "threads": 1}
     ratio = learn.main(**options, workers=(0, 1), out=path)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"ratio {ratio:.2f} against {learn.LOADER}"

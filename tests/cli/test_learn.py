@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from genviews.cli import main
@@ -195,11 +196,13 @@ class TestData:
         assert "learn walks for this generator" in capsys.readouterr().err
 
     def test_larger_images_need_resize(self, go_real, here, capsys):
-        assert go_real("--size", "4") == 1
+        for file in (here / "images").glob("*/[0-9]*.png"):
+            Image.open(file).resize((16, 16)).save(file)
+        assert go_real("--size", "8") == 1
         assert "at least one readable image, got none of 41" in capsys.readouterr().err
         assert not (here / "run" / "work").exists()  # nothing that stands in the way
-        assert go_real("--size", "4", "--resize", "--backbone", "resnet18", "--updates", "1") == 0
-        assert findings(here / "run")["training"]["images"] == "1x4x4"
+        assert go_real("--size", "8", "--resize", "--updates", "1") == 0
+        assert findings(here / "run")["training"]["images"] == "1x8x8"
 
 
 class TestMistakes:

@@ -30,8 +30,8 @@ def go(here, user_module, image_folder, labelled_data, monkeypatch):
     write_devkit(here, 12)
     whole = MultiLabelSVM.__init__
 
-    def quickly(self, costs=(0.01, 1.0), **more):
-        """Two costs to choose from, not the authors' 26."""
+    def quickly(self, costs=(1.0,), **more):
+        """One cost, not the authors' 26 to choose from."""
         whole(self, costs, **more)
 
     monkeypatch.setattr(MultiLabelSVM, "__init__", quickly)

@@ -201,10 +201,9 @@ class TestDetection:
         return DetectionJudge(path=root, class_names=NAMES, config=self.CONFIG)
 
     def test_a_detector_is_fine_tuned_around_the_encoder(self, task, tmp_path):
-        real = LearningRow(name="real", data="real")
         setting = of_colour(encoder=RepresentationConfig(backbone="resnet18", mean=(0.1,)))
         task.check(setting)
-        (result,) = run_rows([real], setting, [3], tmp_path / "study")
+        (result,) = run_rows([UNTRAINED], setting, [3], tmp_path / "study")
         told = []
         one = judge_one(result, task, setting, report=told.append)
         assert [(r.done, r.total) for r in told] == [
