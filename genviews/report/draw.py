@@ -19,8 +19,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_svg import FigureCanvasSVG, RendererSVG
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from genviews.report.words import printable, value_words
 from genviews.studies.blocks import BarColumn, Bars, Chart, Kind, Mark, Series
@@ -38,6 +39,7 @@ _LINES = (ACCENT, GOOD, BAD, INK)  # of the first series, the second, ...
 _TONES = {"better": GOOD, "worse": BAD, "reference": INK}
 _UNITS: dict[Kind, str] = {"percent": ", %", "points": ", percentage points"}
 _DRAWN = 64  # figures that are kept: a page and its files show the same ones
+_SVG_DPI = 72  # at which matplotlib draws an SVG
 _FLAT = {"percent": 0.2, "points": 0.2}  # a spread below which a curve is a flat line
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -278,9 +280,8 @@ def _svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     FigureCanvasSVG(figure)
     with mpl.rc_context({"svg.hashsalt": description}):
-        # Fitting the box to the labels draws everything twice.
-        box = "tight" if fit else None
-        figure.savefig(out, format="svg", bbox_inches=box, pad_inches=0.06, metadata=nothing)
+        box = _fitted(figure) if fit else None
+        figure.savefig(out, format="svg", dpi=_SVG_DPI, bbox_inches=box, metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -295,6 +296,13 @@ def _svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", text)
     label = escape(printable(description), quote=True)
     return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', text, count=1).strip()
+
+
+def _fitted(figure: Figure) -> Bbox:
+    """The box of all that is drawn, in inches; matplotlib's own "tight" would draw it twice."""
+    figure.set_dpi(_SVG_DPI)
+    renderer = RendererSVG(*figure.bbox.size, io.StringIO())  # type: ignore[no-untyped-call]
+    return figure.get_tightbbox(renderer).padded(0.06)
 
 
 def _longhand(found: re.Match[str]) -> str:
