@@ -68,7 +68,7 @@ def main(
     total = images or (320 if quick else IMAGES)
     trainings = settings(recipe(quick=quick, images=total))
     data = synthetic_data() if quick else Data(fashion_mnist("train").images)
-    val = synthetic_data(seed=1).images if quick else fashion_mnist("val").images[:COUNT]
+    val = synthetic_data(total=64, seed=1).images if quick else fashion_mnist("val").images[:COUNT]
     extract = FeatureExtractor(nn.Flatten()) if quick else last_block()
     real, rows = extract(val), out / "measured"
     identify(features=extract, real=val, seed=SEED).keep(

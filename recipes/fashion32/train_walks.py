@@ -53,7 +53,7 @@ def main(
     found = {
         "seed": config.seed,
         "config": {**asdict(config), "space": "z"},
-        "measured": measure_walks(generator, walks, config, samples=64 if quick else 1024),
+        "measured": measure_walks(generator, walks, config, samples=16 if quick else 1024),
         "note": "measured: loss of each walk alone on fresh samples, beside that of not moving",
     }
     result = None
