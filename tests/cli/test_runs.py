@@ -196,7 +196,8 @@ class TestEnsemble:
         assert "measured on mine:decode" in (here / "run" / "results.json").read_text()
 
     def test_the_folder_that_probe_takes(self, words, here, labelled_data, with_flags):
-        assert main(with_flags(words, ["--images", "data"])) == 0
+        more = ["--images", "data", "--perturb", "isotropic_all_0.20"]
+        assert main(with_flags(words, more)) == 0
         result = json.loads((here / "run" / "results.json").read_text())
         assert "On 32 test images" in result["blocks"][0]["caption"]
 
