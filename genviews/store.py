@@ -388,7 +388,7 @@ class RecordStore(Store[dict[str, Any]]):
         """Remove the lock files and half-written files that killed processes left."""
         for path in self.paths:
             remove_stale_claims(path.parent, _lock(path).name)
-            remove_stale_claims(path.parent, f".{path.name}.*.tmp")
+            remove_stale_claims(path.parent, ".*.tmp")  # also of checkpoints and encoders beside it
 
 
 def _lock(path: Path) -> Path:

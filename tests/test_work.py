@@ -88,6 +88,21 @@ class TestStores:
         }
         assert names == {"mine.tmp", "notes.txt"}
 
+    def test_what_killed_processes_left_beside_a_record_is_swept(self, tmp_path):
+        """Also half a checkpoint or encoder, which nothing writes again."""
+        store = records(tmp_path)
+        left = [
+            ".row.lock",
+            ".row.json.0a.tmp",
+            ".checkpoint.pt.0a.tmp",
+            ".encoder.safetensors.1.tmp",
+        ]
+        (tmp_path / "row1").mkdir()
+        for name in [*left, "encoder.safetensors"]:
+            (tmp_path / "row1" / name).touch()
+        store.clean()
+        assert {path.name for path in (tmp_path / "row1").iterdir()} == {"encoder.safetensors"}
+
     def test_a_file_that_is_being_written_is_not_swept(self, tmp_path):
         """Writers and a sweeper at once: every write ends well."""
         store, stop, errors = ShardStore(tmp_path, KEY), threading.Event(), []
