@@ -15,6 +15,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -29,6 +30,7 @@ SampleId = int | str
 DTYPE = np.float32
 
 
+@lru_cache(maxsize=2**15, typed=True)  # the same samples are drawn again and again
 def _hash64(*parts: object) -> int:
     text = "\x1f".join(f"{type(p).__name__}:{p}" for p in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -320,21 +320,17 @@ class LBFGS(WolfeSearch, Optimizer[_LBFGSState]):
     def _direction(self, state: _LBFGSState, rows: Tensor) -> Tensor:
         """-H g by the two loops over each image's own pairs."""
         q = -state.g[rows]
-        count, head = state.count[rows], state.head[rows]
-        weights = []
-        longest = int(count.max())
-        for age in range(1, longest + 1):
-            slot = (head - age) % self.history
-            move, change = state.moves[rows, slot], state.changes[rows, slot]
-            rho = torch.where(age <= count, state.rho[rows, slot], 0.0)
-            weight = rho * (move * q).sum(1)
-            q = torch.addcmul(q, weight[:, None], change, value=-1)
+        count, weights = state.count[rows], []
+        ages = torch.arange(1, int(count.max()) + 1, device=rows.device)[:, None]
+        slots = (state.head[rows] - ages) % self.history
+        rhos = torch.where(ages <= count, state.rho[rows, slots], 0.0)
+        pairs = list(zip(slots.unbind(), rhos.unbind(), strict=True))  # the youngest first
+        for slot, rho in pairs:
+            weight = rho * (state.moves[rows, slot] * q).sum(1)
+            q = torch.addcmul(q, weight[:, None], state.changes[rows, slot], value=-1)
             weights.append(weight)
         r = q * state.scale[rows, None]
-        for age in range(longest, 0, -1):
-            slot = (head - age) % self.history
-            move, change = state.moves[rows, slot], state.changes[rows, slot]
-            rho = torch.where(age <= count, state.rho[rows, slot], 0.0)
-            back = rho * (change * r).sum(1)
-            r = torch.addcmul(r, (weights[age - 1] - back)[:, None], move)
+        for slot, rho in reversed(pairs):
+            back = rho * (state.changes[rows, slot] * r).sum(1)
+            r = torch.addcmul(r, (weights.pop() - back)[:, None], state.moves[rows, slot])
         return r

@@ -48,6 +48,8 @@ def printable(text: str) -> str:
         >>> printable("a\x1b[2J.png"), printable("caf\u00e9 \udcff")
         ('a\\x1b[2J.png', 'café \\udcff')
     """
+    if text.isprintable():  # most texts are
+        return text
     return "".join(_visible(letter) for letter in text)
 
 

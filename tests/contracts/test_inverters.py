@@ -48,7 +48,7 @@ def toy() -> ToyGenerator:
 @cache
 def encoder() -> InversionEncoder:
     single = ToyGenerator()
-    training = EncoderTraining(steps=40, batch=16, masked=0.5)
+    training = EncoderTraining(steps=20, batch=16, masked=0.5)
     trained = train_encoder(single, EncoderConfig.for_generator(single, widths=(8,)), training)
     return trained.double()
 
@@ -63,7 +63,7 @@ STARTS: dict[str, Callable[[], Start]] = {
     "mean": MeanStart,
     "encoder": lambda: EncoderStart(encoder()),
     "encoder, 2 passes": lambda: EncoderStart(encoder(), passes=2),
-    "class mean": lambda: ClassMeanStart(class_means(ToyGenerator(), 2, Slope(), num=500), Slope()),
+    "class mean": lambda: ClassMeanStart(class_means(ToyGenerator(), 2, Slope(), num=200), Slope()),
     "given": lambda: GivenStart(near()),
     "given two": lambda: GivenStart(torch.stack([near(), -near()], 1)),
     "best of": lambda: Starts((MeanStart(), EncoderStart(encoder()))),
@@ -105,6 +105,9 @@ class Downhill(ToyGenerator):
     def __init__(self, law: str) -> None:
         super().__init__()
         self.law, self.calls = law, 0
+
+    def mean_latent(self, num: int = 200, seed: int = 0) -> Tensor:
+        return super().mean_latent(num, seed)
 
     def synthesize(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         images = super().synthesize(latents)

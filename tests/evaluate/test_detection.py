@@ -33,9 +33,14 @@ def weights_of(resnet) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.fixture(scope="module")
+def weights():
+    torch.manual_seed(0)
+    return weights_of(resnet18())
+
+
 @pytest.fixture
-def small():
-    weights = weights_of(resnet18())
+def small(weights):
     return weights, c4_detector(weights, CONFIG, architecture="resnet18")
 
 
@@ -83,8 +88,7 @@ class TestWeights:
             rows = detector.roi_heads.box_head(maps)  # its norm is fresh: the identity but eps
             torch.testing.assert_close(rows, resnet(image), rtol=1e-4, atol=1e-4)
 
-    def test_missing_unused_and_misshapen_weights_are_named(self):
-        weights = weights_of(resnet18())
+    def test_missing_unused_and_misshapen_weights_are_named(self, weights):
         broken = {k: v for k, v in weights.items() if k != "layer3.0.conv1.weight"}
         with pytest.raises(ValueError, match=r"layer3\.0\.conv1\.weight"):
             c4_detector(broken, CONFIG, architecture="resnet18")
@@ -148,8 +152,7 @@ class TestStep:
             found = detector(images)
         assert [set(f) for f in found] == [{"boxes", "labels", "scores"}]
 
-    def test_a_step_repeats(self, small):
-        weights, _ = small
+    def test_a_step_repeats(self, weights):
         images, targets = (part[:1] for part in scene())
         losses = []
         for noise in (1, 2):
