@@ -758,7 +758,7 @@ class TestLabels:
         generator, label = self.generator(), torch.tensor([0, 1, 2, 1, 0])
         z = generator.sample(Rng(0).streams(range(5)))
         images = generator.synthesize(generator.map(z, label), label)
-        inverter = Inverter(steps=60, smoothing=0.0, tolerance=0.0)
+        inverter = Inverter(steps=40, smoothing=0.0, tolerance=0.0)
         found = invert(generator, images, inverter=inverter, label=label, batch_size=2)
         assert float((found.reconstructions - images).abs().max()) < 0.01
         assert torch.equal(found.label, label)
