@@ -2,7 +2,7 @@
 
 A file is written beside its place under a temporary name (`.NAME.*.tmp`), flushed to the disk and
 moved over its place in one step. A job killed in between leaves the temporary file, which nothing
-reads. It was claimed while it was written, so `remove_stale_claims` tells it from one in use.
+reads. It was claimed while it was written, so `remove_half_written` tells it from one in use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from genviews.checks import check_file, fail
-from genviews.claim import claimed_file
+from genviews.claim import claimed_file, remove_stale_claims
 
 __all__ = [
     "atomic_write_bytes",
@@ -38,6 +38,7 @@ __all__ = [
     "read_tensors",
     "save_network",
     "save_tensors",
+    "remove_half_written",
     "sha256_of",
     "write_json",
 ]
@@ -55,18 +56,8 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Cut, because a name may be as long as the system allows.
-    temporary = path.parent / f".{path.name[:40]}.{uuid4().hex[:12]}.tmp"
-    try:
-        with claimed_file(temporary) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            if sys.platform == "win32":
-                file.close()  # an open file cannot be moved there
-            os.replace(temporary, path)  # before its claim ends: see `remove_stale_claims`
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _half_written(path, data) as temporary:
+        os.replace(temporary, path)
     _sync_folder(path.parent)
 
 
@@ -82,18 +73,38 @@ def create_bytes(path: str | Path, data: bytes) -> bool:
     path = Path(path)
     if path.exists():
         return False
-    made = path.parent / f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp"
-    atomic_write_bytes(made, data)
-    try:
-        os.link(made, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links: the last of several writers
-        os.replace(made, path)
-    finally:
-        made.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _half_written(path, data) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links: the last of several writers
+            os.replace(temporary, path)
     _sync_folder(path.parent)
     return True
+
+
+@contextlib.contextmanager
+def _half_written(path: Path, data: bytes) -> Iterator[Path]:
+    """A whole file beside `path`, to be moved there; claimed, see `remove_stale_claims`."""
+    # Cut, because a name may be as long as the system allows.
+    temporary = path.parent / f".{path.name[:40]}.{uuid4().hex[:12]}.tmp"
+    try:
+        with claimed_file(temporary) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            if sys.platform == "win32":
+                file.close()  # an open file cannot be moved there
+            yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove the files in a folder that killed processes were writing; those of others stay."""
+    remove_stale_claims(folder, ".*.????????????.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -31,7 +31,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from genviews.checks import check_count, fail
 from genviews.claim import claim, remove_stale_claims
-from genviews.files import atomic_write_bytes, read_json, write_json
+from genviews.files import atomic_write_bytes, read_json, remove_half_written, write_json
 from genviews.identity import Identity
 from genviews.shard import (
     DamagedShardError,
@@ -388,7 +388,7 @@ class RecordStore(Store[dict[str, Any]]):
         """Remove the lock files and half-written files that killed processes left."""
         for path in self.paths:
             remove_stale_claims(path.parent, _lock(path).name)
-            remove_stale_claims(path.parent, ".*.tmp")  # also of checkpoints and encoders beside it
+            remove_half_written(path.parent)  # also checkpoints and encoders beside it
 
 
 def _lock(path: Path) -> Path:

@@ -91,14 +91,9 @@ class TestStores:
     def test_what_killed_processes_left_beside_a_record_is_swept(self, tmp_path):
         """Also half a checkpoint or encoder, which nothing writes again."""
         store = records(tmp_path)
-        left = [
-            ".row.lock",
-            ".row.json.0a.tmp",
-            ".checkpoint.pt.0a.tmp",
-            ".encoder.safetensors.1.tmp",
-        ]
+        left = [f".{name}.0123456789ab.tmp" for name in ("row.json", "checkpoint.pt", "encoder")]
         (tmp_path / "row1").mkdir()
-        for name in [*left, "encoder.safetensors"]:
+        for name in [*left, ".row.lock", "encoder.safetensors"]:
             (tmp_path / "row1" / name).touch()
         store.clean()
         assert {path.name for path in (tmp_path / "row1").iterdir()} == {"encoder.safetensors"}

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from genviews.checks import fail
-from genviews.claim import remove_stale_claims
-from genviews.files import atomic_write_bytes, load_plain
+from genviews.files import atomic_write_bytes, load_plain, remove_half_written
 from genviews.identity.keep import Identity
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
@@ -22,7 +21,7 @@ def write_checkpoint(path: Path, identity: Identity, content: Mapping[str, Any])
     buffer = io.BytesIO()
     torch.save({"identity": identity.pack(), **content}, buffer)
     atomic_write_bytes(path, buffer.getvalue())
-    remove_stale_claims(path.parent, f".{path.name}.*.tmp")  # which killed trainings left
+    remove_half_written(path.parent)
 
 
 def read_checkpoint(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from genviews.checks import fail
 from genviews.claim import claim
+from genviews.files import remove_half_written
 from genviews.identity import Identity
 from genviews.studies.result import RESULT_FILE
 
@@ -62,6 +63,8 @@ class RunFolder:
                 what differs), or another process is at work where it is to begin anew.
         """
         what = f"output folder {str(self.folder)!r}"
+        for name in (".", *_RESULTS):
+            remove_half_written(self.folder / name)
         with claim(self.folder / ".run.lock") as alone:
             if anew and not alone:
                 fail(

@@ -259,7 +259,8 @@ class TestResume:
             patch.setattr(f"genviews.files.os.{step}", full)
             with pytest.raises(OSError, match=re.escape(os.strerror(code))):
                 run(source, tmp_path)
-        assert list(tmp_path.iterdir()) == []
+        # What the store is of may be there, whole; nothing else is.
+        assert {path.stem for path in tmp_path.iterdir()} <= {"identity"}
         assert run(source, tmp_path).read_all().ids == source.ids
 
     def test_the_folder_is_a_file(self, source, tmp_path):

@@ -72,6 +72,15 @@ def test_nobody_begins_anew_under_a_run(place):
         pass
 
 
+def test_what_a_killed_process_was_writing_is_removed(place):
+    names = (".hashes.json.0123456789ab.tmp", "tables/.rows.csv.0123456789ab.tmp", ".mine.tmp")
+    (place / "tables").mkdir(parents=True)
+    for name in names:
+        (place / name).write_bytes(b"half")
+    with RunFolder(place).claimed(ONE):
+        assert [(place / name).exists() for name in names] == [False, False, True]
+
+
 def test_a_run_that_kept_nothing_stands_in_nobodys_way(tmp_path):
     with pytest.raises(KeyError), RunFolder(tmp_path).claimed(ONE):
         raise KeyError
