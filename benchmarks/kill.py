@@ -172,7 +172,7 @@ def kill_often(words: Sequence[str], folder: Path, *, kills: int, seed: int) -> 
         finish(words, folder, out)
         after = kept(out)
         lost += made_again(out, before, after)
-        shards = max(len(before), len(after))
+        shards = max(shards, len(before), len(after))
         stays = stamps(out)
         finish(words, folder, out)  # a finished run is not run again
         now = stamps(out)

@@ -46,6 +46,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self.addresses)
 
 
+# A module, of whatever package: no type says more.
 def find_package(name: str, extra: str, what: str, instead: str = "") -> Any:  # noqa: ANN401
     """Return an optional package, which an extra of genviews brings.
 
@@ -70,6 +71,7 @@ def find_package(name: str, extra: str, what: str, instead: str = "") -> Any:  #
         )
 
 
+# Whatever stands at that address in the user's code.
 def find_named(name: str, what: str, form: str = _FORM, *, calls: str = "") -> Any:  # noqa: ANN401
     """Import `package.module:object` and return the object. Name only what you trust.
 

@@ -76,4 +76,5 @@ def outcome_of(
     if expected == "level":
         small = difference.interval is not None and max(map(abs, difference.interval)) <= MARGIN
         return "holds" if small else "contradicted"
+    # The values are those of the return type, which mypy reads as plain text.
     return {"above": "holds", "below": "contradicted", "level": "not seen"}[found]  # type: ignore[return-value]
