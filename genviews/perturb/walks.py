@@ -79,7 +79,9 @@ class Walks:
             )
 
     def __repr__(self) -> str:
-        return f"Walks({', '.join(self.names)}; shape={tuple(self.directions.shape)})"
+        law = self.ranges.zoom_law
+        other = f", zoom_law={law!r}" if "zoom" in self.edits and law != "published" else ""
+        return f"Walks({', '.join(self.names)}; shape={tuple(self.directions.shape)}{other})"
 
     @property
     def channels(self) -> int:
@@ -143,7 +145,8 @@ class Walks:
         walks = cls(
             directions=tensors["directions"],
             names=tuple(facts["names"]),
-            ranges=StepRanges(**facts["ranges"]),
+            # A file that does not name the law of its zoom is from when there was this one alone.
+            ranges=StepRanges(**{"zoom_law": "magnify", **facts["ranges"]}),
             card=facts["card"],
             generator=known,
         )

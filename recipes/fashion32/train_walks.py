@@ -60,6 +60,7 @@ def main(
     if not quick:
         walks.save(ENTRIES / entry / FILE)
         what = "latent walks in z: shiftx, shifty, zoom, rot2d, rot3d, colour"
+        what += f"; zoom law {walks.ranges.zoom_law!r}"
         record_file(ENTRIES / entry, FILE, what=what, made_with=("generator.safetensors",))
         name = "walks.json" if entry == "fashion32" else f"walks_{entry}.json"
         result = RESULTS / name

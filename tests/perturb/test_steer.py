@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from genviews.files import load_tensors, save_tensors
 from genviews.generators.callable import CallableGenerator
 from genviews.generators.toy import ToyGenerator
+from genviews.identity import key
 from genviews.kit import GeneratorKit
 from genviews.perturb.train_steer import SteerTraining, measure_walks, train_walks
 from genviews.perturb.walks import Steer, Walks
@@ -177,6 +180,35 @@ def test_walks_are_kept_with_their_card(tmp_path) -> None:
     PCAStatistics.measure(generator, num_samples=50).save(tmp_path / "pca.safetensors")
     with pytest.raises(ValueError, match=r"expected directions with names, ranges and card"):
         Walks.load(tmp_path / "pca.safetensors")
+
+
+@pytest.mark.parametrize("law", ["published", "magnify"])
+def test_walks_keep_the_law_of_their_zoom(law, tmp_path) -> None:
+    """Steps and edits are read by the law that the walks were learnt under, never by the other."""
+    path, generator = tmp_path / "walks.safetensors", ToyGenerator()
+    config = replace(QUICK, samples=16, edits=("zoom",), ranges=StepRanges(zoom_law=law))
+    walks = train_walks(generator, config, checkpoint=tmp_path / "state.pt")
+    walks.save(path)
+    assert Walks.load(path).ranges.zoom_law == law
+    assert ("magnify" in repr(walks)) == (law == "magnify")
+    other = replace(
+        config, ranges=StepRanges(zoom_law={"published": "magnify"}.get(law, "published"))
+    )
+    with pytest.raises(ValueError, match=r"config\.ranges\.zoom_law: .* in the store"):
+        train_walks(generator, other, checkpoint=tmp_path / "state.pt")
+    assert key(Steer("all", walks)) != key(Steer("all", replace(walks, ranges=other.ranges)))
+    # Measured by the law of the walks, whatever the config's.
+    assert measure_walks(generator, walks, other, 8) == measure_walks(generator, walks, config, 8)
+
+
+def test_a_file_that_names_no_law_is_of_the_older_one(tmp_path) -> None:
+    path, walks = tmp_path / "walks.safetensors", some_walks(ToyGenerator())
+    walks.save(path)
+    tensors, header = load_tensors(path, what="walks")
+    ranges = json.loads(header["ranges"])
+    del ranges["zoom_law"]
+    save_tensors(path, tensors, {**header, "ranges": json.dumps(ranges)})
+    assert Walks.load(path).ranges.zoom_law == "magnify"
 
 
 @pytest.mark.parametrize("generator", [ToyGenerator(channels=3), blobs(), blobs(2)], ids=repr)

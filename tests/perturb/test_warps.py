@@ -41,7 +41,8 @@ def stages(
     to_space = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 0]])
     shift = np.array([[0, 0, slide], [0, 0, 0], [0, 0, away]])
     camera = np.diag([away, away, 1.0])
-    cos, sin, scale = math.cos(theta), math.sin(theta), math.exp(steps["zoom"])
+    larger = 1 if ranges.zoom_law == "magnify" else -1
+    cos, sin, scale = math.cos(theta), math.sin(theta), math.exp(larger * steps["zoom"])
     move = (steps["shiftx"] * ranges.shift * width, steps["shifty"] * ranges.shift * height)
     return [
         camera @ (turn @ to_space + shift),
@@ -81,15 +82,15 @@ def naive(image: np.ndarray, steps: dict[str, float], ranges: StepRanges) -> tup
 
 CASES = {
     "shift": {"shiftx": 0.5, "shifty": -0.3},
-    "zoom in": {"zoom": math.log(2.3)},
-    "zoom out": {"zoom": math.log(0.41)},
+    "zoom in": {"zoom": math.log(0.41)},
+    "zoom out": {"zoom": math.log(2.3)},
     "rot2d": {"rot2d": 0.83},
     "rot3d": {"rot3d": 0.9},
     "rot3d back": {"rot3d": -1.0},
     "colour": {"colour0": 0.3, "colour2": -0.45},
-    "both rotations, zoomed out": {"rot2d": 1.0, "rot3d": 0.7, "zoom": math.log(0.5)},
-    "all": dict(zip(NAMES, (0.4, -0.7, -0.3, 0.6, -0.8, 0.1, -0.2, 0.5), strict=True)),
-    "all, far": dict(zip(NAMES, (-1.0, 1.0, -1.38, -1.0, 1.0, 0.5, 0.5, -0.5), strict=True)),
+    "both rotations, zoomed out": {"rot2d": 1.0, "rot3d": 0.7, "zoom": math.log(2.0)},
+    "all": dict(zip(NAMES, (0.4, -0.7, 0.3, 0.6, -0.8, 0.1, -0.2, 0.5), strict=True)),
+    "all, far": dict(zip(NAMES, (-1.0, 1.0, 1.38, -1.0, 1.0, 0.5, 0.5, -0.5), strict=True)),
 }
 
 
@@ -120,8 +121,8 @@ def test_no_step_is_the_identity() -> None:
     ("steps", "arguments"),
     [
         ({"shiftx": 0.5, "shifty": -0.25}, (0.0, [8, -4], 1.0)),
-        ({"zoom": math.log(1.7)}, (0.0, [0, 0], 1.7)),
-        ({"zoom": math.log(0.6)}, (0.0, [0, 0], 0.6)),
+        ({"zoom": math.log(1.7)}, (0.0, [0, 0], 1 / 1.7)),
+        ({"zoom": math.log(0.6)}, (0.0, [0, 0], 1 / 0.6)),
         ({"rot2d": 0.8}, (-24.0, [0, 0], 1.0)),  # torchvision's affine turns clockwise
     ],
 )
@@ -161,7 +162,7 @@ def test_the_turn_in_depth_is_torchvisions_perspective(step: float) -> None:
 
 
 def test_directions_of_the_edits() -> None:
-    """Right, down, larger, anticlockwise; the far side of a turn is smaller."""
+    """Right, down, smaller, anticlockwise; the far side of a turn is smaller."""
     image = torch.full((1, 1, 17, 17), -1.0)
     image[..., 8, 12] = 1.0  # right of the middle
 
@@ -172,7 +173,7 @@ def test_directions_of_the_edits() -> None:
 
     assert brightest(shiftx=0.3) == [8, 14]
     assert brightest(shifty=0.3) == [10, 12]
-    assert brightest(zoom=math.log(1.5)) == [8, 14]
+    assert brightest(zoom=-math.log(1.5)) == [8, 14]
     assert brightest(rot2d=1.0)[0] < 8
     line = torch.full((1, 1, 33, 33), -1.0)
     line[..., 8:25, 4:29] = 1.0
@@ -180,6 +181,30 @@ def test_directions_of_the_edits() -> None:
     heights = (got[0, 0] > 0).sum(0)
     columns = heights.nonzero().flatten()
     assert heights[columns[0] + 1] > heights[columns[-1] - 1]
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0])
+def test_the_zoom_is_that_of_the_published_code(alpha: float) -> None:
+    """Below 1 it crops to a share of the sides, above it pads to so many times; then it resizes."""
+    image, size = pictures(height=16, width=16), int(alpha * 16)
+    framed = tvf.center_crop(torch.nn.functional.pad(image, [32] * 4), [size, size])
+    want = torch.nn.functional.interpolate(framed, (16, 16), mode="bilinear")
+    got, mask = warp(image, steps_of(zoom=math.log(alpha)), RANGES)
+    # A crop's outermost row is repeated there, and interpolated with its neighbour here.
+    edge = math.ceil(0.5 / alpha) if alpha < 1 else 0
+    inner = slice(edge, 16 - edge)
+    difference = ((got - want) * mask)[..., inner, inner]
+    assert difference.abs().max() < 1e-5
+    assert int(mask[0, 0, 8].sum()) == {1.5: 10, 2.0: 8, 4.0: 4}.get(alpha, 16)
+
+
+@pytest.mark.parametrize("step", [-0.7, 0.0, 0.9])
+def test_the_other_law_of_the_zoom_is_its_inverse(step: float) -> None:
+    image, ours = pictures(), StepRanges(zoom_law="magnify")
+    got, mask = warp(image, steps_of(zoom=step), ours)
+    want, other = warp(image, steps_of(zoom=-step), RANGES)
+    assert torch.equal(got, want)
+    assert torch.equal(mask, other)
 
 
 def test_a_picture_ignores_its_neighbours() -> None:

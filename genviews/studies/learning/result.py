@@ -156,11 +156,15 @@ def _cells(study: LearningStudy, row: RowSummary) -> tuple[Cell, ...]:
 def _caption(study: LearningStudy) -> str:
     known, seeds = study.facts, len(study.seeds)
     channels = known["encoder"]["channels"]
+    steered = any((row["views"] or "").startswith("steer") for row in known["definitions"].values())
+    other = steered and known.get("zoom_law") == "magnify"
+    law = " The walks' zoom enlarges where the published one shrinks (zoom_law 'magnify')."
     return (
         f"{study.test_images:,} test images, {seeds} {'seed' if seeds == 1 else 'seeds'}; "
         f"{known['updates']:,} updates of {known['batch']:,} samples, {known['base']:,} of them "
         f"unique; encoder {known['encoder']['backbone']}, {channels} "
         f"{'channel' if channels == 1 else 'channels'}. Differences are to {study.reference}."
+        f"{law if other else ''}"
     )
 
 

@@ -211,6 +211,7 @@ class LearningSetting:
             "encoder": asdict(self.encoder),
             "training": describe(replace(self.training(self.updates), seed=seed)),
             "pixels": repr(self.pixels),
+            "zoom_law": None if self.walks is None else self.walks.ranges.zoom_law,
         }
 
     def updates_of(self, row: LearningRow) -> int:
