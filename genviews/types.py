@@ -11,17 +11,19 @@ generators speak. Uint8 and mean/std normalisation live at the two borders only:
 
 from __future__ import annotations
 
+import math
+import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, SupportsIndex, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_count, check_different, fail, lookup
 
 __all__ = [
     "Draws",
@@ -32,6 +34,8 @@ __all__ = [
     "LatentSpec",
     "Latents",
     "LayerRange",
+    "LayerRows",
+    "Layers",
     "Masks",
     "NotedProgress",
     "Progress",
@@ -39,6 +43,8 @@ __all__ = [
     "Values",
     "check_floats",
     "check_shape",
+    "layers_name",
+    "plain_layers",
     "silent",
 ]
 
@@ -130,12 +136,28 @@ class ImageSpec:
         height: H in pixels.
         width: W in pixels.
         range: lowest and highest value an image holds; a generator may overshoot it slightly.
+
+    Raises:
+        ValueError: another number of channels, an empty image, or a range that is none.
     """
 
     channels: int
     height: int
     width: int
     range: tuple[float, float] = (-1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        remedy = "images are (C, H, W), with 1 (grey) to 4 channels"
+        check_count(self.channels, "channels of images", most=4, remedy=remedy)
+        check_count(self.height, "height of images", remedy=remedy)
+        check_count(self.width, "width of images", remedy=remedy)
+        if len(self.range) != 2 or not -math.inf < self.range[0] < self.range[1] < math.inf:
+            fail(
+                "range of images",
+                expected="two finite numbers, the lower first",
+                got=self.range,
+                remedy="images inside genviews are in (-1, 1)",
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -180,6 +202,74 @@ class LayerRange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerRows:
+    """Style rows under one name, which need not adjoin.
+
+    Args:
+        name: as it stands in names of results, such as "fine", "5-7" or "0-2,5".
+        indices: of the rows, ascending.
+    """
+
+    name: str
+    indices: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def rows(self) -> slice | list[int]:
+        """Index of the L axis: a slice where the rows adjoin."""
+        first, last = self.indices[0], self.indices[-1]
+        adjoin = last - first + 1 == len(self.indices)
+        return slice(first, last + 1) if adjoin else list(self.indices)
+
+
+Layers = str | int | slice | LayerRange | LayerRows | Iterable[SupportsIndex]
+"""How rows are said: a name such as "fine"; "5-7" or "0-2,5", where both ends belong to a band; the
+number of one row; any iterable of the numbers of rows, such as (2, 3, 7) or range(5, 8); a
+`LayerRange`. Rows are counted from 0, and their order says nothing."""
+
+
+def plain_layers(layers: object) -> str | LayerRange | tuple[int, ...]:
+    """Return rows as a name, a range, or their numbers, ascending: what can be kept and compared.
+
+    Raises:
+        TypeError: neither of the forms of `Layers`.
+        ValueError: no row, one that is there twice, or a number below 0.
+
+    Example:
+        >>> plain_layers([7, 2, 3]), plain_layers(range(5, 8)), plain_layers(slice(5, 8))
+        ((2, 3, 7), (5, 6, 7), (5, 6, 7))
+    """
+    if isinstance(layers, LayerRows):
+        rows = layers.rows
+        if isinstance(rows, slice):
+            return LayerRange(name=layers.name, start=rows.start, stop=rows.stop)
+        return layers.indices
+    if isinstance(layers, str | LayerRange):
+        return layers
+    remedy = (
+        "name a range such as 'fine', or give the number of each row, such as (2, 3, 7) or "
+        "range(5, 8); rows are counted from 0"
+    )
+    if isinstance(layers, slice):
+        if layers.stop is None:
+            fail("layers", expected="a slice with both ends", got=layers, remedy=remedy)
+        layers = range(layers.start or 0, layers.stop, layers.step or 1)
+    try:
+        given: list[Any] = list(layers) if isinstance(layers, Iterable) else [layers]
+        if any(isinstance(row, bool) or getattr(row, "dtype", None) == torch.bool for row in given):
+            raise TypeError
+        found = tuple(sorted(operator.index(row) for row in given))
+    except TypeError:
+        fail("layers", expected="rows", got=repr(layers), remedy=remedy, error=TypeError)
+    check_different(found, "layers", "name each row once")
+    if not found or found[0] < 0:
+        fail("layers", expected="rows from 0 on", got=found or "none", remedy=remedy)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatentSpec:
     """The latents a generator renders: their space, the L x D shape and the named layer ranges.
 
@@ -200,29 +290,33 @@ class LatentSpec:
         """(L, D)."""
         return (self.num_layers, self.dim)
 
-    def layers(self, name: str | tuple[int, int] | LayerRange) -> LayerRange:
-        """Resolve a range by name ("coarse", "fine", "all", "5-7", "6") or by (start, stop).
-
-        A name that is no named range may give rows: "5-7" is rows 5, 6 and 7, "6" is row 6 alone.
+    def layers(self, name: Layers) -> LayerRows:
+        """Resolve rows: by name ("coarse", "fine", "all"), as "5-7", "6" or "0-2,5", or by number.
 
         Raises:
-            ValueError: unknown name (the closest are listed) or rows outside [0, L).
+            TypeError: neither of the forms of `Layers`.
+            ValueError: unknown name (the closest are listed), a row twice, or rows outside [0, L).
+
+        Example:
+            >>> spec = LatentSpec(space="w+", num_layers=8, dim=4)
+            >>> spec.layers((2, 3, 4, 7)), spec.layers("0-2,5").indices
+            (LayerRows(name='2-4,7', indices=(2, 3, 4, 7)), (0, 1, 2, 5))
         """
-        if isinstance(name, LayerRange):
-            found = name
-        elif isinstance(name, tuple):
-            found = LayerRange(name=f"{name[0]}-{name[1] - 1}", start=name[0], stop=name[1])
-        elif re.fullmatch(r"\d+(-\d+)?", name):
-            first, _, last = name.partition("-")
-            found = LayerRange(name=name, start=int(first), stop=int(last or first) + 1)
-        else:
+        known = plain_layers(name)
+        if isinstance(known, str):
+            if re.fullmatch(_ROWS, known):
+                return self.layers([row for part in known.split(",") for row in _band(part)])
             everything = LayerRange(name="all", start=0, stop=self.num_layers)
-            found = lookup(name, {r.name: r for r in (everything, *self.ranges)}, "layer range")
-        if found.stop > self.num_layers:
+            known = lookup(known, {r.name: r for r in (everything, *self.ranges)}, "layer range")
+        if isinstance(known, LayerRange):
+            found = LayerRows(name=known.name, indices=tuple(range(known.start, known.stop)))
+        else:
+            found = LayerRows(name=layers_name(known), indices=known)
+        if found.indices[-1] >= self.num_layers:
             fail(
                 f"layer range {found.name!r}",
                 expected=f"rows within 0-{self.num_layers - 1}",
-                got=f"rows {found.start}-{found.stop - 1}",
+                got=f"rows {layers_name(found.indices)}",
                 remedy="this generator has fewer style rows; choose one of its named ranges",
             )
         return found
@@ -232,6 +326,28 @@ class LatentSpec:
         remedy = "make them with `generator.map(generator.sample(streams))` or by inversion"
         note = f" in {self.space} space"
         check_shape(latents, ("...", *self.shape), what, remedy, note=note)
+
+
+_ROWS = r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*"
+
+
+def _band(text: str) -> range:
+    """The rows of "5-7", both ends included, or of "6"."""
+    first, _, last = text.partition("-")
+    found = LayerRange(name=text, start=int(first), stop=int(last or first) + 1)
+    return range(found.start, found.stop)
+
+
+def layers_name(layers: str | LayerRange | tuple[int, ...]) -> str:
+    """Rows in a word: those that adjoin as a band, "2-4,7" for (2, 3, 4, 7)."""
+    if isinstance(layers, str):
+        return layers
+    if isinstance(layers, LayerRange):
+        return layers.name
+    starts = [row for row in layers if row - 1 not in layers]
+    stops = [row for row in layers if row + 1 not in layers]
+    bands = zip(starts, stops, strict=True)
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in bands)
 
 
 class Status(IntEnum):

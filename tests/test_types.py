@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
+import numpy as np
 import pytest
 import torch
 
-from genviews.types import ImageSpec, Inversion, LatentSpec, LayerRange, Status
+from genviews.types import ImageSpec, Inversion, LatentSpec, LayerRange, Layers, Status
 
 IMAGES = ImageSpec(channels=3, height=4, width=6)
 LATENTS = LatentSpec(
@@ -25,6 +27,22 @@ LATENTS = LatentSpec(
 def test_specs_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         IMAGES.channels = 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": 0}, "channels of images: expected an integer of at least 1 and at most 4"),
+        ({"channels": 5}, "channels of images: .* got 5; images are"),
+        ({"height": -2}, "height of images: .* got -2"),
+        ({"width": 0}, "width of images"),
+        ({"range": (1.0, 0.0)}, "range of images: expected two finite numbers, the lower first"),
+        ({"range": (0.0, float("nan"))}, "range of images"),
+    ],
+)
+def test_a_spec_of_no_images_is_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(IMAGES, **changes)
 
 
 @pytest.mark.parametrize("lead", [(), (2,), (2, 7), (0,)])
@@ -54,25 +72,71 @@ def test_image_spec_says_how_to_convert_bytes() -> None:
         ("5-7", 5, 8),
         ("6", 6, 7),
         ("0-7", 0, 8),
-        ((2, 4), 2, 4),
+        ((2, 3), 2, 4),
+        ([3, 2], 2, 4),
+        (range(5, 8), 5, 8),
+        (slice(5, 8), 5, 8),
+        (6, 6, 7),
+        ((6,), 6, 7),
+        (np.array([2, 3]), 2, 4),
+        (torch.tensor([2, 3]), 2, 4),
+        ({2, 3}, 2, 4),
+        ((row for row in (3, 2)), 2, 4),
         (LayerRange(name="mine", start=1, stop=2), 1, 2),
     ],
 )
-def test_layers_resolve(name: str | tuple[int, int] | LayerRange, start: int, stop: int) -> None:
+def test_layers_resolve(name: Layers, start: int, stop: int) -> None:
     found = LATENTS.layers(name)
-    assert (found.start, found.stop) == (start, stop)
+    assert found.indices == tuple(range(start, stop))
     assert found.rows == slice(start, stop)
     assert len(found) == stop - start
 
 
-def test_a_pair_is_named_by_its_first_and_last_row() -> None:
-    assert LATENTS.layers((2, 5)).name == "2-4"
-    assert LATENTS.layers(LATENTS.layers((2, 5)).name) == LATENTS.layers((2, 5))
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        ((2, 3, 4), "2-4"),
+        ((2, 5), "2,5"),
+        ([7, 0, 1, 2], "0-2,7"),
+        (range(0, 8, 2), "0,2,4,6"),
+        ("1,5-6", "1,5-6"),
+        ("5,4", "4-5"),
+    ],
+)
+def test_any_rows_are_named_by_their_bands(rows: Layers, name: str) -> None:
+    found = LATENTS.layers(rows)
+    assert found.name == name
+    assert LATENTS.layers(name) == found
+    assert torch.equal(torch.arange(8)[found.rows], torch.tensor(found.indices))
 
 
-@pytest.mark.parametrize("name", ["8", "7-9", (0, 9), LayerRange(name="far", start=7, stop=11)])
-def test_rows_past_the_last_are_refused(name: str | tuple[int, int] | LayerRange) -> None:
-    with pytest.raises(ValueError, match=r"expected rows within 0-7, got rows \d-\d+"):
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        ((), ValueError, "expected rows from 0 on, got none"),
+        ((-1,), ValueError, r"rows from 0 on, got \(-1,\); name a range such as 'fine', or give"),
+        (-1, ValueError, "rows from 0 on"),
+        ((2, 2), ValueError, "all different, got 2 more than once; name each row once"),
+        ("2,1-3", ValueError, "name each row once"),
+        ((2, 9), ValueError, r"expected rows within 0-7, got rows 2,9"),
+        (slice(5, None), ValueError, "a slice with both ends"),
+        (slice(2, 2), ValueError, "rows from 0 on, got none"),
+        ((2.0, 3.0), TypeError, "layers: expected rows, got"),
+        (("coarse", "fine"), TypeError, "layers: expected rows, got"),
+        (torch.tensor([False, True]), TypeError, "layers: expected rows"),
+        (None, TypeError, "layers: expected rows, got None"),
+        (True, TypeError, "layers: expected rows, got True"),
+    ],
+)
+def test_rows_that_are_none_are_one_sentence(rows: Layers, error: type, message: str) -> None:
+    layers = inspect.unwrap(LatentSpec.layers)  # without the type check of the tests
+    with pytest.raises(error, match=message):
+        layers(LATENTS, rows)
+
+
+@pytest.mark.parametrize("name", ["8", "7-9", range(9), LayerRange(name="far", start=7, stop=11)])
+def test_rows_past_the_last_are_refused(name: Layers) -> None:
+    with pytest.raises(ValueError, match=r"expected rows within 0-7, got rows \d(-\d+)?;"):
         LATENTS.layers(name)
 
 

@@ -34,7 +34,7 @@ from genviews.checks import check_count, check_each, check_number, fail, lookup
 from genviews.generators.base import Generator
 from genviews.named import Registry
 from genviews.rng import Streams
-from genviews.types import Label, Latents, LayerRange, check_shape
+from genviews.types import Label, Latents, Layers, check_shape, layers_name, plain_layers
 
 if TYPE_CHECKING:
     from genviews.perturb.pca import PCAStatistics
@@ -52,8 +52,6 @@ __all__ = [
     "perturbations",
 ]
 
-Layers = str | tuple[int, int] | LayerRange
-
 ScaleTable = Mapping[str, Mapping[str, Sequence[float]]]
 
 Rows = Float[Tensor, "B K R D"]
@@ -66,8 +64,8 @@ class Perturbation(ABC):
 
     Args:
         layers: rows to edit, resolved by `generator.latent_spec.layers`: a name such as "fine" or
-            "all", rows such as "5-7", a half-open pair (start, stop) or a `LayerRange`. A generator
-            in z or w space has a single row: use "all".
+            "all", rows such as "5-7", or the numbers of any rows, such as (2, 3, 7) or range(5, 8);
+            see `genviews.types.Layers`. A generator in z or w space has a single row: use "all".
     """
 
     layers: Layers
@@ -85,6 +83,7 @@ class Perturbation(ABC):
     """The strength may be from 0 to this."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", plain_layers(self.layers))
         check_number(
             self._strength,
             f"{self.strength_field} of {type(self).__name__}",
@@ -192,12 +191,8 @@ class Perturbation(ABC):
 
     @property
     def layers_name(self) -> str:
-        """The layers as one word, as in "fine" or "5-7"."""
-        if isinstance(self.layers, LayerRange):
-            return self.layers.name
-        if isinstance(self.layers, tuple):
-            return f"{self.layers[0]}-{self.layers[1] - 1}"
-        return self.layers
+        """The layers as one word, as in "fine", "5-7" or "0-2,5"."""
+        return layers_name(plain_layers(self.layers))
 
 
 def format_strength(value: float) -> str:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.generators.base import Generator
-from genviews.perturb.base import Layers, Perturbation, Rows
+from genviews.perturb.base import Perturbation, Rows
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.rng import Streams
-from genviews.types import Label
+from genviews.types import Label, Layers
 
 __all__ = ["Independent", "StyleMix"]
 

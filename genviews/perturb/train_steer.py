@@ -27,7 +27,6 @@ from genviews.checks import check_count, check_number, fail, lookup
 from genviews.generators.base import Generator
 from genviews.identity import identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
-from genviews.perturb.base import Layers
 from genviews.perturb.noise import Normal
 from genviews.perturb.walks import Walks, identity_of
 from genviews.perturb.warps import (
@@ -40,6 +39,7 @@ from genviews.perturb.warps import (
 )
 from genviews.represent.prior import Prior  # up: walks are learnt where latents are drawn
 from genviews.rng import Rng, Streams
+from genviews.types import Layers, plain_layers
 
 __all__ = ["SteerTraining", "measure_walks", "train_walks"]
 
@@ -80,6 +80,7 @@ class SteerTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", plain_layers(self.layers))
         check_count(self.samples, "samples of walks")
         check_count(self.batch, "batch of walks")
         directions_of(1, self.edits)
@@ -165,7 +166,7 @@ class _Run:
             "generator_type": type(self.generator).__name__,
             "space": self.generator.latent_spec.space,
             "layers": self.rows.name,
-            "rows": [self.rows.start, self.rows.stop],
+            "rows": list(self.rows.indices),
             "image": list(self.generator.image_spec.shape),
             **{k: getattr(c, k) for k in ("tied", "masking", "samples", "batch", "lr", "start")},
             "prior": repr(c.prior),
@@ -181,9 +182,9 @@ class _Run:
         )
 
     def _directions(self) -> Float[Tensor, "J L D"]:
-        above, below = self.rows.start, self.generator.latent_spec.num_layers - self.rows.stop
-        inside = self.vectors.expand(-1, len(self.rows), -1)
-        return torch.nn.functional.pad(inside, (0, 0, above, below))
+        found = self.vectors.new_zeros(len(self.names), *self.generator.latent_spec.shape)
+        found[:, self.rows.rows] = self.vectors.expand(-1, len(self.rows), -1)
+        return found
 
     def step(self, step: int) -> float:
         """One step of Adam; returns the loss before it."""

@@ -155,16 +155,19 @@ class Walks:
         return walks
 
     def move(
-        self, rows: Float[Tensor, "*N R D"], steps: Float[Tensor, "*N J"], first: int = 0
+        self,
+        rows: Float[Tensor, "*N R D"],
+        steps: Float[Tensor, "*N J"],
+        at: slice | list[int] = slice(None),
     ) -> Float[Tensor, "*N R D"]:
         """Latent rows after steps along these directions: w + sum_j c_j d_j.
 
         Args:
-            rows: rows `first`, `first` + 1, ... of latents.
+            rows: of latents.
             steps: c, along `names`.
-            first: index of the first of the rows.
+            at: index of these rows among the L of the latents.
         """
-        directions = self.directions[:, first : first + rows.shape[-2]].to(rows)
+        directions = self.directions[:, at].to(rows)
         moved, steps = rows, steps.to(rows)
         for index, direction in enumerate(directions):  # one by one: the batch rounds nothing
             moved = moved + steps[..., index, None, None] * direction
@@ -270,5 +273,5 @@ class Steer(Perturbation):
         given = dict.fromkeys(self.walks.edits, 1.0) if self.gains is None else dict(self.gains)
         gains = torch.tensor([given.get(edit_of(name), 0.0) for name in self.walks.names])
         steps = self.walks.of_all(steps, channels) * gains
-        first = generator.latent_spec.layers(self.layers).start
-        return self.walks.move(rows, self.strength * steps, first)
+        at = generator.latent_spec.layers(self.layers).rows
+        return self.walks.move(rows, self.strength * steps, at)

@@ -159,7 +159,9 @@ class PerturbationLaws(Viewed[Perturbation]):
         """All rows, the first and the last alone, and the ranges with a name."""
         spec = self.generator.latent_spec
         named = (found.name for found in spec.ranges)
-        return list(dict.fromkeys(["all", "0", str(spec.num_layers - 1), *named]))
+        last = spec.num_layers - 1
+        apart = [f"0,{last}"] if last > 1 else []  # rows need not adjoin
+        return list(dict.fromkeys(["all", "0", str(last), *apart, *named]))
 
     def zero_strength_is_the_identity(self) -> None:
         """At strength 0 each view is the latent itself, bit for bit, whatever the rows."""

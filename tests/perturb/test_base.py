@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from genviews.generators.toy import ToyGenerator
-from genviews.perturb.base import Perturbation, format_strength
+from genviews.kit import GeneratorKit
+from genviews.perturb.base import Perturbation, format_strength, perturbation
 from genviews.perturb.noise import Isotropic
+from genviews.perturb.stylemix import StyleMix
 from genviews.rng import Rng
-from genviews.types import LayerRange
+from genviews.types import LayerRange, Layers
 
 
 def test_a_perturbation_without_edit_cannot_be_made() -> None:
@@ -25,11 +27,12 @@ def test_a_perturbation_without_edit_cannot_be_made() -> None:
     [
         ("fine", "isotropic_fine_0.30"),
         ("5-7", "isotropic_5-7_0.30"),
-        ((5, 8), "isotropic_5-7_0.30"),
+        ((5, 6, 7), "isotropic_5-7_0.30"),
+        ([7, 2, 3], "isotropic_2-3,7_0.30"),
         (LayerRange(name="top", start=5, stop=8), "isotropic_top_0.30"),
     ],
 )
-def test_layers_in_names(layers: str | tuple[int, int] | LayerRange, name: str) -> None:
+def test_layers_in_names(layers: Layers, name: str) -> None:
     assert Isotropic(layers, 0.3).name == name
 
 
@@ -59,9 +62,29 @@ def test_perturbations_are_frozen_values() -> None:
 def test_all_ways_to_name_rows_select_the_same() -> None:
     toy, streams = ToyGenerator(), Rng(0).streams([1])
     latents = toy.map(toy.sample(streams))
-    ways = ["fine", "2-3", (2, 4), LayerRange(name="x", start=2, stop=4)]
+    ways = [
+        "fine",
+        "2-3",
+        (2, 3),
+        [3, 2],
+        range(2, 4),
+        slice(2, 4),
+        LayerRange(name="x", start=2, stop=4),
+    ]
     views = [Isotropic(layers, 0.3)(toy, latents, 2, streams) for layers in ways]
     assert all(torch.equal(view, views[0]) for view in views)
+
+
+def test_rows_that_do_not_adjoin_are_edited_and_no_other() -> None:
+    toy, streams = ToyGenerator(), Rng(0).streams([1, 2])
+    latents = toy.map(toy.sample(streams))
+    for layers in ((0, 2, 3), "0,2-3"):
+        moved = (StyleMix(layers)(toy, latents, 3, streams) != latents[:, None]).any(-1)
+        assert moved.all(0).all(0).tolist() == [True, False, True, True]
+        assert not moved[:, :, 1].any()
+    name = StyleMix((0, 2, 3)).name
+    assert name == "stylemix_0,2-3"
+    assert perturbation(name, GeneratorKit(toy)).name == name
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 3, 4, 4)])

@@ -69,7 +69,7 @@ def test_names_read(name: str, expected: Isotropic | PCA | StyleMix) -> None:
         ("", "kind of perturbation: expected one of .*, isotropic, pca, .* got ''"),
         ("stylemix", "layer range: expected one of all, coarse, fine, middle, got ''"),
         ("stylemix_fien", "layer range: .* got 'fien'; did you mean 'fine'"),
-        ("stylemix_9", "layer range '9': expected rows within 0-3, got rows 9-9"),
+        ("stylemix_9", "layer range '9': expected rows within 0-3, got rows 9;"),
         ("isotropic_fine", r"expected a strength at the end, got none; write isotropic_fine_0\.30"),
         ("isotropic_3", r"expected a strength at the end, got none; write isotropic_3_0\.30"),
         ("isotropic_fine_nan", "sigma of Isotropic: expected a finite number"),

@@ -300,7 +300,7 @@ def test_misuse_is_named(tmp_path) -> None:
     "value",
     [
         Gaussian("fine", 0.2, 3.0, "fixed"),
-        Gaussian((1, 3), 0.2, None),
+        Gaussian((1, 2), 0.2, None),
         Gaussian(TOY.latent_spec.layers("fine"), 0.2),
         StyleMix("fine", 0.5),
         Independent(noise=Normal.fixed_bound(0.9), psi=0.8, cutoff=2),
