@@ -26,7 +26,7 @@ from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import fill_bank, rendered_label
 from genviews.ensemble.views import ViewPlan, ViewSet
-from genviews.ensemble.weigh import Average, Ensemble, pixel_average
+from genviews.ensemble.weigh import Ensemble, pixel_average
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
@@ -50,7 +50,7 @@ class GenerativeTTA(nn.Module):
         pixel_views: pixel augmentation applied to each generated view and, as many times, to the
             image itself; None leaves the pixels alone.
         num_views: K generated views of each image; the reconstruction is one more.
-        average: "probs" or "logits", what is averaged.
+        merge: how predictions become one, see `genviews.ensemble.merge`.
         seed: views depend on (seed, image, view index) and on nothing else.
         batch_size: images under way at once; speed and memory only.
 
@@ -84,7 +84,7 @@ class GenerativeTTA(nn.Module):
         perturbation: Perturbation | None = None,
         pixel_views: PixelViews | None = None,
         num_views: int = 32,
-        average: Average = "probs",
+        merge: str = "mean",
         seed: int = 0,
         batch_size: int = 64,
     ) -> None:
@@ -111,7 +111,7 @@ class GenerativeTTA(nn.Module):
             seed=seed,
             batch_size=batch_size,
         )
-        self.average: Average = average
+        self.merge = merge
 
     def fit(
         self,
@@ -132,7 +132,7 @@ class GenerativeTTA(nn.Module):
         """
         bank = self.bank(images, labels=labels, ids=ids, split="calibration", progress=progress)
         image_views = [view_set.name for view_set in self.image_views]
-        ensemble = Ensemble(self.views.name, image_views=image_views, average=self.average)
+        ensemble = Ensemble(self.views.name, image_views=image_views, merge=self.merge)
         self.ensemble_ = ensemble.fit(bank)
         return self
 
@@ -172,7 +172,7 @@ class GenerativeTTA(nn.Module):
             if useful:
                 found[part] = self.ensemble_.predict_proba(bank)
             else:
-                found[part] = pixel_average(bank, self.ensemble_.image_views, self.average)
+                found[part] = pixel_average(bank, self.ensemble_.image_views, self.merge)
         return found[[first[name] for name in names]]
 
     def predict(

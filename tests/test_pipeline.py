@@ -127,9 +127,9 @@ class TestAlphaZero:
         torch.testing.assert_close(made.predict_proba(noisy[0]), wanted)
         assert torch.equal(made.predict(noisy[0]), wanted.argmax(-1))
 
-    @pytest.mark.parametrize("average", ["probs", "logits"])
-    def test_with_pixel_views_is_their_average(self, clean, noisy, no_inversion, average):
-        made = tta(pixel_views=HorizontalFlip(), average=average).fit(*clean)
+    @pytest.mark.parametrize("merge", ["mean", "gmean"])
+    def test_with_pixel_views_is_their_average(self, clean, noisy, no_inversion, merge):
+        made = tta(pixel_views=HorizontalFlip(), merge=merge).fit(*clean)
         no_inversion()
         bank = made.bank(noisy[0], split="predict", generate=False)
         assert {key: logits.shape[1] for key, logits in bank.logits.items()} == {
@@ -138,7 +138,7 @@ class TestAlphaZero:
         }
         logits = torch.cat([bank.logits["image"], bank.logits["flip"]], dim=1).double()
         assert (logits[:, 0] - logits[:, 1:].mean(1)).abs().max() > 0.1
-        mean = logits.softmax(-1).mean(1) if average == "probs" else logits.mean(1).softmax(-1)
+        mean = logits.softmax(-1).mean(1) if merge == "mean" else logits.mean(1).softmax(-1)
         torch.testing.assert_close(made.predict_proba(noisy[0]), mean)
 
 

@@ -178,15 +178,16 @@ class ModelFlags:
 @Parameter(name="*", group=_STUDY)
 @dataclass(frozen=True, kw_only=True)
 class EnsembleFlags:
-    """How views are made and averaged.
+    """How views are made and merged.
 
     Args:
         num_views: Views made of each image, of each kind.
-        average: What is averaged over the views.
+        merge: What becomes of the predictions for an image's views: mean (of probabilities), gmean
+            (of logits, as the paper's formula reads), tsharpen or max.
     """
 
     num_views: int = 32
-    average: Literal["probs", "logits"] = "probs"
+    merge: Literal["mean", "gmean", "tsharpen", "max"] = "mean"
 
 
 @Parameter(name="*", group=_INPUT)

@@ -19,7 +19,6 @@ from genviews.checks import check_different
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation, Method, score
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Average
 from genviews.perturb.base import Perturbation
 
 __all__ = ["Chosen", "Picks", "choose_combined", "group_candidates", "methods", "pick"]
@@ -70,14 +69,14 @@ def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Pert
 
 
 def choose_combined(
-    chosen: Chosen, bank: PredictionBank, *, average: Average = "probs", per_latent: int = 1
+    chosen: Chosen, bank: PredictionBank, *, merge: str = "mean", per_latent: int = 1
 ) -> tuple[ViewSet, ViewSet] | None:
     """Pair the best pixel views with the best latent views, both by calibration accuracy.
 
     Args:
         chosen: pixel and latent view sets.
         bank: calibration predictions of them all.
-        average: of probabilities or logits.
+        merge: how predictions become one, see `genviews.ensemble.merge`.
         per_latent: pixel transforms that each latent view gets.
 
     Returns:
@@ -87,7 +86,7 @@ def choose_combined(
     if not chosen.pixels or not chosen.latents:
         return None
     pixels, latent = (
-        max(view_sets, key=lambda v: score(_method(v), bank, average=average))
+        max(view_sets, key=lambda v: score(_method(v), bank, merge=merge))
         for view_sets in (chosen.pixels, chosen.latents.values())
     )
     both = ViewSet(perturbation=latent.perturbation, pixels=pixels.pixels, per_latent=per_latent)

@@ -18,7 +18,7 @@ from genviews.checks import fail
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.significance import GainReport, gain_report, holm
-from genviews.ensemble.weigh import Average, Ensemble, alpha_grid, as_probs, pixel_average, pool
+from genviews.ensemble.weigh import Ensemble, alpha_grid, merged, pixel_average
 
 __all__ = [
     "AlphaCurve",
@@ -150,35 +150,33 @@ class Method:
     weighing: Literal["none", "equal", "alpha"] = "none"
     image_views: tuple[str, ...] = ()
 
-    def ensemble(self, average: Average) -> Ensemble | None:
+    def ensemble(self, merge: str) -> Ensemble | None:
         """The unfitted ensemble, or None when there is no alpha to fit."""
         if self.weighing != "alpha":
             return None
-        return Ensemble(self.views, image_views=self.image_views, average=average)
+        return Ensemble(self.views, image_views=self.image_views, merge=merge)
 
-    def fixed_proba(self, bank: PredictionBank, average: Average) -> Float[Tensor, "N Y"]:
+    def fixed_proba(self, bank: PredictionBank, merge: str) -> Float[Tensor, "N Y"]:
         """Class probabilities of a method without alpha."""
         if self.weighing == "equal":
-            return pixel_average(bank, self.views, average)
-        return as_probs(pool(bank, self.views or ("image",), average).mean(1), average)
+            return pixel_average(bank, self.views, merge)
+        return merged(bank, self.views or ("image",), merge)
 
     def count(self, bank: PredictionBank) -> int:
         """Number of predictions beside that of the image itself."""
-        ensemble = self.ensemble("probs")
+        ensemble = self.ensemble("mean")
         keys = self.views if ensemble is None else (*self.image_views, *ensemble.pool_keys)
         return sum(bank.get(key).shape[1] for key in keys)
 
 
-def ranked(
-    bank: PredictionBank, keys: Sequence[str], *, average: Average = "probs"
-) -> list[Ensemble]:
+def ranked(bank: PredictionBank, keys: Sequence[str], *, merge: str = "mean") -> list[Ensemble]:
     """An ensemble of each view set at its own best alpha: the most accurate on calibration first.
 
     Args:
         bank: a calibration bank with all the keys.
         keys: of the view sets, the mildest first; among equals the first, that is the smaller
             scale, comes first.
-        average: of probabilities or logits.
+        merge: how predictions become one, see `genviews.ensemble.merge`.
 
     Raises:
         ValueError: no view set, or a bank of a test split.
@@ -190,7 +188,7 @@ def ranked(
     """
     if not keys:
         fail("candidate views", expected="at least one key", got="none", remedy="name them")
-    fitted = [Ensemble(key, average=average).fit(bank) for key in keys]
+    fitted = [Ensemble(key, merge=merge).fit(bank) for key in keys]
     return sorted(fitted, key=lambda ensemble: -ensemble.accuracy_)
 
 
@@ -216,7 +214,7 @@ class Evaluation:
     def weighted(self) -> tuple[str, ...]:
         """The bank keys that have a weight above 0 in the prediction."""
         method, alpha = self.method, self.row.alpha
-        ensemble = method.ensemble("probs")
+        ensemble = method.ensemble("mean")
         if ensemble is None or alpha is None:
             alone = method.weighing == "none" and method.views
             return method.views if alone else ("image", *method.views)
@@ -224,17 +222,17 @@ class Evaluation:
         return (*image_term, *(ensemble.pool_keys if alpha > 0 else ()))
 
 
-def score(method: Method, bank: PredictionBank, *, average: Average = "probs") -> float:
+def score(method: Method, bank: PredictionBank, *, merge: str = "mean") -> float:
     """Calibration accuracy of a method, at its own best alpha where it has one.
 
     Raises:
         ValueError: a bank of a test split: scores are for choosing.
     """
     check_fit(bank.split, "choose")
-    ensemble = method.ensemble(average)
+    ensemble = method.ensemble(merge)
     if ensemble is not None:
         return ensemble.fit(bank).accuracy_
-    return _accuracy(_correct(method.fixed_proba(bank, average), bank))
+    return _accuracy(_correct(method.fixed_proba(bank, merge), bank))
 
 
 def evaluate(
@@ -245,7 +243,7 @@ def evaluate(
     task: str,
     baseline: Bool[Tensor, " N"] | None = None,
     reference: Bool[Tensor, " N"] | None = None,
-    average: Average = "probs",
+    merge: str = "mean",
     seed: int = 0,
 ) -> Evaluation:
     """Fit a method on calibration, measure it on test.
@@ -258,15 +256,15 @@ def evaluate(
         baseline: where the same task's single image is right on test; None: this is that row.
         reference: where the reference task's single image is right on test, for the rows of other
             tasks with the same labels.
-        average: of probabilities or logits.
+        merge: how predictions become one, see `genviews.ensemble.merge`.
         seed: of the bootstrap.
 
     Raises:
         ValueError: calibrating on a test split, or missing keys or labels.
     """
-    ensemble = method.ensemble(average)
+    ensemble = method.ensemble(merge)
     if ensemble is None:
-        proba, alpha, curve = method.fixed_proba(test, average), None, None
+        proba, alpha, curve = method.fixed_proba(test, merge), None, None
     else:
         proba = ensemble.fit(calibration).predict_proba(test)
         alpha, curve = ensemble.alpha_, AlphaCurve.of(ensemble, test, method.name, task)
@@ -284,7 +282,7 @@ def evaluate(
         alpha=alpha,
         oracle_alpha=oracle[0],
         oracle_accuracy=oracle[1],
-        calibration_accuracy=score(method, calibration, average=average),
+        calibration_accuracy=score(method, calibration, merge=merge),
         p_holm=gain.p_value,
         reference_gain=None if against is None else against.gain,
         reference_gain_interval=None if against is None else against.gain_interval,

@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+import torch
 from torch import Tensor
 
 from genviews.checks import check_count
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.weigh import Average, Ensemble, alpha_grid, grid_accuracies, mix, pool
+from genviews.ensemble.merge import find_merge
+from genviews.ensemble.weigh import Ensemble, alpha_grid, grid_accuracies, mix, pool
 
 __all__ = [
     "SIZES",
@@ -101,13 +102,14 @@ def resample_members(
     alphas = alpha_grid(ensemble.grid)
     banks = (calibration, test)
     pools = [(ensemble.image_pool(bank), ensemble.view_pool(bank)) for bank in banks]
+    join = find_merge(ensemble.merge).join
     draws = []
     for seed in range(check_count(times, "times")):
         rng = np.random.RandomState(seed)
         views = _draw(rng, pools[0][1], size)
         image = _draw(rng, pools[0][0], image_size) if ensemble.image_views else [0]
         curves = [
-            grid_accuracies(_mean(i, image), _mean(v, views), bank.known_labels(), alphas)
+            grid_accuracies(join(i[:, image]), join(v[:, views]), bank.known_labels(), alphas)
             for bank, (i, v) in zip(banks, pools, strict=True)
         ]
         best = int(curves[0].argmax())
@@ -120,7 +122,7 @@ def resample_pixels(
     bank: PredictionBank,
     keys: Sequence[str],
     *,
-    average: Average = "probs",
+    merge: str = "mean",
     size: int = 32,
     times: int = 20,
 ) -> Resampled:
@@ -129,14 +131,14 @@ def resample_pixels(
     Args:
         bank: labelled predictions.
         keys: the pixel view sets beside the image.
-        average: of probabilities or of logits.
+        merge: how predictions become one, see `genviews.ensemble.merge`.
         size: members drawn; 32 = original + 31 views in the paper.
         times: number of draws.
 
     Source: Chai et al. 2021, the colour and crop baselines of its plotting notebooks.
     """
-    members, sizes = pool(bank, ("image", *keys), average), (check_count(size, "size"),)
-    return _by_size(members[:, 0], members, bank, sizes, times, lambda mean, size: mean)[0]
+    members, sizes = pool(bank, ("image", *keys), merge), (check_count(size, "size"),)
+    return _by_size(members[:, 0], members, bank, sizes, times, find_merge(merge).join)[0]
 
 
 def ensemble_size_study(
@@ -165,11 +167,12 @@ def ensemble_size_study(
     """
     check_fit(calibration.split, "choose")
     alphas = alpha_grid(ensemble.grid)
-    first = ensemble.view_pool(calibration)[:, : check_count(members, "members")].mean(1)
-    fitted_on = (ensemble.image_pool(calibration).mean(1), first, calibration.known_labels())
+    join = find_merge(ensemble.merge).join
+    first = join(ensemble.view_pool(calibration)[:, : check_count(members, "members")])
+    fitted_on = (ensemble.terms(calibration)[0], first, calibration.known_labels())
     alpha = float(alphas[int(grid_accuracies(*fitted_on, alphas).argmax())])
     image, views = ensemble.terms(test)[0], ensemble.view_pool(test)
-    return _by_size(image, views, test, sizes, times, lambda mean, size: mix(image, mean, alpha))
+    return _by_size(image, views, test, sizes, times, lambda drawn: mix(image, join(drawn), alpha))
 
 
 def pixel_size_study(
@@ -178,7 +181,7 @@ def pixel_size_study(
     *,
     sizes: Sequence[int] = SIZES,
     times: int = 16,
-    average: Average = "probs",
+    merge: str = "mean",
 ) -> tuple[Resampled, ...]:
     """Accuracy of ordinary test-time augmentation against the number of views.
 
@@ -190,10 +193,15 @@ def pixel_size_study(
         keys: the pixel view sets.
         sizes: numbers of views; 0 is the image alone.
         times: draws per size.
-        average: of probabilities or of logits.
+        merge: how predictions become one, see `genviews.ensemble.merge`.
     """
-    image, views = pool(bank, ("image",), average)[:, 0], pool(bank, tuple(keys), average)
-    return _by_size(image, views, bank, sizes, times, lambda mean, size: image + size * mean)
+    image, views = pool(bank, ("image",), merge), pool(bank, tuple(keys), merge)
+    join = find_merge(merge).join
+
+    def equal(drawn: Tensor) -> Tensor:
+        return join(torch.cat([image, drawn], 1))
+
+    return _by_size(image[:, 0], views, bank, sizes, times, equal)
 
 
 def _by_size(
@@ -202,7 +210,7 @@ def _by_size(
     bank: PredictionBank,
     sizes: Sequence[int],
     times: int,
-    score: Callable[[Tensor, int], Tensor],
+    score: Callable[[Tensor], Tensor],
 ) -> tuple[Resampled, ...]:
     """Ensembles of each size, `times` draws of their members; of size 0 the image alone."""
     check_count(times, "times")
@@ -211,7 +219,7 @@ def _by_size(
         found = [image]
         if check_count(size, "size", least=0) > 0:
             draws = (_draw(np.random.RandomState(s), members, size) for s in range(times))
-            found = [score(_mean(members, draw), size) for draw in draws]
+            found = [score(members[:, draw]) for draw in draws]
         accuracies = tuple(_accuracy(one, labels) for one in found)
         points.append(Resampled(size=size, accuracies=accuracies))
     return tuple(points)
@@ -221,10 +229,6 @@ def _draw(rng: np.random.RandomState, members: Tensor, size: int) -> list[int]:
     """One index vector for all images, with replacement, as the reference code draws it."""
     indices: list[int] = rng.choice(members.shape[1], size).tolist()
     return indices
-
-
-def _mean(members: Tensor, indices: list[int]) -> Float[Tensor, "N Y"]:
-    return members[:, indices].mean(1)
 
 
 def _accuracy(scores: Tensor, labels: Tensor) -> float:

@@ -4,9 +4,14 @@ The last step of the test-time arrow. Equation 7 mixes two terms,
 
     y = (1 - alpha) * image term + alpha * mean over the views,
 
-where alpha = 0 is the plain classifier and alpha = 1 the views alone. Alpha is chosen by accuracy
-on a named calibration split, never on the test split; where several alphas do equally well, the
-smallest wins, so that the views count only as far as they earn it.
+where alpha = 0 is the plain classifier and alpha = 1 the views alone. (Other ways to put views
+together than their mean are in `genviews.ensemble.merge`.) Alpha is chosen on a named calibration
+split, never on the test split; where several alphas do equally well, the smallest wins, so that the
+views count only as far as they earn it.
+
+The paper chooses by accuracy. Few calibration images can hardly tell accuracies apart: one image is
+a third of a point on 300. Log-loss, the mean of -log of the probability of an image's class, sees
+every image at every alpha; it asks for probabilities that can be believed, not for the right order.
 
 A badly reconstructed image gives views of something else. With a cutoff, images whose
 reconstruction error is above it keep the prediction of the image term; the others are ensembled.
@@ -16,32 +21,33 @@ The paper's 2-D search over alpha and cutoff did about as well as alpha alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_different, check_each, check_fraction, fail
+from genviews.checks import check_count, check_different, check_each, check_fraction, fail, lookup
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.merge import find_merge
 
 __all__ = [
-    "Average",
+    "ChooseBy",
     "Ensemble",
     "alpha_grid",
-    "as_probs",
-    "check_average",
     "cutoff_grid",
     "cutoff_proba",
     "cutoff_thresholds",
     "grid_accuracies",
+    "grid_log_losses",
+    "merged",
     "mix",
     "pixel_average",
     "pool",
 ]
 
-Average = Literal["probs", "logits"]
+ChooseBy = Literal["accuracy", "log-loss"]
 BLOCK = 1 << 22  # numbers held at once while the grid is scored: 32 MiB in float64
 
 
@@ -52,16 +58,18 @@ class Ensemble:
         views: key or keys of the view sets whose views are pooled with equal weight.
         image_views: None takes the image alone as the image term; keys of pixel views take the mean
             over the image and those views (the combined mode of the cars).
-        average: "probs" averages probabilities, as the reference code does and its numbers need;
-            "logits" averages logits, as the paper's formula reads, and takes the softmax at the
-            end.
+        merge: how predictions become one: "mean" of probabilities, as in the reference code,
+            "gmean" (the mean of logits, as the paper's formula reads), "tsharpen" or "max"; see
+            `genviews.ensemble.merge`.
         include_reconstruction: the reconstruction is one more member of the pool of views, as in
             the reference code (33 = 1 + 32).
         grid: number of alphas tried, evenly spaced from 0 to 1; 21 gives steps of 0.05, as in the
             paper.
+        choose_by: what `fit` chooses alpha by, "accuracy" as in the paper, or "log-loss".
+        alpha: weight of the views, where it is known; `fit` is then not needed, and refused.
 
     Attributes:
-        alpha_: the chosen weight of the views.
+        alpha_: the weight of the views, given or chosen.
         curve_: (grid,) calibration accuracy at each alpha.
         accuracy_: calibration accuracy at `alpha_`.
         split_: the name of the split that `fit` saw.
@@ -86,23 +94,29 @@ class Ensemble:
         views: str | Sequence[str],
         *,
         image_views: str | Sequence[str] | None = None,
-        average: Average = "probs",
+        merge: str = "mean",
         include_reconstruction: bool = True,
         grid: int = 21,
+        choose_by: ChooseBy = "accuracy",
+        alpha: float | None = None,
     ) -> None:
         self.views = _keys(views)
         self.image_views = _keys(image_views or ())
-        self.average: Average = check_average(average)
+        self.merge, self._merge = merge, find_merge(merge)
         self.include_reconstruction = include_reconstruction
         self.grid = check_count(grid, "grid", least=2)
+        lookup(choose_by, dict.fromkeys(get_args(ChooseBy)), "choose_by")
+        self.choose_by, self.alpha = choose_by, alpha
+        if alpha is not None:
+            self.alpha_ = check_fraction(alpha, "alpha")
         if not self.views and not include_reconstruction:
             fail("views", expected="at least one key", got="none", remedy="name the views to pool")
 
     def __repr__(self) -> str:
         return (
             f"Ensemble(views={self.views!r}, image_views={self.image_views!r}, "
-            f"average={self.average!r}, grid={self.grid}, "
-            f"include_reconstruction={self.include_reconstruction})"
+            f"merge={self.merge!r}, grid={self.grid}, choose_by={self.choose_by!r}, "
+            f"alpha={self.alpha}, include_reconstruction={self.include_reconstruction})"
         )
 
     @property
@@ -112,19 +126,27 @@ class Ensemble:
         return tuple(dict.fromkeys((*first, *self.views)))
 
     def fit(self, bank: PredictionBank) -> Ensemble:
-        """Choose alpha: the smallest with the highest accuracy on a calibration bank.
+        """Choose alpha: the smallest that does best on a calibration bank.
 
         Args:
             bank: labelled, of any split but the test split.
 
         Raises:
-            ValueError: a bank of a test split, without labels, or without the keys.
+            ValueError: a bank of a test split, without labels, or without the keys; or alpha was
+                given.
         """
         check_fit(bank.split, "choose alpha")
-        curve = self.curve(bank)
-        best = int(curve.argmax())  # the first of equals: the smallest alpha
+        if self.alpha is not None:
+            expected, got = "no alpha, where it is to be chosen", f"alpha={self.alpha}"
+            fail("fit", expected=expected, got=got, remedy="leave out alpha, or do not fit")
+        curve, alphas = self.curve(bank), alpha_grid(self.grid)
+        scores = curve
+        if self.choose_by == "log-loss":
+            terms = self.terms(bank)
+            scores = -grid_log_losses(*terms, bank.known_labels(), alphas, merge=self.merge)
+        best = int(scores.argmax())  # the first of equals: the smallest alpha
         self.curve_: Tensor = curve
-        self.alpha_ = float(alpha_grid(self.grid)[best])
+        self.alpha_ = float(alphas[best])
         self.accuracy_ = float(curve[best])
         self.split_ = bank.split
         return self
@@ -136,7 +158,7 @@ class Ensemble:
             ValueError: before `fit`.
         """
         alpha = self._fitted_alpha()
-        return as_probs(mix(*self.terms(bank), alpha), self.average)
+        return self._merge.probs(mix(*self.terms(bank), alpha))
 
     def predict(self, bank: PredictionBank) -> Int[Tensor, " N"]:
         """The most probable class of each image.
@@ -151,16 +173,16 @@ class Ensemble:
         return grid_accuracies(*self.terms(bank), bank.known_labels(), alpha_grid(self.grid))
 
     def terms(self, bank: PredictionBank) -> tuple[Float[Tensor, "N Y"], Float[Tensor, "N Y"]]:
-        """The image term and the views' mean of equation 7, float64."""
-        return self.image_pool(bank).mean(1), self.view_pool(bank).mean(1)
+        """The image term and the views' mean (or what else merges them) of equation 7, float64."""
+        return self._merge.join(self.image_pool(bank)), self._merge.join(self.view_pool(bank))
 
     def image_pool(self, bank: PredictionBank) -> Float[Tensor, "N I Y"]:
         """The members of the image term: the image, then its pixel views if any."""
-        return pool(bank, ("image", *self.image_views), self.average)
+        return pool(bank, ("image", *self.image_views), self.merge)
 
     def view_pool(self, bank: PredictionBank) -> Float[Tensor, "N M Y"]:
         """The members of the pool of views: the reconstruction, then the views in order."""
-        return pool(bank, self.pool_keys, self.average)
+        return pool(bank, self.pool_keys, self.merge)
 
     def _fitted_alpha(self) -> float:
         try:
@@ -175,29 +197,30 @@ class Ensemble:
 
 
 def pixel_average(
-    bank: PredictionBank, keys: str | Sequence[str], average: Average = "probs"
+    bank: PredictionBank, keys: str | Sequence[str], merge: str = "mean"
 ) -> Float[Tensor, "N Y"]:
     """Class probabilities of ordinary test-time augmentation: the equal-weight mean with the image.
 
     Args:
         bank: predictions of the image and its pixel views.
-        keys: the pixel view sets to average with the image; none gives the plain classifier.
-        average: of probabilities, or of logits before the softmax.
+        keys: the pixel view sets to merge with the image; none gives the plain classifier.
+        merge: how they become one, see `genviews.ensemble.merge`.
 
     Source: Chai et al. 2021, the colour and crop baselines: 32 = original + 31 views, no alpha.
     """
-    return as_probs(pool(bank, ("image", *_keys(keys)), check_average(average)).mean(1), average)
+    return merged(bank, ("image", *_keys(keys)), merge)
 
 
-def as_probs(mean: Float[Tensor, "N Y"], average: Average) -> Float[Tensor, "N Y"]:
-    """Class probabilities of a mean of probabilities or of logits."""
-    return mean.softmax(-1) if average == "logits" else mean
+def merged(bank: PredictionBank, keys: Sequence[str], merge: str) -> Float[Tensor, "N Y"]:
+    """Class probabilities of all predictions of some keys, each with equal weight."""
+    rule = find_merge(merge)
+    return rule.probs(rule.join(pool(bank, keys, merge)))
 
 
-def pool(bank: PredictionBank, keys: Sequence[str], average: Average) -> Float[Tensor, "N M Y"]:
-    """All predictions of some keys side by side, float64: probabilities or logits."""
-    take = bank.probs if average == "probs" else lambda key: bank.get(key).double()
-    return torch.cat([take(key) for key in keys], 1)
+def pool(bank: PredictionBank, keys: Sequence[str], merge: str) -> Float[Tensor, "N M Y"]:
+    """All predictions of some keys side by side, as the values that a merge joins; float64."""
+    values = find_merge(merge).values
+    return torch.cat([values(bank.get(key).double()) for key in keys], 1)
 
 
 def mix(
@@ -229,17 +252,28 @@ def grid_accuracies(
     return hits.double() / len(image)
 
 
+def grid_log_losses(
+    image: Float[Tensor, "N Y"],
+    views: Float[Tensor, "N Y"],
+    labels: Int[Tensor, " N"],
+    alphas: Float[Tensor, " G"],
+    *,
+    merge: str = "mean",
+) -> Float[Tensor, " G"]:
+    """Log-loss of equation 7 at every alpha, in nats; a probability of 0 counts as the smallest."""
+    probs, rows = find_merge(merge).probs, torch.arange(len(image))
+    least = torch.finfo(torch.float64).tiny
+    losses = [
+        -probs(mix(image, views, float(alpha)))[rows, labels].clamp_min(least).log().mean()
+        for alpha in alphas
+    ]
+    return torch.stack(losses)
+
+
 def _keys(keys: str | Sequence[str]) -> tuple[str, ...]:
     found = (keys,) if isinstance(keys, str) else tuple(keys)
     check_different(found, "views", "a key pools all of its views")
     return found
-
-
-def check_average(average: Average) -> Average:
-    """Return `average`, or raise ValueError if it is neither "probs" nor "logits"."""
-    if average not in ("probs", "logits"):
-        fail("average", expected="'probs' or 'logits'", got=repr(average), remedy="change it")
-    return average
 
 
 def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> Float[Tensor, " T"]:
@@ -300,7 +334,9 @@ def cutoff_proba(
 ) -> Float[Tensor, "N Y"]:
     """Class probabilities at one cutoff and one alpha: a cell of `cutoff_grid`, image by image."""
     image, views = ensemble.terms(bank)
-    return as_probs(mix(image, _trusted(image, views, loss, threshold), alpha), ensemble.average)
+    return find_merge(ensemble.merge).probs(
+        mix(image, _trusted(image, views, loss, threshold), alpha)
+    )
 
 
 def _trusted(image: Tensor, views: Tensor, loss: Tensor, threshold: float) -> Tensor:

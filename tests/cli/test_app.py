@@ -24,7 +24,7 @@ FLAGS = {
     "ensemble": "--images --labels --label-column --class-names --calibration "
     "--calibration-labels --resize --convert --split-seed --seed --classifier "
     "--generator --weights --encoder --walks --domain --z-dim --num-classes "
-    "--perturb --augment --steps --num-views --average",
+    "--perturb --augment --steps --num-views --merge",
     "invert": "--images --generator --encoder --z-dim --num-classes --root --align "
     "--geometry --resize --convert --preset --steps --lpips-weights --start-from --png",
     "learn": "--generator --walks --z-dim --num-classes --real --data --label-column "
@@ -113,7 +113,7 @@ REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "
         (["ensemble"], "requires an argument"),
         (["invert", "--images", "."], "requires an argument"),
         (["invert", "--images", ".", "--generator", "x", "--engine", "rya"], "rya"),
-        ([*REQUIRED, "--average", "votes"], "votes"),
+        ([*REQUIRED, "--merge", "votes"], "votes"),
         (["learn", "--objective", "nt-xnet"], "did you mean 'nt-xent'"),
         (["study", "learning/tabel1"], "did you mean 'learning/table1'"),
         (["probe", "--data", "x"], "requires an argument"),

@@ -21,7 +21,7 @@ MODELS = ModelFlags(
     z_dim=8,
     perturb=("p", "q"),
 )
-FLAGS = EnsembleFlags(average="logits")
+FLAGS = EnsembleFlags(merge="gmean")
 
 
 def test_plain_is_json():

@@ -58,12 +58,12 @@ def test_choices_refuse_the_test_split(make_bank):
         ranked(make_bank(), [])
 
 
-@pytest.mark.parametrize("average", ["probs", "logits"])
+@pytest.mark.parametrize("merge", ["mean", "gmean", "max"])
 @pytest.mark.parametrize("method", [SINGLE, PIXEL, PLAIN, LATENT, COMBINED])
-def test_rows(make_bank, method, average):
+def test_rows(make_bank, method, merge):
     calibration = make_bank(keys=KEYS)
     test = make_bank(keys=KEYS, split="test", seed=5, number=60)
-    single = evaluate(SINGLE, calibration, test, task="images", average=average)
+    single = evaluate(SINGLE, calibration, test, task="images", merge=merge)
     found = evaluate(
         method,
         calibration,
@@ -71,13 +71,13 @@ def test_rows(make_bank, method, average):
         task="views",
         baseline=single.correct,
         reference=single.correct,
-        average=average,
+        merge=merge,
         seed=3,
     )
     row = found.row
     fitted = {
-        "isotropic fine": Ensemble("fine", average=average),
-        "combined": Ensemble("both", image_views="crop", average=average),
+        "isotropic fine": Ensemble("fine", merge=merge),
+        "combined": Ensemble("both", image_views="crop", merge=merge),
     }.get(method.name)
     if fitted is not None:
         fitted.fit(calibration)
@@ -93,7 +93,7 @@ def test_rows(make_bank, method, average):
         key = "reconstruction" if method is PLAIN else "image"
         proba = test.probs(key)[:, 0]
         if method is PIXEL:
-            proba = pixel_average(test, "crop", average)
+            proba = pixel_average(test, "crop", merge)
         assert (row.alpha, row.oracle_alpha, row.oracle_accuracy) == (None, None, None)
         assert found.curve is None
     torch.testing.assert_close(found.proba, proba)

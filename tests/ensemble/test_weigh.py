@@ -10,6 +10,7 @@ import torch
 
 from genviews.ensemble import weigh
 from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.merge import MERGES
 from genviews.ensemble.weigh import Ensemble, alpha_grid, pixel_average
 
 
@@ -19,34 +20,37 @@ def softmax(logits: list[float]) -> list[float]:
     return [p / sum(powers) for p in powers]
 
 
-def naive(bank, image_keys, view_keys, alpha, average):
+def naive(bank, image_keys, view_keys, alpha, merge):
     """Equation 7 in plain Python, one image, one view and one class at a time."""
 
     def mean(keys, i):
         members = [
             bank.logits[k][i, v].tolist() for k in keys for v in range(bank.logits[k].shape[1])
         ]
-        if average == "probs":
+        if merge != "gmean":
             members = [softmax(m) for m in members]
-        return [math.fsum(m[y] for m in members) / len(members) for y in range(len(members[0]))]
+        if merge == "tsharpen":
+            members = [[math.sqrt(p) for p in m] for m in members]
+        columns = list(zip(*members, strict=True))
+        if merge == "max":
+            return [max(column) for column in columns]
+        return [math.fsum(column) / len(members) for column in columns]
 
     rows = []
     for i in range(len(bank)):
         image, views = mean(image_keys, i), mean(view_keys, i)
         mixed = [(1 - alpha) * a + alpha * b for a, b in zip(image, views, strict=True)]
-        rows.append(softmax(mixed) if average == "logits" else mixed)
+        rows.append(softmax(mixed) if merge == "gmean" else [m / math.fsum(mixed) for m in mixed])
     return torch.tensor(rows, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("average", ["probs", "logits"])
+@pytest.mark.parametrize("merge", MERGES)
 @pytest.mark.parametrize("reconstruction", [True, False])
 @pytest.mark.parametrize(("views", "image_views"), [("fine", None), (("fine", "mix"), ("crop",))])
-def test_curve_and_probabilities_equal_loops(
-    make_bank, average, reconstruction, views, image_views
-):
+def test_curve_and_probabilities_equal_loops(make_bank, merge, reconstruction, views, image_views):
     bank = make_bank(number=12, keys={"fine": 4, "mix": 3, "crop": 2})
     ensemble = Ensemble(
-        views, image_views=image_views, average=average, include_reconstruction=reconstruction
+        views, image_views=image_views, merge=merge, include_reconstruction=reconstruction
     )
     image_keys = ("image", *(image_views or ()))
     view_keys = (("reconstruction",) if reconstruction else ()) + (
@@ -54,21 +58,21 @@ def test_curve_and_probabilities_equal_loops(
     )
     curve = []
     for alpha in range(21):
-        proba = naive(bank, image_keys, view_keys, alpha / 20, average)
+        proba = naive(bank, image_keys, view_keys, alpha / 20, merge)
         curve.append(float((proba.argmax(1) == bank.labels).double().mean()))
     torch.testing.assert_close(ensemble.curve(bank), torch.tensor(curve, dtype=torch.float64))
     ensemble.fit(bank)
     assert ensemble.accuracy_ == pytest.approx(max(curve))
     assert ensemble.alpha_ == pytest.approx(curve.index(max(curve)) / 20)
-    expected = naive(bank, image_keys, view_keys, ensemble.alpha_, average)
+    expected = naive(bank, image_keys, view_keys, ensemble.alpha_, merge)
     torch.testing.assert_close(ensemble.predict_proba(bank), expected)
     assert torch.equal(ensemble.predict(bank), expected.argmax(1))
 
 
-@pytest.mark.parametrize("average", ["probs", "logits"])
-def test_limits_are_exact(make_bank, average):
+@pytest.mark.parametrize("merge", ["mean", "gmean"])
+def test_limits_are_exact(make_bank, merge):
     bank = make_bank()
-    ensemble = Ensemble("fine", average=average)
+    ensemble = Ensemble("fine", merge=merge)
     image, views = ensemble.terms(bank)
     assert torch.equal(weigh.mix(image, views, 0.0), image)
     assert torch.equal(weigh.mix(image, views, 1.0), views)
@@ -111,8 +115,8 @@ def test_average_of_logits_differs_from_that_of_probabilities():
         split="val",
         logits={"image": torch.zeros(1, 1, 2), "v": torch.tensor([[[9.0, 0], [0, 1.0], [0, 1.0]]])},
     )
-    logits = Ensemble("v", average="logits", include_reconstruction=False).fit(bank)
-    probs = Ensemble("v", average="probs", include_reconstruction=False).fit(bank)
+    logits = Ensemble("v", merge="gmean", include_reconstruction=False).fit(bank)
+    probs = Ensemble("v", merge="mean", include_reconstruction=False).fit(bank)
     assert float(logits.terms(bank)[1][0, 0]) == pytest.approx(3.0)
     assert float(probs.terms(bank)[1][0, 0]) == pytest.approx(
         (softmax([9, 0])[0] + 2 * softmax([0, 1])[0]) / 3
@@ -174,10 +178,10 @@ def test_test_labels_do_not_reach_the_prediction(make_bank):
 
 def test_pixel_average_is_the_equal_mean_with_the_image(make_bank):
     bank = make_bank(keys={"crop": 4, "flip": 1})
-    expected = naive(bank, ("image", "crop", "flip"), ("image",), 0.0, "probs")
+    expected = naive(bank, ("image", "crop", "flip"), ("image",), 0.0, "mean")
     torch.testing.assert_close(pixel_average(bank, ("crop", "flip")), expected)
-    logits = naive(bank, ("image", "crop"), ("image",), 0.0, "logits")
-    torch.testing.assert_close(pixel_average(bank, "crop", "logits"), logits)
+    logits = naive(bank, ("image", "crop"), ("image",), 0.0, "gmean")
+    torch.testing.assert_close(pixel_average(bank, "crop", "gmean"), logits)
     assert torch.equal(pixel_average(bank, ()), bank.probs("image")[:, 0])
 
 
@@ -202,17 +206,39 @@ def test_misuse(arguments, message):
         Ensemble(**arguments)
 
 
-def test_unknown_average_is_named():
-    with pytest.raises(ValueError, match="'probs' or 'logits'"):
-        raw(weigh.check_average)("mean")
+def test_an_unknown_merge_or_criterion_is_named():
+    with pytest.raises(ValueError, match="merge: expected one of gmean, max, mean, tsharpen"):
+        Ensemble("fine", merge="median")
+    with pytest.raises(ValueError, match=r"choose_by: .* did you mean 'log-loss'"):
+        Ensemble("fine", choose_by="logloss")
+
+
+@pytest.mark.parametrize("merge", MERGES)
+def test_log_loss_chooses_the_alpha_of_the_smallest_mean_loss(make_bank, merge):
+    bank = make_bank(number=15, keys={"fine": 3})
+    ensemble = Ensemble("fine", merge=merge, choose_by="log-loss").fit(bank)
+    losses = []
+    for alpha in range(21):
+        proba = naive(bank, ("image",), ("reconstruction", "fine"), alpha / 20, merge)
+        chances = [float(proba[i, label]) for i, label in enumerate(bank.labels)]
+        losses.append(-math.fsum(map(math.log, chances)) / len(chances))
+    best = losses.index(min(losses))
+    assert ensemble.alpha_ == pytest.approx(best / 20)
+    assert ensemble.accuracy_ == float(ensemble.curve(bank)[best])
+
+
+def test_a_given_alpha_needs_no_fit_and_takes_none(make_bank):
+    bank = make_bank()
+    fitted = Ensemble("fine").fit(bank)
+    given = Ensemble("fine", alpha=fitted.alpha_)
+    assert torch.equal(given.predict_proba(bank), fitted.predict_proba(bank))
+    with pytest.raises(ValueError, match="leave out alpha, or do not fit"):
+        given.fit(bank)
+    with pytest.raises(ValueError, match="alpha: expected a number in"):
+        Ensemble("fine", alpha=1.5)
 
 
 def test_repr_is_the_call():
     text = repr(Ensemble("fine", image_views="crop"))
-    assert text.startswith("Ensemble(views=('fine',), image_views=('crop',), average='probs'")
+    assert text.startswith("Ensemble(views=('fine',), image_views=('crop',), merge='mean'")
     assert eval(text).pool_keys == ("reconstruction", "fine")
-
-
-def raw(function):
-    """The function without the runtime check of its annotations."""
-    return getattr(function, "__wrapped__", function)

@@ -13,34 +13,35 @@ from genviews.classify.task import Task
 from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, choose_combined
 from genviews.ensemble.combine import ranked
+from genviews.ensemble.merge import find_merge
 from genviews.ensemble.views import ViewSet, pixel_view_sets
-from genviews.ensemble.weigh import Average, check_average
 from genviews.perturb.base import Perturbation
 from genviews.studies.base import Options
 from genviews.studies.bench import Bench
 
-__all__ = ["Averaged", "Choice", "Choices", "Viewed", "choose"]
+__all__ = ["Merged", "Choice", "Choices", "Viewed", "choose"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Averaged(Options):
-    """How predictions are averaged.
+class Merged(Options):
+    """How predictions are merged.
 
     Args:
-        average: Over views: probs (reference code) or logits (the paper's formula).
+        merge: Of an image's views: mean (of probabilities, the reference code), gmean (of logits,
+            the paper's formula), tsharpen or max.
     """
 
-    average: Average = "probs"
+    merge: str = "mean"
 
     def check(self) -> None:
-        """Raise ValueError for numbers out of range, or an average that is none."""
+        """Raise ValueError for numbers out of range, or an unknown merge."""
         super().check()
-        check_average(self.average)
+        find_merge(self.merge)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Viewed(Averaged):
-    """How many views are made and how they are averaged.
+class Viewed(Merged):
+    """How many views are made and how they are merged.
 
     Args:
         num_views: Views of each kind, K; 32 as in the reference code.
@@ -126,7 +127,7 @@ def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturb
         task.name: choose_combined(
             chosen[task.name],
             bank[task.name],
-            average=options.average,
+            merge=options.merge,
             per_latent=options.per_latent,
         )
         for task in choosers
@@ -165,7 +166,7 @@ def _scales(
     tried = {p.name: p for group in contested.values() for p in group}
     choices = {
         name: {
-            row: ranked(bank[name], [p.name for p in group], average=options.average)
+            row: ranked(bank[name], [p.name for p in group], merge=options.merge)
             for row, group in contested.items()
         }
         for name in bank

@@ -14,7 +14,7 @@ from genviews.ensemble.weigh import Ensemble
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Column, Curves, Estimate, Table, chart_of
-from genviews.studies.ensembling.choose import Averaged
+from genviews.studies.ensembling.choose import Merged
 from genviews.studies.ensembling.evidence import difference, gain_claim
 from genviews.studies.result import Result
 
@@ -22,7 +22,7 @@ __all__ = ["STUDY", "EnsembleSize", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleSize(Averaged):
+class EnsembleSize(Merged):
     """Options of the study of ensemble size.
 
     Args:
@@ -44,20 +44,20 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     Alpha is chosen once, on calibration with as many views as the largest ensemble. Pixel views are
     averaged with the image with equal weight.
     """
-    sizes, times, average = options.sizes, options.times, options.average
+    sizes, times, merge = options.sizes, options.times, options.merge
     generated = [ViewSet(perturbation=p) for p in bench.perturbations]
     pixels = [ViewSet(pixels=p).name for p in bench.pixel_views]
     every = [*generated, *(ViewSet(pixels=p) for p in bench.pixel_views)]
     first, last = bench.banks(every, max(sizes))
     curves = {}
     for views in generated:
-        rule = Ensemble(views.name, average=average)
+        rule = Ensemble(views.name, merge=merge)
         curves[views.name] = ensemble_size_study(
             rule, first, last, sizes=sizes, members=max(sizes), times=times
         )
     for name in pixels:
-        curves[name] = pixel_size_study(last, [name], sizes=sizes, times=times, average=average)
-    best = ranked(first, [v.name for v in generated], average=average)[0]
+        curves[name] = pixel_size_study(last, [name], sizes=sizes, times=times, merge=merge)
+    best = ranked(first, [v.name for v in generated], merge=merge)[0]
     gain = gain_report(best.predict(last) == last.known_labels(), last.correct(), seed=bench.seed)
     name, shown = best.views[0], {n: [_estimate(p) for p in own] for n, own in curves.items()}
     columns = (Column(name=n, kind="percent", digits=2, priority=i) for i, n in enumerate(shown))

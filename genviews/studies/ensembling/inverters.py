@@ -25,6 +25,7 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation, Method, Row, evaluate
+from genviews.ensemble.merge import find_merge
 from genviews.ensemble.significance import GainReport, accuracy_interval, gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import mix
@@ -335,7 +336,7 @@ def _row(bench: Bench, options: Inverters, name: str, inverter: Inverter) -> _Ro
             last,
             task=bench.tasks[0].name,
             baseline=on_images,
-            average=options.average,
+            merge=options.merge,
         )
         for method in methods
     ]
@@ -365,12 +366,11 @@ def _gains(
     """
     gains: dict[str, dict[str, dict[str, GainReport]]] = {"chosen": {}, "fixed": {}}
     for one in found:
-        ensemble = one.method.ensemble(options.average)
+        ensemble = one.method.ensemble(options.merge)
         assert ensemble is not None  # its views are weighed
         terms = ensemble.terms(last)
-        without, fixed = (mix(*terms, alpha) for alpha in (0.0, options.fixed_alpha))
-        if options.average == "logits":
-            without, fixed = without.softmax(-1), fixed.softmax(-1)
+        probs = find_merge(options.merge).probs
+        without, fixed = (probs(mix(*terms, alpha)) for alpha in (0.0, options.fixed_alpha))
         for weight, proba in (("chosen", one.proba), ("fixed", fixed)):
             own = task_gains(without, proba, last.known_labels(), last.class_names)
             gains[weight][one.row.name] = own

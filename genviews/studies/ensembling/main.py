@@ -130,7 +130,7 @@ def _evaluate(
                     task=task.name,
                     baseline=own[0].correct if own else None,
                     reference=right if other else None,
-                    average=options.average,
+                    merge=options.merge,
                     seed=bench.seed,
                 )
             )
