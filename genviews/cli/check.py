@@ -156,7 +156,7 @@ def _learn(flags: LearnFlags, out: Path) -> None:
         check_count(flags.size, "--size")
         if flags.generator is not None:
             expected = "no generator: images have the size that it makes"
-            remedy = "leave it out; --resize shrinks larger images"
+            remedy = "leave it out; --resize brings images to it"
             _refuse("--size", expected, flags.size, remedy)
     check_apart(out, {"--real": flags.real, "--data": flags.data})
     _check_exist({"--walks": flags.walks}, folders=False)

@@ -128,7 +128,8 @@ class ModelFlags:
         calibration: Where alpha and the scale of each perturbation are chosen, if no split is there
             for it: a fraction of the images, which are then not tested on, or other images.
         calibration_labels: CSV file for a calibration folder; without it: its subfolders.
-        resize: Crop and shrink larger images to the generator's size instead of leaving them out.
+        resize: Crop and resize images of another size to the generator's instead of leaving them
+            out.
         convert: Convert colours and transparency to what the generator makes instead of leaving
             such images out.
         split_seed: Seed that cuts the calibration images off. Without it: --seed.
@@ -210,7 +211,8 @@ class InvertFlags:
             box), ffhq or cat (by landmarks).
         geometry: CSV file with the box or the landmarks of each image: file,x0,y0,x1,y1 or
             file,lm0_x,lm0_y,lm1_x,...
-        resize: Crop and shrink larger images to the generator's size instead of leaving them out.
+        resize: Crop and resize images of another size to the generator's instead of leaving them
+            out.
         convert: Convert colours and transparency to what the generator makes instead of leaving
             such images out.
         preset: default (what suits the generator), paper, reference (the paper's released code), or
@@ -280,7 +282,7 @@ class LearnFlags(KitFlags):
         split_seed: Seed that cuts off splits that are missing.
         size: Height and width of the images in pixels, where there is no generator. Without it:
             those of the first real image.
-        resize: Crop and shrink larger images to that size instead of leaving them out.
+        resize: Crop and resize images of another size to that instead of leaving them out.
         convert: Convert colours and transparency instead of leaving such images out.
     """
 
@@ -330,7 +332,7 @@ class ProbeFlags:
         split_seed: Seed that cuts off splits that are missing.
         size: Height and width of the images in pixels. Without it: those that the encoder was
             trained with, if its file says so.
-        resize: Crop and shrink larger images to that size instead of leaving them out.
+        resize: Crop and resize images of another size to that instead of leaving them out.
         convert: Convert colours and transparency instead of leaving such images out.
     """
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.data.decode import UnfitImageError, decode_image, fit_pixels
+from genviews.data.decode import UnfitImageError, decode_image
 from genviews.data.source import LabelColumn, Row, RowSource, content_hash
 from genviews.named import find_named
 from genviews.types import ImageSpec
@@ -46,7 +46,7 @@ class DatasetSource(RowSource):
     Args:
         dataset: read by index, from any process it is sent to.
         image_spec: channels (1 or 3), height and width of the images.
-        resize: crop and shrink larger images (see `decode_image`); else they are skipped.
+        resize: crop and resize images of another size (see `decode_image`); else they are skipped.
         convert: convert colours and transparency (see `decode_image`); else they are skipped.
 
     Raises:
@@ -104,7 +104,13 @@ class DatasetSource(RowSource):
             )
         if picture.shape[0] != spec.channels:
             raise UnfitImageError(f"has {picture.shape[0]} channels, not {spec.channels}")
-        return fit_pixels(picture.cpu().float() / 127.5 - 1, spec, resize=self._resize)
+        if picture.shape == spec.shape:
+            return picture.cpu().float() / 127.5 - 1
+        if spec.channels not in (1, 3):
+            raise UnfitImageError(f"has shape {tuple(picture.shape)}, not {spec.shape}")
+        values = picture.cpu().permute(1, 2, 0).contiguous().numpy()
+        held = Image.fromarray(values if spec.channels == 3 else values[..., 0])
+        return decode_image(held, spec, resize=self._resize)
 
 
 def picture_of(item: Any) -> object:  # noqa: ANN401 (whatever a data set holds)

@@ -1,35 +1,80 @@
 """One image file, or a picture in memory -> a (C, H, W) tensor in [-1, 1], or the reason why not.
 
+    HEADER -> is it a picture, of this size, that memory holds? -> PIXELS -> resize -> tensor
+
 Nothing is converted in silence: an image that is not what the `ImageSpec` asks for is refused with
-a reason, unless the caller asked for the conversion.
+a reason, unless the caller asked for the conversion. Files are read as raster formats alone, by
+what is in them and not by their name: nothing that a file holds starts a program (Ghostscript would
+run a PostScript file) or reaches a network. Metadata never refuses pixels.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from genviews.data.metadata import OpenFile, without_metadata
 from genviews.types import ImageSpec
 
-__all__ = ["UnfitImageError", "decode_image", "decode_pixels", "fit_pixels"]
+__all__ = ["MOST_BYTES", "UnfitImageError", "decode_image", "decode_pixels"]
 
-Picture = Path | bytes | Image.Image
+Picture = Path | bytes | OpenFile | Image.Image
 """A file, its bytes, or a picture in memory, which is upright: no EXIF orientation is applied."""
+
+MOST_BYTES = 2**29
+"""Of a file; a larger one is no picture of a size that is read."""
+
+MOST_MEMORY = 2**28
+"""Bytes that decoding may take: some 67 million pixels in colour."""
+
+_RASTER = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "ICO", "AVIF")
+_PLUGIN = "HEIF"  # of pillow-heif, where the user has registered it
+
+_BYTES = {"1": 2, "L": 1, "RGB": 4, "P": 9, "I;16": 6, "I;16B": 6, "I;16L": 6}
+"""Mode -> bytes a pixel takes, as Pillow holds it and with the copy in another mode; 8 others."""
+
+_BESIDE = {"WEBP": 4, "AVIF": 6, "JPEG2000": 12, "GIF": 4, "TIFF": 4, "ICO": 4, "HEIF": 4}
+"""Format -> bytes a pixel takes in its decoder, where that holds the whole picture."""
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _OTHER_COLOUR = ("CMYK", "YCbCr", "LAB", "HSV")  # no RGB without a colour profile, or only roughly
 
+# EXIF's orientation -> (rows and columns are exchanged, then x, then y runs the other way).
+_TURNS = {2: (0, 1, 0), 3: (0, 1, 1), 4: (0, 0, 1), 5: (1, 0, 0), 6: (1, 1, 0), 7: (1, 1, 1)}
+_TURNS |= {8: (1, 0, 1)}
+
+_OTHERS = {
+    b"version https://git-lfs": "is a pointer of Git LFS, not the image: fetch it with "
+    "`git lfs pull`",
+    b"%!PS": "is a PostScript file (EPS), no raster image",
+    b"\xc5\xd0\xd3\xc6": "is a PostScript file (EPS), no raster image",
+    b"%PDF": "is a PDF file, no raster image",
+    b"<!doctype html": "is a web page, not the image",
+    b"<html": "is a web page, not the image",
+    b"<?xml": "is not an image but XML, such as SVG, which is no raster image",
+    b"<svg": "is not an image but SVG, which is no raster image",
+}
+"""First bytes -> what it is that holds no picture."""
+
+Result = TypeVar("Result")
+
 
 class UnfitImageError(ValueError):
     """A file that is no image, is damaged, or is not what was asked for; the text says why."""
+
+
+class _DamagedError(UnfitImageError):
+    """Something of it cannot be read, which may be metadata alone."""
 
 
 def decode_image(
@@ -43,17 +88,27 @@ def decode_image(
     everywhere is dropped.
 
     Args:
-        picture: of a file the content counts, not the name.
+        picture: of a file the content counts, not the name. An open file is left open.
         spec: channels (1 or 3), height and width.
-        resize: cut the largest centred box with the spec's aspect ratio and shrink it (bilinear
-            with antialiasing, which cannot overshoot the range). Images are never enlarged.
+        resize: cut the largest centred box with the spec's aspect ratio and bring it to the spec's
+            size (bilinear with antialiasing, which cannot overshoot the range), in whole grey
+            levels; a smaller picture is enlarged.
         convert: turn colour into luminance (ITU-R 601) where the spec has one channel, lay
             transparent pixels over black, and turn CMYK and the like into RGB.
 
     Raises:
-        UnfitImageError: anything that keeps this file from being such an image.
+        UnfitImageError: anything that keeps this file from being such an image. What its header
+            tells is refused before a pixel is decoded.
     """
-    return fit_pixels(decode_pixels(picture, spec.channels, convert=convert), spec, resize=resize)
+    opened, turn = _loaded(picture, lambda one: _check_header(one, spec, resize))
+    upright = opened.size[::-1] if turn[0] else opened.size
+    if not resize and upright != (spec.width, spec.height):
+        raise _wrong_size(upright, spec)
+    pixels = _plain(opened, convert)
+    if opened.size != (spec.width, spec.height) or turn[0]:
+        box, size = _stored(_central_box(*upright, spec), upright, turn), (spec.width, spec.height)
+        pixels = pixels.resize(size[::-1] if turn[0] else size, Image.Resampling.BILINEAR, box)
+    return _spread(_upright(_to_tensor(pixels), turn), spec.channels, convert)
 
 
 def decode_pixels(
@@ -69,104 +124,183 @@ def decode_pixels(
     Raises:
         UnfitImageError: anything that keeps it from being such an image.
     """
+    opened, turn = _loaded(picture, _check_header)
+    return _spread(_upright(_to_tensor(_plain(opened, convert)), turn), channels, convert)
+
+
+def _loaded(
+    picture: Picture, check: Callable[[Image.Image], None]
+) -> tuple[Image.Image, tuple[int, int, int]]:
+    """The decoded picture, and how to turn it upright; `check` refuses it by its header."""
     if isinstance(picture, Image.Image):
-        opened, file_format = picture, picture.format
-    else:
-        opened, file_format = _open(picture)
-    return _spread(_pixels(opened, file_format, convert), channels, convert)
+        check(picture)
+        _tried(picture.load)
+        return picture, (0, 0, 0)
+    file = _file(picture)
+    try:
+        opened = _from_file(file, check)
+    except (_DamagedError, UnidentifiedImageError):
+        bare = without_metadata(file)  # that may be what is damaged, or too much of it
+        try:
+            opened = _from_file(bare or file, check)
+        except UnidentifiedImageError:
+            raise UnfitImageError(_what_else(file)) from None
+    return opened, _turn(opened)
 
 
-def fit_pixels(
-    pixels: Float[Tensor, "C h w"], spec: ImageSpec, *, resize: bool = False
-) -> Float[Tensor, "C H W"]:
-    """Return the pixels at the size that the spec asks for.
-
-    Args:
-        pixels: as many channels as the spec has.
-        spec: height and width.
-        resize: see `decode_image`.
-
-    Raises:
-        UnfitImageError: another size and `resize` was not asked for, or too small.
-    """
-    if pixels.shape == spec.shape:
-        return pixels
-    height, width = pixels.shape[1:]
-    if not resize:
-        wanted = f"{spec.width}x{spec.height}"
-        raise UnfitImageError(
-            f"is {width}x{height} pixels, not {wanted} (resize was not asked for)"
-        )
-    return _shrink(pixels, spec)
-
-
-def _open(file: Path | bytes) -> tuple[Image.Image, str | None]:
-    """Return the upright picture and the name of its file format."""
-    empty = not file if isinstance(file, bytes) else file.is_file() and not file.stat().st_size
-    if empty:
+def _file(picture: Path | bytes | OpenFile) -> OpenFile:
+    if isinstance(picture, Path):
+        if not picture.is_file():  # reading a pipe would wait for ever
+            raise UnfitImageError("is no file, or a link to nothing")
+        picture = _tried(picture.read_bytes)
+    file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
+    size = file.seek(0, io.SEEK_END)
+    if not size:
         raise UnfitImageError("is an empty file")
+    if size > MOST_BYTES:
+        most = f"pictures of up to {MOST_BYTES / 1e9:.1f} GB are read"
+        raise UnfitImageError(f"is a file of {size / 1e9:.1f} GB; {most}")
+    return file
+
+
+def _from_file(file: OpenFile, check: Callable[[Image.Image], None]) -> Image.Image:
+    formats = [*_RASTER, *(name for name in (_PLUGIN,) if name in Image.OPEN)]
+    file.seek(0)
+    opened = _tried(lambda: Image.open(file, formats=formats))
+    check(opened)
+    # A phone's JPEG may hold a preview, and an icon its sizes; those are no further pictures.
+    if opened.format not in ("MPO", "ICO") and _tried(lambda: _has_more(opened)):
+        raise UnfitImageError("has several frames, not 1")
+    _tried(opened.load)
+    return opened
+
+
+def _tried(read: Callable[[], Result]) -> Result:
+    """What Pillow answers, with its errors in our words."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which is not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
-                frames = getattr(picture, "n_frames", 1)
-                file_format = picture.format
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
+            return read()
         except UnidentifiedImageError:
-            raise UnfitImageError(_what_else(file)) from None
+            raise
+        except MemoryError:
+            raise UnfitImageError("takes more memory than there is") from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise UnfitImageError(f"has too many pixels ({error})") from None
         except Exception as error:  # decoders raise nearly anything on damaged data
-            raise UnfitImageError(f"is damaged or unreadable ({error})") from None
-    if frames > 1:
-        raise UnfitImageError(f"has {frames} frames, not 1")
-    return upright, file_format
+            raise _DamagedError(f"is damaged or unreadable ({error})") from None
 
 
-def _what_else(file: Path | bytes) -> str:
-    """What a file is that holds no image."""
-    start = file[:40] if isinstance(file, bytes) else b""
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            start = opened.read(40)
-    if start.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the image: fetch it with `git lfs pull`"
-    return "is not an image"
+def _check_header(opened: Image.Image, spec: ImageSpec | None = None, resize: bool = False) -> None:
+    """Refuse what memory does not hold, and another size than is wanted."""
+    width, height = opened.size
+    each = _BYTES.get(opened.mode, 8) + _BESIDE.get(opened.format or "", 0)
+    needed = width * height * (each + 6 * bool(opened.info.get("progressive")))
+    if needed > MOST_MEMORY:
+        raise UnfitImageError(
+            f"has too many pixels: {width}x{height} take {needed / 1e6:.0f} MB to decode, and up "
+            f"to {MOST_MEMORY / 1e6:.0f} MB are read; shrink it first"
+        )
+    if spec is None or resize:
+        return
+    if (spec.width, spec.height) not in ((width, height), (height, width)):
+        raise _wrong_size(opened.size, spec)
 
 
-def _pixels(picture: Image.Image, file_format: str | None, convert: bool) -> Float[Tensor, "C H W"]:
-    """Return 1 or 3 channels, whichever the file has, in [-1, 1]."""
+def _has_more(opened: Image.Image) -> bool:
+    try:
+        opened.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def _wrong_size(size: tuple[int, int], spec: ImageSpec) -> UnfitImageError:
+    wanted = f"{spec.width}x{spec.height}"
+    return UnfitImageError(
+        f"is {size[0]}x{size[1]} pixels, not {wanted} (resize was not asked for)"
+    )
+
+
+def _turn(opened: Image.Image) -> tuple[int, int, int]:
+    """How to turn a picture upright; an orientation that cannot be read is none."""
+    try:
+        found = _tried(lambda: opened.getexif().get(Base.Orientation))
+    except UnfitImageError:
+        return 0, 0, 0
+    return _TURNS.get(found if isinstance(found, int) else 1, (0, 0, 0))
+
+
+def _plain(picture: Image.Image, convert: bool) -> Image.Image:
+    """The pixels as grey, colour, or 16-bit grey (mode I)."""
     mode = picture.mode
-    if mode.startswith("I;16") or (mode == "I" and file_format == "PNG"):
+    if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
         if "transparency" in picture.info:
             raise UnfitImageError("has transparent 16-bit pixels")
-        return _to_tensor(np.asarray(picture), 65535.0)
+        return picture.convert("I")
     if mode in ("I", "F"):
         raise UnfitImageError(f"has pixels of mode {mode!r}, whose range is not known")
     if mode in _ALPHA_MODES or "transparency" in picture.info:
-        picture = _without_alpha(picture, convert)
-    elif mode in _OTHER_COLOUR and not convert:
+        return _without_alpha(picture, convert)
+    if mode in _OTHER_COLOUR and not convert:
         raise UnfitImageError(f"has {mode} colours (conversion was not asked for)")
-    if picture.mode not in ("L", "RGB"):
-        picture = picture.convert("L" if picture.mode == "1" else "RGB")
-    return _to_tensor(np.asarray(picture), 255.0)
+    if mode in ("L", "RGB"):
+        return picture
+    return picture.convert("L" if mode == "1" else "RGB")
 
 
 def _without_alpha(picture: Image.Image, convert: bool) -> Image.Image:
     grey = picture.mode in ("L", "LA", "La", "1")
-    full = picture.convert("RGBA")
+    full = picture if picture.mode == "RGBA" else picture.convert("RGBA")
     if full.getchannel("A").getextrema() != (255, 255):
         if not convert:
             raise UnfitImageError("has transparent pixels (conversion was not asked for)")
-        full = Image.alpha_composite(Image.new("RGBA", full.size, (0, 0, 0, 255)), full)
-    return full.getchannel("R") if grey else full.convert("RGB")
+        full = full.convert("RGBa")  # multiplied with alpha: over black
+    bands = full.split()
+    return bands[0] if grey else Image.merge("RGB", bands[:3])
 
 
-def _to_tensor(values: np.ndarray, top: float) -> Tensor:
-    x = torch.from_numpy(values.astype(np.float32)) / (top / 2) - 1
-    return x[None] if x.ndim == 2 else x.permute(2, 0, 1).contiguous()
+def _central_box(width: int, height: int, spec: ImageSpec) -> tuple[int, int, int, int]:
+    """The largest centred box with the spec's aspect ratio: left, top, width and height."""
+    scale = min(height / spec.height, width / spec.width)
+    box_width = max(min(round(spec.width * scale), width), 1)
+    box_height = max(min(round(spec.height * scale), height), 1)
+    return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
+
+
+def _stored(
+    box: tuple[int, int, int, int], upright: tuple[int, int], turn: tuple[int, int, int]
+) -> tuple[int, int, int, int]:
+    """A box of the upright picture, see `_central_box`, in the stored one: its four sides.
+
+    Resizing before turning copies few pixels.
+    """
+    left, top, width, height = box
+    if turn[1]:
+        left = upright[0] - left - width
+    if turn[2]:
+        top = upright[1] - top - height
+    found = left, top, left + width, top + height
+    return (top, left, top + height, left + width) if turn[0] else found
+
+
+def _to_tensor(picture: Image.Image) -> Float[Tensor, "C H W"]:
+    """1 or 3 channels in [-1, 1]."""
+    half = 32767.5 if picture.mode == "I" else 127.5
+    values = np.asarray(picture)
+    channels = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    found = torch.empty(channels.shape)
+    for channel, one in zip(found, channels, strict=True):  # one by one: no copies of all in float
+        channel.copy_(torch.from_numpy(np.array(one))).div_(half).sub_(1)
+    return found
+
+
+def _upright(pixels: Tensor, turn: tuple[int, int, int]) -> Tensor:
+    if turn[0]:
+        pixels = pixels.transpose(1, 2)
+    axes = [axis for axis, runs_back in ((2, turn[1]), (1, turn[2])) if runs_back]
+    return pixels.flip(axes).contiguous() if axes else pixels.contiguous()
 
 
 def _spread(pixels: Tensor, channels: int, convert: bool) -> Tensor:
@@ -182,16 +316,27 @@ def _spread(pixels: Tensor, channels: int, convert: bool) -> Tensor:
     return (pixels * weights).sum(0, keepdim=True).clamp(-1, 1)
 
 
-def _shrink(pixels: Tensor, spec: ImageSpec) -> Tensor:
-    height, width = pixels.shape[1:]
-    scale = min(height / spec.height, width / spec.width)
-    if scale < 1:
-        wanted = f"{spec.width}x{spec.height}"
-        raise UnfitImageError(
-            f"is too small: {width}x{height} pixels, at least {wanted} are needed"
+def _what_else(file: OpenFile) -> str:
+    """What a file is that holds no image."""
+    file.seek(0)
+    start = file.read(64).removeprefix(b"\xef\xbb\xbf")
+    if start[4:8] == b"ftyp" and start[8:12] in HEIC:
+        return (
+            "is a HEIC picture: register the plugin first (`pip install pillow-heif`, then "
+            "`pillow_heif.register_heif_opener()`), or convert it to JPEG or PNG"
         )
-    box_height, box_width = round(spec.height * scale), round(spec.width * scale)
-    top, left = (height - box_height) // 2, (width - box_width) // 2
-    box = pixels[:, top : top + box_height, left : left + box_width]
-    size = (spec.height, spec.width)
-    return interpolate(box[None], size, mode="bilinear", antialias=True)[0].clamp(-1, 1)
+    if start[4:8] == b"ftyp" and start[8:12] in AVIF:
+        return "is an AVIF picture, which this Pillow was built without: convert it to PNG"
+    lowered = start.lstrip().lower()
+    return next(
+        (
+            said
+            for first, said in _OTHERS.items()
+            if start.startswith(first) or lowered.startswith(first)
+        ),
+        "is not an image",
+    )
+
+
+HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+AVIF = (b"avif", b"avis")

@@ -9,6 +9,7 @@ of that frame the file really holds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ from torch import Tensor
 from genviews.align.base import Aligner
 from genviews.align.table import GeometryTable
 from genviews.checks import fail
-from genviews.data.decode import UnfitImageError, decode_image, decode_pixels
+from genviews.data.decode import MOST_BYTES, UnfitImageError, decode_image, decode_pixels
 from genviews.data.kept_hashes import hash_of_file
 from genviews.data.listing import Listing, check_folder
-from genviews.data.source import Row, RowSource, content_hash
+from genviews.data.metadata import OpenFile
+from genviews.data.source import Row, RowSource, content_hash_of
 from genviews.data.split import SplitName
 from genviews.identity import key
 from genviews.types import ImageSpec
@@ -55,7 +57,7 @@ class FileSource(RowSource):
     Args:
         listing: the files, which are the ids, with their labels.
         image_spec: channels (1 or 3), height and width of the images.
-        resize: crop and shrink larger images (see `decode_image`); else they are skipped.
+        resize: crop and resize images of another size (see `decode_image`); else they are skipped.
         convert: convert colours and transparency (see `decode_image`); else they are skipped.
         alignment: brings images of any size to the spec's, in place of `resize`.
         split: what they may be used for.
@@ -103,11 +105,11 @@ class FileSource(RowSource):
     def row(self, row: int) -> Row:
         """Read a file; the hash is that of its bytes."""
         name = self.ids[row]
-        data = _try(Path.read_bytes, self._root / name)
-        image, mask = self._image(data, name)
-        return image, content_hash(data), mask
+        with _try(lambda path: path.open("rb"), self._root / name) as file:
+            image, mask = self._image(file, name)
+            return image, content_hash_of(file), mask
 
-    def _image(self, data: bytes, name: str) -> tuple[Tensor, Tensor | None]:
+    def _image(self, data: OpenFile, name: str) -> tuple[Tensor, Tensor | None]:
         spec, convert = self.image_spec, self._convert
         if self._alignment is None:
             return decode_image(data, spec, resize=self._resize, convert=convert), None
@@ -135,9 +137,9 @@ class FileSource(RowSource):
 
 def _try(read: Callable[[Path], T], path: Path) -> T:
     """What reading a file gives, or UnfitImageError."""
-    if not path.is_file():  # reading a pipe would wait for ever
-        raise UnfitImageError("is no file, or a link to nothing")
     try:
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise UnfitImageError("is no file, or a link to nothing")
         return read(path)
     except OSError as error:
         raise UnfitImageError(f"cannot be read ({error.strerror})") from None
@@ -145,6 +147,8 @@ def _try(read: Callable[[Path], T], path: Path) -> T:
 
 def _hash_of(path: Path) -> str:
     try:
+        if _try(os.path.getsize, path) > MOST_BYTES:
+            return "is too large a file"  # and is not read either
         return _try(hash_of_file, path)
     except UnfitImageError as reason:
         return str(reason)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from genviews.data.source import content_hash
+from genviews.data.source import content_hash_of
 from genviews.files import atomic_write_bytes
 
 __all__ = ["HASHES", "hash_of_file", "kept_hashes", "save_hashes"]
@@ -49,7 +49,7 @@ class _KeptHashes:
             self._now[name] = known
             return str(known[-1])
         begun = time.time_ns()
-        found = content_hash(path.read_bytes())
+        found = _hash(path)
         after = os.stat(path)
         if _state(after) == state and max(after.st_mtime_ns, after.st_ctime_ns) < begun - SETTLED:
             self._now[name] = [*state, found]
@@ -83,6 +83,7 @@ def kept_hashes(path: str | Path) -> Iterator[None]:
         ...     with kept_hashes(Path(folder, HASHES)):
         ...         found = hash_of_file(Path(folder, "a.png"))
         ...         save_hashes()
+        >>> from genviews.data.source import content_hash
         >>> found == content_hash(b"pixels")
         True
     """
@@ -100,7 +101,7 @@ def hash_of_file(path: Path) -> str:
         OSError: the file cannot be read.
     """
     kept = _IN_USE.get()
-    return content_hash(path.read_bytes()) if kept is None else kept.hash_of(path)
+    return _hash(path) if kept is None else kept.hash_of(path)
 
 
 def save_hashes() -> None:
@@ -114,6 +115,11 @@ def save_hashes() -> None:
     kept = _IN_USE.get()
     if kept is not None:
         kept.save()
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return content_hash_of(file)
 
 
 def _state(status: os.stat_result) -> list[int | str]:

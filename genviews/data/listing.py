@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from genviews.checks import fail
+from genviews.data.decode import AVIF, HEIC
 from genviews.data.source import LabelColumn, columns_of
 from genviews.data.split import CALLED, SplitName
 
@@ -26,6 +27,7 @@ _SUFFIXES = {
 _FIRST_BYTES = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6", b"P2", b"P3"),
 )
+_BRANDS = (*HEIC, *AVIF)  # the same container holds video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +203,12 @@ def _looks_like_an_image(entry: os.DirEntry[str]) -> bool:
             start = file.read(16)
     except OSError:
         return True  # reading it will say why not
-    return start.startswith(_FIRST_BYTES) or start[:4] == b"RIFF" or start[4:8] == b"ftyp"
+    named = start[:4] == b"RIFF" and start[8:12] == b"WEBP"  # not sound or video
+    return (
+        start.startswith(_FIRST_BYTES)
+        or named
+        or (start[4:8] == b"ftyp" and start[8:12] in _BRANDS)
+    )
 
 
 def shown(name: str) -> str:

@@ -23,6 +23,7 @@ from genviews.align.base import UnalignableError
 from genviews.checks import fail
 from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet
+from genviews.data.metadata import OpenFile
 from genviews.data.split import SplitName
 from genviews.types import ImageSpec
 
@@ -38,6 +39,7 @@ __all__ = [
     "check_leakage",
     "columns_of",
     "content_hash",
+    "content_hash_of",
     "pack_hashes",
     "unpack_hashes",
 ]
@@ -385,6 +387,12 @@ def content_hash(content: bytes | Tensor) -> str:
     """
     data = content.numpy().tobytes() if isinstance(content, Tensor) else content
     return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
+
+
+def content_hash_of(file: OpenFile) -> str:
+    """Return `content_hash` of all bytes of an open file, which are never in memory together."""
+    file.seek(0)
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
 
 
 def pack_hashes(hashes: Sequence[str]) -> UInt8[Tensor, "n 16"]:

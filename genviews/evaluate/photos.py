@@ -18,6 +18,7 @@ from genviews.checks import check_count, check_different, fail
 from genviews.data.decode import decode_pixels
 from genviews.data.file_source import FileSource
 from genviews.data.listing import Listing
+from genviews.data.metadata import OpenFile
 from genviews.data.source import content_hash
 from genviews.evaluate.extractor import FeatureExtractor, Features, centre_view, extract_features
 from genviews.rng import Rng
@@ -73,7 +74,7 @@ class PhotoSource(FileSource):
         super().__init__(listing, spec, resize=True, convert=True)
         check_files([Path(root) / name for name in files], f"photos of {root}")
 
-    def _image(self, data: bytes, name: str) -> tuple[Tensor, Tensor | None]:
+    def _image(self, data: OpenFile, name: str) -> tuple[Tensor, Tensor | None]:
         pixels = decode_pixels(data, self.image_spec.channels, convert=True)
         return centre_view(pixels[None], self._size, self._short)[0].contiguous(), None
 

@@ -86,7 +86,7 @@ def load_images(
             by value, for those to whom the order is nothing.
         root: folder of the files that a table names; None is the folder of the table.
         split: what the images may be used for.
-        resize: crop and shrink larger images (see `decode_image`); else they are left out.
+        resize: crop and resize images of another size (see `decode_image`); else they are left out.
         convert: convert colours and transparency; else such images are left out.
         alignment: brings files of any size to the spec's.
 
