@@ -165,18 +165,21 @@ def warp(
 def resize_lanczos(image: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Tensor, "C h w"]:
     """Resize with the Lanczos filter of 3 lobes, widened to the output's pixels when it shrinks.
 
-    The same weights as Pillow's `Image.LANCZOS`, which rounds to 8 bit after each axis where this
-    keeps floats. The filter overshoots at edges: the result is clamped to [-1, 1].
+    The weights of Pillow's `Image.LANCZOS`. The filter overshoots at edges, and as 8-bit pixels do
+    in Pillow, values are clamped to [-1, 1] after each axis: first along rows, then along columns.
 
     Args:
         image: values in [-1, 1].
         size: (h, w) of the output, at least 1 each.
+
+    Differs: floats are not rounded to 8 bits in between. Pillow 13 takes the other axis first where
+        that one shrinks more; the papers' versions did not.
     """
     if tuple(image.shape[1:]) == size:
         return image
     rows = _lanczos_weights(image.shape[1], size[0]).to(image)
     columns = _lanczos_weights(image.shape[2], size[1]).to(image)
-    return (rows @ (image @ columns.T)).clamp(-1.0, 1.0)
+    return (rows @ (image @ columns.T).clamp(-1.0, 1.0)).clamp(-1.0, 1.0)
 
 
 def _lanczos_weights(before: int, after: int) -> Float[Tensor, "after before"]:

@@ -137,7 +137,7 @@ class StreamedBatches:
 
     With `reuse` R, `buffer` M batches are rendered, used R times each, and thrown away: between two
     uses the rows of the M batches change places, so that negatives change, and pixel views are
-    drawn anew. Memory holds M + prefetch batches.
+    drawn anew. Batches of two epochs are not mixed, so that no batch holds a sample twice. Memory holds M + prefetch batches.
 
     Args:
         views: `LatentViews` to render on the fly, or `StoredViews`.
@@ -327,10 +327,12 @@ class _Maker:
         self, parts: Sequence[ViewBatch], window: int, use: int, slot: int, rows: Tensor
     ) -> ViewBatch:
         """A batch whose row b is row b of one of the parts: each is taken in one slot of a use."""
-        # A row stays in its place, so that processes that share a batch mix as one would.
+        # A row stays in its place, so that processes that share a batch mix as one would. Parts of
+        # two visits of the samples are not mixed: a sample must not be its own negative.
         streams = Rng(self.plan.seed, f"reuse {use}").streams([window])
-        draws = streams.uniform(1, (len(parts), self.plan.batch_size))
-        which = draws[0, 0].argsort(dim=0)[slot, rows]
+        draws = streams.uniform(1, (len(parts), self.plan.batch_size))[0, 0].double()
+        visits = torch.tensor([part.visits[0] for part in parts])
+        which = (draws + visits[:, None]).argsort(dim=0)[slot, rows]
         tensors = {name: value.clone() for name, value in parts[0].tensors().items()}
         for number, part in enumerate(parts):
             for name, value in part.tensors().items():

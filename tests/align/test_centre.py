@@ -49,12 +49,12 @@ def naive(resized, box, ratio, frame, vacated):
 
 
 def resize_floats(image, size):
-    """Pillow's Lanczos on floats, channel by channel."""
-    planes = [
-        np.asarray(Image.fromarray(c.numpy()).resize(size[::-1], Image.Resampling.LANCZOS))
-        for c in image
-    ]
-    return np.clip(np.stack(planes), -1, 1)
+    """Pillow's Lanczos on floats, an axis and a channel at a time, clipped as 8-bit pixels are."""
+    planes = image.numpy()
+    for target in ((size[1], image.shape[1]), size[::-1]):
+        pictures = [Image.fromarray(c).resize(target, Image.Resampling.LANCZOS) for c in planes]
+        planes = np.clip(np.stack([np.asarray(picture) for picture in pictures]), -1, 1)
+    return planes
 
 
 # Boxes by the place of their centre: each side of the image, its corners, fractions.

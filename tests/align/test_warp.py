@@ -20,12 +20,30 @@ class TestLanczos:
         [((13, 17), (7, 9)), ((13, 17), (26, 40)), ((40, 9), (5, 30)), ((3, 100), (3, 1))],
     )
     def test_equals_pillow(self, before, after):
+        """On floats, which Pillow keeps outside of the range: clipped after each axis."""
         image = noise(2, *before)
         ours = resize_lanczos(image, after)
         for channel, got in zip(image, ours, strict=True):
-            theirs = Image.fromarray(channel.numpy()).resize(after[::-1], Image.Resampling.LANCZOS)
-            wanted = np.clip(np.asarray(theirs), -1, 1)
-            np.testing.assert_allclose(got.numpy(), wanted, atol=2e-6)
+            theirs = channel.numpy()
+            for size in ((after[1], before[0]), after[::-1]):
+                resized = Image.fromarray(theirs).resize(size, Image.Resampling.LANCZOS)
+                theirs = np.clip(np.asarray(resized), -1, 1)
+            np.testing.assert_allclose(got.numpy(), theirs, atol=2e-6)
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        # The last two have rows alone, and columns alone, to resize.
+        [((40, 60), (90, 80)), ((64, 48), (16, 12)), ((20, 33), (20, 45)), ((33, 20), (45, 20))],
+    )
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_equals_pillow_on_pixels_that_overshoot(self, before, after, channels):
+        """Black and white pixels, in one call of Pillow's: what differs is its rounding alone."""
+        pixels = (noise(*before, channels) > 0).mul(255).to(torch.uint8)
+        picture = Image.fromarray(pixels.squeeze(-1).numpy())
+        wanted = np.asarray(picture.resize(after[::-1], Image.Resampling.LANCZOS), float)
+        ours = resize_lanczos(pixels.permute(2, 0, 1) / 127.5 - 1.0, after)
+        got = (ours.permute(1, 2, 0) + 1.0).numpy() * 127.5
+        assert np.abs(got - wanted.reshape(got.shape)).max() < 1.5  # of 255: rounded twice
 
     def test_overshoot_is_clamped(self):
         edge = torch.ones(1, 4, 8)

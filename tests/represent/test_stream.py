@@ -152,6 +152,23 @@ def test_reuse_mixes_batches_and_draws_pixels_anew() -> None:
     assert not (b == c).all(1).any()
 
 
+@pytest.mark.parametrize("unique", [6, 8, 11, 30, None])
+@pytest.mark.parametrize(("reuse", "buffer"), [(2, 4), (3, 3)])
+def test_no_batch_holds_a_sample_twice(unique, reuse, buffer) -> None:
+    """Not where the mixed batches are of two epochs, nor where an epoch is a single batch."""
+    plan = SamplePlan(batch_size=6, num_unique=unique)
+    steps = 4 * reuse * buffer
+    batches = take(steps, plan=plan, reuse=reuse, buffer=buffer)
+    assert all(len(set(ids_of(batch))) == 6 for batch in batches)
+    rendered = Counter(i for index in range(steps // reuse) for i in plan.batch(index)[0])
+    used = Counter(i for batch in batches for i in ids_of(batch))
+    assert used == Counter({i: reuse * count for i, count in rendered.items()})
+    halves = StreamedBatches(VIEWS, plan, reuse=reuse, buffer=buffer, prefetch=0)
+    for step in (steps - 1, steps // 2):  # two processes mix as one would
+        parts = [ids_of(halves.part(step, process, 2)) for process in (0, 1)]
+        assert parts[0] + parts[1] == ids_of(batches[step])
+
+
 def test_memory_is_bounded_by_the_buffer() -> None:
     class Counting(LatentViews):
         made = 0
