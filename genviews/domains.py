@@ -20,8 +20,8 @@ import torch
 
 from genviews.augment.base import Compose, PixelViews
 from genviews.augment.colour import ColorJitter
-from genviews.augment.geometry import HorizontalFlip, RandomCrop
-from genviews.augment.presets import pixel_views
+from genviews.augment.geometry import CentreCrop, HorizontalFlip, RandomCrop
+from genviews.augment.presets import GENREP_SIDE, GENREP_SIZE, pixel_views
 from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
 from genviews.perturb.base import KINDS, Parts, Perturbation, ScaleTable, perturbations
@@ -36,6 +36,7 @@ __all__ = [
     "find_domain",
     "learning_pixels",
     "measure_scales",
+    "plain_views",
     "sized_baselines",
 ]
 
@@ -63,7 +64,9 @@ class Domain:
             the others.
         baselines: pixel views (`pixel_views`) to compare an ensemble with; () takes
             `sized_baselines`.
-        pixels: pixel views T_x of the learning arrow, or None for SimCLR's at the image's size.
+        pixels: pixel views T_x of the learning arrow, or None for SimCLR's (`learning_pixels`).
+        plain: what the learning arrow cuts from a view without T_x, or None for its middle
+            (`plain_views`).
         aligner: how photos come to the frame (`genviews.align.aligners`), or None.
         classifier: how its classifier is trained (`training_preset`).
         inverter: how its images are inverted (`inverter_preset`).
@@ -74,6 +77,7 @@ class Domain:
     training: Mapping[str, Choice] = field(default_factory=dict)
     baselines: tuple[str, ...] = ()
     pixels: str | None = None
+    plain: str | None = None
     aligner: str | None = None
     classifier: str
     inverter: str = "reference"
@@ -126,6 +130,7 @@ DOMAINS: dict[str, Domain] = {
         scales=_published((1.0, 1.5, 2.0), (0.3, 0.5, 0.7), (1.0, 2.0, 3.0)),
         training={"isotropic": min, "pca": stats.median},
         pixels="stylegan-car",
+        plain="stylegan-car/centre",
         aligner="cars",
         classifier="car",
     ),
@@ -185,13 +190,44 @@ def sized_baselines(spec: ImageSpec) -> tuple[PixelViews, ...]:
 
 
 def learning_pixels(spec: ImageSpec, domain: Domain | None = None) -> PixelViews:
-    """Return the pixel views T_x of the learning arrow: the domain's, or SimCLR's at this size."""
+    """Return the pixel views T_x of the learning arrow: the domain's, or SimCLR's.
+
+    These cut 112 pixels, as published, from images of at least 128, and keep the size of others.
+    """
     if domain is not None and domain.pixels is not None:
         return pixel_views(domain.pixels)
     size = min(spec.height, spec.width)
+    size = GENREP_SIZE if size >= GENREP_SIDE else size
     if spec.channels == 3:
         return SimCLR(size)
     return SimCLR(size, saturation=0.0, hue=0.0, grey=0.0)
+
+
+def plain_views(
+    spec: ImageSpec, domain: Domain | None = None, pixels: PixelViews | None = None
+) -> PixelViews | None:
+    """Return what the learning arrow cuts from views without T_x; None where that is all of them.
+
+    It is the central square, as large as what T_x gives, so that rows with and without T_x see one
+    resolution; of a rendered car, without its black bars.
+
+    Args:
+        spec: of the views.
+        domain: of the generator, or None.
+        pixels: T_x; None takes the size of `learning_pixels`.
+
+    Raises:
+        ValueError: pixel views that such images are too small for.
+
+    Source: Jahanian et al. 2022, arXiv:2106.05258, appendix A and code (`--removeimtf`): 112 pixels
+        from the generator's own resolution.
+    """
+    pixels = learning_pixels(spec, domain) if pixels is None else pixels
+    made = pixels(torch.zeros(1, *spec.shape), 1, Rng(0).streams(["blank"]))
+    if domain is not None and domain.plain is not None:
+        return pixel_views(domain.plain)
+    size = min(*made.shape[-2:], spec.height, spec.width)
+    return None if (size, size) == spec.shape[1:] else CentreCrop(size)
 
 
 def measure_scales(

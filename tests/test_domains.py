@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
 
 from genviews import CallableGenerator, GeneratorKit, PCAStatistics, StyleMix, ToyGenerator
 from genviews.align.aligners import ALIGNERS
+from genviews.augment.base import Compose
+from genviews.augment.geometry import CentreCrop
 from genviews.augment.presets import pixel_views
 from genviews.classify.config import training_preset
 from genviews.domains import (
@@ -17,6 +20,7 @@ from genviews.domains import (
     find_domain,
     learning_pixels,
     measure_scales,
+    plain_views,
     sized_baselines,
 )
 from genviews.invert.inverter import PRESETS
@@ -126,6 +130,43 @@ class TestNothingIsTakenFromAnother:
         assert repr(learning_pixels(spec)) == repr(pixel_views("fashion32/simclr"))
         car = learning_pixels(ImageSpec(channels=3, height=512, width=512), DOMAINS["car"])
         assert repr(car) == repr(pixel_views("stylegan-car"))
+
+    @pytest.mark.parametrize(
+        ("shape", "pixels", "domain", "wanted"),
+        [
+            ((1, 32, 32), None, "fashion32", None),
+            ((3, 64, 64), None, None, None),
+            ((3, 128, 128), None, None, CentreCrop(112)),  # as published, and so is 256
+            ((3, 256, 256), None, None, CentreCrop(112)),
+            ((3, 48, 64), None, None, CentreCrop(48)),
+            ((3, 64, 64), "fashion32/simclr", None, CentreCrop(32)),
+            ((3, 64, 64), "genrep/train", None, None),  # which enlarges; the middle is all of it
+            ((3, 512, 512), None, "car", pixel_views("stylegan-car/centre")),
+        ],
+    )
+    def test_views_without_pixel_views_are_cut_to_their_size(self, shape, pixels, domain, wanted):
+        channels, height, width = shape
+        spec = ImageSpec(channels=channels, height=height, width=width)
+        given = None if pixels is None else pixel_views(pixels)
+        found = plain_views(spec, find_domain(domain), given)
+        assert repr(found) == repr(wanted)
+
+    def test_the_bars_of_a_car_are_in_no_view(self):
+        """The frame has 512 rows, its content 384: T_x and its middle show content alone."""
+        car = torch.full((1, 3, 512, 512), -1.0)
+        car[:, :, 64:448] = 1.0
+        spec, streams = ImageSpec(channels=3, height=512, width=512), Rng(0).streams(["car"])
+        plain = plain_views(spec, DOMAINS["car"])(car, 1, streams)
+        assert plain.shape == (1, 1, 3, 112, 112)
+        assert (plain == 1).all()
+        crops = replace(pixel_views("stylegan-car").parts[1], jitter=0.0)
+        seen = Compose(pixel_views("stylegan-car").parts[0], crops)(car, 8, streams)
+        assert seen.min() > 0.999
+
+    def test_a_frame_that_is_too_small_for_its_domain_is_refused(self):
+        spec = ImageSpec(channels=3, height=256, width=256)
+        with pytest.raises(ValueError, match="384"):
+            plain_views(spec, DOMAINS["car"])
 
 
 def blobs(z: torch.Tensor) -> torch.Tensor:

@@ -38,9 +38,10 @@ from genviews.augment.geometry import (
 from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
 
-__all__ = ["pixel_views", "pixel_views_apart"]
+__all__ = ["GENREP_SIDE", "GENREP_SIZE", "pixel_views", "pixel_views_apart"]
 
-GENREP_SIZE = int(0.875 * 128)
+GENREP_SIDE = 128  # of the images that the paper learns from
+GENREP_SIZE = int(0.875 * GENREP_SIDE)  # what its code crops
 
 
 _FLIP, _CROP_256, _CROP_224 = HorizontalFlip(), RandomResizedCrop(256), RandomResizedCrop(224)

@@ -137,7 +137,8 @@ class StreamedBatches:
 
     With `reuse` R, `buffer` M batches are rendered, used R times each, and thrown away: between two
     uses the rows of the M batches change places, so that negatives change, and pixel views are
-    drawn anew. Batches of two epochs are not mixed, so that no batch holds a sample twice. Memory holds M + prefetch batches.
+    drawn anew. Batches of two epochs are not mixed, so that no batch holds a sample twice. Memory
+    holds M + prefetch batches.
 
     Args:
         views: `LatentViews` to render on the fly, or `StoredViews`.

@@ -285,7 +285,7 @@ class TestDefaults:
 
     @pytest.mark.parametrize(
         ("shape", "size", "grey"),
-        [((1, 32, 32), 32, True), ((1, 64, 48), 48, True), ((3, 128, 128), 128, False)],
+        [((1, 32, 32), 32, True), ((1, 64, 48), 48, True), ((3, 128, 128), 112, False)],
     )
     def test_pixel_views_suit_the_images(self, shape, size, grey):
         spec = ImageSpec(channels=shape[0], height=shape[1], width=shape[2])

@@ -192,7 +192,7 @@ def _pixels(row: LearningRow, setting: LearningSetting) -> PixelViews | None:
     if row.pixels and setting.pixels is None:
         remedy = "pass them, for example pixel_views('fashion32/simclr')"
         row.refuse("pixel views in the setting", "none", remedy)
-    return setting.pixels if row.pixels else None
+    return setting.pixels if row.pixels else setting.plain
 
 
 def _views(

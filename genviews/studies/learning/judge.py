@@ -144,10 +144,26 @@ class RowResult:
         """The trained encoder, on the CPU."""
         return RepresentationEncoder.load(self.folder / ENCODER)
 
-    def extractor(self, setting: LearningSetting, batch_size: int = 256) -> FeatureExtractor:
-        """The encoder as a judge sees it, where the setting says."""
+    def extractor(
+        self, setting: LearningSetting, batch_size: int = 256, input_size: int | None = None
+    ) -> FeatureExtractor:
+        """The encoder as a judge sees it, where the setting says.
+
+        Args:
+            setting: of the study.
+            batch_size: images at once.
+            input_size: side of what it sees of an image, whose short side is brought to 8/7 of it
+                where that shrinks it, as published (112 of 128); None is all of the image.
+        """
         encoder, untrained = self.encoder().to(setting.device), self.row.data == "none"
-        return FeatureExtractor(encoder, allow_untrained=untrained, batch_size=batch_size)
+        short = min(setting.image_spec.shape[1:])
+        return FeatureExtractor(
+            encoder,
+            input_size=input_size,
+            resize_to=None if input_size is None else min(round(input_size / 0.875), short),
+            allow_untrained=untrained,
+            batch_size=batch_size,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +258,7 @@ class ProbeJudge(Judge):
     ) -> dict[str, Any]:
         """See `Judge`; the class that each probe gives each test image is kept."""
         say(result.report(stage="probe"))
-        scores = probe_encoder(result.extractor(setting), self.data)
+        scores = probe_encoder(result.extractor(setting, input_size=setting.input_size), self.data)
         answers = {name: one.short() for name, one in scores.answers.items()}
         save_tensors(place.with_suffix(".safetensors"), answers)
         return scores.record()

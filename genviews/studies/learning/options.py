@@ -29,7 +29,8 @@ class TrainingOptions(Options):
 
     Args:
         pixels: Pixel views T_x, by name, such as fashion32/simclr-weak or genrep/train, or none.
-            Without it: those of SimCLR at the size of the images.
+            Without it: those of SimCLR, as large as the images, or 112 pixels of 128 and more. Rows
+            without T_x see the central square of that size.
         samples: Unique samples to learn from. Without it: as many as there are real images, or else
             20,000.
         updates: Steps of the optimiser.
@@ -176,7 +177,7 @@ class PanelOptions(RowOptions):
 
     Args:
         pixels: Pixel views T_x, by name, such as fashion32/simclr-weak or genrep/train, or none.
-            Without it: those of SimCLR at the size of the images.
+            Without it: those of SimCLR, as large as the images, or 112 pixels of 128 and more.
     """
 
     pixels: str | None = None

@@ -25,6 +25,7 @@ from genviews.represent.losses import OBJECTIVES, choose_objective
 from genviews.represent.losses.base import Objective
 from genviews.represent.monitor import OnlineKNN
 from genviews.represent.prior import Prior
+from genviews.rng import Rng
 from genviews.studies.learning.row import LearningRow
 from genviews.types import ImageSpec
 
@@ -42,6 +43,7 @@ class LearningSetting:
         generator: None where all rows are of real data.
         real: images to train on, labelled for "supcon" and "classifier" rows; None for none.
         pixels: T_x, the pixel views of rows that ask for them.
+        plain: what the other rows see of a view, such as its middle; None for all of it.
         encoder: its architecture; the objective of a row sets its head.
         probe: labelled splits that every encoder is judged on; None trains without judging.
         prior: of anchors.
@@ -69,6 +71,7 @@ class LearningSetting:
     generator: Generator | None = None
     real: ImageSet | ImageSource | None = None
     pixels: PixelViews | None = None
+    plain: PixelViews | None = None
     encoder: RepresentationConfig = field(default_factory=RepresentationConfig)
     probe: ProbeData | None = None
     prior: Prior = field(default_factory=Prior)
@@ -121,6 +124,17 @@ class LearningSetting:
             return self.prefetch
         return 0 if self.device.type == "cpu" else 2  # measured by benchmarks/learn.py
 
+    @property
+    def input_size(self) -> int | None:
+        """Side of the central square of an image that probes show an encoder; None for all of it.
+
+        It is that of rows without T_x.
+        """
+        if self.plain is None:
+            return None
+        blank = torch.zeros(1, *self.image_spec.shape)
+        return min(self.plain(blank, 1, Rng(0).streams(["blank"])).shape[-2:])
+
     def generator_of(self, row: LearningRow) -> tuple[Generator, Prior]:
         """The generator in the space where a row's views are made, and the prior there.
 
@@ -168,6 +182,7 @@ class LearningSetting:
             generator=self.generator,
             real=self.real,
             pixels=self.pixels,
+            plain=self.plain,
             probe=self.probe,
             prior=self.prior,
             walks=self.walks,
@@ -185,6 +200,7 @@ class LearningSetting:
             "prior": made,
             "real": row.data in ("real", "mixed"),
             "pixels": row.pixels,
+            "plain": self.plain is not None,  # judges see images as rows without T_x do
             "walks": views.startswith("steer"),
             "statistics": views.startswith("pca"),
             "probe": True,
@@ -211,6 +227,7 @@ class LearningSetting:
             "encoder": asdict(self.encoder),
             "training": describe(replace(self.training(self.updates), seed=seed)),
             "pixels": repr(self.pixels),
+            "plain": repr(self.plain),
             "zoom_law": None if self.walks is None else self.walks.ranges.zoom_law,
         }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import pixel_views
-from genviews.domains import Domain, learning_pixels
+from genviews.domains import Domain, learning_pixels, plain_views
 from genviews.perturb.pca import PCA
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig, make_backbone
@@ -46,7 +46,7 @@ def learning_setting(
 
     Raises:
         ValueError: neither generator nor images, unknown pixel views or backbone, or counts out of
-            range.
+            range, or pixel views that the images are too small for.
     """
     kit, real = bench.inputs.kit, bench.inputs.real
     along = kit is not None and any((row.views or "").startswith(PCA.kind) for row in rows)
@@ -64,12 +64,12 @@ def learning_setting(
         render_batch=bench.batch_size,
         place=str(bench.device),
     )
-    spec = found.image_spec
-    return replace(
-        found,
-        pixels=pixel_preset(options.pixels, spec, None if kit is None else kit.domain),
-        encoder=encoder_config(options, spec),
-    )
+    spec, domain = found.image_spec, None if kit is None else kit.domain
+    pixels = pixel_preset(options.pixels, spec, domain)
+    found = replace(found, pixels=pixels, plain=plain_views(spec, domain, pixels))
+    side = found.input_size or min(spec.height, spec.width)
+    seen = replace(spec, height=side, width=side)
+    return replace(found, encoder=encoder_config(options, seen))
 
 
 def pixel_preset(
@@ -93,7 +93,7 @@ def pixel_preset(
 
 
 def encoder_config(options: TrainingOptions, spec: ImageSpec) -> RepresentationConfig:
-    """The architecture that the flags ask for, or one that suits the size of the images.
+    """The architecture that the flags ask for, or one that suits what it sees of the images.
 
     Raises:
         ImportError: a network of timm where timm is not installed.

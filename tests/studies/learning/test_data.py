@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genviews.augment.geometry import CentreCrop
+from genviews.evaluate.extractor import centre_view
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import key
 from genviews.perturb.noise import Normal
@@ -17,7 +19,9 @@ from genviews.represent.prior import Prior
 from genviews.represent.views import LatentViews
 from genviews.rng import Rng
 from genviews.studies.learning.data import check_row, latent_views, row_batches
+from genviews.studies.learning.judge import RowResult
 from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.run import new_encoder
 from tests.studies.learning.small import CLASSES, PIXELS, TOY, images, small, training
 
 REAL = LearningRow(name="real", data="real")
@@ -368,3 +372,32 @@ class TestCheck:
                     monkeypatch.setattr(kind, name, never)
         monkeypatch.setattr(type(PIXELS), "augment", never)
         check_row(row, small(**changes))
+
+
+class TestWithoutPixelViews:
+    """Rows without T_x see the middle of a view, as large as what T_x gives."""
+
+    @pytest.mark.parametrize("row", [REAL, GAUSSIAN, MIXED, INVERTER, POOL], ids=lambda r: r.name)
+    @pytest.mark.parametrize("stored", [True, False])
+    def test_they_see_the_middle(self, row, stored, tmp_path) -> None:
+        (whole,) = batches_of(row, tmp_path, [0], stored=stored)
+        (cut,) = batches_of(row, tmp_path, [0], stored=stored, plain=CentreCrop(6))
+        assert torch.equal(cut["views"], whole["views"][..., 1:-1, 1:-1])
+        assert torch.equal(cut["ids"], whole["ids"])
+
+    def test_rows_with_pixel_views_do_not(self, tmp_path) -> None:
+        row = replace(GAUSSIAN, pixels=True)
+        (cut,) = batches_of(row, tmp_path, [0], plain=CentreCrop(6))
+        assert cut["views"].shape[-2:] == (8, 8)
+
+    def test_judges_see_images_as_they_do(self, tmp_path) -> None:
+        setting = small(plain=CentreCrop(6))
+        assert (small().input_size, setting.input_size) == (None, 6)
+        keys = {small(plain=views).identity(REAL, 0).digest for views in (None, setting.plain)}
+        assert len(keys) == 2
+        encoder, large = new_encoder(setting, 0), torch.rand(5, 1, 16, 16) * 2 - 1
+        encoder.save(tmp_path / "encoder.safetensors")
+        row = LearningRow(name="untrained", data="none")
+        judge = RowResult(row=row, seed=0, folder=tmp_path).extractor(setting, input_size=8)
+        wanted = encoder.features(centre_view(large, 8, 8))
+        torch.testing.assert_close(judge(large), wanted)
