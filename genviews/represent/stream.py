@@ -332,8 +332,8 @@ class _Maker:
         # two visits of the samples are not mixed: a sample must not be its own negative.
         streams = Rng(self.plan.seed, f"reuse {use}").streams([window])
         draws = streams.uniform(1, (len(parts), self.plan.batch_size))[0, 0].double()
-        visits = torch.tensor([part.visits[0] for part in parts])
-        which = (draws + visits[:, None]).argsort(dim=0)[slot, rows]
+        epochs = torch.tensor([part.visits[0] for part in parts])
+        which = (draws + epochs[:, None]).argsort(dim=0)[slot, rows]
         tensors = {name: value.clone() for name, value in parts[0].tensors().items()}
         for number, part in enumerate(parts):
             for name, value in part.tensors().items():
