@@ -244,7 +244,6 @@ def evaluate(
     baseline: Bool[Tensor, " N"] | None = None,
     reference: Bool[Tensor, " N"] | None = None,
     merge: str = "mean",
-    seed: int = 0,
 ) -> Evaluation:
     """Fit a method on calibration, measure it on test.
 
@@ -257,7 +256,6 @@ def evaluate(
         reference: where the reference task's single image is right on test, for the rows of other
             tasks with the same labels.
         merge: how predictions become one, see `genviews.ensemble.merge`.
-        seed: of the bootstrap.
 
     Raises:
         ValueError: calibrating on a test split, or missing keys or labels.
@@ -270,8 +268,8 @@ def evaluate(
         alpha, curve = ensemble.alpha_, AlphaCurve.of(ensemble, test, method.name, task)
     oracle = (None, None) if curve is None else curve.oracle
     correct = _correct(proba, test)
-    gain = gain_report(correct, correct if baseline is None else baseline, seed=seed)
-    against = None if reference is None else gain_report(correct, reference, seed=seed)
+    gain = gain_report(correct, correct if baseline is None else baseline)
+    against = None if reference is None else gain_report(correct, reference)
     row = Row(
         **vars(gain),
         name=method.name,
@@ -291,9 +289,9 @@ def evaluate(
     return Evaluation(method=method, row=row, curve=curve, proba=proba, correct=correct)
 
 
-def compare(evaluation: Evaluation, against: Evaluation, *, seed: int = 0) -> Comparison:
+def compare(evaluation: Evaluation, against: Evaluation) -> Comparison:
     """A paired test of two methods of one task on the same test images."""
-    report = gain_report(evaluation.correct, against.correct, seed=seed)
+    report = gain_report(evaluation.correct, against.correct)
     row = evaluation.row
     return Comparison(**vars(report), task=row.task, row=row.name, against=against.row.name)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from genviews.checks import check_count
@@ -60,6 +61,19 @@ class Resampled:
     def stderr(self) -> float:
         """Standard error of the mean: population standard deviation / sqrt(number of draws)."""
         return float(np.std(self.accuracies)) / math.sqrt(len(self.accuracies))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mean, Student's t over the draws, within [0, 1].
+
+        None where draws cannot say: a single one, or several that came to the same number.
+        """
+        if len(set(self.accuracies)) < 2:
+            return None
+        found = stats.t.interval(
+            0.95, len(self.accuracies) - 1, self.mean, stats.sem(self.accuracies)
+        )
+        return max(0.0, float(found[0])), min(1.0, float(found[1]))
 
     @property
     def calibration_mean(self) -> float:

@@ -3,6 +3,10 @@
 Two methods are judged on the same images, so their difference is paired: only the images that one
 gets right and the other wrong say anything. `fixed` counts those the new method gets right where
 the baseline failed, `broke` the reverse; the gain is (fixed - broke) / N.
+
+Images that change are often few: 4 fixed and 0 broken of 400. Intervals here hold their coverage
+there too, never shrink to nothing, and never deny what the exact test beside them says: an interval
+leaves 0 out if and only if p is below 0.05.
 """
 
 from __future__ import annotations
@@ -14,25 +18,29 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
-from scipy import stats
+from scipy import special, stats
 from torch import Tensor
 
 from genviews.checks import check_count, check_fraction, fail
-from genviews.rng import Rng
 
 __all__ = [
+    "MARGIN",
     "SIGNIFICANCE",
     "GainReport",
     "accuracy_interval",
     "detectable_gain",
+    "gain_interval",
     "gain_report",
     "holm",
+    "level_p_value",
     "mcnemar_exact",
-    "paired_bootstrap",
 ]
 
 
 SIGNIFICANCE = 0.05  # a p-value below it counts as a difference
+
+MARGIN = 0.01
+"""Two accuracies within a point of each other are as good as equal (chosen by us)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +51,11 @@ class GainReport:
         accuracy: of the method.
         interval: its 95 % Wilson interval.
         gain: accuracy minus the baseline's.
-        gain_interval: 95 % interval of the gain, paired bootstrap over images.
+        gain_interval: its 95 % interval, see `gain_interval`.
         fixed: images the method gets right and the baseline wrong.
         broke: images the method gets wrong and the baseline right.
         p_value: exact McNemar test, two-sided.
+        p_level: that the two are level, see `level_p_value`; 1 where that was not tested.
     """
 
     accuracy: float
@@ -56,6 +65,7 @@ class GainReport:
     fixed: int
     broke: int
     p_value: float
+    p_level: float = 1.0
 
 
 def accuracy_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -91,41 +101,87 @@ def accuracy_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[
     return low, high
 
 
-def paired_bootstrap(
-    correct: Bool[Tensor, " N"],
-    baseline: Bool[Tensor, " N"],
-    *,
-    seed: int = 0,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
+def gain_interval(
+    fixed: int, broke: int, total: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval of the gain in accuracy when the test images are drawn anew.
+    """Interval of a paired gain in accuracy, for other test images of the same kind.
 
-    Each image contributes +1 (fixed), -1 (broke) or 0. Drawing N images with replacement is the
-    same as drawing the three counts from a multinomial, which is what is done: exact, and free of
-        an N x resamples
-    table.
+    With one image more that is fixed and one more that is broken, among N = n + 2,
+
+        p = (fixed + 1) / N,   q = (broke + 1) / N
+        p - q +- (z sqrt((p + q - (p - q)^2) / N) + 1 / 2n)
+
+    and at 0 the exact McNemar test decides: the interval reaches to 0 if and only if the test does
+    not tell the two apart.
 
     Args:
-        correct: where the method is right.
-        baseline: where the baseline is right, for the same images in the same order.
-        seed: another seed, slightly other edges.
-        resamples: 10,000 puts the edges within about 1 % of the interval's width (chosen by us).
-        confidence: coverage.
+        fixed: images that only the method gets right.
+        broke: images that only the baseline gets right.
+        total: n, number of images.
+        confidence: coverage. 95 % cover 95.0 to 100 % for 20 to 400 images and any shares of fixed
+            and broken ones up to 40 % (by enumeration, see the tests).
 
     Returns:
-        (low, high) of accuracy minus baseline accuracy.
+        (low, high), within [-1, 1]; never a point, even where no image changes.
 
-    Source: Efron 1979, "Bootstrap methods: another look at the jackknife" (percentile interval).
+    Raises:
+        ValueError: more images changed than there are.
+
+    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial
+        proportions based on paired data".
+
+    Differs: the half image 1 / 2n, without which 95 % cover 92.8 % for 20 images of which 20 % are
+        fixed and none broken; and the reach to 0, without which the interval would now and then
+        deny the exact test (11 fixed and 3 broken of 400, p = 0.057).
+
+    Example:
+        >>> [round(100 * edge, 2) for edge in gain_interval(4, 0, 400)]
+        [-0.32, 2.31]
     """
-    fixed, broke = _count(correct, baseline)
-    total = len(correct)
-    shares = np.array([fixed, broke, total - fixed - broke]) / total
-    draws = Rng(seed, "paired bootstrap").numpy().multinomial(total, shares, size=resamples)
-    gains = (draws[:, 0] - draws[:, 1]) / total
-    tail = (1 - check_fraction(confidence, "confidence")) / 2
-    low, high = np.quantile(gains, [tail, 1 - tail])
-    return float(low), float(high)
+    p_value, (centre, error, step) = mcnemar_exact(fixed, broke), _adjusted(fixed, broke, total)
+    half = error * float(special.ndtri(0.5 + check_fraction(confidence, "confidence") / 2))
+    low, high = centre - half - step, centre + half + step
+    if p_value >= 1 - confidence:
+        low, high = min(low, 0.0), max(high, 0.0)
+    elif low <= 0 <= high:  # half an image is not worth a contradiction
+        low, high = (low + step, high) if centre > 0 else (low, high - step)
+    return max(low, -1.0), min(high, 1.0)
+
+
+def level_p_value(fixed: int, broke: int, total: int, margin: float = MARGIN) -> float:
+    """Two-sided p-value that a paired gain lies within a margin: that two methods are level.
+
+    Two one-sided tests, that the gain is above -margin and that it is below margin; twice the
+    larger of their p-values, so that it is below 0.05 where the 95 % interval lies within the
+    margin.
+
+    Args:
+        fixed: images that only the method gets right.
+        broke: images that only the baseline gets right.
+        total: number of images.
+        margin: the gain that would still not matter.
+
+    Source: Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power
+        approach".
+
+    Example:
+        >>> level_p_value(10, 9, 5000) < 0.05, level_p_value(0, 0, 50) < 0.05
+        (True, False)
+    """
+    centre, error, step = _adjusted(fixed, broke, total)
+    return min(1.0, 2 * float(special.ndtr((abs(centre) + step - margin) / error)))
+
+
+def _adjusted(fixed: int, broke: int, total: int) -> tuple[float, float, float]:
+    """Centre and standard error of a gain, with one image more of each kind; half an image."""
+    check_count(total, "number of images")
+    if fixed + broke > total:
+        remedy = "count each image once"
+        fail("images that changed", expected=f"0 to {total}", got=fixed + broke, remedy=remedy)
+    number = total + 2
+    better, worse = (fixed + 1) / number, (broke + 1) / number
+    gain = better - worse
+    return gain, math.sqrt((better + worse - gain * gain) / number), 0.5 / total
 
 
 def mcnemar_exact(fixed: int, broke: int) -> float:
@@ -146,9 +202,9 @@ def mcnemar_exact(fixed: int, broke: int) -> float:
     """
     for count, what in ((fixed, "fixed"), (broke, "broke")):
         check_count(count, what, least=0)
-    if fixed + broke == 0:
+    if fixed == broke:
         return 1.0
-    return float(stats.binomtest(fixed, fixed + broke, 0.5).pvalue)
+    return min(1.0, 2 * float(special.bdtr(min(fixed, broke), fixed + broke, 0.5)))
 
 
 def detectable_gain(
@@ -200,15 +256,12 @@ def _mcnemar_power(total: int, changed: float, gain: float, level: float) -> flo
     return float((stats.binom.pmf(counts, total, share) * found).sum())
 
 
-def gain_report(
-    correct: Bool[Tensor, " N"], baseline: Bool[Tensor, " N"], *, seed: int = 0
-) -> GainReport:
-    """Compare a method with a baseline: accuracy, gain, both intervals, fixed, broke, p-value.
+def gain_report(correct: Bool[Tensor, " N"], baseline: Bool[Tensor, " N"]) -> GainReport:
+    """Compare a method with a baseline: accuracy, gain, both intervals, what changed, the tests.
 
     Args:
         correct: where the method is right.
         baseline: where the baseline is right, for the same images in the same order.
-        seed: of the bootstrap.
     """
     fixed, broke = _count(correct, baseline)
     hits, total = int(correct.sum()), len(correct)
@@ -216,10 +269,11 @@ def gain_report(
         accuracy=hits / total,
         interval=accuracy_interval(hits, total),
         gain=(fixed - broke) / total,
-        gain_interval=paired_bootstrap(correct, baseline, seed=seed),
+        gain_interval=gain_interval(fixed, broke, total),
         fixed=fixed,
         broke=broke,
         p_value=mcnemar_exact(fixed, broke),
+        p_level=level_p_value(fixed, broke, total),
     )
 
 

@@ -24,7 +24,7 @@ __all__ = ["render_page"]
 _BADGES: dict[Tone, str] = {
     "better": "Significantly better",
     "worse": "Significantly worse",
-    "": "No significant difference",
+    "": "No difference seen",
 }
 _WEIGHTY = 2  # least weight (highest priority) of a number in large type
 _GRIDS = 6  # of a block that are shown at once; the rest on demand

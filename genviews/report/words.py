@@ -105,11 +105,23 @@ def cell_words(cell: Cell, column: Column) -> Shown:
     if not isinstance(cell, Estimate):
         return Shown(text=value_words(cell, column.kind, column.digits))
     text = value_words(cell.value, column.kind, column.digits)
-    interval = ""
-    if cell.interval is not None:
-        low, high = (value_words(end, column.kind, column.digits) for end in cell.interval)
-        interval = f"{low} to {high}"
+    ends = _ends(cell.interval, column.kind, column.digits)
+    interval = "" if ends is None else f"{ends[0]} to {ends[1]}"
     return Shown(text=text, interval=interval, star=cell.significant)
+
+
+def _ends(
+    interval: tuple[float, float] | None, kind: Kind, digits: int | None
+) -> tuple[str, str] | None:
+    """Both ends of an interval, with as many more digits as it takes to tell them apart."""
+    if interval is None or interval[0] == interval[1]:  # a point is no interval
+        return None
+    first = 1 if digits is None else digits
+    for more in (digits, *range(first + 1, first + 5)):
+        low, high = (value_words(end, kind, more) for end in interval)
+        if low != high:
+            break
+    return low, high
 
 
 def table_words(table: Table) -> list[list[Shown]]:
@@ -121,10 +133,8 @@ def short_range(estimate: Estimate, kind: Kind, digits: int | None = None) -> st
     """A value with its interval and unit in a sentence: "+1.9 points [+0.9, +2.9]"."""
     unit = f" {_UNITS[kind]}" if kind in _UNITS else ""
     text = value_words(estimate.value, kind, digits) + unit
-    if estimate.interval is None:
-        return text
-    low, high = (value_words(end, kind, digits) for end in estimate.interval)
-    return f"{text} [{low}, {high}]"
+    ends = _ends(estimate.interval, kind, digits)
+    return text if ends is None else f"{text} [{ends[0]}, {ends[1]}]"
 
 
 def header(column: Column) -> str:

@@ -25,6 +25,7 @@ from genviews.studies.learning.run import StudyProgress, run_rows
 from genviews.studies.learning.tables import learning_table
 from genviews.studies.learning.training import learning_setting
 from genviews.studies.result import Record, Result
+from genviews.studies.statistics import standing, weigh
 from recipes.fashion32 import learn
 from recipes.recipe import folder_of, run
 
@@ -73,15 +74,12 @@ def result_of(compared: Mapping[str, Mapping[str, RowSummary]], record: Record) 
         record: of the run.
     """
     rows, lost = [], []
-    for name, row in compared.items():
-        gaps = row["bfloat16"].against
-        assert gaps is not None
-        linear, knn = gaps["linear"], gaps["knn"]
-        shown = linear.estimate(linear.p_value)
-        lost += [name] if shown.significant and linear.mean < 0 else []
-        single, half = (row[kind].accuracy["linear"] for kind in ("float32", "bfloat16"))
-        p_value, other = linear.p_value, knn.estimate(knn.p_value)
-        rows.append((name, single.estimate(), half.estimate(), shown, p_value, other))
+    gaps = [row["bfloat16"].against or {} for row in compared.values()]
+    weighed = {what: weigh([gap[what].gap for gap in gaps]) for what in ("linear", "knn")}
+    for (name, row), linear, knn in zip(compared.items(), *weighed.values(), strict=True):
+        lost += [name] if standing(linear) == "below" else []
+        single, half = (row[kind].accuracy["linear"].estimate for kind in ("float32", "bfloat16"))
+        rows.append((name, single, half, linear.estimate, linear.p_value, knn.estimate))
     columns = (
         Column(name="row", priority=0),
         Column(name="in 32 bits", kind="percent", priority=0),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from genviews.ensemble.significance import (
     accuracy_interval,
     detectable_gain,
+    gain_interval,
     gain_report,
     holm,
+    level_p_value,
     mcnemar_exact,
-    paired_bootstrap,
 )
 
 
@@ -38,6 +39,13 @@ def test_wilson_refuses_impossible_counts():
 )
 def test_mcnemar_by_hand(fixed, broke, p_value):
     assert mcnemar_exact(fixed, broke) == pytest.approx(p_value)
+
+
+def test_mcnemar_equals_scipy():
+    pairs = [(f, b) for f in range(30) for b in range(30) if f + b]
+    found = [mcnemar_exact(f, b) for f, b in pairs]
+    assert found == pytest.approx([stats.binomtest(f, f + b).pvalue for f, b in pairs])
+    assert mcnemar_exact(0, 2000) < 1e-300
 
 
 def test_mcnemar_refuses_negative_counts():
@@ -73,37 +81,82 @@ def answers(fixed: int, broke: int, both: int, neither: int):
     return torch.tensor(correct), torch.tensor(baseline)
 
 
-def test_bootstrap_equals_resampling_images():
-    correct, baseline = answers(30, 12, 100, 58)
-    gains = correct.double().numpy() - baseline.double().numpy()
-    rng = np.random.default_rng(1)
-    means = [gains[rng.integers(0, 200, 200)].mean() for _ in range(10_000)]
-    expected = np.quantile(means, [0.025, 0.975])
-    assert paired_bootstrap(correct, baseline) == pytest.approx(tuple(expected), abs=0.006)
+class TestGainInterval:
+    """Held against an enumeration of every outcome, and the exact test that stands beside it."""
 
+    SHARES = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3)
 
-def test_bootstrap_is_seeded_and_independent_of_order():
-    correct, baseline = answers(30, 12, 100, 58)
-    turned = torch.randperm(200, generator=torch.Generator().manual_seed(0))
-    one = paired_bootstrap(correct, baseline, seed=3)
-    assert paired_bootstrap(correct[turned], baseline[turned], seed=3) == one
-    assert paired_bootstrap(correct, baseline, seed=3, resamples=500) != one
-    assert paired_bootstrap(correct, correct) == (0.0, 0.0)
-
-
-def test_bootstrap_covers_the_truth():
-    """The 95 % interval holds the true gain in about 95 of 100 draws of the test set."""
-    rng = np.random.default_rng(0)
-    inside = 0
-    for _ in range(200):
-        kinds = rng.choice(4, 300, p=[0.12, 0.06, 0.6, 0.22])
-        correct, baseline = (
-            torch.tensor((kinds == 0) | (kinds == 2)),
-            torch.tensor((kinds == 1) | (kinds == 2)),
+    @pytest.mark.parametrize("total", [20, 50, 100, 400])
+    def test_it_covers_the_truth(self, total):
+        most = min(total, int(0.45 * total) + 25)
+        pairs = [(f, b) for f in range(most + 1) for b in range(min(most, total - f) + 1)]
+        edges = np.array([gain_interval(f, b, total) for f, b in pairs])
+        fixed, broke = np.array(pairs).T
+        others = special.gammaln(total + 1) - sum(
+            special.gammaln(count + 1) for count in (fixed, broke, total - fixed - broke)
         )
-        low, high = paired_bootstrap(correct, baseline, resamples=1000)
-        inside += low <= 0.06 <= high
-    assert 180 <= inside <= 199
+        for better in self.SHARES:
+            for worse in self.SHARES:
+                logs = special.xlogy(fixed, better) + special.xlogy(broke, worse)
+                logs = logs + (total - fixed - broke) * np.log(1 - better - worse)
+                chance, gain = np.exp(others + logs), better - worse
+                assert chance.sum() == pytest.approx(1, abs=1e-3)  # (almost) all outcomes
+                inside = (edges[:, 0] <= gain + 1e-12) & (gain - 1e-12 <= edges[:, 1])
+                assert chance[inside].sum() >= 0.9499, (better, worse)
+
+    @pytest.mark.parametrize(
+        ("total", "confidence"),
+        [(1, 0.95), (6, 0.95), (20, 0.8), (60, 0.99), (60, 0.95), (400, 0.95)],
+    )
+    def test_it_leaves_out_zero_where_the_exact_test_does(self, total, confidence):
+        for fixed in range(min(total, 60) + 1):
+            for broke in range(min(total - fixed, fixed) + 1):
+                low, high = gain_interval(fixed, broke, total, confidence)
+                assert (low > 0 or high < 0) == (mcnemar_exact(fixed, broke) < 1 - confidence)
+                assert high - low > 0.5 / total
+                assert low <= (fixed - broke) / total <= high
+                assert gain_interval(broke, fixed, total, confidence) == (-high, -low)
+
+    def test_by_hand(self):
+        # 5 / 402 - 1 / 402 = 0.00995; its error sqrt((6 / 402 - 0.00995^2) / 402) = 0.006074; 1.96
+        # of them and half of 400 images are 0.01316.
+        low, high = gain_interval(4, 0, 400)
+        assert (low, high) == pytest.approx((0.00995 - 0.01316, 0.00995 + 0.01316), abs=2e-5)
+        # p = 0.057, where the adjusted interval alone begins above 0.
+        assert gain_interval(11, 3, 500)[0] <= 0.0
+        low, high = gain_interval(0, 0, 1_000_000)
+        assert low < 0 < high
+
+    @pytest.mark.parametrize("confidence", [0.8, 0.99])
+    def test_other_confidences(self, confidence):
+        low, high = gain_interval(12, 2, 300, confidence)
+        wanted = stats.norm.ppf(0.5 + confidence / 2) / stats.norm.ppf(0.975)
+        usual = gain_interval(12, 2, 300)
+        half = 1 / 300  # both ends have half an image more
+        assert high - low - half == pytest.approx(wanted * (usual[1] - usual[0] - half))
+
+    def test_more_changes_than_images(self):
+        with pytest.raises(ValueError, match="images that changed: expected 0 to 5, got 6"):
+            gain_interval(3, 3, 5)
+
+
+class TestLevel:
+    @pytest.mark.parametrize("counts", [(3, 2, 900), (40, 31, 4000), (0, 0, 60), (90, 20, 1000)])
+    def test_it_is_where_the_interval_lies_within_the_margin(self, counts):
+        low, high = gain_interval(*counts)
+        for margin in (0.003, 0.01, 0.03, 0.09):
+            # Not for those whose interval reached to 0, which lies within every margin.
+            assert (level_p_value(*counts, margin) < 0.05) == (max(-low, high) < margin)
+
+    def test_two_that_differ_by_the_margin_are_seldom_called_level(self):
+        total, margin, wrong = 400, 0.02, 0.0
+        for fixed in range(40):
+            for broke in range(40):
+                if level_p_value(fixed, broke, total, margin) < 0.05:
+                    shares = [0.03, 0.01, 0.96]
+                    counts = [fixed, broke, total - fixed - broke]
+                    wrong += stats.multinomial(total, shares).pmf(counts)
+        assert 0 < wrong <= 0.025
 
 
 def test_report_counts_what_changed():

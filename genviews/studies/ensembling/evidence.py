@@ -8,13 +8,14 @@ is a row with generated views, whatever pixel views may have done.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genviews.ensemble.combine import AlphaCurve, Comparison, Row, best_on_calibration
-from genviews.ensemble.significance import SIGNIFICANCE, GainReport, detectable_gain
+from genviews.ensemble.significance import GainReport
 from genviews.studies.blocks import (
     BarColumn,
     Bars,
@@ -33,7 +34,17 @@ from genviews.studies.blocks import (
     Tone,
 )
 from genviews.studies.result import Claim
-from genviews.studies.statistics import gain_of, outcome_of
+from genviews.studies.statistics import (
+    MARGIN,
+    Gap,
+    Standing,
+    could_be_seen,
+    outcome_of,
+    points,
+    standing,
+    tone_of,
+    weigh,
+)
 
 __all__ = [
     "HOW_TO_READ",
@@ -63,8 +74,8 @@ HOW_TO_READ = Note(
     title="How to read the table",
     text=(
         "Accuracy is on test, with its Wilson interval. Gain is test accuracy minus that of the "
-        "same classifier on the single image, in percentage points, with a paired bootstrap "
-        "interval.\n"
+        "same classifier on the single image, in percentage points, with an interval for paired "
+        "answers (Bonett and Price) that reaches to 0 where the exact test sees no difference.\n"
         "Fixed / broke: test images that the single image got wrong and the ensemble right, and "
         "the reverse. p: exact McNemar test, two-sided; Holm p: corrected for the number of rows "
         "compared. The verdict is about one row, chosen on calibration before test was looked at, "
@@ -116,9 +127,8 @@ def row_table(rows: Sequence[Row], *, title: str, chosen: Row | None, caption: s
 
 
 def _cells(row: Row) -> tuple[Cell, ...]:
-    gain = Estimate(row.gain, row.gain_interval, row.p_holm < SIGNIFICANCE)
     over = row.reference_gain
-    tested = (gain, f"{row.fixed} / {row.broke}", row.p_holm, row.p_value)
+    tested = (_gap(row).estimate, f"{row.fixed} / {row.broke}", row.p_holm, row.p_value)
     gained, changed, holm, p_value = (None,) * 4 if row.group == "image" else tested
     return (
         row.name,
@@ -135,12 +145,13 @@ def _cells(row: Row) -> tuple[Cell, ...]:
     )
 
 
+def _gap(row: Row) -> Gap:
+    """The gain of a row, weighed with all rows that were measured together (`adjust`)."""
+    return replace(Gap.of(row), p_value=row.p_holm)
+
+
 def _tone(row: Row) -> Tone:
-    if row.group == "image":
-        return "reference"
-    if row.p_holm >= SIGNIFICANCE:
-        return ""
-    return "better" if row.gain > 0 else "worse"
+    return "reference" if row.group == "image" else tone_of(_gap(row))
 
 
 def gain_bars(rows: Sequence[Row], *, title: str) -> Bars:
@@ -164,17 +175,19 @@ def gain_bars(rows: Sequence[Row], *, title: str) -> Bars:
 
 
 def gain_table(title: str, gains: Mapping[str, GainReport]) -> Table:
-    """Paired comparisons by name: gain, what changed, and the test."""
+    """Paired comparisons by name: gain, what changed, and the test, corrected for their number."""
+    weighed = weigh([Gap.of(gain) for gain in gains.values()])
     return Table(
         title=title,
         columns=(
             Column(name="comparison", priority=0),
             Column(name="gain", kind="points", digits=2, priority=0),
             Column(name="fixed / broke"),
-            Column(name="p", kind="p"),
+            Column(name="Holm p", kind="p", help="exact McNemar test, corrected for these rows"),
         ),
         rows=tuple(
-            (name, gain_of(g), f"{g.fixed} / {g.broke}", g.p_value) for name, g in gains.items()
+            (name, gap.estimate, f"{g.fixed} / {g.broke}", gap.p_value)
+            for (name, g), gap in zip(gains.items(), weighed, strict=True)
         ),
     )
 
@@ -273,54 +286,51 @@ def _say(row: Row, found: GainReport, against: str, num_test: int) -> str:
     accuracy, before = (
         f"{100 * share:.2f} %" for share in (row.accuracy, row.accuracy - found.gain)
     )
-    # What could have been seen on so many images, four times in five.
-    least = detectable_gain(num_test, (found.fixed + found.broke) / num_test)
-    limits = "on which no difference would show, however large"
-    if least is not None:
-        limits = (
-            f"on which a true difference of less than {100 * least:.1f} points would hardly show"
-        )
+    limits = could_be_seen(num_test, found.fixed + found.broke)
     if row.alpha == 0:
         return (
             "Generated views did not help: on the calibration images they earned no weight "
-            f"(alpha 0), so the answer is that of {against}, {accuracy} on {num_test:,} test "
-            f"images, {limits}."
+            f"(alpha 0), so the answer is that of {against}, {accuracy}; {limits}."
         )
+    said = standing(Gap.of(found))
     facts = (
-        f"{row.name!r} with weight {row.alpha:.2f} has {accuracy} against {before} of {against} on "
-        f"{num_test:,} test images, {_points(found)}"
+        f"{_ANSWERS[said]}: {row.name!r} with weight {row.alpha:.2f} has {accuracy} against "
+        f"{before} of {against} on {num_test:,} test images, {_points(found)}"
     )
-    if found.p_value >= SIGNIFICANCE:
-        return f"No help from generated views was seen: {facts}, {limits}."
-    return f"Generated views {'helped' if found.gain > 0 else 'did harm'}: {facts}."
+    return f"{facts}." if said in ("above", "below") else f"{facts}; {limits}."
+
+
+_ANSWERS: dict[Standing, str] = {
+    "above": "Generated views helped",
+    "below": "Generated views did harm",
+    "level": f"Generated views made less than {100 * MARGIN:g} point of difference",
+    "no difference seen": "No help from generated views was seen",
+}
+_WORDS: dict[Standing, str] = {
+    "above": "significantly better",
+    "below": "significantly worse",
+    "level": f"level within {100 * MARGIN:g} point",
+    "no difference seen": "no difference seen",
+}
 
 
 def difference(found: GainReport) -> str:
-    """A paired gain in words: "no significant difference, +0.25 points (...)"."""
-    word = "no significant difference"
-    if found.p_value < SIGNIFICANCE:
-        word = "significantly better" if found.gain > 0 else "significantly worse"
-    return f"{word}, {_points(found)}"
+    """A paired gain in words: "no difference seen, +0.25 points [...] (...)"."""
+    return f"{_WORDS[standing(Gap.of(found))]}, {_points(found)}"
 
 
 def gain_claim(text: str, found: GainReport, *, said: str = "", source: str = "") -> Claim:
     """A claim that something is more accurate, weighed by one paired comparison."""
-    measured = Estimate(found.gain, found.gain_interval)
-    outcome = outcome_of("above", measured, found.p_value)
     return Claim(
         text=text,
         said=said,
-        measured=measured,
-        outcome=outcome,
+        measured=Estimate(found.gain, found.gain_interval),
+        outcome=outcome_of("above", Gap.of(found)),
         p_value=found.p_value,
         source=source,
     )
 
 
 def _points(found: GainReport) -> str:
-    low, high = found.gain_interval
     p = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
-    return (
-        f"{100 * found.gain:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f}, "
-        f"exact McNemar {p})"
-    )
+    return f"{points(Gap.of(found))} (exact McNemar {p})"

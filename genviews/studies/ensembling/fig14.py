@@ -58,9 +58,9 @@ def run(bench: Bench, options: Cutoff) -> Result:
     labels, single = banks[1].known_labels(), banks[1].correct()
     plain, both = rule.predict(banks[1]) == labels, proba.argmax(-1) == labels
     against = {
-        "alpha and cutoff over the single image": gain_report(both, single, seed=bench.seed),
-        "alpha alone over the single image": gain_report(plain, single, seed=bench.seed),
-        "alpha and cutoff over alpha alone": gain_report(both, plain, seed=bench.seed),
+        "alpha and cutoff over the single image": gain_report(both, single),
+        "alpha alone over the single image": gain_report(plain, single),
+        "alpha and cutoff over alpha alone": gain_report(both, plain),
     }
     over = against["alpha and cutoff over alpha alone"]
     named = dict(zip(SPLITS, grids, strict=True))

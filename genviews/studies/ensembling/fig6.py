@@ -58,7 +58,7 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     for name in pixels:
         curves[name] = pixel_size_study(last, [name], sizes=sizes, times=times, merge=merge)
     best = ranked(first, [v.name for v in generated], merge=merge)[0]
-    gain = gain_report(best.predict(last) == last.known_labels(), last.correct(), seed=bench.seed)
+    gain = gain_report(best.predict(last) == last.known_labels(), last.correct())
     name, shown = best.views[0], {n: [_estimate(p) for p in own] for n, own in curves.items()}
     columns = (Column(name=n, kind="percent", digits=2, priority=i) for i, n in enumerate(shown))
     table = Table(
@@ -93,8 +93,7 @@ def _enough(points: Sequence[Resampled]) -> int:
 
 
 def _estimate(point: Resampled) -> Estimate:
-    half = 1.96 * point.stderr
-    return Estimate(point.mean, (point.mean - half, point.mean + half))
+    return Estimate(point.mean, point.interval)
 
 
 STUDY = Study(

@@ -50,7 +50,7 @@ from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.invert import best_and_worst, measured_terms
 from genviews.studies.result import Claim, Result
-from genviews.studies.statistics import accuracy_of, gain_of
+from genviews.studies.statistics import Gap, accuracy_of, gains_of, outcome_of, weigh
 
 __all__ = ["STUDY", "Inverters", "class_fidelity", "correlate", "run", "task_gains"]
 
@@ -397,17 +397,20 @@ def _quality(rows: Sequence[_Row]) -> Table:
         Column(name="classifier on reconstructions", kind="percent"): [
             accuracy_of(r.reconstructions) for r in rows
         ],
-        Column(name="against images", kind="points", digits=2): [
-            gain_of(r.reconstructions) for r in rows
-        ],
+        Column(name="against images", kind="points", digits=2): gains_of(
+            [r.reconstructions for r in rows]
+        ),
     }
     for name in rows[0].judges:
         said = [row.judges[name] for row in rows]
         shown = Column(name=f"{name} on reconstructions", kind="percent", priority=2)
         columns[shown] = [accuracy_of(one) for one in said]
         against = Column(name=f"{name} against images", kind="points", digits=2, priority=2)
-        columns[against] = [gain_of(one) for one in said]
-    caption = "Classifiers but the first took no part. Gains are paired, with 95 % intervals."
+        columns[against] = gains_of(said)
+    caption = (
+        "Classifiers but the first took no part. Gains are paired, with 95 % intervals, the tests "
+        "of each column corrected for its rows (Holm)."
+    )
     return _table("Reconstructions", rows, columns, caption)
 
 
@@ -433,8 +436,10 @@ def _ensembles(rows: Sequence[_Row]) -> Table:
         gains = [row.ensembles[name] for row in rows]
         alpha = Column(name=f"{name}, alpha", kind="number", digits=2)
         columns[alpha] = [row.ensembles[name].alpha for row in rows]
-        columns[Column(name=f"{name}, gain", kind="points", digits=2)] = list(map(gain_of, gains))
-        columns[Column(name=f"{name}, p", kind="p", priority=2)] = [gain.p_value for gain in gains]
+        weighed = weigh([Gap.of(gain) for gain in gains])
+        gained = Column(name=f"{name}, gain", kind="points", digits=2)
+        columns[gained] = [gap.estimate for gap in weighed]
+        columns[Column(name=f"{name}, Holm p", kind="p", priority=2)] = [g.p_value for g in weighed]
     return _table("Ensembles with views", rows, columns)
 
 
@@ -491,14 +496,14 @@ def _claims(figure15: Mapping[str, Mapping[str, Correlation | None]]) -> tuple[C
     found = figure15.get("fixed", {}).get("pooled")
     if found is None:
         return ()
-    low, high = found.interval
+    gap = Gap(value=found.r, interval=found.interval, p_value=found.p_value, p_level=None)
     return (
         Claim(
             text="two ways of inverting help the same tasks (the same weight on the views)",
             said="r = 0.69",
             measured=Estimate(found.r, found.interval),
             kind="number",
-            outcome="holds" if low > 0 else "contradicted" if high < 0 else "not seen",
+            outcome=outcome_of("above", gap),
             p_value=found.p_value,
             source="Chai et al. 2021, Fig. 15",
         ),

@@ -131,7 +131,6 @@ def _evaluate(
                     baseline=own[0].correct if own else None,
                     reference=right if other else None,
                     merge=options.merge,
-                    seed=bench.seed,
                 )
             )
         found[task.name] = own
@@ -147,7 +146,7 @@ def _compare(
         if own.combined is not None:
             rows = {e.row.name: e for e in found[name]}
             pixels = rows[own.combined[0].name]
-            compared.append(compare(rows["combined"], pixels, seed=bench.seed))
+            compared.append(compare(rows["combined"], pixels))
     return compared
 
 

@@ -24,7 +24,7 @@ from genviews.studies.ensembling.evidence import difference
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.invert import measured_terms
 from genviews.studies.result import Result
-from genviews.studies.statistics import accuracy_of, gain_of
+from genviews.studies.statistics import accuracy_of, gains_of
 
 __all__ = ["STUDY", "Steps", "run"]
 
@@ -76,7 +76,7 @@ def run(bench: Bench, options: Steps) -> Result:
             steps=options.steps[place],
             distances=distances(bench, test.ids, stored(bench, store, place), terms),
             reconstructions=gain_report(test.correct("reconstruction"), single),
-            ensemble=gain_report(right, single, seed=bench.seed),
+            ensemble=gain_report(right, single),
         )
         rows.insert(0, row)
     last, low = rows[-1].reconstructions, rows[-1].reconstructions.interval[0]
@@ -119,9 +119,9 @@ def _table(rows: Sequence[_Row]) -> Table:
                 *row.distances.values(),
                 accuracy_of(row.reconstructions),
                 accuracy_of(row.ensemble),
-                gain_of(row.ensemble),
+                gain,
             )
-            for row in rows
+            for row, gain in zip(rows, gains_of([row.ensemble for row in rows]), strict=True)
         ),
     )
 

@@ -1,8 +1,8 @@
 """The paper's claims, and some of ours, weighed by the rows of our tables.
 
 A claim is a difference of two rows and what the paper leads one to expect of it. What ours says is
-by the linear probe on `test`: the 95 % interval over test images and seeds, and the p-value
-corrected (Holm) for the claims of one table.
+by the linear probe on `test`, over test images and seeds; the claims of one table are a family (see
+`genviews.studies.statistics`).
 
 Source of claims and figures: Jahanian et al. 2022, arXiv:2106.05258, tables 1, 2 and 3, figures 5,
 6 and 9, appendix F.
@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genviews.studies.learning.compare import Difference, by_row, compare, corrected
+from genviews.studies.blocks import Estimate
+from genviews.studies.learning.compare import Difference, by_row, compare
 from genviews.studies.learning.judge import RowResult
 from genviews.studies.learning.tables import PAPER
 from genviews.studies.result import Claim
-from genviews.studies.statistics import outcome_of
+from genviews.studies.statistics import outcome_of, weigh
 
 __all__ = ["CLAIMS", "Hypothesis", "claims_of", "weigh_claims"]
 
@@ -128,18 +129,15 @@ def weigh_claims(table: str, results: Sequence[RowResult]) -> tuple[Claim, ...]:
 
 def claims_of(gaps: Sequence[tuple[Pair, Hypothesis, Difference]]) -> tuple[Claim, ...]:
     """What differences say of the claims that they are about, corrected for their number."""
-    p_values = corrected(dict(enumerate(gap for *_, gap in gaps)))
-    found = []
-    for place, (pair, claim, gap) in enumerate(gaps):
-        measured, p_value = gap.estimate(), p_values[place]
-        found.append(
-            Claim(
-                text=f"{claim.text}: {' against '.join(pair)}",
-                said=claim.paper,
-                measured=measured,
-                outcome=outcome_of(claim.expected, measured, p_value),
-                p_value=p_value,
-                source=PAPER,
-            )
+    weighed = weigh([gap.gap for *_, gap in gaps])
+    return tuple(
+        Claim(
+            text=f"{claim.text}: {' against '.join(pair)}",
+            said=claim.paper,
+            measured=Estimate(found.value, found.interval),
+            outcome=outcome_of(claim.expected, found),
+            p_value=found.p_value,
+            source=PAPER,
         )
-    return tuple(found)
+        for (pair, claim, _), found in zip(gaps, weighed, strict=True)
+    )

@@ -5,7 +5,7 @@
 Two things vary: which images are in the test set, and which seed the encoder had. An interval that
 knows one of them alone is too narrow, so both go into
 
-    half width(p) = sqrt((z e_images)^2 + (t s_seeds / sqrt(S))^2)
+    half width(p) = sqrt((z e_images)^2 + (t s_seeds / sqrt(S))^2) + 1 / 2N
 
 e_images is the standard error over test images of what is compared, averaged over seeds; s_seeds
 its deviation over seeds; z is the normal quantile at 1 - p/2 and t Student's with S - 1 degrees of
@@ -13,9 +13,18 @@ freedom. p = 0.05 gives the interval; the p-value of a difference is the p whose
 With one seed the second term is unknown, and the result says so (`seeds` is 1). Two seeds give a
 wide interval, since t is then 12.7; three or more are worth their time.
 
-An accuracy is a mean over images: with their deviation s, e_images is s / sqrt(N). An average
-precision is none: its error is the deviation over test photos drawn anew with replacement, the same
-draws for every row. Of a number whose images are not known, seeds alone say how sure it is.
+An accuracy is a mean over N images. That ten of ten are right, or that no image of a hundred
+changed, does not mean that none ever will: centre and error are taken with a few images more, of
+both extremes, one each for a difference (Bonett and Price's interval, as for ensembles) and two
+each for an accuracy (Agresti and Coull's). And seeds whose accuracies coincide differ by less than
+an image: s_seeds is at least that of rounding, 1 / (N sqrt 12).
+
+An average precision is no mean of images: its error is the deviation over test photos drawn anew
+with replacement, the same draws for every row. Of a number whose images are not known, seeds alone
+say how sure it is; where these coincide, nothing does.
+
+Source: Agresti and Coull 1998, "Approximate is better than exact for interval estimation of
+binomial proportions"; Bonett and Price 2012.
 """
 
 from __future__ import annotations
@@ -24,21 +33,18 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from scipy import special
 from torch import Tensor
 
 from genviews.checks import fail, lookup
-from genviews.ensemble.significance import SIGNIFICANCE, holm
 from genviews.studies.blocks import Estimate
 from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.run import check_done
+from genviews.studies.statistics import MARGIN, SIGNIFICANCE, Gap
 
-__all__ = ["Difference", "RowSummary", "by_row", "compare", "corrected", "summarise"]
-
-Known = TypeVar("Known")
+__all__ = ["Difference", "RowSummary", "by_row", "compare", "summarise"]
 
 _LEAST_P, _HALVINGS = 1e-300, 60
 
@@ -49,10 +55,12 @@ class Difference:
 
     Args:
         mean: of the accuracy, or of the difference of two.
-        interval: 95 %, see the module; None where a single seed cannot say.
+        interval: 95 %, see the module; None where neither images nor seeds can say.
         p_value: two-sided, that the mean is 0; below 0.05 if and only if 0 is outside the interval.
         seeds: S.
         per_seed: the value of each seed.
+        p_level: two-sided, that the mean is a point or more from 0; below 0.05 if and only if the
+            interval lies within a point of 0.
     """
 
     mean: float
@@ -60,10 +68,19 @@ class Difference:
     p_value: float | None
     seeds: int
     per_seed: tuple[float, ...]
+    p_level: float | None = None
 
-    def estimate(self, p_value: float | None = None) -> Estimate:
-        """The mean with its interval, significant where a p-value is below 0.05."""
-        return Estimate(self.mean, self.interval, p_value is not None and p_value < SIGNIFICANCE)
+    @property
+    def gap(self) -> Gap:
+        """As a difference to be weighed with others."""
+        return Gap(
+            value=self.mean, interval=self.interval, p_value=self.p_value, p_level=self.p_level
+        )
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its interval."""
+        return Estimate(self.mean, self.interval)
 
 
 def compare(seeds: Sequence[Measured], *, least: float = -1.0) -> Difference:
@@ -93,8 +110,17 @@ def compare(seeds: Sequence[Measured], *, least: float = -1.0) -> Difference:
             remedy="compare results of one study",
         )
     values = torch.tensor([one.value for one in seeds], dtype=torch.float64)
-    by_seed, by_image = _error(values, len(values)), 0.0
-    if parts:  # a draw without a positive of any class, which tiny data alone has, says nothing
+    mean, by_seed = float(values.mean()), _error(values, len(values))
+    centre, by_image, step = mean, 0.0, 0.0
+    if parts and seeds[0].images > 1:
+        more = torch.tensor([1.0, least] * (1 if least < 0 else 2), dtype=torch.float64)
+        every = torch.cat([torch.stack(parts).mean(0), more])
+        centre = float(every.mean())
+        by_image = float(every.std(correction=0)) / math.sqrt(len(every))
+        step = 0.5 / seeds[0].images
+        if len(seeds) > 1:
+            by_seed = max(by_seed, step / math.sqrt(3 * len(seeds)))
+    elif parts:  # a draw without a positive of any class, which tiny data alone has, says nothing
         means = torch.stack(parts).mean(0)
         by_image = _error(means[means.isfinite()], seeds[0].images)
 
@@ -102,15 +128,15 @@ def compare(seeds: Sequence[Measured], *, least: float = -1.0) -> Difference:
         """Of the interval that misses the truth with probability p."""
         # The functions behind `scipy.stats`, whose checks of every call cost fifty times as much.
         images = -by_image * float(special.ndtri(p / 2))
-        if len(seeds) == 1:
-            return images
-        return math.hypot(images, by_seed * special.stdtrit(len(seeds) - 1, p / 2))
+        luck = by_seed * special.stdtrit(len(seeds) - 1, p / 2) if by_seed else 0.0
+        return math.hypot(images, luck) + step
 
-    mean, half, known = float(values.mean()), half_width(0.05), bool(parts) or len(seeds) > 1
+    half, known = half_width(SIGNIFICANCE), by_image + by_seed > 0
     return Difference(
         mean=mean,
-        interval=(max(mean - half, least), min(mean + half, 1.0)) if known else None,
-        p_value=_p_value(abs(mean), half_width) if known else None,
+        interval=(max(centre - half, least), min(centre + half, 1.0)) if known else None,
+        p_value=_p_value(abs(centre), half_width) if known else None,
+        p_level=_p_value(MARGIN - abs(centre), half_width) if known else None,
         seeds=len(seeds),
         per_seed=tuple(values.tolist()),
     )
@@ -122,12 +148,13 @@ def _error(values: Tensor, count: int) -> float:
 
 
 def _p_value(distance: float, half_width: Callable[[float], float]) -> float:
-    """The p whose interval ends so far from its middle."""
-    if distance == 0.0:
-        return 1.0
+    """The p whose interval ends so far from its middle, at least 1e-300; 1 where none is so narrow.
+
+    Of a sum of errors no p-value is 0: something is always left to chance.
+    """
     low, high = _LEAST_P, 1.0
-    if half_width(low) <= distance:
-        return 0.0
+    if distance <= half_width(high):
+        return 1.0
     for _ in range(_HALVINGS):  # of the logarithm: small values are to be right as well
         middle = math.sqrt(low) * math.sqrt(high)
         low, high = (low, middle) if half_width(middle) < distance else (middle, high)
@@ -223,9 +250,3 @@ def _summary(
 def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(statistics.median(known)) if known else None
-
-
-def corrected(found: Mapping[Known, Difference]) -> dict[Known, float]:
-    """Their p-values corrected for their number (Holm); {} where these are not known."""
-    p_values = [one.p_value for one in found.values() if one.p_value is not None]
-    return dict(zip(found, holm(p_values), strict=True)) if len(p_values) == len(found) else {}

@@ -25,7 +25,7 @@ from genviews.studies.learning.judge import ProbeJudge
 from genviews.studies.learning.study import LearningStudy
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
 from genviews.studies.result import Gate, Record, Result
-from genviews.studies.statistics import SIGNIFICANCE
+from genviews.studies.statistics import tone_of
 
 __all__ = ["SWEEPS", "row_words", "table_result"]
 
@@ -91,9 +91,7 @@ def table_result(
 def _tone(study: LearningStudy, row: RowSummary, what: str) -> Tone:
     if row.against is None:
         return "reference"
-    if study.p_holm[what][row.name] >= SIGNIFICANCE:
-        return ""
-    return "better" if row.against[what].mean > 0 else "worse"
+    return tone_of(study.weighed[what][row.name])
 
 
 def _table(study: LearningStudy) -> Table:
@@ -145,10 +143,10 @@ def _columns(study: LearningStudy) -> tuple[Column, ...]:
 def _cells(study: LearningStudy, row: RowSummary) -> tuple[Cell, ...]:
     cells: list[Cell] = [row.name]
     for what in study.probes:
-        cells.append(row.accuracy[what].estimate())
+        cells.append(row.accuracy[what].estimate)
         if MEASURES[what].against:
-            p = study.p_holm[what].get(row.name)
-            cells += [None if row.against is None else row.against[what].estimate(p), p]
+            found = study.weighed[what].get(row.name)
+            cells += [None, None] if found is None else [found.estimate, found.p_value]
     words = row_words(study.facts["definitions"][row.name])
     return (*cells, row.samples_per_second, row.waiting_for_views, words)
 
@@ -200,7 +198,7 @@ def _bars(study: LearningStudy) -> Bars:
             BarColumn(
                 label=MEASURES[probe].inside,
                 kind="percent",
-                values=tuple(row.accuracy[probe].estimate() for row in study.rows),
+                values=tuple(row.accuracy[probe].estimate for row in study.rows),
                 level=reference.accuracy[probe].mean,
                 tones=tuple(_tone(study, row, probe) for row in study.rows),
                 beyond=tuple(i for i, r in enumerate(study.rows) if kinds[r.name] == "none"),

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genviews.checks import fail, lookup
 from genviews.engine import Engine
 from genviews.studies.learning.claims import weigh_claims
-from genviews.studies.learning.compare import RowSummary, corrected, summarise
+from genviews.studies.learning.compare import RowSummary, summarise
 from genviews.studies.learning.judge import KeptJudge, Report, RowResult, judge_rows
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import check_done, run_rows
 from genviews.studies.learning.setting import LearningSetting
 from genviews.studies.result import Claim
-from genviews.studies.statistics import SIGNIFICANCE, standing
+from genviews.studies.statistics import MARGIN, Gap, Standing, points, standing, weigh
 
 __all__ = ["LearningStudy", "compare_rows", "read_study"]
+
+_SAID: dict[Standing, str] = {
+    "above": "{best}, the best on val, is above {reference}",
+    "below": "{best}, the best on val, is below {reference}",
+    "level": "{best}, the best on val, is level with {reference}, within "
+    f"{100 * MARGIN:g} point",
+    "no difference seen": "No difference seen between {best}, the best on val, and {reference}",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +40,6 @@ class LearningStudy:
         reference: the row that others are compared with.
         test_images: N.
         seeds: of every row.
-        p_holm: by probe and row, p-values of the differences corrected for their number (Holm).
         facts: "definitions" of the rows by name, and what all rows share, for the record. The name
             of a judge says what encoders were judged on beside their own images; "failed" why
             rows are left out, by row and seed.
@@ -43,7 +51,6 @@ class LearningStudy:
     reference: str
     test_images: int
     seeds: tuple[int, ...]
-    p_holm: dict[str, dict[str, float]]
     facts: dict[str, Any]
     claims: tuple[Claim, ...] = ()
 
@@ -51,6 +58,15 @@ class LearningStudy:
     def probes(self) -> tuple[str, ...]:
         """What rows are compared by: "linear", "knn", and more where they were judged on VOC."""
         return tuple(self.rows[0].accuracy)
+
+    @cached_property
+    def weighed(self) -> dict[str, dict[str, Gap]]:
+        """By probe and row: the difference to the reference, weighed with the probe's others."""
+        found = {}
+        for what in self.probes:
+            family = {r.name: r.against[what].gap for r in self.rows if r.against is not None}
+            found[what] = dict(zip(family, weigh(list(family.values())), strict=True))
+        return found
 
     @property
     def best(self) -> RowSummary | None:
@@ -76,19 +92,15 @@ class LearningStudy:
         if best is None:
             return "There is no row to compare."
         assert best.against is not None
-        gap, p = best.against["linear"], self.p_holm["linear"][best.name]
-        assert gap.interval is not None  # over images, whatever the number of seeds
-        low, high = (100 * v for v in gap.interval)
-        found = standing(gap.estimate(), p)
-        word = f"{found} {'with' if found == 'level' else 'from'}" if p >= SIGNIFICANCE else found
+        gap, found = best.against["linear"], self.weighed["linear"][best.name]
         seeds = (
             "1 seed, whose luck is not in the interval" if gap.seeds == 1 else f"{gap.seeds} seeds"
         )
+        p = "" if found.p_value is None else f", p = {found.p_value:.2g} (Holm)"
+        words = _SAID[standing(found)].format(best=best.name, reference=self.reference)
         return (
-            f"{best.name}, the best on val, is {word} {self.reference}: linear probe "
-            f"{100 * best.accuracy['linear'].mean:.1f} %, {100 * gap.mean:+.1f} points "
-            f"[{low:+.1f}, {high:+.1f}], p = {p:.2g} (Holm), {seeds}, "
-            f"{self.test_images:,} test images."
+            f"{words}: linear probe {100 * best.accuracy['linear'].mean:.1f} %, "
+            f"{points(found, digits=1)}{p}, {seeds}, {self.test_images:,} test images."
         )
 
     def record(self) -> dict[str, Any]:
@@ -100,7 +112,10 @@ class LearningStudy:
             "test_images": self.test_images,
             "seeds": list(self.seeds),
             "rows": [asdict(row) for row in self.rows],
-            "p_holm": self.p_holm,
+            "p_holm": {
+                what: {name: one.p_value for name, one in found.items()}
+                for what, found in self.weighed.items()
+            },
             **self.facts,
         }
 
@@ -188,19 +203,12 @@ def read_study(
         ValueError: see `summarise`.
     """
     assert setting.probe is not None
-    rows = summarise(results, reference=reference)
-    p_holm = {}
-    for what in rows[0].accuracy:
-        gaps = {row.name: row.against[what] for row in rows if row.against is not None}
-        if all(gap.p_value is not None for gap in gaps.values()):
-            p_holm[what] = corrected(gaps)
     return LearningStudy(
         name=name,
-        rows=tuple(rows),
+        rows=tuple(summarise(results, reference=reference)),
         reference=reference,
         test_images=len(setting.probe.test),
         seeds=tuple(sorted({result.seed for result in results})),
-        p_holm=p_holm,
         claims=weigh_claims(name, results),
         facts={
             "definitions": {result.row.name: asdict(result.row) for result in results},

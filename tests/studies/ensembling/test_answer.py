@@ -34,8 +34,8 @@ def say(*rows: Row, comparisons: tuple[Comparison, ...] = ()) -> str:
 def test_significant():
     assert say(SINGLE, GOOD) == (
         "Generated views helped: 'stylemix fine' with weight 0.35 has 84.00 % against 82.00 % of "
-        "the single image on 1,234 test images, +2.00 points (95 % interval +0.50 to +3.50, exact "
-        "McNemar p = 0.004)."
+        "the single image on 1,234 test images, +2.00 points [+0.50, +3.50] (exact McNemar "
+        "p = 0.004)."
     )
 
 
@@ -53,8 +53,16 @@ def test_neither_a_reconstruction_nor_pixel_views_are_generated_views():
 def test_no_difference_says_what_could_have_been_seen():
     text = say(SINGLE, replace(GOOD, p_value=0.05, fixed=30, broke=6))
     assert text.startswith("No help from generated views was seen: 'stylemix fine' with weight")
-    assert text.endswith(", on which a true difference of less than 1.5 points would hardly show.")
-    assert "hardly show" not in say(SINGLE, GOOD)
+    assert text.endswith(
+        "; 1,234 test images show a gain of 1.5 points or more four times in five, if 2.9 % change."
+    )
+    assert "four times in five" not in say(SINGLE, GOOD)
+
+
+def test_level():
+    text = say(SINGLE, replace(GOOD, gain=0.0, accuracy=0.82, p_value=1.0, p_level=0.001))
+    assert text.startswith("Generated views made less than 1 point of difference: 'stylemix fine'")
+    assert "four times in five" in text
 
 
 def test_worse():
@@ -67,15 +75,15 @@ def test_no_weight():
     text = say(SINGLE, replace(GOOD, alpha=0.0, gain=0.0, accuracy=0.82, p_value=1.0))
     assert text.startswith(
         "Generated views did not help: on the calibration images they earned no weight (alpha 0), "
-        "so the answer is that of the single image, 82.00 % on 1,234 test images, on which a true "
-        "difference of less than 0.6 points would hardly show."
+        "so the answer is that of the single image, 82.00 %; 1,234 test images show a gain of 0.6 "
+        "points or more four times in five, if 0.6 % change."
     )
     assert text.count(". ") == 0
 
 
 def test_very_few_images():
     row = replace(GOOD, p_value=1.0)
-    assert "on which no difference would show" in answer((row,), (), num_test=5)[0]
+    assert "; 5 test images show no gain, however large." in answer((row,), (), num_test=5)[0]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from recipes.fashion32.learn import TABLES, options_of
 
 def gap(low: float, high: float) -> Difference:
     middle, p = (low + high) / 2, 0.01 if low > 0 or high < 0 else 0.5
-    return Difference(mean=middle, interval=(low, high), p_value=p, seeds=1, per_seed=(middle,))
+    level = 0.01 if max(-low, high) < 0.01 else 0.5
+    return Difference(
+        mean=middle, interval=(low, high), p_value=p, seeds=1, per_seed=(middle,), p_level=level
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,13 @@ def test_the_more_claims_the_less_each_says():
     many = claims_of([(("a", "b"), claim, gap(0.01, 0.03))] * 6)
     assert {one.outcome for one in many} == {"not seen"}
     assert many[0].p_value == pytest.approx(0.06)
+
+
+def test_so_for_claims_of_levelness():
+    claim = Hypothesis("t", "", "level")
+    assert claims_of([(("a", "b"), claim, gap(-0.009, 0.009))])[0].outcome == "holds"
+    many = claims_of([(("a", "b"), claim, gap(-0.009, 0.009))] * 6)
+    assert {one.outcome for one in many} == {"not seen"}
 
 
 @pytest.mark.parametrize("table", sorted(CLAIMS))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from genviews.ensemble.significance import accuracy_interval, gain_interval, level_p_value
 from genviews.studies.learning.compare import compare, summarise
 from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.row import LearningRow
@@ -20,22 +21,21 @@ def compare_answers(values, **options):
     return compare([Measured.of(one) for one in values], **options)
 
 
-def naive(values, p=0.05):
-    """Mean and half width by loops over images and seeds, in plain Python numbers."""
+def naive(values, p=0.05, extremes=(-1, 1)):
+    """Middle and half width by loops over images and seeds, in plain Python numbers."""
     seeds, images = len(values), len(values[0])
-    by_image = [sum(v[i] for v in values) / seeds for i in range(images)]
+    by_image = [sum(v[i] for v in values) / seeds for i in range(images)] + list(extremes)
     by_seed = [sum(v) / images for v in values]
 
-    def error(numbers):
-        if len(numbers) < 2:
-            return 0.0
+    def error(numbers, fewer):
         middle = sum(numbers) / len(numbers)
-        spread = sum((x - middle) ** 2 for x in numbers) / (len(numbers) - 1)
+        spread = sum((x - middle) ** 2 for x in numbers) / max(1, len(numbers) - fewer)
         return math.sqrt(spread / len(numbers))
 
-    z = stats.norm.ppf(1 - p / 2) * error(by_image)
-    t = stats.t.ppf(1 - p / 2, seeds - 1) * error(by_seed) if seeds > 1 else 0.0
-    return sum(by_seed) / seeds, math.sqrt(z * z + t * t)
+    z = stats.norm.ppf(1 - p / 2) * error(by_image, 0)
+    luck = max(error(by_seed, 1), 1 / images / math.sqrt(12 * seeds))
+    t = stats.t.ppf(1 - p / 2, seeds - 1) * luck if seeds > 1 else 0.0
+    return sum(by_image) / len(by_image), math.sqrt(z * z + t * t) + 1 / (2 * images)
 
 
 def random_answers(seeds, images, seed=0, low=-1):
@@ -44,24 +44,45 @@ def random_answers(seeds, images, seed=0, low=-1):
 
 
 class TestCompareAnswers:
-    @pytest.mark.parametrize(("seeds", "images"), [(1, 50), (2, 7), (3, 50), (5, 1)])
+    @pytest.mark.parametrize(("seeds", "images"), [(1, 50), (2, 7), (3, 50), (5, 2)])
     def test_equals_a_naive_computation(self, seeds, images):
         values = random_answers(seeds, images)
         found = compare_answers([torch.tensor(v) for v in values])
-        mean, half = naive(values)
-        assert found.mean == pytest.approx(mean, abs=1e-12)
-        assert found.interval == pytest.approx((max(mean - half, -1), min(mean + half, 1)))
+        middle, half = naive(values)
+        assert found.mean == pytest.approx(np.mean(values), abs=1e-12)
+        assert found.interval == pytest.approx((max(middle - half, -1), min(middle + half, 1)))
         assert found.per_seed == pytest.approx([sum(v) / images for v in values])
         assert found.seeds == seeds
 
-    def test_with_one_seed_it_is_the_interval_of_a_mean(self):
-        values = torch.tensor(random_answers(1, 200)[0]).double()
+    @pytest.mark.parametrize(("fixed", "broke", "total"), [(9, 4, 60), (0, 0, 30), (20, 3, 400)])
+    def test_with_one_seed_it_is_the_interval_of_a_gain(self, fixed, broke, total):
+        values = torch.tensor([1.0] * fixed + [-1.0] * broke + [0.0] * (total - fixed - broke))
         found = compare_answers([values])
-        low, high = stats.norm.interval(0.95, float(values.mean()), stats.sem(values.numpy()))
-        assert found.interval == pytest.approx((low, high))
-        assert found.p_value == pytest.approx(
-            2 * stats.norm.sf(abs(values.mean() / stats.sem(values)))
-        )
+        assert found.interval == pytest.approx(gain_interval(fixed, broke, total))
+        level = level_p_value(fixed, broke, total)
+        assert found.p_level == pytest.approx(level, rel=1e-6)
+        assert (found.p_level < 0.05) == (max(map(abs, found.interval)) < 0.01)
+
+    @pytest.mark.parametrize(("right", "total"), [(10, 10), (0, 10), (9, 10), (1, 40), (200, 200)])
+    @pytest.mark.parametrize("seeds", [1, 3])
+    def test_all_right_is_no_certainty(self, right, total, seeds):
+        """Agresti and Coull's interval: of Wilson's centre, and a little wider."""
+        answers = torch.tensor([1.0] * right + [0.0] * (total - right))
+        low, high = compare_answers([answers] * seeds, least=0.0).interval
+        wilson = accuracy_interval(right, total)
+        for end, wanted in ((low, wilson[0]), (high, wilson[1])):
+            assert end == pytest.approx(wanted, abs=1.5 / total)
+        assert high - low > wilson[1] - wilson[0]
+        assert 0.0 <= low < high <= 1.0
+
+    def test_accuracies_near_the_edge_are_covered(self):
+        """Of one seed, by enumeration."""
+        for total in (10, 20, 100):
+            rows = [torch.arange(total) < hits for hits in range(total + 1)]
+            edges = np.array([compare_answers([r.double()], least=0.0).interval for r in rows])
+            for share in (0.02, 0.1, 0.5, 0.9, 0.99):
+                inside = (edges[:, 0] <= share) & (share <= edges[:, 1])
+                assert stats.binom.pmf(np.flatnonzero(inside), total, share).sum() >= 0.95
 
     def test_with_one_image_it_is_students_test(self):
         """Images do not vary where there is one, so seeds alone count."""
@@ -79,8 +100,8 @@ class TestCompareAnswers:
         found = compare_answers([torch.from_numpy(v) for v in values])
         inside = found.interval[0] <= 0 <= found.interval[1]
         assert inside == (found.p_value >= 0.05)
-        mean, half = naive([v.tolist() for v in values], found.p_value)
-        assert half == pytest.approx(abs(mean), rel=1e-6)  # the interval that ends at 0
+        middle, half = naive([v.tolist() for v in values], found.p_value)
+        assert half == pytest.approx(abs(middle), rel=1e-6)  # the interval that ends at 0
 
     def test_an_interval_stays_where_values_can_be(self):
         values = [torch.tensor([1.0, 1, 1, 0]), torch.tensor([1.0, 1, 1, 1])]
@@ -89,15 +110,26 @@ class TestCompareAnswers:
         assert opposite[0] == -1.0
         assert opposite[1] > 0.0
 
-    def test_equal_rows_do_not_differ_and_constant_ones_surely_do(self):
+    def test_seeds_that_coincide_are_no_certainty(self):
         nothing, one = torch.zeros(30), torch.ones(30)
         found = compare_answers([nothing, nothing])
-        assert (found.mean, found.interval, found.p_value) == (0.0, (0.0, 0.0), 1.0)
-        assert compare_answers([one, one]).p_value == 0.0
+        assert (found.mean, found.p_value) == (0.0, 1.0)
+        assert found.interval[0] < -0.05
+        assert found.interval[1] == -found.interval[0]
+        assert 0.0 < compare_answers([one, one]).p_value < 0.05
+        # The luck of two seeds: rounding alone moves each by up to half an image.
+        assert compare_answers([one, one]).p_value > compare_answers([one]).p_value
+
+    @pytest.mark.parametrize("values", [[0.1, 0.1], [0.0, 0.0, 0.0], [0.1]])
+    def test_numbers_that_coincide_say_nothing_where_no_image_is_known(self, values):
+        found = compare([Measured(value=value) for value in values])
+        assert (found.interval, found.p_value, found.p_level) == (None, None, None)
+        assert compare([Measured(value=v) for v in (0.1, 0.2)]).interval is not None
 
     def test_far_apart_is_not_rounded_to_zero_too_early(self):
         values = torch.cat([torch.ones(300), torch.zeros(100)])
-        z = float(values.mean()) / stats.sem(values.double().numpy())
+        more = np.array([*values.tolist(), 1.0, -1.0])
+        z = (more.mean() - 0.5 / 400) / stats.sem(more, ddof=0)
         assert compare_answers([values]).p_value == pytest.approx(2 * stats.norm.sf(z), rel=1e-3)
 
     @pytest.mark.parametrize("values", [[], [torch.zeros(0)], [torch.zeros(3), torch.zeros(4)]])
@@ -185,10 +217,10 @@ class TestSummarise:
         assert a.against is None
         assert b.accuracy["linear"].mean == pytest.approx(5 / 6)
         gaps = [[0, 1, 1, 0, 0, -1], [0, 0, 0, 0, 0, 0]]
-        mean, half = naive(gaps)
-        assert b.against["linear"].mean == pytest.approx(mean)
+        middle, half = naive(gaps)
+        assert b.against["linear"].mean == pytest.approx(1 / 12)
         assert b.against["linear"].interval == pytest.approx(
-            (max(mean - half, -1), min(mean + half, 1))
+            (max(middle - half, -1), min(middle + half, 1))
         )
 
     def test_val_and_speed_over_seeds(self, results):

@@ -331,7 +331,7 @@ class TestStudy:
             assert old.accuracy == {k: v for k, v in new.accuracy.items() if k != "voc"}
             assert old.val == new.val
         assert found.verdict == plain.verdict
-        assert set(found.p_holm["voc"]) == {"untrained"}
+        assert set(found.weighed["voc"]) == {"untrained"}
         assert found.record()["voc"]["photos"] == [20, 20]
         assert "voc" not in plain.record()
         json.dumps(found.record(), allow_nan=False)
