@@ -200,8 +200,7 @@ class GeneratorKit(Parts):
     def to(self, device: torch.device | str) -> GeneratorKit:
         """Move the generator, and the networks of the inverter, to a device; returns self."""
         self.generator.to(device)
-        for module in self.inverter.modules():
-            module.to(device)
+        self.inverter.follow(self.generator)
         return self
 
     def save(self, folder: str | Path) -> None:

@@ -1,10 +1,12 @@
-"""Modes that are set for a while and put back: of networks, and of the global random generators."""
+"""Modes that are set for a while and put back: of networks, autograd and global random numbers."""
 
 from __future__ import annotations
 
+import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +14,8 @@ from torch import nn
 
 from genviews.rng import Rng
 
-__all__ = ["evaluating", "own_dropout", "undisturbed"]
+Parts = TypeVar("Parts")
+__all__ = ["evaluating", "gradients", "ordinary", "own_dropout", "undisturbed"]
 
 
 @contextmanager
@@ -27,6 +30,26 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Let autograd work in a block, or in a function that this decorates, whatever the caller set.
+
+    Whatever needs gradients (inversion, every training) runs in it, since users call us under
+    `torch.no_grad()` and `torch.inference_mode()`.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def ordinary(parts: Parts, networks: Iterable[nn.Module]) -> Parts:
+    """Return the parts, or a copy of them where weights of their networks forbid gradients.
+
+    Weights that were made under `torch.inference_mode()` do so for ever.
+    """
+    weights = (t for network in networks for t in (*network.parameters(), *network.buffers()))
+    return copy.deepcopy(parts) if any(t.is_inference() for t in weights) else parts
 
 
 @contextmanager

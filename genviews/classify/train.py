@@ -29,7 +29,7 @@ from genviews.classify.model import predict_logits
 from genviews.classify.views import ViewSource
 from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
-from genviews.modes import own_dropout
+from genviews.modes import gradients, own_dropout
 from genviews.rng import Rng
 from genviews.types import Progress, silent
 
@@ -72,6 +72,7 @@ class Trained:
     epoch: int
 
 
+@gradients()
 def train_classifier(
     module: nn.Module,
     images: Float[Tensor, "N C H W"],

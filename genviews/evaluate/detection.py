@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
 from genviews.files import load_strictly
-from genviews.modes import own_dropout
+from genviews.modes import gradients, own_dropout
 from genviews.rng import Rng
 
 __all__ = [
@@ -205,6 +205,7 @@ def detection_optimizer(detector: nn.Module, config: DetectionConfig) -> torch.o
     return torch.optim.SGD(groups, lr=config.rate(0), momentum=0.9, weight_decay=1e-4)
 
 
+@gradients()
 def detection_step(
     detector: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -233,7 +234,7 @@ def detection_step(
     for group in optimizer.param_groups:
         group["lr"] = config.rate(step)
     device = next(detector.parameters()).device
-    with own_dropout(Rng(config.seed, f"detection/{step}"), device), torch.enable_grad():
+    with own_dropout(Rng(config.seed, f"detection/{step}"), device):
         losses = detector(list(images), [dict(target) for target in targets])
         total = torch.stack(list(losses.values())).sum()
     if not bool(total.isfinite()):

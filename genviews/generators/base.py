@@ -46,7 +46,7 @@ class Generator(nn.Module, ABC):
             >>> ToyGenerator().sample(Rng(0).streams(range(5))).shape
             torch.Size([5, 8])
         """
-        return streams.child("z").normal(1, (self.z_dim,))[:, 0].to(self.device)
+        return self.place(streams.child("z").normal(1, (self.z_dim,))[:, 0])
 
     @abstractmethod
     def map(
@@ -91,6 +91,11 @@ class Generator(nn.Module, ABC):
         if tensor is None:
             tensor = next(self.buffers(), None)
         return torch.device("cpu") if tensor is None else tensor.device
+
+    def place(self, values: Tensor) -> Tensor:
+        """The values on the generator's device, and of its parameters' type where it has any."""
+        first = next((p for p in self.parameters() if p.is_floating_point()), None)
+        return values.to(self.device) if first is None else values.to(first.device, first.dtype)
 
     def mean_latent(self, num: int = 10_000, seed: int = 0) -> Float[Tensor, "L D"]:
         """Mean of `num` mapped latents, over classes too: inversion without encoder starts here.

@@ -32,6 +32,7 @@ from genviews.files import load_network, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
+from genviews.modes import gradients, ordinary
 from genviews.rng import Rng
 from genviews.types import Images, Latents, Masks, check_shape
 
@@ -169,11 +170,15 @@ class InversionEncoder(nn.Module):
         self.register_buffer("mean_latent", mean_latent.detach().clone())
 
     def forward(self, images: Images, masks: Masks | None = None) -> Latents:
-        """Estimate latents; `masks` is 1 where a pixel is known, None where all are."""
-        x = self.features(images, masks)[-1]
+        """Estimate latents; `masks` is 1 where a pixel is known, None where all are.
+
+        Images of another float type than the weights are converted, and the latents back.
+        """
+        own = images.to(self.mean_latent.dtype)
+        x = self.features(own, None if masks is None else masks.to(own.dtype))[-1]
         x = F.leaky_relu(self.neck(x), 0.2).flatten(1)
         latents: Tensor = self.read_out(x).unflatten(1, self.mean_latent.shape)
-        return self.mean_latent + latents
+        return (self.mean_latent + latents).to(images.dtype)
 
     def features(self, images: Images, masks: Masks | None = None) -> Sequence[Tensor]:
         """Feature maps after the stem and after each stage, finest first."""
@@ -277,6 +282,7 @@ def _rate(step: int, steps: int) -> float:
     return min(0.5 * (1 + math.cos(math.pi * step / steps)), (step + 1) / 100)
 
 
+@gradients()
 def train_encoder(
     generator: Generator,
     architecture: EncoderConfig,
@@ -302,6 +308,7 @@ def train_encoder(
     Raises:
         ValueError: the checkpoint is of another generator, architecture or training.
     """
+    generator = ordinary(generator, [generator])
     torch_seed = Rng(config.seed, "encoder/init").torch().initial_seed()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed)

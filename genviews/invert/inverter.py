@@ -28,6 +28,7 @@ from typing import Any
 from torch import nn
 
 from genviews.checks import check_count, check_given, check_number, fail, lookup
+from genviews.generators.base import Generator
 from genviews.identity import describe
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance, ReEncode, ToEncoder
@@ -112,6 +113,11 @@ class Inverter:
     def modules(self) -> list[nn.Module]:
         """The networks that must be where the images are."""
         return [*self.start.modules(), *self.objective.modules()]
+
+    def follow(self, generator: Generator) -> None:
+        """Move the networks to the device of a generator."""
+        for module in self.modules():
+            module.to(generator.device)
 
     def __describe__(self) -> dict[str, object]:
         """The fields; one smoothing is one stage, however it was given."""

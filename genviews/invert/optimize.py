@@ -30,6 +30,7 @@ from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.objective import Objective, Target, blank
 from genviews.invert.optimizer import PerImage, State
+from genviews.modes import gradients, ordinary
 from genviews.render import render
 from genviews.types import Images, Inversion, Label, Masks, Progress, Status, check_shape, silent
 
@@ -53,6 +54,7 @@ OVERHEAD = 2.0
 ALIKE, ALIKE_FEWEST = 16, 8
 
 
+@gradients()
 def invert(
     generator: Generator,
     images: Images,
@@ -68,7 +70,8 @@ def invert(
 
     Args:
         generator: frozen by this call in the sense that no gradient reaches its weights.
-        images: in [-1, 1], of the generator's size.
+        images: in [-1, 1], of the generator's size; they and the masks are moved to its device, and
+            to the float type of its parameters. The inverter's networks follow it, too.
         masks: 1 where a pixel is known, 0 where it is not; None: all known.
         inverter: start, objective, optimizer and when to end.
         label: class of each image, given or predicted; needed where `generator.renders_label`, and
@@ -83,7 +86,7 @@ def invert(
             its steps that is made counts.
 
     Returns:
-        An `Inversion` on the images' device; a result depends on its image alone, up to float
+        An `Inversion` on the generator's device; a result depends on its image alone, up to float
         round-off. An image or mask that cannot be inverted (not finite, no known pixel) has status
         FAILED and the mean latent, and never harms its neighbours.
 
@@ -101,7 +104,12 @@ def invert(
         True
     """
     generator.image_spec.check(images)
-    masks = torch.ones_like(images[:, :1]) if masks is None else masks
+    networks = (generator, *inverter.modules())
+    generator, inverter = ordinary((generator, inverter), networks)
+    inverter.follow(generator)
+    images = generator.place(images)
+    images = images.clone() if images.is_inference() else images
+    masks = torch.ones_like(images[:, :1]) if masks is None else generator.place(masks.float())
     remedy = "one mask for each image, with one channel"
     check_shape(masks, (len(images), 1, *images.shape[2:]), "masks", remedy)
     places = range(len(images)) if rows is None else rows

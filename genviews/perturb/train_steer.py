@@ -27,6 +27,7 @@ from genviews.checks import check_count, check_number, fail, lookup
 from genviews.generators.base import Generator
 from genviews.identity import identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
+from genviews.modes import gradients, ordinary
 from genviews.perturb.noise import Normal
 from genviews.perturb.walks import Walks, identity_of
 from genviews.perturb.warps import (
@@ -95,6 +96,7 @@ class SteerTraining:
         return math.ceil(self.samples / self.batch)
 
 
+@gradients()
 def train_walks(
     generator: Generator,
     config: SteerTraining | None = None,
@@ -128,7 +130,7 @@ def train_walks(
         Walks(shiftx, zoom; shape=(2, 4, 4))
     """
     config = SteerTraining() if config is None else config
-    run = _Run(generator, config)
+    run = _Run(ordinary(generator, [generator]), config)
     first = 0 if checkpoint is None else run.resume(Path(checkpoint))
     loss = math.nan
     for step in range(first, config.num_steps):

@@ -165,7 +165,7 @@ class Prior:
         if self.noise == STANDARD:
             return generator.sample(streams)
         z = self.noise.draw(streams.child("z"), 1, (generator.z_dim,))[:, 0]
-        return z.to(generator.device)
+        return generator.place(z)
 
     def _labels(self, generator: Generator, streams: Streams) -> Int[Tensor, " B"] | None:
         if not generator.num_classes:

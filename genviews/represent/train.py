@@ -25,7 +25,7 @@ from genviews.checks import fail
 from genviews.identity import identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.identity.describe import Described
-from genviews.modes import own_dropout
+from genviews.modes import gradients, own_dropout
 from genviews.represent.batches import Batches, Processes, gather_rows, local_batch
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationEncoder
@@ -76,6 +76,7 @@ class TrainedRepresentation:
     history: tuple[StepRecord, ...]
 
 
+@gradients()
 def train_representation(
     encoder: RepresentationEncoder,
     batches: Batches,

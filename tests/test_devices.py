@@ -1,0 +1,124 @@
+"""Off the CPU without a GPU: on a pretended device nothing mixes tensors of two devices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from genviews import Classifier, Inverter, Rng, StyleMix, ToyGenerator, invert
+from genviews.augment.geometry import HorizontalFlip
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.features import Feature, FeatureDistance, ReEncode
+from genviews.invert.objective import L1, Objective
+from genviews.invert.optimizer import Adam
+from genviews.invert.start import EncoderStart, GivenStart, MeanStart, Starts
+from genviews.pipeline import GenerativeTTA
+from genviews.represent.config import RepresentationTraining
+from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
+from genviews.represent.losses.contrastive import NTXent
+from genviews.represent.plan import SamplePlan
+from genviews.represent.schedule import StepCosine
+from genviews.represent.stream import StreamedBatches
+from genviews.represent.train import train_representation
+from genviews.represent.views import LatentViews
+from tests.pretended_device import pretended_device
+
+IMAGES = ToyGenerator().synthesize(torch.randn(6, 4, 4, generator=Rng(0).torch()))
+LABELS = (IMAGES.mean((1, 2, 3)) > 0).long()
+MASKS = torch.ones(6, 1, 8, 8)
+MASKS[:, :, :2] = 0
+
+
+def encoder():
+    config = EncoderConfig(
+        image_channels=1, size=8, num_layers=4, dim=4, widths=(8,), blocks=(1,), neck=8
+    )
+    return InversionEncoder(config).eval()
+
+
+def with_networks():
+    """An inverter with a network in its start and in two terms."""
+    network = encoder()
+    start = Starts((EncoderStart(network), MeanStart(), GivenStart(torch.zeros(6, 4, 4))))
+    terms = (L1(), Feature(1.0, FeatureDistance(network.features)), ReEncode(0.5, network))
+    return Inverter(start=start, steps=2, optimizer=Adam(), objective=Objective(terms))
+
+
+class TestTheTool:
+    def test_refuses_what_a_gpu_refuses(self):
+        with pretended_device() as device:
+            here, there = torch.ones(3), torch.ones(3, device=device)
+            assert (here.device.type, there.device) == ("cpu", device)
+            with pytest.raises(RuntimeError, match="expected all tensors on one device"):
+                here + there
+            with pytest.raises(RuntimeError, match="expected all tensors on one device"):
+                here[there.long()]
+            with pytest.raises(TypeError, match="numpy"):
+                there.numpy()
+
+    def test_allows_what_a_gpu_allows(self):
+        with pretended_device() as device:
+            layer = torch.nn.Linear(3, 2).to(device)
+            there = torch.ones(3).to(device)
+            answer = layer(there * torch.tensor(2.0))[torch.tensor([1, 0])]
+            answer.sum().backward()
+            assert layer.weight.grad.device == device
+            assert answer.cpu().device.type == "cpu"
+            assert (answer.cpu() + torch.ones(2)).device.type == "cpu"
+
+    def test_a_gradient_goes_back_to_where_its_tensor_is(self):
+        with pretended_device() as device:
+            leaf = torch.ones(3, requires_grad=True)
+            (leaf.to(device) * torch.ones(3, device=device)).sum().backward()
+            assert (leaf.grad + torch.ones(3)).device.type == "cpu"
+
+
+class TestInvert:
+    @pytest.mark.parametrize("made", [with_networks, lambda: Inverter(steps=2)])
+    def test_images_masks_and_networks_follow_the_generator(self, made):
+        plain = invert(ToyGenerator(), IMAGES, MASKS, inverter=made())
+        torch.manual_seed(0)
+        with pretended_device() as device:
+            found = invert(ToyGenerator().to(device), IMAGES, MASKS, inverter=made())
+            assert found.latents.device == found.reconstructions.device == device
+        assert found.latents.shape == plain.latents.shape
+
+    def test_images_take_the_type_of_the_generators_weights(self):
+        from genviews import CallableGenerator
+
+        network = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Tanh())
+        network.append(torch.nn.Unflatten(1, (1, 4, 4)))
+        generator = CallableGenerator(network, z_dim=4).double()
+        images = torch.rand(2, 1, 4, 4) - 0.5
+        found = invert(generator, images, inverter=Inverter(steps=2))
+        assert found.latents.dtype == found.reconstructions.dtype == torch.float64
+        assert bool((found.loss < found.start_loss).all())
+
+
+class TestGenerativeTTA:
+    @pytest.mark.parametrize("made", [with_networks, lambda: Inverter(steps=2)])
+    def test_runs_whole(self, made):
+        toy = ToyGenerator()
+        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        classifier = Classifier(network, toy.image_spec, ("dark", "bright"))
+        tta = GenerativeTTA(
+            classifier,
+            toy,
+            inverter=made(),
+            perturbation=StyleMix("fine"),
+            pixel_views=HorizontalFlip(),
+            num_views=3,
+        )
+        with pretended_device() as device:
+            tta.to(device).fit(IMAGES, LABELS)
+            assert tta.predict_proba(IMAGES).shape == (6, 2)
+
+
+def test_train_representation():
+    config = RepresentationTraining(schedule=StepCosine(steps=2), log_every=1)
+    encoder = RepresentationEncoder(RepresentationConfig(channels=1))
+    with pretended_device() as device:
+        views = LatentViews(ToyGenerator().to(device), StyleMix("fine"))
+        batches = StreamedBatches(views, SamplePlan(batch_size=4), prefetch=0)
+        trained = train_representation(encoder.to(device), batches, NTXent(), config)
+    assert [record.step for record in trained.history] == [1, 2]
