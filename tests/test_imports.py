@@ -13,7 +13,7 @@ BASE += " identity store"
 JOINTS_BELOW = "rows engine work"
 STEPS = "generators render align data augment perturb invert classify ensemble represent evaluate"
 JOINTS_ABOVE = "zoo domains kit load"
-FRONT = "pipeline studies.blocks studies.result report studies testing cli"
+FRONT = "gates pipeline studies.blocks studies.result report studies testing cli"
 ORDER = " ".join((BASE, JOINTS_BELOW, STEPS, JOINTS_ABOVE, FRONT)).split()
 REASON = re.compile(r"#\s*up: \w+")
 

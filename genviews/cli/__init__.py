@@ -1,6 +1,7 @@
 """The command line: verbs only; each calls one public function.
 
-Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage. Nothing heavy is imported here:
+Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage, 3 done but a check failed and the
+result is not to be trusted. Nothing heavy is imported here:
 `--help` must answer at once, so torch is imported by the verb that runs.
 """
 

@@ -17,6 +17,7 @@ from rich.console import Console
 import genviews
 from genviews.cli import verbs
 from genviews.cli.flags import PLAIN
+from genviews.cli.run import NO_VERDICT
 from genviews.cli.studies import add_studies, list_studies
 
 __all__ = ["app", "explain", "main"]
@@ -27,7 +28,8 @@ STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells ha
 app = App(
     name="genviews",
     help="Views from a generative model: what they gain a classifier, what is learnt from them.",
-    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.",
+    help_epilogue=f"Exit codes: 0 done, 1 failed, 2 wrong usage, {NO_VERDICT} done, but a check "
+    "failed and the result is not to be trusted, 130 or 143 stopped by a signal.",
     version=genviews.__version__,
     suppress_keyboard_interrupt=False,
     default_parameter=PLAIN,
@@ -76,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after the program's name; None takes those of the process.
 
     Returns:
-        0 done, 1 failed, 2 wrong usage, 130 stopped by ctrl-C, 143 by SIGTERM.
+        0 done, 1 failed, 2 wrong usage, 3 done but a check failed (`NO_VERDICT`), 130 stopped by
+        ctrl-C, 143 by SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # "package.module:function" may name a module of the folder that the user works in, as it may

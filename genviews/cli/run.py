@@ -30,9 +30,12 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from genviews.studies.bench import Watcher
     from genviews.studies.options import Options
 
-__all__ = ["run_verb"]
+__all__ = ["NO_VERDICT", "run_verb"]
 
 logger = logging.getLogger("genviews.cli")
+
+NO_VERDICT = 3
+"""Exit code of a run whose files are written, but of which a check failed: see its red lines."""
 
 PIXELS = "pixels"
 """Subfolder with decoded images, by content; no run owns it, as later ones may read it."""
@@ -62,7 +65,7 @@ def run_verb(
         about: what `--dry-run` prints besides.
 
     Returns:
-        The exit code 0; failures are exceptions.
+        The exit code: 0, or `NO_VERDICT`; failures are exceptions.
     """
     out = flags.out or Path("runs", verb.partition(" ")[0])
     words = command(verb, out, *groups)
@@ -79,7 +82,7 @@ def run_verb(
     from genviews.data.pixels import Decoding
     from genviews.environment import find_device
     from genviews.memory import keep_freed_memory
-    from genviews.report import PAGE, check_output_dir, show
+    from genviews.report import PAGE, check_output_dir, show, show_alarm
     from genviews.studies.base import run_study
     from genviews.studies.bench import Bench
     from genviews.studies.result import RESULT_FILE
@@ -134,10 +137,11 @@ def run_verb(
     if known:
         text = f"{out} already holds the results of this run; nothing to do"
         _say(console, f"{text} (--force runs it again).")
+        show_alarm(found, console)
     else:
         show(found, console)
     _say(console, f"Report: {out / PAGE}")
-    return 0
+    return NO_VERDICT if found.shut else 0
 
 
 def _check_flags(flags: RunFlags, out: Path) -> None:

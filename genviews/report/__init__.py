@@ -9,12 +9,13 @@ A report shows a finished `Result` and computes nothing: every number on the pag
 from __future__ import annotations
 
 from genviews.report.output import PAGE, check_output_dir, write_atomic, write_result
-from genviews.report.terminal import show
+from genviews.report.terminal import show, show_alarm
 
 __all__ = [
     "PAGE",
     "check_output_dir",
     "show",
+    "show_alarm",
     "write_atomic",
     "write_result",
 ]

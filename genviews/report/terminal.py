@@ -13,7 +13,7 @@ from genviews.report.words import Shown, header, printable, table_words
 from genviews.studies.blocks import Note, Table
 from genviews.studies.result import Result
 
-__all__ = ["show", "terminal_table"]
+__all__ = ["show", "show_alarm", "terminal_table"]
 
 _STYLES = {"better": "green", "worse": "red", "reference": "dim"}
 _NAME = 24  # characters of a name that stay on one line, where there is room
@@ -27,9 +27,7 @@ def show(result: Result, console: Console) -> None:
         result: what is shown.
         console: where; its width decides which columns there is room for.
     """
-    for gate in result.gates:
-        if not gate.passed:
-            _say(console, f"Beware: {gate.text}", "bold red")
+    show_alarm(result, console)
     _say(console, result.verdict, "bold")
     tables = [] if result.answer is None else [result.answer]
     tables += [claims_table(result.claims)] if result.claims else []
@@ -42,9 +40,25 @@ def show(result: Result, console: Console) -> None:
     _say_skipped(console, result)
 
 
-def _say(console: Console, text: str, style: str) -> None:
+def show_alarm(result: Result, console: Console) -> None:
+    """Print the gates that do not hold, in red, each with what to do; nothing where all hold."""
+    if not result.shut:
+        return
+    _say(console, result.alarm, "bold white on red")
+    for place, gate in enumerate(result.shut, 1):
+        _say(console, f"{place}. {gate.found}", "red", indent=3)
+        _say(console, f"   To do: {gate.remedy}", "bold red", indent=3)
+    console.print()
+
+
+def _say(console: Console, text: str, style: str, *, indent: int = 0) -> None:
+    """Print text, its further lines indented."""
     for line in text.splitlines():
-        console.print(Text(printable(line), style if console.is_terminal else ""))
+        shown = Text(printable(line), style if console.is_terminal else "")
+        parts = shown.wrap(console, max(20, console.width - indent))
+        for place, part in enumerate(parts):
+            part.rstrip()
+            console.print(Text(" " * indent * (place > 0)) + part)
 
 
 def _say_skipped(console: Console, result: Result) -> None:

@@ -116,7 +116,9 @@ def markdown(result: Result, *, level: int = 2) -> list[str]:
     """
     head, sub = "#" * level, "#" * (level + 1)
     lines = [f"{head} {printable(result.title)}", ""]
-    lines += [f"**{gate.text}**\n" for gate in result.gates if not gate.passed]
+    lines += [f"**{result.alarm}.**", ""] if result.shut else []
+    lines += [f"- {printable(gate.found)} *{printable(gate.remedy)}*" for gate in result.shut]
+    lines += [""] if result.shut else []
     lines += [f"**{printable(result.verdict)}**", ""]
     if result.record.command:
         seed = "" if result.record.seed is None else f", seed {result.record.seed}"

@@ -23,6 +23,7 @@ from genviews.checks import check_type
 from genviews.data.kept_hashes import save_hashes
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
+from genviews.studies.gates import gates_of_inputs, gates_of_inversions
 from genviews.studies.options import Options
 from genviews.studies.result import Result
 from genviews.studies.run_folder import WORK, RunFolder
@@ -139,8 +140,14 @@ def run_study(
             return known
         save_hashes()
         bench.note("load")
-        began = time.perf_counter()
-        found = study.run(bench.at(place), options)
+        own, began = bench.at(place), time.perf_counter()
+        gates = gates_of_inputs(own)
+        bench.note("check the models")
+        for gate in gates:
+            if not gate.passed:
+                bench.tell(f"not to be trusted: {gate.text}")  # now, and not after hours
+        found = study.run(own, options)
+        gates = (*gates, *gates_of_inversions(own))
         spent = {"study": time.perf_counter() - began} if clock is None else dict(clock())
         notes = bench.inputs.notes
         record = replace(
@@ -150,7 +157,7 @@ def run_study(
             seconds=found.record.seconds or spent,
             data={**found.record.data, **({"notes": list(notes)} if notes else {})},
         )
-        result = replace(found, record=record)
+        result = replace(found, record=record).behind(gates)
         write_result(result, place)
         save_hashes()  # of what the study itself has read, such as photos of VOC
         if not study.keeps_work:

@@ -357,6 +357,11 @@ class Bench:
         return first, last
 
     @property
+    def inversions_made(self) -> Mapping[tuple[str, str], InversionStore]:
+        """The inversions that were asked for, by split and identity of the inverter."""
+        return self._inversions
+
+    @property
     def source(self) -> ImageSource:
         """The images to invert."""
         return _known(self.inputs.images)

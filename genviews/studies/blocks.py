@@ -7,7 +7,7 @@ seconds) and says of what kind they are. How they look is the business of `genvi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from torch import Tensor
@@ -34,6 +34,7 @@ __all__ = [
     "Table",
     "Tone",
     "chart_of",
+    "unmarked",
 ]
 
 Kind = Literal["text", "count", "number", "percent", "points", "p", "seconds"]
@@ -346,6 +347,25 @@ class Note(_Section):
 
 
 Block: TypeAlias = Table | Curves | Bars | Images | Note
+
+
+def unmarked(block: Block) -> Block:
+    """The block without what it says of its numbers: the row of the verdict, tones, stars."""
+    if isinstance(block, Table):
+        rows = tuple(tuple(map(_unstarred, row)) for row in block.rows)
+        return replace(block, rows=rows, tones=_neutral(block.tones), highlight=None)
+    if isinstance(block, Bars):
+        columns = (replace(column, tones=_neutral(column.tones)) for column in block.columns)
+        return replace(block, columns=tuple(columns))
+    return block
+
+
+def _unstarred(cell: Cell) -> Cell:
+    return replace(cell, significant=False) if isinstance(cell, Estimate) else cell
+
+
+def _neutral(tones: Sequence[Tone]) -> tuple[Tone, ...]:
+    return tuple("" if tone in ("better", "worse") else tone for tone in tones)
 
 
 def _same(title: str, what: str, count: int, found: Sequence[int]) -> None:

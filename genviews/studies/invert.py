@@ -24,6 +24,7 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.source import ImageSource
+from genviews.gates.pictures import status_gates
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import InversionStore, invert_source, spread
@@ -49,8 +50,9 @@ from genviews.studies.blocks import (
     Series,
     Table,
 )
+from genviews.studies.gates import gates_of_reconstructions
 from genviews.studies.options import Options
-from genviews.studies.result import Gate, Record, Result
+from genviews.studies.result import Record, Result
 from genviews.types import NotedProgress, Status
 
 __all__ = [
@@ -131,7 +133,7 @@ def run(bench: Bench, options: InvertOptions) -> Result:
         record=replace(bench.record(options), seed=None, skipped=store.skipped),
         earlier=progress.earlier,
         seconds=progress.seconds,
-    )
+    ).behind(gates_of_reconstructions(source, made))
 
 
 def earlier_start(folder: str | Path, source: ImageSource) -> GivenStart:
@@ -267,10 +269,6 @@ _STATUS = {
     Status.START_KEPT: "kept the start",
     Status.FAILED: "failed",
 }
-_GATES = {
-    Status.FAILED: "failed: the generator or the loss gave numbers that are not finite",
-    Status.START_KEPT: "kept their start: no step of the optimisation made them better",
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -341,17 +339,12 @@ def inversion_result(
     blocks: list[Block] = [_table(measures), *shown]
     if finite["loss"]:
         blocks.insert(1, _histogram(finite["loss"], finite["start_loss"]))
-    gates = []
-    for status, what in _GATES.items():
-        count, total = statuses.count(status), len(statuses)
-        gates.append(Gate(text=f"{count:,} of {total:,} images {what}.", passed=2 * count <= total))
     return Result(
         title=title,
         verdict=_verdict(len(qualities), len(record.skipped), statuses, measures),
         blocks=tuple(blocks),
-        gates=tuple(gates),
         record=replace(record, data=data),
-    )
+    ).behind(status_gates(torch.tensor(statuses), decides=False))
 
 
 def _errors(qualities: Sequence[ImageQuality]) -> tuple[str, ...]:
@@ -365,12 +358,17 @@ def _verdict(
     measures: Mapping[str, Mapping[str, float] | None],
 ) -> str:
     every, loss, start = count + skipped, measures["loss"], measures["start_loss"]
-    text = f"Inverted {count:,} of {every:,} images" if skipped else f"{count:,} images inverted"
+    failed = statuses.count(Status.FAILED)
+    made = count - failed
+    if not made:
+        return f"No image was inverted: {failed:,} of {every:,} failed."
+    text = (
+        f"{made:,} images inverted" if made == every else f"Inverted {made:,} of {every:,} images"
+    )
     if loss and start:
         before, after = number(start["mean"]), number(loss["mean"])
         fell = f"fell from {before} at the start to {after}"
         text += f"; the mean loss {fell if before != after else f'is {after}, as at the start'}"
-    failed = statuses.count(Status.FAILED)
     return text + (f"; {failed:,} failed" if failed else "") + "."
 
 

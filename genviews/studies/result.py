@@ -9,8 +9,8 @@ to a seed, a config and a command, and shown again without being computed again.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -20,15 +20,19 @@ import numpy as np
 from genviews.checks import fail
 from genviews.environment import versions
 from genviews.files import read_json, write_json
-from genviews.studies.blocks import Block, Estimate, Kind, Table
+from genviews.gates.gate import Gate
+from genviews.studies.blocks import Block, Estimate, Kind, Table, unmarked
 
-__all__ = ["RESULT_FILE", "Claim", "Gate", "Outcome", "Record", "Result"]
+__all__ = ["NO_VERDICT", "RESULT_FILE", "Claim", "Outcome", "Record", "Result"]
 
 RESULT_FILE = "results.json"
 """Name of a result's record in its folder; a folder that has it is finished."""
 
-Outcome = Literal["holds", "contradicted", "not seen"]
-"""Of a claim: the interval says yes; it says the opposite; it allows both."""
+Outcome = Literal["holds", "contradicted", "not seen", "not judged"]
+"""Of a claim: the interval says yes; the opposite; it allows both; a gate that decides is shut."""
+
+NO_VERDICT = "No verdict: "
+"""How a verdict begins that is not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +56,6 @@ class Claim:
     outcome: Outcome
     p_value: float | None = None
     source: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """Something that must hold before a verdict means anything.
-
-    Args:
-        text: what was looked at and seen, as a sentence.
-        passed: whether it holds. A gate that does not is shown before the verdict.
-    """
-
-    text: str
-    passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +108,43 @@ class Result:
     claims: tuple[Claim, ...] = ()
     record: Record = field(default_factory=Record)
     gates: tuple[Gate, ...] = ()
+
+    @property
+    def shut(self) -> tuple[Gate, ...]:
+        """The gates that do not hold, which are shown above all else."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the verdict is not given, because a gate that it rests on does not hold."""
+        return any(gate.decides for gate in self.shut)
+
+    @property
+    def alarm(self) -> str:
+        """What is said above a result with gates that do not hold; "" where all do."""
+        word = "Not to be trusted" if self.is_withheld else "Beware"
+        counts = f"{len(self.shut)} of {len(self.gates)} checks failed"
+        return f"{word}: {counts}" if self.shut else ""
+
+    def behind(self, gates: Sequence[Gate]) -> Result:
+        """The same behind further gates, without a verdict where one that decides does not hold.
+
+        What was measured stays. What is said of it goes: the verdict (kept in the record's data as
+        `verdict_withheld`), outcomes of claims, and marks of significance.
+        """
+        found = replace(self, gates=(*gates, *self.gates))
+        if not found.is_withheld or self.verdict.startswith(NO_VERDICT):
+            return found
+        count, many = len(found.shut), len(found.gates)
+        data = {**self.record.data, "verdict_withheld": self.verdict}
+        return replace(
+            found,
+            verdict=f"{NO_VERDICT}{count} of {many} checks failed, see above. The numbers below "
+            "were measured, but say nothing until that is mended.",
+            blocks=tuple(unmarked(block) for block in self.blocks),
+            claims=tuple(replace(claim, outcome="not judged") for claim in self.claims),
+            record=replace(self.record, data=data),
+        )
 
     @property
     def answer(self) -> Table | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -62,9 +63,27 @@ class TestShow:
 
     def test_gates_then_the_answer(self):
         lines = self.text(result()).splitlines()
-        assert lines[0] == "Beware: Most reconstructions are one picture."
-        assert lines[1].startswith("Significantly better: 'combined' gains")
+        assert lines[:4] == [
+            "Beware: 1 of 2 checks failed",
+            "1. Most reconstructions are one picture.",
+            "   To do: Start elsewhere.",
+            "",
+        ]
+        assert lines[4].startswith("Significantly better: 'combined' gains")
         assert "chance" not in "\n".join(lines)  # a gate that holds is on the page alone
+
+    def test_what_to_do_is_indented_where_it_wraps(self):
+        long = replace(result().gates[1], remedy="word " * 30)
+        lines = self.text(result(gates=(long,)), width=40).splitlines()
+        assert [line.startswith("   ") for line in lines[1:7]] == [
+            False,
+            True,
+            True,
+            True,
+            True,
+            True,
+        ]
+        assert max(map(len, lines[:6])) <= 40
 
     def test_one_table_and_the_claims(self):
         text = self.text(result())

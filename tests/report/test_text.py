@@ -52,7 +52,10 @@ class TestMarkdown:
 
     def test_whole(self):
         text = "\n".join(markdown(result(), level=3))
-        assert text.startswith("### Do views help?\n\n**Most reconstructions are one picture.**")
+        assert text.startswith(
+            "### Do views help?\n\n**Beware: 1 of 2 checks failed.**\n\n"
+            "- Most reconstructions are one picture. *Start elsewhere.*\n"
+        )
         assert "**Significantly better" in text
         assert "`genviews ensemble --images photos`, seed 0." in text
         assert "#### Claims" in text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import torch
@@ -61,7 +62,9 @@ class TestPage:
         _, text = checked(render_page(result()))
         order = [
             "Do views help?",
-            "Beware: Most reconstructions are one picture.",
+            "Beware: 1 of 2 checks failed",
+            "Most reconstructions are one picture.",
+            "Start elsewhere.",
             "Significantly better",
             "What each kind of view gains",
             "Claims",
@@ -71,7 +74,16 @@ class TestPage:
         ]
         places = [text.index(words) for words in order]
         assert places == sorted(places)
-        assert "Looked at first: Accuracy 87 %" in text
+        assert text.index("What was checked: 2 things, 1 of them failed") > places[-1]
+        assert "87 % are right." in text
+
+    def test_a_withheld_verdict_has_no_badge_and_no_large_numbers(self):
+        shut = replace(result().gates[1], decides=True)
+        page = render_page(result(gates=()).behind([shut]))
+        assert 'class="verdict worse"' in page
+        assert "Not to be trusted: 1 of 1 checks failed" in page
+        assert "Significantly better" not in page
+        assert 'class="facts"' not in page
 
     def test_table_has_every_number_with_unit_and_interval(self):
         page = render_page(result())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from genviews.gates.gate import Gate
 from genviews.studies.blocks import (
     BarColumn,
     Bars,
@@ -19,7 +20,7 @@ from genviews.studies.blocks import (
     Series,
     Table,
 )
-from genviews.studies.result import Claim, Gate, Record, Result
+from genviews.studies.result import Claim, Record, Result
 
 TABLE = Table(
     title="What each kind of view gains",
@@ -159,8 +160,21 @@ def result(**changes: object) -> Result:
             data={"l1": 0.1},
         ),
         "gates": (
-            Gate(text="Accuracy 87 % is above chance (10 %).", passed=True),
-            Gate(text="Most reconstructions are one picture.", passed=False),
+            Gate(
+                name="accuracy",
+                found="87 % are right.",
+                threshold="above 10 %",
+                remedy="",
+                passed=True,
+            ),
+            Gate(
+                name="pictures",
+                found="Most reconstructions are one picture.",
+                threshold="at least 5 %",
+                remedy="Start elsewhere.",
+                passed=False,
+                decides=False,
+            ),
         ),
     }
     return Result(**{**fields, **changes})  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ class TestResult:
         assert (found["l1"]["mean"], found["steps_mean"]) == (2.0, 3.0)
         assert found["images_per_second"] == 1.0
         assert result.verdict == (
-            "Inverted 3 of 4 images; the mean loss fell from 4 at the start to 2; 1 failed."
+            "Inverted 2 of 4 images; the mean loss fell from 4 at the start to 2; 1 failed."
         )
         assert result.answer.rows[1][:2] == ("Inversion loss", 2.0)
 
@@ -74,14 +74,14 @@ class TestResult:
     def test_most_that_failed_or_did_not_move_are_a_warning(self):
         assert all(gate.passed for gate in made().gates)
         kept = made([quality("a", 1.0, Status.START_KEPT), quality("b", 1.0, Status.START_KEPT)])
-        assert [g.text.split(":")[0] for g in kept.gates if not g.passed] == [
-            "2 of 2 images kept their start"
+        assert [gate.found.split(":")[0] for gate in kept.shut] == [
+            "2 of 2 inversions of images kept their start"
         ]
         failed = made([quality("a", math.nan, Status.FAILED)])
-        assert [g.text.split(":")[0] for g in failed.gates if not g.passed] == [
-            "1 of 1 images failed"
+        assert [gate.found.split(":")[0] for gate in failed.shut] == [
+            "1 of 1 inversions of images failed"
         ]
-        assert "1 failed" in failed.verdict
+        assert failed.verdict == "No image was inverted: 1 of 2 failed."
         assert not any(isinstance(block, Curves) for block in failed.blocks)
 
     def test_histogram_counts_every_image_twice(self):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from genviews.gates.gate import Gate
 from genviews.studies.blocks import (
     BarColumn,
     Bars,
@@ -24,7 +25,7 @@ from genviews.studies.learning.compare import RowSummary
 from genviews.studies.learning.judge import ProbeJudge
 from genviews.studies.learning.study import LearningStudy
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
-from genviews.studies.result import Gate, Record, Result
+from genviews.studies.result import Record, Result
 from genviews.studies.statistics import tone_of
 
 __all__ = ["SWEEPS", "row_words", "table_result"]
@@ -81,7 +82,14 @@ def table_result(
         blocks=tuple(blocks),
         claims=study.claims,
         gates=tuple(
-            Gate(text=f"{row} failed and is left out: {reason}", passed=False)
+            Gate(
+                name=f"row {row}",
+                found=f"Row {row} failed and is left out: {reason}",
+                threshold="a result of every row and seed",
+                remedy="Change the row, or leave it out; the others are kept.",
+                passed=False,
+                decides=False,
+            )
             for row, reason in study.facts.get("failed", {}).items()
         ),
         record=replace(record, data={**study.record(), "left_out": list(left_out)}),

@@ -1,0 +1,216 @@
+"""What the answers to labelled images tell of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from scipy import stats
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from genviews.gates.gate import LEVEL, MOST, TWICE, Gate, percent, sign_test
+
+__all__ = ["accuracy_gate", "answers_gate", "order_gate", "prediction_gates", "probability_gate"]
+
+USEFUL = 0.2
+"""Part of the way from guessing to certainty that even a weak classifier goes (chosen by us)."""
+
+GUESSING = 0.05
+"""Level at which a classifier counts as better than guessing: it then passes, however weak."""
+
+
+def prediction_gates(
+    logits: Float[Tensor, "N Y"],
+    labels: Int[Tensor, " N"],
+    class_names: Sequence[str],
+    *,
+    what: str = "calibration images",
+    level: float = LEVEL,
+) -> list[Gate]:
+    """What the answers to labelled images tell of a classifier: order, accuracy, kind of numbers.
+
+    Args:
+        logits: of images as they are, not deliberately corrupted.
+        labels: their true classes.
+        class_names: Y names.
+        what: the images are, for messages.
+        level: of each test; divided among the tasks of a study.
+    """
+    said = logits.argmax(-1)
+    found = [
+        order_gate(said, labels, class_names, what=what, level=level),
+        answers_gate(said, labels, class_names, what=what, level=level),
+        accuracy_gate(said, labels, len(class_names), what=what, level=level),
+        probability_gate(logits, labels, what=what, level=level),
+    ]
+    return [gate for gate in found if gate is not None]
+
+
+def order_gate(
+    said: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"],
+    class_names: Sequence[str],
+    *,
+    what: str = "calibration images",
+    level: float = LEVEL,
+) -> Gate | None:
+    """Whether another order of the class names fits the answers much better.
+
+    The best order is found on one half of each class and tried on the other, and the other way
+    round, so that choosing among all orders proves nothing by itself. Source: the assignment is
+    that of Kuhn 1955; the test, McNemar 1947.
+    """
+    halves = _halves(labels)
+    better = worse = 0
+    for fit in (halves, ~halves):
+        meaning = _best_order(said[fit], labels[fit], len(class_names))
+        other, given = meaning[said[~fit]] == labels[~fit], said[~fit] == labels[~fit]
+        better += int((other & ~given).sum())
+        worse += int((given & ~other).sum())
+    wrong = better >= TWICE * worse and sign_test(better, worse) < level
+    found = f"No other order of the classes fits the answers to {len(labels):,} {what} better."
+    remedy = ""
+    if wrong:
+        meaning = _best_order(said, labels, len(class_names))
+        as_given, as_other = (int((row == labels).sum()) for row in (said, meaning[said]))
+        moved = [place for place, index in enumerate(meaning.tolist()) if place != index]
+        names = [f"{class_names[p]!r} is {class_names[int(meaning[p])]!r}" for p in moved[:3]]
+        more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+        found = (
+            f"The classes seem to be in another order: {percent(as_given, len(labels))} of "
+            f"{len(labels):,} {what} are right as given, {percent(as_other, len(labels))} where "
+            f"the answer {', '.join(names)}{more}."
+        )
+        order = ", ".join(class_names[index] for index in meaning.tolist())
+        shown = order if len(order) <= 120 else f"{order[:120]}..."
+        remedy = (
+            "Name the classes in the order of the classifier's outputs: class_names "
+            f"(--class-names); the answers fit the order {shown}."
+        )
+    return Gate(
+        name="order of the classes",
+        found=found,
+        threshold=f"no other order, found on one half of the images, is right {TWICE} times as "
+        f"often on the other half where the two differ (exact test, p < {level:.2g})",
+        remedy=remedy,
+        passed=not wrong,
+    )
+
+
+def answers_gate(
+    said: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"],
+    class_names: Sequence[str],
+    *,
+    what: str = "calibration images",
+    level: float = LEVEL,
+) -> Gate | None:
+    """Whether the classifier tells any classes apart; None where the images are of one class."""
+    count, shares = len(labels), labels.bincount(minlength=len(class_names)).double() / len(labels)
+    if float(shares.max()) > MOST:
+        return None
+    counts = said.bincount(minlength=len(class_names))
+    top = int(counts.argmax())
+    many, share = int(counts[top]), float(shares[top])
+    one = many >= MOST * count and stats.binom.sf(many - 1, count, share) < level
+    return Gate(
+        name="answers to different images",
+        found=f"The classifier calls {many:,} of {count:,} {what} {class_names[top]!r}; "
+        f"{100 * share:.1f} % are.",
+        threshold=f"below {100 * MOST:.0f} %, or no more than the labels explain (exact test, "
+        f"p < {level:.2g})",
+        remedy="Check that the classifier has its weights, and that it gets images as in its "
+        "training: size, channels, mean and std.",
+        passed=not one,
+    )
+
+
+def accuracy_gate(
+    said: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"],
+    num_classes: int,
+    *,
+    what: str = "calibration images",
+    level: float = LEVEL,
+) -> Gate:
+    """Whether the single image is told better than by guessing, and than by one constant answer.
+
+    Guessing is right as often as the same answers, given to the images in any other order. A
+    classifier fails where it is not told from guessing and certainly less than `USEFUL` above it,
+    or where always naming the most frequent class would certainly be right more often: a method
+    that drifts towards that class would then seem to help.
+    """
+    count, hits = len(labels), int((said == labels).sum())
+    own, true = (row.bincount(minlength=num_classes).double() / count for row in (said, labels))
+    guess, most = float(own @ true), float(true.max())
+    useful = guess + USEFUL * (1 - guess)
+    informed = stats.binom.sf(hits - 1, count, guess) < GUESSING
+    weak = not informed and stats.binom.cdf(hits, count, useful) < level
+    below = stats.binom.cdf(hits, count, most) < level
+    return Gate(
+        name="accuracy of the single image",
+        found=f"The classifier is right for {percent(hits, count)} of {count:,} {what}; guessing "
+        f"is right for {100 * guess:.1f} %, always naming the most frequent class for "
+        f"{100 * most:.1f} %.",
+        threshold=f"above guessing, or not certainly below {100 * useful:.1f} %, and not certainly "
+        f"below the most frequent class (exact binomial tests, p < {level:.2g})",
+        remedy="Check that classifier, labels and class names belong together, and that the "
+        "classifier gets images as in its training: size, channels, mean and std.",
+        passed=not (weak or below),
+    )
+
+
+def probability_gate(
+    logits: Float[Tensor, "N Y"],
+    labels: Int[Tensor, " N"],
+    *,
+    what: str = "calibration images",
+    level: float = LEVEL,
+) -> Gate | None:
+    """Whether the numbers can be logits: probabilities would be softened a second time."""
+    values, (count, classes) = logits.double(), logits.shape
+    single = classes == 2 and bool((values[:, 0] == 0).all())  # the logit of a binary network
+    own = values[:, 1:] if single else values
+    low, high, total = float(own.min()), float(own.max()), values.sum(1)
+    spread = float(total.max() - total.min())
+    scaled = low >= 0 and not single and spread < 1e-3 * float(total.mean())
+    within = low >= 0 and high <= 1
+    if single:
+        probabilities = within and int((labels == 0).sum()) >= 5
+    else:
+        hits, sure = (
+            int((values.argmax(1) == labels).sum()),
+            float(values.softmax(1).max(1)[0].mean()),
+        )
+        flat = hits / count > sure + 0.2 and stats.binom.sf(hits - 1, count, sure) < level
+        probabilities = count > 1 and (scaled or (within and flat))
+    return Gate(
+        name="logits, not probabilities",
+        found=f"The classifier's numbers for {count:,} {what} lie in [{low:.3g}, {high:.3g}]"
+        + (f" and those of an image sum to {float(total.mean()):.3g}" if scaled else "")
+        + (": they look like probabilities." if probabilities else "."),
+        threshold="logits: some below 0, or sums that differ from image to image",
+        remedy="Let the classifier return logits, without its softmax or sigmoid, or their "
+        "logarithm.",
+        passed=not probabilities,
+    )
+
+
+def _halves(labels: Tensor) -> Tensor:
+    """Every second image of each class, so that both halves have all classes."""
+    half = torch.zeros(len(labels), dtype=torch.bool)
+    for index in labels.unique().tolist():
+        half[torch.nonzero(labels == index).flatten()[::2]] = True
+    return half
+
+
+def _best_order(said: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """(Y,) the class that each answer stands for, where most are right; as given among equals."""
+    pairs = (labels * num_classes + said).bincount(minlength=num_classes**2)
+    table = pairs.reshape(num_classes, num_classes).double() + 0.5 * torch.eye(num_classes)
+    truth, answer = linear_sum_assignment(table.numpy(), maximize=True)
+    meaning = torch.empty(num_classes, dtype=torch.long)
+    meaning[torch.from_numpy(answer)] = torch.from_numpy(truth)
+    return meaning

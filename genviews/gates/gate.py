@@ -1,0 +1,54 @@
+"""A gate: what was looked at, what was found, what must hold, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scipy import stats
+
+__all__ = ["LEVEL", "MOST", "TWICE", "Gate", "percent", "sign_test"]
+
+LEVEL = 0.001
+"""Of each exact, one-sided test: some ten gates close on fewer than 1 % of sound set-ups."""
+
+TWICE = 2
+"""Another reading of the answers must be right at least so often for each time that it is wrong."""
+
+MOST = 0.98
+"""Share of images with one and the same answer that is too many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """Something that must hold before a verdict means anything.
+
+    Args:
+        name: what is looked at, in a few words.
+        found: what was seen, with its numbers, as a sentence.
+        threshold: what must hold, with its numbers.
+        remedy: what to do where it does not, as a sentence.
+        passed: whether it holds. A gate that does not is shown above the result.
+        decides: whether the verdict rests on it, and is not given where it does not hold.
+    """
+
+    name: str
+    found: str
+    threshold: str
+    remedy: str
+    passed: bool
+    decides: bool = True
+
+    @property
+    def text(self) -> str:
+        """What was seen and, where it is no good, what to do."""
+        return self.found if self.passed else f"{self.found} {self.remedy}"
+
+
+def sign_test(better: int, worse: int) -> float:
+    """One-sided p-value that one of two readings is better, where they differ."""
+    return float(stats.binom.sf(better - 1, better + worse, 0.5)) if better + worse else 1.0
+
+
+def percent(hits: int, count: int) -> str:
+    """A share of images in words: "27.5 %"."""
+    return f"{100 * hits / count:.1f} %"

@@ -1,0 +1,145 @@
+"""What the pictures of a generator tell, sampled or reconstructed, and how inversions ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float, Int
+from scipy import stats
+from torch import Tensor
+
+from genviews.gates.gate import LEVEL, MOST, Gate
+from genviews.types import Status
+
+__all__ = ["class_gate", "finite_gate", "picture_gate", "range_gate", "status_gates"]
+
+SPREAD = 0.05
+"""Least spread of generated pictures, as a part of that of the images."""
+
+FAILED, MOST_OF = 0.1, 0.5
+"""Largest share of inversions that fail by the fault of single images; and what most are."""
+
+
+def finite_gate(images: Float[Tensor, "n C H W"], what: str = "samples of the generator") -> Gate:
+    """Whether every pixel that a generator draws is a number."""
+    bad = int((~images.isfinite().flatten(1).all(1)).sum())
+    return Gate(
+        name=f"numbers of {what}",
+        found=f"{bad:,} of {len(images):,} {what} have pixels that are not finite.",
+        threshold="none",
+        remedy="The weights are damaged, or the generator overflows: load it again, or in float32.",
+        passed=bad == 0,
+    )
+
+
+def picture_gate(
+    made: Float[Tensor, "n C H W"],
+    images: Float[Tensor, "m C H W"],
+    what: str,
+    remedy: str,
+) -> Gate | None:
+    """Whether pictures differ from one another as images do; None where the images are alike."""
+    made = made[made.isfinite().flatten(1).all(1)]
+    if len(made) < 4 or len(images) < 4:
+        return None
+    own, theirs = (float(part.double().std(0).mean()) for part in (made, images))
+    if theirs <= 1e-3:
+        return None
+    return Gate(
+        name=f"differences of {what}",
+        found=f"{len(made):,} {what} differ from one another by {100 * own / theirs:.2g} % of what "
+        "the images differ by" + (": they are all one picture." if own < SPREAD * theirs else "."),
+        threshold=f"at least {100 * SPREAD:.0f} % (standard deviation of a pixel, mean over them)",
+        remedy=remedy,
+        passed=own >= SPREAD * theirs,
+    )
+
+
+def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"]) -> Gate | None:
+    """Whether generator and images have one range of values: [0, 1] is not [-1, 1]."""
+    made = made[made.isfinite().flatten(1).all(1)]
+    if not len(made) or not len(images):
+        return None
+    ends = [(float(part.min()), float(part.float().mean())) for part in (made, images)]
+    dark = [float((part < -0.5).float().mean()) for part in (made, images)]
+    wrong = [ends[at][0] > -0.05 and dark[1 - at] > 0.02 for at in (0, 1)]
+    which = "generator's pictures" if wrong[0] else "images"
+    return Gate(
+        name="value range of generator and images",
+        found=f"The least value of the generator's pictures is {ends[0][0]:.2f}, of the images "
+        f"{ends[1][0]:.2f}" + (f": the {which} look like [0, 1]." if any(wrong) else "."),
+        threshold="both reach below -0.05, or neither has 2 % of its pixels below -0.5",
+        remedy="Both must be in [-1, 1]: rescale by 2 x - 1, see docs/bring_your_own.md.",
+        passed=not any(wrong),
+    )
+
+
+def class_gate(
+    before: Int[Tensor, " n"],
+    after: Int[Tensor, " n"],
+    class_names: Sequence[str],
+    *,
+    level: float = LEVEL,
+) -> Gate | None:
+    """Whether reconstructions keep any difference of class that the classifier sees in images.
+
+    Args:
+        before: classes that it gives images.
+        after: those of their reconstructions.
+        class_names: Y names.
+        level: of the test.
+    """
+    count = len(after)
+    counts = after.bincount(minlength=len(class_names))
+    top = int(counts.argmax())
+    share, many = float((before == top).double().mean()), int(counts[top])
+    if share > 0.9:
+        return None
+    one = many >= MOST * count and stats.binom.sf(many - 1, count, share) < level
+    return Gate(
+        name="classes of the reconstructions",
+        found=f"The classifier calls {many:,} of {count:,} reconstructions {class_names[top]!r}, "
+        f"but {100 * share:.0f} % of the images.",
+        threshold=f"below {100 * MOST:.0f} %, or no more than the images explain (exact test, "
+        f"p < {level:.2g})",
+        remedy="The views say nothing of the class: invert for more steps (--steps), from an "
+        "encoder (--encoder), or take a generator of these images.",
+        passed=not one,
+    )
+
+
+def status_gates(
+    status: Int[Tensor, " N"], what: str = "images", *, decides: bool = True
+) -> list[Gate]:
+    """How inversions ended: few may have failed, and most must be better than their start.
+
+    Args:
+        status: of each inversion, see `Status`.
+        what: the images are, for messages.
+        decides: see `Gate`.
+    """
+    count = len(status)
+    failed, kept = (int((status == s).sum()) for s in (Status.FAILED, Status.START_KEPT))
+    many = failed > MOST_OF * count or stats.binom.sf(failed - 1, count, FAILED) < LEVEL
+    return [
+        Gate(
+            name=f"failed inversions of {what}",
+            found=f"{failed:,} of {count:,} inversions of {what} failed: image, generator or loss "
+            "gave numbers that are not finite.",
+            threshold=f"at most half, and not certainly more than {100 * FAILED:.0f} % (exact "
+            f"test, p < {LEVEL})",
+            remedy="Load the generator's weights again, or run it in float32.",
+            passed=not many,
+            decides=decides,
+        ),
+        Gate(
+            name=f"starts of inversions of {what}",
+            found=f"{kept:,} of {count:,} inversions of {what} kept their start: no step of the "
+            "optimisation made them better.",
+            threshold=f"at most {100 * MOST_OF:.0f} %",
+            remedy="Start elsewhere, from random samples or an encoder (--encoder), or check that "
+            "a gradient reaches the latents.",
+            passed=kept <= MOST_OF * count,
+            decides=decides,
+        ),
+    ]

@@ -1,0 +1,228 @@
+"""Which gates a study has: they follow from its inputs and from what was made of them.
+
+    INPUTS -> gates of models -> study -> gates of INVERSIONS -> a verdict, or none
+
+A study declares nothing. Gates look at the images that it was given: one that changes its images
+(shifts, attacks) is judged by how its models do on the unchanged ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.classify.model import predict_logits
+from genviews.classify.task import Task, task_classifiers
+from genviews.data.source import ImageSource, as_source
+from genviews.gates.answers import prediction_gates
+from genviews.gates.gate import LEVEL, Gate
+from genviews.gates.models import batch_gate, chance_gate, reading_gate
+from genviews.gates.pictures import (
+    class_gate,
+    finite_gate,
+    picture_gate,
+    range_gate,
+    status_gates,
+)
+from genviews.invert.quality import Reconstructions
+from genviews.memory import images_in_shard
+from genviews.render import render
+from genviews.rng import Rng
+
+if TYPE_CHECKING:
+    from genviews.studies.bench import Bench
+
+__all__ = ["gates_of_inputs", "gates_of_inversions", "gates_of_reconstructions"]
+
+LOOKED_AT = 1000
+"""Calibration images that a classifier is asked about."""
+
+TRIED = 200
+"""Of them, or fewer where they are large, those that it is given in other forms."""
+
+COMPARED = 64
+"""Images, or fewer where they are large, that pictures of the generator are compared with."""
+
+FEW = 16
+"""Images that are asked about one by one, and pictures that the generator draws."""
+
+_COLLAPSED = "The generator draws nothing but it: check its weights, and the scale of its latents."
+STUCK = (
+    "Invert for more steps (--steps), from random samples or an encoder (--encoder), or take a "
+    "generator of these images."
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Asked:
+    """Images of a split, what the classifiers say of them, and the first of their pixels.
+
+    Args:
+        rows: of the source.
+        logits: of each classifier.
+        images: as many as are small enough to keep.
+    """
+
+    rows: list[int]
+    logits: tuple[Float[Tensor, "N _"], ...]
+    images: Float[Tensor, "n C H W"]
+
+
+def gates_of_inputs(bench: Bench) -> tuple[Gate, ...]:
+    """The gates of classifiers and generator, asked before the work.
+
+    Args:
+        bench: of a study that may have any inputs. Without labelled images a classifier is not
+            asked; without images a generator is only asked for numbers.
+    """
+    given, found = bench.inputs, list[Gate | None]()
+    asked = None
+    if given.tasks and "calibration" in given.splits:
+        asked = _ask(bench, given.splits["calibration"])
+    if asked is not None:
+        for task in given.tasks:
+            found += _gates_of_task(bench, task, asked)
+        for classifier in task_classifiers(given.tasks):
+            few = asked.images[:FEW]
+            found += [chance_gate(classifier, few), batch_gate(classifier, few)]
+    if given.kit is not None:
+        made = _samples(bench)
+        found.append(finite_gate(made))
+        images = _images(bench) if asked is None else asked.images
+        if images is not None:
+            found.append(range_gate(made, images))
+            found.append(picture_gate(made, images, "samples of the generator", _COLLAPSED))
+    return _told(found)
+
+
+def gates_of_reconstructions(source: ImageSource, made: Reconstructions) -> tuple[Gate, ...]:
+    """The gate of pictures that are there: whether they differ as their images do."""
+    _, ids, images = _read(source, _few(source))
+    drawn = made.select(ids)
+    pictures = torch.stack([drawn[name] for name in ids])
+    return _told([picture_gate(pictures, images, "reconstructions", STUCK)])
+
+
+def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
+    """The gates of the inversions that a study has made of its calibration and test images."""
+    found, given = list[Gate | None](), bench.inputs
+    for (split, _), store in bench.inversions_made.items():
+        found += status_gates(store.columns("status")["status"], f"{split} images")
+        if split != "calibration":
+            continue
+        source = bench.images(split)
+        rows, ids, images = _read(
+            source, _spread(len(source), images_in_shard(source.image_spec, 64))
+        )
+        kept = store.select(rows, ids)
+        label, latents = kept.get("label"), kept["latents"].to(bench.kit.generator.device)
+        with torch.no_grad():
+            made = render(bench.kit.generator, latents, label=label, batch_size=bench.batch_size)
+        made = made.cpu()
+        found.append(picture_gate(made, images, "reconstructions", STUCK))
+        for task in given.tasks if made.isfinite().all() else ():
+            before, after = (
+                task.answer(predict_logits(task.classifier, part, batch_size=bench.batch_size))
+                for part in (images, made)
+            )
+            names, level = task.class_names, _level(bench)
+            found.append(class_gate(before.argmax(-1), after.argmax(-1), names, level=level))
+    return _told(found)
+
+
+def _told(found: Sequence[Gate | None]) -> tuple[Gate, ...]:
+    """Each gate once: where several inversions pass the same one, or fail it, the first is told."""
+    told = dict[tuple[str, bool, str], Gate]()
+    for gate in found:
+        if gate is not None:
+            told.setdefault((gate.name, gate.passed, "" if gate.passed else gate.found), gate)
+    return tuple(told.values())
+
+
+def _ask(bench: Bench, source: ImageSource) -> _Asked | None:
+    """Ask the classifiers about images spread over a split; None where none can be read."""
+    classifiers, keep = (
+        task_classifiers(bench.inputs.tasks),
+        images_in_shard(source.image_spec, TRIED),
+    )
+    rows, logits, images = list[int](), [list[Tensor]() for _ in classifiers], list[Tensor]()
+    wanted = _spread(len(source), LOOKED_AT)
+    for start in range(0, len(wanted), bench.batch_size):
+        part, _, seen = _read(source, wanted[start : start + bench.batch_size])
+        if not part:
+            continue
+        for classifier, said in zip(classifiers, logits, strict=True):
+            said.append(predict_logits(classifier, seen, batch_size=bench.batch_size))
+        images.append(seen[: max(0, keep - len(rows))])
+        rows += part
+    if not rows:
+        return None
+    return _Asked(rows=rows, logits=tuple(map(torch.cat, logits)), images=torch.cat(images))
+
+
+def _gates_of_task(bench: Bench, task: Task, asked: _Asked) -> list[Gate | None]:
+    """What the answers for one column of labels tell."""
+    tasks = bench.inputs.tasks
+    own = asked.logits[task_classifiers(tasks).index(task.classifier)]
+    logits = task.answer(own)
+    labels = bench.images("calibration").columns[task.labels].values[asked.rows].cpu()
+    what = "calibration images" + (f" for {task.name!r}" if len(tasks) > 1 else "")
+    level = _level(bench)
+    found: list[Gate | None] = [
+        *prediction_gates(logits, labels, task.class_names, what=what, level=level)
+    ]
+    if not task.outputs:
+        count = len(asked.images)
+        found.append(
+            reading_gate(task.classifier, asked.images, labels[:count], logits[:count], level=level)
+        )
+    return found
+
+
+def _level(bench: Bench) -> float:
+    return LEVEL / max(1, len(bench.inputs.tasks))
+
+
+@torch.no_grad()
+def _samples(bench: Bench) -> Float[Tensor, "n C H W"]:
+    generator = bench.kit.generator
+    label = generator.labels_in_turn(range(FEW))
+    latents = generator.map(generator.sample(Rng(0, "gates").streams(range(FEW))), label)
+    rendered = label if generator.renders_label else None
+    return render(generator, latents, label=rendered, batch_size=bench.batch_size).cpu()
+
+
+def _images(bench: Bench) -> Float[Tensor, "n C H W"] | None:
+    """Some of the real images that a study without classifiers has."""
+    given = bench.inputs
+    labelled = None if given.probe is None else given.probe.train
+    every = next((one for one in (given.images, given.real, labelled) if one is not None), None)
+    if every is None:
+        return None
+    source = as_source(every)
+    images = _read(source, _few(source))[2]
+    same = images.shape[1:] == bench.kit.generator.image_spec.shape
+    return images if same else None
+
+
+def _read(
+    source: ImageSource, rows: Sequence[int]
+) -> tuple[list[int], tuple[str, ...], Float[Tensor, "n C H W"]]:
+    """Those of the rows that can be read, with their ids and images, on the CPU."""
+    batch, places = source.read(rows), {source.ids[row]: row for row in rows}
+    return [places[name] for name in batch.ids], batch.ids, batch.images.cpu()
+
+
+def _few(source: ImageSource) -> list[int]:
+    return _spread(len(source), images_in_shard(source.image_spec, COMPARED))
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Rows spread evenly over a set, which may be sorted by class."""
+    rows: list[int] = torch.linspace(0, count - 1, min(count, most)).round().long().tolist()
+    return rows
