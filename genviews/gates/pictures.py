@@ -16,6 +16,9 @@ __all__ = ["class_gate", "finite_gate", "picture_gate", "range_gate", "status_ga
 SPREAD = 0.05
 """Least spread of generated pictures, as a part of that of the images."""
 
+ALIKE = 0.02
+"""Spread of images, which lie in [-1, 1], below which they are themselves one picture."""
+
 FAILED, MOST_OF = 0.1, 0.5
 """Largest share of inversions that fail by the fault of single images; and what most are."""
 
@@ -43,7 +46,7 @@ def picture_gate(
     if len(made) < 4 or len(images) < 4:
         return None
     own, theirs = (float(part.double().std(0).mean()) for part in (made, images))
-    if theirs <= 1e-3:
+    if theirs < ALIKE:
         return None
     return Gate(
         name=f"differences of {what}",
@@ -108,15 +111,12 @@ def class_gate(
     )
 
 
-def status_gates(
-    status: Int[Tensor, " N"], what: str = "images", *, decides: bool = True
-) -> list[Gate]:
+def status_gates(status: Int[Tensor, " N"], what: str = "images") -> list[Gate]:
     """How inversions ended: few may have failed, and most must be better than their start.
 
     Args:
         status: of each inversion, see `Status`.
         what: the images are, for messages.
-        decides: see `Gate`.
     """
     count = len(status)
     failed, kept = (int((status == s).sum()) for s in (Status.FAILED, Status.START_KEPT))
@@ -130,7 +130,6 @@ def status_gates(
             f"test, p < {LEVEL})",
             remedy="Load the generator's weights again, or run it in float32.",
             passed=not many,
-            decides=decides,
         ),
         Gate(
             name=f"starts of inversions of {what}",
@@ -140,6 +139,5 @@ def status_gates(
             remedy="Start elsewhere, from random samples or an encoder (--encoder), or check that "
             "a gradient reaches the latents.",
             passed=kept <= MOST_OF * count,
-            decides=decides,
         ),
     ]

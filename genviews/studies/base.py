@@ -139,13 +139,13 @@ def run_study(
         if known is not None and dict(known.record.config) == settings:
             return known
         save_hashes()
-        bench.note("load")
-        own, began = bench.at(place), time.perf_counter()
+        own = bench.at(place)
         gates = gates_of_inputs(own)
-        bench.note("check the models")
+        bench.note("load")
         for gate in gates:
             if not gate.passed:
                 bench.tell(f"not to be trusted: {gate.text}")  # now, and not after hours
+        began = time.perf_counter()
         found = study.run(own, options)
         gates = (*gates, *gates_of_inversions(own))
         spent = {"study": time.perf_counter() - began} if clock is None else dict(clock())

@@ -344,7 +344,7 @@ def inversion_result(
         verdict=_verdict(len(qualities), len(record.skipped), statuses, measures),
         blocks=tuple(blocks),
         record=replace(record, data=data),
-    ).behind(status_gates(torch.tensor(statuses), decides=False))
+    ).behind(status_gates(torch.tensor(statuses)))
 
 
 def _errors(qualities: Sequence[ImageQuality]) -> tuple[str, ...]:

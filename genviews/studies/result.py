@@ -135,11 +135,10 @@ class Result:
         found = replace(self, gates=(*gates, *self.gates))
         if not found.is_withheld or self.verdict.startswith(NO_VERDICT):
             return found
-        count, many = len(found.shut), len(found.gates)
         data = {**self.record.data, "verdict_withheld": self.verdict}
         return replace(
             found,
-            verdict=f"{NO_VERDICT}{count} of {many} checks failed, see above. The numbers below "
+            verdict=f"{NO_VERDICT}what it would rest on failed the checks above. The numbers below "
             "were measured, but say nothing until that is mended.",
             blocks=tuple(unmarked(block) for block in self.blocks),
             claims=tuple(replace(claim, outcome="not judged") for claim in self.claims),
