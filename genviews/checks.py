@@ -27,12 +27,18 @@ __all__ = [
     "check_given",
     "check_type",
     "check_number",
+    "check_pixels",
     "fail",
     "lookup",
     "option",
 ]
 
 T = TypeVar("T")
+
+MOST_LISTED = 100  # names in a message; ImageNet has a thousand
+LARGEST_PIXEL = 10.0  # beyond +-10 an image does not overshoot [-1, 1] but is in another range
+ENOUGH_IMAGES = 16  # so many without a dark pixel are no accident
+BLACK = 0.05  # a set in [0, 1] has a black pixel, which is at 0 there
 
 
 def fail(
@@ -59,7 +65,9 @@ def lookup(name: str, table: Mapping[str, T], kind: str) -> T:
         return table[name]
     close = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "none is close"
-    fail(kind, expected=f"one of {', '.join(sorted(table))}", got=repr(name), remedy=hint)
+    known = sorted(table)
+    told = known if len(known) <= MOST_LISTED else [*known[:3], f"... ({len(known)} in all)"]
+    fail(kind, expected=f"one of {', '.join(told)}", got=repr(name), remedy=hint)
 
 
 def option(name: str) -> str:
@@ -185,6 +193,39 @@ def check_finite(rows: Tensor, what: str, names: Sequence[object], remedy: str) 
     if bad:
         got = f"others in {', '.join(str(names[row]) for row in bad[:5])}"
         fail(what, expected="finite numbers", got=got, remedy=remedy)
+
+
+def check_pixels(images: Tensor, what: str, *, as_set: bool = False) -> None:
+    """Raise ValueError where images are plainly not in [-1, 1].
+
+    Values beyond +-10 are of 0 to 255. Of a few images without a negative pixel nothing can be
+    said: they may be light. Of a set of 16 with a black pixel at 0 it can: they are in [0, 1].
+
+    Args:
+        images: (..., C, H, W); those with a number that is not finite are not judged here.
+        what: they are.
+        as_set: they are different images, of which the set can be judged; views of one are not.
+    """
+    if not images.numel():
+        return
+    rows = images.detach().reshape(-1, *images.shape[-3:]).flatten(1)
+    low, high = (part.float() for part in rows.aminmax(dim=1))
+    known = low.isfinite() & high.isfinite()
+    if not known.any():
+        return
+    low, high = low[known], high[known]
+    if (largest := float(low.abs().maximum(high.abs()).max())) > LARGEST_PIXEL:
+        got, remedy = f"values up to {largest:.4g}", "scale 0 to 255 with `x / 127.5 - 1`"
+        fail(what, expected="values in [-1, 1]", got=got, remedy=remedy)
+    darkest, lightest = float(low.min()), float(high.max())
+    if as_set and len(low) >= ENOUGH_IMAGES and 0 <= darkest < BLACK and 0.5 < lightest <= 1:
+        fail(
+            what,
+            expected="values in [-1, 1]",
+            got=f"{len(low)} images in [{darkest:.3g}, {lightest:.3g}], none with a negative pixel",
+            remedy="scale 0 to 1 with `x * 2 - 1`; if 0 is your grey and nothing is darker, give "
+            f"fewer than {ENOUGH_IMAGES} images at once",
+        )
 
 
 def check_type(value: object, kind: type[T], what: str, expected: str, remedy: str) -> T:

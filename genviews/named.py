@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from genviews.checks import fail
+from genviews.user_code import user_code
 
 __all__ = ["Registry", "find_named", "find_package"]
 
@@ -93,15 +94,16 @@ def find_named(name: str, what: str, form: str = _FORM, *, calls: str = "") -> A
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path) or module_name.startswith("."):
         fail(what, expected=form, got=repr(name), remedy="name both, with a colon between")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        fail(
-            what,
-            expected="an importable module",
-            got=f"no module named {error.name!r}",
-            remedy="install the package, or add its folder to PYTHONPATH",
-        )
+    with user_code(what, remedy=f"mend it, so that `import {module_name}` works"):
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            fail(
+                what,
+                expected="an importable module",
+                got=f"no module named {error.name!r}",
+                remedy="install the package, or add its folder to PYTHONPATH",
+            )
     for attribute in path.split("."):
         if getattr(found, attribute, None) is None:
             members = getattr(found, "__dict__", {}).items()

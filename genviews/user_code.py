@@ -57,7 +57,7 @@ def user_code(
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself must not end ours
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         ours = Path(frames[-1].f_code.co_filename) == _PACKAGE / "checks.py"
         if ours or _is_memory(error):
@@ -72,7 +72,7 @@ def user_code(
             raise told from error
 
 
-def _is_memory(error: Exception) -> bool:
+def _is_memory(error: BaseException) -> bool:
     """Whether memory ran out, which other sizes or other callers may help."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
@@ -87,7 +87,7 @@ def _told(value: object) -> str:
     return text if len(text) <= 60 else type(value).__name__
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """The user's own line: the last outside installed packages, or else outside torch and us."""
     steps = [step for step in _steps(error.__traceback__) if not _is_foreign(step[0])]
     own = [step for step in steps if not _path(step[0]).is_relative_to(_INSTALLED)]
@@ -118,7 +118,7 @@ def _is_foreign(frame: FrameType) -> bool:
     return frozen or (path.is_relative_to(_LIBRARY) and not installed)
 
 
-def _layer(error: Exception) -> str:
+def _layer(error: BaseException) -> str:
     """The innermost layer, where all code is torch's, as in a `Sequential`."""
     from torch import nn
 

@@ -232,8 +232,9 @@ class TestSource:
                 return super().forward(images)
 
         counting = Classifier(Counting(), TOY.image_spec, ("down", "up"))
+        seen.clear()  # that looked at the classifier, not at images
         tta(counting, batch_size=4, num_views=3).fit(*noisy)
-        assert max(seen[1:]) <= 4  # the first looks at the classifier, not at images
+        assert max(seen) <= 4
 
 
 class TestForward:

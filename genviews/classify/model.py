@@ -3,31 +3,43 @@
     image -> invert -> latents -> perturb -> render -> CLASSIFY -> weigh -> prediction
 
 `Classifier` wraps any `nn.Module` so that images in [-1, 1] of any leading shape give logits with a
-class axis. It is one of the two borders where mean/std normalisation happens. What it cannot check
-later it checks when it is made: the module is tried once on two blank images.
+class axis. What happens to an image before the module sees it is in `classify.convert`, how its
+answer is read in `classify.answers`. What cannot be checked later is checked when a classifier is
+made: `classify.probe` tries it on a few images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.checks import check_count, check_type, fail
+from genviews.checks import check_count, check_pixels, check_type, fail, lookup
+from genviews.classify.answers import as_logits, rows_of
+from genviews.classify.convert import in_signed_range, input_spec, reshaped
+from genviews.classify.pretrained import timm_parts, torchvision_parts
+from genviews.classify.probe import probe_classifier
+from genviews.classify.settings import ClassifierSettings, InputRange, Interpolation, Outputs
 from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating
-from genviews.types import ImageSpec, Progress, silent
+from genviews.types import ImageSpec, Progress, check_shape, silent
+from genviews.user_code import GUIDE, user_code
 
-__all__ = ["Classifier", "GreyToRGB", "from_unit_range", "predict_logits"]
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+__all__ = ["Classifier", "as_module", "needed_arguments", "predict_logits"]
 
 PerChannel = float | Sequence[float]
 
 
 class Classifier(nn.Module):
-    """Logits (..., Y) of images (..., C, H, W) in [-1, 1], from any module of (N, C, H, W) images.
+    """Logits (..., Y) of images (..., C, H, W) in [-1, 1], from any module of (N, c, h, w) images.
 
     A binary module with a single logit l, shaped (N, 1) or (N,), becomes the two logits (0, l):
     `softmax` then gives sigmoid(l) to the second class name and 1 - sigmoid(l) to the first.
@@ -36,16 +48,27 @@ class Classifier(nn.Module):
     `predict_logits` puts every part of it back in the mode in which it was.
 
     Args:
-        module: gives logits, not probabilities.
-        image_spec: C, H and W of the images that `module` takes.
+        module: gives logits, unless `outputs` says otherwise; see `genviews.classify.answers` for
+            the forms that its answer may have. A function of images will do.
+        image_spec: C, H and W of the images that the classifier is given.
         class_names: the Y names in the order of the logits; two for a single logit.
-        mean: subtracted from images in [-1, 1]; a number, or one a channel. For the mean and std
-            that torchvision states for [0, 1] images see `from_unit_range`.
+        mean: subtracted from the values in `input_range`; a number, or one a channel.
         std: divides them then.
+        input_size: h and w that `module` takes, one number for squares; () for those of the images.
+        input_resize: short side to which images are resized before the middle is cut out of them;
+            None resizes whole images to `input_size`.
+        interpolation: how images are resized, with antialias.
+        input_channels: c that `module` takes; None for that of the images. Grey is repeated three
+            times, colour replaced by its luma.
+        input_range: "0..1" or "0..255", values that `module` takes; None is [-1, 1].
+        outputs: "logits", "probs" or "sigmoids" (a probability of its own for each output).
+        output_names: names of the outputs of `module` in their order, where it is not that of
+            `class_names`, or where there are more.
 
     Raises:
         TypeError: not a module, or it does not return a tensor.
-        ValueError: it does not take these images, or does not give a logit for each class name.
+        ValueError: it does not take these images, does not give a logit for each class name, or
+            fails the probe: see `genviews.classify.probe`.
 
     Differs: the authors' code tells binary from multi-class by the rank of the output, and sharpens
         a single logit to sigmoid(2 l) of a net trained on 1 - label. For that, give a module that
@@ -64,25 +87,98 @@ class Classifier(nn.Module):
 
     def __init__(
         self,
-        module: nn.Module,
+        module: nn.Module | Callable[[Tensor], object],
         image_spec: ImageSpec,
         class_names: Sequence[str],
         mean: PerChannel = 0.0,
         std: PerChannel = 1.0,
+        *,
+        input_size: int | Sequence[int] = (),
+        input_resize: int | None = None,
+        interpolation: Interpolation = "bilinear",
+        input_channels: int | None = None,
+        input_range: InputRange | None = None,
+        outputs: Outputs = "logits",
+        output_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        remedy = "wrap a function in a module whose `forward` calls it"
-        check_type(module, nn.Module, "classifier", "a torch.nn.Module", remedy)
-        self.module = module
+        self.module = as_module(module)
         self.image_spec = image_spec
         self.class_names = _check_names(class_names)
-        device, dtype = _place(module)
-        self.register_buffer("mean", _per_channel(mean, "mean", image_spec, device, dtype), False)
-        self.register_buffer("std", _per_channel(std, "std", image_spec, device, dtype), False)
-        if not bool((self.std > 0).all()):
-            fail("std", expected="numbers above 0", got=std, remedy="use 1 for no scaling")
-        self.training = module.training
-        self._probe()
+        self.settings = ClassifierSettings(
+            input_size=(input_size,) if isinstance(input_size, int) else tuple(input_size),
+            input_resize=input_resize,
+            interpolation=interpolation,
+            input_channels=input_channels,
+            input_range=input_range,
+            mean=_listed(mean, "mean"),
+            std=_listed(std, "std"),
+            outputs=outputs,
+            output_names=_check_names(output_names) if output_names else (),
+        )
+        self.input_spec = input_spec(image_spec, self.settings)
+        self.training = self.module.training
+        known = {name: i for i, name in enumerate(self.settings.output_names or self.class_names)}
+        columns = [lookup(name, known, "output of the classifier") for name in self.class_names]
+        self._columns = None if columns == list(known.values()) else columns
+        self._set_scale()
+        probe_classifier(self)
+
+    def _set_scale(self) -> None:
+        """Mean and std for images in [-1, 1], in the type of the module."""
+        spec, settings = self.input_spec, self.settings
+        mean = _per_channel(settings.mean, "mean", spec)
+        std = _per_channel(settings.std, "std", spec)
+        device, dtype = _place(self.module)
+        for name, values in zip(
+            ("mean", "std"), in_signed_range(mean, std, settings.input_range), strict=True
+        ):
+            buffer = torch.tensor(values, dtype=dtype, device=device).reshape(-1, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
+
+    @classmethod
+    def from_torchvision(
+        cls,
+        weights: WeightsEnum | str,
+        image_spec: ImageSpec | None = None,
+        class_names: Sequence[str] = (),
+        *,
+        module: nn.Module | None = None,
+    ) -> Classifier:
+        """Wrap a classifier of torchvision, with the settings that its weights state.
+
+        Args:
+            weights: such as `ResNet50_Weights.IMAGENET1K_V2`, that in words, or "resnet50" for its
+                default weights. torchvision may download them.
+            image_spec: images that the classifier is given; None for those that the network takes.
+            class_names: those of its categories that are asked for; () for all.
+            module: the network, where it is there already, with these weights or with others.
+
+        Raises:
+            ValueError: weights of no classifier, or a name that is none of its categories.
+        """
+        return cls(**torchvision_parts(weights, image_spec, class_names, module))
+
+    @classmethod
+    def from_timm(
+        cls,
+        name_or_model: str | nn.Module,
+        image_spec: ImageSpec | None = None,
+        class_names: Sequence[str] = (),
+    ) -> Classifier:
+        """Wrap a classifier of timm, with the settings of its `pretrained_cfg`.
+
+        Args:
+            name_or_model: name, which timm may download, or a model that `timm.create_model` made.
+            image_spec: images that the classifier is given; None for those that the network takes.
+            class_names: those of its classes that are asked for, or all in order where timm does
+                not know their names; () for all that it knows.
+
+        Raises:
+            ModuleNotFoundError: timm is not installed.
+            ValueError: names that are missing or unknown.
+        """
+        return cls(**timm_parts(name_or_model, image_spec, class_names))
 
     @property
     def num_classes(self) -> int:
@@ -101,50 +197,32 @@ class Classifier(nn.Module):
             images: in [-1, 1]; (N, C, H, W), or (B, K, C, H, W) for K views of each of B images.
 
         Raises:
-            ValueError: images of another size or number of channels.
+            ValueError: images of another size or number of channels, or of 0 to 255; an exception
+                of the module's, with its own line.
         """
         self.image_spec.check(images, "images for the classifier")
-        flat = images.reshape(-1, *self.image_spec.shape).to(self.mean.dtype)
-        logits = self._logits((flat - self.mean) / self.std)
+        check_pixels(images, "images for the classifier")
+        flat = images.reshape(-1, *self.image_spec.shape)
+        if not len(flat):
+            return self.mean.new_zeros(*images.shape[:-3], self.num_classes)
+        logits = as_logits(self.answer(flat), self.settings.outputs)
+        logits = logits if self._columns is None else logits[:, self._columns]
         return logits.reshape(*images.shape[:-3], self.num_classes)
 
-    def _logits(self, images: Tensor) -> Tensor:
-        remedy = "wrap the module in one that returns its logits alone"
-        out = check_type(self.module(images), Tensor, "classifier", "a tensor of logits", remedy)
-        count, classes = images.shape[0], self.num_classes
-        if classes == 2 and out.shape in ((count,), (count, 1)):
-            single = out.reshape(count, 1)
-            return torch.cat([torch.zeros_like(single), single], dim=1)
-        if out.ndim != 2 or out.shape[0] != count:
-            fail(
-                "classifier",
-                expected=f"logits of shape ({count}, {classes}) for {count} images",
-                got=f"shape {tuple(out.shape)}",
-                remedy="return one row of logits an image, averaged over any other axis",
-            )
-        if out.shape[1] != classes:
-            fail(
-                "class names",
-                expected=f"one for each of the {out.shape[1]} logits of the classifier",
-                got=f"{classes} classes",
-                remedy=f"the classifier returns {out.shape[1]} logits, labels have {classes} "
-                "classes: name every logit in order, or take the classifier of these classes",
-            )
-        return out
-
-    def _probe(self) -> None:
-        """Try the module on two blank images; tell a wrong module from wrong class names."""
-        blank = self.mean.new_zeros(2, *self.image_spec.shape)
-        with evaluating(self.module), torch.no_grad():
-            try:
-                self.module(blank)
-            except Exception as error:
-                raise ValueError(_explain(error, self.image_spec)) from error
-            self._logits(blank)
+    def answer(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N O"]:
+        """What the module itself says of images in [-1, 1], one row an image."""
+        given = reshaped(images, self.settings, self.input_spec).to(self.mean.dtype)
+        given = (given - self.mean) / self.std
+        with user_code("classifier", given, remedy=_remedy(self.input_spec)):
+            answer = self.module(given)
+        return rows_of(answer, len(images), len(self.settings.output_names) or self.num_classes)
 
     def __describe__(self) -> dict[str, object]:
         """What its results depend on besides its tensors."""
-        return {"images": self.image_spec, "class_names": self.class_names}
+        known = {"images": self.image_spec, "class_names": self.class_names}
+        # mean and std are tensors of it already.
+        more = {n: v for n, v in self.settings.changed().items() if n not in ("mean", "std")}
+        return {**known, **more}
 
     def __answers__(self) -> Float[Tensor, "N Y"]:
         """Its logits for fixed images, none of them blank."""
@@ -154,39 +232,6 @@ class Classifier(nn.Module):
     def extra_repr(self) -> str:
         """Image size and classes, for `repr`."""
         return f"images={self.image_spec.shape}, classes={self.num_classes}"
-
-
-class GreyToRGB(nn.Module):
-    """A module for RGB images, made to take grey ones by repeating their channel three times.
-
-    Never done silently: wrap a classifier for RGB photos in this to use it with a grey generator,
-    `Classifier(GreyToRGB(net), grey_spec, names)`.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, images: Float[Tensor, "N 1 H W"]) -> Tensor:
-        """Return what the module returns for the repeated channel."""
-        out: Tensor = self.module(images.expand(-1, 3, -1, -1))
-        return out
-
-
-def from_unit_range(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Convert mean and std of images in [0, 1] to those of images in [-1, 1].
-
-        (u - m) / s = (x - (2 m - 1)) / (2 s)    for x = 2 u - 1
-
-    Args:
-        mean: one a channel, e.g. (0.485, 0.456, 0.406) of ImageNet.
-        std: one a channel, e.g. (0.229, 0.224, 0.225).
-
-    Example:
-        >>> from_unit_range([0.5], [0.25])
-        ([0.0], [0.5])
-    """
-    return [2 * m - 1 for m in mean], [2 * s for s in std]
 
 
 def predict_logits(
@@ -207,9 +252,12 @@ def predict_logits(
         Logits on the device of `images`. The classifier's mode is as it was before.
 
     Raises:
-        ValueError: no image, or batch_size < 1.
+        ValueError: no image, batch_size < 1, or images of another range; an exception of the
+            module's, with its own line.
     """
     check_count(batch_size, "batch_size")
+    if isinstance(classifier, Classifier) and images.ndim == 4:
+        check_pixels(images, "images to classify", as_set=True)
     flat = images.reshape(-1, *images.shape[-3:])
     if len(flat) == 0:
         fail("images to classify", expected="at least one", got="none", remedy="check the split")
@@ -218,8 +266,10 @@ def predict_logits(
     tell(0, len(flat))
     with evaluating(classifier), torch.no_grad():
         for start in range(0, len(flat), batch_size):
-            chunk = flat[start : start + batch_size]
-            parts.append(classifier(chunk.to(device)).to(images.device))
+            chunk = flat[start : start + batch_size].to(device)
+            with user_code("classifier", chunk):
+                answer = classifier(chunk)
+            parts.append(_check_rows(answer, len(chunk)).to(images.device))
             tell(start + len(chunk), len(flat))
     logits = torch.cat(parts)
     return logits.reshape(*images.shape[:-3], logits.shape[-1])
@@ -246,25 +296,82 @@ def _check_names(class_names: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _per_channel(
-    value: PerChannel, what: str, spec: ImageSpec, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    numbers = torch.as_tensor(value, dtype=dtype, device=device).flatten()
-    if numbers.numel() not in (1, spec.channels):
+def _per_channel(numbers: Sequence[float], what: str, spec: ImageSpec) -> tuple[float, ...]:
+    """One number for each channel of what the network is given."""
+    if len(numbers) not in (1, spec.channels):
         fail(
             what,
             expected=f"one number, or one for each of {spec.channels} channels",
-            got=f"{numbers.numel()} numbers",
+            got=f"{len(numbers)} numbers",
             remedy="a grey image has one channel, a colour image three",
         )
-    return numbers.expand(spec.channels).reshape(spec.channels, 1, 1).clone()
+    return tuple(numbers) * (spec.channels // len(numbers))
 
 
-def _explain(error: Exception, spec: ImageSpec) -> str:
-    remedy = "check the image size and channels that it was trained on"
-    if spec.channels == 1:
-        remedy = "if it was made for RGB images, wrap it in `GreyToRGB`; else check the image size"
+def _listed(value: PerChannel, what: str) -> tuple[float, ...]:
+    try:
+        return tuple(torch.as_tensor(value, dtype=torch.float64).flatten().tolist())
+    except (TypeError, ValueError, RuntimeError):
+        fail(what, expected="numbers", got=repr(value), remedy="give one, or one a channel")
+
+
+def _check_rows(answer: object, count: int) -> Tensor:
+    expected = "a tensor of logits"
+    remedy = f"wrap it: Classifier(module, image_spec, class_names); see {GUIDE}"
+    logits = check_type(answer, Tensor, "output of the classifier", expected, remedy)
+    check_shape(logits, (count, "Y"), "output of the classifier", remedy)
+    return logits
+
+
+def _remedy(spec: ImageSpec) -> str:
+    size = f"({spec.channels}, {spec.height}, {spec.width})"
     return (
-        f"classifier: expected a module that takes images (N, {spec.channels}, {spec.height}, "
-        f"{spec.width}), got {type(error).__name__}: {error}; {remedy}."
+        f"say what it takes where it is not {size} in [-1, 1]: input_size, input_channels, "
+        f"input_range (--input-size ...); see {GUIDE}"
     )
+
+
+def as_module(found: object, what: str = "classifier") -> nn.Module:
+    """Return a module, or a function of images as one.
+
+    Raises:
+        TypeError: anything else; it says what to do.
+    """
+    if isinstance(found, nn.Module):
+        return found
+    needed = needed_arguments(found)
+    if callable(found) and not isinstance(found, type) and needed == 1:
+        return _Function(found)
+    remedy = f"return, or give, the network itself; see {GUIDE}"
+    if callable(found):
+        remedy = f"call it first, and give the network that it makes; see {GUIDE}"
+        if needed not in (None, 0, 1):
+            remedy = f"write a function of images alone, which calls it; see {GUIDE}"
+    name = getattr(found, "__qualname__", None)
+    got = f"{type(found).__name__} {name}" if callable(found) and name else type(found).__name__
+    fail(what, expected="a torch.nn.Module", got=got, remedy=remedy, error=TypeError)
+
+
+def needed_arguments(found: object) -> int | None:
+    """How many arguments a function cannot do without; None if that cannot be known."""
+    if not callable(found):
+        return None
+    try:
+        given = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):  # nothing of Python's
+        return None
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return sum(p.default is p.empty and p.kind not in kinds for p in given)
+
+
+class _Function(nn.Module):
+    """A function of images."""
+
+    def __init__(self, function: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.function = function
+        self.eval()
+
+    def forward(self, images: Tensor) -> object:
+        """Call it."""
+        return self.function(images)

@@ -7,13 +7,14 @@ A field is a flag, and its line under `Args` the help. What a group says decides
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from genviews.checks import lookup
+from genviews.classify.settings import ClassifierSettings
 from genviews.studies.learning.options import LearnOptions
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "ObjectiveFlags",
     "ProbeFlags",
     "RunFlags",
+    "SettingsFlags",
     "StudyFlags",
     "VOCFlags",
     "changed",
@@ -39,12 +41,15 @@ __all__ = [
 ]
 
 _INPUT = Group("Input", sort_key=1)
+_CLASSIFIER = Group("Classifier", sort_key=1.5)
 _STUDY = Group("Study", sort_key=2)
 _VOC = Group("PASCAL VOC", sort_key=2.7)
 _RUN = Group("Running", sort_key=3)
 
-PLAIN = Parameter(negative=(), show_default=lambda value: value if value is not False else None)
-"""Of every flag: a switch has no `--no-` and shows no default."""
+PLAIN = Parameter(
+    negative=(), show_default=lambda value: None if value is False or value == () else value
+)
+"""Of every flag: a switch has no `--no-`, and nothing is no default to show."""
 
 
 def _check_objective(kind: object, options: LearnOptions) -> None:
@@ -52,6 +57,12 @@ def _check_objective(kind: object, options: LearnOptions) -> None:
 
     lookup(options.objective, OBJECTIVES, "--objective")
 
+
+_SETTINGS = ClassifierSettings()
+SettingsFlags = Annotated[
+    ClassifierSettings, Parameter(name="*", group=_CLASSIFIER, consume_multiple=True)
+]
+"""Of every verb that takes a classifier."""
 
 _LEARNT = Parameter(name="*", group=_STUDY, validator=_check_objective)
 ObjectiveFlags = Annotated[LearnOptions, _LEARNT]
@@ -134,8 +145,9 @@ class ModelFlags:
             such images out.
         split_seed: Seed that cuts the calibration images off. Without it: --seed.
         seed: Seed of the split and of the views.
-        classifier: package.module:function that returns a torch module giving logits, or a
-            .safetensors file that genviews wrote.
+        classifier: package.module:function that returns a torch module giving logits, that module
+            itself, or a .safetensors file that genviews wrote. It is given images from -1 to 1,
+            unless the flags under Classifier say otherwise.
         generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
             a .json file of the same name, or package.module:function that turns z into images.
         weights: State dict for the module that --classifier builds.
@@ -174,6 +186,7 @@ class ModelFlags:
     perturb: tuple[str, ...] | None = None
     augment: tuple[str, ...] | None = None
     steps: int | None = None
+    settings: SettingsFlags = _SETTINGS
 
 
 @Parameter(name="*", group=_STUDY)
@@ -347,7 +360,7 @@ class ProbeFlags:
 
 def plain(*parts: DataclassInstance) -> dict[str, Any]:
     """The flags as JSON holds them."""
-    return {name: _json(value) for name, value in _items(parts)}
+    return {name: _json(value) for name, value, _ in _items(parts)}
 
 
 def command(verb: str, out: Path, *parts: DataclassInstance) -> str:
@@ -359,13 +372,12 @@ def command(verb: str, out: Path, *parts: DataclassInstance) -> str:
         parts: groups of flags.
     """
     words = ["genviews", *verb.split()]
-    defaults = {f.name: f.default for part in parts for f in fields(part)}
-    for name, value in _items(parts):
+    for name, value, default in _items(parts):
         if value is True:
             words.append(flag_of(name))
         elif isinstance(value, tuple):
             words += [word for item in value for word in (flag_of(name), str(item))]
-        elif value != defaults[name] or name == "seed":
+        elif value != default or name == "seed":
             words += [flag_of(name), str(value)]
     return shlex.join([*words, "--out", str(out)])
 
@@ -380,8 +392,15 @@ def changed(part: DataclassInstance) -> list[str]:
     return [f.name for f in fields(part) if getattr(part, f.name) != f.default]
 
 
-def _items(parts: tuple[DataclassInstance, ...]) -> list[tuple[str, Any]]:
-    return [(f.name, getattr(part, f.name)) for part in parts for f in fields(part)]
+def _items(parts: tuple[DataclassInstance, ...]) -> list[tuple[str, Any, Any]]:
+    """Name, value and default of each flag; a group in a group is its flags."""
+    found: list[tuple[str, Any, Any]] = []
+    for part in parts:
+        for f in fields(part):
+            value = getattr(part, f.name)
+            nested = is_dataclass(value) and not isinstance(value, type)
+            found += _items((value,)) if nested else [(f.name, value, f.default)]
+    return found
 
 
 def _json(value: object) -> object:

@@ -111,7 +111,9 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         convert=flags.convert,
     )
     calibration, test = splits.calibration, splits.test
-    classifier = load_classifier(flags.classifier, spec, test.class_names, weights=flags.weights)
+    classifier = load_classifier(
+        flags.classifier, spec, test.class_names, weights=flags.weights, settings=flags.settings
+    )
     task = Task(name="images", classifier=classifier, labels=flags.label_column or "label")
     return replace(
         found,

@@ -2,7 +2,7 @@
 
     fashion32, fashion32/views      a classifier that ships with genviews
     net.safetensors                 a file that `SmallResNet.save` wrote
-    package.module:function         the user's function that builds a network
+    package.module:function         the user's function that builds a network, or the network itself
 
     encoder.safetensors             a file that `RepresentationEncoder.save` wrote
 
@@ -15,17 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from torch import nn
 
-from genviews.checks import check_file, check_type, fail, lookup, option
-from genviews.classify.model import Classifier, PerChannel
+from genviews.checks import check_file, fail, lookup, option
+from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
+from genviews.classify.settings import ClassifierSettings
 from genviews.files import load_strictly, read_tensors
 from genviews.named import find_named
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.types import ImageSpec
+from genviews.user_code import GUIDE, user_code
 from genviews.zoo import CLASSIFIERS, zoo_classifier
 from genviews.zoo import names as zoo_names
 
@@ -41,25 +44,24 @@ def load_classifier(
     class_names: Sequence[str] = (),
     *,
     weights: str | Path | None = None,
-    mean: PerChannel = 0.0,
-    std: PerChannel = 1.0,
+    settings: ClassifierSettings | None = None,
 ) -> Classifier:
     """Return the classifier that a word stands for, in eval mode.
 
     Args:
-        word: see the module; a function takes no argument and returns an `nn.Module`. Of a kit
-            that ships, "fashion32" is the classifier trained on images, "fashion32/views" and
-            "fashion32/reconstructions" those trained on these.
+        word: see the module; a function without arguments returns a network, or a `Classifier`,
+            whose classes are matched by name; one of an argument is taken as a function of images.
+            Of a kit that ships, "fashion32" is the classifier trained on images, "fashion32/views"
+            and "fashion32/reconstructions" those trained on these.
         image_spec: C, H and W of the images that it takes; None for those of one that ships.
         class_names: the names of its logits, in order; () for those of one that ships.
         weights: a state dict for the function's module: a safetensors file, or a file of
             `torch.save`, read with `weights_only=True`. Every key must match.
-        mean: of images in [-1, 1], see `Classifier`.
-        std: of images in [-1, 1].
+        settings: how it is asked and its answers are read; None changes nothing.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: the function does not return an `nn.Module`.
+        TypeError: the function does not return a network.
         ValueError: neither a function nor such a file; no such module or function; a file that
             holds code; missing, unused or misshapen weights; or what `Classifier` refuses.
 
@@ -76,9 +78,11 @@ def load_classifier(
             got=str(weights),
             remedy="name the function that builds the network as the classifier",
         )
-    made = _find(text)()
-    if isinstance(made, Classifier) and text.partition("/")[0] in zoo_names():
-        return made
+    given = {} if settings is None else settings.changed()
+    with user_code(what, remedy=f"see {GUIDE}"):
+        made = _find(text)()
+    if isinstance(made, Classifier):
+        return _own(made, what, image_spec, tuple(class_names), given)
     if image_spec is None or not class_names:
         fail(
             what,
@@ -86,13 +90,37 @@ def load_classifier(
             got="none",
             remedy="pass image_spec and class_names",
         )
-    expected = "a function that returns a torch.nn.Module"
-    made = check_type(made, nn.Module, what, expected, "return the network that gives the logits")
+    network = as_module(made, what)
     if weights is not None:
         path = Path(weights).expanduser()
         what = "classifier weights"
-        load_strictly(made, read_tensors(path, what), f"{what} {path.name}")
-    return Classifier(made.eval(), image_spec, class_names, mean, std)
+        load_strictly(network, read_tensors(path, what), f"{what} {path.name}")
+    return Classifier(network.eval(), image_spec, class_names, **given)
+
+
+def _own(
+    made: Classifier,
+    what: str,
+    image_spec: ImageSpec | None,
+    class_names: tuple[str, ...],
+    given: dict[str, Any],
+) -> Classifier:
+    """A `Classifier` that is there, for these images and for these classes in their order."""
+    if given:
+        got, remedy = ", ".join(given), "leave them out, or give the network alone"
+        fail(what, expected="no settings: it has its own", got=got, remedy=remedy)
+    spec, names = image_spec or made.image_spec, class_names or made.class_names
+    if spec.shape == made.image_spec.shape and names == made.class_names:
+        return made
+    own = made.image_spec
+    return Classifier(
+        made.eval(),
+        spec,
+        names,
+        input_size=(own.height, own.width),
+        input_channels=own.channels if own.channels in (1, 3) else None,
+        output_names=made.class_names,
+    )
 
 
 def check_classifier(word: str | Path) -> None:
@@ -126,8 +154,13 @@ def _find(word: str) -> Callable[[], object]:
                 f"and give a file of its weights as {option('weights')}",
             )
     form = "package.module:function, or a safetensors file"
-    found: Callable[[], object] = find_named(word, what, form, calls="a function without arguments")
-    return found
+    found = find_named(word, what, form, calls="a function that builds a network, or a network")
+    if isinstance(found, nn.Module) or (
+        needed_arguments(found) == 1 and not isinstance(found, type)
+    ):
+        return lambda: found  # a network, or a function of images
+    make: Callable[[], object] = found
+    return make
 
 
 def load_encoder(word: str | Path) -> RepresentationEncoder:

@@ -53,7 +53,7 @@ class RepresentationConfig:
         normalize: whether u is divided by its length, as contrastive objectives need; VICReg and
             those that predict want False.
         mean: subtracted from images in [-1, 1] before the backbone; one number, or one a channel.
-            `genviews.classify.model.from_unit_range` converts torchvision's.
+            `genviews.classify.convert.from_unit_range` converts torchvision's.
         std: divides them then.
 
     Raises:

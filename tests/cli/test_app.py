@@ -24,7 +24,8 @@ FLAGS = {
     "ensemble": "--images --labels --label-column --class-names --calibration "
     "--calibration-labels --resize --convert --split-seed --seed --classifier "
     "--generator --weights --encoder --walks --domain --z-dim --num-classes "
-    "--perturb --augment --steps --num-views --merge",
+    "--input-size --input-resize --interpolation --input-channels --input-range --mean --std "
+    "--outputs --output-names --perturb --augment --steps --num-views --merge",
     "invert": "--images --generator --encoder --z-dim --num-classes --root --align "
     "--geometry --resize --convert --preset --steps --lpips-weights --start-from --png",
     "learn": "--generator --walks --z-dim --num-classes --real --data --label-column "

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from genviews.classify.settings import ClassifierSettings
 from genviews.cli.app import app
 from genviews.cli.flags import (
     DemoFlags,
@@ -20,6 +21,9 @@ MODELS = ModelFlags(
     generator="c:d",
     z_dim=8,
     perturb=("p", "q"),
+    settings=ClassifierSettings(
+        input_size=(64,), mean=(0.5, -0.25, 0.125), input_range="0..1", output_names=("b", "a c")
+    ),
 )
 FLAGS = EnsembleFlags(merge="gmean")
 
@@ -29,6 +33,7 @@ def test_plain_is_json():
     assert found["images"] == "my images"
     assert found["perturb"] == ["p", "q"]
     assert (found["z_dim"], found["resize"], found["weights"]) == (8, True, None)
+    assert (found["mean"], found["std"]) == ([0.5, -0.25, 0.125], [])
 
 
 def test_command_of_defaults_names_folder_and_seed():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from genviews.classify.model import from_unit_range
+from genviews.classify.convert import from_unit_range
 from genviews.evaluate.detection import (
     DetectionConfig,
     c4_detector,

@@ -13,6 +13,7 @@ from torch import nn
 
 from genviews import load_classifier
 from genviews.classify.network import SmallResNet
+from genviews.classify.settings import ClassifierSettings
 from genviews.types import ImageSpec
 
 SPEC = ImageSpec(channels=1, height=8, width=8)
@@ -44,7 +45,8 @@ class Trap:
 
 @pytest.mark.parametrize("name", ["users_nets:build", "users_nets:zoo.build"])
 def test_a_function_gives_the_module(name: str) -> None:
-    classifier = load_classifier(name, SPEC, NAMES, mean=0.5, std=2.0)
+    settings = ClassifierSettings(mean=(0.5,), std=(2.0,))
+    classifier = load_classifier(name, SPEC, NAMES, settings=settings)
     assert not classifier.training
     x = torch.rand(2, 1, 8, 8)
     torch.testing.assert_close(classifier(x), classifier.module((x - 0.5) / 2))
@@ -95,8 +97,12 @@ def test_a_pickle_is_never_run(tmp_path) -> None:
         ("users_nets:", ValueError, "with a colon between"),
         ("nowhere_at_all:build", ValueError, "no module named 'nowhere_at_all'; install"),
         ("users_nets:missing", ValueError, "an attribute 'missing' of users_nets, got none"),
-        ("users_nets:number", ValueError, "a function without arguments, got int"),
-        ("users_nets:give_text", TypeError, "returns a torch.nn.Module, got str"),
+        (
+            "users_nets:number",
+            ValueError,
+            "a function that builds a network, or a network, got int",
+        ),
+        ("users_nets:give_text", TypeError, "expected a torch.nn.Module, got str; return"),
         ("users_nets:build", ValueError, "classifier returns 3 logits, labels have 2 classes"),
     ],
 )

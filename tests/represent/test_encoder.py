@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from genviews.classify.model import from_unit_range
+from genviews.classify.convert import from_unit_range
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder, make_backbone
 
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 32 * 32).view(2, 3, 32, 32).sin()
