@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import singledispatch
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from genviews.checks import check_count, check_file, fail
 from genviews.cli.flags import (
     DemoFlags,
+    FunctionFlags,
     InvertFlags,
     KitFlags,
     LearnFlags,
@@ -20,7 +22,7 @@ from genviews.cli.flags import (
     flag_of,
 )
 
-__all__ = ["check_apart", "check_flags", "fraction"]
+__all__ = ["check_apart", "check_flags", "fraction", "settings_of"]
 
 SHIPPED = {"calibration": 500, "test": 1000}  # images of the demo
 
@@ -60,6 +62,16 @@ def fraction(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def settings_of(flags: FunctionFlags) -> dict[str, Any]:
+    """What flags say of a generator that is a function, as `load_generator` takes it."""
+    from genviews.generators.adapter import Adapter
+
+    of = "generator_"
+    said = {n.removeprefix(of): v for n, v in vars(flags).items() if n.startswith(of)}
+    counts = {"z_dim": flags.z_dim, "num_classes": flags.num_classes}
+    return {**counts, "adapter": Adapter(**said)}
 
 
 @singledispatch
@@ -112,7 +124,7 @@ def _models(flags: ModelFlags, out: Path) -> None:
     )
     other = flags.calibration if part is None else None
     check_apart(out, {"--images": flags.images, "--calibration": other})
-    check_generator(flags.generator)
+    check_generator(flags.generator, **settings_of(flags))
     check_classifier(flags.classifier)
     for name in flags.augment or ():
         pixel_views(name)
@@ -135,7 +147,7 @@ def _invert(flags: InvertFlags, out: Path) -> None:
     check_apart(out, {"--images": flags.images, "--start-from": flags.start_from})
     read = ("encoder", "root", "geometry", "lpips_weights")
     _check_exist({flag_of(name): getattr(flags, name) for name in read})
-    check_generator(flags.generator)
+    check_generator(flags.generator, **settings_of(flags))
     if flags.preset != "default":
         lookup(flags.preset, dict.fromkeys(PRESETS), "--preset")
 
@@ -161,9 +173,11 @@ def _learn(flags: LearnFlags, out: Path) -> None:
     check_apart(out, {"--real": flags.real, "--data": flags.data})
     _check_exist({"--walks": flags.walks}, folders=False)
     if flags.generator is not None:
-        check_generator(flags.generator)
-    elif flags.walks is not None:
-        _refuse("--walks", "a generator", "none")
+        check_generator(flags.generator, **settings_of(flags))
+    else:
+        about = FunctionFlags(**{f.name: getattr(flags, f.name) for f in fields(FunctionFlags)})
+        for name in (*(["walks"] if flags.walks else []), *changed(about)):
+            _refuse(flag_of(name), "a generator", "none")
     if kind == "fashion32" and flags.size not in (None, 32):
         _refuse("--size", "32, for fashion32", flags.size)
 

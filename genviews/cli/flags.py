@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DemoFlags",
     "EnsembleFlags",
+    "FunctionFlags",
     "InvertFlags",
     "KitFlags",
     "LearnFlags",
@@ -42,6 +43,8 @@ __all__ = [
 
 _INPUT = Group("Input", sort_key=1)
 _CLASSIFIER = Group("Classifier", sort_key=1.5)
+_FUNCTION = Group("A generator that is a function", sort_key=1.6)
+_OF_FUNCTION = Parameter(group=_FUNCTION)
 _STUDY = Group("Study", sort_key=2)
 _VOC = Group("PASCAL VOC", sort_key=2.7)
 _RUN = Group("Running", sort_key=3)
@@ -124,7 +127,37 @@ class DemoFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class ModelFlags:
+class FunctionFlags:
+    """What is said of a generator that is package.module:function; see docs/bring_your_own.md.
+
+    Args:
+        z_dim: Width of z; what is asked of a generator is in docs/bring_your_own.md. Without it:
+            that of the first layer of a module.
+        num_classes: Classes, where it takes z and a class; 0 where it takes z.
+        generator_z_shape: How it takes z: rows (N, Z), or pixels (N, Z, 1, 1), as a DCGAN does.
+            Without this and the next four: found out by calling it, and said.
+        generator_classes: How it takes the class: one-hot (N, Y), or index (N,).
+        generator_output: Where the images are in what it returns: a position, key or attribute.
+        generator_axes: Of its images: channels-first, channels-last, or no-channels for (N, H, W).
+        generator_range: Lowest and highest value of its images.
+        generator_colours: Colours to make its images of.
+    """
+
+    z_dim: Annotated[int | None, _OF_FUNCTION] = None
+    num_classes: Annotated[int, _OF_FUNCTION] = 0
+    generator_z_shape: Annotated[Literal["rows", "pixels"] | None, _OF_FUNCTION] = None
+    generator_classes: Annotated[Literal["one-hot", "index"] | None, _OF_FUNCTION] = None
+    generator_output: Annotated[str | None, _OF_FUNCTION] = None
+    generator_axes: Annotated[
+        Literal["channels-first", "channels-last", "no-channels"] | None, _OF_FUNCTION
+    ] = None
+    generator_range: Annotated[Literal["-1..1", "0..1", "0..255"] | None, _OF_FUNCTION] = None
+    generator_colours: Annotated[Literal["as-made", "grey", "rgb"], _OF_FUNCTION] = "as-made"
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags(FunctionFlags):
     """Labelled images, which of them decide, the classifier, the generator, and views to try.
 
     Args:
@@ -155,8 +188,6 @@ class ModelFlags:
         walks: Latent walks (.safetensors) for steered views, in the latents that are inverted.
         domain: Kind of image, whose published settings suit the generator: face, car, cat, cifar10
             or fashion32. Without it: strengths and pixel views are measured on the generator.
-        z_dim: Width of z, for a generator that is package.module:function.
-        num_classes: Classes of such a function, where it takes z and a class; 0 where it takes z.
         perturb: Perturbation to try, such as stylemix_fine or isotropic_coarse_0.30. Repeat the
             flag; those of one kind and range compete. Without it: a list that suits the generator.
         augment: Pixel augmentation to compare with, such as fashion32/crop or celebahq/crop. Repeat
@@ -181,8 +212,6 @@ class ModelFlags:
     encoder: Path | None = None
     walks: Path | None = None
     domain: str | None = None
-    z_dim: int | None = None
-    num_classes: int = 0
     perturb: tuple[str, ...] | None = None
     augment: tuple[str, ...] | None = None
     steps: int | None = None
@@ -206,7 +235,7 @@ class EnsembleFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class InvertFlags:
+class InvertFlags(FunctionFlags):
     """What to invert, and with what.
 
     Args:
@@ -217,8 +246,6 @@ class InvertFlags:
             a .json file of the same name, or package.module:function that turns z into images.
         encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
             from the mean latent.
-        z_dim: Width of z, for a generator that is package.module:function.
-        num_classes: Classes of such a function, where it takes z and a class; 0 where it takes z.
         root: Folder of the files that a CSV file names; without it: the folder of that file.
         align: How images come to the generator's frame: none (they are in it), cars or centre (by a
             box), ffhq or cat (by landmarks).
@@ -242,8 +269,6 @@ class InvertFlags:
     images: str
     generator: str
     encoder: Path | None = None
-    z_dim: int | None = None
-    num_classes: int = 0
     root: Path | None = None
     align: str = "none"
     geometry: Path | None = None
@@ -258,7 +283,7 @@ class InvertFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class KitFlags:
+class KitFlags(FunctionFlags):
     """The generator.
 
     Args:
@@ -267,14 +292,10 @@ class KitFlags:
             turns z into images. Without it: real images alone.
         walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
             none.
-        z_dim: Width of z, for a generator that is package.module:function.
-        num_classes: Classes of such a function, where it takes z and a class; 0 where it takes z.
     """
 
     generator: str | None = None
     walks: Path | None = None
-    z_dim: int | None = None
-    num_classes: int = 0
 
 
 @Parameter(name="*", group=_INPUT)

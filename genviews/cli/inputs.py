@@ -15,7 +15,7 @@ from genviews.align.table import read_geometry
 from genviews.augment.presets import pixel_views_apart
 from genviews.checks import lookup
 from genviews.classify.task import Task
-from genviews.cli.check import fraction
+from genviews.cli.check import fraction, settings_of
 from genviews.cli.flags import (
     DemoFlags,
     InvertFlags,
@@ -95,6 +95,7 @@ def _demo(flags: DemoFlags, found: Inputs, decoding: Decoding) -> Inputs:
 def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """Labelled images, a generator and the classifier that judges its views."""
     kit = _load_kit(flags.generator, flags)
+    kit.inverter.check(kit.generator)
     pixels = pixel_views_apart(flags.augment) if flags.augment else kit.baselines
     perturbations = kit.perturbations(flags.perturb)
     spec, part = kit.generator.image_spec, fraction(flags.calibration)
@@ -132,6 +133,7 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The images, and a generator with the inverter that the flags ask for."""
     kit = _load_kit(flags.generator, flags)
     inverter, spec = kit.inverter, kit.generator.image_spec
+    inverter.check(kit.generator)
     if flags.preset != "default":  # which is what suits the generator
         inverter = inverter_preset(
             flags.preset, inverter.encoder, lpips_weights=flags.lpips_weights, steps=flags.steps
@@ -164,8 +166,9 @@ def _kit(flags: KitFlags, found: Inputs, decoding: Decoding) -> Inputs:
 
 def _load_kit(word: str, flags: KitFlags | ModelFlags | InvertFlags) -> GeneratorKit:
     """A generator with what flags say of it."""
-    known = ("z_dim", "num_classes", "encoder", "walks", "steps", "domain")
-    return load_generator(word, **{n: value for n, value in vars(flags).items() if n in known})
+    known = ("encoder", "walks", "steps", "domain")
+    rest = {name: value for name, value in vars(flags).items() if name in known}
+    return load_generator(word, **settings_of(flags), **rest)
 
 
 @_load.register

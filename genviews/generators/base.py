@@ -17,6 +17,7 @@ from genviews.checks import fail
 from genviews.identity.answers import shrink
 from genviews.rng import Rng, Streams
 from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.user_code import GUIDE
 
 __all__ = ["Generator"]
 
@@ -30,6 +31,9 @@ class Generator(nn.Module, ABC):
         z_dim: Z, the width of the prior latent.
         num_classes: number of class conditions; 0 for an unconditional generator.
         renders_label: whether the class is not in the latents, so that `synthesize` needs it too.
+        differentiable: whether a gradient of the images reaches the latents, which inversion and
+            the learning of walks need.
+        notes: what was found of it, in sentences for whoever uses it.
     """
 
     image_spec: ImageSpec
@@ -37,6 +41,8 @@ class Generator(nn.Module, ABC):
     z_dim: int
     num_classes: int = 0
     renders_label: bool = False
+    differentiable: bool = True
+    notes: tuple[str, ...] = ()
 
     def sample(self, streams: Streams) -> Draws:
         """Draw one prior latent z ~ N(0, I) for each sample id, (B, Z) on the generator's device.
@@ -111,6 +117,21 @@ class Generator(nn.Module, ABC):
                 kept = (key, self.map(z, self.labels_in_turn(range(num))).mean(0))
             self._mean_kept = kept
         return kept[1].clone()
+
+    def check_differentiable(self, needs: str) -> None:
+        """Raise ValueError unless a gradient of the images reaches the latents.
+
+        Args:
+            needs: what needs it, such as "inversion".
+        """
+        if not self.differentiable:
+            fail(
+                f"generator of {needs}",
+                expected="images whose gradient reaches z",
+                got=f"{self!r}, which gives none",
+                remedy="leave out torch.no_grad(), torch.inference_mode(), .detach(), .numpy() and "
+                f"rounding between z and the images ({GUIDE} shows how)",
+            )
 
     def labels_in_turn(self, rows: range) -> Label | None:
         """Class i mod `num_classes` for each row i; None where there are no classes."""

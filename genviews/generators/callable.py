@@ -12,31 +12,22 @@ mapping.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_given, fail, option
+from genviews.generators.adapter import CONTRACT, Adapter, refuse
 from genviews.generators.base import Generator
+from genviews.generators.probe import first_width, probe
 from genviews.named import find_named
-from genviews.rng import Rng
-from genviews.types import (
-    Draws,
-    Images,
-    ImageSpec,
-    Label,
-    Latents,
-    LatentSpec,
-    check_floats,
-    check_shape,
-)
+from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.user_code import user_code
 
 __all__ = ["CallableGenerator", "load_callable", "z_space"]
-
-LARGEST = 10.0  # beyond +-10 an image does not overshoot [-1, 1] but is in another range
-SAME = 1e-3  # a sample alone and in a batch may differ by round-off, not by more
 
 
 class CallableGenerator(Generator):
@@ -45,49 +36,96 @@ class CallableGenerator(Generator):
     A conditional function is called as `function(z, c)` with one-hot classes c (B, Y). Its latent
     is z alone, so that nothing that moves a latent can move the class: `synthesize` is told it.
 
+    It is called on 64 samples at first (`genviews.generators.probe`). Another shape of z, other
+    axes or another range are found out and said in `notes`, or stated by `adapter`.
+
     Args:
         function: deterministic and differentiable; a module must be in eval mode, with fixed noise.
-            A module moves with `.to(device)`; a plain function must compute where its input is.
-        z_dim: Z, the width of the prior latent.
-        image_spec: what `function` returns; None finds it out by rendering two samples.
+            A module moves with `.to(device)`; a plain function must compute where its input is. A
+            function without arguments is called once, and what it returns is taken.
+        z_dim: Z, the width of the prior latent; None takes that of a module's first layer.
+        image_spec: what `function` returns; None finds it out. A range of (0, 1) or (0, 255) says
+            that its images are in that range.
         num_classes: number of class conditions Y; 0 when `function` takes z alone.
+        adapter: how it is called and what it returns is read, as far as that is known.
+
+    Attributes:
+        adapter: with nothing left open.
+        own_spec: of what `function` returns, before its colours are changed.
+        notes: what was found to differ from the contract, in sentences.
+        differentiable: whether a gradient reaches z, which inversion and walks need.
 
     Raises:
-        TypeError: `function` cannot be called, or returns no float tensor.
-        ValueError: the images have another shape than (B, C, H, W) or `image_spec`. The probe
-            also refuses values far outside [-1, 1], and an image that depends on the other samples
-            of its batch or on chance.
+        TypeError: `function` cannot be called, or returns no tensor.
+        ValueError: it raises (its own line is told); images of another shape than (B, C, H, W) or
+            `image_spec`, in a range that is in doubt, or mostly not finite; an image that depends
+            on the other samples of its batch or on chance.
 
     Example:
         >>> from genviews import CallableGenerator, Rng
         >>> generator = CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16)
         >>> generator.image_spec.shape, generator.latent_spec.shape
         ((1, 4, 4), (1, 16))
+        >>> CallableGenerator(lambda z: z.sigmoid().reshape(-1, 1, 4, 4), z_dim=16).notes[0][47:]
+        'are taken for [0, 1] and scaled to [-1, 1]; range (--generator-range) says otherwise'
     """
 
     def __init__(
         self,
-        function: Callable[..., Tensor],
-        z_dim: int,
+        function: Callable[..., Any],
+        z_dim: int | None = None,
         image_spec: ImageSpec | None = None,
         num_classes: int = 0,
+        *,
+        adapter: Adapter | None = None,
     ) -> None:
         super().__init__()
-        self.function = _check_function(function, "function")
-        self.z_dim = check_count(z_dim, "z_dim")
+        self.notes: tuple[str, ...] = ()
+        self.function = made = _made(_check_function(function, "function"))
+        if made is not function:
+            self.notes = (f"{_name(function)} was called once, for the generator it makes",)
+        if isinstance(made, Generator):
+            remedy = "use it as it is"
+            fail("function", expected="a function of z", got="a Generator", remedy=remedy)
         self.num_classes = check_count(num_classes, "num_classes", least=0)
-        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim)
         self.renders_label = num_classes > 0
-        self.image_spec = self._probe() if image_spec is None else image_spec
+        if z_dim is None:
+            z_dim = first_width(made) if num_classes == 0 else None
+            expected, remedy = "the width of its z", f"add {option('z_dim')}, for example 128"
+            z_dim = check_given(z_dim, f"generator {_name(function)}", expected, remedy)
+            self.notes += (f"z has {z_dim} numbers, as the first layer takes",)
+        self.z_dim = check_count(z_dim, "z_dim")
+        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim)
+        self._look(Adapter() if adapter is None else adapter, image_spec)
+
+    def _look(self, adapter: Adapter, spec: ImageSpec | None) -> None:
+        """Find out what is left open."""
+        if isinstance(self.function, _Mapped):  # ours: nothing is left open
+            self.adapter, self.differentiable = CONTRACT, self.function.generator.differentiable
+            self.own_spec = self.image_spec = self.function.generator.image_spec
+            return
+        what = f"output of {self!r}"
+        found = probe(self.function, self.z_dim, self.num_classes, what, adapter, spec, self.device)
+        self.adapter, self.own_spec, self.image_spec = (
+            found.adapter,
+            found.own_spec,
+            found.image_spec,
+        )
+        self.differentiable = found.differentiable
+        self.notes += found.notes
 
     def __repr__(self) -> str:
-        name = getattr(self.function, "__qualname__", type(self.function).__name__)
         classes = f", num_classes={self.num_classes}" if self.num_classes else ""
-        return f"CallableGenerator({name}, z_dim={self.z_dim}{classes})"
+        return f"CallableGenerator({_name(self.function)}, z_dim={self.z_dim}{classes})"
 
     def __describe__(self) -> dict[str, object]:
-        """See `Generator`; the function as well."""
-        return {**super().__describe__(), "function": self.function}
+        """See `Generator`; the function as well, and how it is called."""
+        stated = self.adapter.stated()
+        return {
+            **super().__describe__(),
+            "function": self.function,
+            **({"adapter": stated} if stated else {}),
+        }
 
     def map(
         self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
@@ -103,86 +141,72 @@ class CallableGenerator(Generator):
         return rows[:, None]
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
-        """Call the function and check what it returns.
+        """Call the function and read what it returns.
 
         Raises:
             ValueError: latents of another shape; a label that is missing for a conditional
-                function, given for another, or out of range.
+                function, given for another, or out of range; the function raises, or returns other
+                images than when it was probed.
         """
         self.latent_spec.check(latents)
-        images = self._call(latents, self.check_label(label, len(latents)))
-        self.image_spec.check(images, f"output of {self!r}")
-        return images
-
-    def _call(self, latents: Tensor, label: Tensor | None) -> Tensor:
-        z = latents[:, 0]
-        if label is None:
-            images = self.function(z)
-        else:
-            one_hot = nn.functional.one_hot(label.to(z.device).long(), self.num_classes)
-            images = self.function(z, one_hot.to(z.dtype))
-        _check_images(images, len(z), f"output of {self!r}")
-        return images
-
-    @torch.no_grad()
-    def _probe(self) -> ImageSpec:
-        """Render two samples to see their shape, and one of them alone to see that it stays."""
-        z = self.sample(Rng(0, "probe").streams(range(2)))
-        label = self.labels_in_turn(range(2))
-        latents = self.map(z, label)
-        images = self._call(latents, label)
-        largest = images.abs().max().item()
-        if not largest <= LARGEST:
-            fail(
-                f"output of {self!r}",
-                expected="images with values in [-1, 1]",
-                got=f"values up to {largest:.3g}",
-                remedy="scale the images inside the function, as x / 127.5 - 1 for 0 to 255",
-            )
-        alone = self._call(latents[:1], None if label is None else label[:1])
-        if not torch.allclose(alone, images[:1], rtol=0.0, atol=SAME):
-            fail(
-                f"output of {self!r}",
-                expected="the same image for the same z, alone or in a batch",
-                got=f"images that differ by {(alone - images[:1]).abs().max():.3g}",
-                remedy="call .eval() on the module and fix its noise",
-            )
-        channels, height, width = images.shape[1:]
-        return ImageSpec(channels=channels, height=height, width=width)
+        label, z = self.check_label(label, len(latents)), latents[:, 0]
+        what = f"output of {self!r}"
+        answer = self.adapter.call(self.function, z, label, self.num_classes, what)
+        return self.adapter.read(answer, what, z, self.own_spec)
 
 
-def _check_function(found: Any, what: str) -> Callable[..., Tensor]:  # noqa: ANN401 (checked)
+def _made(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function without arguments makes; any other as it is."""
+    if isinstance(function, nn.Module):
+        return function
+    try:
+        takes = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return function
+    if takes:
+        return function
+    with user_code(f"factory {_name(function)}"):
+        made = function()
+    return _check_function(made, f"what {_name(function)} returns")
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
+
+
+def _check_function(found: Any, what: str) -> Callable[..., Any]:  # noqa: ANN401 (checked)
     """Return `found`, a function or module, or raise TypeError."""
     if not callable(found) or isinstance(found, type):  # a class would only make an object of z
-        fail(
+        refuse(
             what,
             expected="a function or module that turns z into images",
             got=repr(found),
             remedy="name the function itself, or an instance of the class",
             error=TypeError,
         )
-    function: Callable[..., Tensor] = found
+    function: Callable[..., Any] = found
     return function
 
 
-def _check_images(images: object, batch: int, what: str) -> None:
-    """Raise unless `images` is a float tensor (batch, C, H, W)."""
-    remedy = "keep the batch dimension and return channels before height and width"
-    note, found = f", one image for each of the {batch} rows of z", check_floats(images, what)
-    check_shape(found, (batch, "C", "H", "W"), what, remedy, note=note)
-
-
 def load_callable(
-    name: str, z_dim: int, image_spec: ImageSpec | None = None, num_classes: int = 0
-) -> CallableGenerator:
+    name: str,
+    z_dim: int | None = None,
+    image_spec: ImageSpec | None = None,
+    num_classes: int = 0,
+    adapter: Adapter | None = None,
+) -> Generator:
     """Import `package.module:function` and wrap it. Importing runs code: load only what you trust.
 
+    A module, which then is this program's alone, is put in eval mode.
+
     Args:
-        name: importable module and, after the colon, a function or module object in it; an
-            attribute of an object, as in "net.decode", also works.
-        z_dim: Z, the width of the prior latent.
+        name: importable module and, after the colon, a function or module object in it, or a
+            function without arguments that makes one; an attribute of an object, as in
+            "net.decode", also works. A `Generator` is taken as it is.
+        z_dim: Z, the width of the prior latent; None takes that of a module's first layer.
         image_spec: what it returns; None finds it out.
         num_classes: number of class conditions; 0 for none.
+        adapter: see `CallableGenerator`.
 
     Raises:
         ValueError: `name` is not of this form; no such module or attribute; or as
@@ -196,8 +220,16 @@ def load_callable(
         'nowhere'; install the package, or add its folder to PYTHONPATH.
     """
     what = f"generator {name!r}"
-    found = find_named(name, what)
-    return CallableGenerator(_check_function(found, what), z_dim, image_spec, num_classes)
+    found = _check_function(find_named(name, what), what)
+    made = _made(found)
+    if isinstance(made, nn.Module):
+        made.eval()
+    if isinstance(made, Generator):
+        return made
+    generator = CallableGenerator(made, z_dim, image_spec, num_classes, adapter=adapter)
+    if made is not found:
+        generator.notes = (f"{name} was called once, for the generator it makes", *generator.notes)
+    return generator
 
 
 def z_space(

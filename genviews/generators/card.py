@@ -5,7 +5,8 @@ A description is JSON values: a family, and what that family needs to build the 
     {"family": "stylegan2", "config": {...}}                  weights beside it
     {"family": "toy", "channels": 1, ...}                     none
     {"family": "callable", "function": "package.module:name", "z_dim": 128, "num_classes": 0}
-                                      the user's own code: it is imported, its weights are its own
+                                      the user's own code: it is imported, its weights are its own;
+                                      "adapter" says how it is called
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Any
 
 from genviews.checks import fail, lookup
 from genviews.files import load_tensors
+from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
 from genviews.named import find_named
+from genviews.types import ImageSpec
 
-__all__ = ["generator_description", "generator_from", "stylegan2_config"]
+__all__ = ["called", "generator_description", "generator_from", "stylegan2_config"]
 
 Ranges = Mapping[str, tuple[int, int]]
 
@@ -51,7 +54,7 @@ def generator_from(
     families: dict[str, Callable[[], Generator]] = {
         "stylegan2": stylegan2,
         "toy": lambda: ToyGenerator(**given),
-        "callable": lambda: load_callable(given.pop("function"), **given),
+        "callable": lambda: _function(**given),
     }
     make = lookup(description.get("family", "stylegan2"), families, "family of the generator")
     return make().eval().requires_grad_(False)
@@ -75,8 +78,7 @@ def generator_description(generator: Generator) -> dict[str, Any]:
         return {
             "family": "callable",
             "function": _address(generator.function),
-            "z_dim": generator.z_dim,
-            "num_classes": generator.num_classes,
+            **called(generator),
         }
     fail(
         "generator on a card",
@@ -84,6 +86,22 @@ def generator_description(generator: Generator) -> dict[str, Any]:
         got=type(generator).__name__,
         remedy="write a function without arguments around it that can be imported, and name that",
     )
+
+
+def called(generator: CallableGenerator) -> dict[str, Any]:
+    """How a function is called, as a description says it."""
+    adapter = {k: v for k, v in asdict(generator.adapter).items() if v is not None}
+    counts = {"z_dim": generator.z_dim, "num_classes": generator.num_classes}
+    size = {"image_spec": asdict(generator.own_spec)} if adapter["axes"] == "flat" else {}
+    return {**counts, "adapter": adapter, **size}
+
+
+def _function(function: str, **given: Any) -> Generator:  # noqa: ANN401 (JSON values)
+    """The function of a description."""
+    adapter, size = given.pop("adapter", {}), given.pop("image_spec", None)
+    if size is not None:
+        size = ImageSpec(**size | {"range": tuple(size["range"])})
+    return load_callable(function, image_spec=size, adapter=Adapter(**adapter), **given)
 
 
 def stylegan2_config(values: Mapping[str, Any], what: str) -> StyleGAN2Config:

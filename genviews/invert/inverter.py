@@ -110,6 +110,11 @@ class Inverter:
         """The inversion encoder of the start, if it has one."""
         return self.start.encoder
 
+    def check(self, generator: Generator) -> None:
+        """Raise ValueError where a generator gives no gradient, and there are steps to make."""
+        if self.steps:
+            generator.check_differentiable("inversion")
+
     def modules(self) -> list[nn.Module]:
         """The networks that must be where the images are."""
         return [*self.start.modules(), *self.objective.modules()]

@@ -104,6 +104,7 @@ def invert(
         True
     """
     generator.image_spec.check(images)
+    inverter.check(generator)
     networks = (generator, *inverter.modules())
     generator, inverter = ordinary((generator, inverter), networks)
     inverter.follow(generator)
@@ -306,7 +307,10 @@ class _Run:
                     leaf,
                     smoothing,
                 )
-                (gradient,) = torch.autograd.grad(descent.sum(), leaf)
+                total = descent.sum()
+                gradient = torch.zeros_like(leaf)  # of what gives none, where no step is asked for
+                if total.requires_grad:
+                    (gradient,) = torch.autograd.grad(total, leaf)
             return descent.detach(), loss, gradient.flatten(1)
 
         descent, loss, gradient = in_parts(losses, len(latents), latents.device, self.part)

@@ -15,9 +15,10 @@ from typing import Any
 
 from genviews.checks import check_count, check_file, fail, lookup, option
 from genviews.files import load_tensors, read_json
+from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
-from genviews.generators.callable import load_callable
-from genviews.generators.card import stylegan2_config
+from genviews.generators.callable import CallableGenerator, load_callable
+from genviews.generators.card import called, stylegan2_config
 from genviews.generators.stylegan2 import StyleGAN2
 from genviews.invert.encoder import InversionEncoder
 from genviews.kit import GeneratorKit, read_generator
@@ -37,6 +38,7 @@ def load_generator(
     *,
     z_dim: int | None = None,
     num_classes: int = 0,
+    adapter: Adapter | None = None,
     encoder: str | Path | None = None,
     walks: str | Path | None = None,
     steps: int | None = None,
@@ -46,8 +48,9 @@ def load_generator(
 
     Args:
         word: see the module; `~` is the home folder.
-        z_dim: Z, the width of z, for a function.
+        z_dim: Z, the width of z, for a function; None takes that of a module's first layer.
         num_classes: of a function that takes z and a class; 0 for none.
+        adapter: how a function is called and what it returns is read; None finds it out.
         encoder: file of an inversion encoder; None takes the kit's, or starts from the mean latent.
         walks: file of learnt walks; None takes the kit's.
         steps: most optimisation steps of an inversion; None takes what suits the kit.
@@ -64,9 +67,9 @@ def load_generator(
     """
     if steps is not None:
         check_count(steps, "steps", least=0)
-    name, folder, read = _find(str(word), z_dim, num_classes)
+    name, folder, read = _find(str(word), z_dim, num_classes, adapter)
     generator, card = read()
-    return GeneratorKit(
+    kit = GeneratorKit(
         generator,
         name=name,
         card=card,
@@ -76,22 +79,49 @@ def load_generator(
         steps=steps,
         domain=domain,
     )
+    kit.notes += [f"generator: {note}" for note in generator.notes]
+    return kit
 
 
-def check_generator(word: str | Path) -> None:
+def check_generator(
+    word: str | Path,
+    *,
+    z_dim: int | None = None,
+    num_classes: int = 0,
+    adapter: Adapter | None = None,
+) -> None:
     """Raise for a word that stands for nothing; reads no weights.
 
+    Args:
+        word: see `load_generator`.
+        z_dim: see `load_generator`.
+        num_classes: see `load_generator`.
+        adapter: see `load_generator`.
+
     Raises:
-        ValueError: no such form or function, or an unknown name (the closest are listed).
+        ValueError: no such form or function, an unknown name (the closest are listed), or settings
+            of a function for another generator.
         FileNotFoundError: no such file.
     """
-    _find(str(word))
+    _find(str(word), z_dim, num_classes, adapter)
 
 
 def _find(
-    word: str, z_dim: int | None = None, num_classes: int = 0
+    word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None
 ) -> tuple[str, Path | None, Reader]:
     """The name of a kit, its folder if it has one, and what reads it."""
+    given = {
+        "z_dim": z_dim,
+        "num_classes": num_classes,
+        **({} if adapter is None else adapter.stated()),
+    }
+    if ":" not in word and (asked := [name for name, value in given.items() if value]):
+        fail(
+            " and ".join(map(option, asked)),
+            expected=f"none: generator {word!r} is no function",
+            got=", ".join(str(given[name]) for name in asked),
+            remedy="leave out what is said of a function",
+        )
     path = entry_folder(word) if word in zoo_names() else Path(word).expanduser()
     if path.is_dir():
         return path.name, path, partial(read_generator, path)
@@ -107,7 +137,7 @@ def _find(
         return path.stem, None, partial(_stylegan2, weights, config)
     if ":" in word:
         find_named(word, f"generator {word!r}")
-        return word, None, partial(_function, word, z_dim, num_classes)
+        return word, None, partial(_function, word, z_dim, num_classes, adapter)
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")
@@ -119,14 +149,10 @@ def _stylegan2(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any
 
 
 def _function(
-    word: str, z_dim: int | None, num_classes: int
+    word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None
 ) -> tuple[Generator, Mapping[str, Any]]:
-    if z_dim is None:
-        fail(
-            f"generator {word!r}",
-            expected="the width of its z",
-            got="none",
-            remedy=f"add {option('z_dim')}, for example 128",
-        )
-    known = {"family": "callable", "function": word, "z_dim": z_dim, "num_classes": num_classes}
-    return load_callable(word, z_dim, num_classes=num_classes).eval(), {"generator": known}
+    made = load_callable(word, z_dim, num_classes=num_classes, adapter=adapter).eval()
+    known = {"family": "callable", "function": word}
+    if isinstance(made, CallableGenerator):
+        known |= called(made)
+    return made, {"generator": known}

@@ -67,24 +67,17 @@ class TestCallableGenerator:
         assert len(list(generator.parameters())) == 2
         assert generator.double().synthesize(z_of(2).double()[:, None]).dtype == torch.float64
 
-    def test_a_given_spec_is_not_probed(self):
-        calls = []
-
-        def count(z):
-            calls.append(len(z))
-            return decode(z)
-
+    def test_a_given_spec_is_probed_as_well(self):
         spec = ImageSpec(channels=1, height=2, width=3)
-        generator = CallableGenerator(count, z_dim=6, image_spec=spec)
-        assert (calls, generator.image_spec) == ([], spec)
+        generator = CallableGenerator(decode, z_dim=6, image_spec=spec)
+        assert (generator.image_spec, generator.notes) == (spec, ())
+        with pytest.raises(ValueError, match=r"values in \[-1, 1\], got values from -2"):
+            CallableGenerator(lambda z: decode(z) * 255, z_dim=6, image_spec=spec)
 
     def test_images_of_another_shape_than_given_are_refused(self):
         spec = ImageSpec(channels=3, height=2, width=2)
-        generator = CallableGenerator(decode, z_dim=6, image_spec=spec)
-        with pytest.raises(
-            ValueError, match=r"output of .*decode.*expected shape \(\.\.\., 3, 2, 2\)"
-        ):
-            generator.synthesize(z_of(2)[:, None])
+        with pytest.raises(ValueError, match=r"output of .*decode.*expected shape \(5, 3, 2, 2\)"):
+            CallableGenerator(decode, z_dim=6, image_spec=spec)
 
     def test_prints_as_its_call(self):
         assert repr(CallableGenerator(decode, z_dim=6)) == "CallableGenerator(decode, z_dim=6)"
@@ -93,22 +86,31 @@ class TestCallableGenerator:
         ("function", "error", "message"),
         [
             (nn.Linear, TypeError, "function: expected a function .* or an instance of the class"),
-            (lambda z: [z], TypeError, "expected a float tensor with values in .* got list"),
-            (lambda z: decode(z).to(torch.uint8), TypeError, "got torch.uint8; convert uint8 with"),
+            (lambda z: [z], TypeError, "expected a tensor of images, got list of 0; return the"),
+            (lambda z: None, TypeError, "expected a tensor of images, got NoneType; return the"),
+            (lambda z: decode(z) > 0, TypeError, "expected a tensor of images, got torch.bool"),
             (
                 lambda z: decode(z)[0],
                 ValueError,
-                r"one image for each of the 2 rows .* \(1, 2, 3\)",
+                r"one image for each of the 5 rows .* \(1, 2, 3\)",
             ),
             (lambda z: decode(z)[:1], ValueError, r"got \(1, 1, 2, 3\); keep the batch dimension"),
-            (lambda z: decode(z).flatten(1), ValueError, r"expected shape \(2, C, H, W\)"),
-            (lambda z: decode(z) * 255, ValueError, r"values in \[-1, 1\], got values up to 2"),
-            (lambda z: decode(z) * torch.nan, ValueError, "got values up to nan"),
+            (
+                lambda z: decode(z).flatten(1),
+                ValueError,
+                r"expected shape \(5, C, H, W\).*or give the size",
+            ),
+            (
+                lambda z: decode(z) * 255,
+                ValueError,
+                r"values in \[-1, 1\], got values from -2.* up to 2.*say the range",
+            ),
+            (lambda z: decode(z) * torch.nan, ValueError, "nan or inf in 64 of 64 samples"),
             (lambda z: decode(z) - decode(z).mean(), ValueError, "same image for the same z"),
             (
-                lambda z: decode(z.expand(9, 2, 6).reshape(-1, 6)),
+                lambda z: decode(z.expand(9, len(z), 6).reshape(-1, 6)),
                 ValueError,
-                r"got \(18, 1, 2, 3\)",
+                r"got \(45, 1, 2, 3\)|got \(9, 1, 2, 3\)",
             ),
         ],
     )
@@ -134,7 +136,7 @@ class TestLoadCallable:
             def decode(z):
                 return torch.sin(z).reshape(len(z), 1, 2, 3)
             def conditional(z, c):
-                return decode(z) + c.sum(1)[:, None, None, None]
+                return decode(z) * c.sum(1)[:, None, None, None]
             net = SimpleNamespace(decode=decode)
             number = 3
             nothing = None
