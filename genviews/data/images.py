@@ -18,7 +18,7 @@ from genviews.checks import check_different, check_each, check_finite, fail
 from genviews.data.split import SplitName, check_split, stratified
 from genviews.types import ImageSpec
 
-__all__ = ["ImageSet"]
+__all__ = ["ImageSet", "row_numbers"]
 
 # Float round-off of resizing and of `x / 127.5 - 1`; more than that was never normalised.
 _RANGE_TOLERANCE = 1e-4
@@ -91,7 +91,7 @@ class ImageSet:
         Raises:
             ValueError: no image chosen, an index outside [0, N), or one chosen twice.
         """
-        rows = _row_numbers(indices, len(self))
+        rows = row_numbers(indices, len(self))
         return replace(
             self,
             images=self.images[rows],
@@ -185,11 +185,24 @@ def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
         )
 
 
-def _row_numbers(indices: slice | Sequence[int] | Tensor, size: int) -> Tensor:
-    rows = torch.arange(size)
-    chosen = rows[indices] if isinstance(indices, slice) else torch.as_tensor(indices).flatten()
+def row_numbers(rows: slice | Sequence[int] | Tensor, size: int) -> Tensor:
+    """Return the numbers of the rows that are meant, int64 on the CPU.
+
+    Args:
+        rows: a slice, numbers in [0, size), or a boolean mask of shape (size,).
+        size: N, of all rows.
+
+    Raises:
+        ValueError: no row, a number out of range, or a mask of another length.
+
+    Example:
+        >>> row_numbers([True, False, True], 3)
+        tensor([0, 2])
+    """
+    every = torch.arange(size)
+    chosen = every[rows] if isinstance(rows, slice) else torch.as_tensor(rows).flatten().cpu()
     if chosen.dtype == torch.bool and len(chosen) == size:
-        chosen = rows[chosen]
+        chosen = every[chosen]
     if chosen.numel() == 0:
         fail("indices", expected="at least one image", got="none", remedy="choose some images")
     low, high = chosen.min(), chosen.max()

@@ -20,9 +20,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from genviews.align.base import UnalignableError
-from genviews.checks import fail
+from genviews.checks import check_different, fail
 from genviews.data.decode import UnfitImageError
-from genviews.data.images import ImageSet
+from genviews.data.images import ImageSet, row_numbers
 from genviews.data.metadata import OpenFile
 from genviews.data.split import SplitName
 from genviews.types import ImageSpec
@@ -192,14 +192,21 @@ class ImageSource(ABC):
         first = next(iter(self.columns.values()), None)
         return () if first is None else first.class_names
 
-    def select(self, rows: Sequence[int], *, split: SplitName | None = None) -> ImageSource:
+    def select(
+        self, rows: slice | Sequence[int] | Tensor, *, split: SplitName | None = None
+    ) -> ImageSource:
         """Return some of the images as a source of their own, in the given order.
 
         Args:
-            rows: each in [0, len(self)), each once.
+            rows: a slice, numbers in [0, len(self)), each once, or a mask of shape (len(self),).
             split: that they are; None keeps the split of this source.
+
+        Raises:
+            ValueError: no image, a number out of range, or one twice.
         """
-        return PartSource(self, rows, split or self.split)
+        numbers = row_numbers(rows, len(self)).tolist()
+        check_different(numbers, "indices", "choose each image once")
+        return PartSource(self, numbers, split or self.split)
 
     def as_split(self, split: SplitName) -> ImageSource:
         """Return all of the images, to be used as a split."""
@@ -245,15 +252,10 @@ class PartSource(ImageSource):
         source: that they are read from.
         rows: of it, in the order of this one.
         split: what they may be used for.
-
-    Raises:
-        ValueError: no row.
     """
 
-    def __init__(self, source: ImageSource, rows: Sequence[int], split: SplitName | None) -> None:
-        if not len(rows):
-            fail("part of the images", expected="at least one", got="none", remedy="add images")
-        self._source, self._rows = source, [int(row) for row in rows]
+    def __init__(self, source: ImageSource, rows: list[int], split: SplitName | None) -> None:
+        self._source, self._rows = source, rows
         self.image_spec, self.split = source.image_spec, split
         self.skipped, self.notes = source.skipped, source.notes
         self.ids = tuple(source.ids[row] for row in self._rows)

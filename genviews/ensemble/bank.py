@@ -25,6 +25,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_different, check_each, check_finite, fail, lookup
 from genviews.classify.task import Task, task_classifiers
+from genviews.data.images import row_numbers
 from genviews.data.split import SplitName, check_split
 from genviews.files import load_tensors, save_tensors
 from genviews.types import check_shape
@@ -121,10 +122,16 @@ class PredictionBank:
         """Where the first prediction of a key is the image's class."""
         return self.get(key)[:, 0].argmax(-1) == self.known_labels()
 
-    def select(self, indices: Sequence[int] | Int[Tensor, " M"] | slice) -> PredictionBank:
-        """The bank of some of the images, in the given order."""
-        chosen = indices if isinstance(indices, slice) else torch.as_tensor(indices).long()
-        rows = torch.arange(len(self))[chosen]
+    def select(self, indices: slice | Sequence[int] | Tensor) -> PredictionBank:
+        """The bank of some of the images, in the given order.
+
+        Args:
+            indices: a slice, indices in [0, N), or a boolean mask of shape (N,).
+
+        Raises:
+            ValueError: no image, an index out of range, or one twice.
+        """
+        rows = row_numbers(indices, len(self))
         return replace(
             self,
             ids=tuple(self.ids[i] for i in rows.tolist()),

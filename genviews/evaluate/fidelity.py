@@ -199,8 +199,9 @@ def frechet_distance(
 ) -> float:
     """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)).
 
-    The trace of the root is that of (S^(1/2) S' S^(1/2))^(1/2), which is symmetric, so two
-    eigenvalue decompositions give it and no complex number appears, also for singular S.
+    The trace of the root is the sum of the singular values of S^(1/2) S'^(1/2): no complex number
+    appears, and with fewer images than features, where S is singular, no root is taken of
+    round-off. What is left of that below 0 becomes 0.
 
     Args:
         mean: m.
@@ -216,12 +217,14 @@ def frechet_distance(
         4.0
     """
     a, b = covariance.double(), other_covariance.double()
-    values, vectors = torch.linalg.eigh(a)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    inner = root @ b @ root
-    cross = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp_min(0).sqrt().sum()
+    cross = torch.linalg.svdvals(_root(a) @ _root(b)).sum()
     shift = (mean.double() - other_mean.double()).square().sum()
-    return float(shift + a.trace() + b.trace() - 2 * cross)
+    return max(0.0, float(shift + a.trace() + b.trace() - 2 * cross))
+
+
+def _root(covariance: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
 
 
 def moments(h: Float[Tensor, "N E"]) -> tuple[Float[Tensor, " E"], Float[Tensor, "E E"]]:

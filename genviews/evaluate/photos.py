@@ -17,6 +17,7 @@ from torch import Tensor
 from genviews.checks import check_count, check_different, fail
 from genviews.data.decode import decode_pixels
 from genviews.data.file_source import FileSource
+from genviews.data.images import row_numbers
 from genviews.data.listing import Listing
 from genviews.data.metadata import OpenFile
 from genviews.data.source import content_hash
@@ -121,10 +122,16 @@ class LabelledFiles:
         return len(self.files)
 
     def select(self, rows: Tensor | Sequence[int], split: str | None = None) -> LabelledFiles:
-        """Return some of the files, under a new name of the split if one is given."""
-        chosen = torch.as_tensor(rows)
-        if chosen.dtype == torch.bool:
-            chosen = torch.nonzero(chosen).flatten()
+        """Return some of the files, under a new name of the split if one is given.
+
+        Args:
+            rows: numbers in [0, len(self)), or a mask.
+            split: its name; None keeps that of these files.
+
+        Raises:
+            ValueError: no file, or a number out of range.
+        """
+        chosen = row_numbers(rows, len(self))
         return replace(
             self,
             files=tuple(self.files[i] for i in chosen.tolist()),

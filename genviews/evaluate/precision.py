@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_count, check_each, check_finite, lookup
 
 __all__ = [
     "AveragePrecision",
@@ -40,13 +40,11 @@ def precision_recall(
         >>> precision_recall(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, True]))[0]
         tensor([1.0000, 0.5000, 0.6667], dtype=torch.float64)
     """
-    if scores.shape != positive.shape or not bool(positive.any()) or not scores.isfinite().all():
-        fail(
-            "average precision",
-            expected="finite scores, one for each image, and at least one positive image",
-            got=f"{len(scores)} scores, {int(positive.sum())} positives of {len(positive)}",
-            remedy="leave out a class that the split does not hold",
-        )
+    check_each(scores, len(positive), "scores of average precision")
+    remedy = "look at these images and at the weights that gave the scores"
+    check_finite(scores[:, None], "scores of average precision", range(len(scores)), remedy)
+    remedy = "leave out a class that the split does not hold"
+    check_count(int(positive.sum()), "positive images of average precision", remedy=remedy)
     order = scores.argsort(descending=True)
     ranked, hits = scores[order], positive[order].double().cumsum(0)
     last = torch.ones_like(positive)

@@ -33,7 +33,13 @@ from genviews.represent.losses import Objective
 from genviews.represent.monitor import OnlineKNN, alignment, rankme, uniformity
 from genviews.rng import Rng
 
-__all__ = ["StepRecord", "TrainedRepresentation", "TrainingRun", "train_representation"]
+__all__ = [
+    "StepRecord",
+    "TrainedRepresentation",
+    "TrainingRun",
+    "check_alone",
+    "train_representation",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +169,20 @@ def _check(
             got=f"normalize={encoder.config.normalize}",
             remedy="make the encoder with it",
         )
-    if accelerator is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if accelerator is None:
+        check_alone()
+
+
+def check_alone() -> None:
+    """Raise ValueError where torchrun started this program several times, and nothing joins it."""
+    started = os.environ.get("WORLD_SIZE", "1")
+    if started.isdecimal() and int(started) > 1:
         fail(
-            "training in several processes",
-            expected="accelerator=accelerate.Accelerator()",
-            got="none, so that every process would train on its own",
-            remedy="pass one",
+            "training in one process",
+            expected="to be the only one",
+            got=f"WORLD_SIZE={started}, so that each of these would train on its own",
+            remedy="start it without torchrun and unset WORLD_SIZE; a program of your own may call "
+            "train_representation with accelerator=accelerate.Accelerator()",
         )
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 
 
 def make(num=6, labels=None, **changes):
@@ -104,17 +105,17 @@ class TestDescription:
         assert same[0].fingerprint() == same[1].fingerprint()
 
 
+CHOSEN = [
+    ([3, 0], [3, 0]),
+    (slice(1, None, 2), [1, 3, 5]),
+    (torch.tensor([5, 2]), [5, 2]),
+    (torch.tensor([True, False, False, True, False, True]), [0, 3, 5]),
+    ([True, False, False, False, False, False], [0]),
+]
+
+
 class TestSelect:
-    @pytest.mark.parametrize(
-        ("indices", "rows"),
-        [
-            ([3, 0], [3, 0]),
-            (slice(1, None, 2), [1, 3, 5]),
-            (torch.tensor([5, 2]), [5, 2]),
-            (torch.tensor([True, False, False, True, False, True]), [0, 3, 5]),
-            ([True, False, False, False, False, False], [0]),
-        ],
-    )
+    @pytest.mark.parametrize(("indices", "rows"), CHOSEN)
     def test_rows_ids_and_labels_go_together(self, indices, rows):
         whole = make(labels=[0, 1, 2, 0, 1, 2], skipped=(("f", "damaged"),))
         part = whole.select(indices)
@@ -122,6 +123,13 @@ class TestSelect:
         assert part.ids == tuple(f"i{k}" for k in rows)
         assert part.labels.tolist() == [k % 3 for k in rows]
         assert (part.class_names, part.skipped) == (whole.class_names, whole.skipped)
+
+    @pytest.mark.parametrize(("indices", "rows"), CHOSEN)
+    def test_a_part_of_a_source_is_said_in_the_same_way(self, indices, rows):
+        part = MemorySource(make(labels=[0, 1, 2, 0, 1, 2])).select(indices)
+        assert part.ids == tuple(f"i{k}" for k in rows)
+        assert part.labels.tolist() == [k % 3 for k in rows]
+        assert torch.equal(part.read([0]).images[0], make().images[rows[0]])
 
     def test_without_labels(self):
         assert make().select([1]).labels is None
@@ -141,6 +149,8 @@ class TestSelect:
     def test_mistakes_are_explained(self, indices, message):
         with pytest.raises(ValueError, match=message):
             make().select(indices)
+        with pytest.raises(ValueError, match=message.replace("image ids: .* got 'i2'", "got 2")):
+            MemorySource(make()).select(indices)
 
 
 class TestSplitCalibration:

@@ -80,6 +80,19 @@ def test_unlabelled_bank_has_no_accuracy(make_bank):
         replace(make_bank(), labels=None).accuracy()
 
 
+def test_select_takes_a_mask(make_bank):
+    bank = make_bank()
+    mask = torch.zeros(len(bank), dtype=torch.bool)
+    mask[[1, 5]] = True
+    for chosen in (mask, mask.tolist(), mask.numpy()):
+        some = bank.select(chosen)
+        assert some.ids == ("calibration-1", "calibration-5")
+        assert torch.equal(some.logits["fine"], bank.logits["fine"][[1, 5]])
+    for wrong in (mask[:-1], [len(bank)], [-1], []):
+        with pytest.raises(ValueError, match="indices: expected"):
+            bank.select(wrong)
+
+
 @pytest.mark.parametrize("rows", [[3, 1, 7], torch.tensor([3, 1, 7])])
 def test_select_keeps_everything_aligned(make_bank, rows):
     bank = make_bank()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -178,6 +181,10 @@ class TestAttributes:
         assert joined["attribute 3"].view_keys == ("crop", "flip", "stylemix_fine")
         with pytest.raises(ValueError, match="to merge: expected the same tasks"):
             first.merge(fill(task))
+        other = replace(tasks[0], classifier=copy.deepcopy(tasks[0].classifier))
+        for changed in ([other, *tasks[1:]], tasks[::-1]):  # another classifier of the same name
+            with pytest.raises(ValueError, match="to merge: expected the same tasks"):
+                first.merge(fill(task, tasks=changed, labels=labels, view_sets=SETS[2:3]))
 
 
 def test_without_a_generator(task):

@@ -183,7 +183,9 @@ def _plan(row: LearningRow, setting: LearningSetting, seed: int) -> SamplePlan:
     unique = setting.samples_of(row)
     if unique < setting.batch:
         got = f"{unique}, {row.ratio:g} times the base size"
-        remedy = "raise the ratio or the base size, or lower `batch`"
+        remedy = (
+            "add images, raise `base` (--samples) or the row's ratio, or lower `batch` (--batch)"
+        )
         row.refuse(f"at least {setting.batch} samples, which make a batch", got, remedy)
     return SamplePlan(batch_size=setting.batch, num_unique=unique, seed=seed)
 

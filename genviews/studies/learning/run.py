@@ -23,7 +23,7 @@ from genviews.files import read_json
 from genviews.identity import Identity
 from genviews.report.words import duration
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.represent.train import StepRecord, train_representation
+from genviews.represent.train import StepRecord, check_alone, train_representation
 from genviews.shard import key_text
 from genviews.store import RecordStore
 from genviews.studies.learning.data import check_row, row_batches
@@ -72,8 +72,8 @@ def run_rows(
 
     Raises:
         ValueError: two rows of one name, a row that asks for what the setting does not have (see
-            `check_row`), or a folder that holds results of another setting; all before the first
-            row is run.
+            `check_row`), a folder that holds results of another setting, or several processes that
+            torchrun started; all before the first row is run.
         Exception: why a single row and seed failed.
 
     Example:
@@ -100,6 +100,7 @@ def run_rows(
         for seed in seeds
         for row in rows
     ]
+    check_alone()
     store = _store(rows, pieces, setting)
     say, made, alone = HereOnly(report), set[int](), len(pieces) == 1
     views_engine = engine if alone else "local"
