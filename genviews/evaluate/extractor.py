@@ -63,8 +63,9 @@ class FeatureExtractor:
             `genviews.classify.model` converts torchvision's.
         std: divides them then.
         normalise: scale each row of the features to unit length; see `l2_normalise`.
-        allow_untrained: let a network pass whose batch norms never saw an image. Without, features
-            of a network that nobody loaded weights into are an error.
+        allow_untrained: let a network pass whose norms are as they were first set. Without,
+            features of a network that nobody loaded weights into are an error. A network without
+            norms cannot be told, and passes.
         batch_size: images at once; changes results by round-off only.
 
     Raises:
@@ -72,7 +73,7 @@ class FeatureExtractor:
 
     Source: Jahanian et al. 2022, arXiv:2106.05258, Sec. 4; sizes from the authors' main_linear.py.
     Differs: the authors load checkpoints with strict=False and only on a GPU, and so probe random
-        weights without a word; here an untrained batch norm is refused.
+        weights without a word; here a network is refused whose norms were never trained.
 
     Example:
         >>> extract = FeatureExtractor(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
@@ -345,12 +346,13 @@ def _check_sizes(size: int | None, short: int | None) -> None:
 
 
 def _check_trained(module: nn.Module) -> None:
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if norms and all(_is_fresh(m.running_mean, m.running_var) for m in norms):
+    fresh = [known for part in module.modules() if (known := _is_fresh(part)) is not None]
+    if fresh and all(fresh):
         fail(
             "network of the features",
             expected="trained weights",
-            got=f"{type(module).__name__} whose {len(norms)} batch norms never saw an image",
+            got=f"{type(module).__name__} whose {len(fresh)} norms are as they were first set: "
+            "scales of 1 or 0, shifts of 0, and no image seen",
             remedy="load its weights; for a random encoder as baseline pass allow_untrained=True",
         )
 
@@ -361,7 +363,20 @@ def _place(module: nn.Module | None) -> tuple[torch.device, torch.dtype]:
     return found.device, found.dtype
 
 
-def _is_fresh(mean: Tensor | None, variance: Tensor | None) -> bool:
-    if mean is None or variance is None:
-        return False
-    return not bool(mean.any()) and bool((variance == 1).all())
+def _is_fresh(part: nn.Module) -> bool | None:
+    """Whether a norm is as it was made; None for what is no norm, or does not say it.
+
+    By its name, since networks bring norms of their own. The mean and variance of a batch norm
+    change with the first image; scale and shift of any norm with the first step.
+    """
+    if "norm" not in type(part).__name__.lower():
+        return None
+    own = dict(part.named_buffers(recurse=False)) | dict(part.named_parameters(recurse=False))
+    mean, variance = own.get("running_mean"), own.get("running_var")
+    scale, shift = own.get("weight"), own.get("bias")
+    if mean is not None and variance is not None:
+        return not bool(mean.any()) and bool((variance == 1).all())
+    if scale is None:
+        return None
+    as_made = bool((scale == 1).all()) or not bool(scale.any())
+    return as_made and (shift is None or not bool(shift.any()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import VisionTransformer, resnet18
 from torchvision.transforms import v2
 
 from genviews.augment.geometry import HorizontalFlip, RandomCrop
@@ -24,6 +24,22 @@ from genviews.load.images import load_images
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.rng import Rng
 from genviews.types import ImageSpec
+
+
+class LayerNorm2d(nn.LayerNorm):
+    def forward(self, maps):
+        return super().forward(maps.movedim(1, -1)).movedim(-1, 1)
+
+
+class MyRMSNorm(nn.Module):
+    """A norm that torch does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 1, 1))
+
+    def forward(self, maps):
+        return self.weight * maps / maps.square().mean(1, keepdim=True).sqrt()
 
 
 def trained(seed: int = 0) -> nn.Module:
@@ -106,9 +122,50 @@ class TestExtractor:
         torch.testing.assert_close(extract(images.images), encoder.features(images.images))
 
     def test_untrained_network_is_refused(self):
-        with pytest.raises(ValueError, match="ResNet whose 20 batch norms never saw an image"):
+        with pytest.raises(ValueError, match="ResNet whose 20 norms are as they were first set"):
             FeatureExtractor(resnet18(num_classes=4))
         assert FeatureExtractor(resnet18(num_classes=4), allow_untrained=True)
+
+    @pytest.mark.parametrize(
+        "norm",
+        [
+            lambda: nn.LayerNorm([4, 8, 8]),
+            lambda: nn.GroupNorm(2, 4),
+            lambda: nn.BatchNorm2d(4),
+            lambda: nn.BatchNorm2d(4, track_running_stats=False),
+            lambda: nn.BatchNorm2d(4, affine=False),
+            lambda: nn.InstanceNorm2d(4, affine=True),
+            lambda: LayerNorm2d(4),  # as timm's: a subclass, of the user's own
+            lambda: MyRMSNorm(),
+        ],
+        ids=["layer", "group", "batch", "no statistics", "no scale", "instance", "sub", "own"],
+    )
+    def test_every_norm_tells_an_untrained_network(self, norm):
+        """Also where a residual branch starts at 0; one step of training is enough to pass."""
+        network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), norm(), nn.Flatten())
+        for scale in (None, 0.0):
+            for part in network[1].parameters():
+                if scale is not None and part.ndim and bool((part == 1).all()):
+                    nn.init.constant_(part, scale)
+            with pytest.raises(ValueError, match="Sequential whose 1 norms are as they were first"):
+                FeatureExtractor(network)
+        assert FeatureExtractor(network, allow_untrained=True)
+        step = torch.optim.SGD(network.parameters(), lr=0.1)
+        (network(torch.rand(5, 1, 8, 8)) * torch.rand(256)).sum().backward()
+        step.step()
+        assert FeatureExtractor(network)(torch.rand(2, 1, 8, 8)).shape == (2, 256)
+
+    def test_a_transformer(self):
+        sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
+        network = VisionTransformer(image_size=8, patch_size=4, num_classes=3, **sizes)
+        with pytest.raises(ValueError, match="VisionTransformer whose 5 norms are"):
+            FeatureExtractor(network)
+        nn.init.normal_(network.encoder.ln.weight)
+        assert FeatureExtractor(network)(torch.rand(2, 3, 8, 8)).shape == (2, 3)
+
+    def test_what_has_no_norm_passes(self):
+        for norms in ((), (nn.LayerNorm(3, elementwise_affine=False),)):
+            assert FeatureExtractor(nn.Sequential(nn.Flatten(), nn.Linear(64, 3), *norms))
 
     def test_method_of_a_module_is_checked_and_known_by_its_weights(self):
         net = trained()
