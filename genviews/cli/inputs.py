@@ -161,7 +161,8 @@ def _kit(flags: KitFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The generator, if one is named."""
     if flags.generator is None:
         return found
-    return replace(found, kit=_load_kit(flags.generator, flags))
+    kit = _load_kit(flags.generator, flags)
+    return replace(found, kit=kit, notes=(*found.notes, *kit.notes))
 
 
 def _load_kit(word: str, flags: KitFlags | ModelFlags | InvertFlags) -> GeneratorKit:

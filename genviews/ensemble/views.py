@@ -19,8 +19,9 @@ from genviews.augment.base import PixelViews
 from genviews.checks import check_count, check_different, fail
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
+from genviews.perturb.redraw import redraw
 from genviews.render import render
-from genviews.rng import Rng
+from genviews.rng import Rng, Streams
 
 __all__ = ["ViewPlan", "ViewSet", "pixel_view_sets"]
 
@@ -138,7 +139,10 @@ class ViewPlan:
             most = max(map(self._count_latents, sets))
             # The stream is named by kind: scales and layer ranges share draws, and so differ in
             # nothing but the scale and the layers.
-            rendered = make(perturbation(self.generator, latents, most, streams, label=label))
+            moved = perturbation(self.generator, latents, most, streams, label=label)
+            rendered = make(moved)
+            again = partial(self._again, perturbation, latents, most, streams, label)
+            redraw(moved, rendered, again)  # what is not finite still is named with its image
             for view_set in sets:
                 made = rendered[:, : self._count_latents(view_set)]
                 if view_set.pixels is not None:
@@ -146,6 +150,22 @@ class ViewPlan:
                     own = streams.child(f"pixel of {perturbation.kind}")
                     made = view_set.pixels.augment(made[:, : self._count(view_set)], own)
                 yield view_set.name, made
+
+    def _again(
+        self,
+        perturbation: Perturbation,
+        latents: Tensor,
+        most: int,
+        streams: Streams,
+        label: Tensor | None,
+        rows: list[int],
+        attempt: int,
+    ) -> tuple[Tensor, Tensor]:
+        """The views of some images, drawn again."""
+        assert self.generator is not None
+        own, of = streams[rows].child(f"again {attempt}"), None if label is None else label[rows]
+        moved = perturbation(self.generator, latents[rows], most, own, label=of)
+        return moved, render(self.generator, moved, label=of, batch_size=self.batch_size)
 
     @property
     def facts(self) -> dict[str, int]:

@@ -43,8 +43,8 @@ _ROUND_OFF = 1e-12  # of a squared distance, relative to the squared lengths
 class GeneratedSource(ImageSource):
     """Images drawn from a generator, one for each id "000000", "000001", ...
 
-    An image depends on the seed and its id alone. Values are clamped to [-1, 1]. Classes of a
-    conditional generator take turns.
+    An image depends on the seed and its id alone. Values are clamped to [-1, 1]; an image that is
+    not finite is left out, and listed. Classes of a conditional generator take turns.
 
     Args:
         generator: used as it is, on its device.
@@ -89,9 +89,19 @@ class GeneratedSource(ImageSource):
         images = render(
             self.generator, latents, label=label, batch_size=self.batch_size, out_device="cpu"
         )
-        images = images.float().clamp(-1, 1)
+        fine = images.flatten(1).isfinite().all(1)
+        skipped = [(ids[row], "is not finite") for row in (~fine).nonzero().flatten().tolist()]
+        if len(skipped) > max(4, len(ids) / 2):
+            fail(
+                "images of the generator",
+                expected="finite numbers",
+                got=f"nan or inf in {len(skipped)} of {len(ids)}",
+                remedy="mend the generator, or its weights; half precision may overflow",
+            )
+        images = images[fine].float().clamp(-1, 1)
         hashes = tuple(content_hash(image) for image in images)
-        return SourceBatch(images=images, ids=ids, hashes=hashes)
+        ids = tuple(ids[row] for row in fine.nonzero().flatten().tolist())
+        return SourceBatch(images=images, ids=ids, hashes=hashes, skipped=tuple(skipped))
 
     def fingerprint(self) -> str:
         """A hash of the generator, the number of images, seed and psi."""

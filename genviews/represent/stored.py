@@ -24,12 +24,13 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.engine import Engine
-from genviews.files import atomic_write_bytes
+from genviews.files import atomic_write_bytes, read_metadata
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
 from genviews.identity.code import address
 from genviews.perturb.base import Perturbation
 from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
+from genviews.perturb.redraw import finite_views
 from genviews.perturb.stylemix import Independent, StyleMix
 from genviews.render import render
 from genviews.represent.prior import Prior, check_ids
@@ -43,6 +44,7 @@ __all__ = ["StoredViews", "rebuild", "recreate_views", "write_views"]
 
 FORMAT = "genviews-views-1"
 MANIFEST = "manifest.json"
+REDRAWN = "views that were not finite and drawn again"
 Keep = Literal["latents", "images", "both"]
 
 _PERTURBATIONS = (Angular, Gaussian, Independent, Isotropic, StyleMix, Uniform)
@@ -129,7 +131,8 @@ class StoredViews(AnchorViews):
         ids = check_ids(ids, self.num_samples)
         anchor = torch.zeros(len(ids), 1, dtype=torch.long)
         shown = torch.cat([anchor, 1 + self.choose(ids, visit)], dim=1)
-        rows = {name: value.to(self.device) for name, value in self._gather(ids, shown).items()}
+        read = self._gather(ids, shown).items()
+        rows: dict[str, Any] = {name: value.to(self.device) for name, value in read}
         pixels = rows.pop("images", None)
         if pixels is not None:
             images = pixels.float() / 127.5 - 1.0
@@ -137,6 +140,10 @@ class StoredViews(AnchorViews):
             assert self._generator is not None
             label, size = rows.get("labels"), self._batch_size
             images = render(self._generator, rows["latents"], label=label, batch_size=size)
+            if not bool(finite_views(images).all()):
+                remedy = "store the images as well, which are drawn again then: keep='both'"
+                got = "nan or inf in a view whose latent alone was kept"
+                fail("views of the generator", expected="finite images", got=got, remedy=remedy)
             images = images.clamp_(-1.0, 1.0)
         return ViewBatch(ids=ids, visits=(visit,) * len(ids), images=images, **rows)
 
@@ -185,7 +192,8 @@ def write_views(
         progress: called with ("render views", "samples", done, N).
 
     Returns:
-        The manifest, also written to `manifest.json` in the folder.
+        The manifest, also written to `manifest.json` in the folder. It says how many views were not
+        finite and drawn again.
 
     Raises:
         ValueError: `folder` holds another set (the message lists what differs), or a count out of
@@ -325,7 +333,10 @@ def _identity(views: LatentViews, num_samples: int, keep: str, shard_size: int) 
 
 def _make(views: LatentViews, keep: Keep, rows: range, tell: Tell) -> Shard:
     """The samples of a shard."""
-    anchors, latents = views.latents(rows)
+    if keep == "latents":
+        (anchors, latents), images, redrawn = views.latents(rows), None, 0
+    else:
+        anchors, latents, images, redrawn = views.rendered(rows)
     found = {
         "z": anchors.z,
         "view_z": views.view_z(anchors.z, latents),
@@ -335,10 +346,10 @@ def _make(views: LatentViews, keep: Keep, rows: range, tell: Tell) -> Shard:
     tensors = {name: value for name, value in found.items() if value is not None}
     if keep != "images":
         tensors["latents"] = latents
-    if keep != "latents":
-        pixels = (views.render(latents, anchors.labels) + 1.0) * 127.5
-        tensors["images"] = pixels.round().to(torch.uint8)
-    return Shard(tensors=tensors, ids=tuple(str(i) for i in rows))
+    if images is not None:
+        tensors["images"] = ((images + 1.0) * 127.5).round().to(torch.uint8)
+    notes = {REDRAWN: str(redrawn)} if redrawn else {}
+    return Shard(tensors=tensors, ids=tuple(str(i) for i in rows), notes=notes)
 
 
 def _write_manifest(
@@ -346,10 +357,14 @@ def _write_manifest(
 ) -> dict[str, Any]:
     files, root = fsspec.url_to_fs(str(folder))
     names = [f"{index:05d}.safetensors" for index in range(total)]
-    digests = {n: hashlib.sha256(files.cat_file(f"{root}/{n}")).hexdigest() for n in names}
+    digests, redrawn = {}, 0
+    for name in names:
+        data = files.cat_file(f"{root}/{name}")
+        digests[name] = hashlib.sha256(data).hexdigest()
+        redrawn += int(json.loads(read_metadata(data).get("notes", "{}")).get(REDRAWN, 0))
     # The bytes, but nothing else, depend on how many images were rendered at once.
     facts = {"format": FORMAT, "key": dict(identity.exact), "batch_size": batch_size}
-    manifest = {**facts, "sha256": digests}
+    manifest = {**facts, REDRAWN: redrawn, "sha256": digests}
     data = (json.dumps(manifest, indent=2) + "\n").encode()
     if isinstance(files, LocalFileSystem):
         atomic_write_bytes(f"{root}/{MANIFEST}", data)

@@ -40,6 +40,7 @@ class StreamStats:
         steps: batches given to training.
         rendered: batches made, those ahead of training included.
         images: images in them.
+        redrawn: images among them that were not finite at first, and drawn again.
         generation_seconds: time to make them, on the device too.
         pixel_seconds: time for reuse, pixel views and moving to the encoder's device.
         wait_seconds: time that training waited for batches. With a thread this is what making them
@@ -49,6 +50,7 @@ class StreamStats:
     steps: int = 0
     rendered: int = 0
     images: int = 0
+    redrawn: int = 0
     generation_seconds: float = 0.0
     pixel_seconds: float = 0.0
     wait_seconds: float = 0.0
@@ -312,6 +314,7 @@ class _Maker:
             _synchronize(batch.images.device)
         self.stats.rendered += 1
         self.stats.images += batch.images.shape[0] * batch.images.shape[1]
+        self.stats.redrawn += batch.redrawn
         return batch
 
     def _finish(self, batch: ViewBatch, use: int) -> ViewBatch:
@@ -334,7 +337,8 @@ class _Maker:
         draws = streams.uniform(1, (len(parts), self.plan.batch_size))[0, 0].double()
         epochs = torch.tensor([part.visits[0] for part in parts])
         which = (draws + epochs[:, None]).argsort(dim=0)[slot, rows]
-        tensors = {name: value.clone() for name, value in parts[0].tensors().items()}
+        own = parts[0].tensors().items()
+        tensors: dict[str, Any] = {name: value.clone() for name, value in own}
         for number, part in enumerate(parts):
             for name, value in part.tensors().items():
                 taken = (which == number).to(value.device)

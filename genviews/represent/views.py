@@ -22,6 +22,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
+from genviews.perturb.redraw import check_most_finite, finite_views, redraw
 from genviews.perturb.stylemix import Independent
 from genviews.render import render
 from genviews.represent.prior import Anchors, Prior, check_ids
@@ -45,6 +46,7 @@ class ViewBatch:
         latents: (B, 1+K, L, D); None where only images were stored.
         labels: (B,) class condition; None for an unconditional generator.
         pseudo_labels: (B,) shard of an unconditional generator's samples; None where it has none.
+        redrawn: how many views were not finite, and drawn again.
     """
 
     ids: tuple[int, ...]
@@ -55,6 +57,7 @@ class ViewBatch:
     latents: Float[Tensor, "B V L D"] | None = None
     labels: Int[Tensor, " B"] | None = None
     pseudo_labels: Int[Tensor, " B"] | None = None
+    redrawn: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,7 +121,8 @@ class LatentViews(AnchorViews):
 
         anchor  w ~ prior,  x_0 = G(w)        positives  x_k = G(perturb_k(w)),  k = 1 .. K
 
-    Images are clamped to [-1, 1], as they are when stored.
+    Images are clamped to [-1, 1], as they are when stored. Samples and positives of which the
+    generator makes NaN or inf are drawn again (`genviews.perturb.redraw`).
 
     Args:
         generator: any; used as it is. `z_space(generator)` perturbs before the mapping.
@@ -188,23 +192,74 @@ class LatentViews(AnchorViews):
 
     def __call__(self, ids: Sequence[int], visit: int = 0) -> ViewBatch:
         """Return the views of samples, on the generator's device, without gradients."""
-        anchors, latents = self.latents(ids, visit)
+        anchors, latents, images, redrawn = self.rendered(ids, visit)
         return ViewBatch(
             ids=check_ids(ids),
             visits=(visit,) * len(ids),
-            images=self.render(latents, anchors.labels),
+            images=images,
             z=anchors.z,
             view_z=self.view_z(anchors.z, latents),
             latents=latents,
             labels=anchors.labels,
             pseudo_labels=anchors.pseudo_labels,
+            redrawn=redrawn,
+        )
+
+    def rendered(
+        self, ids: Sequence[int], visit: int = 0
+    ) -> tuple[Anchors, Float[Tensor, "B V L D"], Float[Tensor, "B V C H W"], int]:
+        """Return the anchors, latents and images of all views, and how many were drawn again.
+
+        Raises:
+            ValueError: most are not finite, or some still after many attempts.
+        """
+        anchors, latents = self.latents(ids, visit)
+        images = self._render(latents, anchors.labels)
+        if not bool(finite_views(images).all()):
+            return self._mended(check_ids(ids), visit, anchors, latents.contiguous(), images)
+        return anchors, latents, images.clamp_(-1.0, 1.0), 0
+
+    def _mended(
+        self, ids: tuple[int, ...], visit: int, anchors: Anchors, latents: Tensor, images: Tensor
+    ) -> tuple[Anchors, Tensor, Tensor, int]:
+        """The same with what is not finite drawn again: anchors first, whatever the visit."""
+        streams, z, total = self._streams(ids), anchors.z.clone(), images.shape[0] * images.shape[1]
+        broken = int((~finite_views(images)).sum())
+
+        def label_of(rows: list[int]) -> Tensor | None:
+            return None if anchors.labels is None else anchors.labels[rows]
+
+        def anchor(rows: list[int], attempt: int) -> tuple[Tensor, Tensor]:
+            again = streams[rows].child(f"again {attempt}")
+            drawn = self.prior.sample(self.generator, again, label_of(rows))
+            found = self._render(drawn.latents[:, None], label_of(rows))
+            z[rows] = drawn.z  # of a row that is drawn again once more, z is too
+            return drawn.latents[:, None], found
+
+        def positives(rows: list[int], attempt: int) -> tuple[Tensor, Tensor]:
+            own = streams[rows].child(f"again {attempt}") if attempt else streams[rows]
+            moved = self._positives(latents[rows, 0], label_of(rows), own, visit)
+            return moved, self._render(moved, label_of(rows))
+
+        moved = (~finite_views(images[:, :1]))[:, 0].nonzero().flatten().tolist()
+        _, left = redraw(latents[:, :1], images[:, :1], anchor)
+        check_most_finite(broken, int(left.sum()), total)
+        if moved:
+            latents[moved, 1:], images[moved, 1:] = positives(moved, 0)
+        _, left = redraw(latents[:, 1:], images[:, 1:], positives)
+        check_most_finite(broken, int(left.sum()), total)
+        return (
+            replace(anchors, z=z, latents=latents[:, 0]),
+            latents,
+            images.clamp_(-1.0, 1.0),
+            broken,
         )
 
     def latents(
         self, ids: Sequence[int], visit: int = 0
     ) -> tuple[Anchors, Float[Tensor, "B V L D"]]:
         """Return the anchors, and the latents of all views, not rendered."""
-        streams = Rng(self.seed, "latent views").streams(check_ids(ids))
+        streams = self._streams(check_ids(ids))
         check_count(visit, "visit", least=0)
         anchors = self.prior.sample(self.generator, streams)
         moved = self._positives(anchors.latents, anchors.labels, streams, visit)
@@ -220,13 +275,12 @@ class LatentViews(AnchorViews):
             return latents[:, :, 0]
         return None
 
-    def render(
-        self, latents: Float[Tensor, "B V L D"], label: Int[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B V C H W"]:
-        """Images of the views' latents, of the class of their anchors, in [-1, 1]."""
-        # Generators overshoot the range.
-        found = render(self.generator, latents, label=label, batch_size=self.batch_size)
-        return found.clamp_(-1.0, 1.0)
+    def _render(self, latents: Float[Tensor, "B V L D"], label: Tensor | None) -> Tensor:
+        """Images of the views' latents, of the class of their anchors, as they come."""
+        return render(self.generator, latents, label=label, batch_size=self.batch_size)
+
+    def _streams(self, ids: Sequence[int]) -> Streams:
+        return Rng(self.seed, "latent views").streams(ids)
 
     def _check_independent(self, perturbation: Perturbation) -> None:
         names = ("noise", "psi", "cutoff")

@@ -131,15 +131,15 @@ def test_a_killed_run_loses_the_shard_in_flight_and_resumes(tmp_path, monkeypatc
     whole = tmp_path / "whole"
     write_views(views, whole, 20, shard_size=5)
     broken, rendered = tmp_path / "broken", []
-    render = LatentViews.render
+    make = LatentViews.rendered
 
-    def dying(self, latents, label=None):
-        rendered.append(len(latents))
+    def dying(self, ids, visit=0):
+        rendered.append(len(ids))
         if len(rendered) == 3:
             raise KeyboardInterrupt
-        return render(self, latents)
+        return make(self, ids, visit)
 
-    monkeypatch.setattr(LatentViews, "render", dying)
+    monkeypatch.setattr(LatentViews, "rendered", dying)
     with pytest.raises(KeyboardInterrupt):
         write_views(views, broken, 20, shard_size=5)
     assert sorted(shards(broken)) == ["00000.safetensors", "00001.safetensors"]

@@ -367,7 +367,7 @@ class TestCheck:
             raise AssertionError("costly")
 
         for kind in (ToyGenerator, LatentViews):
-            for name in ("synthesize", "synthesize_views", "render"):
+            for name in ("synthesize", "synthesize_views", "rendered"):
                 if name in vars(kind):
                     monkeypatch.setattr(kind, name, never)
         monkeypatch.setattr(type(PIXELS), "augment", never)
