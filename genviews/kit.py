@@ -27,7 +27,14 @@ from genviews.generators.base import Generator
 from genviews.generators.card import generator_description, generator_from
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.inverter import Inverter, inverter_from, inverter_settings
-from genviews.perturb.base import Parts, Perturbation, ScaleTable, perturbation, perturbations
+from genviews.perturb.base import (
+    Parts,
+    Perturbation,
+    ScaleTable,
+    lacks_strength,
+    perturbation,
+    perturbations,
+)
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
 from genviews.zoo.card import checked_file, read_card, record_file, save_part, start_card
@@ -183,10 +190,16 @@ class GeneratorKit(Parts):
     def perturbation(self, name: str) -> Perturbation:
         """Return a perturbation by its name, such as "stylemix_fine" or "steer-zoom_all_1.00".
 
+        A name without the strength that its kind needs takes the middle one of `candidates`.
+
         Raises:
             ValueError: an unknown kind or range (the closest are listed), a strength out of range,
                 or walks that the kit does not have or that move other latents.
         """
+        if lacks_strength(name):
+            own = [one for one in self.candidates if one.name.rpartition("_")[0] == name]
+            if own:
+                return own[len(own) // 2]
         return perturbation(name, self)
 
     def perturbations(self, names: Sequence[str] | None = None) -> tuple[Perturbation, ...]:

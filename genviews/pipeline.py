@@ -1,14 +1,14 @@
-"""READ FIRST. The test-time arrow as one short class: a classifier that also sees generated views.
+"""READ FIRST. The test-time arrow as one class: a classifier that also sees generated views.
 
-    image -> invert -> latent -> perturb -> render -> classify -> weigh -> prediction
+    image -> align -> invert -> latent -> perturb -> render -> classify -> weigh -> prediction
 
-Each arrow is one call into one module: `invert`, a `Perturbation`, `render`, a `Classifier`, an
-`Ensemble`. `GenerativeTTA` only lines them up; everything it does can be done by hand with them.
+Each arrow is one call into one module: an `Aligner`, `invert`, a `Perturbation`, `render`, a
+`Classifier`, an `Ensemble`. `GenerativeTTA` only lines them up; everything it does can be done by
+hand with them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,24 +17,31 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from genviews.align.base import Aligner, Geometry
 from genviews.augment.base import PixelViews
-from genviews.checks import check_type, fail
+from genviews.augment.presets import pixel_views as pixel_views_named
+from genviews.checks import check_fraction, check_type, fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.fill import fill_bank, rendered_label
+from genviews.ensemble.fill import rendered_label, view_logits
+from genviews.ensemble.photos import Photos, Read, answered, check_labels
 from genviews.ensemble.views import ViewPlan, ViewSet
-from genviews.ensemble.weigh import Ensemble, pixel_average
+from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
+from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
-from genviews.perturb.stylemix import StyleMix
-from genviews.types import Progress, silent
+from genviews.perturb.held import HeldPerturbation
+from genviews.types import Progress, Status, silent
 
 __all__ = ["GenerativeTTA"]
+
+Given = Tensor | Sequence[Tensor] | ImageSource
+Transform = PixelViews | str
 
 
 class GenerativeTTA(nn.Module):
@@ -42,23 +49,45 @@ class GenerativeTTA(nn.Module):
 
         y = (1 - alpha) C(x) + alpha mean_k C(G(perturb_k(w*))),   w* = invert(x)
 
+    It is a module whose parts are its submodules: `.to(device)` and `.double()` move all of them,
+    images and masks follow, and `state_dict` holds the weight alpha, so that a fresh object that
+    loads it is fitted. Nothing of it is pickled.
+
     Args:
         classifier: the classifier C with its image spec and class names.
-        generator: the generator G of the same kind of images.
-        inverter: how w* is found; None refines the generator's mean latent with the defaults.
-        perturbation: what makes a view out of w*.
-        pixel_views: pixel augmentation applied to each generated view and, as many times, to the
-            image itself; None leaves the pixels alone.
+        generator: the generator G of the same kind of images, or a `GeneratorKit`, which also
+            brings its inverter, directions, walks and strengths.
+        inverter: how w* is found; None takes that of the kit, or refines the mean latent.
+        perturbation: what makes a view out of w*: an object, or a name such as "stylemix_fine" or
+            "isotropic_coarse_0.30"; without its strength, the middle one of those that suit the
+            generator. "reconstruction" makes no view but G(w*).
+        pixel_views: random pixel augmentation of each generated view and, as many times, of the
+            image itself, or its name in `genviews.augment.presets`; None leaves pixels alone.
+        render_views: of the generated views, where it is another than that of the image: "car/crop"
+            and "car/gan-mixed" go together. With `pixel_views=None` the image stays plain.
+        photo_transform: what the plain image goes through before it is classified, such as
+            "car/val"; for classifiers of another size than the generator's.
+        render_transform: what plain renders go through, such as "car/gan-base".
+        aligner: brings images of any size to the generator's frame; calls then take `geometry`.
         num_views: K generated views of each image; the reconstruction is one more.
-        merge: how predictions become one, see `genviews.ensemble.merge`.
+        merge: how predictions become one: "mean", "gmean" (the mean of logits), "tsharpen" or
+            "max", see `genviews.ensemble.merge`.
+        choose_by: what `fit` chooses alpha by: "accuracy", as published, or "log-loss", which tells
+            weights apart where there are few calibration images.
+        alpha: a weight of the views in [0, 1] that is known; `fit` is then not needed.
         seed: views depend on (seed, image, view index) and on nothing else.
-        batch_size: images under way at once; speed and memory only.
+        batch_size: images or views that are rendered or classified at once, and images under way;
+            speed, memory and round-off only.
 
     Attributes:
-        ensemble_: the fitted `Ensemble`; its `alpha_` is the weight of the views.
+        alpha: buffer, the weight of the views; NaN before `fit`.
+        ensemble_: the fitted `Ensemble`; `alpha_` is the weight, and `curve_` and `accuracy_` say
+            how `fit` came to it.
 
     Raises:
-        ValueError: classifier and generator take images of different shapes.
+        TypeError: no `Classifier`, generator or kit.
+        ValueError: classifier and generator take images of different shapes, or a name that is not
+            known (the closest are listed).
 
     Source: Chai et al. 2021, arXiv 2104.14551, Sec. 3 and Eq. 7.
 
@@ -73,113 +102,158 @@ class GenerativeTTA(nn.Module):
         >>> tta = GenerativeTTA(classifier, toy, inverter=Inverter(steps=5), num_views=4)
         >>> tta.fit(images, labels).predict_proba(images[:3]).shape
         torch.Size([3, 2])
+        >>> again = GenerativeTTA(classifier, toy, inverter=Inverter(steps=5), num_views=4)
+        >>> _ = again.load_state_dict(tta.state_dict())
+        >>> again.ensemble_.alpha_ == tta.ensemble_.alpha_
+        True
     """
+
+    alpha: Tensor
 
     def __init__(
         self,
         classifier: Classifier,
-        generator: Generator,
+        generator: Generator | GeneratorKit,
         *,
         inverter: Inverter | None = None,
-        perturbation: Perturbation | None = None,
-        pixel_views: PixelViews | None = None,
+        perturbation: Perturbation | str = "stylemix_fine",
+        pixel_views: Transform | None = None,
+        render_views: Transform | None = None,
+        photo_transform: Transform | None = None,
+        render_transform: Transform | None = None,
+        aligner: Aligner | None = None,
         num_views: int = 32,
         merge: str = "mean",
+        choose_by: ChooseBy = "accuracy",
+        alpha: float | None = None,
         seed: int = 0,
         batch_size: int = 64,
     ) -> None:
         super().__init__()
         remedy = "wrap it: Classifier(module, image_spec, class_names)"
-        check_type(classifier, Classifier, "classifier", "a genviews.Classifier", remedy)
-        if classifier.image_spec.shape != generator.image_spec.shape:
-            fail(
-                "classifier and generator",
-                expected="images of one shape",
-                got=f"{classifier.image_spec.shape} and {generator.image_spec.shape}",
-                remedy="use a generator of the classifier's images, or let the classifier resize",
-            )
-        perturbation = StyleMix("fine") if perturbation is None else perturbation
-        generator.latent_spec.layers(perturbation.layers)
-        self.classifier, self.generator = classifier, generator
-        self.inverter = Inverter() if inverter is None else inverter
-        self.views = ViewSet(perturbation=perturbation, pixels=pixel_views)
-        self.image_views = () if pixel_views is None else (ViewSet(pixels=pixel_views),)
-        self.plan = ViewPlan(
-            view_sets=(*self.image_views, self.views),
-            generator=generator,
-            num_views=num_views,
-            seed=seed,
-            batch_size=batch_size,
+        self.classifier = check_type(
+            classifier, Classifier, "classifier", "a genviews.Classifier", remedy
         )
-        self.merge = merge
+        kit = generator if isinstance(generator, GeneratorKit) else GeneratorKit(generator)
+        if not isinstance(kit.generator, Generator):
+            expected, remedy = "a Generator or a kit", "wrap it: CallableGenerator(function, z_dim)"
+            got = type(kit.generator).__name__
+            fail("generator", expected=expected, got=got, remedy=remedy, error=TypeError)
+        self.generator = kit.generator
+        self.inverter = kit.inverter if inverter is None else inverter
+        self.inverter_networks = nn.ModuleList(self.inverter.modules())
+        self.held = HeldPerturbation(_perturbation(perturbation, kit))
+        self._pixels = _named(pixel_views)
+        self._rendered = self._pixels if render_views is None else _named(render_views)
+        self._transforms = _named(photo_transform), _named(render_transform)
+        self.aligner, self.num_views, self.merge = aligner, num_views, merge
+        self.choose_by, self.seed, self.batch_size = choose_by, seed, batch_size
+        fixed = torch.nan if alpha is None else check_fraction(alpha, "alpha")
+        self._fixed = alpha is not None
+        self.register_buffer("alpha", torch.tensor(fixed))
+        self._fitted: Ensemble | None = None
+        self._unfitted_ensemble()  # says now what is wrong with the names
+        self.plan.check_shapes(self.generator.image_spec, self.classifier.image_spec)
 
     def fit(
         self,
-        images: Float[Tensor, "N C H W"] | ImageSource,
-        labels: Int[Tensor, " N"],
+        images: Given,
+        labels: Tensor | Sequence[int],
         *,
+        masks: Tensor | None = None,
+        geometry: Sequence[Geometry] | None = None,
         ids: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> GenerativeTTA:
         """Choose alpha on labelled calibration images that neither network was trained on.
 
+        All arguments are checked before anything is rendered.
+
         Args:
-            images: in [-1, 1], or a source that they are read from, `batch_size` at a time.
-            labels: class indices.
+            images: (N, C, H, W) in [-1, 1] on any device, or a source that they are read from,
+                `batch_size` at a time. An image that comes several times counts as often.
+            labels: class indices, in the order of the classifier's class names.
+            masks: (N, 1, H, W), 1 where a pixel is known; inversion does not look at the others.
+            geometry: box or landmarks of each image, for the aligner.
             ids: names of the images, which seed their views; None takes those of the source, or
                 derives them from the pixels.
             progress: called with ("calibrate", "images", done, all).
+
+        Raises:
+            TypeError: images that are no floats.
+            ValueError: images of another size or far outside [-1, 1], or that are not finite (they
+                are named); labels that are not class indices; equal ids of different images; alpha
+                was given.
         """
-        bank = self.bank(images, labels=labels, ids=ids, split="calibration", progress=progress)
-        image_views = [view_set.name for view_set in self.image_views]
-        ensemble = Ensemble(self.views.name, image_views=image_views, merge=self.merge)
-        self.ensemble_ = ensemble.fit(bank)
+        if self._fixed:
+            got, remedy = f"alpha={float(self.alpha):g}", "leave out alpha, or do not fit"
+            fail("fit", expected="no alpha, where it is to be chosen", got=got, remedy=remedy)
+        photos = self._photos(images, ids, masks, geometry)
+        known = check_labels(labels, photos, self.classifier.class_names)
+        if bad := photos.not_finite():
+            names = ", ".join(f"{row} ({photos.ids[row]!r})" for row in bad[:5])
+            remedy = "leave these images out, or mask the pixels"
+            fail(
+                "images to fit on",
+                expected="finite numbers",
+                got=f"others in {names}",
+                remedy=remedy,
+            )
+        bank = self._bank(photos, known, "calibration", True, progress)
+        self._fitted = self._unfitted_ensemble().fit(bank)
+        self.alpha.fill_(self._fitted.alpha_)
         return self
 
     def predict_proba(
         self,
-        images: Float[Tensor, "N C H W"] | ImageSource,
+        images: Given,
         *,
+        masks: Tensor | None = None,
+        geometry: Sequence[Geometry] | None = None,
         ids: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Float[Tensor, "N Y"]:
         """Class probabilities of the ensemble, float64 on the CPU.
 
+        One bad image never fails the others, which get what they get without it: of an image with
+        a pixel or a logit that is not finite, that cannot be read or aligned, the row is NaN. Where
+        the inversion fails or a view gets such a logit, it is the plain classifier's answer.
+
         With alpha = 0, when calibration found no use for the views, no image is inverted and the
         answer is the plain classifier's (with pixel views: its average over them).
 
         Args:
-            images: in [-1, 1], or a source that they are read from, `batch_size` at a time: memory
-                does not grow with their number. An image of it that cannot be read gets NaN.
+            images: see `fit`; of a source, memory does not grow with their number.
+            masks: see `fit`.
+            geometry: see `fit`.
             ids: see `fit`.
             progress: called with ("predict", "images", done, all).
 
         Raises:
-            ValueError: before `fit`.
+            TypeError, ValueError: as `fit`; or neither `fit` nor alpha came before.
         """
-        if not hasattr(self, "ensemble_"):
-            remedy = "call fit(images, labels)"
-            got = "predict_proba before fit"
-            fail("GenerativeTTA", expected="`fit` first", got=got, remedy=remedy)
-        useful = self.ensemble_.alpha_ > 0
-        names = _names(images, ids)
-        # Equal ids are one image: it is inverted once, and its copies get its answer.
-        first = {name: row for row, name in reversed(list(enumerate(names)))}
-        shape = (len(names), len(self.classifier.class_names))
+        photos, ensemble = self._photos(images, ids, masks, geometry), self.ensemble_
+        shape = (len(photos), len(self.classifier.class_names))
         found = torch.full(shape, torch.nan, dtype=torch.float64)
-        rows = list(reversed(first.values()))
-        for part, bank in self._banks(images, names, rows, "predict", useful, progress):
+        useful = ensemble.alpha_ > 0
+        for part, bank in self._banks(photos, "predict", useful, progress):
             if useful:
-                found[part] = self.ensemble_.predict_proba(bank)
+                found[part] = ensemble.predict_proba(bank)
             else:
-                found[part] = pixel_average(bank, self.ensemble_.image_views, self.merge)
-        return found[[first[name] for name in names]]
+                found[part] = pixel_average(bank, ensemble.image_views, self.merge)
+        return found[photos.copies]
 
     def predict(
-        self, images: Float[Tensor, "N C H W"] | ImageSource, *, ids: Sequence[str] | None = None
+        self,
+        images: Given,
+        *,
+        masks: Tensor | None = None,
+        geometry: Sequence[Geometry] | None = None,
+        ids: Sequence[str] | None = None,
     ) -> Int[Tensor, " N"]:
-        """The most probable class of each image."""
-        return self.predict_proba(images, ids=ids).argmax(-1)
+        """The most probable class of each image; -1 where `predict_proba` has no answer."""
+        found = self.predict_proba(images, masks=masks, geometry=geometry, ids=ids)
+        return found.argmax(-1).masked_fill(found.isnan().any(-1), -1)
 
     def forward(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
         """Logits (log-probabilities) of the ensemble: a drop-in for the classifier at test time."""
@@ -189,83 +263,203 @@ class GenerativeTTA(nn.Module):
 
     def bank(
         self,
-        images: Float[Tensor, "N C H W"] | ImageSource,
+        images: Given,
         *,
         split: SplitName,
-        labels: Int[Tensor, " N"] | None = None,
+        labels: Tensor | Sequence[int] | None = None,
+        masks: Tensor | None = None,
+        geometry: Sequence[Geometry] | None = None,
         ids: Sequence[str] | None = None,
         generate: bool = True,
         progress: Progress | None = None,
     ) -> PredictionBank:
-        """What the classifier says of each image and its views; the raw material of `fit`."""
-        names = _names(images, ids)
-        parts = list(self._banks(images, names, range(len(names)), split, generate, progress))
-        rows = [row for part, _ in parts for row in part]
-        whole = PredictionBank.concatenate([bank for _, bank in parts])
-        return replace(whole, labels=None if labels is None else labels.cpu()[rows])
+        """What the classifier says of each image and its views; the raw material of `fit`.
 
-    def _banks(
+        Images without an answer are left out; see `predict_proba`.
+        """
+        photos = self._photos(images, ids, masks, geometry)
+        names = self.classifier.class_names
+        known = None if labels is None else check_labels(labels, photos, names)
+        return self._bank(photos, known, split, generate, progress)
+
+    @property
+    def ensemble_(self) -> Ensemble:
+        """The ensemble with its alpha, chosen by `fit`, loaded or given.
+
+        Raises:
+            ValueError: before any of them.
+        """
+        alpha = round(float(self.alpha), 6)  # float32 holds seven digits
+        if alpha != alpha:
+            remedy = "call fit(images, labels), load a state_dict, or give alpha"
+            fail(
+                "GenerativeTTA",
+                expected="`fit` first",
+                got="predict_proba before fit",
+                remedy=remedy,
+            )
+        if self._fitted is not None and abs(self._fitted.alpha_ - alpha) < 1e-6:
+            return self._fitted
+        return self._unfitted_ensemble(alpha)
+
+    @ensemble_.setter
+    def ensemble_(self, fitted: Ensemble) -> None:
+        """Take the weight of an ensemble that was fitted elsewhere."""
+        self._fitted = fitted
+        self.alpha.fill_(fitted.alpha_)
+
+    @property
+    def perturbation(self) -> Perturbation | None:
+        """What makes the views; None where the reconstruction is the only one."""
+        return self.held.perturbation
+
+    @property
+    def plan(self) -> ViewPlan:
+        """The views that are made of each image."""
+        photo, rendered = self._transforms
+        image_views = [] if self._pixels is None else [ViewSet(pixels=self._pixels)]
+        views = self._views()
+        return ViewPlan(
+            view_sets=(*image_views, *([] if views is None else [views])),
+            generator=self.generator,
+            num_views=self.num_views,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            photo_transform=photo,
+            render_transform=rendered,
+        )
+
+    def _views(self) -> ViewSet | None:
+        if self.perturbation is None:
+            return None
+        return ViewSet(perturbation=self.perturbation, pixels=self._rendered)
+
+    def _unfitted_ensemble(self, alpha: float | None = None) -> Ensemble:
+        views = self._views()
+        return Ensemble(
+            () if views is None else views.name,
+            image_views=() if self._pixels is None else self._pixels.name,
+            merge=self.merge,
+            choose_by=self.choose_by,
+            alpha=alpha,
+        )
+
+    def _photos(
         self,
-        images: Tensor | ImageSource,
-        names: Sequence[str],
-        rows: Sequence[int],
+        images: Given,
+        ids: Sequence[str] | None,
+        masks: Tensor | None,
+        geometry: Sequence[Geometry] | None,
+    ) -> Photos:
+        return Photos(
+            images,
+            self.generator.image_spec,
+            ids=ids,
+            masks=masks,
+            aligner=self.aligner,
+            geometry=geometry,
+        )
+
+    def _bank(
+        self,
+        photos: Photos,
+        labels: Tensor | None,
         split: SplitName,
         generate: bool,
         progress: Progress | None,
+    ) -> PredictionBank:
+        """The bank of all images; one that comes again has a line of its own."""
+        parts = list(self._banks(photos, split, generate, progress))
+        if not parts:
+            remedy = "check the files, and what the classifier answers"
+            fail("images", expected="at least one with an answer", got="none", remedy=remedy)
+        place = {row: place for place, row in enumerate(row for part, _ in parts for row in part)}
+        rows = [row for row, first in enumerate(photos.copies) if first in place]
+        whole = PredictionBank.concatenate([bank for _, bank in parts])
+        chosen = [place[photos.copies[row]] for row in rows]
+        first = set(photos.rows)
+        ids = (photos.ids[row] + ("" if row in first else f"#{row}") for row in rows)
+        return replace(
+            whole,
+            ids=tuple(ids),
+            labels=None if labels is None else labels[rows],
+            logits={key: logits[chosen] for key, logits in whole.logits.items()},
+        )
+
+    def _banks(
+        self, photos: Photos, split: SplitName, generate: bool, progress: Progress | None
     ) -> Iterator[tuple[list[int], PredictionBank]]:
-        """Rows of images that could be read, up to `batch_size` at a time, and their bank."""
-        task = Task(name="classifier", classifier=self.classifier)
-        only = replace(self.plan, generator=None, view_sets=self.image_views)
-        plan, step = self.plan if generate else only, self.plan.batch_size
+        """Rows of images with an answer, of up to `batch_size` at a time, and their bank."""
+        task, plan = Task(name="classifier", classifier=self.classifier), self.plan
+        if not generate:
+            sets = tuple(views for views in plan.view_sets if views.perturbation is None)
+            plan = replace(plan, generator=None, view_sets=sets)
         stage = "calibrate" if split == "calibration" else "predict"
-        tell = partial(progress or silent, stage, "images")
+        rows, tell = photos.rows, partial(progress or silent, stage, "images")
 
         def halfway(before: int, done: int) -> None:
             tell(before + done // 2, len(rows))  # inversion is half of the work
 
         tell(0, len(rows))
-        for start in range(0, len(rows), step):
-            part, pixels, masks = _read(images, rows[start : start + step])
-            self.generator.image_spec.check(pixels)
-            if part:
-                ids, latents = [names[row] for row in part], None
+        for start in range(0, len(rows), self.batch_size):
+            part = photos.read(rows[start : start + self.batch_size])
+            if part.rows:
+                images = self.generator.place(part.images)
+                part = replace(part, images=images)
+                ids = [photos.ids[row] for row in part.rows]
+                latents, failed = None, torch.zeros(len(ids), dtype=torch.bool)
                 if generate:
-                    latents = self._invert(pixels, masks, task, partial(halfway, start))
-                yield part, fill_bank([task], plan, pixels, ids, latents, split=split)[task.name]
-            tell(min(start + step, len(rows)), len(rows))
+                    latents, failed = self._invert(part, task, partial(halfway, start))
+                said = view_logits([task], plan, images, ids, latents)[0]
+                good, logits = answered(said, part.bad, failed)
+                if good:
+                    yield (
+                        [part.rows[i] for i in good],
+                        PredictionBank(
+                            ids=tuple(ids[i] for i in good),
+                            labels=None,
+                            class_names=task.class_names,
+                            split=split,
+                            logits=logits,
+                            meta=plan.facts,
+                        ),
+                    )
+            tell(min(start + self.batch_size, len(rows)), len(rows))
 
-    def _invert(
-        self, images: Tensor, masks: Tensor | None, task: Task, tell: Callable[[int], None]
-    ) -> Tensor:
-        return invert(
+    def _invert(self, part: Read, task: Task, tell: Callable[[int], None]) -> tuple[Tensor, Tensor]:
+        """Latents, and where the inversion failed."""
+        found = invert(
             self.generator,
-            images,
-            masks,
+            part.images,
+            part.masks,
             inverter=self.inverter,
-            label=rendered_label([task], self.generator, images),
-            batch_size=self.plan.batch_size,
+            label=self._label(part.images, task),
+            batch_size=self.batch_size,
+            strictly=True,
+            rows=part.rows,
             progress=lambda stage, unit, done, total: tell(done),
-        ).latents
+        )
+        return found.latents, (found.status == Status.FAILED).cpu()
+
+    def _label(self, images: Tensor, task: Task) -> Tensor | None:
+        shown = next(self.plan.blocks(images, [str(row) for row in range(len(images))]))[1][:, 0]
+        return rendered_label([task], self.generator, shown, batch_size=self.batch_size)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GenerativeTTA:
+        """As for any module; but alpha keeps its digits where `.half()` would round them."""
+        alpha = self.alpha
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
+        self.alpha = alpha.to(self.alpha.device)
+        return self
 
 
-def _read(
-    images: Tensor | ImageSource, rows: Sequence[int]
-) -> tuple[list[int], Tensor, Tensor | None]:
-    """Those of the rows that can be read, their images and masks."""
-    if isinstance(images, Tensor):
-        return list(rows), images[list(rows)], None
-    batch = images.read(rows)
-    row_of = {images.ids[row]: row for row in rows}
-    return [row_of[name] for name in batch.ids], batch.images, batch.masks
+def _named(transform: Transform | None) -> PixelViews | None:
+    return pixel_views_named(transform) if isinstance(transform, str) else transform
 
 
-def _names(images: Tensor | ImageSource, ids: Sequence[str] | None) -> list[str]:
-    if ids is not None:
-        return list(ids)
-    return content_ids(images) if isinstance(images, Tensor) else list(images.ids)
-
-
-def content_ids(images: Float[Tensor, "N C H W"]) -> list[str]:
-    """An id for each image from its pixels: its views do not depend on its place in a batch."""
-    arrays = (image.contiguous().float().numpy() for image in images.detach().cpu())
-    return [hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest() for array in arrays]
+def _perturbation(given: Perturbation | str, kit: GeneratorKit) -> Perturbation | None:
+    if given == "reconstruction":
+        return None
+    found = kit.perturbation(given) if isinstance(given, str) else given
+    kit.generator.latent_spec.layers(found.layers)
+    return found

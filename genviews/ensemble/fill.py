@@ -12,7 +12,7 @@ two workers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.types import Progress, silent
 from genviews.work import Tell, run_shards
 
-__all__ = ["conditioning_task", "fill_bank", "fill_from_source", "rendered_label"]
+__all__ = ["conditioning_task", "fill_bank", "fill_from_source", "rendered_label", "view_logits"]
 
 SHARD = 250  # images, or fewer where they are large
 
@@ -80,31 +80,56 @@ def fill_bank(
 
     Differs: images are batched; logits are stored; a rendered view serves all tasks.
     """
-    classifiers = task_classifiers(tasks)
-    _check_inputs(plan, images, ids, latents)
-    asked = None if plan.generator is None else conditioning_task(tasks, plan.generator)
-    step = max(1, plan.batch_size // plan.num_views)
-    logits: list[dict[str, list[Tensor]]] = [defaultdict(list) for _ in classifiers]
     tell = partial(progress or silent, f"views of {split}", "images")
-    tell(0, len(ids))
-    for start in range(0, len(ids), step):
-        rows = slice(start, start + step)
-        part = images[rows]
-        own = None if latents is None else latents[rows]
-        label = None if asked is None else predicted_label(asked, part)
-        for name, views in plan.views(part, ids[rows], own, label):
-            for classifier, found in zip(classifiers, logits, strict=True):
-                said = predict_logits(classifier, views, batch_size=plan.batch_size)
-                found[name].append(said.cpu())
-        tell(min(start + step, len(ids)), len(ids))
     return ViewBank(
         tasks=tuple(tasks),
         ids=tuple(ids),
         split=split,
         labels={name: column.cpu() for name, column in (labels or {}).items()},
-        logits=tuple({name: torch.cat(parts) for name, parts in own.items()} for own in logits),
+        logits=view_logits(tasks, plan, images, ids, latents, tell=tell),
         meta=plan.facts,
     )
+
+
+def view_logits(
+    tasks: Sequence[Task],
+    plan: ViewPlan,
+    images: Float[Tensor, "N C H W"],
+    ids: Sequence[str],
+    latents: Float[Tensor, "N L D"] | None = None,
+    *,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[dict[str, Tensor], ...]:
+    """What `fill_bank` keeps: (N, K, O) logits by key for each of `task_classifiers(tasks)`.
+
+    They may hold numbers that are not finite, which a bank refuses.
+    """
+    classifiers = task_classifiers(tasks)
+    _check_inputs(plan, images, ids, latents)
+    asked = None if plan.generator is None else conditioning_task(tasks, plan.generator)
+    step = max(1, plan.batch_size // plan.num_views)
+    # Of each classifier: key -> first row -> blocks of views.
+    logits: list[dict[str, dict[int, list[Tensor]]]] = [defaultdict(dict) for _ in classifiers]
+    tell(0, len(ids))
+    for start in range(0, len(ids), step):
+        rows = slice(start, start + step)
+        part = images[rows]
+        own = None if latents is None else latents[rows]
+        label = None
+        if asked is not None:
+            shown = next(plan.blocks(part, ids[rows]))[1][:, 0]
+            label = predicted_label(asked, shown, plan.batch_size)
+        for name, views in plan.blocks(part, ids[rows], own, label):
+            for classifier, found in zip(classifiers, logits, strict=True):
+                said = predict_logits(classifier, views, batch_size=plan.batch_size).cpu()
+                found[name].setdefault(start, []).append(said)
+        tell(min(start + step, len(ids)), len(ids))
+    return tuple({name: _in_order(parts) for name, parts in own.items()} for own in logits)
+
+
+def _in_order(parts: Mapping[int, Sequence[Tensor]]) -> Tensor:
+    """Blocks of views side by side, and parts of the images one below the other."""
+    return torch.cat([torch.cat(list(blocks), 1) for blocks in parts.values()])
 
 
 def fill_from_source(
@@ -151,6 +176,7 @@ def fill_from_source(
             generator=plan.generator,
             classifiers=task_classifiers(tasks),
             views=tuple(plan.view_sets),
+            transforms=(plan.photo_transform, plan.render_transform),
             num_views=plan.num_views,
             seed=plan.seed,
             shard=size,

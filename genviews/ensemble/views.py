@@ -7,11 +7,13 @@ neither the batch size nor the other images change its views (law 1).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from genviews.perturb.base import Perturbation
 from genviews.perturb.redraw import redraw
 from genviews.render import render
 from genviews.rng import Rng, Streams
+from genviews.types import ImageSpec
 
 __all__ = ["ViewPlan", "ViewSet", "pixel_view_sets"]
 
@@ -32,7 +35,8 @@ class ViewSet:
 
     Args:
         perturbation: of the image's latent, then rendered; None leaves the generator out.
-        pixels: pixel transform of the image or, with a perturbation, of each rendered view.
+        pixels: pixel transform of the image or, with a perturbation, of each rendered view; in the
+            place of the fixed ones of the `ViewPlan`.
         num_views: K; None takes that of the `ViewPlan`.
         per_latent: with both, how many pixel transforms each latent gets. 1 makes K different
             latents; the reference code's `tensortransform` files have 8 latents x 4 transforms
@@ -88,6 +92,10 @@ class ViewPlan:
             are the first of more.
         seed: another seed, other views.
         batch_size: views in flight at a time (memory), no effect on them but float round-off.
+        photo_transform: how the image itself is shown, such as "car/val" of
+            `genviews.augment.presets.pixel_views`; None shows it as it is.
+        render_transform: how a rendered image without pixel views of its own is shown, such as
+            "car/gan-base".
 
     Raises:
         ValueError: the same name twice, a name that banks keep for themselves, or a count below 1.
@@ -98,6 +106,8 @@ class ViewPlan:
     num_views: int = 32
     seed: int = 0
     batch_size: int = 256
+    photo_transform: PixelViews | None = None
+    render_transform: PixelViews | None = None
 
     def __post_init__(self) -> None:
         check_count(self.batch_size, "batch_size")
@@ -113,7 +123,24 @@ class ViewPlan:
         latents: Float[Tensor, "N L D"] | None = None,
         label: Int[Tensor, " N"] | None = None,
     ) -> Iterator[tuple[str, Float[Tensor, "N _ C H W"]]]:
-        """Yield (key, views) for "image" and each set; with latents, for "reconstruction" too.
+        """Yield (key, all its views), as `blocks` makes them."""
+        found: dict[str, list[Tensor]] = defaultdict(list)
+        for key, block in self.blocks(images, ids, latents, label):
+            found[key].append(block)
+        for key, blocks in found.items():
+            yield key, torch.cat(blocks, 1)
+
+    def blocks(
+        self,
+        images: Float[Tensor, "N C H W"],
+        ids: Sequence[str],
+        latents: Float[Tensor, "N L D"] | None = None,
+        label: Int[Tensor, " N"] | None = None,
+    ) -> Iterator[tuple[str, Float[Tensor, "N _ C H W"]]]:
+        """Yield (key, some views) for "image" and each set; with latents, "reconstruction" too.
+
+        The blocks of a key come in order; none has more than `batch_size` views, or one of each
+        image, where that is more.
 
         Args:
             images: in [-1, 1].
@@ -125,31 +152,66 @@ class ViewPlan:
         """
         device = images.device if self.generator is None else self.generator.device
         images, streams = images.to(device), Rng(self.seed, "views").streams(ids)
-        yield "image", images[:, None]
+        most = max(1, self.batch_size // max(len(ids), 1))
+        yield "image", _shown(images[:, None], self.photo_transform, streams.child("photo"))
         for view_set in self.view_sets:
             if view_set.perturbation is None and view_set.pixels is not None:
-                count = self._count(view_set)
-                yield view_set.name, view_set.pixels(images, count, streams.child("pixel"))
+                own = streams.child("pixel")
+                for first, count in _parts(self._count(view_set), most):
+                    made = view_set.pixels(images, count, own.from_view(first))
+                    yield view_set.name, made
         if self.generator is None or latents is None:
             return
         latents, label = latents.to(device), None if label is None else label.to(device)
         make = partial(render, self.generator, label=label, batch_size=self.batch_size)
-        yield "reconstruction", make(latents[:, None])
+        base = partial(_shown, transform=self.render_transform, streams=streams.child("rendered"))
+        yield "reconstruction", base(make(latents[:, None]))
         for perturbation, sets in self.perturbed().values():
-            most = max(map(self._count_latents, sets))
-            # The stream is named by kind: scales and layer ranges share draws, and so differ in
-            # nothing but the scale and the layers.
-            moved = perturbation(self.generator, latents, most, streams, label=label)
-            rendered = make(moved)
-            again = partial(self._again, perturbation, latents, most, streams, label)
-            redraw(moved, rendered, again)  # what is not finite still is named with its image
-            for view_set in sets:
-                made = rendered[:, : self._count_latents(view_set)]
-                if view_set.pixels is not None:
-                    made = made.repeat_interleave(view_set.per_latent, 1)
-                    own = streams.child(f"pixel of {perturbation.kind}")
-                    made = view_set.pixels.augment(made[:, : self._count(view_set)], own)
-                yield view_set.name, made
+            each = max(1, most // max(view_set.per_latent for view_set in sets))
+            for first, count in _parts(max(map(self._count_latents, sets)), each):
+                # The stream is named by kind: scales and layer ranges share draws, and so differ in
+                # nothing but the scale and the layers.
+                own = streams.from_view(first)
+                moved = perturbation(self.generator, latents, count, own, label=label)
+                rendered = make(moved)
+                again = partial(self._again, perturbation, latents, count, own, label)
+                redraw(moved, rendered, again)  # what is not finite still is named with its image
+                for view_set in sets:
+                    left = self._count_latents(view_set) - first
+                    if left <= 0:
+                        continue
+                    if view_set.pixels is None:
+                        yield view_set.name, base(rendered[:, :left])
+                        continue
+                    start = first * view_set.per_latent
+                    made = rendered[:, :left].repeat_interleave(view_set.per_latent, 1)
+                    made = made[:, : self._count(view_set) - start]
+                    own = streams.child(f"pixel of {perturbation.kind}").from_view(start)
+                    yield view_set.name, view_set.pixels.augment(made, own)
+
+    def check_shapes(self, images: ImageSpec, wanted: ImageSpec) -> None:
+        """Raise ValueError unless images, renders and views have the size that a classifier takes.
+
+        Args:
+            images: and renders, as they are before their transforms.
+            wanted: what the classifier takes.
+        """
+        shown = {"images": self.photo_transform}
+        if self.generator is not None:
+            shown["renders"] = self.render_transform
+        shown |= {sets.name: sets.pixels for sets in self.view_sets if sets.pixels is not None}
+        blank = torch.zeros(1, *images.shape)
+        for what, transform in shown.items():
+            made = blank if transform is None else transform(blank, 1, Rng(0).streams([0]))[:, 0]
+            if tuple(made.shape[1:]) != wanted.shape:
+                after = "" if transform is None else f" after {transform.name!r}"
+                fail(
+                    "classifier and generator",
+                    expected="images of one shape",
+                    got=f"{wanted.shape} and {tuple(made.shape[1:])}, those of {what}{after}",
+                    remedy="bring them to its size by a photo_transform and a render_transform, "
+                    "such as 'car/val' and 'car/gan-base', or let the classifier resize",
+                )
 
     def _again(
         self,
@@ -186,6 +248,15 @@ class ViewPlan:
 
     def _count_latents(self, view_set: ViewSet) -> int:
         return -(-self._count(view_set) // view_set.per_latent)  # rounded up
+
+
+def _parts(count: int, most: int) -> Iterator[tuple[int, int]]:
+    """(first, number) of consecutive parts."""
+    return ((first, min(most, count - first)) for first in range(0, count, most))
+
+
+def _shown(views: Tensor, transform: PixelViews | None, streams: Streams) -> Tensor:
+    return views if transform is None else transform.augment(views, streams)
 
 
 def pixel_view_sets(

@@ -63,6 +63,7 @@ def invert(
     inverter: Inverter,
     label: Label | None = None,
     batch_size: int | None = 64,
+    strictly: bool = False,
     rows: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Inversion:
@@ -80,6 +81,8 @@ def invert(
             on a CPU, where parts of 8 or 16 rows are computed alike, unless 8 images do not fit
             into the memory of `fitting_batch`; elsewhere up to round-off, which a long descent in
             float32 magnifies. None takes what fits.
+        strictly: never compute more rows at once than `batch_size`, not on a CPU either: results of
+            batches of less than 16 then differ in round-off.
         rows: positions of the images in a larger set, for starts that know the set (`GivenStart`);
             None counts from 0.
         progress: called with ("invert", "images", done, all); of an image under way the share of
@@ -124,7 +127,8 @@ def invert(
         check_count(batch_size, "batch_size")
         label = generator.check_label(label, len(images)) if generator.renders_label else None
         given = (images, masks.to(images.dtype), torch.as_tensor(list(places)), label)
-        run = _Run(generator, inverter, batch_size, *given)
+        part = _part(generator, inverter.objective, images, batch_size, strictly=strictly)
+        run = _Run(generator, inverter, batch_size, part, *given)
         run.execute(progress or silent)
     finally:
         for p in trainable:
@@ -154,10 +158,19 @@ def in_parts(
     return tuple(torch.cat(values) for values in zip(*parts, strict=True))
 
 
-def _part(generator: Generator, objective: Objective, images: Tensor, batch_size: int) -> int:
+def _part(
+    generator: Generator,
+    objective: Objective,
+    images: Tensor,
+    batch_size: int,
+    *,
+    strictly: bool,
+) -> int:
     """Rows of a part on a CPU: whatever the batch size, but where memory does not allow it."""
     if batch_size >= ALIKE or images.device.type != "cpu":
         return ALIKE
+    if strictly:
+        return batch_size
     fits = batch_size >= ALIKE_FEWEST or (
         fitting_batch(generator, objective, images.dtype) >= ALIKE_FEWEST
     )
@@ -199,6 +212,7 @@ class _Run:
         generator: Generator,
         inverter: Inverter,
         batch_size: int,
+        part: int,
         images: Tensor,
         masks: Tensor,
         rows: Tensor,
@@ -206,7 +220,7 @@ class _Run:
     ) -> None:
         self.label = None if label is None else label.to(images.device)
         self.generator, self.inverter, self.most = generator, inverter, batch_size
-        self.part = _part(generator, inverter.objective, images, batch_size)
+        self.part = part
         self.images, self.masks, self.rows = images, masks, rows
         self.starts = inverter.start.count
         self.mean = generator.mean_latent().to(images)

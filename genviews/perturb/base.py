@@ -48,6 +48,7 @@ __all__ = [
     "Rows",
     "ScaleTable",
     "format_strength",
+    "lacks_strength",
     "perturbation",
     "perturbations",
 ]
@@ -285,6 +286,20 @@ def perturbation(name: str, parts: Parts) -> Perturbation:
             remedy=f"write {kind}_{layers}_0.30, for example",
         )
     return made.of_kind(kind, layers, strength, parts)
+
+
+def lacks_strength(name: str) -> bool:
+    """Whether the name of a perturbation leaves out a strength that its kind needs.
+
+    Raises:
+        ValueError: an unknown kind; the closest are listed.
+
+    Example:
+        >>> lacks_strength("isotropic_fine"), lacks_strength("stylemix_fine")
+        (True, False)
+    """
+    kind, _, rest = name.partition("_")
+    return _split(rest)[1] is None and _class_of(kind).unnamed_strength is None
 
 
 def _split(rest: str) -> tuple[str, float | None]:

@@ -1,0 +1,317 @@
+"""GenerativeTTA as people meet it: state, memory, one bad image, what is refused before work."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from genviews import (
+    PCA,
+    CallableGenerator,
+    Classifier,
+    GenerativeTTA,
+    GeneratorKit,
+    Inverter,
+    PCAStatistics,
+    Rng,
+    StyleMix,
+    ToyGenerator,
+    load_generator,
+)
+from genviews.align.aligners import CentreBox, Frame
+from genviews.align.base import Box
+from genviews.augment.geometry import CentreCrop, HorizontalFlip, RandomCrop
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
+from genviews.ensemble.merge import MERGES
+from genviews.invert.optimizer import Adam
+from tests.pretended_device import pretended_device
+
+TOY = ToyGenerator()
+IMAGES = TOY.synthesize(TOY.map(TOY.sample(Rng(0).streams(range(10)))))
+LABELS = (IMAGES.mean((1, 2, 3)) > 0).long()
+QUICK = Inverter(steps=2, optimizer=Adam(lr=0.2))
+
+
+class Watched(nn.Module):
+    """Logits from the mean; notes how many images come at once, and says nan of some."""
+
+    def __init__(self, size=8):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.seen, self.silent = nn.Linear(size * size, 2), [], None
+
+    def forward(self, images):
+        self.seen.append(len(images))
+        logits = self.layer(images.flatten(1))
+        if self.silent is not None:
+            logits = logits.masked_fill(self.silent(images)[:, None], torch.nan)
+        return logits
+
+
+class Counted(ToyGenerator):
+    """Notes how many images are rendered at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def synthesize(self, latents, label=None):
+        self.seen.append(len(latents))
+        return super().synthesize(latents, label)
+
+    def synthesize_views(self, latents, shared_rows=0, label=None):
+        self.seen.append(latents.shape[0] * latents.shape[1])
+        return super().synthesize_views(latents, shared_rows, label)
+
+
+def tta(generator=TOY, spec=TOY.image_spec, **options):
+    classifier = Classifier(Watched(spec.height), spec, ("dark", "bright"))
+    settings = {"inverter": QUICK, "num_views": 3, "alpha": 0.5, "batch_size": 16}
+    return GenerativeTTA(classifier, generator, **{**settings, **options})
+
+
+class TestState:
+    def test_round_trip_makes_a_fresh_one_fitted(self):
+        fitted, fresh = tta(alpha=None).fit(IMAGES, LABELS), tta(alpha=None)
+        with pytest.raises(ValueError, match="`fit` first"):
+            fresh.predict(IMAGES)
+        fresh.load_state_dict(fitted.state_dict())
+        assert torch.equal(fresh.predict_proba(IMAGES), fitted.predict_proba(IMAGES))
+
+    def test_a_perturbations_tensors_are_part_of_it(self):
+        some, others = (PCAStatistics.measure(TOY, num_samples=n) for n in (50, 5000))
+        one, two = (
+            tta(perturbation=PCA("all", 1.0, some)),
+            tta(perturbation=PCA("all", 1.0, others)),
+        )
+        assert not torch.equal(one.predict_proba(IMAGES), two.predict_proba(IMAGES))
+        two.load_state_dict(one.state_dict())
+        assert torch.equal(one.predict_proba(IMAGES), two.predict_proba(IMAGES))
+
+    @pytest.mark.parametrize("change", [copy.deepcopy, lambda made: made.half().float()])
+    def test_a_copy_and_a_rounded_one_keep_alpha(self, change):
+        made = tta(alpha=0.35)
+        assert change(made).ensemble_.alpha_ == 0.35
+
+    def test_double_is_double_throughout(self):
+        torch.manual_seed(1)
+        network = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+        made = tta(CallableGenerator(network, 4), perturbation="isotropic_all_0.30").double()
+        wide = made.predict_proba(IMAGES.double())
+        torch.testing.assert_close(made.predict_proba(IMAGES), wide, atol=1e-6, rtol=0)
+
+    def test_networks_of_the_inverter_are_submodules(self):
+        kit = load_generator("fashion32", steps=1)
+        spec = kit.generator.image_spec
+        made = tta(kit, spec, inverter=None)
+        assert any(part is kit.inverter.encoder for part in made.modules())
+
+    def test_runs_on_another_device_with_masks(self):
+        made = tta(alpha=None, pixel_views=HorizontalFlip())
+        with pretended_device() as device:
+            made.to(device).fit(IMAGES, LABELS, masks=torch.ones(10, 1, 8, 8))
+            assert made.predict(IMAGES.to(device)).device.type == "cpu"
+
+
+class TestMemory:
+    @pytest.mark.parametrize("size", [1, 2, 5])
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"pixel_views": HorizontalFlip()}, {"perturbation": "reconstruction"}],
+        ids=["views", "pixel views", "reconstruction"],
+    )
+    def test_no_more_than_a_batch_is_rendered_or_classified_at_once(self, size, options):
+        generator = Counted()
+        made = tta(generator, batch_size=size, num_views=7, alpha=None, **options)
+        made.classifier.module.seen.clear()
+        generator.seen.clear()
+        made.fit(IMAGES[:5], LABELS[:5]).predict(IMAGES[:5])
+        assert max(generator.seen) <= size
+        assert max(made.classifier.module.seen) <= size
+
+    def test_a_conditional_generator_is_told_the_class_within_the_bound(self):
+        generator = CallableGenerator(
+            lambda z, c: (
+                (z[:, :1, None, None] + c[:, 1, None, None, None]).tanh().expand(-1, 1, 8, 8)
+            ),
+            z_dim=2,
+            num_classes=2,
+        )
+        made = tta(generator, perturbation="isotropic_all_0.10", batch_size=2)
+        made.classifier.module.seen.clear()
+        made.predict(IMAGES[:5])
+        assert max(made.classifier.module.seen) <= 2
+
+
+class TestOneBadImage:
+    @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+    @pytest.mark.parametrize("value", [torch.nan, torch.inf])
+    def test_of_a_pixel_has_no_answer_and_harms_nobody(self, alpha, value):
+        made, images = tta(alpha=alpha), IMAGES.clone()
+        images[3, 0, 2, 2] = value
+        whole, found = made.predict_proba(IMAGES), made.predict_proba(images)
+        rest = [row for row in range(10) if row != 3]
+        assert torch.equal(found[rest], whole[rest])
+        assert bool(found[3].isnan().all())
+        assert made.predict(images)[3] == -1
+
+    def test_in_an_unknown_pixel_is_none(self):
+        made, images, masks = tta(), IMAGES.clone(), torch.ones(10, 1, 8, 8)
+        images[3, 0, 2, 2], masks[3, 0, 2, 2] = torch.nan, 0.0
+        assert bool(made.predict_proba(images, masks=masks).isfinite().all())
+
+    def test_without_a_logit_has_no_answer(self):
+        made = tta()
+        whole = made.predict_proba(IMAGES)
+        made.classifier.module.silent = lambda x: (x == IMAGES[4]).flatten(1).all(1)
+        found = made.predict_proba(IMAGES)
+        rest = [row for row in range(10) if row != 4]
+        assert torch.equal(found[rest], whole[rest])
+        assert bool(found[4].isnan().all())
+
+    def test_without_a_views_logit_has_the_plain_answer(self):
+        made = tta()
+        plain = made.classifier(IMAGES).double().softmax(-1)
+        known = [tuple(image.flatten().tolist()) for image in IMAGES]
+        made.classifier.module.silent = lambda x: torch.tensor(
+            [tuple(image.flatten().tolist()) not in known for image in x]
+        )
+        torch.testing.assert_close(made.predict_proba(IMAGES), plain.detach())
+
+    def test_whose_inversion_fails_has_the_plain_answer(self):
+        made, masks = tta(), torch.ones(10, 1, 8, 8)
+        whole = made.predict_proba(IMAGES, masks=masks)
+        masks[2] = 0.0
+        found = made.predict_proba(IMAGES, masks=masks)
+        plain = made.classifier(IMAGES).detach().double().softmax(-1)
+        torch.testing.assert_close(found[2], plain[2])
+        rest = [row for row in range(10) if row != 2]
+        assert torch.equal(found[rest], whole[rest])
+
+    def test_that_cannot_be_aligned_has_no_answer(self):
+        frame = Frame(height=8, width=8, content_height=8, content_width=8)
+        made = tta(aligner=CentreBox(frame))
+        photos = [torch.rand(1, 20, 30, generator=Rng(row).torch()) for row in range(3)]
+        geometry = [Box(5, 5, 25, 15), Box(0, 0, 30, 20), Box(500, 500, 600, 600)]
+        found = made.predict_proba(photos, geometry=geometry)
+        assert found.isnan().any(1).tolist() == [False, False, True]
+
+
+class TestBeforeAnyWork:
+    CASES = (
+        ({"labels": LABELS.float()}, ValueError, "labels: expected integers"),
+        ({"labels": LABELS[:9]}, ValueError, r"labels: expected shape \(10,\)"),
+        ({"labels": LABELS + 1}, ValueError, r"classes 0 to 1 \(0 'dark', 1 'bright'\), got 2 for"),
+        ({"labels": LABELS - 1}, ValueError, "got -1 for image"),
+        ({"images": IMAGES * 127.5 + 127.5}, ValueError, "image 0: expected values in"),
+        ({"images": (IMAGES * 127).to(torch.uint8)}, TypeError, "expected a float tensor"),
+        ({"images": IMAGES[:, :, :7]}, ValueError, "expected shape"),
+        ({"images": IMAGES[0]}, ValueError, "add the batch axis"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, ValueError, "number of images"),
+        (
+            {"images": IMAGES.index_fill(0, torch.tensor([3]), torch.nan)},
+            ValueError,
+            r"others in 3 \(",
+        ),
+        ({"ids": ["a"] * 10}, ValueError, "'a' for images 0 and 1, whose pixels differ"),
+        ({"ids": ["a"]}, ValueError, "ids: expected 10"),
+        ({"masks": torch.ones(10, 1, 8, 7)}, ValueError, "masks: expected shape"),
+        ({"masks": 255 * torch.ones(10, 1, 8, 8)}, ValueError, "divide masks of 0 and 255"),
+        ({"images": IMAGES[[0] * 10]}, ValueError, "one class for one image"),
+        ({"geometry": [Box(0, 0, 8, 8)] * 10}, ValueError, "geometry alone"),
+    )
+
+    @pytest.mark.parametrize(("given", "error", "message"), CASES)
+    def test_fit_refuses(self, given, error, message):
+        generator = Counted()
+        made = tta(generator, alpha=None)
+        made.classifier.module.seen.clear()
+        generator.seen.clear()
+        labels = given.pop("labels", torch.arange(10) % 2)
+        with pytest.raises(error, match=message):
+            made.fit(given.pop("images", IMAGES), labels, **given)
+        assert generator.seen == made.classifier.module.seen == []
+
+    def test_predict_refuses_equal_ids_of_different_images(self):
+        with pytest.raises(ValueError, match="whose pixels differ"):
+            tta().predict_proba(IMAGES[:2], ids=["a", "a"])
+        same = tta().predict_proba(IMAGES[[0, 0, 1]], ids=["a", "a", "b"])
+        assert torch.equal(same[0], same[1])
+
+    def test_sources_too(self):
+        source = MemorySource(ImageSet(images=IMAGES[:, :, :6].clone(), ids=tuple("abcdefghij")))
+        with pytest.raises(ValueError, match="what the generator makes"):
+            tta().predict(source)
+        source = MemorySource(ImageSet(images=IMAGES, ids=tuple("abcdefghij")))
+        with pytest.raises(ValueError, match="all different"):
+            tta().predict(source, ids=["a"] * 10)
+
+    def test_a_copy_of_an_image_counts_twice(self):
+        rows = [*range(10), 0, 0, 0]
+        made = tta(alpha=None).fit(IMAGES[rows], LABELS[rows])
+        wrong = LABELS.clone()
+        wrong[0] = 1 - wrong[0]
+        assert made.bank(IMAGES[rows], split="calibration").logits["image"].shape[0] == 13
+
+    def test_a_given_alpha_is_not_fitted(self):
+        with pytest.raises(ValueError, match="leave out alpha"):
+            tta().fit(IMAGES, LABELS)
+        with pytest.raises(ValueError, match="alpha: expected a number"):
+            tta(alpha=2.0)
+
+
+class TestByName:
+    def test_a_perturbation_is_that_of_its_name(self):
+        named, made = tta(perturbation="stylemix_fine"), tta(perturbation=StyleMix("fine"))
+        assert torch.equal(named.predict_proba(IMAGES), made.predict_proba(IMAGES))
+        with pytest.raises(ValueError, match="stylemix"):
+            tta(perturbation="stylemx_fine")
+
+    def test_a_strength_that_is_left_out_is_the_middle_one_of_the_kit(self):
+        kit = GeneratorKit(TOY, scales={"isotropic": {"fine": [0.1, 0.2, 0.9]}})
+        assert tta(kit, perturbation="isotropic_fine").perturbation.sigma == 0.2
+
+    @pytest.mark.parametrize("merge", MERGES)
+    def test_every_merge(self, merge):
+        found = tta(merge=merge).predict_proba(IMAGES)
+        torch.testing.assert_close(found.sum(1), torch.ones(10, dtype=torch.float64))
+
+    @pytest.mark.parametrize(
+        "options", [{"merge": "men"}, {"perturbation": "stylmix_fine"}, {"pixel_views": "car/crp"}]
+    )
+    def test_an_unknown_one_is_told_with_its_neighbours(self, options):
+        with pytest.raises(ValueError, match="did you mean"):
+            tta(**options)
+
+
+class TestTransforms:
+    SMALL = CentreCrop(6)
+
+    def test_photo_and_renders_may_go_their_own_ways_to_the_classifiers_size(self):
+        spec = type(TOY.image_spec)(channels=1, height=6, width=6)
+        with pytest.raises(ValueError, match="photo_transform"):
+            tta(TOY, spec)
+        made = tta(
+            TOY,
+            spec,
+            alpha=0.0,
+            photo_transform=self.SMALL,
+            render_transform=self.SMALL,
+            pixel_views=RandomCrop(size=6),
+        )
+        bank = made.bank(IMAGES, split="predict")
+        cut = IMAGES[:, :, 1:7, 1:7]
+        torch.testing.assert_close(bank.logits["image"][:, 0], made.classifier(cut).detach())
+        assert bank.view_keys == ("crop", "crop+stylemix_fine")
+
+    def test_the_photo_may_stay_plain_while_renders_are_transformed(self):
+        made = tta(render_views=HorizontalFlip(1.0))
+        bank = made.bank(IMAGES, split="predict")
+        assert set(bank.logits) == {"image", "reconstruction", "flip+stylemix_fine"}
+        assert made.ensemble_.image_views == ()
+        plain = tta().bank(IMAGES, split="predict").logits["stylemix_fine"]
+        assert not torch.allclose(bank.logits["flip+stylemix_fine"], plain)
