@@ -17,13 +17,19 @@ __all__ = ["Compose", "Identity", "PixelViews", "Renamed"]
 class PixelViews(ABC):
     """A random transform of pixels; call it on images, or `augment` views that exist already.
 
-    Subclasses give `name` (the key of these views in a prediction bank) and `_transform`.
+    Subclasses give `name` (the key of these views in a prediction bank) and `_transform`; one that
+    leaves nothing to chance says so by `is_random`.
     """
 
     @property
     @abstractmethod
     def name(self) -> str:
         """Short name, such as "flip"."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two views of an image can differ; one that is sure, such as a flip, needs one."""
+        return True
 
     @abstractmethod
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
@@ -91,6 +97,7 @@ class Identity(PixelViews):
     """The image itself, K times."""
 
     name = "identity"
+    is_random = False
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         return views
@@ -112,6 +119,11 @@ class Compose(PixelViews):
     def name(self) -> str:
         """The given name, or the parts' names joined."""
         return self._name
+
+    @property
+    def is_random(self) -> bool:
+        """Whether any part is."""
+        return any(part.is_random for part in self.parts)
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         for index, part in enumerate(self.parts):
@@ -138,6 +150,11 @@ class Renamed(PixelViews):
     def name(self) -> str:
         """The given name."""
         return self._name
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the transform is."""
+        return self.views.is_random
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         return self.views.augment(views, streams)

@@ -49,6 +49,11 @@ class ColorJitter(PixelViews):
     def __post_init__(self) -> None:
         check_jitter(self.brightness, self.contrast, self.saturation, self.hue)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether anything changes."""
+        return max(self.brightness, self.contrast, self.saturation, self.hue) > 0
+
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         strengths = (self.brightness, self.contrast, self.saturation, self.hue)
         if views.shape[2] not in (1, 3):

@@ -50,6 +50,11 @@ class HorizontalFlip(PixelViews):
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = check_fraction(probability, "flip probability")
 
+    @property
+    def is_random(self) -> bool:
+        """Whether a coin is tossed."""
+        return 0 < self.probability < 1
+
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         if self.probability == 0:
             return views
@@ -72,6 +77,11 @@ class RandomCrop(PixelViews):
         self.padding = check_count(padding, "crop padding", least=0)
         self.size = None if size is None else check_count(size, "crop size")
         self.fill = fill
+
+    @property
+    def is_random(self) -> bool:
+        """Whether there is room to move the window."""
+        return self.padding > 0 or self.size is not None
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         height, width = views.shape[-2:] if self.size is None else (self.size, self.size)
@@ -100,6 +110,7 @@ class CentreCrop(PixelViews):
     """
 
     name = "centre"
+    is_random = False
 
     def __init__(self, height: int, width: int | None = None) -> None:
         self.height = check_count(height, "crop height")
@@ -121,6 +132,7 @@ class Resize(PixelViews):
     """
 
     name = "resize"
+    is_random = False
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         self.size = size
@@ -152,6 +164,11 @@ class ResizedCrop(PixelViews):
 
     def __init__(self, scale: float = 1.03125) -> None:
         self.scale = check_number(scale, "crop scale", least=1, remedy="use 1.03125 for 3 %")
+
+    @property
+    def is_random(self) -> bool:
+        """Whether there is room to move the window."""
+        return self.scale > 1
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         height, width = views.shape[-2:]
@@ -227,6 +244,11 @@ class Rotate(PixelViews):
     def __init__(self, degrees: float = 10.0, fill: Fill = -1.0) -> None:
         self.degrees = check_number(degrees, "degrees of rotation", least=0, remedy="drop the sign")
         self.fill = fill
+
+    @property
+    def is_random(self) -> bool:
+        """Whether there is an angle to draw."""
+        return self.degrees > 0
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         if self.degrees == 0:

@@ -21,9 +21,24 @@ from genviews.ensemble.combine import Evaluation, Method, score
 from genviews.ensemble.views import ViewSet
 from genviews.perturb.base import Perturbation
 
-__all__ = ["Chosen", "Picks", "choose_combined", "group_candidates", "methods", "pick"]
+__all__ = ["Chosen", "Combined", "Picks", "choose_combined", "group_candidates", "methods", "pick"]
 
 SINGLE = Method(name="single image", group="image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combined:
+    """Pixel and generated views in one ensemble, as many together as pixel views have alone.
+
+    Args:
+        pixels: pixel views of the image, which join it in the image term.
+        generated: the same pixel transform of generated views.
+        image_size: predictions in the image term, that of the image itself among them.
+    """
+
+    pixels: ViewSet
+    generated: ViewSet
+    image_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +48,18 @@ class Chosen:
     Args:
         pixels: pixel view sets.
         latents: row name -> the chosen latent view set.
-        combined: (pixel view set of the image, pixel views of latent views), or None.
+        combined: what is combined, or None.
     """
 
     pixels: tuple[ViewSet, ...]
     latents: Mapping[str, ViewSet]
-    combined: tuple[ViewSet, ViewSet] | None = None
+    combined: Combined | None = None
 
     @property
     def view_sets(self) -> tuple[ViewSet, ...]:
         """All of them."""
-        return (*self.pixels, *self.latents.values(), *(self.combined or ())[1:])
+        both = () if self.combined is None else (self.combined.generated,)
+        return (*self.pixels, *self.latents.values(), *both)
 
 
 def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Perturbation, ...]]:
@@ -70,8 +86,12 @@ def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Pert
 
 def choose_combined(
     chosen: Chosen, bank: PredictionBank, *, merge: str = "mean", per_latent: int = 1
-) -> tuple[ViewSet, ViewSet] | None:
+) -> Combined | None:
     """Pair the best pixel views with the best latent views, both by calibration accuracy.
+
+    Whether generated views add to pixel views is asked at equal budgets: half of the 1 + K
+    predictions that pixel views have with the image go to the image term, the other half to
+    generated views and the reconstruction. A sure flip has 2, which all join.
 
     Args:
         chosen: pixel and latent view sets.
@@ -80,8 +100,10 @@ def choose_combined(
         per_latent: pixel transforms that each latent view gets.
 
     Returns:
-        The pixel view set, and the same pixel transform of the latent views; None without either
-        kind.
+        What is combined; None without either kind.
+
+    Source: Chai et al. 2021, the cars: 16 of the image and its crops and 16 of the generated views,
+        against 32 of the image and its crops.
     """
     if not chosen.pixels or not chosen.latents:
         return None
@@ -89,8 +111,15 @@ def choose_combined(
         max(view_sets, key=lambda v: score(_method(v), bank, merge=merge))
         for view_sets in (chosen.pixels, chosen.latents.values())
     )
-    both = ViewSet(perturbation=latent.perturbation, pixels=pixels.pixels, per_latent=per_latent)
-    return pixels, both
+    budget = 1 + bank.get(latent.name).shape[1]
+    image_size = min((budget + 1) // 2, 1 + bank.get(pixels.name).shape[1])
+    generated = ViewSet(
+        perturbation=latent.perturbation,
+        pixels=pixels.pixels,
+        per_latent=per_latent,
+        num_views=max(1, budget - image_size - 1),  # the reconstruction is a member, too
+    )
+    return Combined(pixels=pixels, generated=generated, image_size=image_size)
 
 
 def methods(chosen: Chosen) -> list[Method]:
@@ -103,8 +132,9 @@ def methods(chosen: Chosen) -> list[Method]:
     rows = [SINGLE, *map(_method, chosen.pixels), only, control]
     rows += [_method(view_set, name) for name, view_set in chosen.latents.items()]
     if chosen.combined is not None:
-        pixels, both = chosen.combined
-        rows.append(replace(_method(both, "combined"), image_views=(pixels.name,)))
+        own, key = chosen.combined, chosen.combined.pixels.name
+        combined = _method(own.generated, "combined")
+        rows.append(replace(combined, image_views=(key,), image_size=own.image_size))
     return rows
 
 

@@ -142,6 +142,7 @@ class Method:
         weighing: "none" takes the mean of `views` as they stand; "equal" averages them with the
             image, all with equal weight; "alpha" weighs them against the image term by equation 7.
         image_views: pixel views that join the image in the image term, for "alpha".
+        image_size: members of the image term, the image first; None takes all.
     """
 
     name: str
@@ -149,12 +150,15 @@ class Method:
     views: tuple[str, ...] = ()
     weighing: Literal["none", "equal", "alpha"] = "none"
     image_views: tuple[str, ...] = ()
+    image_size: int | None = None
 
     def ensemble(self, merge: str) -> Ensemble | None:
         """The unfitted ensemble, or None when there is no alpha to fit."""
         if self.weighing != "alpha":
             return None
-        return Ensemble(self.views, image_views=self.image_views, merge=merge)
+        return Ensemble(
+            self.views, image_views=self.image_views, image_size=self.image_size, merge=merge
+        )
 
     def fixed_proba(self, bank: PredictionBank, merge: str) -> Float[Tensor, "N Y"]:
         """Class probabilities of a method without alpha."""
@@ -165,8 +169,9 @@ class Method:
     def count(self, bank: PredictionBank) -> int:
         """Number of predictions beside that of the image itself."""
         ensemble = self.ensemble("mean")
-        keys = self.views if ensemble is None else (*self.image_views, *ensemble.pool_keys)
-        return sum(bank.get(key).shape[1] for key in keys)
+        if ensemble is None:
+            return sum(bank.get(key).shape[1] for key in self.views)
+        return ensemble.image_pool(bank).shape[1] + ensemble.view_pool(bank).shape[1] - 1
 
 
 def ranked(bank: PredictionBank, keys: Sequence[str], *, merge: str = "mean") -> list[Ensemble]:

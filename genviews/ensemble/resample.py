@@ -89,6 +89,7 @@ def resample_members(
     size: int = 31,
     image_size: int = 16,
     times: int = 20,
+    seed: int = 0,
 ) -> Resampled:
     """Redraw the views, choose alpha on calibration and evaluate on test, `times` times.
 
@@ -101,6 +102,7 @@ def resample_members(
         size: views drawn from the pool; 31 for faces, cats and CIFAR10, 16 for cars.
         image_size: members drawn for the image term where it has pixel views; 16 for cars.
         times: number of draws.
+        seed: another seed, other draws; 0 are the published ones.
 
     Raises:
         ValueError: calibrating on a test split, or banks without labels.
@@ -118,8 +120,7 @@ def resample_members(
     pools = [(ensemble.image_pool(bank), ensemble.view_pool(bank)) for bank in banks]
     join = find_merge(ensemble.merge).join
     draws = []
-    for seed in range(check_count(times, "times")):
-        rng = np.random.RandomState(seed)
+    for rng in _states(times, seed):
         views = _draw(rng, pools[0][1], size)
         image = _draw(rng, pools[0][0], image_size) if ensemble.image_views else [0]
         curves = [
@@ -139,6 +140,7 @@ def resample_pixels(
     merge: str = "mean",
     size: int = 32,
     times: int = 20,
+    seed: int = 0,
 ) -> Resampled:
     """Redraw the members of an image-only ensemble (the image and its pixel views), equal weights.
 
@@ -148,11 +150,12 @@ def resample_pixels(
         merge: how predictions become one, see `genviews.ensemble.merge`.
         size: members drawn; 32 = original + 31 views in the paper.
         times: number of draws.
+        seed: another seed, other draws.
 
     Source: Chai et al. 2021, the colour and crop baselines of its plotting notebooks.
     """
     members, sizes = pool(bank, ("image", *keys), merge), (check_count(size, "size"),)
-    return _by_size(members[:, 0], members, bank, sizes, times, find_merge(merge).join)[0]
+    return _by_size(members[:, 0], members, bank, sizes, times, seed, find_merge(merge).join)[0]
 
 
 def ensemble_size_study(
@@ -163,6 +166,7 @@ def ensemble_size_study(
     sizes: Sequence[int] = SIZES,
     members: int = 31,
     times: int = 16,
+    seed: int = 0,
 ) -> tuple[Resampled, ...]:
     """Test accuracy against the number of views in the ensemble.
 
@@ -176,6 +180,7 @@ def ensemble_size_study(
         sizes: numbers of views; 0 is the image term alone.
         members: pool members that choose alpha; 31 in the paper.
         times: draws per size; 16 in the paper.
+        seed: another seed, other draws.
 
     Source: Chai et al. 2021, figures 6 and 18.
     """
@@ -186,7 +191,11 @@ def ensemble_size_study(
     fitted_on = (ensemble.terms(calibration)[0], first, calibration.known_labels())
     alpha = float(alphas[int(grid_accuracies(*fitted_on, alphas).argmax())])
     image, views = ensemble.terms(test)[0], ensemble.view_pool(test)
-    return _by_size(image, views, test, sizes, times, lambda drawn: mix(image, join(drawn), alpha))
+
+    def weighed(drawn: Tensor) -> Tensor:
+        return mix(image, join(drawn), alpha)
+
+    return _by_size(image, views, test, sizes, times, seed, weighed)
 
 
 def pixel_size_study(
@@ -196,6 +205,7 @@ def pixel_size_study(
     sizes: Sequence[int] = SIZES,
     times: int = 16,
     merge: str = "mean",
+    seed: int = 0,
 ) -> tuple[Resampled, ...]:
     """Accuracy of ordinary test-time augmentation against the number of views.
 
@@ -207,15 +217,17 @@ def pixel_size_study(
         keys: the pixel view sets.
         sizes: numbers of views; 0 is the image alone.
         times: draws per size.
+        seed: another seed, other draws.
         merge: how predictions become one, see `genviews.ensemble.merge`.
     """
     image, views = pool(bank, ("image",), merge), pool(bank, tuple(keys), merge)
     join = find_merge(merge).join
 
     def equal(drawn: Tensor) -> Tensor:
-        return join(torch.cat([image, drawn], 1))
+        # A sure flip has one view: copies of it would drown the image.
+        return join(torch.cat([image, drawn if views.shape[1] > 1 else drawn[:, :1]], 1))
 
-    return _by_size(image[:, 0], views, bank, sizes, times, equal)
+    return _by_size(image[:, 0], views, bank, sizes, times, seed, equal)
 
 
 def _by_size(
@@ -224,19 +236,25 @@ def _by_size(
     bank: PredictionBank,
     sizes: Sequence[int],
     times: int,
+    seed: int,
     score: Callable[[Tensor], Tensor],
 ) -> tuple[Resampled, ...]:
     """Ensembles of each size, `times` draws of their members; of size 0 the image alone."""
-    check_count(times, "times")
     labels, points = bank.known_labels(), []
     for size in sizes:
         found = [image]
         if check_count(size, "size", least=0) > 0:
-            draws = (_draw(np.random.RandomState(s), members, size) for s in range(times))
+            draws = (_draw(rng, members, size) for rng in _states(times, seed))
             found = [score(members[:, draw]) for draw in draws]
         accuracies = tuple(_accuracy(one, labels) for one in found)
         points.append(Resampled(size=size, accuracies=accuracies))
     return tuple(points)
+
+
+def _states(times: int, seed: int) -> list[np.random.RandomState]:
+    """A source of draws each: of seed 0 those of the reference code, 0, 1, 2, ..."""
+    places = range(check_count(times, "times"))
+    return [np.random.RandomState([seed, s] if seed else s) for s in places]
 
 
 def _draw(rng: np.random.RandomState, members: Tensor, size: int) -> list[int]:

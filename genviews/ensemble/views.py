@@ -37,7 +37,8 @@ class ViewSet:
         perturbation: of the image's latent, then rendered; None leaves the generator out.
         pixels: pixel transform of the image or, with a perturbation, of each rendered view; in the
             place of the fixed ones of the `ViewPlan`.
-        num_views: K; None takes that of the `ViewPlan`.
+        num_views: K; None takes that of the `ViewPlan`, or 1 for a transform of the image's pixels
+            that leaves nothing to chance: 32 copies of a sure flip would drown the image in a mean.
         per_latent: with both, how many pixel transforms each latent gets. 1 makes K different
             latents; the reference code's `tensortransform` files have 8 latents x 4 transforms
             (per_latent=4).
@@ -72,6 +73,11 @@ class ViewSet:
     def name(self) -> str:
         """The key in the bank: "crop", "stylemix_fine_1.00" or "crop+stylemix_fine_1.00"."""
         return "+".join(part.name for part in (self.pixels, self.perturbation) if part is not None)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether all its views of an image are one, as those of a sure flip."""
+        return self.perturbation is None and self.pixels is not None and not self.pixels.is_random
 
     @property
     def group(self) -> Literal["pixel", "latent", "combined"]:
@@ -244,7 +250,9 @@ class ViewPlan:
         return found
 
     def _count(self, view_set: ViewSet) -> int:
-        return self.num_views if view_set.num_views is None else view_set.num_views
+        if view_set.num_views is not None:
+            return view_set.num_views
+        return 1 if view_set.is_sure else self.num_views
 
     def _count_latents(self, view_set: ViewSet) -> int:
         return -(-self._count(view_set) // view_set.per_latent)  # rounded up
@@ -259,27 +267,15 @@ def _shown(views: Tensor, transform: PixelViews | None, streams: Streams) -> Ten
     return views if transform is None else transform.augment(views, streams)
 
 
-def pixel_view_sets(
-    pixel_views: Sequence[PixelViews], images: Float[Tensor, "N C H W"], ids: Sequence[str]
-) -> tuple[ViewSet, ...]:
-    """View sets of pixel transforms; one that leaves nothing to chance (a sure flip) has one view.
-
-    Thirty-two copies of one flip would drown the image in the equal-weight average.
+def pixel_view_sets(pixel_views: Sequence[PixelViews]) -> tuple[ViewSet, ...]:
+    """View sets of pixel transforms.
 
     Args:
         pixel_views: the transforms.
-        images: a few, on which they are tried.
-        ids: of the images.
 
     Raises:
         ValueError: two of one name, whose predictions could not be told apart.
     """
     remedy = "give one of them a name of its own: Renamed(views, 'my-crop')"
     check_different([pixels.name for pixels in pixel_views], "pixel views", remedy)
-    streams = Rng(0, "chance").streams(ids)
-    found = []
-    for pixels in pixel_views:
-        views = pixels(images, 4, streams)
-        fixed = bool((views == views[:, :1]).all())
-        found.append(ViewSet(pixels=pixels, num_views=1 if fixed else None))
-    return tuple(found)
+    return tuple(ViewSet(pixels=pixels) for pixels in pixel_views)

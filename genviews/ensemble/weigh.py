@@ -58,6 +58,7 @@ class Ensemble:
         views: key or keys of the view sets whose views are pooled with equal weight.
         image_views: None takes the image alone as the image term; keys of pixel views take the mean
             over the image and those views (the combined mode of the cars).
+        image_size: members of the image term, the image first; None takes all.
         merge: how predictions become one: "mean" of probabilities, as in the reference code,
             "gmean" (the mean of logits, as the paper's formula reads), "tsharpen" or "max"; see
             `genviews.ensemble.merge`.
@@ -94,6 +95,7 @@ class Ensemble:
         views: str | Sequence[str],
         *,
         image_views: str | Sequence[str] | None = None,
+        image_size: int | None = None,
         merge: str = "mean",
         include_reconstruction: bool = True,
         grid: int = 21,
@@ -102,6 +104,7 @@ class Ensemble:
     ) -> None:
         self.views = _keys(views)
         self.image_views = _keys(image_views or ())
+        self.image_size = None if image_size is None else check_count(image_size, "image_size")
         self.merge, self._merge = merge, find_merge(merge)
         self.include_reconstruction = include_reconstruction
         self.grid = check_count(grid, "grid", least=2)
@@ -116,7 +119,8 @@ class Ensemble:
         return (
             f"Ensemble(views={self.views!r}, image_views={self.image_views!r}, "
             f"merge={self.merge!r}, grid={self.grid}, choose_by={self.choose_by!r}, "
-            f"alpha={self.alpha}, include_reconstruction={self.include_reconstruction})"
+            f"alpha={self.alpha}, image_size={self.image_size}, "
+            f"include_reconstruction={self.include_reconstruction})"
         )
 
     @property
@@ -178,7 +182,7 @@ class Ensemble:
 
     def image_pool(self, bank: PredictionBank) -> Float[Tensor, "N I Y"]:
         """The members of the image term: the image, then its pixel views if any."""
-        return pool(bank, ("image", *self.image_views), self.merge)
+        return pool(bank, ("image", *self.image_views), self.merge)[:, : self.image_size]
 
     def view_pool(self, bank: PredictionBank) -> Float[Tensor, "N M Y"]:
         """The members of the pool of views: the reconstruction, then the views in order."""

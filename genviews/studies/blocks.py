@@ -214,7 +214,9 @@ def chart_of(table: Table, names: Sequence[str], *, title: str = "", y_label: st
 
 def _line(name: str, x: Sequence[Cell], cells: Sequence[Cell]) -> Series:
     known = [cell if isinstance(cell, Estimate) else Estimate(_number(cell)) for cell in cells]
-    ends = [one.interval for one in known if one.interval is not None]
+    # Where some have an interval, one without is drawn as a point.
+    some = any(one.interval is not None for one in known)
+    ends = [one.interval or (one.value, one.value) for one in known] if some else []
     return Series(
         name=name,
         x=tuple(map(_number, x)),

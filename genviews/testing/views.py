@@ -289,6 +289,14 @@ class PixelViewsLaws(Viewed[PixelViews]):
         changed = self.subject.augment(copies, self.streams)
         close(changed[:, [0, 2]], views[:, [0, 2]], "views beside a white one")
 
+    def chance_is_said(self) -> None:
+        """Views of an image differ only where `is_random` says so."""
+        views = self._views(6)
+        if not self.subject.is_random:
+            equal(
+                {"views": views}, {"views": views[:, :1].expand_as(views)}, "views without chance"
+            )
+
 
 class AnchorViewsLaws(Batched[AnchorViews]):
     """Four samples, in no order."""

@@ -74,6 +74,15 @@ def test_zero_strength_is_the_identity(views: PixelViews) -> None:
     # A generator overshoots: not even a clamp may happen.
     images = 3.0 * streams.child("pixels").uniform(1, SPEC.shape)[:, 0] - 1.5
     assert torch.equal(views(images, 2, streams), images[:, None].expand(-1, 2, -1, -1, -1))
+    assert not views.is_random
+
+
+SURE = (Identity, CentreCrop, Resize)
+
+
+@pytest.mark.parametrize("views", ALL, ids=repr)
+def test_what_leaves_something_to_chance(views: PixelViews) -> None:
+    assert views.is_random is not isinstance(views, SURE)
 
 
 class Broken(PixelViews):
@@ -88,6 +97,10 @@ class Broken(PixelViews):
     @property
     def name(self) -> str:
         return "broken"
+
+    @property
+    def is_random(self) -> bool:
+        return self.law != "chance_is_said"
 
     def __call__(self, images: Tensor, num_views: int, streams) -> Tensor:
         if self.law == "misuse_is_refused":

@@ -164,10 +164,11 @@ def test_combined_takes_the_best_of_both_kinds(make_bank):
         pixels=(flip, crop),
         latents={"c": ViewSet(perturbation=coarse), "f": ViewSet(perturbation=fine)},
     )
-    pixels, both = choose_combined(chosen, bank, per_latent=4)
-    assert (pixels.name, both.name, both.per_latent) == ("wide", f"wide+{fine.name}", 4)
+    found = choose_combined(chosen, bank, per_latent=4)
+    both = found.generated
+    assert (found.pixels.name, both.name, both.per_latent) == ("wide", f"wide+{fine.name}", 4)
     assert choose_combined(replace(chosen, pixels=()), bank) is None
-    whole = replace(chosen, combined=(pixels, both))
+    whole = replace(chosen, combined=found)
     assert [v.name for v in whole.view_sets] == [
         "crop", "wide", coarse.name, fine.name, both.name
     ]  # fmt: skip
@@ -182,6 +183,28 @@ def test_combined_takes_the_best_of_both_kinds(make_bank):
         "combined",
     ]
     assert methods(whole)[-1].image_views == ("wide",)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "views", "image", "generated"),
+    [(31, 31, 16, 15), (32, 32, 17, 15), (1, 32, 2, 30), (4, 4, 3, 1), (2, 2, 2, 1), (1, 10, 2, 8)],
+)
+def test_combined_views_are_as_many_as_pixel_views_alone(
+    make_bank, pixels, views, image, generated
+):
+    fine, crop = StyleMix("fine"), ViewSet(pixels=RandomCrop(1))
+    chosen = Chosen(pixels=(crop,), latents={"f": ViewSet(perturbation=fine)})
+    bank = make_bank(keys={fine.name: views, "crop": pixels})
+    found = choose_combined(chosen, bank)
+    assert (found.image_size, found.generated.num_views) == (image, generated)
+    method = methods(replace(chosen, combined=found))[-1]
+    test = make_bank(keys={"crop": pixels, found.generated.name: generated})
+    assert method.count(test) == (views if views > 2 else 3)
+    ensemble = method.ensemble("mean")
+    assert ensemble.image_pool(test).shape[1] == image
+    assert ensemble.view_pool(test).shape[1] == 1 + generated
+    first = torch.cat([test.logits["image"], test.logits["crop"]], 1)[:, :image].double()
+    torch.testing.assert_close(ensemble.image_pool(test), first.softmax(-1))
 
 
 def _named(name):

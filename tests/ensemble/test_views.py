@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.augment.base import Compose
-from genviews.augment.geometry import HorizontalFlip, RandomCrop
+from genviews.augment.base import Compose, Renamed
+from genviews.augment.colour import ColorJitter
+from genviews.augment.geometry import HorizontalFlip, RandomCrop, Rotate
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
@@ -106,6 +107,25 @@ def test_own_number_of_views_and_several_transforms_of_one_latent(task):
     repeated, plain = views[f"crop+{FINE.name}"], views[FINE.name]
     assert repeated.shape[1] == plain.shape[1] == 6
     torch.testing.assert_close(repeated, plain[:, [0, 0, 0, 0, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "count"),
+    [
+        (HorizontalFlip(1.0), 1),
+        (HorizontalFlip(0.5), 5),
+        (HorizontalFlip(0.01), 5),  # which seldom shows it
+        (Compose(HorizontalFlip(1.0), Renamed(RandomCrop(), "still")), 1),
+        (Compose(HorizontalFlip(1.0), CROP), 5),
+        (Renamed(ColorJitter(hue=0.1), "hue"), 5),  # grey images have none
+        (Rotate(0.0), 1),
+    ],
+)
+@pytest.mark.parametrize("images", [1, 5])
+def test_what_is_sure_has_one_view_whatever_the_images(task, pixels, count, images):
+    views = views_of(task, [ViewSet(pixels=pixels)], slice(0, images), num_views=5)
+    assert views[pixels.name].shape[:2] == (images, count)
+    assert views_of(task, [ViewSet(pixels=pixels, num_views=2)])[pixels.name].shape[1] == 2
 
 
 def test_names_must_differ(task):

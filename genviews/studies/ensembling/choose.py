@@ -117,8 +117,7 @@ def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturb
         options: how.
         groups: row name -> candidates, the mildest first.
     """
-    few = bench.images("calibration").read(range(min(8, len(bench.images("calibration")))))
-    pixels = pixel_view_sets(bench.pixel_views, few.images, few.ids)
+    pixels = pixel_view_sets(bench.pixel_views)
     choosers = options.choosers(bench.tasks)
     latents, scores = _scales(bench, options, groups)
     chosen = {name: Chosen(pixels=pixels, latents=own) for name, own in latents.items()}
@@ -133,7 +132,7 @@ def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturb
         for task in choosers
     }
     shared = both[options.reference_task(bench.tasks).name]
-    more = {pair[1].name: pair[1] for pair in both.values() if pair is not None}
+    more = {own.generated.name: own.generated for own in both.values() if own is not None}
     if more:
         added = bench.bank("calibration", list(more.values()), num_views=options.num_views)
         bank = bank.merge(added)

@@ -174,7 +174,7 @@ def gain_bars(rows: Sequence[Row], *, title: str) -> Bars:
     )
 
 
-def gain_table(title: str, gains: Mapping[str, GainReport]) -> Table:
+def gain_table(title: str, gains: Mapping[str, GainReport], *, caption: str = "") -> Table:
     """Paired comparisons by name: gain, what changed, and the test, corrected for their number."""
     weighed = weigh([Gap.of(gain) for gain in gains.values()])
     return Table(
@@ -189,6 +189,7 @@ def gain_table(title: str, gains: Mapping[str, GainReport]) -> Table:
             (name, gap.estimate, f"{g.fixed} / {g.broke}", gap.p_value)
             for (name, g), gap in zip(gains.items(), weighed, strict=True)
         ),
+        caption=caption,
     )
 
 

@@ -44,7 +44,7 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     Alpha is chosen once, on calibration with as many views as the largest ensemble. Pixel views are
     averaged with the image with equal weight.
     """
-    sizes, times, merge = options.sizes, options.times, options.merge
+    sizes, times, merge, seed = options.sizes, options.times, options.merge, bench.seed
     generated = [ViewSet(perturbation=p) for p in bench.perturbations]
     pixels = [ViewSet(pixels=p).name for p in bench.pixel_views]
     every = [*generated, *(ViewSet(pixels=p) for p in bench.pixel_views)]
@@ -53,10 +53,12 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     for views in generated:
         rule = Ensemble(views.name, merge=merge)
         curves[views.name] = ensemble_size_study(
-            rule, first, last, sizes=sizes, members=max(sizes), times=times
+            rule, first, last, sizes=sizes, members=max(sizes), times=times, seed=seed
         )
     for name in pixels:
-        curves[name] = pixel_size_study(last, [name], sizes=sizes, times=times, merge=merge)
+        curves[name] = pixel_size_study(
+            last, [name], sizes=sizes, times=times, merge=merge, seed=seed
+        )
     best = ranked(first, [v.name for v in generated], merge=merge)[0]
     gain = gain_report(best.predict(last) == last.known_labels(), last.correct())
     name, shown = best.views[0], {n: [_estimate(p) for p in own] for n, own in curves.items()}

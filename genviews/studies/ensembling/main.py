@@ -32,6 +32,11 @@ from genviews.studies.result import Result
 
 __all__ = ["STUDY", "MainStudy", "run"]
 
+_BUDGET = (
+    "At equal budgets: combined has as many predictions as pixel views with the image, half of "
+    "them of generated views."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MainStudy(Choices):
@@ -83,7 +88,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
             f"{c.row} against {c.against}" + (f" ({c.task})" if several else ""): c
             for c in compared
         }
-        blocks.append(gain_table("Do generated views add to pixel views?", named))
+        blocks.append(gain_table("Do generated views add to pixel views?", named, caption=_BUDGET))
     for name, evaluated in found.items():
         curves = [e.curve for e in evaluated if e.curve is not None]
         title = f"How much weight the views get: {titles[name]}"
@@ -145,7 +150,7 @@ def _compare(
     for name, own in chosen.items():
         if own.combined is not None:
             rows = {e.row.name: e for e in found[name]}
-            pixels = rows[own.combined[0].name]
+            pixels = rows[own.combined.pixels.name]
             compared.append(compare(rows["combined"], pixels))
     return compared
 

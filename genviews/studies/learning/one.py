@@ -66,7 +66,7 @@ def learn(bench: Bench, options: LearnOptions) -> Result:
     """
     given = bench.inputs.given()
     row = one_row(options, made=Need.KIT in given, real=Need.REAL in given)
-    setting = learning_setting(bench, options, [row])
+    setting = replace(learning_setting(bench, options, [row]), views_seed=options.seed)
     if setting.probe is not None:
         setting = replace(setting, monitor=_monitor(setting.probe))
     (found,) = run_rows(

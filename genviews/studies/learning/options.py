@@ -104,7 +104,7 @@ class LearnOptions(TrainingOptions):
         positives: Views beside each sample.
         pool: Different views of each sample, of which --positives are seen at a time. Without it:
             always the same.
-        seed: Seed of first weights, order and pixel views.
+        seed: Seed of samples, subsets, first weights, order and pixel views.
     """
 
     views: str | None = None

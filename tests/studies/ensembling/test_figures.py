@@ -37,7 +37,7 @@ def test_figure6_draws_the_size_study(bench):
     found = fig6.STUDY.run(bench, options)
     first, last = banks(bench, 4)
     points = ensemble_size_study(
-        Ensemble(MIX.name), first, last, sizes=options.sizes, members=4, times=3
+        Ensemble(MIX.name), first, last, sizes=options.sizes, members=4, times=3, seed=bench.seed
     )
     (curves,) = [b for b in found.blocks if isinstance(b, Curves)]
     series = {s.name: s for s in curves.charts[0].series}
@@ -45,19 +45,20 @@ def test_figure6_draws_the_size_study(bench):
     assert series[MIX.name].y == tuple(p.mean for p in points)
     single = float((last.get("image")[:, 0].argmax(-1) == last.labels).double().mean())
     assert {s.y[0] for s in series.values()} == {single}
+    assert series[MIX.name].low[0] == series[MIX.name].y[0]  # the image alone is not drawn anew
+    assert {len(s.low) for s in series.values()} <= {0, 3}
     assert found.answer.rows[2][0] == 4
     assert found.answer.rows[2][1].value == points[2].mean
     assert repr(MIX.name) in found.verdict
 
 
 def test_pixel_views_are_averaged_with_the_image(bench):
-    """A sure flip: whatever is drawn, n copies of the flip and the image."""
+    """A sure flip counts once, however many are drawn."""
     _, last = banks(bench, 4)
     curve = fig6.pixel_size_study(last, ["flip"], sizes=(1, 3), times=2)
     image, flip = last.probs("image")[:, 0], last.probs("flip")[:, 0]
     for point in curve:
-        mean = (image + point.size * flip) / (1 + point.size)
-        hits = (mean.argmax(-1) == last.labels).double().mean()
+        hits = ((image + flip).argmax(-1) == last.labels).double().mean()
         assert (point.mean, point.stderr) == (pytest.approx(float(hits)), 0.0)
     assert resample_pixels(last, ["flip"], size=2, times=1).accuracies
 

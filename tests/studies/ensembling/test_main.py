@@ -107,6 +107,8 @@ def test_combined_is_compared_with_its_own_pixel_views(result):
     assert rows["combined"].views[1].startswith(f"{against}+")
     assert against == max(("flip", "crop"), key=lambda n: rows[n].calibration_accuracy)
     assert "Do generated views add to pixel views?" in [block.title for block in result.blocks]
+    # K = 4 and the image, in all: half of the pixel ensemble, half generated.
+    assert rows["combined"].num_views <= 4
 
 
 def test_scales_are_chosen_on_calibration_by_the_reference(result):
