@@ -24,6 +24,7 @@ from genviews.checks import fail
 from genviews.domains import TARGETS, find_domain, measure_scales, sized_baselines
 from genviews.files import load_tensors
 from genviews.generators.base import Generator
+from genviews.generators.callable import named_classes
 from genviews.generators.card import generator_description, generator_from
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.inverter import Inverter, inverter_from, inverter_settings
@@ -270,7 +271,10 @@ class GeneratorKit(Parts):
     def _sections(self) -> dict[str, Mapping[str, Any]]:
         """What the card says of this kit."""
         spec, ranges = self.generator.image_spec, self.generator.latent_spec.ranges
-        image = {"channels": spec.channels, "height": spec.height, "width": spec.width}
+        image: dict[str, Any] = {"channels": spec.channels, "height": spec.height}
+        image |= {"width": spec.width}
+        if self.generator.class_names:
+            image["class_names"] = list(self.generator.class_names)
         return {
             **{name: self.card[name] for name in ("licence",) if name in self.card},
             "about": {
@@ -302,4 +306,8 @@ def read_generator(folder: str | Path) -> tuple[Generator, dict[str, Any]]:
     card = read_card(place)
     ranges = {name: (start, stop) for name, (start, stop) in card.get("ranges", {}).items()}
     weights = partial(checked_file, place, card, GENERATOR)
-    return generator_from(card["generator"], weights, ranges), card
+    generator = generator_from(card["generator"], weights, ranges)
+    if generator.num_classes:
+        names = card.get("image", {}).get("class_names", ())
+        generator.class_names = named_classes(names, generator.num_classes)
+    return generator, card

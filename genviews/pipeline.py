@@ -26,7 +26,7 @@ from genviews.classify.task import Task
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.fill import rendered_label, view_logits
+from genviews.ensemble.fill import conditioning_task, rendered_label, view_logits
 from genviews.ensemble.photos import Photos, Read, answered, check_labels
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
@@ -154,6 +154,8 @@ class GenerativeTTA(nn.Module):
         self._fitted: Ensemble | None = None
         self._unfitted_ensemble()  # says now what is wrong with the names
         self.plan.check_shapes(self.generator.image_spec, self.classifier.image_spec)
+        self.inverter.check(self.generator)
+        conditioning_task([Task(name="classifier", classifier=classifier)], self.generator)
 
     def fit(
         self,

@@ -21,8 +21,9 @@ from genviews.cli.flags import (
     changed,
     flag_of,
 )
+from genviews.text import read_lines
 
-__all__ = ["check_apart", "check_flags", "fraction", "settings_of"]
+__all__ = ["check_apart", "check_flags", "class_names_of", "fraction", "settings_of"]
 
 SHIPPED = {"calibration": 500, "test": 1000}  # images of the demo
 
@@ -68,10 +69,19 @@ def settings_of(flags: FunctionFlags) -> dict[str, Any]:
     """What flags say of a generator that is a function, as `load_generator` takes it."""
     from genviews.generators.adapter import Adapter
 
-    of = "generator_"
-    said = {n.removeprefix(of): v for n, v in vars(flags).items() if n.startswith(of)}
+    said = {f.name: getattr(flags, f"generator_{f.name}") for f in fields(Adapter)}
     counts = {"z_dim": flags.z_dim, "num_classes": flags.num_classes}
     return {**counts, "adapter": Adapter(**said)}
+
+
+def class_names_of(flags: FunctionFlags) -> list[str]:
+    """The names of the generator's classes."""
+    word = flags.generator_class_names
+    if word is None:
+        return []
+    if "," in word:
+        return [name.strip() for name in word.split(",")]
+    return list(read_lines(Path(word).expanduser(), "--generator-class-names"))
 
 
 @singledispatch

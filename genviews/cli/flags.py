@@ -137,6 +137,9 @@ class FunctionFlags:
         generator_z_shape: How it takes z: rows (N, Z), or pixels (N, Z, 1, 1), as a DCGAN does.
             Without this and the next four: found out by calling it, and said.
         generator_classes: How it takes the class: one-hot (N, Y), or index (N,).
+        generator_class_names: Names of the classes of a conditional generator in its order, with
+            commas between, or a text file with one a line, as the classifier or the folders name
+            them. Without it: those on its card, or else the same classes in the same order.
         generator_output: Where the images are in what it returns: a position, key or attribute.
         generator_axes: Of its images: channels-first, channels-last, or no-channels for (N, H, W).
         generator_range: Lowest and highest value of its images.
@@ -147,6 +150,7 @@ class FunctionFlags:
     num_classes: Annotated[int, _OF_FUNCTION] = 0
     generator_z_shape: Annotated[Literal["rows", "pixels"] | None, _OF_FUNCTION] = None
     generator_classes: Annotated[Literal["one-hot", "index"] | None, _OF_FUNCTION] = None
+    generator_class_names: Annotated[str | None, _OF_FUNCTION] = None
     generator_output: Annotated[str | None, _OF_FUNCTION] = None
     generator_axes: Annotated[
         Literal["channels-first", "channels-last", "no-channels"] | None, _OF_FUNCTION

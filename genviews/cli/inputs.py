@@ -15,7 +15,7 @@ from genviews.align.table import read_geometry
 from genviews.augment.presets import pixel_views_apart
 from genviews.checks import lookup
 from genviews.classify.task import Task
-from genviews.cli.check import fraction, settings_of
+from genviews.cli.check import class_names_of, fraction, settings_of
 from genviews.cli.flags import (
     DemoFlags,
     InvertFlags,
@@ -28,6 +28,7 @@ from genviews.cli.flags import (
 from genviews.data.file_source import Alignment
 from genviews.data.pixels import Decoding
 from genviews.data.source import MemorySource
+from genviews.ensemble.fill import conditioning_task
 from genviews.evaluate.detection import DetectionConfig
 from genviews.invert.inverter import inverter_preset
 from genviews.kit import GeneratorKit
@@ -116,6 +117,10 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         flags.classifier, spec, test.class_names, weights=flags.weights, settings=flags.settings
     )
     task = Task(name="images", classifier=classifier, labels=flags.label_column or "label")
+    notes = (*splits.notes, *kit.notes)
+    if conditioning_task([task], kit.generator) and not kit.generator.class_names:
+        told = ", ".join(classifier.class_names)
+        notes += (f"classes of the generator, in its order, are taken for {told}",)
     return replace(
         found,
         kit=kit,
@@ -124,7 +129,7 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         perturbations=perturbations,
         pixel_views=pixels,
         skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
-        notes=(*splits.notes, *kit.notes),
+        notes=notes,
     )
 
 
@@ -133,11 +138,11 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The images, and a generator with the inverter that the flags ask for."""
     kit = _load_kit(flags.generator, flags)
     inverter, spec = kit.inverter, kit.generator.image_spec
-    inverter.check(kit.generator)
     if flags.preset != "default":  # which is what suits the generator
         inverter = inverter_preset(
             flags.preset, inverter.encoder, lpips_weights=flags.lpips_weights, steps=flags.steps
         )
+    inverter.check(kit.generator)
     alignment = None
     if flags.geometry is not None:
         aligner = lookup(flags.align, ALIGNERS, "aligner")(spec)
@@ -169,7 +174,8 @@ def _load_kit(word: str, flags: KitFlags | ModelFlags | InvertFlags) -> Generato
     """A generator with what flags say of it."""
     known = ("encoder", "walks", "steps", "domain")
     rest = {name: value for name, value in vars(flags).items() if name in known}
-    return load_generator(word, **settings_of(flags), **rest)
+    names = class_names_of(flags)
+    return load_generator(word, **settings_of(flags), class_names=names, **rest)
 
 
 @_load.register

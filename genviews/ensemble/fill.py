@@ -35,9 +35,17 @@ from genviews.memory import images_in_shard
 from genviews.shard import join_shards
 from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.types import Progress, silent
+from genviews.user_code import GUIDE
 from genviews.work import Tell, run_shards
 
-__all__ = ["conditioning_task", "fill_bank", "fill_from_source", "rendered_label", "view_logits"]
+__all__ = [
+    "conditioning_task",
+    "fill_bank",
+    "fill_from_source",
+    "label_of",
+    "rendered_label",
+    "view_logits",
+]
 
 SHARD = 250  # images, or fewer where they are large
 
@@ -116,9 +124,9 @@ def view_logits(
         part = images[rows]
         own = None if latents is None else latents[rows]
         label = None
-        if asked is not None:
+        if asked is not None and plan.generator is not None:
             shown = next(plan.blocks(part, ids[rows]))[1][:, 0]
-            label = predicted_label(asked, shown, plan.batch_size)
+            label = predicted_label(asked, plan.generator, shown, plan.batch_size)
         for name, views in plan.blocks(part, ids[rows], own, label):
             for classifier, found in zip(classifiers, logits, strict=True):
                 said = predict_logits(classifier, views, batch_size=plan.batch_size).cpu()
@@ -241,22 +249,24 @@ def _places(source: ImageSource, rows: Sequence[int], ids: Sequence[str]) -> lis
 def conditioning_task(tasks: Sequence[Task], generator: Generator) -> Task | None:
     """The task whose predicted class a conditional generator renders; None for other generators.
 
-    The predicted class, never the true one, which is not known. It is the first task with as many
-    classes as the generator.
+    The predicted class, never the true one, which is not known. It is the first task whose classes
+    are the generator's, by `Generator.classes_of`.
 
     Raises:
-        ValueError: no task has as many classes as the generator.
+        ValueError: no task has classes of the generator.
     """
     if generator.num_classes == 0:
         return None
     for task in tasks:
-        if task.num_classes == generator.num_classes:
+        if generator.classes_of(task.class_names) is not None:
             return task
+    names = f": {', '.join(generator.class_names)}" if generator.class_names else ""
     fail(
         "tasks for a conditional generator",
-        expected=f"one of its {generator.num_classes} classes, which says what to render",
-        got=", ".join(f"{task.name!r} of {task.num_classes}" for task in tasks),
-        remedy="add the task of a classifier of the generator's classes, in their order",
+        expected=f"one of its {generator.num_classes} classes{names}, which says what to render",
+        got="; ".join(f"{t.name!r} of {t.num_classes}: {', '.join(t.class_names)}" for t in tasks),
+        remedy="add the task of a classifier of the generator's classes, or name these as the "
+        f"classifier does, with class_names (--generator-class-names; {GUIDE} shows how)",
     )
 
 
@@ -267,21 +277,29 @@ def rendered_label(
     *,
     batch_size: int = 256,
 ) -> Int[Tensor, " N"] | None:
-    """Return the predicted class of each image, to invert it with; None where latents carry it.
+    """Return the generator's class for each image, to invert it with; None where latents carry it.
 
     Raises:
         ValueError: as `conditioning_task`.
     """
     task = conditioning_task(tasks, generator) if generator.renders_label else None
-    return None if task is None else predicted_label(task, images, batch_size).cpu()
+    return None if task is None else predicted_label(task, generator, images, batch_size).cpu()
 
 
 def predicted_label(
-    task: Task, images: Float[Tensor, "N C H W"], batch_size: int = 256
+    task: Task, generator: Generator, images: Float[Tensor, "N C H W"], batch_size: int = 256
 ) -> Int[Tensor, " N"]:
-    """Return the class that a task's classifier predicts for each image."""
+    """Return the generator's class that a task's classifier predicts for each image."""
     logits = predict_logits(task.classifier, images, batch_size=batch_size)
-    return task.answer(logits).argmax(-1)
+    return label_of(task, generator, task.answer(logits))
+
+
+def label_of(task: Task, generator: Generator, answers: Float[Tensor, "N Y"]) -> Int[Tensor, " N"]:
+    """Return the generator's class that the answers to a task say."""
+    table = generator.classes_of(task.class_names)
+    assert table is not None
+    chosen = answers.argmax(-1)
+    return table.to(chosen.device)[chosen]
 
 
 def _check_inputs(

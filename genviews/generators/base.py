@@ -8,9 +8,10 @@ alone. Latents are always (B, L, D). A generator without style layers has L = 1 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.checks import fail
@@ -30,6 +31,7 @@ class Generator(nn.Module, ABC):
         latent_spec: what `map` returns and `synthesize` takes.
         z_dim: Z, the width of the prior latent.
         num_classes: number of class conditions; 0 for an unconditional generator.
+        class_names: of the classes in their order; () where nobody said them.
         renders_label: whether the class is not in the latents, so that `synthesize` needs it too.
         differentiable: whether a gradient of the images reaches the latents, which inversion and
             the learning of walks need.
@@ -40,6 +42,7 @@ class Generator(nn.Module, ABC):
     latent_spec: LatentSpec
     z_dim: int
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
     renders_label: bool = False
     differentiable: bool = True
     notes: tuple[str, ...] = ()
@@ -146,6 +149,7 @@ class Generator(nn.Module, ABC):
             "latents": self.latent_spec,
             "z_dim": self.z_dim,
             "num_classes": self.num_classes,
+            **({"class_names": self.class_names} if self.class_names else {}),
         }
 
     def __answers__(self) -> Float[Tensor, "N C H W"]:
@@ -158,6 +162,25 @@ class Generator(nn.Module, ABC):
             for i in range(len(z))
         ]
         return shrink(torch.cat(images), self.image_spec)
+
+    def classes_of(self, names: Sequence[str]) -> Int[Tensor, " Y"] | None:
+        """Which of the generator's classes each of some named classes is; None where it is unclear.
+
+        By name, where all are classes of the generator. Where none is, or the generator's classes
+        have no names, as many classes as it has are its own, in their order.
+
+        Example:
+            >>> from genviews import ToyGenerator
+            >>> generator = ToyGenerator(num_classes=3)
+            >>> generator.class_names = ("bag", "coat", "shoe")
+            >>> generator.classes_of(["shoe", "bag"]).tolist(), generator.classes_of(["hat", "bag"])
+            ([2, 0], None)
+        """
+        if self.num_classes and names and set(names) <= set(self.class_names):
+            return torch.tensor([self.class_names.index(name) for name in names])
+        if len(names) == self.num_classes > 0 and not set(names) & set(self.class_names):
+            return torch.arange(self.num_classes)
+        return None
 
     def check_label(self, label: Tensor | None, batch: int) -> Tensor | None:
         """Return valid class indices for this generator, or raise.

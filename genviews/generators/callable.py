@@ -13,13 +13,13 @@ mapping.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from genviews.checks import check_count, check_given, fail, option
+from genviews.checks import check_count, check_different, check_each, check_given, fail, option
 from genviews.generators.adapter import CONTRACT, Adapter, refuse
 from genviews.generators.base import Generator
 from genviews.generators.probe import first_width, probe
@@ -27,7 +27,7 @@ from genviews.named import find_named
 from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 from genviews.user_code import user_code
 
-__all__ = ["CallableGenerator", "load_callable", "z_space"]
+__all__ = ["CallableGenerator", "load_callable", "named_classes", "z_space"]
 
 
 class CallableGenerator(Generator):
@@ -48,6 +48,8 @@ class CallableGenerator(Generator):
             that its images are in that range.
         num_classes: number of class conditions Y; 0 when `function` takes z alone.
         adapter: how it is called and what it returns is read, as far as that is known.
+        class_names: names of the classes in the order of the function, by which those of a
+            classifier are found.
 
     Attributes:
         adapter: with nothing left open.
@@ -78,6 +80,7 @@ class CallableGenerator(Generator):
         num_classes: int = 0,
         *,
         adapter: Adapter | None = None,
+        class_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.notes: tuple[str, ...] = ()
@@ -89,6 +92,7 @@ class CallableGenerator(Generator):
             fail("function", expected="a function of z", got="a Generator", remedy=remedy)
         self.num_classes = check_count(num_classes, "num_classes", least=0)
         self.renders_label = num_classes > 0
+        self.class_names = named_classes(class_names, num_classes)
         if z_dim is None:
             z_dim = first_width(made) if num_classes == 0 else None
             expected, remedy = "the width of its z", f"add {option('z_dim')}, for example 128"
@@ -153,6 +157,19 @@ class CallableGenerator(Generator):
         what = f"output of {self!r}"
         answer = self.adapter.call(self.function, z, label, self.num_classes, what)
         return self.adapter.read(answer, what, z, self.own_spec)
+
+
+def named_classes(names: Sequence[str], num_classes: int) -> tuple[str, ...]:
+    """Return the names of a generator's classes, one for each, or none at all.
+
+    Raises:
+        ValueError: another number of names, or one that is there twice.
+    """
+    if names:
+        remedy = "name each class once, in the order of the generator"
+        check_each(names, num_classes, "class names of the generator", "class", remedy)
+        check_different(names, "class names of the generator", remedy)
+    return tuple(names)
 
 
 def _made(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -267,7 +284,11 @@ def z_space(
     rows = generator.latent_spec.num_layers if cutoff is None else cutoff
     mapped = _Mapped(generator, psi, rows)
     return CallableGenerator(
-        mapped, generator.z_dim, generator.image_spec, num_classes=generator.num_classes
+        mapped,
+        generator.z_dim,
+        generator.image_spec,
+        num_classes=generator.num_classes,
+        class_names=generator.class_names,
     )
 
 

@@ -8,7 +8,7 @@ package.module:name         the user's function or module that turns z into imag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from genviews.checks import check_count, check_file, fail, lookup, option
 from genviews.files import load_tensors, read_json
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
-from genviews.generators.callable import CallableGenerator, load_callable
+from genviews.generators.callable import CallableGenerator, load_callable, named_classes
 from genviews.generators.card import called, stylegan2_config
 from genviews.generators.stylegan2 import StyleGAN2
 from genviews.invert.encoder import InversionEncoder
@@ -39,6 +39,7 @@ def load_generator(
     z_dim: int | None = None,
     num_classes: int = 0,
     adapter: Adapter | None = None,
+    class_names: Sequence[str] = (),
     encoder: str | Path | None = None,
     walks: str | Path | None = None,
     steps: int | None = None,
@@ -51,6 +52,8 @@ def load_generator(
         z_dim: Z, the width of z, for a function; None takes that of a module's first layer.
         num_classes: of a function that takes z and a class; 0 for none.
         adapter: how a function is called and what it returns is read; None finds it out.
+        class_names: of a conditional generator's classes in their order, by which those of a
+            classifier are found; () takes the card's.
         encoder: file of an inversion encoder; None takes the kit's, or starts from the mean latent.
         walks: file of learnt walks; None takes the kit's.
         steps: most optimisation steps of an inversion; None takes what suits the kit.
@@ -69,6 +72,8 @@ def load_generator(
         check_count(steps, "steps", least=0)
     name, folder, read = _find(str(word), z_dim, num_classes, adapter)
     generator, card = read()
+    if class_names:
+        generator.class_names = named_classes(class_names, generator.num_classes)
     kit = GeneratorKit(
         generator,
         name=name,

@@ -54,6 +54,7 @@ from genviews.studies.gates import gates_of_reconstructions
 from genviews.studies.options import Options
 from genviews.studies.result import Record, Result
 from genviews.types import NotedProgress, Status
+from genviews.user_code import GUIDE
 
 __all__ = [
     "STUDY",
@@ -88,6 +89,22 @@ class InvertOptions(Options):
     png: bool = field(default=False, metadata={"identity": False})
 
 
+def _label(source: ImageSource, generator: Generator) -> Tensor | None:
+    """The generator's class for each image, where it renders one."""
+    if not generator.renders_label or source.labels is None:
+        return None
+    table = generator.classes_of(source.class_names)
+    if table is None:
+        fail(
+            "classes of the images",
+            expected=f"classes of the generator: {', '.join(generator.class_names) or 'no names'}",
+            got=", ".join(source.class_names),
+            remedy="name the generator's classes as the images do: class_names "
+            f"(--generator-class-names; {GUIDE} shows how)",
+        )
+    return table[source.labels]
+
+
 def run(bench: Bench, options: InvertOptions) -> Result:
     """Invert, reconstruct and sum up.
 
@@ -102,7 +119,7 @@ def run(bench: Bench, options: InvertOptions) -> Result:
         generator,
         inverter,
         bench.products / LATENTS,
-        label=source.labels if generator.renders_label else None,
+        label=_label(source, generator),
         batch_size=bench.batch_size,
         engine=bench.engine,
         progress=progress,

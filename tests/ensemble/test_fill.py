@@ -12,11 +12,14 @@ from torch import nn
 from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task, attribute_tasks
-from genviews.ensemble.fill import fill_bank
+from genviews.ensemble.fill import fill_bank, rendered_label
 from genviews.ensemble.views import ViewPlan, ViewSet
+from genviews.generators.callable import CallableGenerator
 from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
 from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
+from genviews.pipeline import GenerativeTTA
 from genviews.rng import Rng
 
 SETS = (
@@ -228,8 +231,64 @@ def test_a_conditional_generator_mixes_the_predicted_class():
     torch.testing.assert_close(bank.logits[mix.name], logits)
 
 
+@pytest.mark.parametrize(
+    ("own", "names", "table"),
+    [
+        ((), ("x", "y", "z"), [0, 1, 2]),  # nobody said them: in their order
+        (("a", "b", "c"), ("c", "a", "b"), [2, 0, 1]),
+        (("a", "b", "c"), ("c", "a"), [2, 0]),
+        (("a", "b", "c"), ("0", "1", "2"), [0, 1, 2]),
+        (("a", "b", "c"), ("a", "b", "z"), None),  # one is another
+        (("a", "b", "c"), ("x", "y"), None),
+        ((), ("x", "y"), None),
+        ((), ("w", "x", "y", "z"), None),
+    ],
+)
+def test_classes_are_found_by_name(own, names, table):
+    generator = ToyGenerator(num_classes=3)
+    generator.class_names = own
+    found = generator.classes_of(names)
+    assert (None if found is None else found.tolist()) == table
+    assert ToyGenerator().classes_of(names) is None
+
+
+def test_a_classifier_of_two_classes_of_five_renders_those():
+    """Blobs at the place of their class, of which the classifier knows the last and the first."""
+    places = torch.eye(5)
+
+    def decode(z, c):
+        marks = (c @ places)[:, None, None].repeat(1, 1, 2, 1)
+        return 2 * marks - 1 + 0.1 * z.mean(1).tanh()[:, None, None, None]
+
+    names = ("one", "two", "three", "four", "five")
+    generator = CallableGenerator(decode, 4, num_classes=5, class_names=names)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(10, 2, bias=False))
+    with torch.no_grad():
+        weights = torch.zeros(2, 10)
+        weights[0, 4], weights[1, 0] = 1.0, 1.0
+        network[1].weight.copy_(weights)
+    classifier = Classifier(network, generator.image_spec, ("five", "one"))
+    images = generator.synthesize(torch.zeros(2, 1, 4), torch.tensor([0, 4]))
+    label = rendered_label([Task(name="t", classifier=classifier)], generator, images)
+    assert label.tolist() == [0, 4]
+    tta = GenerativeTTA(
+        classifier,
+        generator,
+        inverter=Inverter(steps=2),
+        perturbation=Isotropic("all", 0.1),
+        num_views=2,
+    )
+    assert tta.fit(images, torch.tensor([1, 0])).predict(images).tolist() == [1, 0]
+    others = Classifier(network, generator.image_spec, ("six", "one"))
+    message = "one of its 5 classes: one, two, .*'classifier' of 2: six, one; .*class_names"
+    with pytest.raises(ValueError, match=message):
+        GenerativeTTA(others, generator, perturbation=Isotropic("all", 0.1))
+
+
 def test_a_conditional_generator_needs_a_task_of_its_classes(task):
-    with pytest.raises(ValueError, match=r"expected one of its 3 classes.*'one' of 2, 'two' of 2"):
+    with pytest.raises(
+        ValueError, match=r"expected one of its 3 classes.*'one' of 2: up, down; 'two' of 2"
+    ):
         fill(task, generator=ToyGenerator(num_classes=3))
 
 

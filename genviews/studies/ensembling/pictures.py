@@ -16,7 +16,7 @@ from torch import Tensor
 from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.choose import Picks, pick
 from genviews.ensemble.combine import Evaluation, best_on_calibration
-from genviews.ensemble.fill import conditioning_task
+from genviews.ensemble.fill import conditioning_task, label_of
 from genviews.ensemble.views import ViewSet
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Grid, Images, Picture
@@ -112,7 +112,9 @@ def _gallery(
     asked = conditioning_task(bench.tasks, bench.kit.generator)
     ids = [bank.ids[row] for row in picks.rows]
     places = [source.ids.index(name) for name in ids]
-    label = None if asked is None else test[asked.name].get("image")[rows, 0].argmax(-1)
+    label = None
+    if asked is not None:
+        label = label_of(asked, bench.kit.generator, test[asked.name].get("image")[rows, 0])
     latents = inverted.select(places, ids)["latents"]
     made = bench.plan(view_sets, views).views(source.read(places).images, ids, latents, label)
     bank = bank.select(rows)
