@@ -166,7 +166,7 @@ def _judge_error(case: Case, error: BaseException) -> tuple[str, str]:
         return "REFUSED", text
     if case.names and case.names not in text:
         return "NAMELESS", text
-    if len(text) > 1000 + len(case.names):
+    if len(text) > 2000:
         return "TOO LONG", text[:1000]
     return "sentence", text
 

@@ -1,4 +1,4 @@
-"""Hostile spreadsheets, made here: labels, geometry and class names as programs and people write them."""
+"""Hostile spreadsheets, made here: labels, geometry and class names as people write them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def table_cases(folder: Path) -> Iterator[Case]:
     for number in range(4):
         (folder / f"{number}.png").write_bytes(GOOD[:-4] + bytes([number]) * 4)
     for number, (name, data, want) in enumerate(_tables(folder)):
-        is_json = data.lstrip()[:1] in (b"{", b"[") or b"JSON" in data[:10]
+        is_json = data.lstrip(b"\xef\xbb\xbf")[:1] in (b"{", b"[") or b"JSON" in data[:10]
         path = folder / f"{number:02d}.{'json' if is_json else 'csv'}"
         path.write_bytes(data)
         right = _is_right if want == "answer" else None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -28,7 +30,10 @@ __all__ = [
     "check_type",
     "check_number",
     "check_pixels",
+    "expanded",
     "fail",
+    "is_there",
+    "is_url",
     "lookup",
     "option",
 ]
@@ -39,6 +44,34 @@ MOST_LISTED = 100  # names in a message; ImageNet has a thousand
 LARGEST_PIXEL = 10.0  # beyond +-10 an image does not overshoot [-1, 1] but is in another range
 ENOUGH_IMAGES = 16  # so many without a dark pixel are no accident
 BLACK = 0.05  # a set in [0, 1] has a black pixel, which is at 0 there
+LONGEST = 500  # letters of what is shown of a name or value in a message
+
+
+def is_url(path: object) -> bool:
+    """Whether this is a URL, such as s3://bucket/run, also as a `Path` writes it.
+
+    Example:
+        >>> is_url("s3://bucket/run"), is_url(Path("gs://bucket/run")), is_url("runs/a")
+        (True, True, False)
+    """
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with `~` as the home folder; as it is where that is nobody's."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_there(path: Path, *, folders: bool = False) -> bool:
+    """Whether a file is there, or a folder where that will do; False for what can be no path."""
+    try:
+        found: bool = path.is_file() or (folders and path.exists())
+    except (OSError, ValueError):  # a name too long, a link to itself, a zero byte
+        return False
+    return found
 
 
 def fail(
@@ -50,7 +83,12 @@ def fail(
     error: type[Exception] = ValueError,
 ) -> NoReturn:
     """Raise `error` with the message "what: expected ..., got ...; remedy."."""
-    raise error(f"{what}: expected {expected}, got {got}; {remedy}.")
+    raise error(f"{_cut(what)}: expected {expected}, got {_cut(str(got))}; {remedy}.")
+
+
+def _cut(text: str) -> str:
+    """Text that a file or a user gave, without the middle where it is longer than one reads."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def lookup(name: str, table: Mapping[str, T], kind: str) -> T:
@@ -65,6 +103,8 @@ def lookup(name: str, table: Mapping[str, T], kind: str) -> T:
         return table[name]
     close = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "none is close"
+    if len(table) == 1:  # one that is not close is still the only one
+        hint = f"write {next(iter(table))!r}"
     known = sorted(table)
     told = known if len(known) <= MOST_LISTED else [*known[:3], f"... ({len(known)} in all)"]
     fail(kind, expected=f"one of {', '.join(told)}", got=repr(name), remedy=hint)
@@ -89,10 +129,20 @@ def check_file(
     folders: bool = False,
 ) -> None:
     """Raise FileNotFoundError unless a file is there, or a folder where that will do."""
-    found = Path(path).expanduser()
-    if not (found.is_file() or (folders and found.exists())):
-        got = f"no file {str(path)!r}, but a folder" if found.is_dir() else f"no file {str(path)!r}"
-        fail(what, expected=expected, got=got, remedy=remedy, error=FileNotFoundError)
+    found = expanded(path)
+    if is_there(found, folders=folders):
+        return
+    got = f"no file {str(path)!r}"
+    if is_url(path):
+        expected, got = "a file of this machine", f"{str(path)!r}, a URL"
+        remedy = "copy it to this machine first"
+    elif not is_there(found, folders=True):
+        pass
+    elif found.is_dir():
+        got += ", but a folder"
+    else:
+        got += ", but a named pipe, a socket or a device"
+    fail(what, expected=expected, got=got, remedy=remedy, error=FileNotFoundError)
 
 
 def check_given(value: T | None, what: str, expected: str, remedy: str) -> T:
@@ -130,7 +180,8 @@ def check_number(
         Traceback (most recent call last):
         ValueError: tolerance: expected a finite number of at least 0 and below 1, got 1.5; ...
     """
-    if not (math.isfinite(value) and least <= value <= most and above < value < below):
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and least <= value <= most and above < value < below):
         bounds = {"of at least": least, "above": above, "of at most": most, "below": below}
         told = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
         expected = f"a finite number {' and '.join(told)}".strip()

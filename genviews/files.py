@@ -7,11 +7,11 @@ reads. It was claimed while it was written, so `remove_half_written` tells it fr
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import json
 import os
-import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from genviews.checks import check_file, fail
 from genviews.claim import claimed_file, remove_stale_claims
+from genviews.described import at_most, described_by, parse_object
 
 __all__ = [
     "atomic_write_bytes",
@@ -144,19 +145,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: no such file.
         ValueError: not valid JSON, or no object; the message names the file.
     """
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-        problem = None if isinstance(value, dict) else f"a {type(value).__name__}"
-    except ValueError as error:
-        problem = str(error)
-    if problem is not None:
-        fail(
-            f"file {path}",
-            expected="a JSON object",
-            got=problem,
-            remedy="the file is damaged: write it again",
-        )
-    return dict(value)
+    return parse_object(Path(path).read_bytes().removeprefix(codecs.BOM_UTF8), f"file {path}")
 
 
 def save_tensors(
@@ -241,11 +230,9 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
         name = header.get("network")
         got = "a file that names no network" if name is None else f"a file of {name!r}"
         fail(what, expected=f"a {kind}", got=got, remedy=remedy)
-    try:
-        network = make(json.loads(header["config"]))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        got = f"another one ({type(error).__name__}: {error})"
-        fail(what, expected=f"the config of a {kind}", got=got, remedy=remedy)
+    config = parse_object(header["config"], f"config of the {what}")
+    with described_by(what, f"the config of a {kind}", remedy), at_most(weights):
+        network = make(config)
     load_strictly(network, weights, what)
     return network.eval()
 
@@ -275,6 +262,17 @@ def load_strictly(
         for k, v in own.items()
         if k in weights and weights[k].shape != v.shape
     ]
+    misshapen += [
+        f"{k} has numbers of {str(weights[k].dtype).removeprefix('torch.')}, not of "
+        f"{str(v.dtype).removeprefix('torch.')}"
+        for k, v in own.items()
+        if k in weights and not _same_kind(weights[k].dtype, v.dtype)
+    ]
+    misshapen += [
+        f"{k} has numbers that are not finite"
+        for k, v in weights.items()
+        if v.is_floating_point() and not v.is_meta and not v.isfinite().all()
+    ]
     if missing or unused or misshapen:
         each = (kind[:4] + ["..."] * (len(kind) > 4) for kind in (missing, unused, misshapen))
         got = "; ".join(one for kind in each for one in kind)
@@ -282,10 +280,18 @@ def load_strictly(
     module.load_state_dict(weights, assign=assign)
 
 
+def _same_kind(given: torch.dtype, own: torch.dtype) -> bool:
+    """Whether numbers keep what they mean when they are copied: floats to floats, of any width."""
+    if torch.bool in (given, own):
+        return given == own
+    return (given.is_floating_point, given.is_complex) == (own.is_floating_point, own.is_complex)
+
+
 def read_metadata(data: bytes) -> dict[str, str]:
     """Return the text in the header of a safetensors file, whose bytes are known to be whole."""
     size = int.from_bytes(data[:8], "little")
-    found: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+    header = parse_object(data[8 : 8 + size], "header of a safetensors file")
+    found: dict[str, str] = header.get("__metadata__", {})
     return found
 
 
@@ -327,7 +333,7 @@ def load_plain(
     check_file(path, what)
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except Exception as error:  # of what is no such file nearly anything is raised
         # Not torch's own text, which advises to unpickle the file without restriction.
         fail(
             what,

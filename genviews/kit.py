@@ -21,6 +21,7 @@ from torch import Tensor
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import pixel_views_apart
 from genviews.checks import fail
+from genviews.described import described_by
 from genviews.domains import TARGETS, find_domain, measure_scales, sized_baselines
 from genviews.files import load_tensors
 from genviews.generators.base import Generator
@@ -306,8 +307,9 @@ def read_generator(folder: str | Path) -> tuple[Generator, dict[str, Any]]:
     card = read_card(place)
     ranges = {name: (start, stop) for name, (start, stop) in card.get("ranges", {}).items()}
     weights = partial(checked_file, place, card, GENERATOR)
-    generator = generator_from(card["generator"], weights, ranges)
-    if generator.num_classes:
-        names = card.get("image", {}).get("class_names", ())
-        generator.class_names = named_classes(names, generator.num_classes)
+    with described_by(f"generator on the card of {place.name!r}", "what `kit.save` writes"):
+        generator = generator_from(card.get("generator", {}), weights, ranges)
+        if generator.num_classes:
+            names = card.get("image", {}).get("class_names", ())
+            generator.class_names = named_classes(names, generator.num_classes)
     return generator, card

@@ -17,6 +17,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from genviews.checks import check_different, fail
+from genviews.described import parse_json
 from genviews.files import read_metadata, tensor_bytes
 
 __all__ = [
@@ -83,7 +84,10 @@ def decode_shard(data: bytes) -> tuple[Shard, str]:
         raise DamagedShardError("not written by a shard store")
     if metadata["checksum"] != _checksum(tensors, metadata):
         raise DamagedShardError("its checksum does not match")
-    ids, notes = json.loads(metadata["ids"]), json.loads(metadata.get("notes", "{}"))
+    try:
+        ids, notes = (parse_json(metadata.get(k, "{}"), k) for k in ("ids", "notes"))
+    except ValueError as error:
+        raise DamagedShardError(str(error)) from None
     return Shard(tensors=tensors, ids=tuple(ids), notes=notes), metadata["key"]
 
 

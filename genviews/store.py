@@ -136,7 +136,7 @@ class ShardStore(Store[Shard]):
 
     def __init__(self, folder: str | Path, identity: Identity | None = None) -> None:
         super().__init__()
-        self._files, self._root = fsspec.url_to_fs(str(folder))
+        self._files, self._root = _place(folder)
         self._folder, theirs = str(folder), self._stored(folder)
         if identity is not None and theirs is not None:
             identity.check(theirs, f"store {self._root}")
@@ -278,6 +278,20 @@ class ShardStore(Store[Shard]):
         if key != self._key:
             self.identity.check(Identity(json.loads(key)), f"store {self._root}")
         return shard
+
+
+def _place(folder: str | Path) -> tuple[Any, str]:
+    """The file system that a folder or URL lies on, and its path there."""
+    try:
+        found: tuple[Any, str] = fsspec.url_to_fs(str(folder))
+    except (ImportError, ValueError) as error:
+        fail(
+            f"store {folder}",
+            expected="a folder, or a URL of a file system that is installed",
+            got=str(error),
+            remedy="install the package of that file system, or copy the store to this machine",
+        )
+    return found
 
 
 class MemoryStore(Store[Shard]):

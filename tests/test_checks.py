@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from genviews.checks import check_count, check_each, check_finite, check_fraction, fail, lookup
+from genviews.checks import (
+    check_count,
+    check_each,
+    check_file,
+    check_finite,
+    check_fraction,
+    fail,
+    lookup,
+)
 
 
 def test_message_says_what_expected_got_and_remedy() -> None:
@@ -40,7 +50,36 @@ def test_lookup_offers_two_close_names() -> None:
 
 def test_lookup_admits_that_none_is_close() -> None:
     with pytest.raises(ValueError, match="none is close"):
+        lookup("zzz", {"crop": 1, "flip": 2}, "transform")
+
+
+def test_the_only_name_is_offered_however_far_it_is() -> None:
+    with pytest.raises(ValueError, match="got 'zzz'; write 'crop'"):
         lookup("zzz", {"crop": 1}, "transform")
+
+
+def test_what_is_shown_of_a_long_name_is_its_ends() -> None:
+    with pytest.raises(
+        ValueError, match=r"^a{250} \.\.\. a{250}: expected b, got c{250} \.\.\. c{250};"
+    ):
+        fail("a" * 5000, expected="b", got="c" * 9000, remedy="shorten it")
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/a.pt", Path("gs://bucket/a.pt"), "https://a/b.pt"])
+def test_a_url_is_no_file_of_this_machine(path: object) -> None:
+    message = "--walks: expected a file of this machine, got '.*', a URL; copy it to this machine"
+    with pytest.raises(FileNotFoundError, match=message):
+        inspect.unwrap(check_file)(path, "--walks")
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    names = ["pipe", "loop", "a\0b", "n" * 5000, "nothing", ".", "~nobody-at-all"]
+    for name in names:
+        with pytest.raises(FileNotFoundError, match="expected a file that exists, got no file"):
+            check_file(tmp_path / name if name[0] != "~" else name, "file")
+    check_file(tmp_path, "folder", folders=True)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True])

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = "checks user_code types text memory environment claim files named rng modes shard"
+BASE = "checks described user_code types text memory environment claim files named rng modes shard"
 BASE += " identity store"
 JOINTS_BELOW = "rows engine work"
 STEPS = "generators render align data augment perturb invert classify ensemble represent evaluate"

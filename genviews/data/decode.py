@@ -154,7 +154,7 @@ def _file(picture: Path | bytes | OpenFile) -> OpenFile:
             raise UnfitImageError("is no file, or a link to nothing")
         picture = _tried(picture.read_bytes)
     file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-    size = file.seek(0, io.SEEK_END)
+    size = _tried(lambda: file.seek(0, io.SEEK_END))
     if not size:
         raise UnfitImageError("is an empty file")
     if size > MOST_BYTES:

@@ -27,6 +27,7 @@ _SUFFIXES = {
 _FIRST_BYTES = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6", b"P2", b"P3"),
 )
+_SYSTEM = ("/proc/", "/sys/", "/dev/")  # what lies there is no file, and has no end
 _BRANDS = (*HEIC, *AVIF)  # the same container holds video
 
 
@@ -179,25 +180,39 @@ def _walk(place: str, prefix: str, around: tuple[str, ...]) -> Iterator[tuple[st
         name = prefix + entry.name
         if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
             continue
-        if shown(name) != name:  # an id is hashed and written as UTF-8, which not every name can be
-            yield shown(name), "has a name that is no text"
-        elif entry.is_dir():
-            real = os.path.realpath(entry.path)
-            if real in around:
-                yield name, "is a link to a folder around it"
+        try:
+            if shown(name) != name:  # an id is hashed and written as UTF-8
+                yield shown(name), "has a name that is no text"
+            elif entry.is_dir():
+                yield from _folder(entry, name, around)
+            elif entry.is_file():
+                yield name, "" if _looks_like_an_image(entry) else "is not an image"
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                yield name, "is a link to nothing"
             else:
-                yield from _walk(entry.path, f"{name}/", (*around, real))
-        elif entry.is_file():
-            yield name, "" if _looks_like_an_image(entry) else "is not an image"
-        elif entry.is_symlink() and not os.path.exists(entry.path):
-            yield name, "is a link to nothing"
-        else:
-            yield name, "is no file, but a named pipe, a socket or a device"
+                yield name, "is no file, but a named pipe, a socket or a device"
+        except OSError as error:  # such as links that lead to each other
+            yield name, f"cannot be read ({error.strerror})"
+
+
+def _folder(
+    entry: os.DirEntry[str], name: str, around: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """What `_walk` says of a folder in a folder."""
+    real = os.path.realpath(entry.path)
+    if any(real == one or one.startswith(real.rstrip("/") + "/") for one in around):
+        yield name, "is a link to a folder around it"
+    elif (real + "/").startswith(_SYSTEM):
+        yield name, "is a folder of the system"
+    else:
+        yield from _walk(entry.path, f"{name}/", (*around, real))
 
 
 def _looks_like_an_image(entry: os.DirEntry[str]) -> bool:
     if os.path.splitext(entry.name)[1].lower() in _SUFFIXES:
         return True
+    if entry.stat().st_size == 0:
+        return False
     try:
         with open(entry.path, "rb") as file:
             start = file.read(16)

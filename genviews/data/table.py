@@ -8,12 +8,12 @@ A CSV file (`genviews.text`) or a JSON file; StyleGAN's `dataset.json` is the fi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from genviews.checks import fail, lookup
 from genviews.data.split import CALLED
+from genviews.described import parse_json
 from genviews.text import CSVLine, read_csv, read_text
 
 __all__ = ["LABEL", "SPLIT", "Line", "read_table"]
@@ -106,10 +106,7 @@ def _inside(name: str, root: Path) -> str:
 def _read_json(path: Path) -> tuple[list[str], list[CSVLine]]:
     """The columns and lines of the CSV file that says the same."""
     text = read_text(path, "labels", "a JSON file of labels")
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        found = f"text that is no JSON ({error})"
+    found = parse_json(text, f"labels {path}")
     if isinstance(found, dict) and isinstance(found.get("labels"), list):
         found = found["labels"]
     elif isinstance(found, dict):
@@ -120,13 +117,14 @@ def _read_json(path: Path) -> tuple[list[str], list[CSVLine]]:
         and len(pair) == 2
         and isinstance(pair[0], str)
         and isinstance(pair[1], (str, int))
+        and not isinstance(pair[1], bool)
         for pair in pairs
     )
     if not pairs or not good:
         fail(
             f"labels {path}",
             expected='{"labels": [["a.png", 3], ...]}, or {"a.png": "dog", ...}',
-            got=found if isinstance(found, str) else "something else",
+            got="something else",
             remedy="write a file name and a class for each image",
         )
     lines: list[CSVLine] = [

@@ -16,7 +16,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from genviews.checks import fail, lookup
+from genviews.checks import check_type, fail, lookup
+from genviews.described import at_most, described_by
 from genviews.files import load_tensors
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
@@ -26,7 +27,13 @@ from genviews.generators.toy import ToyGenerator
 from genviews.named import find_named
 from genviews.types import ImageSpec
 
-__all__ = ["called", "generator_description", "generator_from", "stylegan2_config"]
+__all__ = [
+    "called",
+    "generator_description",
+    "generator_from",
+    "read_stylegan2",
+    "stylegan2_config",
+]
 
 Ranges = Mapping[str, tuple[int, int]]
 
@@ -46,9 +53,10 @@ def generator_from(
     """
 
     def stylegan2() -> Generator:
-        values = description["config"] | ({} if ranges is None else {"ranges": ranges})
+        values = check_type(description.get("config"), dict, "config", "a JSON object", "add it")
+        values = values | ({} if ranges is None else {"ranges": ranges})
         config = stylegan2_config(values, "config on the card")
-        return StyleGAN2(config).load_weights(load_tensors(weights())[0])
+        return read_stylegan2(config, weights())
 
     given = {key: value for key, value in description.items() if key != "family"}
     families: dict[str, Callable[[], Generator]] = {
@@ -58,6 +66,20 @@ def generator_from(
     }
     make = lookup(description.get("family", "stylegan2"), families, "family of the generator")
     return make().eval().requires_grad_(False)
+
+
+def read_stylegan2(config: StyleGAN2Config, path: Path) -> StyleGAN2:
+    """Return a StyleGAN2 with the weights of a file, in eval mode.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another file, or a config of another or a far larger network.
+    """
+    weights = load_tensors(path, what="generator")[0]
+    with described_by(f"generator {path.name}", "the network of its config"):
+        with at_most(weights):
+            made = StyleGAN2(config)
+        return made.load_weights(weights).eval()
 
 
 def generator_description(generator: Generator) -> dict[str, Any]:
@@ -118,13 +140,14 @@ def stylegan2_config(values: Mapping[str, Any], what: str) -> StyleGAN2Config:
             got=", ".join(sorted(values)) or "nothing",
             remedy="write the architecture of the weights into it",
         )
-    if own.get("channels"):
-        own["channels"] = {int(size): width for size, width in own["channels"].items()}
-    if "resample_filter" in own:
-        own["resample_filter"] = tuple(map(float, own["resample_filter"]))
-    if own.get("ranges"):
-        own["ranges"] = {name: (start, stop) for name, (start, stop) in own["ranges"].items()}
-    return StyleGAN2Config(**own)
+    with described_by(what, "the fields of StyleGAN2Config"):
+        if own.get("channels") is not None:
+            own["channels"] = {int(size): width for size, width in own["channels"].items()}
+        if "resample_filter" in own:
+            own["resample_filter"] = tuple(own["resample_filter"])
+        if own.get("ranges") is not None:
+            own["ranges"] = {name: (start, stop) for name, (start, stop) in own["ranges"].items()}
+        return StyleGAN2Config(**own)
 
 
 def _address(function: Callable[..., Any]) -> str:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import check_count, check_each, fail, lookup
+from genviews.checks import check_count, check_each, check_number, fail, lookup
 from genviews.generators.layers import (
     FullyConnected,
     ModulatedConv,
@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 NoiseMode = Literal["const", "random", "none"]
+_RESOLUTIONS = tuple(2**i for i in range(3, 15))
+_MOST_TAPS = 64
 OFFICIAL_RANGES = {"coarse": (0, 4), "middle": (4, 10), "fine": (10, 18)}
 
 
@@ -80,24 +82,33 @@ class StyleGAN2Config:
     ranges: Mapping[str, tuple[int, int]] | None = None
 
     def __post_init__(self) -> None:
-        power = self.resolution >= 8 and self.resolution & (self.resolution - 1) == 0
-        if not power:
+        if self.resolution not in _RESOLUTIONS or not isinstance(self.resolution, int):
             fail(
                 "resolution",
-                expected="a power of two from 8",
-                got=self.resolution,
+                expected=f"a power of two from 8 to {_RESOLUTIONS[-1]}",
+                got=repr(self.resolution),
                 remedy="change it",
             )
-        if len(self.resample_filter) < 2:
+        taps = self.resample_filter
+        numbers = all(isinstance(tap, int | float) for tap in taps)
+        if not 2 <= len(taps) <= _MOST_TAPS or not numbers or not sum(taps):
             fail(
                 "resample_filter",
-                expected="at least two taps",
-                got=self.resample_filter,
+                expected=f"two to {_MOST_TAPS} taps, whose sum is not 0",
+                got=taps,
                 remedy="use the official (1, 3, 3, 1)",
             )
         check_count(self.img_channels, "img_channels", most=4)
         for name in ("z_dim", "w_dim", "mapping_layers"):
             check_count(getattr(self, name), name)
+        check_count(self.c_dim, "c_dim", least=0)
+        check_number(self.mapping_lr_multiplier, "mapping_lr_multiplier", above=0)
+        if self.conv_clamp is not None:
+            check_number(self.conv_clamp, "conv_clamp", above=0)
+        for name, (start, stop) in (self.ranges or {}).items():
+            LayerRange(name=name, start=start, stop=stop)
+        for size, width in self.block_channels.items():
+            check_count(width, f"channels at {size}")
         missing = [r for r in self.resolutions if r not in self.block_channels]
         if missing:
             fail(

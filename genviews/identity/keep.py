@@ -16,6 +16,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.described import parse_object
 from genviews.files import create_bytes, read_metadata, tensor_bytes
 from genviews.identity.describe import Description, Identified, key_of
 from genviews.shard import key_difference, key_text
@@ -185,7 +186,7 @@ class Identity(Identified):
             return None
         prefix = f"{NAME}/"
         answers = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        return cls(json.loads(text[NAME]), answers)
+        return cls(parse_object(text[NAME], "identity"), answers)
 
 
 def identify(**parts: object) -> Identity:

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import check_fraction, fail
+from genviews.checks import check_count, check_fraction, fail
 from genviews.files import load_network, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import identify
@@ -71,7 +71,15 @@ class EncoderConfig:
     neck: int = 64
 
     def __post_init__(self) -> None:
-        if len(self.widths) != len(self.blocks) or self.size % 2 ** len(self.widths):
+        for name in ("image_channels", "size", "num_layers", "dim", "neck"):
+            check_count(getattr(self, name), f"{name} of the encoder config")
+        for count in (*self.widths, *self.blocks):
+            check_count(count, "widths and blocks of the encoder config")
+        if (
+            not self.widths
+            or len(self.widths) != len(self.blocks)
+            or self.size % 2 ** len(self.widths)
+        ):
             fail(
                 "encoder config",
                 expected="as many `blocks` as `widths`, and a `size` divisible by 2^stages",

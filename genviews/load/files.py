@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 
-from genviews.checks import fail, lookup, option
+from genviews.checks import fail, is_there, lookup, option
 from genviews.data.file_source import Alignment, FileSource
 from genviews.data.listing import Listing, folder_classes, folder_splits, list_images
 from genviews.data.source import LabelColumn
@@ -74,7 +74,7 @@ class Reading:
             return self._of_folder(path, in_splits)
         root = path.parent if self.root is None else Path(self.root).expanduser()
         lines = read_table(path, root, self.columns)
-        there = tuple(name for name in lines if (root / name).is_file())
+        there = tuple(name for name in lines if is_there(root / name))
         return self._labelled(Listing(root=root, files=there), path, lines)
 
     def _of_folder(self, folder: Path, in_splits: bool) -> Listing:

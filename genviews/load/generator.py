@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genviews.checks import check_count, check_file, fail, lookup, option
-from genviews.files import load_tensors, read_json
+from genviews.checks import check_count, check_file, expanded, fail, is_there, lookup, option
+from genviews.files import read_json
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
-from genviews.generators.card import called, stylegan2_config
-from genviews.generators.stylegan2 import StyleGAN2
+from genviews.generators.card import called, read_stylegan2, stylegan2_config
 from genviews.invert.encoder import InversionEncoder
 from genviews.kit import GeneratorKit, read_generator
 from genviews.named import find_named
@@ -127,8 +126,8 @@ def _find(
             got=", ".join(str(given[name]) for name in asked),
             remedy="leave out what is said of a function",
         )
-    path = entry_folder(word) if word in zoo_names() else Path(word).expanduser()
-    if path.is_dir():
+    path = entry_folder(word) if word in zoo_names() else expanded(word)
+    if is_there(path, folders=True) and path.is_dir():
         return path.name, path, partial(read_generator, path)
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
@@ -149,8 +148,7 @@ def _find(
 
 
 def _stylegan2(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any]]:
-    made = StyleGAN2(stylegan2_config(read_json(config), f"config {config.name}"))
-    return made.load_weights(load_tensors(weights, what="generator")[0]).eval(), {}
+    return read_stylegan2(stylegan2_config(read_json(config), f"config {config.name}"), weights), {}
 
 
 def _function(

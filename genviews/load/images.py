@@ -24,7 +24,7 @@ from typing import Literal, NoReturn
 
 from torch import Tensor
 
-from genviews.checks import fail, lookup, option
+from genviews.checks import expanded, fail, is_there, lookup, option
 from genviews.data.dataset_source import DatasetSource, load_dataset, picture_of
 from genviews.data.decode import Picture, UnfitImageError, decode_pixels
 from genviews.data.fashion import fashion_mnist
@@ -159,12 +159,13 @@ def kind_of(word: str | Path, options: Iterable[str] = ()) -> WordKind:
 
 
 def _kind_of(word: str | Path) -> WordKind:
-    text, path = str(word), Path(word).expanduser()
-    if text.partition("/")[0] == FASHION and not path.exists():
+    text, path = str(word), expanded(word)
+    there = is_there(path, folders=True)
+    if text.partition("/")[0] == FASHION and not there:
         return FASHION
-    if path.is_dir():
+    if there and path.is_dir():
         return "store" if any(path.glob(_SHARD)) else "folder"
-    if path.exists():
+    if there:
         if path.suffix.lower() not in (".csv", ".json", ".tsv") or not path.is_file():
             _refuse(text, "a file that is no .csv and no .json file", ValueError)
         return "table"

@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from genviews.checks import check_count, check_given, fail, lookup
+from genviews.checks import check_count, check_file, check_given, fail, lookup
+from genviews.described import described_by
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Parts, Perturbation, Rows
 from genviews.rng import Rng, Streams
-from genviews.types import Label, check_shape
+from genviews.types import Label, check_floats, check_shape
 
 __all__ = ["PCA", "PCAStatistics"]
 
@@ -140,22 +141,26 @@ class PCAStatistics:
             ValueError: an array is missing, or the shapes do not fit.
         """
         path = Path(path)
-        facts: dict[str, str] = {}
+        what, facts = f"PCA statistics in {path.name}", dict[str, str]()
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            check_file(path, what)
+            with described_by(what, "arrays of numpy"), np.load(path, allow_pickle=False) as arrays:
                 tensors = {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
         else:
             tensors, facts = load_tensors(path)
         missing = {"components", "stddev"} - set(tensors)
         if missing:
             fail(
-                f"PCA statistics in {path.name}",
+                what,
                 expected="the arrays components and stddev",
                 got=", ".join(sorted(tensors)) or "none",
                 remedy="write the file with `PCAStatistics.save`",
             )
-        known = {key: int(facts[key]) for key in ("num_samples", "seed") if key in facts}
-        return cls(tensors["components"], tensors["stddev"], **known)
+        with described_by(what, "statistics that `PCAStatistics.save` wrote"):
+            known = {key: int(facts[key]) for key in ("num_samples", "seed") if key in facts}
+            for key in ("components", "stddev"):
+                check_floats(tensors[key], key)
+            return cls(tensors["components"], tensors["stddev"], **known)
 
 
 def _covariance(

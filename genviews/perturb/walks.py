@@ -23,14 +23,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_given, check_number, fail, lookup
+from genviews.checks import check_given, check_number, check_type, fail, lookup
+from genviews.described import described_by, parse_json
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
 from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of
 from genviews.rng import Streams
-from genviews.types import Label, check_shape
+from genviews.types import Label, check_floats, check_shape
 
 __all__ = ["PUBLISHED_GAINS", "Steer", "Walks", "identity_of"]
 
@@ -133,23 +134,24 @@ class Walks:
             ValueError: no walks, or those of another generator.
         """
         tensors, header = load_tensors(path, what="walks")
-        facts = {key: json.loads(text) for key, text in header.items()}
-        known = Identity.unpack(tensors, header)
-        if {"names", "ranges", "card"} - set(facts) or "directions" not in tensors:
+        what, keys = f"walks in {Path(path).name}", ("names", "ranges", "card")
+        facts = {key: parse_json(header[key], f"{key} of {what}") for key in keys if key in header}
+        if len(facts) < len(keys) or "directions" not in tensors:
             fail(
-                f"walks {path}",
+                what,
                 expected="directions with names, ranges and card",
                 got=", ".join([*tensors, *facts]),
                 remedy="name a file that `Walks.save` wrote",
             )
-        walks = cls(
-            directions=tensors["directions"],
-            names=tuple(facts["names"]),
-            # A file that does not name the law of its zoom is from when there was this one alone.
-            ranges=StepRanges(**{"zoom_law": "magnify", **facts["ranges"]}),
-            card=facts["card"],
-            generator=known,
-        )
+        with described_by(what, "walks that `Walks.save` wrote"):
+            walks = cls(
+                directions=check_floats(tensors["directions"], "directions"),
+                names=tuple(facts["names"]),
+                # One that does not name the law of its zoom is from when there was this one alone.
+                ranges=StepRanges(**{"zoom_law": "magnify", **facts["ranges"]}),
+                card=check_type(facts["card"], dict, "card", "a JSON object", "write it again"),
+                generator=Identity.unpack(tensors, header),
+            )
         if generator is not None:
             walks.check(generator)
         return walks

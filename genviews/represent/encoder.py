@@ -10,6 +10,7 @@ in them.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, check_type, fail, lookup
 from genviews.classify.network import SmallResNet
 from genviews.classify.norm import rectified_norm
 from genviews.files import load_network, save_network, save_tensors
@@ -74,6 +75,8 @@ class RepresentationConfig:
     def __post_init__(self) -> None:
         check_count(self.channels, "channels")
         check_count(self.projection, "projection")
+        check_type(self.backbone, str, "backbone", "a name", "see `make_backbone`")
+        check_type(self.normalize, bool, "normalize", "true or false", "change it")
         lookup(self.head, dict.fromkeys(("mlp", "linear")), "head")
         lookup(self.stem, dict.fromkeys(("imagenet", "small")), "stem")
         if (self.features is None) == (self.backbone == "custom"):
@@ -352,6 +355,13 @@ def _stem(channels: int, kernel: int, stride: int) -> nn.Conv2d:
 
 
 def _from_timm(name: str, channels: int, image_size: int | None) -> tuple[nn.Module, int]:
+    if not re.fullmatch(r"[\w.-]+", name):  # timm takes a colon for a repository to download from
+        fail(
+            f"backbone timm:{name}",
+            expected="the name of a network of timm",
+            got="another address",
+            remedy="nothing is downloaded: see timm.list_models()",
+        )
     timm = find_package("timm", "hub", f"backbone timm:{name}")
     size = {} if image_size is None else {"img_size": image_size}
     try:

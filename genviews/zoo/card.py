@@ -8,7 +8,7 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,57 @@ def read_card(folder: Path) -> dict[str, Any]:
     path = folder / "card.json"
     remedy = f"run the recipe that exports the generator of {folder.name}"
     check_file(path, f"entry {folder.name!r} of the zoo", expected="a card.json", remedy=remedy)
-    return read_json(path)
+    card = read_json(path)
+    for section, (fits, expected) in _FORMS.items():
+        if section in card and not fits(card[section]):
+            got, remedy = repr(card[section]), "correct it, or write the card again"
+            fail(f"{section} of the card {path}", expected=expected, got=got, remedy=remedy)
+    return card
+
+
+def _is_table(value: object, fits: Callable[[object], bool]) -> bool:
+    return isinstance(value, dict) and all(map(fits, value.values()))
+
+
+def _are(values: object, *kinds: type) -> bool:
+    """Whether this is a list of such values; true and false are no numbers."""
+    return isinstance(values, list) and all(
+        isinstance(one, kinds) and not isinstance(one, bool) for one in values
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_file(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and _is_text(value.get("sha256"))
+        and _is_table(value.get("made_with", {}), _is_text)
+    )
+
+
+_OBJECT = (lambda one: isinstance(one, dict), "a JSON object")
+_FORMS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    **dict.fromkeys(("image", "generator", "inverter", "training", "measured"), _OBJECT),
+    "about": (
+        lambda one: isinstance(one, dict) and isinstance(one.get("domain", ""), str),
+        "a JSON object, whose domain is a name",
+    ),
+    "ranges": (
+        lambda one: _is_table(
+            one, lambda rows: isinstance(rows, list) and len(rows) == 2 and _are(rows, int)
+        ),
+        "names, each with the first row and the one behind the last",
+    ),
+    "perturbations": (
+        lambda one: _is_table(one, lambda ranges: _is_table(ranges, lambda s: _are(s, int, float))),
+        "kinds, each with ranges of rows, each with a list of numbers",
+    ),
+    "files": (lambda one: _is_table(one, _is_file), "names of files, each with its sha256"),
+}
+"""Section of a card -> whether a value has its form, and the form in words."""
 
 
 def update_card(

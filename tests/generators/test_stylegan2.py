@@ -332,8 +332,8 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"resolution": 48}, "resolution: expected a power of two from 8, got 48"),
-            ({"resolution": 4}, "resolution: expected a power of two from 8, got 4"),
+            ({"resolution": 48}, "resolution: expected a power of two from 8 to 16384, got 48"),
+            ({"resolution": 4}, "resolution: expected a power of two from 8 to 16384, got 4"),
             ({"resolution": 8, "img_channels": 5}, "img_channels: .* at most 4, got 5"),
             ({"resolution": 8, "z_dim": 0}, "z_dim: expected an integer of at least 1"),
             ({"resolution": 8, "mapping_layers": 0}, "mapping_layers: expected an integer"),

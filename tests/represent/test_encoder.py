@@ -245,7 +245,7 @@ class TestFiles:
             RepresentationEncoder.load(tmp_path / "other.safetensors")
         kind = {"network": "RepresentationEncoder"}
         for config, message in (
-            ("{", r"got another one \(JSONDecodeError"),
+            ("{", "expected a JSON object, got no JSON"),
             ('{"mean": [0], "std": [1], "width": 3}', "unexpected keyword argument 'width'"),
             ("{}", r"\(KeyError: 'mean'\); name a file that `save`"),
         ):
