@@ -85,8 +85,8 @@ def timm_parts(
     name_or_model: str | nn.Module, image_spec: ImageSpec | None, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """The arguments of `Classifier` for a network of timm; see its `from_timm`."""
-    timm = find_package("timm", "timm", "Classifier.from_timm", ", or wrap the network yourself")
-    data = find_package("timm.data", "timm", "Classifier.from_timm")
+    timm = find_package("timm", "hub", "Classifier.from_timm", ", or wrap the network yourself")
+    data = find_package("timm.data", "hub", "Classifier.from_timm")
     model = name_or_model
     if isinstance(model, str):
         with user_code(f"timm.create_model({model!r}, pretrained=True)"):

@@ -12,16 +12,44 @@ from safetensors.torch import save_file
 from torch import nn
 
 from genviews import load_classifier
+from genviews.classify.model import Classifier
 from genviews.classify.network import SmallResNet
 from genviews.classify.settings import ClassifierSettings
 from genviews.types import ImageSpec
 
 SPEC = ImageSpec(channels=1, height=8, width=8)
+RGB = ImageSpec(channels=3, height=16, width=16)
 NAMES = ("a", "b", "c")
 
 
 def build() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+
+def wide() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 256, 4))
+
+
+def give_up() -> nn.Module:
+    sys.exit("usage: users_nets FILE")
+
+
+class Net(nn.Module):
+    """A class of a network that is called without arguments."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, width)
+
+    def forward(self, images):
+        return self.fc(images.flatten(1))
+
+
+class Sized(Net):
+    """One that is not."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +59,17 @@ def user_module(monkeypatch: pytest.MonkeyPatch) -> None:
     module.number = 3
     module.give_text = lambda: "no module"
     module.zoo = types.SimpleNamespace(build=build)
+    module.network, module.Net, module.Sized = build(), Net, Sized
+    module.answer = lambda images: images.flatten(1)[:, :3]
+    module.two_numbers = lambda images, scale: images * scale
+    module.give_function = lambda: module.answer
+    module.give_class = lambda: Net
+    module.give_pair = lambda: (build(), "transform")
+    module.give_classifier = lambda: Classifier(build(), SPEC, NAMES)
+    module.give_other_order = lambda: Classifier(build(), SPEC, ("c", "a", "b"))
+    module.give_larger = lambda: Classifier(wide(), RGB, ("b", "d", "a", "c"))
+    module.give_nothing = lambda: None
+    module.give_up = give_up
     monkeypatch.setitem(sys.modules, "users_nets", module)
 
 
@@ -43,10 +82,13 @@ class Trap:
         return (setattr, (Trap, "ran", True))
 
 
-@pytest.mark.parametrize("name", ["users_nets:build", "users_nets:zoo.build"])
+@pytest.mark.parametrize(
+    "name",
+    ["build", "zoo.build", "network", "Net", "answer", "give_function"],
+)
 def test_a_function_gives_the_module(name: str) -> None:
     settings = ClassifierSettings(mean=(0.5,), std=(2.0,))
-    classifier = load_classifier(name, SPEC, NAMES, settings=settings)
+    classifier = load_classifier(f"users_nets:{name}", SPEC, NAMES, settings=settings)
     assert not classifier.training
     x = torch.rand(2, 1, 8, 8)
     torch.testing.assert_close(classifier(x), classifier.module((x - 0.5) / 2))
@@ -103,6 +145,12 @@ def test_a_pickle_is_never_run(tmp_path) -> None:
             "a function that builds a network, or a network, got int",
         ),
         ("users_nets:give_text", TypeError, "expected a torch.nn.Module, got str; return"),
+        ("users_nets:give_class", TypeError, "got type Net; call it first"),
+        ("users_nets:give_pair", TypeError, "got tuple; return, or give, the network itself"),
+        ("users_nets:give_nothing", TypeError, "got NoneType; return"),
+        ("users_nets:Sized", ValueError, "missing 1 required positional argument: 'width'"),
+        ("users_nets:two_numbers", ValueError, "missing 2 required positional arguments"),
+        ("users_nets:give_up", ValueError, r"SystemExit: usage: .*, line \d+: sys.exit"),
         ("users_nets:build", ValueError, "classifier returns 3 logits, labels have 2 classes"),
     ],
 )
@@ -136,3 +184,44 @@ def test_weights_that_do_not_fit_name_their_keys(tmp_path) -> None:
 def test_a_network_file_takes_no_further_weights(tmp_path) -> None:
     with pytest.raises(ValueError, match="expected none beside a safetensors file"):
         load_classifier(tmp_path / "net.safetensors", SPEC, NAMES, weights=tmp_path / "w.pt")
+
+
+def test_a_classifier_of_the_users_keeps_its_settings_and_is_matched_by_name() -> None:
+    x = torch.rand(2, 1, 8, 8)
+    same = load_classifier("users_nets:give_classifier", SPEC, NAMES)
+    assert not isinstance(same.module, Classifier)
+    assert load_classifier("users_nets:give_classifier").class_names == NAMES
+    turned = load_classifier("users_nets:give_other_order", SPEC, NAMES)
+    torch.testing.assert_close(turned(x), turned.module(x)[:, [1, 2, 0]])
+    part = load_classifier("users_nets:give_larger", SPEC, NAMES)
+    assert part.class_names == NAMES
+    big = torch.nn.functional.interpolate(x, (16, 16), mode="bilinear", antialias=True)
+    want = part.module(big.expand(-1, 3, -1, -1))[:, [2, 0, 3]]
+    torch.testing.assert_close(part(x), want)
+    with pytest.raises(ValueError, match="one of a, b, c, got 'cat'"):
+        load_classifier("users_nets:give_classifier", SPEC, ("a", "cat"))
+    settings = ClassifierSettings(mean=(0.5,))
+    with pytest.raises(ValueError, match="no settings: it has its own, got mean; leave them out"):
+        load_classifier("users_nets:give_classifier", SPEC, NAMES, settings=settings)
+    with pytest.raises(ValueError, match="no settings: it has its own, got input_channels"):
+        load_classifier("fashion32", settings=ClassifierSettings(input_channels=3))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def build(:\n", "SyntaxError"),
+        ("import nowhere_at_all", "no module named 'nowhere_at_all'; install"),
+        ("import sys; sys.exit(3)", "got SystemExit: 3, in .*broken_nets.py, line 1"),
+        (
+            "x = 1 / 0",
+            "ZeroDivisionError: .*, in .*broken_nets.py, line 1: x = 1 / 0",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told(text, message, tmp_path, monkeypatch) -> None:
+    (tmp_path / "broken_nets.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load_classifier("broken_nets:build", SPEC, NAMES)
+    sys.modules.pop("broken_nets", None)
