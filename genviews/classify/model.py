@@ -27,7 +27,7 @@ from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings, InputRange, Interpolation, Outputs
 from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating
-from genviews.types import ImageSpec, Progress, check_shape, silent
+from genviews.types import ImageSpec, Progress, check_floats, check_shape, silent
 from genviews.user_code import GUIDE, user_code
 
 if TYPE_CHECKING:
@@ -256,11 +256,12 @@ def predict_logits(
             module's, with its own line.
     """
     check_count(batch_size, "batch_size")
+    if check_floats(images, "images to classify").ndim < 3 or images.numel() == 0:
+        expected, got = "at least one (C, H, W)", f"shape {tuple(images.shape)}"
+        fail("images to classify", expected=expected, got=got, remedy="check the split")
     if isinstance(classifier, Classifier) and images.ndim == 4:
         check_pixels(images, "images to classify", as_set=True)
     flat = images.reshape(-1, *images.shape[-3:])
-    if len(flat) == 0:
-        fail("images to classify", expected="at least one", got="none", remedy="check the split")
     device, parts = _place(classifier)[0], []
     tell = partial(progress or silent, "classify", "images")
     tell(0, len(flat))
