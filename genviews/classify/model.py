@@ -33,7 +33,7 @@ from genviews.user_code import GUIDE, user_code
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-__all__ = ["Classifier", "as_module", "needed_arguments", "predict_logits"]
+__all__ = ["Classifier", "as_module", "call_module", "needed_arguments", "predict_logits"]
 
 PerChannel = float | Sequence[float]
 
@@ -268,9 +268,7 @@ def predict_logits(
     with evaluating(classifier), torch.no_grad():
         for start in range(0, len(flat), batch_size):
             chunk = flat[start : start + batch_size].to(device)
-            with user_code("classifier", chunk):
-                answer = classifier(chunk)
-            parts.append(_check_rows(answer, len(chunk)).to(images.device))
+            parts.append(call_module(classifier, chunk).to(images.device))
             tell(start + len(chunk), len(flat))
     logits = torch.cat(parts)
     return logits.reshape(*images.shape[:-3], logits.shape[-1])
@@ -316,11 +314,23 @@ def _listed(value: PerChannel, what: str) -> tuple[float, ...]:
         fail(what, expected="numbers", got=repr(value), remedy="give one, or one a channel")
 
 
-def _check_rows(answer: object, count: int) -> Tensor:
-    expected = "a tensor of logits"
-    remedy = f"wrap it: Classifier(module, image_spec, class_names); see {GUIDE}"
-    logits = check_type(answer, Tensor, "output of the classifier", expected, remedy)
-    check_shape(logits, (count, "Y"), "output of the classifier", remedy)
+def call_module(module: nn.Module, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
+    """Return the logits of a `Classifier`, or of any module that gives logits alone.
+
+    Raises:
+        TypeError: it answers with something else.
+        ValueError: another shape; an exception of the module's, with its own line.
+    """
+    with user_code("classifier", images):
+        answer = module(images)
+    what, remedy = (
+        "output of the classifier",
+        "wrap it: Classifier(module, image_spec, class_names)",
+    )
+    logits = check_type(answer, Tensor, what, "a tensor of logits", f"{remedy}; see {GUIDE}")
+    if not logits.is_floating_point():
+        fail(what, expected="floats", got=logits.dtype, remedy=remedy, error=TypeError)
+    check_shape(logits, (len(images), "Y"), what, remedy)
     return logits
 
 

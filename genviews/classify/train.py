@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from genviews.augment.base import PixelViews
 from genviews.checks import check_count, check_each, check_number, fail
 from genviews.classify.config import TrainConfig
-from genviews.classify.model import predict_logits
+from genviews.classify.model import call_module, predict_logits
 from genviews.classify.views import ViewSource
 from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.modes import gradients, own_dropout
 from genviews.rng import Rng
-from genviews.types import Progress, silent
+from genviews.types import Progress, check_floats, silent
 
 __all__ = ["EpochRecord", "Trained", "train_classifier"]
 
@@ -259,7 +259,8 @@ class _Run:
         """One step of the optimiser; the mean loss before it."""
         self.optimizer.zero_grad(set_to_none=True)
         with torch.enable_grad():
-            logits = self.module(batch)
+            logits = call_module(self.module, batch)
+            _check_classes(logits, self.labels)
             smoothing = self.config.label_smoothing
             loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
         loss.backward()
@@ -343,6 +344,18 @@ def _make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
     return kind(params)
 
 
+def _check_classes(logits: Tensor, labels: Tensor) -> None:
+    """Find labels that are none of the classes, and what cannot be trained."""
+    remedy = "count classes from 0, and give the module a logit for each"
+    top = logits.shape[1] - 1
+    if int(labels.min()) < 0 or int(labels.max()) > top:
+        got = f"labels from {int(labels.min())} to {int(labels.max())}"
+        fail("training labels", expected=f"classes from 0 to {top}", got=got, remedy=remedy)
+    if not logits.requires_grad:
+        remedy = "make its weights require gradients, and take no_grad out of its forward"
+        fail("classifier", expected="logits with a gradient", got="none", remedy=remedy)
+
+
 def _check(
     images: Tensor,
     labels: Tensor,
@@ -352,6 +365,7 @@ def _check(
 ) -> None:
     check_count(len(images), "number of training images", least=2)
     check_each(labels, len(images), "training labels")
+    check_floats(images, "training images")
     if views is not None:
         check_each(views, len(images), "training views")
     if validation is not None:
