@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -16,11 +17,12 @@ from genviews.checks import fail
 from genviews.data.images import ImageSet
 from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import ImageSource, as_source, check_leakage
+from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.linear import LinearProbe
-from genviews.evaluate.probe import KNNProbe, Probe, ProbeScore
+from genviews.evaluate.probe import KNNProbe, Probe, ProbeScore, mean_class_accuracy
 
-__all__ = ["EncoderScores", "ProbeData", "probe_encoder"]
+__all__ = ["EncoderScores", "ProbeData", "majority_score", "probe_encoder"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,7 +137,7 @@ def probe_encoder(
     Args:
         extractor: the frozen encoder.
         data: the splits.
-        costs: candidates of the linear probe, see `LinearProbe`; four decades (chosen by us).
+        costs: candidates of the linear probe, see `LinearProbe`; three decades (chosen by us).
         neighbours: candidates of k, see `KNNProbe`; those above the size of `train` are left out,
             and if that is all of them, k is that size.
 
@@ -161,6 +163,28 @@ def probe_encoder(
         val={name: max(probe.curve_) for name, probe in probes.items()},
         answers={name: probe.predict(h["test"]) for name, probe in probes.items()},
     )
+
+
+def majority_score(data: ProbeData) -> tuple[ProbeScore, str]:
+    """Return the score on `test` of always naming the most frequent class of `train`, and its name.
+
+    Args:
+        data: the splits.
+    """
+    assert data.train.labels is not None  # checked by ProbeData
+    assert data.test.labels is not None
+    most, truth = int(data.train.labels.bincount().argmax()), data.test.labels
+    hits, total = int((truth == most).sum()), len(truth)
+    score = ProbeScore(
+        accuracy=hits / total,
+        interval=accuracy_interval(hits, total),
+        hits=hits,
+        total=total,
+        mean_class_accuracy=mean_class_accuracy(torch.full_like(truth, most), truth),
+        setting={},
+        splits={"fit": "train", "score": "test"},
+    )
+    return score, data.train.class_names[most]
 
 
 def _check_classes(split: str, source: ImageSource, found: ImageSet | ImageSource) -> None:

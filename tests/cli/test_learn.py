@@ -58,7 +58,7 @@ class TestRun:
         assert summary["training"]["row"]["views"] == "gaussian_all_0.20"
         assert summary["training"]["samples"] == 16
         assert summary["config"]["options"]["updates"] == 6
-        assert summary["command"].startswith("genviews learn --generator mine:decode")
+        assert summary["command"].startswith("genviews learn --z-dim 8 --generator mine:decode")
         decoded = {f"decode {split}" for split in ("train", "val", "test")}
         stages = {"load", "render views", "train", "probe"}
         assert stages | decoded == set(summary["seconds"])
@@ -69,6 +69,8 @@ class TestRun:
             assert score["total"] == 32
             assert score["interval"][0] <= score["accuracy"] <= score["interval"][1], probe
             assert score["splits"] == {"fit": "train", "select": "val", "score": "test"}
+        assert set(summary["floor"]["untrained"]) == {"linear", "knn"}
+        assert "The floor: an untrained encoder" in summary["verdict"]
         page = (run / "report.html").read_text(encoding="utf-8")
         assert summary["verdict"] in page
         assert page.count("<svg") == 5  # the loss and four monitors

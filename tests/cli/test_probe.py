@@ -14,6 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from genviews.cli import main
+from genviews.evaluate.encoders import probe_encoder
+from genviews.evaluate.extractor import FeatureExtractor
 from genviews.load.learning import load_probe
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
 from genviews.types import ImageSpec
@@ -59,7 +61,7 @@ class TestRun:
         assert set(results["probes"]) == {"linear", "knn"}
         assert results["training"] is None
         with (run / "results.csv").open(encoding="utf-8", newline="") as text:
-            rows = dict(zip(("linear", "knn"), csv.DictReader(text), strict=True))
+            rows = dict(zip(("linear", "knn", *"abc"), csv.DictReader(text), strict=True))
         for name, found in results["probes"].items():
             assert float(rows[name]["test"]) == found["accuracy"]
             ends = [float(rows[name][k]) for k in ("test_low", "test_high")]
@@ -80,6 +82,28 @@ class TestRun:
         shutil.copy(next((test / "light").glob("*.png")), test / "dark" / "new.png")
         assert go() == 1
         assert "inputs.probe.test." in capsys.readouterr().err
+
+    def test_the_floor_stands_beside_it(self, go, here, encoder, capsys):
+        """What an encoder of the same architecture knows that learnt nothing, and the majority."""
+        for image in sorted((here / "data" / "test" / "light").glob("*.png"))[:8]:
+            image.unlink()  # 16 dark, 8 light
+        assert go() == 0
+        floor = findings(here / "run")["floor"]
+        data = load_probe(str(here / "data"), GREY8)
+        fresh = FeatureExtractor(RepresentationEncoder(encoder.config), allow_untrained=True)
+        wanted = probe_encoder(fresh, data)
+        untrained = {name: one["accuracy"] for name, one in wanted.record().items()}
+        assert floor["untrained"] == untrained
+        counts = data.test.labels.bincount().tolist()
+        most = int(data.train.labels.bincount().argmax())
+        assert (floor["majority"]["hits"], floor["majority"]["total"]) == (counts[most], 24)
+        assert floor["class"] == data.test.class_names[most]
+        words = f"an untrained encoder {100 * untrained['linear']:.1f} %, the most frequent class"
+        out = " ".join(capsys.readouterr().out.split())
+        page = (here / "run/report.html").read_text(encoding="utf-8")
+        for text in (out, page):
+            assert words in text
+            assert "untrained encoder" in text.replace(words, "")  # in the table too
 
     def test_accuracies_are_sklearns(self, go, here, encoder):
         """The settings that were chosen, fitted by other code on images read by other code."""

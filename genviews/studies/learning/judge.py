@@ -136,6 +136,11 @@ class RowResult:
         return f"row {self.row.name!r}, seed {self.seed}"
 
     @property
+    def accuracies(self) -> dict[str, float]:
+        """The numbers of all judges by name, without how they vary."""
+        return {name: one.value for name, one in self.measured.items()}
+
+    @property
     def report(self) -> Callable[..., RowReport]:
         """A `RowReport` of it, from the fields that follow its seed."""
         return partial(RowReport, row=self.row.name, seed=self.seed)

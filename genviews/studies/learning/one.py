@@ -32,10 +32,12 @@ from genviews.studies.blocks import (
     Series,
     Table,
 )
+from genviews.studies.learning.floor import floor_of, floor_words
 from genviews.studies.learning.judge import ENCODER, ProbeJudge
 from genviews.studies.learning.options import LearnOptions
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import PROBE, StudyProgress, run_rows
+from genviews.studies.learning.tables import UNTRAINED
 from genviews.studies.learning.training import learning_setting
 from genviews.studies.options import Options
 from genviews.studies.result import Record, Result
@@ -69,10 +71,14 @@ def learn(bench: Bench, options: LearnOptions) -> Result:
     setting = replace(learning_setting(bench, options, [row]), views_seed=options.seed)
     if setting.probe is not None:
         setting = replace(setting, monitor=_monitor(setting.probe))
+    seed, floor = [options.seed], None
+    if setting.probe is not None:
+        (untrained,) = run_rows([UNTRAINED], setting, seed, bench.place)
+        floor = floor_of(setting.probe, [untrained.accuracies])
     (found,) = run_rows(
         [row],
         setting,
-        [options.seed],
+        seed,
         bench.place,
         engine=bench.engine,
         report=StudyProgress(bench.progress, [row], 1, setting),
@@ -88,6 +94,7 @@ def learn(bench: Bench, options: LearnOptions) -> Result:
         encoder,
         record=replace(bench.record(options), seed=options.seed),
         judged=found.record,
+        floor=floor,
         facts={**facts, **setting.facts(options.seed)},
     )
 
@@ -148,15 +155,20 @@ def one_row(options: LearnOptions, *, made: bool, real: bool) -> LearningRow:
 
 
 def probe(bench: Bench, options: Options) -> Result:
-    """Judge an encoder: a linear probe and nearest neighbours, with intervals."""
-    extractor = FeatureExtractor(bench.encoder, batch_size=bench.batch_size)
-    scores = probe_encoder(extractor, bench.probe)
+    """Judge an encoder: a linear probe and nearest neighbours, with intervals, and their floor."""
+    size = bench.batch_size
+    scores = probe_encoder(FeatureExtractor(bench.encoder, batch_size=size), bench.probe)
+    fresh = RepresentationEncoder(bench.encoder.config).to(bench.encoder.mean.device)
+    extractor = FeatureExtractor(fresh, batch_size=size, allow_untrained=True)
+    floor = probe_encoder(extractor, bench.probe).record()
+    untrained = {name: score["accuracy"] for name, score in floor.items()}
     bench.note(PROBE)
     return encoder_result(
         bench.title or "An encoder",
         bench.encoder,
         record=replace(bench.record(options), seed=None),
         judged=scores.record(),
+        floor=floor_of(bench.probe, [untrained]),
     )
 
 
@@ -185,6 +197,7 @@ def encoder_result(
     *,
     record: Record,
     judged: Json,
+    floor: Json | None = None,
     facts: Json | None = None,
 ) -> Result:
     """Sum up an encoder that was trained, or judged, or both.
@@ -195,10 +208,11 @@ def encoder_result(
         record: of the run.
         judged: what was kept of its row (see `RowResult.record`): "linear" and "knn" where there
             were labelled images, "training" where it was trained.
+        floor: what probes say where nothing was learnt (`floor_of`); None where nothing is judged.
         facts: of the training, JSON values: what was learnt from, and how.
 
     Returns:
-        The result; its data hold "encoder", "features", "training" and "probes".
+        The result; its data hold "encoder", "features", "training", "probes" and "floor".
     """
     probes = {name: judged[name] for name in ProbeJudge.measures if name in judged}
     history = judged.get("training", {}).get("history", ())
@@ -208,6 +222,7 @@ def encoder_result(
         "features": encoder.features_dim,
         "training": {**(facts or {}), "last": history[-1]} if history else None,
         "probes": probes,
+        "floor": floor,
     }
     channels = encoder.config.channels
     about = (
@@ -216,13 +231,13 @@ def encoder_result(
     )
     return Result(
         title=title,
-        verdict=_verdict(probes, history),
-        blocks=(_probe_block(probes, about), *_training_blocks(history)),
+        verdict=_verdict(probes, floor, history),
+        blocks=(_probe_block(probes, floor, about), *_training_blocks(history)),
         record=replace(record, data=data),
     )
 
 
-def _verdict(probes: Mapping[str, Json], history: Sequence[Json]) -> str:
+def _verdict(probes: Mapping[str, Json], floor: Json | None, history: Sequence[Json]) -> str:
     said = ""
     if history:
         last = history[-1]
@@ -234,7 +249,10 @@ def _verdict(probes: Mapping[str, Json], history: Sequence[Json]) -> str:
         for name, score in probes.items()
     ]
     total = next(iter(probes.values()))["total"]
-    return f"{said}Right answers on {total:,} test images: {', '.join(told)}."
+    under = ""
+    if floor is not None:
+        under = f" {floor_words(floor, {'this encoder': _accuracy(probes['linear'])})}"
+    return f"{said}Right answers on {total:,} test images: {', '.join(told)}.{under}"
 
 
 def _accuracy(score: Json) -> Estimate:
@@ -242,7 +260,7 @@ def _accuracy(score: Json) -> Estimate:
     return Estimate(score["accuracy"], (low, high))
 
 
-def _probe_block(probes: Mapping[str, Json], about: str) -> Block:
+def _probe_block(probes: Mapping[str, Json], floor: Json | None, about: str) -> Block:
     if not probes:
         return Note(text=f"{about} To judge it, add --data to the command, or run genviews probe.")
     columns = (
@@ -252,7 +270,7 @@ def _probe_block(probes: Mapping[str, Json], about: str) -> Block:
         Column(name="val", kind="percent", priority=2, help="where the setting was chosen"),
         Column(name="setting", priority=4),
     )
-    rows = tuple(
+    rows: list[tuple[Cell, ...]] = [
         (
             ProbeJudge.measures[name].title,
             _accuracy(score),
@@ -261,10 +279,21 @@ def _probe_block(probes: Mapping[str, Json], about: str) -> Block:
             ", ".join(f"{key} {value:g}" for key, value in score["setting"].items()),
         )
         for name, score in probes.items()
-    )
+    ]
+    if floor is not None:
+        rows += [
+            (f"{ProbeJudge.measures[name].title}, untrained encoder", share, None, None, "")
+            for name, share in floor["untrained"].items()
+        ]
+        most = floor["majority"]
+        share = most["mean_class_accuracy"]
+        rows.append(("Most frequent class", _accuracy(most), share, None, floor["class"]))
     frozen = "The encoder is frozen; probes are fitted on train, their settings chosen on val."
     return Table(
-        title="What the features know", columns=columns, rows=rows, caption=f"{frozen} {about}"
+        title="What the features know",
+        columns=columns,
+        rows=tuple(rows),
+        caption=f"{frozen} {about}",
     )
 
 

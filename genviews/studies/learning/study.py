@@ -12,10 +12,12 @@ from genviews.checks import fail, lookup
 from genviews.engine import Engine
 from genviews.studies.learning.claims import weigh_claims
 from genviews.studies.learning.compare import RowSummary, summarise
+from genviews.studies.learning.floor import floor_of, floor_words
 from genviews.studies.learning.judge import KeptJudge, Report, RowResult, judge_rows
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import check_done, run_rows
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.tables import UNTRAINED
 from genviews.studies.result import Claim
 from genviews.studies.statistics import MARGIN, Gap, Standing, points, standing, weigh
 
@@ -41,8 +43,9 @@ class LearningStudy:
         test_images: N.
         seeds: of every row.
         facts: "definitions" of the rows by name, and what all rows share, for the record. The name
-            of a judge says what encoders were judged on beside their own images; "failed" why
-            rows are left out, by row and seed.
+            of a judge says what encoders were judged on beside their own images; "floor" what
+            probes say where nothing was learnt (`floor_of`); "failed" why rows are left out, by
+            row and seed.
         claims: what the paper says of the rows, weighed.
     """
 
@@ -80,12 +83,18 @@ class LearningStudy:
 
     @property
     def verdict(self) -> str:
-        """Which row is best of those compared, how it stands to the reference, and what failed.
+        """Which row is best, how it stands to the reference and to the floor, and what failed.
 
         Which one is best is chosen on val; what is said of it is of test.
         """
         failed = [f"{who} ({why})" for who, why in self.facts.get("failed", {}).items()]
-        return self._best_verdict() + (f" Left out, failed: {'; '.join(failed)}." if failed else "")
+        said = [self._best_verdict()]
+        if "floor" in self.facts:
+            learnt = [row for row in self.rows if row.name == self.reference or row is self.best]
+            found = {row.name: row.accuracy["linear"].estimate for row in learnt}
+            said.append(floor_words(self.facts["floor"], found))
+        said += [f"Left out, failed: {'; '.join(failed)}."] if failed else []
+        return " ".join(said)
 
     def _best_verdict(self) -> str:
         best = self.best
@@ -168,7 +177,11 @@ def compare_rows(
     lookup(chosen, {row.name: row for row in rows}, "reference row")
     for judge in judges:
         judge.check(setting)
+    floor = []
+    if all(row.data != "none" for row in rows):  # first: if even this cannot be probed, what can?
+        floor = run_rows([UNTRAINED], setting, seeds[:1], folder, engine=engine, report=None)
     results = run_rows(rows, setting, seeds, folder, engine=engine, report=report)
+    floor += [one for one in results if one.row.data == "none" and not one.failed]
     for judge in judges:
         good = [one for one in results if not one.failed]
         judged = iter(judge_rows(judge, good, setting, engine=engine, report=report))
@@ -180,6 +193,8 @@ def compare_rows(
     results = [one for one in results if one.row.name not in left]
     study = read_study(name, results, setting, chosen)
     facts = {**study.facts, **({"failed": failed} if failed else {})}
+    if floor:
+        facts["floor"] = floor_of(setting.probe, [one.accuracies for one in floor])
     for judge in judges:
         said = results[0].record[judge.name]
         # What could not be read is the same whatever the encoder.

@@ -25,6 +25,7 @@ from genviews.studies.learning.row import LearningRow
 __all__ = [
     "PANELS",
     "PAPER",
+    "UNTRAINED",
     "TABLES",
     "LearningTable",
     "Panel",
@@ -37,7 +38,7 @@ PAPER = "Jahanian et al. 2022"
 SWEEP = (0.05, 0.1, 0.2, 0.3, 0.4)  # deviations of Fig. 5; the paper's
 MORE = 3  # K of rows with several positives
 
-RANDOM = LearningRow(name="untrained", data="none")
+UNTRAINED = LearningRow(name="untrained", data="none")
 REAL = LearningRow(name="real + T_x", data="real", pixels=True)
 GENERATED = LearningRow(name="generated + T_x", pixels=True)
 INVERTER = LearningRow(name="inverter", objective="inverter")
@@ -75,7 +76,7 @@ def _mixed(s: RowOptions) -> list[LearningRow]:
 
 def table1(s: RowOptions) -> list[LearningRow]:
     """Tables 1, 2 and 4: an unconditional generator; style-mixing and K positives are ours."""
-    rows = [RANDOM, REAL, GENERATED]
+    rows = [UNTRAINED, REAL, GENERATED]
     rows += [one for row in _steps(s) for one in _both(row)]
     rows.append(INVERTER)
     for row in _mixed(s):

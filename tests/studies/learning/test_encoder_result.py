@@ -86,6 +86,23 @@ class TestBlocks:
         assert lines[1].startswith("Linear probe,0.75,0.531")
         assert lines[1].endswith(",0.75,0.7,cost 0.1")
 
+    def test_the_floor(self):
+        most = asdict(scores().linear) | {"accuracy": 0.5, "interval": (0.3, 0.7)}
+        floor = {"majority": most, "class": "a", "untrained": {"linear": 0.6, "knn": 0.7}}
+        found = made(floor=floor)
+        words = "The floor: an untrained encoder 60.0 %, the most frequent class (a) 50.0 %."
+        assert words in found.verdict  # 75.0 % [53.1, 88.8] may be that of untrained ones
+        assert "Not surely above it, so that nothing learnt can be seen: this" in found.verdict
+        lines = table_csv(found.answer).splitlines()
+        assert [line.split(",")[:2] for line in lines[3:]] == [
+            ["Linear probe", " untrained encoder"],
+            ["Nearest neighbours", " untrained encoder"],
+            ["Most frequent class", "0.5"],
+        ] or '"Linear probe, untrained encoder",0.6' in lines[3]
+        assert found.record.data["floor"] == floor
+        low = {**floor, "untrained": {"linear": 0.5, "knn": 0.7}}
+        assert "Not surely above" not in made(floor=low).verdict
+
     def test_without_labels(self):
         found = made(judged={"training": training()})
         assert "were not judged" in found.verdict

@@ -227,6 +227,9 @@ class TestRun:
     def test_else_it_is_the_first_that_is_trained(self, setting, asked, tmp_path, table, reference):
         found = compare_rows(table, learning_table(table), setting, [0], tmp_path)
         assert found.reference == reference
+        assert asked[0] == NONE  # nothing learnt, beside every table
+        assert NONE.name not in {row.name for row in found.rows}
+        assert found.record()["floor"]["untrained"] == {"linear": 0.5, "knn": 0.5}
 
     def test_what_is_untrained_is_no_reference_but_where_it_is_alone(
         self, setting, asked, tmp_path
@@ -239,6 +242,16 @@ class TestRun:
         assert found.rows[1].against is None
         with pytest.raises(ValueError, match=r"reference row: expected one of good, real \+ T_x"):
             compare_rows("toy", [REAL, GOOD], setting, [0], tmp_path, reference="bad")
+
+    def test_the_floor_is_that_of_its_own_row_or_of_one_more(self, setting, asked, tmp_path):
+        found = compare_rows("toy", [REAL, GOOD, NONE], setting, [0, 1], tmp_path)
+        assert [row.name for row in asked] == ["real + T_x", "good", "untrained"]
+        said = "The floor: an untrained encoder 50.0 %, the most frequent class ("
+        assert said in found.verdict
+        assert "nothing learnt can be seen: real + T_x, good." in found.verdict  # as often
+        most = setting.probe.train.labels.bincount().argmax()
+        hits = int((setting.probe.test.labels == most).sum())
+        assert found.record()["floor"]["majority"]["hits"] == hits
 
     def test_mistakes_come_before_the_training(self, setting, asked, tmp_path):
         with pytest.raises(ValueError, match="rows of a study: expected at least one, got none"):
