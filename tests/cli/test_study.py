@@ -53,7 +53,7 @@ class TestRun:
         assert [row["name"] for row in results["rows"]] == ["real + T_x", "Gaussian + T_x"]
         assert (results["reference"], results["seeds"]) == ("real + T_x", [0])
         assert results["config"]["options"]["updates"] == 2
-        assert results["command"].startswith("genviews study learning/table1 --z-dim 8 --generator mine")
+        assert results["command"].startswith("genviews study learning/table1 --z-dim 8 --gen")
         assert "--rows 'real + T_x' --rows 'Gaussian + T_x'" in results["command"]
         assert {"load", "render views", "train", "probe"} <= set(results["seconds"])
         assert results["left_out"] == []  # nobody asked for the others
