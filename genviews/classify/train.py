@@ -95,7 +95,8 @@ def train_classifier(
         views: views of the same images in the same order; None trains on images alone.
         validation: (images, labels) that choose the epoch, the stop and the plateau, never the
             weights. Give reconstructions here to select on them, as the authors' code does.
-        checkpoint: a file written after every epoch; when it exists training goes on from it.
+        checkpoint: a file written after every epoch; when it exists training goes on from it, if it
+            is of the same first weights, images, labels, views and settings.
         progress: called with ("train classifier", "epochs", done, all), after each epoch.
 
     Returns:
@@ -118,8 +119,10 @@ def train_classifier(
     _check(images, labels, config, views, validation)
     run = _Run(copy.deepcopy(module), images, labels, config, views, validation)
     path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists():
-        run.restore(path)
+    if path is not None:
+        known = run.identity  # while the module has its first weights
+        if path.exists():
+            run.restore(path, known)
     tell = partial(progress or silent, "train classifier", "epochs")
     tell(len(run.history), config.epochs)
     while not run.finished:
@@ -151,13 +154,13 @@ class _Run:
 
     @cached_property
     def identity(self) -> Identity:
-        """Of the run, but for the first weights: a run that goes on takes the checkpoint's.
+        """Of the run, first weights included; asked before the first step.
 
         Raises:
             TypeError: views that do not say what they are made from (`__describe__`).
         """
         return identify(
-            module=type(self.module),
+            module=self.module,
             images=self.images,
             labels=self.labels,
             config=self.config,
@@ -303,9 +306,9 @@ class _Run:
         }
         write_checkpoint(path, self.identity, content)
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, identity: Identity) -> None:
         """Go on from a checkpoint of the same run."""
-        content = read_checkpoint(path, self.identity, self.device)
+        content = read_checkpoint(path, identity, self.device)
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.best_weights = content["best_weights"]

@@ -393,6 +393,13 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
     for other in ((-images, labels), (images, 1 - labels)):
         with pytest.raises(ValueError, match=r"(images|labels)\.tensor: .* in the store"):
             train_classifier(network(), *other, PLAIN, checkpoint=path)
+    for seen in ({"views": Marked(len(images))}, {"validation": data(9)}):
+        with pytest.raises(ValueError, match=r"checkpoint state\.pt: .* in the store"):
+            train_classifier(network(), images, labels, PLAIN, checkpoint=path, **seen)
+    fine_tuned = network()  # the same architecture, other weights to start from
+    torch.nn.init.zeros_(next(fine_tuned.parameters()))
+    with pytest.raises(ValueError, match=r"module\.weights"):
+        train_classifier(fine_tuned, images, labels, PLAIN, checkpoint=path)
 
 
 def test_a_single_logit_trains_through_the_wrapper() -> None:
