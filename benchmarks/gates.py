@@ -104,10 +104,10 @@ class SetUp:
         return Bench(inputs)
 
 
-def settings(seeds: Sequence[int] = SEEDS, counts: Sequence[int] = COUNTS) -> Iterator[Setting]:
+def every_setting() -> Iterator[Setting]:
     """All of them."""
     names = ("seed", "count", "classes", "target", "skew", "channels")
-    for values in itertools.product(seeds, counts, CLASSES, TARGETS, SKEWS, CHANNELS):
+    for values in itertools.product(SEEDS, COUNTS, CLASSES, TARGETS, SKEWS, CHANNELS):
         yield Setting(**dict(zip(names, values, strict=True)))
 
 
@@ -277,22 +277,18 @@ def _is_found(plant: Callable[[SetUp], Bench], setup: SetUp) -> bool:
 
 
 def main(
-    *,
-    seeds: Sequence[int] = SEEDS,
-    counts: Sequence[int] = COUNTS,
-    out: Path | None = RESULT,
+    settings: Sequence[Setting] | None = None, *, out: Path | None = RESULT
 ) -> dict[str, object]:
     """Count the sound set-ups on which a gate closes, and the faults that one finds.
 
     Args:
-        seeds: of set-ups.
-        counts: of calibration images.
+        settings: of the set-ups; None for all.
         out: where the numbers are written; None writes none.
     """
     began, total, unsound = time.perf_counter(), 0, 0
     alarms, texts = Counter[str](), list[str]()
     found: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for place, setting in enumerate(settings(seeds, counts)):
+    for place, setting in enumerate(every_setting() if settings is None else settings):
         setup = make(setting)
         if not setup.is_sound:
             unsound += 1
@@ -310,10 +306,15 @@ def main(
         "benchmark": "benchmarks.gates",
         "command": "python -m benchmarks.gates",
         "config": {
-            "seeds": list(seeds),
-            "counts": list(counts),
+            "seeds": list(SEEDS),
+            "counts": COUNTS,
+            "classes": CLASSES,
             "targets": TARGETS,
+            "skews": SKEWS,
+            "channels": CHANNELS,
+            "population": POPULATION,
             "steps": STEPS,
+            "planted_in_one_of": PLANTED,
         },
         "sound": {
             "set_ups": total,

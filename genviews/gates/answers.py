@@ -86,8 +86,8 @@ def order_gate(
         order = ", ".join(class_names[index] for index in meaning.tolist())
         shown = order if len(order) <= 120 else f"{order[:120]}..."
         remedy = (
-            "Name the classes in the order of the classifier's outputs: class_names "
-            f"(--class-names); the answers fit the order {shown}."
+            "Name the classifier's outputs in their order, output_names (--output-names); the "
+            f"answers fit the order {shown}."
         )
     return Gate(
         name="order of the classes",
@@ -174,8 +174,8 @@ def probability_gate(
     single = classes == 2 and bool((values[:, 0] == 0).all())  # the logit of a binary network
     own = values[:, 1:] if single else values
     low, high, total = float(own.min()), float(own.max()), values.sum(1)
-    spread = float(total.max() - total.min())
-    scaled = low >= 0 and not single and spread < 1e-3 * float(total.mean())
+    sums = [whole for whole in (1, 100) if bool(((total / whole - 1).abs() < 1e-3).all())]
+    scaled = low >= 0 and not single and bool(sums)
     within = low >= 0 and high <= 1
     if single:
         probabilities = within and int((labels == 0).sum()) >= 5
@@ -189,11 +189,10 @@ def probability_gate(
     return Gate(
         name="logits, not probabilities",
         found=f"The classifier's numbers for {count:,} {what} lie in [{low:.3g}, {high:.3g}]"
-        + (f" and those of an image sum to {float(total.mean()):.3g}" if scaled else "")
+        + (f" and those of an image sum to {sums[0]}" if scaled else "")
         + (": they look like probabilities." if probabilities else "."),
         threshold="logits: some below 0, or sums that differ from image to image",
-        remedy="Let the classifier return logits, without its softmax or sigmoid, or their "
-        "logarithm.",
+        remedy='Say outputs="probs" or "sigmoids" (--outputs), or leave the softmax out.',
         passed=not probabilities,
     )
 

@@ -2,26 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from genviews.classify.convert import in_signed_range
 from genviews.classify.model import Classifier, predict_logits
+from genviews.classify.settings import InputRange
 from genviews.gates.gate import LEVEL, TWICE, Gate, percent, sign_test
 from genviews.modes import evaluating, undisturbed
+from genviews.user_code import GUIDE
 
-__all__ = ["batch_gate", "chance_gate", "reading_gate"]
+__all__ = ["FORMS", "Form", "batch_gate", "chance_gate", "form_gate"]
 
 STEADY = 0.05
 """Largest difference of two answers to one image, in probability; half precision stays below."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of images in [0, 1]
 
-Reading = Callable[[Classifier, Float[Tensor, "n C H W"]], Float[Tensor, "n Y"]]
-"""Answers of a classifier that gets images in another form."""
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A form in which a classifier may have been given the images of its training.
+
+    Args:
+        words: where images are so.
+        remedy: what to say of the classifier then.
+        values: range of the values, before mean and std; None is [-1, 1].
+        mean: of each channel.
+        std: of each channel.
+        flipped: whether blue comes first.
+    """
+
+    words: str
+    remedy: str
+    values: InputRange | None = None
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    flipped: bool = False
+
+    def asked(self, classifier: Classifier, images: Tensor) -> Tensor:
+        """The answers of a classifier that gets the images so."""
+        if self.flipped:
+            answers: Tensor = classifier(images.flip(-3))
+            return answers
+        scale = in_signed_range(self.mean, self.std, self.values)
+        own = {
+            name: torch.tensor(one).to(classifier.mean).reshape(-1, 1, 1)
+            for name, one in zip(("mean", "std"), scale, strict=True)
+        }
+        answers = functional_call(classifier, own, (images,))
+        return answers
+
+
+FORMS = (
+    Form(words="in [-1, 1]", remedy="Leave out input_range, mean and std (--input-range ...)."),
+    Form(words="in [0, 1]", remedy='Say input_range="0..1" (--input-range 0..1).', values="0..1"),
+    Form(
+        words="in [0, 255]",
+        remedy='Say input_range="0..255" (--input-range 0..255).',
+        values="0..255",
+    ),
+    Form(
+        words="with ImageNet's mean and std",
+        remedy='Say input_range="0..1" (--input-range 0..1), with mean and std (--mean, --std) '
+        "0.485 0.456 0.406 and 0.229 0.224 0.225.",
+        values="0..1",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    ),
+    Form(
+        words="with blue first",
+        remedy="Exchange the channels first: wrap it in a module that takes x.flip(1).",
+        flipped=True,
+    ),
+)
+"""Those that are tried; the last two of networks of three channels."""
 
 
 def chance_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate:
@@ -58,7 +117,7 @@ def batch_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate 
     )
 
 
-def reading_gate(
+def form_gate(
     classifier: Classifier,
     images: Float[Tensor, "n C H W"],
     labels: Int[Tensor, " n"],
@@ -68,63 +127,32 @@ def reading_gate(
 ) -> Gate | None:
     """Whether the classifier is right much more often when it gets the images in another form.
 
-    In [0, 1], in [0, 255], normalised as for ImageNet, or with channels in the order blue, green,
-    red. None where it is right so often that no other form could be told to be better.
+    None where it is right so often that no other form could be told to be better.
     """
     right = logits.argmax(-1) == labels
-    others = _READINGS if images.shape[-3] == 3 else dict(list(_READINGS.items())[:2])
-    level = level / len(others)
+    colour = classifier.input_spec.channels == 3
+    forms = [form for form in FORMS if colour or not (form.flipped or len(form.mean) > 1)]
+    level = level / len(forms)
     if 0.5 ** int((~right).sum()) >= level:
         return None
-    found = dict[str, tuple[int, int]]()
-    given = images.to(classifier.device)
+    seen, found = images.to(classifier.device), list[tuple[int, int]]()
     with evaluating(classifier), torch.no_grad(), undisturbed():
-        for name, reading in others.items():
-            other = reading(classifier, given).argmax(-1).cpu() == labels
-            found[name] = (int((other & ~right).sum()), int((right & ~other).sum()))
-    name, (better, worse) = max(found.items(), key=lambda item: item[1][0] - item[1][1])
+        for form in forms:
+            other = form.asked(classifier, seen).argmax(-1).cpu() == labels
+            found.append((int((other & ~right).sum()), int((right & ~other).sum())))
+    place = max(range(len(forms)), key=lambda at: found[at][0] - found[at][1])
+    better, worse = found[place]
     wrong = better >= TWICE * worse and sign_test(better, worse) < level
     count, hits = len(labels), int(right.sum())
     return Gate(
         name="form of the classifier's images",
         found=f"Of {count:,} calibration images {percent(hits, count)} are right as the classifier "
-        f"gets them, {percent(hits + better - worse, count)} {name}.",
+        f"gets them, {percent(hits + better - worse, count)} {forms[place].words}.",
         threshold=f"no other form is right {TWICE} times as often where the two differ (exact "
         f"test, p < {level:.2g})",
-        remedy="Images are in [-1, 1], red first: give the classifier the mean and std of its "
-        "training, see docs/bring_your_own.md.",
+        remedy=f"{forms[place].remedy} See {GUIDE}.",
         passed=not wrong,
     )
-
-
-def _reread(scale: float, mean: Sequence[float], std: Sequence[float]) -> Reading:
-    """Give a classifier (scale (x + 1) / 2 - mean) / std for x, before what it does itself."""
-
-    def read(classifier: Classifier, images: Tensor) -> Tensor:
-        # (a x + b - m) / s is (x - (m - b) / a) / (s / a), with the classifier's own m and s.
-        shape = (-1, 1, 1)
-        deviation = torch.tensor(std).reshape(shape).to(images)
-        a = scale / 2 / deviation
-        b = a - torch.tensor(mean).reshape(shape).to(images) / deviation
-        own = {"mean": (classifier.mean - b) / a, "std": classifier.std / a}
-        found: Tensor = functional_call(classifier, own, (images,))
-        return found
-
-    return read
-
-
-def _flipped(classifier: Classifier, images: Tensor) -> Tensor:
-    found: Tensor = classifier(images.flip(-3))
-    return found
-
-
-_READINGS: Mapping[str, Reading] = {
-    "in [0, 1]": _reread(1, (0,), (1,)),
-    "in [0, 255]": _reread(255, (0,), (1,)),
-    "with ImageNet's mean and std": _reread(1, *IMAGENET),
-    "with channels in the order blue, green, red": _flipped,
-}
-"""Forms in which a classifier may have been trained; the first two are known of any channels."""
 
 
 def _probs(classifier: nn.Module, images: Tensor, batch_size: int) -> Tensor:

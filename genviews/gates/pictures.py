@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genviews.gates.gate import LEVEL, MOST, Gate
 from genviews.types import Status
+from genviews.user_code import GUIDE
 
 __all__ = ["class_gate", "finite_gate", "picture_gate", "range_gate", "status_gates"]
 
@@ -72,7 +73,7 @@ def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"])
         found=f"The least value of the generator's pictures is {ends[0][0]:.2f}, of the images "
         f"{ends[1][0]:.2f}" + (f": the {which} look like [0, 1]." if any(wrong) else "."),
         threshold="both reach below -0.05, or neither has 2 % of its pixels below -0.5",
-        remedy="Both must be in [-1, 1]: rescale by 2 x - 1, see docs/bring_your_own.md.",
+        remedy="Both must be in [-1, 1]; " + GUIDE + " says how to say the range.",
         passed=not any(wrong),
     )
 

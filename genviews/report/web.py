@@ -57,15 +57,12 @@ def render_page(result: Result) -> str:
     if result.claims:
         first = next((i for i, block in enumerate(blocks) if block is answer), -1)
         blocks.insert(first + 1, claims_table(result.claims))
-    tone: Tone | None = None  # nothing is judged
-    if answer is not None and answer.highlight is not None and answer.tones:
-        tone = answer.tones[answer.highlight]
     return _template().render(
         style=Markup(_read("style.css")),
         result=result,
         record=record,
-        tone="worse" if result.is_withheld else tone or "",
-        badge="" if tone is None or result.is_withheld else _BADGES.get(tone, ""),
+        tone="worse" if result.is_withheld else result.tone or "",
+        badge="" if result.tone is None else _BADGES.get(result.tone, ""),
         facts=_facts(answer),
         sections=[_section(block, place) for place, block in enumerate(blocks)],
         first_grids=_GRIDS,

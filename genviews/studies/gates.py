@@ -21,7 +21,7 @@ from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource, as_source
 from genviews.gates.answers import prediction_gates
 from genviews.gates.gate import LEVEL, Gate
-from genviews.gates.models import batch_gate, chance_gate, reading_gate
+from genviews.gates.models import batch_gate, chance_gate, form_gate
 from genviews.gates.pictures import (
     class_gate,
     finite_gate,
@@ -179,7 +179,7 @@ def _gates_of_task(bench: Bench, task: Task, asked: _Asked) -> list[Gate | None]
     if not task.outputs:
         count = len(asked.images)
         found.append(
-            reading_gate(task.classifier, asked.images, labels[:count], logits[:count], level=level)
+            form_gate(task.classifier, asked.images, labels[:count], logits[:count], level=level)
         )
     return found
 

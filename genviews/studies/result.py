@@ -21,7 +21,7 @@ from genviews.checks import fail
 from genviews.environment import versions
 from genviews.files import read_json, write_json
 from genviews.gates.gate import Gate
-from genviews.studies.blocks import Block, Estimate, Kind, Table, unmarked
+from genviews.studies.blocks import Block, Estimate, Kind, Table, Tone, unmarked
 
 __all__ = ["NO_VERDICT", "RESULT_FILE", "Claim", "Outcome", "Record", "Result"]
 
@@ -92,6 +92,8 @@ class Result:
         claims: what papers or hypotheses say, weighed.
         record: how it was made.
         gates: what must hold before the verdict means anything.
+        tone: of the verdict: "better", "worse", "" where no difference was seen; None where nothing
+            is judged.
 
     Example:
         >>> import tempfile
@@ -108,6 +110,7 @@ class Result:
     claims: tuple[Claim, ...] = ()
     record: Record = field(default_factory=Record)
     gates: tuple[Gate, ...] = ()
+    tone: Tone | None = None
 
     @property
     def shut(self) -> tuple[Gate, ...]:
@@ -140,6 +143,7 @@ class Result:
             found,
             verdict=f"{NO_VERDICT}what it would rest on failed the checks above. The numbers below "
             "were measured, but say nothing until that is mended.",
+            tone=None,
             blocks=tuple(unmarked(block) for block in self.blocks),
             claims=tuple(replace(claim, outcome="not judged") for claim in self.claims),
             record=replace(self.record, data=data),

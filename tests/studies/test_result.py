@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.studies.blocks import BarColumn, Bars, Column, Estimate, Grid, Picture, Table
+from genviews.studies.blocks import (
+    BarColumn,
+    Bars,
+    Column,
+    Estimate,
+    Grid,
+    Picture,
+    Table,
+    chart_of,
+)
 from genviews.studies.result import Record, Result
 from tests.studies.results import TABLE, images, result
 
@@ -73,3 +82,12 @@ class TestBlocks:
     def test_a_name_for_each_row_of_pictures(self):
         with pytest.raises(ValueError, match="names of rows of 'g'"):
             Grid(title="g", rows=("a", "b"), pictures=((Picture(),),))
+
+    @pytest.mark.parametrize(
+        ("intervals", "low"), [((None, (0.1, 0.4)), (0.2, 0.1)), ((None, None), ())]
+    )
+    def test_a_line_has_an_interval_at_each_place_or_none(self, intervals, low):
+        rows = tuple((x, Estimate(0.2, ends)) for x, ends in enumerate(intervals))
+        columns = (Column(name="x", kind="count"), Column(name="y", kind="percent"))
+        table = Table(title="t", columns=columns, rows=rows)
+        assert chart_of(table, ["y"], y_label="y").series[0].low == low

@@ -57,6 +57,7 @@ __all__ = [
     "heat_maps",
     "measure_table",
     "row_table",
+    "weight_words",
 ]
 
 RECONSTRUCTION = "reconstruction only"
@@ -263,7 +264,7 @@ def _colours(share: Float[Tensor, "X Y"]) -> Float[Tensor, "3 H W"]:
 
 def answer(
     rows: Sequence[Row], comparisons: Sequence[Comparison], *, num_test: int
-) -> tuple[str, Row | None]:
+) -> tuple[str, Row | None, Tone | None]:
     """Whether generated views helped, with which weight, and what could have been seen at all.
 
     Args:
@@ -272,15 +273,19 @@ def answer(
         num_test: number of test images.
 
     Returns:
-        One sentence, and the row that it is about; None where no generated views were compared.
+        One sentence, the row that it is about, and the tone of the sentence, which may be another
+        than that of the row: that is compared with the single image, and pixel views may have
+        helped. None and None where no generated views were compared.
     """
     generated = [row for row in rows if row.is_generated]
     if not generated:
-        return "No generated views were compared.", None
+        return "No generated views were compared.", None, None
     row = best_on_calibration(generated)
     paired = next((c for c in comparisons if c.row == row.name), None)
     against = "the single image" if paired is None else f"{paired.against!r} alone"
-    return _say(row, paired or row, against, num_test), row
+    found = paired or row
+    tone: Tone = "" if row.alpha == 0 else tone_of(Gap.of(found))
+    return _say(row, found, against, num_test), row, tone
 
 
 def _say(row: Row, found: GainReport, against: str, num_test: int) -> str:
@@ -313,6 +318,11 @@ _WORDS: dict[Standing, str] = {
     "level": f"level within {100 * MARGIN:g} point",
     "no difference seen": "no difference seen",
 }
+
+
+def weight_words(alpha: float) -> str:
+    """The weight of generated views, or that they have none: what is measured is then without."""
+    return f"weight {alpha:.2f}" if alpha > 0 else "weight 0: on calibration they earned none"
 
 
 def difference(found: GainReport) -> str:

@@ -15,7 +15,7 @@ from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Column, Curves, Estimate, Table, chart_of
 from genviews.studies.ensembling.choose import Merged
-from genviews.studies.ensembling.evidence import difference, gain_claim
+from genviews.studies.ensembling.evidence import difference, gain_claim, weight_words
 from genviews.studies.result import Result
 
 __all__ = ["STUDY", "EnsembleSize", "run"]
@@ -78,7 +78,7 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     )
     return Result(
         title="How many views are worth making?",
-        verdict=f"All views of {name!r} (weight {best.alpha_:.2f}): {difference(gain)} over the "
+        verdict=f"All views of {name!r} ({weight_words(best.alpha_)}): {difference(gain)} over the "
         f"single image. With {_enough(curves[name])} views the curve is as high as it gets.",
         blocks=(table, Curves(title="Accuracy by size", charts=(chart,))),
         claims=(claim,),

@@ -73,7 +73,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
     compared = _compare(bench, choice.chosen, found)
     rows = adjust([e.row for own in found.values() for e in own])
     reference = options.reference_task(bench.tasks).name
-    verdict, chosen = answer(
+    verdict, chosen, tone = answer(
         [row for row in rows if row.task == reference],
         [c for c in compared if c.task == reference],
         num_test=len(test.ids),
@@ -100,6 +100,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
     return Result(
         title=bench.title or "Do generated views help this classifier?",
         verdict=verdict,
+        tone=tone,
         blocks=(*blocks, measure_table(measured), HOW_TO_READ),
         record=bench.record(
             options,

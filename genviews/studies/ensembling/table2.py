@@ -20,7 +20,7 @@ from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.blocks import Column, Curves, Table, chart_of
 from genviews.studies.ensembling.choose import Viewed
-from genviews.studies.ensembling.evidence import difference
+from genviews.studies.ensembling.evidence import difference, weight_words
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.invert import measured_terms
 from genviews.studies.result import Result
@@ -54,6 +54,7 @@ class _Row:
     distances: Mapping[str, float]
     reconstructions: GainReport  # over the images themselves
     ensemble: GainReport  # over the single image
+    alpha: float  # weight of the views in it
 
 
 def run(bench: Bench, options: Steps) -> Result:
@@ -77,6 +78,7 @@ def run(bench: Bench, options: Steps) -> Result:
             distances=distances(bench, test.ids, stored(bench, store, place), terms),
             reconstructions=gain_report(test.correct("reconstruction"), single),
             ensemble=gain_report(right, single),
+            alpha=rule.alpha_,
         )
         rows.insert(0, row)
     last, low = rows[-1].reconstructions, rows[-1].reconstructions.interval[0]
@@ -89,7 +91,8 @@ def run(bench: Bench, options: Steps) -> Result:
         verdict=f"After {options.steps[-1]} steps accuracy on the reconstructions is "
         f"{100 * last.accuracy:.2f} %: {difference(last)} over the images themselves; from "
         f"{enough} steps on it is the same within its interval. The ensemble "
-        f"({candidates[0].name!r}): {difference(rows[-1].ensemble)} over the single image.",
+        f"({candidates[0].name!r}, {weight_words(rows[-1].alpha)}): "
+        f"{difference(rows[-1].ensemble)} over the single image.",
         blocks=(table, Curves(title="By optimisation steps", charts=(errors, accuracies))),
         record=bench.record(options, {"rows": [asdict(row) for row in rows]}),
     )

@@ -11,11 +11,12 @@ Source of claims and figures: Jahanian et al. 2022, arXiv:2106.05258, tables 1, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from genviews.studies.blocks import Estimate
 from genviews.studies.learning.compare import Difference, by_row, compare
+from genviews.studies.learning.floor import is_above
 from genviews.studies.learning.judge import RowResult
 from genviews.studies.learning.tables import PAPER
 from genviews.studies.result import Claim
@@ -110,21 +111,29 @@ CLAIMS: Mapping[str, Mapping[Pair, Hypothesis]] = {
 """Table -> a row and the one that it is compared with -> what is claimed."""
 
 
-def weigh_claims(table: str, results: Sequence[RowResult]) -> tuple[Claim, ...]:
+def weigh_claims(
+    table: str, results: Sequence[RowResult], floor: Mapping[str, Any] | None = None
+) -> tuple[Claim, ...]:
     """The claims about the rows of a table that were run.
 
     Args:
         table: name of the table.
         results: of its rows and seeds, judged.
+        floor: of `floor_of`. Nothing holds of a row that is not surely above it.
     """
-    rows, gaps = by_row(results), []
+    rows, gaps, known = by_row(results), [], list[bool]()
     for pair, claim in CLAIMS.get(table, {}).items():
         own, other = (rows.get(name, {}) for name in pair)
         seeds = sorted(own.keys() & other.keys())
         if seeds:
             parts = [own[s].measured["linear"] - other[s].measured["linear"] for s in seeds]
             gaps.append((pair, claim, compare(parts)))
-    return claims_of(gaps)
+            accuracy = compare([own[s].measured["linear"] for s in seeds], least=0.0)
+            known.append(is_above(floor, accuracy.estimate))
+    return tuple(
+        claim if above or claim.outcome != "holds" else replace(claim, outcome="not seen")
+        for claim, above in zip(claims_of(gaps), known, strict=True)
+    )
 
 
 def claims_of(gaps: Sequence[tuple[Pair, Hypothesis, Difference]]) -> tuple[Claim, ...]:

@@ -44,7 +44,13 @@ from genviews.studies.learning.judge import Measured, RowResult
 from genviews.studies.learning.run import check_done
 from genviews.studies.statistics import MARGIN, SIGNIFICANCE, Gap
 
-__all__ = ["Difference", "RowSummary", "by_row", "compare", "summarise"]
+__all__ = [
+    "Difference",
+    "RowSummary",
+    "by_row",
+    "compare",
+    "summarise",
+]
 
 _LEAST_P, _HALVINGS = 1e-300, 60
 

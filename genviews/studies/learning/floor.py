@@ -13,7 +13,7 @@ from typing import Any
 from genviews.evaluate.encoders import ProbeData, majority_score
 from genviews.studies.blocks import Estimate
 
-__all__ = ["floor_of", "floor_words"]
+__all__ = ["floor_of", "floor_words", "is_above"]
 
 Json = Mapping[str, Any]
 
@@ -36,6 +36,19 @@ def floor_of(data: ProbeData, untrained: Sequence[Mapping[str, float]]) -> dict[
     return {"majority": asdict(score), "class": name, "untrained": means}
 
 
+def is_above(floor: Json | None, found: Estimate) -> bool:
+    """Whether an accuracy of the linear probe is surely above the floor; True where it is unknown.
+
+    Args:
+        floor: of `floor_of`.
+        found: the accuracy; surely is by its interval.
+    """
+    if floor is None:
+        return True
+    least = found.interval[0] if found.interval else found.value
+    return least > max(floor["untrained"]["linear"], floor["majority"]["accuracy"])
+
+
 def floor_words(floor: Json, found: Mapping[str, Estimate]) -> str:
     """The floor in a sentence, and what is not surely above it.
 
@@ -50,11 +63,7 @@ def floor_words(floor: Json, found: Mapping[str, Estimate]) -> str:
         above it, so that nothing learnt can be seen: Gaussian.'
     """
     untrained, most = floor["untrained"]["linear"], floor["majority"]["accuracy"]
-    low = [
-        name
-        for name, one in found.items()
-        if (one.interval[0] if one.interval else one.value) <= max(untrained, most)
-    ]
+    low = [name for name, one in found.items() if not is_above(floor, one)]
     said = (
         f"The floor: an untrained encoder {100 * untrained:.1f} %, the most frequent class "
         f"({floor['class']}) {100 * most:.1f} %."

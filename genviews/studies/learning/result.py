@@ -22,6 +22,7 @@ from genviews.studies.blocks import (
     Tone,
 )
 from genviews.studies.learning.compare import RowSummary
+from genviews.studies.learning.floor import is_above
 from genviews.studies.learning.judge import ProbeJudge
 from genviews.studies.learning.study import LearningStudy
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
@@ -79,6 +80,7 @@ def table_result(
     return Result(
         title=f"{study.name}: ways to learn, against {study.reference}",
         verdict=study.verdict,
+        tone=_verdict_tone(study),
         blocks=tuple(blocks),
         claims=study.claims,
         gates=tuple(
@@ -94,6 +96,16 @@ def table_result(
         ),
         record=replace(record, data={**study.record(), "left_out": list(left_out)}),
     )
+
+
+def _verdict_tone(study: LearningStudy) -> Tone | None:
+    """That of the row which the verdict is about; None where it has no difference to tell."""
+    best = study.best
+    if best is None:
+        return None
+    tone = _tone(study, best, "linear")
+    above = is_above(study.facts.get("floor"), best.accuracy["linear"].estimate)
+    return tone if above or tone else None
 
 
 def _tone(study: LearningStudy, row: RowSummary, what: str) -> Tone:

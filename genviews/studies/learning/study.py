@@ -12,7 +12,7 @@ from genviews.checks import fail, lookup
 from genviews.engine import Engine
 from genviews.studies.learning.claims import weigh_claims
 from genviews.studies.learning.compare import RowSummary, summarise
-from genviews.studies.learning.floor import floor_of, floor_words
+from genviews.studies.learning.floor import floor_of, floor_words, is_above
 from genviews.studies.learning.judge import KeptJudge, Report, RowResult, judge_rows
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import check_done, run_rows
@@ -106,7 +106,10 @@ class LearningStudy:
             "1 seed, whose luck is not in the interval" if gap.seeds == 1 else f"{gap.seeds} seeds"
         )
         p = "" if found.p_value is None else f", p = {found.p_value:.2g} (Holm)"
-        words = _SAID[standing(found)].format(best=best.name, reference=self.reference)
+        said, accuracy = standing(found), best.accuracy["linear"].estimate
+        words = _SAID[said].format(best=best.name, reference=self.reference)
+        if said == "level" and not is_above(self.facts.get("floor"), accuracy):
+            words = f"{best.name}, the best on val, is not told from what learnt nothing"
         return (
             f"{words}: linear probe {100 * best.accuracy['linear'].mean:.1f} %, "
             f"{points(found, digits=1)}{p}, {seeds}, {self.test_images:,} test images."
@@ -191,10 +194,9 @@ def compare_rows(
     if chosen in left or len(left) == len(rows):
         check_done(results)
     results = [one for one in results if one.row.name not in left]
-    study = read_study(name, results, setting, chosen)
+    known = floor_of(setting.probe, [one.accuracies for one in floor]) if floor else None
+    study = read_study(name, results, setting, chosen, floor=known)
     facts = {**study.facts, **({"failed": failed} if failed else {})}
-    if floor:
-        facts["floor"] = floor_of(setting.probe, [one.accuracies for one in floor])
     for judge in judges:
         said = results[0].record[judge.name]
         # What could not be read is the same whatever the encoder.
@@ -204,7 +206,12 @@ def compare_rows(
 
 
 def read_study(
-    name: str, results: Sequence[RowResult], setting: LearningSetting, reference: str
+    name: str,
+    results: Sequence[RowResult],
+    setting: LearningSetting,
+    reference: str,
+    *,
+    floor: dict[str, Any] | None = None,
 ) -> LearningStudy:
     """Compare results that are there.
 
@@ -213,6 +220,7 @@ def read_study(
         results: of every row and seed, judged.
         setting: that they were made with, with a probe.
         reference: name of the row to compare with.
+        floor: what probes say where nothing was learnt (`floor_of`).
 
     Raises:
         ValueError: see `summarise`.
@@ -224,8 +232,9 @@ def read_study(
         reference=reference,
         test_images=len(setting.probe.test),
         seeds=tuple(sorted({result.seed for result in results})),
-        claims=weigh_claims(name, results),
+        claims=weigh_claims(name, results, floor),
         facts={
+            **({} if floor is None else {"floor": floor}),
             "definitions": {result.row.name: asdict(result.row) for result in results},
             **setting.facts(),
         },

@@ -80,3 +80,21 @@ def test_difference_is_paired_by_image_and_seed(tmp_path):
     (judged,) = weigh_claims("figure6", results)
     # Seed 0: 3 right against 2 of 4; seed 1: 4 against 2.
     assert judged.measured.value == pytest.approx(0.375)
+
+
+def test_nothing_holds_of_a_row_that_knows_nothing(tmp_path):
+    """The claimed row is better than another, and not better than always naming one class."""
+    right = torch.arange(400)
+    results = [
+        RowResult(
+            row=LearningRow(name=name),
+            seed=0,
+            folder=tmp_path,
+            measured={"linear": Measured.of(right < count)},
+        )
+        for name, count in (("10 times the samples", 300), ("0.1 times the samples", 200))
+    ]
+    assert weigh_claims("figure6", results)[0].outcome == "holds"
+    for floor, outcome in ((0.6, "holds"), (0.74, "not seen")):
+        known = {"majority": {"accuracy": floor}, "untrained": {"linear": 0.5}, "class": "a"}
+        assert weigh_claims("figure6", results, known)[0].outcome == outcome

@@ -107,6 +107,19 @@ class TestVerdict:
         words = "No difference seen between good, the best on val, and real + T_x"
         assert wide.verdict.startswith(words)
 
+    @pytest.mark.parametrize(("untrained", "said"), [(0.74, False), (0.6, True)])
+    def test_level_is_not_said_of_what_learnt_nothing(self, setting, untrained, said):
+        """75 % of 400 are not surely above the 74 % of first weights, and above 60 %."""
+        floor = {"majority": {"accuracy": 0.5}, "class": "a", "untrained": {"linear": untrained}}
+        rows = [result(setting, row, 300, val=val) for row, val in ((REAL, 0.5), (GOOD, 0.9))]
+        found = read_study("toy", rows, setting, "real + T_x", floor=floor)
+        assert ("level" in found.verdict) is said
+        if not said:
+            assert found.verdict.startswith(
+                "good, the best on val, is not told from what learnt nothing: linear probe 75.0 %"
+            )
+            assert "nothing learnt can be seen: real + T_x, good." in found.verdict
+
     def test_the_best_is_chosen_on_val_alone(self, setting):
         found = study(setting, [(REAL, 200, 0.9), (GOOD, 150, 0.8), (BAD, 390, 0.7)])
         assert found.best.name == "good"

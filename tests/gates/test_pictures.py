@@ -1,0 +1,90 @@
+"""Gates of what a generator draws, and of how inversions ended."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from genviews.gates.pictures import class_gate, finite_gate, picture_gate, range_gate, status_gates
+from genviews.types import Status
+
+IMAGES = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def pictures(made, images=IMAGES):
+    return picture_gate(made, images, "samples", "")
+
+
+def test_finite():
+    bad = IMAGES.clone()
+    bad[3, 0, 1, 1], bad[7, 0, 0, 0] = torch.nan, torch.inf
+    assert finite_gate(IMAGES).passed
+    assert finite_gate(bad).found.startswith("2 of 32 samples of the generator have pixels")
+    assert not finite_gate(bad).passed
+
+
+class TestPictures:
+    def test_one_picture(self):
+        assert not pictures(IMAGES[:1].expand(16, -1, -1, -1)).passed
+        assert not pictures(IMAGES[:1] + 0.01 * IMAGES).passed
+        assert pictures(0.2 * IMAGES).passed  # blurred, and still different
+
+    def test_pictures_that_are_not_finite_are_left_to_their_own_gate(self):
+        bad = IMAGES.clone()
+        bad[:8] = torch.nan
+        assert pictures(bad).passed
+
+    def test_nothing_is_asked_of_images_that_are_alike(self):
+        assert pictures(IMAGES, IMAGES[:1].expand(16, -1, -1, -1)) is None
+        assert pictures(IMAGES[:2]) is None
+
+
+class TestRange:
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_one_of_the_two_in_unit_range(self, turned):
+        unit = (IMAGES + 1) / 2
+        gate = range_gate(IMAGES, unit) if turned else range_gate(unit, IMAGES)
+        assert not gate.passed
+        assert ("images look like" if turned else "pictures look like") in gate.found
+
+    def test_light_images_of_a_light_generator(self):
+        light = IMAGES.abs()
+        assert range_gate(light, light).passed
+        assert range_gate(IMAGES, IMAGES).passed
+
+
+class TestClasses:
+    def test_all_of_one_class(self):
+        before = torch.arange(60) % 3
+        gate = class_gate(before, torch.ones_like(before), ("a", "b", "c"))
+        assert not gate.passed
+        assert "calls 60 of 60 reconstructions 'b', but 33 % of the images" in gate.found
+
+    def test_as_the_images(self):
+        before = torch.arange(60) % 3
+        assert class_gate(before, before, ("a", "b", "c")).passed
+        rare = (torch.arange(60) % 20 == 0).long()
+        assert class_gate(rare, torch.zeros_like(rare), ("a", "b")) is None
+        assert class_gate(before[:4], torch.zeros(4).long(), ("a", "b", "c")).passed
+
+
+class TestStatus:
+    def shut(self, *counts):
+        """Names of closed gates for so many of each status, in the order of `Status`."""
+        status = torch.cat([torch.full((n,), int(s)) for s, n in zip(Status, counts, strict=True)])
+        return [gate.name.partition(" of ")[0] for gate in status_gates(status) if not gate.passed]
+
+    @pytest.mark.parametrize(
+        ("counts", "expected"),
+        [
+            ((10, 10, 0, 0), []),
+            ((5, 5, 9, 1), []),
+            ((0, 2, 3, 0), ["starts"]),
+            ((0, 0, 0, 1), ["failed inversions"]),
+            ((2, 0, 0, 1), []),  # one bad image is no fault of the generator
+            ((70, 0, 0, 30), ["failed inversions"]),
+            ((0, 0, 30, 70), ["failed inversions"]),
+        ],
+    )
+    def test_most(self, counts, expected):
+        assert self.shut(*counts) == expected

@@ -1,0 +1,141 @@
+"""Gates of whole studies: planted faults end without a verdict, sound inputs with one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task
+from genviews.gates.gate import Gate
+from genviews.generators.toy import ToyGenerator
+from genviews.invert.inverter import Inverter
+from genviews.kit import GeneratorKit
+from genviews.studies.base import run_study
+from genviews.studies.bench import Watcher
+from genviews.studies.blocks import Bars, Table
+from genviews.studies.ensembling import fig6, fig14, main
+from genviews.studies.gates import gates_of_inputs
+from genviews.studies.result import Result
+from tests.problem import toy_problem
+from tests.studies.ensembling.benches import toy_bench
+from tests.studies.results import result
+
+SHUT = Gate(name="n", found="Seen.", threshold="none", remedy="Mend it.", passed=False)
+
+
+def task(after=None, names=None):
+    """The first classifier of the toy problem, its answers changed."""
+    known = toy_problem().classifier
+    module = known.module if after is None else nn.Sequential(known.module, after)
+    found = Classifier(module, known.image_spec, known.class_names)
+    return Task(name="images", classifier=found)
+
+
+class Exchanged(nn.Module):
+    def forward(self, logits):
+        return logits.flip(1)
+
+
+class Dead(ToyGenerator):
+    """Draws one picture, whatever the latents: all of its rectifiers are shut."""
+
+    def synthesize(self, latents, label=None):
+        return 0 * super().synthesize(latents) + 0.1
+
+
+def names(gates):
+    return [gate.name for gate in gates if not gate.passed]
+
+
+class Told(Watcher):
+    def __init__(self):
+        self.said = []
+
+    def tell(self, text):
+        self.said.append(text)
+
+
+class TestResult:
+    def test_a_gate_that_decides_takes_what_is_said_and_leaves_the_numbers(self):
+        open_ = result(gates=(), tone="better")
+        found = open_.behind([SHUT])
+        assert found.verdict.startswith("No verdict: ")
+        assert found.record.data["verdict_withheld"] == open_.verdict
+        assert {claim.outcome for claim in found.claims} == {"not judged"}
+        assert found.tone is None
+        table = found.answer
+        assert (table.highlight, set(table.tones)) == (None, {"reference", ""})
+        assert table.rows[1][2] == replace(open_.answer.rows[1][2], significant=False)
+        bars = next(block for block in found.blocks if isinstance(block, Bars))
+        assert set(bars.columns[0].tones) == {""}
+        assert Result.from_json(found.to_json()) == found
+
+    def test_further_gates_change_no_verdict_again(self):
+        found = result(gates=()).behind([SHUT]).behind([SHUT])
+        assert len(found.shut) == 2
+        assert not found.record.data["verdict_withheld"].startswith("No verdict")
+
+    def test_one_that_does_not_decide_is_shown_alone(self):
+        found = result(gates=()).behind([replace(SHUT, decides=False)])
+        assert found.verdict == result().verdict
+        assert found.alarm == "Beware: 1 of 1 checks failed"
+
+
+class TestStudies:
+    @pytest.mark.parametrize(
+        ("study", "options"),
+        [
+            (main.STUDY, replace(main.MainStudy().quick(), gallery_images=0)),
+            (fig6.STUDY, fig6.EnsembleSize().quick()),
+            (fig14.STUDY, fig14.Cutoff().quick()),
+        ],
+    )
+    def test_classes_in_another_order(self, study, options, tmp_path):
+        """In every study of the test-time arrow, though it declares no gate."""
+        listens = Told()
+        bench = replace(toy_bench(tasks=(task(Exchanged()),)), watcher=listens)
+        found = run_study(study, bench, options, tmp_path)
+        assert names(found.gates) == ["order of the classes", "accuracy of the single image"]
+        assert found.is_withheld
+        assert len(listens.said) == 2  # before the work
+        assert "fit the order down, up" in listens.said[0]
+        kept = Result.load(tmp_path)
+        assert (kept.verdict, kept.gates) == (found.verdict, found.gates)
+
+    def test_a_generator_of_one_picture(self, tmp_path):
+        dead = GeneratorKit(Dead(), name="dead", inverter=Inverter(steps=3))
+        bench = toy_bench(kit=dead, tasks=(task(),))
+        found = run_study(fig6.STUDY, bench, fig6.EnsembleSize().quick(), tmp_path)
+        shut = names(found.gates)
+        assert "differences of samples of the generator" in shut
+        assert "starts of inversions of calibration images" in shut
+        assert "differences of reconstructions" in shut
+        assert "classes of the reconstructions" in shut
+        assert "starts of inversions of test images" in shut
+
+    def test_sound(self, tmp_path):
+        found = run_study(fig6.STUDY, toy_bench(), fig6.EnsembleSize().quick(), tmp_path)
+        assert len(found.gates) > 12
+        assert found.shut == ()
+        assert "(task" not in found.verdict
+        tables = [block for block in found.blocks if isinstance(block, Table)]
+        assert tables
+
+
+def test_each_task_has_its_own_gates_and_all_share_the_level():
+    bench = toy_bench(tasks=(task(), replace(task(Exchanged()), name="other")))
+    found = gates_of_inputs(bench)
+    wrong, weak = (gate for gate in found if not gate.passed)
+    assert "of 60 calibration images for 'other'" in wrong.found
+    assert weak.name == "accuracy of the single image"
+    assert "p < 0.0005" in wrong.threshold
+
+
+def test_a_generator_alone_is_asked_for_numbers():
+    bench = toy_bench(tasks=(), splits={})
+    assert [gate.name for gate in gates_of_inputs(bench)] == ["numbers of samples of the generator"]
+    assert torch.is_grad_enabled()
