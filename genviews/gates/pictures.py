@@ -73,7 +73,8 @@ def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"])
         found=f"The least value of the generator's pictures is {ends[0][0]:.2f}, of the images "
         f"{ends[1][0]:.2f}" + (f": the {which} look like [0, 1]." if any(wrong) else "."),
         threshold="both reach below -0.05, or neither has 2 % of its pixels below -0.5",
-        remedy="Both must be in [-1, 1]; " + GUIDE + " says how to say the range.",
+        remedy="Images must be in [-1, 1]; of a function say in which range it draws, range "
+        f"(--generator-range), see {GUIDE}.",
         passed=not any(wrong),
     )
 
