@@ -46,7 +46,7 @@ def is_above(floor: Json | None, found: Estimate) -> bool:
     if floor is None:
         return True
     least = found.interval[0] if found.interval else found.value
-    return least > max(floor["untrained"]["linear"], floor["majority"]["accuracy"])
+    return bool(least > max(floor["untrained"]["linear"], floor["majority"]["accuracy"]))
 
 
 def floor_words(floor: Json, found: Mapping[str, Estimate]) -> str:
