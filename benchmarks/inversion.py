@@ -38,10 +38,11 @@ from genviews.environment import environment
 from genviews.files import write_json
 from genviews.generators.base import Generator
 from genviews.identity import describe
+from genviews.invert.batch import bytes_per_image
 from genviews.invert.inverter import Inverter
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, ToStart
-from genviews.invert.optimize import bytes_per_image, invert
+from genviews.invert.optimize import invert
 from genviews.invert.optimizer import Adam
 from genviews.invert.start import EncoderStart
 from genviews.memory import keep_freed_memory

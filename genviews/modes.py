@@ -15,7 +15,7 @@ from torch import nn
 from genviews.rng import Rng
 
 Parts = TypeVar("Parts")
-__all__ = ["evaluating", "gradients", "ordinary", "own_dropout", "undisturbed"]
+__all__ = ["evaluating", "frozen", "gradients", "ordinary", "own_dropout", "undisturbed"]
 
 
 @contextmanager
@@ -50,6 +50,19 @@ def ordinary(parts: Parts, networks: Iterable[nn.Module]) -> Parts:
     """
     weights = (t for network in networks for t in (*network.parameters(), *network.buffers()))
     return copy.deepcopy(parts) if any(t.is_inference() for t in weights) else parts
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Let no gradient reach the weights of a module for a while, and afterwards those it did."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    try:
+        for weight in trained:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_different, fail, lookup
+from genviews.checks import check_count, check_different, check_type, fail, lookup
 
 __all__ = [
     "Draws",
@@ -42,6 +42,7 @@ __all__ = [
     "Status",
     "Values",
     "check_floats",
+    "check_masks",
     "check_shape",
     "layers_name",
     "plain_layers",
@@ -113,6 +114,36 @@ def check_shape(
     if wrong or more < 0 or (more > 0 and "..." not in shape):
         told = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         fail(what, expected=f"shape ({told}){note}", got=tuple(tensor.shape), remedy=remedy)
+
+
+def check_masks(masks: object, images: Tensor) -> None:
+    """Raise unless there is a mask for each image, from 0 (unknown) to 1 (known).
+
+    A number that is not finite passes: it is the matter of its image, not of its neighbours.
+
+    Raises:
+        TypeError: not a tensor.
+        ValueError: another shape than (B, 1, H, W), or values outside [0, 1].
+
+    Example:
+        >>> check_masks(torch.full((1, 1, 2, 2), 255), torch.zeros(1, 3, 2, 2))
+        Traceback (most recent call last):
+        ValueError: masks: expected values from 0 (unknown) to 1 (known), got values from 255 to
+        255; compare them with a level, as in `masks > 127`.
+    """
+    expected, remedy = "one mask for each image, with one channel", "use torch.as_tensor"
+    given = check_type(masks, Tensor, "masks", f"a tensor: {expected}", remedy)
+    check_shape(given, (len(images), 1, *images.shape[2:]), "masks", expected)
+    if given.dtype == torch.bool or not given.numel():
+        return
+    known = given[given.isfinite()]
+    if bool(((known < 0) | (known > 1)).any()):
+        fail(
+            "masks",
+            expected="values from 0 (unknown) to 1 (known)",
+            got=f"values from {known.min().item():g} to {known.max().item():g}",
+            remedy="compare them with a level, as in `masks > 127`",
+        )
 
 
 @runtime_checkable

@@ -25,7 +25,7 @@ from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet, row_numbers
 from genviews.data.metadata import OpenFile
 from genviews.data.split import SplitName
-from genviews.types import ImageSpec
+from genviews.types import ImageSpec, check_masks
 
 __all__ = [
     "HASH_BYTES",
@@ -323,7 +323,7 @@ class MemorySource(RowSource):
         masks: (N, 1, H, W), 1 where a pixel is known, 0 where not; None: all known.
 
     Raises:
-        ValueError: masks of another shape.
+        ValueError: masks of another shape, or outside [0, 1].
 
     Example:
         >>> two = ImageSet(images=torch.zeros(2, 1, 4, 4), ids=("a", "b"))
@@ -334,14 +334,8 @@ class MemorySource(RowSource):
     def __init__(self, images: ImageSet, masks: Float[Tensor, "N 1 H W"] | None = None) -> None:
         self.image_spec = images.image_spec
         self.ids, self.skipped, self.split = images.ids, images.skipped, images.split
-        shape = (len(images), 1, *images.images.shape[2:])
-        if masks is not None and masks.shape != shape:
-            fail(
-                "masks",
-                expected=f"shape {shape}",
-                got=tuple(masks.shape),
-                remedy="one mask for each image, with one channel",
-            )
+        if masks is not None:
+            check_masks(masks, images.images)
         # Arrays stay on the CPU when a worker moves its tensors to a GPU.
         self._images = images.images.detach().cpu().numpy()
         self._masks = None if masks is None else masks.detach().float().cpu().numpy()

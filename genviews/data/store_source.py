@@ -19,7 +19,7 @@ from genviews.data.decode import UnfitImageError
 from genviews.data.source import Row, RowSource, content_hash
 from genviews.shard import Shard
 from genviews.store import ShardStore
-from genviews.types import ImageSpec
+from genviews.types import ImageSpec, check_masks
 
 __all__ = ["StoreSource"]
 
@@ -54,6 +54,8 @@ class StoreSource(RowSource):
             ids += shard.ids
             self._places += [(index, row) for row in range(len(shard))]
             masks = shard.tensors.get("masks", ())
+            if len(masks):
+                check_masks(masks, torch.empty(len(shard), *image_spec.shape))
             self._masks += [content_hash(mask) for mask in masks]
         self.ids = tuple(ids)
         if not ids or len(set(ids)) != len(ids):

@@ -30,11 +30,11 @@ from torch.nn import functional as F
 from genviews.checks import check_count, check_fraction, fail
 from genviews.files import load_network, save_tensors
 from genviews.generators.base import Generator
-from genviews.identity import identify
+from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
-from genviews.modes import gradients, ordinary
+from genviews.modes import evaluating, frozen, gradients, ordinary
 from genviews.rng import Rng
-from genviews.types import Images, Latents, Masks, check_shape
+from genviews.types import Images, Latents, Masks, check_masks, check_shape
 
 __all__ = [
     "EncoderConfig",
@@ -194,6 +194,8 @@ class InversionEncoder(nn.Module):
         remedy = "use an encoder that was trained for this generator"
         check_shape(images, ("B", c.image_channels, "H", "W"), "images", remedy)
         masks = torch.ones_like(images[:, :1]) if masks is None else masks
+        check_masks(masks, images)
+        masks = masks.to(images.dtype)
         x = torch.cat([images * masks, masks], dim=1)
         if x.shape[-2:] != (c.size, c.size):
             x = F.interpolate(x, size=(c.size, c.size), mode="area")
@@ -263,10 +265,13 @@ def random_masks(batch: int, size: tuple[int, int], rng: torch.Generator) -> Mas
 
 
 @torch.no_grad()
-def _batch(generator: Generator, config: EncoderTraining, step: int) -> tuple[Tensor, ...]:
-    """Latents, images and masks of one step, from (seed, step) alone.
+def _batch(
+    generator: Generator, config: EncoderTraining, step: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Latents, images, masks and classes of one step, from (seed, step) alone.
 
-    Some latents have rows from two samples of one class.
+    The classes are None where the latents carry them. Some latents have rows from two samples of
+    one class.
     """
     rng = Rng(config.seed, "encoder").child(str(step)).torch()
     batch, rows, device = config.batch, generator.latent_spec.num_layers, generator.device
@@ -279,10 +284,11 @@ def _batch(generator: Generator, config: EncoderTraining, step: int) -> tuple[Te
     mixed = torch.rand(batch, generator=rng) < config.mixing
     take_second = mixed[:, None] & (torch.arange(rows)[None] >= cross[:, None])
     latents = torch.where(take_second[:, :, None].to(first.device), second, first)
+    label = label if generator.renders_label else None
     images = generator.synthesize(latents, label)
     masks = random_masks(batch, (images.shape[2], images.shape[3]), rng)
     masks[torch.rand(batch, generator=rng) >= config.masked] = 1.0
-    return latents, images, masks.to(images)
+    return latents, images, masks.to(images), label
 
 
 def _rate(step: int, steps: int) -> float:
@@ -303,7 +309,9 @@ def train_encoder(
     """Train an encoder; resumes from `checkpoint` if that file exists.
 
     Args:
-        generator: frozen; moved nowhere, the encoder is built on its device.
+        generator: in eval mode and frozen while this lasts, then as it was; moved nowhere, the
+            encoder is built on its device. The encoder of a conditional one sees the class in the
+            image alone.
         architecture: see `EncoderConfig.for_generator`.
         config: how to train.
         checkpoint: file written every `checkpoint_every` steps, atomically.
@@ -317,30 +325,45 @@ def train_encoder(
         ValueError: the checkpoint is of another generator, architecture or training.
     """
     generator = ordinary(generator, [generator])
+    with evaluating(generator), frozen(generator):
+        identity = None
+        if checkpoint is not None:
+            identity = identify(generator=generator, architecture=architecture, training=config)
+        found = _train(
+            generator, architecture, config, checkpoint, identity, checkpoint_every, report
+        )
+    return found.eval().requires_grad_(False)
+
+
+def _train(
+    generator: Generator,
+    architecture: EncoderConfig,
+    config: EncoderTraining,
+    checkpoint: Path | None,
+    identity: Identity | None,
+    checkpoint_every: int,
+    report: Report | None,
+) -> InversionEncoder:
     torch_seed = Rng(config.seed, "encoder/init").torch().initial_seed()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed)
         encoder = InversionEncoder(architecture, generator.mean_latent())
     encoder.to(generator.device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(encoder.parameters(), lr=config.lr, betas=(0.9, 0.99))
-    identity, first = None, 0
-    if checkpoint is not None:
-        identity = identify(generator=generator, architecture=architecture, training=config)
+    first = 0
     if checkpoint is not None and identity is not None and checkpoint.exists():
         state = read_checkpoint(checkpoint, identity, generator.device)
         encoder.load_state_dict(state["encoder"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
-    frozen = generator.requires_grad_(False).eval()
-    probe = frozen.map(frozen.sample(Rng(config.seed, "spread").streams(range(2048))))[:, 0]
-    spread = probe.var(0).mean()
+    spread = _spread(generator, config.seed)
     for step in range(first, config.steps):
         encoder.train()
         for group in optimiser.param_groups:
             group["lr"] = config.lr * _rate(step, config.steps)
-        latents, images, masks = _batch(frozen, config, step)
+        latents, images, masks, label = _batch(generator, config, step)
         estimate = encoder(images, masks)
-        pixel = ((frozen.synthesize(estimate) - images).abs() * masks).sum()
+        pixel = ((generator.synthesize(estimate, label) - images).abs() * masks).sum()
         pixel = pixel / (masks.sum() * images.shape[1])
         latent = F.mse_loss(estimate, latents) / spread
         optimiser.zero_grad(set_to_none=True)
@@ -351,4 +374,11 @@ def train_encoder(
         if checkpoint and identity and (step + 1) % checkpoint_every == 0:
             parts = {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict()}
             write_checkpoint(checkpoint, identity, {**parts, "step": step + 1})
-    return encoder.eval().requires_grad_(False)
+    return encoder
+
+
+@torch.no_grad()
+def _spread(generator: Generator, seed: int) -> Tensor:
+    """The mean variance of a latent's numbers over the prior, classes included."""
+    z = generator.sample(Rng(seed, "spread").streams(range(2048)))
+    return generator.map(z, generator.labels_in_turn(range(len(z))))[:, 0].var(0).mean()

@@ -13,7 +13,9 @@ Settings on a card are JSON values: the fields of `Inverter`, with
     objective   {term: weight}: "l1", "l2", "feature" (of the encoder), "latent" (to the start)
     optimizer   {"name": "adam" or "lbfgs", and its fields}
 
-The start is the encoder's where there is one, else the mean latent.
+    start       {"name": "mean" or "samples", and its fields}
+
+What is not said has the default of `Inverter`, but the start is the encoder's where there is one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -36,6 +38,7 @@ from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, Term, ToStart
 from genviews.invert.optimizer import Adam, Optimizer
 from genviews.invert.perceptual import LPIPS
+from genviews.invert.samples import SampleStart
 from genviews.invert.start import EncoderStart, MeanStart, Start
 
 __all__ = [
@@ -56,7 +59,8 @@ class Inverter:
     """How to invert.
 
     Args:
-        start: where each image starts; with several candidates, the best result is kept.
+        start: where each image starts; with several candidates, the best result is kept. The
+            default needs nothing but the generator; with an encoder take `EncoderStart`.
         objective: what is minimised.
         optimizer: how; `LBFGS()`, `Adam()`, or `LBFGS.reference()` to compare with the reference.
         steps: most optimisation steps for an image; 0 keeps the start.
@@ -71,10 +75,11 @@ class Inverter:
             iterates are exact.
         snapshots: steps after which the best iterate is kept as well, for studies of quality
             against steps in one run. Each equals the result of a run that ends there, unless the
-            optimizer has a schedule that knows the end (`Adam`, but for `final=1`).
+            optimizer has a schedule that knows the end (`Adam`, but for `final=1`) or the start
+            ends what is outdone (`SampleStart`).
     """
 
-    start: Start = field(default_factory=MeanStart)
+    start: Start = field(default_factory=SampleStart)
     objective: Objective = field(default_factory=Objective)
     optimizer: Optimizer[Any] = field(default_factory=LBFGS)
     steps: int = 150
@@ -128,6 +133,8 @@ class Inverter:
         """The fields; one smoothing is one stage, however it was given."""
         return {**{f.name: getattr(self, f.name) for f in fields(self)}, "smoothing": self.stages}
 
+
+T = TypeVar("T")
 
 PRESETS = ("default", "paper", "reference", "in-domain")
 
@@ -245,7 +252,8 @@ def inverter_preset(
 
     Args:
         name: one of `PRESETS`.
-        encoder: gives the start and the latent terms; None starts from the mean latent.
+        encoder: gives the start and the latent terms; None starts "default" from `SampleStart`, and
+            "reference", as published, from the mean latent.
         lpips_weights: see `LPIPS`.
         perceptual: replaces LPIPS in "paper" and "reference", weight included.
         distance: features of "in-domain", not normalised; None takes the encoder's.
@@ -263,7 +271,7 @@ def inverter_preset(
     start = MeanStart() if encoder is None else EncoderStart(encoder)
     found = Inverter(start=start, tolerance=0.0, smoothing=0.0, steps=500)
     if name == "default":
-        found = Inverter(start=start, objective=default_objective())
+        found = Inverter(start=_best_start(encoder), objective=default_objective())
     elif name == "reference":
         objective = reference_objective(encoder, lpips_weights, perceptual=perceptual)
         count = 200 if encoder is None else 500
@@ -283,6 +291,11 @@ def inverter_preset(
     return found if steps is None else replace(found, steps=steps)
 
 
+def _best_start(encoder: InversionEncoder | None) -> Start:
+    return SampleStart() if encoder is None else EncoderStart(encoder)
+
+
+_STARTS: dict[str, type[Start]] = {"mean": MeanStart, "samples": SampleStart}
 _OPTIMIZERS: dict[str, type[Optimizer[Any]]] = {"adam": Adam, "lbfgs": LBFGS}
 _TERMS: dict[str, Callable[[float, InversionEncoder | None], Term]] = {
     "l1": lambda weight, encoder: L1(weight),
@@ -308,18 +321,18 @@ def inverter_from(settings: Mapping[str, Any], encoder: InversionEncoder | None)
         >>> inverter_from({"steps": 80, "objective": {"l1": 1.0, "l2": 1.0}}, None).steps
         80
     """
-    known = dict.fromkeys(("objective", "optimizer", *_PLAIN))
+    known = dict.fromkeys(("start", "objective", "optimizer", *_PLAIN))
     own = _arguments(settings, known, "inverter setting of the card")
     if "optimizer" in own:
-        name, given = own["optimizer"].get("name", ""), dict(own["optimizer"])
-        kind = lookup(name, _OPTIMIZERS, "optimizer of the card")
-        given.pop("name")
-        own["optimizer"] = kind(**_arguments(given, vars(kind()), f"setting of {name} on the card"))
+        own["optimizer"] = _named(own["optimizer"], _OPTIMIZERS, "optimizer of the card")
+    own["start"] = _best_start(encoder)
+    if "start" in settings:
+        own["start"] = _named(settings["start"], _STARTS, "start of the card")
     weights = own.pop("objective", {})
     if weights:
         terms = {name: lookup(name, _TERMS, "term of the card's objective") for name in weights}
         own["objective"] = Objective(tuple(terms[name](weights[name], encoder) for name in terms))
-    return Inverter(start=MeanStart() if encoder is None else EncoderStart(encoder), **own)
+    return Inverter(**own)
 
 
 def inverter_settings(inverter: Inverter) -> dict[str, Any]:
@@ -332,6 +345,9 @@ def inverter_settings(inverter: Inverter) -> dict[str, Any]:
     names: dict[type[Term], str] = {ToStart: "latent"}
     settings: dict[str, Any] = {name: getattr(inverter, name) for name in _PLAIN}
     settings["objective"] = {names.get(type(t), t.name): t.weight for t in inverter.objective.terms}
+    words = {kind: word for word, kind in _STARTS.items()}
+    if type(inverter.start) in words:
+        settings["start"] = {"name": words[type(inverter.start)], **vars(inverter.start)}
     kind = type(inverter.optimizer).__name__.lower()
     settings["optimizer"] = {"name": kind, **vars(inverter.optimizer)}
     try:
@@ -341,7 +357,7 @@ def inverter_settings(inverter: Inverter) -> dict[str, Any]:
     if not kept:
         fail(
             "inverter on a card",
-            expected="the start of an encoder or the mean, Adam or L-BFGS, and the terms "
+            expected="the start of an encoder, the mean or samples, Adam or L-BFGS, and the terms "
             + ", ".join(_TERMS),
             got=repr(inverter),
             remedy="save the kit with another inverter, and pass this one where it is used",
@@ -354,6 +370,14 @@ def _arguments(given: Mapping[str, Any], known: Mapping[str, object], kind: str)
     for name in given:
         lookup(name, known, kind)
     return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+
+
+def _named(given: Mapping[str, Any], kinds: Mapping[str, Callable[..., T]], what: str) -> T:
+    """What is made of a name with the values of its fields."""
+    own = dict(given)
+    name = own.pop("name", "")
+    kind = lookup(name, kinds, what)
+    return kind(**_arguments(own, vars(kind()), f"setting of {name} on the card"))
 
 
 def _feature(weight: float, encoder: InversionEncoder | None) -> Term:

@@ -33,8 +33,9 @@ from genviews.data.source import ImageSource, SourceBatch, pack_hashes
 from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
+from genviews.invert.batch import fitting_batch
 from genviews.invert.inverter import Inverter
-from genviews.invert.optimize import fitting_batch, invert
+from genviews.invert.optimize import invert
 from genviews.memory import images_in_shard
 from genviews.render import render
 from genviews.shard import Shard, join_shards

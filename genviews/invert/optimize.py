@@ -6,10 +6,6 @@ A start gives latents, an optimizer refines them, each image with a state, a ste
 iterate and a status of its own. An image that has converged leaves the batch and the next one takes
 its place, so the batch stays full and no image waits for a slower one.
 
-How many images fit into memory at once is counted, not timed: the bytes that the backward pass of
-the objective keeps for two images, less those for one. So the same machine always gets the same
-batch, and with it the same round-off.
-
 Source: Chai et al. 2021, Sec. 3.1-3.2 (encoder, then optimisation of all rows' latents).
 Differs: a batch in place of one image; the best iterate is kept, not the last; while it descends,
 the absolute error is rounded off near 0 (`Inverter.smoothing`), without which no curvature can be
@@ -19,7 +15,7 @@ learnt there, first much and then little; losses are always those of the objecti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,31 +23,21 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_each
 from genviews.generators.base import Generator
+from genviews.invert.batch import fitting_batch, in_parts, rows_alike
 from genviews.invert.inverter import Inverter
-from genviews.invert.objective import Objective, Target, blank
+from genviews.invert.objective import Target, blank
 from genviews.invert.optimizer import PerImage, State
-from genviews.modes import gradients, ordinary
+from genviews.modes import frozen, gradients, ordinary
 from genviews.render import render
-from genviews.types import Images, Inversion, Label, Masks, Progress, Status, check_shape, silent
+from genviews.types import Images, Inversion, Label, Masks, Progress, Status, check_masks, silent
 
-__all__ = ["bytes_per_image", "fitting_batch", "in_parts", "invert"]
+__all__ = ["invert"]
 
 # A stage of the smoothing before the last ends sooner than an inversion does, since its optimum is
 # not the one wanted: on this share of `patience`, with this multiple of `tolerance`. Chosen by us
 # on fashion32 `val`.
 EARLIER_PATIENCE = 0.5
 EARLIER_TOLERANCE = 5.0
-
-MEMORY = 2 * 2**30  # bytes; a share of any machine that runs PyTorch (chosen by us)
-LARGEST = 256  # on two CPU cores nothing is gained beyond 64, on a GPU little beyond this
-# Gradients and temporary tensors live beside what is kept: measured 1.3 to 1.7 on StyleGAN2.
-OVERHEAD = 2.0
-
-# Rows that a CPU takes at once, always so many. Kernels for other numbers of rows round otherwise,
-# and a long descent makes much of little: without this, an image alone and in a batch ended at
-# losses that one could tell apart. 16 cost little (benchmarks/inversion.py). Batches of less take
-# 8: below that the last bit changes with the number of rows (docs/decisions.md).
-ALIKE, ALIKE_FEWEST = 16, 8
 
 
 @gradients()
@@ -73,7 +59,7 @@ def invert(
         generator: frozen by this call in the sense that no gradient reaches its weights.
         images: in [-1, 1], of the generator's size; they and the masks are moved to its device, and
             to the float type of its parameters. The inverter's networks follow it, too.
-        masks: 1 where a pixel is known, 0 where it is not; None: all known.
+        masks: 1 where a pixel is known, 0 where it is not, between them a weight; None: all known.
         inverter: start, objective, optimizer and when to end.
         label: class of each image, given or predicted; needed where `generator.renders_label`, and
             not looked at elsewhere.
@@ -94,8 +80,9 @@ def invert(
         FAILED and the mean latent, and never harms its neighbours.
 
     Raises:
-        ValueError: images or masks of another shape, rows of another length, or a label that is
-            missing or out of range.
+        TypeError: images or masks that are no tensors.
+        ValueError: images or masks of another shape, masks outside [0, 1], rows of another length,
+            a label that is missing or out of range, or a generator through which no gradient goes.
 
     Example:
         >>> import torch
@@ -107,74 +94,27 @@ def invert(
         True
     """
     generator.image_spec.check(images)
+    masks = torch.ones_like(images[:, :1]) if masks is None else masks
+    check_masks(masks, images)
     inverter.check(generator)
     networks = (generator, *inverter.modules())
     generator, inverter = ordinary((generator, inverter), networks)
     inverter.follow(generator)
     images = generator.place(images)
     images = images.clone() if images.is_inference() else images
-    masks = torch.ones_like(images[:, :1]) if masks is None else generator.place(masks.float())
-    remedy = "one mask for each image, with one channel"
-    check_shape(masks, (len(images), 1, *images.shape[2:]), "masks", remedy)
+    masks = generator.place(masks.float())
     places = range(len(images)) if rows is None else rows
     check_each(places, len(images), "rows", remedy="pass the position of each image")
-    trainable = [p for p in generator.parameters() if p.requires_grad]
-    for p in trainable:
-        p.requires_grad_(False)
-    try:
+    with frozen(generator):
         if batch_size is None:
             batch_size = fitting_batch(generator, inverter.objective, images.dtype)
         check_count(batch_size, "batch_size")
         label = generator.check_label(label, len(images)) if generator.renders_label else None
         given = (images, masks.to(images.dtype), torch.as_tensor(list(places)), label)
-        part = _part(generator, inverter.objective, images, batch_size, strictly=strictly)
+        part = rows_alike(generator, inverter.objective, images, batch_size, strictly=strictly)
         run = _Run(generator, inverter, batch_size, part, *given)
         run.execute(progress or silent)
-    finally:
-        for p in trainable:
-            p.requires_grad_(True)
     return run.result()
-
-
-def in_parts(
-    compute: Callable[[Tensor], tuple[Tensor, ...]], rows: int, device: torch.device, size: int
-) -> tuple[Tensor, ...]:
-    """Compute rows in parts that are computed alike, whatever their neighbours and their number.
-
-    On a CPU every part has `size` rows; the last row fills up the last part. An accelerator takes
-    all rows at once: there a fixed small part would cost the speed.
-
-    Args:
-        compute: indices -> tensors with a row for each.
-        rows: how many there are, 1 or more.
-        device: where they are.
-        size: rows of a part.
-    """
-    size = size if device.type == "cpu" else rows
-    parts = []
-    for start in range(0, rows, size):
-        part = torch.arange(start, start + size, device=device).clamp(max=rows - 1)
-        parts.append([value[: rows - start] for value in compute(part)])
-    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
-
-
-def _part(
-    generator: Generator,
-    objective: Objective,
-    images: Tensor,
-    batch_size: int,
-    *,
-    strictly: bool,
-) -> int:
-    """Rows of a part on a CPU: whatever the batch size, but where memory does not allow it."""
-    if batch_size >= ALIKE or images.device.type != "cpu":
-        return ALIKE
-    if strictly:
-        return batch_size
-    fits = batch_size >= ALIKE_FEWEST or (
-        fitting_batch(generator, objective, images.dtype) >= ALIKE_FEWEST
-    )
-    return ALIKE_FEWEST if fits else batch_size
 
 
 @dataclass
@@ -222,7 +162,8 @@ class _Run:
         self.generator, self.inverter, self.most = generator, inverter, batch_size
         self.part = part
         self.images, self.masks, self.rows = images, masks, rows
-        self.starts = inverter.start.count
+        self.start, self.starts = inverter.start, inverter.start.count
+        self.schedule = rows.new_tensor(inverter.start.schedule).to(images.device)
         self.mean = generator.mean_latent().to(images)
         self.jobs = self._unknown(len(images) * self.starts)
         self.smoothing = images.new_tensor(inverter.objective.stages(inverter.stages))
@@ -251,7 +192,11 @@ class _Run:
         queue = torch.nonzero(self.usable).flatten()
         unusable = told = len(self.images) - len(queue)
         progress("invert", "images", told, len(self.images))
-        position, ended_jobs, active = 0, 0, None
+        if len(queue):
+            with torch.no_grad():
+                given = (self.images, self.masks, self.rows, self.label, self.part)
+                self.start = self.inverter.start.for_images(self.generator, *given)
+        position, active = 0, None
         # Refilling in groups keeps the encoder's and the objective's set-up batched. The candidates
         # of an image come together, so they need room for all.
         refill = max(self.most // 4, min(self.starts, self.most), 1)
@@ -265,17 +210,21 @@ class _Run:
             assert active is not None
             finished = self._evaluate(active)
             if bool(finished.any()):
-                ended = active.select(torch.nonzero(finished).flatten())
-                self._store(ended)
+                self._store(active.select(torch.nonzero(finished).flatten()))
                 keep = torch.nonzero(~finished).flatten()
                 active = active.select(keep) if len(keep) else None
-                ended_jobs += len(ended.index)
-            made = 0.0 if active is None else float(active.state.made.clamp_min(0).sum())
-            under_way = made / max(self.inverter.steps, 1)  # as jobs
-            done = unusable + int((ended_jobs + under_way) / self.starts)
+            done = unusable + int(position - (0 if active is None else self._to_do(active)))
             if done > told:
                 told = done
                 progress("invert", "images", done, len(self.images))
+
+    def _to_do(self, active: _Active) -> float:
+        """What is left of the images under way, as a number of images."""
+        _, place, jobs = (active.index // self.starts).unique(
+            return_inverse=True, return_counts=True
+        )
+        left = 1 - active.state.made.clamp_min(0) / max(self.inverter.steps, 1)
+        return float((left / jobs[place]).sum())
 
     def _begin(self, image: Tensor) -> _Active:
         images, masks = self.images[image].clone(), self.masks[image]
@@ -283,8 +232,9 @@ class _Run:
         device, inverter = image.device, self.inverter
 
         def candidates(part: Tensor) -> tuple[Tensor]:
-            rows, given = self.rows[image[part].cpu()], (images[part], masks[part])
-            return (inverter.start.candidates(self.generator, *given, rows),)
+            label = None if self.label is None else self.label[image[part]]
+            given = (images[part], masks[part], image[part].cpu(), label)
+            return (self.start.candidates(self.generator, *given),)
 
         with torch.no_grad():
             start = in_parts(candidates, len(image), device, self.part)[0].flatten(0, 1)
@@ -337,7 +287,26 @@ class _Run:
         inverter.optimizer.advance(state, descent, gradient, inverter.steps)
         for column, steps in enumerate(inverter.snapshots):
             self._snapshot(found, column, (state.made >= steps) & (before < steps))
-        return self._finished(active) | (first & ~loss.isfinite())
+        hopeless = first & ~(loss.isfinite() & gradient.any(1))  # at a slope of 0 no method moves
+        finished = self._finished(active) | hopeless
+        return finished | self._outdone(active, finished)
+
+    def _outdone(self, active: _Active, finished: Tensor) -> Tensor:
+        """Which jobs end because more others of their image than may go on have a lower loss."""
+        last = len(self.schedule) - 1
+        most = self.schedule[(active.found.evaluations - 1).clamp(max=last)]
+        if bool((most >= self.starts).all()):
+            return finished
+        images, place = (active.index // self.starts).unique(return_inverse=True)
+        column = active.index % self.starts
+        # Those that ended before count, but for what never moved; NaN are those that go on.
+        ended = torch.where(self.jobs.steps > 0, self.jobs.loss, math.inf)
+        standing = ended.unflatten(0, (-1, self.starts))[images].nan_to_num(math.inf)
+        here = active.found.loss
+        standing[place, column] = torch.where(finished & (active.state.made == 0), math.inf, here)
+        rank = standing.argsort(dim=1, stable=True).argsort(1)
+        outdone: Tensor = rank[place, column] >= most
+        return outdone
 
     def _snapshot(self, found: _Jobs, column: int, rows: Tensor) -> None:
         found.snapshots[rows, column] = found.latents[rows]
@@ -369,7 +338,8 @@ class _Run:
         for column, after in enumerate(self.inverter.snapshots):
             self._snapshot(found, column, good & (made < after))
         status = torch.where(made >= steps, int(Status.STEP_LIMIT), int(Status.CONVERGED))
-        status[(found.loss >= found.start_loss) & (made > 0)] = int(Status.START_KEPT)
+        if steps > 0:
+            status[found.loss >= found.start_loss] = int(Status.START_KEPT)
         status[~good] = int(Status.FAILED)
         found.latents = torch.where(good[:, None, None], found.latents, self.mean)
         found.loss = torch.where(good, found.loss, torch.nan)
@@ -403,51 +373,3 @@ class _Run:
         first = torch.arange(len(candidates), device=candidates.device) * self.starts
         jobs: Tensor = first[:, None] + candidates
         return jobs
-
-
-def fitting_batch(
-    generator: Generator,
-    objective: Objective,
-    dtype: torch.dtype = torch.float32,
-    *,
-    memory: int = MEMORY,
-) -> int:
-    """Return the largest batch, a power of two up to 256, whose evaluation stays within `memory`.
-
-    Args:
-        generator: whose images are inverted; on its own device.
-        objective: that is evaluated.
-        dtype: of the images.
-        memory: bytes that an evaluation may take, besides the networks.
-    """
-    check_count(memory, "memory in bytes")
-    most = min(memory / (OVERHEAD * max(bytes_per_image(generator, objective, dtype), 1)), LARGEST)
-    return int(2 ** max(int(most).bit_length() - 1, 0))
-
-
-def bytes_per_image(
-    generator: Generator, objective: Objective, dtype: torch.dtype = torch.float32
-) -> int:
-    """Return the bytes that the backward pass keeps for one more image in the batch."""
-    return _kept(generator, objective, dtype, 2) - _kept(generator, objective, dtype, 1)
-
-
-def _kept(generator: Generator, objective: Objective, dtype: torch.dtype, images: int) -> int:
-    latents = torch.zeros(images, *generator.latent_spec.shape, dtype=dtype)
-    latents = latents.to(generator.device)
-    blank = torch.zeros(images, *generator.image_spec.shape, dtype=dtype, device=latents.device)
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    target = objective.target(blank, torch.ones_like(blank[:, :1]), latents)
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        latents.requires_grad_(True)
-        label = None
-        if generator.renders_label:
-            label = torch.zeros(images, dtype=torch.long, device=latents.device)
-        loss = objective(target, generator.synthesize(latents, label), latents)
-    del loss
-    return sum(kept.values())

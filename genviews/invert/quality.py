@@ -8,7 +8,8 @@ Every view starts from a reconstruction, so views are no better than these numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,14 @@ from genviews.store import ShardStore
 from genviews.types import Progress, Status
 from genviews.work import Tell, run_shards
 
-__all__ = ["ImageQuality", "Reconstructions", "extremes", "reconstruct"]
+__all__ = ["ImageQuality", "Reconstructions", "ended", "extremes", "reconstruct"]
+
+_ENDED = {
+    Status.CONVERGED: "converged",
+    Status.STEP_LIMIT: "used every step",
+    Status.START_KEPT: "kept their start: no step improved them",
+    Status.FAILED: "failed",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +161,18 @@ def reconstruct(
         progress=progress,
     )
     return Reconstructions(inversions, store)
+
+
+def ended(statuses: Iterable[int]) -> str:
+    """Return how inversions ended, in words.
+
+    Example:
+        >>> ended([Status.CONVERGED, Status.START_KEPT, Status.CONVERGED])
+        '2 of 3 converged; 1 of 3 kept their start: no step improved them'
+    """
+    found = Counter(statuses)
+    every = f"{found.total():,}"
+    return "; ".join(f"{found[s]:,} of {every} {_ENDED[s]}" for s in Status if found[s])
 
 
 def extremes(

@@ -1,7 +1,8 @@
 """Where an inversion starts: one or several latents for each image.
 
-With several, each is optimised and the best kept (`invert` does that); a start is only asked for
-its candidates.
+With several, the best result is kept (`invert` does that, and ends what is outdone); a start is
+only asked for its candidates. Where nothing is known of an image, `genviews.invert.samples` has
+the start to take.
 
 Source: Chai et al. 2021, Sec. 3.1 (encoder), Sec. 8.5 (mean latent of the predicted class); Alaluf
 et al. 2021, ReStyle, arXiv 2104.02699 (iterated feedback).
@@ -23,7 +24,7 @@ from genviews.invert.encoder import InversionEncoder
 from genviews.invert.objective import masked_mean
 from genviews.modes import evaluating
 from genviews.rng import Rng
-from genviews.types import Images, Masks
+from genviews.types import Images, Label, Masks
 
 __all__ = [
     "ClassMeanStart",
@@ -41,7 +42,12 @@ class Start(ABC):
 
     @abstractmethod
     def candidates(
-        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None = None,
     ) -> Float[Tensor, "B S L D"]:
         """S candidates for each image, on the images' device; called without gradients.
 
@@ -50,12 +56,45 @@ class Start(ABC):
             images: unknown pixels are 0.
             masks: 1 where a pixel is known.
             rows: positions of these images among those given to `invert`.
+            label: of each image, where the generator renders it.
         """
 
     @property
     def count(self) -> int:
         """S."""
         return 1
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """How many candidates of an image go on after each evaluation; the last number stays.
+
+        Those with the lowest losses do. As it stands all go on to their end.
+        """
+        return (self.count,)
+
+    def for_images(
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None,
+        size: int,
+    ) -> Start:
+        """The start to ask for candidates of these images; itself, unless something serves all.
+
+        `invert` calls it once, with all its images, without gradients; the `rows` that it asks the
+        answer for are then positions among these.
+
+        Args:
+            generator: see `candidates`.
+            images: unknown pixels may be anything.
+            masks: see `candidates`.
+            rows: positions of these images in a larger set.
+            label: see `candidates`.
+            size: images to render or compare at once, see `genviews.invert.batch.in_parts`.
+        """
+        return self
 
     @property
     def encoder(self) -> InversionEncoder | None:
@@ -72,7 +111,12 @@ class MeanStart(Start):
     """The generator's mean latent, measured on 10,000 samples."""
 
     def candidates(
-        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None = None,
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         mean = generator.mean_latent().to(images)
@@ -102,7 +146,12 @@ class EncoderStart(Start):
         check_count(self.passes, "passes of the encoder")
 
     def candidates(
-        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None = None,
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         with evaluating(self.network):
@@ -110,10 +159,10 @@ class EncoderStart(Start):
             generator.latent_spec.check(seen, "the encoder's latents")
             best = seen
             if self.passes > 1:
-                error, rendered = _error(generator, seen, images, masks)
+                error, rendered = _error(generator, seen, images, masks, label)
             for _ in range(self.passes - 1):
                 latents = best + seen - self.network(rendered, masks)
-                new_error, new_rendered = _error(generator, latents, images, masks)
+                new_error, new_rendered = _error(generator, latents, images, masks, label)
                 better = new_error < error
                 best = torch.where(better[:, None, None], latents, best)
                 error = torch.where(better, new_error, error)
@@ -136,7 +185,12 @@ class ClassMeanStart(Start):
     classifier: nn.Module
 
     def candidates(
-        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None = None,
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         with evaluating(self.classifier):
@@ -161,15 +215,37 @@ class GivenStart(Start):
         """See `Start`."""
         return self.latents.shape[1] if self.latents.ndim == 4 else 1
 
+    def for_images(
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None,
+        size: int,
+    ) -> Start:
+        """Those of these images."""
+        self._check(generator, rows)
+        return GivenStart(self.latents[rows.to(self.latents.device)])
+
     def candidates(
-        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None = None,
     ) -> Float[Tensor, "B S L D"]:
         """See `Start`."""
-        generator.latent_spec.check(self.latents, "given latents")
-        remedy = "pass the latents of these images, in their order"
-        _check_enough(self.latents, int(rows.max()), "given latents", "image", remedy)
+        self._check(generator, rows)
         chosen = self.latents[rows.to(self.latents.device)].to(images)
         return chosen if chosen.ndim == 4 else chosen[:, None]
+
+    def _check(self, generator: Generator, rows: Tensor) -> None:
+        generator.latent_spec.check(self.latents, "given latents")
+        remedy = "pass the latents of these images, in their order"
+        last = int(rows.max()) if len(rows) else -1
+        _check_enough(self.latents, last, "given latents", "image", remedy)
 
 
 @dataclass(frozen=True)
@@ -188,10 +264,36 @@ class Starts(Start):
         return sum(start.count for start in self.starts)
 
     def candidates(
-        self, generator: Generator, images: Images, masks: Masks, rows: Int[Tensor, " B"]
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None = None,
     ) -> Float[Tensor, "B S L D"]:
         """See `Start`."""
-        return torch.cat([s.candidates(generator, images, masks, rows) for s in self.starts], 1)
+        given = (generator, images, masks, rows, label)
+        return torch.cat([s.candidates(*given) for s in self.starts], 1)
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """As many as go on of all, whichever they come from."""
+        length = max(len(start.schedule) for start in self.starts)
+        each = [(*s.schedule, *s.schedule[-1:] * (length - len(s.schedule))) for s in self.starts]
+        return tuple(map(sum, zip(*each, strict=True)))
+
+    def for_images(
+        self,
+        generator: Generator,
+        images: Images,
+        masks: Masks,
+        rows: Int[Tensor, " B"],
+        label: Label | None,
+        size: int,
+    ) -> Start:
+        """See `Start`."""
+        given = (generator, images, masks, rows, label, size)
+        return Starts(tuple(start.for_images(*given) for start in self.starts))
 
     def modules(self) -> list[nn.Module]:
         """See `Start`."""
@@ -253,7 +355,7 @@ def _check_enough(rows: Tensor, last: int, what: str, each: str, remedy: str) ->
 
 
 def _error(
-    generator: Generator, latents: Tensor, images: Tensor, masks: Tensor
+    generator: Generator, latents: Tensor, images: Tensor, masks: Tensor, label: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    rendered = generator.synthesize(latents)
+    rendered = generator.synthesize(latents, label)
     return masked_mean((rendered - images).abs(), masks), rendered

@@ -30,7 +30,7 @@ from genviews.invert.inverter import Inverter
 from genviews.invert.job import InversionStore, invert_source, spread
 from genviews.invert.objective import L1, L2, Objective, Term
 from genviews.invert.perceptual import LPIPS
-from genviews.invert.quality import ImageQuality, Reconstructions, extremes, reconstruct
+from genviews.invert.quality import ImageQuality, Reconstructions, ended, extremes, reconstruct
 from genviews.invert.start import GivenStart
 from genviews.report.output import write_atomic
 from genviews.report.pictures import png_bytes, to_picture
@@ -386,7 +386,7 @@ def _verdict(
         before, after = number(start["mean"]), number(loss["mean"])
         fell = f"fell from {before} at the start to {after}"
         text += f"; the mean loss {fell if before != after else f'is {after}, as at the start'}"
-    return text + (f"; {failed:,} failed" if failed else "") + "."
+    return f"{text}; {ended(statuses)}."
 
 
 def _table(measures: Mapping[str, Mapping[str, float] | None]) -> Table:

@@ -18,6 +18,7 @@ from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, Term
 from genviews.invert.optimize import invert
 from genviews.invert.optimizer import Adam
+from genviews.invert.samples import SampleStart
 from genviews.invert.start import (
     ClassMeanStart,
     EncoderStart,
@@ -66,6 +67,7 @@ STARTS: dict[str, Callable[[], Start]] = {
     "class mean": lambda: ClassMeanStart(class_means(ToyGenerator(), 2, Slope(), num=200), Slope()),
     "given": lambda: GivenStart(near()),
     "given two": lambda: GivenStart(torch.stack([near(), -near()], 1)),
+    "samples": lambda: SampleStart(samples=20, nearest=3, descents=2, trial=4),
     "best of": lambda: Starts((MeanStart(), EncoderStart(encoder()))),
 }
 
@@ -127,7 +129,7 @@ class BrokenStart(Start):
 
     law: str
 
-    def candidates(self, generator, images, masks, rows) -> Tensor:
+    def candidates(self, generator, images, masks, rows, label=None) -> Tensor:
         best = generator.mean_latent().to(images).expand(len(images), 1, -1, -1).clone()
         if self.law == "it_reproduces_images_of_the_generator":
             return best + 1e9

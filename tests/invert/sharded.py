@@ -24,10 +24,11 @@ from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import invert_source
 from genviews.invert.objective import Objective
+from genviews.invert.start import MeanStart
 from genviews.rng import Rng
 from genviews.types import ImageSpec, LatentSpec
 
-INVERTER = Inverter(steps=3)
+INVERTER = Inverter(start=MeanStart(), steps=3)
 SHARDS, SHARD = 120, 3
 
 
@@ -202,7 +203,7 @@ def peak_memory(folder, count):
 
     As VmHWM: `ru_maxrss` begins with the size of the process that started this one.
     """
-    inverter = Inverter(steps=1, objective=Objective())
+    inverter = Inverter(start=MeanStart(), steps=1, objective=Objective())
     invert_source(Synthetic(int(count)), Flat(), inverter, folder, shard_size=50, batch_size=25)
     status = Path("/proc/self/status").read_text()
     say(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))

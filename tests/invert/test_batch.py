@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from genviews import CallableGenerator, StyleGAN2, StyleGAN2Config, ToyGenerator
-from genviews.invert import optimize
+from genviews.invert import batch, optimize
+from genviews.invert.batch import ALIKE, _kept, bytes_per_image, fitting_batch, in_parts
 from genviews.invert.features import Feature, FeatureDistance, ModuleFeatures
 from genviews.invert.inverter import Inverter
 from genviews.invert.objective import L1, L2, Objective
-from genviews.invert.optimize import ALIKE, _kept, bytes_per_image, fitting_batch, in_parts, invert
+from genviews.invert.optimize import invert
 
 PIXELS = 48  # of 3 channels
 
@@ -129,7 +130,8 @@ def test_invert_takes_what_fits(monkeypatch):
             sizes.append(len(w))
             return super().synthesize(w)
 
-    monkeypatch.setattr(optimize, "fitting_batch", three)
+    for module in (batch, optimize):
+        monkeypatch.setattr(module, "fitting_batch", three)
     watched, inverter = Watched(), Inverter(steps=1)
     images = toy.synthesize(torch.randn(8, 4, 4).double())
     invert(watched, images, inverter=inverter, batch_size=None)
@@ -152,12 +154,13 @@ def test_parts_cover_every_row_once_and_have_one_size(rows):
     assert all(int(part.max()) < rows for part in parts)  # what fills up is a row, too
 
 
-def test_an_accelerator_takes_all_rows_at_once():
-    sizes = []
+def test_an_accelerator_takes_as_many_rows_as_it_may():
+    for size, wanted in ((64, [40]), (16, [16, 16, 8])):
+        sizes = []
 
-    def note(part):
-        sizes.append(len(part))
-        return (part,)
+        def note(part, sizes=sizes):
+            sizes.append(len(part))
+            return (part,)
 
-    (found,) = in_parts(note, 40, torch.device("meta"), ALIKE)
-    assert (sizes, len(found)) == ([40], 40)
+        (found,) = in_parts(note, 40, torch.device("meta"), size)
+        assert (sizes, len(found)) == (wanted, 40)

@@ -1,9 +1,13 @@
 """The inversion encoder: shapes, masks, strict files; training that helps and resumes exactly."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
-from genviews import Rng, ToyGenerator
+from genviews import CallableGenerator, Rng, ToyGenerator
+from genviews.generators.callable import z_space
 from genviews.invert.encoder import (
     EncoderConfig,
     EncoderTraining,
@@ -108,3 +112,78 @@ def test_resumes_bit_for_bit(tmp_path):
     resumed = train_encoder(toy, architecture, config, checkpoint=path, checkpoint_every=2)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+class Drawn(nn.Module):
+    """A picture for each class, moved by z; in training mode it is another."""
+
+    def __init__(self):
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor([-0.5, 0.0, 0.5]))
+        self.frozen = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def forward(self, z, one_hot):
+        level = (one_hot @ self.level)[:, None] + self.training
+        return (level + 0.2 * z.repeat(1, 16)).clamp(-1, 1).reshape(-1, 1, 8, 8)
+
+
+CONDITIONAL = {
+    "the class is rendered": lambda: CallableGenerator(Drawn().eval(), z_dim=4, num_classes=3),
+    "the class is in the latent": lambda: ToyGenerator(num_classes=3),
+    "a mapping is rendered": lambda: z_space(ToyGenerator(num_classes=3)),
+}
+
+
+@pytest.mark.parametrize("make", CONDITIONAL.values(), ids=CONDITIONAL)
+def test_of_a_conditional_generator(make):
+    generator, losses = make(), []
+    config = EncoderTraining(steps=30, batch=8, masked=0.0, lr=3e-3)
+    encoder = train_encoder(
+        generator,
+        EncoderConfig.for_generator(generator, widths=(8,)),
+        config,
+        report=lambda step, parts: losses.append(parts["pixel"]),
+    )
+    assert sum(losses[-5:]) < sum(losses[:5])
+    label = torch.tensor([0, 2])
+    rendered = label if generator.renders_label else None
+    z = generator.sample(Rng(1).streams(range(2)))
+    images = generator.synthesize(generator.map(z, label), rendered).detach()
+    inverter = Inverter(start=EncoderStart(encoder, passes=2), steps=2)
+    assert invert(generator, images, inverter=inverter, label=rendered).failed() == []
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_generator_is_left_as_it_was(training):
+    network = Drawn().eval()
+    generator = CallableGenerator(network, z_dim=4, num_classes=3)
+    generator.train(training)
+
+    def kill(step, parts):
+        assert not network.training
+        if step == 2:
+            raise KeyboardInterrupt
+
+    shape = EncoderConfig.for_generator(generator, widths=(8,))
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(generator, shape, EncoderTraining(steps=3, batch=2), report=kill)
+    assert (generator.training, network.training) == (training, training)
+    assert (network.level.requires_grad, network.frozen.requires_grad) == (True, False)
+    assert network.level.grad is None
+
+
+@pytest.mark.parametrize("change", ["generator", "seed", "learning rate", "architecture"])
+def test_a_checkpoint_of_something_else_is_refused(change, tmp_path):
+    toy, path = ToyGenerator(), tmp_path / "c.pt"
+    shape, config = EncoderConfig.for_generator(toy, widths=(8,)), EncoderTraining(steps=1, batch=2)
+    train_encoder(toy, shape, config, checkpoint=path, checkpoint_every=1)
+    before = path.read_bytes()
+    given = {
+        "generator": (ToyGenerator(seed=1), shape, config),
+        "seed": (toy, shape, replace(config, seed=1)),
+        "learning rate": (toy, shape, replace(config, lr=0.1)),
+        "architecture": (toy, replace(shape, neck=8), config),
+    }[change]
+    with pytest.raises(ValueError, match=r"c\.pt"):
+        train_encoder(*given, checkpoint=path)
+    assert path.read_bytes() == before

@@ -15,9 +15,10 @@ import torch
 
 from genviews.data.source import MemorySource
 from genviews.identity import Identity
+from genviews.invert.batch import fitting_batch
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import InversionStore, inversion_identity, invert_source
-from genviews.invert.optimize import fitting_batch, invert
+from genviews.invert.optimize import invert
 from genviews.invert.start import GivenStart
 from genviews.types import Inversion, Status
 from tests.invert.sharded import (

@@ -16,6 +16,7 @@ from genviews.invert.inverter import Inverter
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, Objective, ToStart
 from genviews.invert.optimize import invert
+from genviews.invert.samples import SampleStart
 from genviews.invert.start import (
     ClassMeanStart,
     EncoderStart,
@@ -335,7 +336,7 @@ class Fixed(Start):
 
     latents: torch.Tensor
 
-    def candidates(self, generator, images, masks, rows):
+    def candidates(self, generator, images, masks, rows, label=None):
         return self.latents[rows][:, None]
 
 
@@ -347,7 +348,7 @@ class TestBadStarts:
         broken[4, 2, 1] = bad
         settings = {"steps": 5}
         result = invert(toy, images, inverter=Inverter(start=Fixed(broken), **settings))
-        mean = invert(toy, images, inverter=Inverter(**settings))
+        mean = invert(toy, images, inverter=Inverter(start=MeanStart(), **settings))
         good = invert(toy, images, inverter=Inverter(start=Fixed(latents), **settings))
         assert result.failed() == []
         torch.testing.assert_close(result.latents[4], mean.latents[4], rtol=0, atol=1e-4)
@@ -383,6 +384,9 @@ class TestDescriptions:
             "other": GivenStart(torch.ones(2, 4, 4)),
             "best": Starts((MeanStart(), EncoderStart(encoder))),
             "one": Starts((MeanStart(),)),
+            "samples": SampleStart(),
+            "fewer": SampleStart(samples=64),
+            "others": SampleStart(seed=1),
         }
 
     def test_each_is_json_and_tells_it_from_the_others(self):

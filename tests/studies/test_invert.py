@@ -64,7 +64,8 @@ class TestResult:
         assert (found["l1"]["mean"], found["steps_mean"]) == (2.0, 3.0)
         assert found["images_per_second"] == 1.0
         assert result.verdict == (
-            "Inverted 2 of 4 images; the mean loss fell from 4 at the start to 2; 1 failed."
+            "Inverted 2 of 4 images; the mean loss fell from 4 at the start to 2; "
+            "2 of 3 converged; 1 of 3 failed."
         )
         assert result.answer.rows[1][:2] == ("Inversion loss", 2.0)
 

@@ -219,8 +219,13 @@ def _curve(curve: AlphaCurve, row: Row) -> Chart:
     )
 
 
-def measure_table(values: Mapping[str, float]) -> Table:
-    """How good the reconstructions are; accuracies as percentages."""
+def measure_table(values: Mapping[str, float], ends: str) -> Table:
+    """How good the reconstructions are; accuracies as percentages.
+
+    Args:
+        values: see `measure_reconstructions`.
+        ends: how the inversions ended, in words.
+    """
     return Table(
         title="How well the generator reproduces the images",
         columns=(
@@ -231,7 +236,8 @@ def measure_table(values: Mapping[str, float]) -> Table:
             (_MEASURES.get(name, name.replace("_", " ").capitalize()), value)
             for name, value in values.items()
         ),
-        caption="Every view starts from a reconstruction, and can be no better than these allow.",
+        caption="Every view starts from a reconstruction, and can be no better than these allow. "
+        f"Of the test inversions {ends}.",
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, group_candidates, methods
 from genviews.ensemble.combine import Comparison, Evaluation, Row, adjust, compare, evaluate
+from genviews.invert.quality import ended
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Block
@@ -29,6 +30,7 @@ from genviews.studies.ensembling.evidence import (
 from genviews.studies.ensembling.pictures import pictures
 from genviews.studies.ensembling.reconstruct import measure_reconstructions
 from genviews.studies.result import Result
+from genviews.types import Status
 
 __all__ = ["STUDY", "MainStudy", "run"]
 
@@ -79,6 +81,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
         num_test=len(test.ids),
     )
     measured = measure_reconstructions(bench, test[reference])
+    statuses = bench.inversions("test").columns("status")["status"].tolist()
     titles = {task.name: task.title for task in bench.tasks}
     titles = {reference: titles[reference], **titles}
     blocks = _tables(rows, titles, chosen, len(test.ids))
@@ -101,7 +104,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
         title=bench.title or "Do generated views help this classifier?",
         verdict=verdict,
         tone=tone,
-        blocks=(*blocks, measure_table(measured), HOW_TO_READ),
+        blocks=(*blocks, measure_table(measured, ended(statuses)), HOW_TO_READ),
         record=bench.record(
             options,
             data={
@@ -110,6 +113,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
                 "rows": [asdict(row) for row in rows],
                 "comparisons": [asdict(comparison) for comparison in compared],
                 "reconstruction": measured,
+                "status": {one.name: statuses.count(one) for one in Status if one in statuses},
                 "scale_accuracies": choice.scores,
             },
         ),
