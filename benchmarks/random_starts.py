@@ -74,7 +74,7 @@ class Setting:
     seed: int = 0
 
 
-QUICK = Setting(width=4, z_dim=8, photos=32, updates=20, batch=8, images=4)
+QUICK = Setting(width=2, z_dim=8, photos=16, updates=8, batch=8, images=3, steps=6)
 
 
 def decoder(z_dim: int, width: int) -> nn.Sequential:

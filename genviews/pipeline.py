@@ -57,7 +57,7 @@ class GenerativeTTA(nn.Module):
         classifier: the classifier C with its image spec and class names.
         generator: the generator G of the same kind of images, or a `GeneratorKit`, which also
             brings its inverter, directions, walks and strengths.
-        inverter: how w* is found; None takes that of the kit, or refines the mean latent.
+        inverter: how w* is found; None takes that of the kit, or the default.
         perturbation: what makes a view out of w*: an object, or a name such as "stylemix_fine" or
             "isotropic_coarse_0.30"; without its strength, the middle one of those that suit the
             generator. "reconstruction" makes no view but G(w*).

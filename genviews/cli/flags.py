@@ -188,7 +188,7 @@ class ModelFlags(FunctionFlags):
         generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
             a .json file of the same name, or package.module:function that turns z into images.
         weights: State dict for the module that --classifier builds.
-        encoder: Inversion encoder (.safetensors); without it inversion starts from the mean latent.
+        encoder: Inversion encoder (.safetensors); without it inversion starts from samples.
         walks: Latent walks (.safetensors) for steered views, in the latents that are inverted.
         domain: Kind of image, whose published settings suit the generator: face, car, cat, cifar10
             or fashion32. Without it: strengths and pixel views are measured on the generator.
@@ -249,7 +249,7 @@ class InvertFlags(FunctionFlags):
         generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
             a .json file of the same name, or package.module:function that turns z into images.
         encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
-            from the mean latent.
+            from the nearest of many samples.
         root: Folder of the files that a CSV file names; without it: the folder of that file.
         align: How images come to the generator's frame: none (they are in it), cars or centre (by a
             box), ffhq or cat (by landmarks).

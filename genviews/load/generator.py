@@ -53,7 +53,7 @@ def load_generator(
         adapter: how a function is called and what it returns is read; None finds it out.
         class_names: of a conditional generator's classes in their order, by which those of a
             classifier are found; () takes the card's.
-        encoder: file of an inversion encoder; None takes the kit's, or starts from the mean latent.
+        encoder: file of an inversion encoder; None takes the kit's, or starts from samples.
         walks: file of learnt walks; None takes the kit's.
         steps: most optimisation steps of an inversion; None takes what suits the kit.
         domain: kind of its images, whose settings suit it: a key of `genviews.domains.DOMAINS`;
