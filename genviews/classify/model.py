@@ -60,7 +60,8 @@ class Classifier(nn.Module):
         interpolation: how images are resized, with antialias.
         input_channels: c that `module` takes; None for that of the images. Grey is repeated three
             times, colour replaced by its luma.
-        input_range: "0..1" or "0..255", values that `module` takes; None is [-1, 1].
+        input_range: "0..1" or "0..255", values that `module` takes, and no others; None is
+            [-1, 1], as images come.
         outputs: "logits", "probs" or "sigmoids" (a probability of its own for each output).
         output_names: names of the outputs of `module` in their order, where it is not that of
             `class_names`, or where there are more.
@@ -211,6 +212,8 @@ class Classifier(nn.Module):
 
     def answer(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N O"]:
         """What the module itself says of images in [-1, 1], one row an image."""
+        if self.settings.input_range is not None:  # generators overshoot -1 and 1
+            images = images.clamp(-1, 1)
         given = reshaped(images, self.settings, self.input_spec).to(self.mean.dtype)
         given = (given - self.mean) / self.std
         with user_code("classifier", given, remedy=_remedy(self.input_spec)):

@@ -59,6 +59,15 @@ def test_the_range_comes_before_mean_and_std() -> None:
     torch.testing.assert_close(scaled, want, rtol=0, atol=1e-3)
 
 
+def test_a_generator_that_overshoots_does_not_leave_a_range_that_was_said() -> None:
+    spec, network = ImageSpec(channels=3, height=12, width=20), Seeing()
+    images = 1.2 * (pixels() / 127.5 - 1)
+    Classifier(network, spec, NAMES, input_range="0..1")(images)
+    assert (float(network.seen.min()), float(network.seen.max())) == (0.0, 1.0)
+    Classifier(network, spec, NAMES)(images)
+    assert torch.equal(network.seen, images)
+
+
 def test_grey_becomes_colour_and_colour_grey() -> None:
     grey = pixels(channels=1)
     assert torch.equal(seen(grey, input_channels=3), seen(grey).expand(-1, 3, -1, -1))
