@@ -26,7 +26,7 @@ from genviews.render import render
 from genviews.rng import Rng, Streams
 from genviews.types import ImageSpec
 
-__all__ = ["ViewPlan", "ViewSet", "pixel_view_sets"]
+__all__ = ["ViewPlan", "ViewSet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,17 +265,3 @@ def _parts(count: int, most: int) -> Iterator[tuple[int, int]]:
 
 def _shown(views: Tensor, transform: PixelViews | None, streams: Streams) -> Tensor:
     return views if transform is None else transform.augment(views, streams)
-
-
-def pixel_view_sets(pixel_views: Sequence[PixelViews]) -> tuple[ViewSet, ...]:
-    """View sets of pixel transforms.
-
-    Args:
-        pixel_views: the transforms.
-
-    Raises:
-        ValueError: two of one name, whose predictions could not be told apart.
-    """
-    remedy = "give one of them a name of its own: Renamed(views, 'my-crop')"
-    check_different([pixels.name for pixels in pixel_views], "pixel views", remedy)
-    return tuple(ViewSet(pixels=pixels) for pixels in pixel_views)

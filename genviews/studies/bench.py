@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.augment.base import PixelViews
-from genviews.checks import fail, lookup
+from genviews.checks import check_different, fail, lookup
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, check_leakage
@@ -81,6 +81,9 @@ class Inputs:
         encoder: to judge.
         skipped: (file, reason) of images that were left out.
         notes: what was taken or measured for want of a setting, in sentences.
+
+    Raises:
+        ValueError: two kinds of views of one name, which no table could tell apart.
     """
 
     kit: GeneratorKit | None = None
@@ -95,6 +98,12 @@ class Inputs:
     encoder: RepresentationEncoder | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = field(default=(), metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        remedy = "give one of them a name of its own: Renamed(views, 'my-crop')"
+        check_different([views.name for views in self.pixel_views], "pixel views", remedy)
+        remedy = "list each once, with strengths that two decimals tell apart"
+        check_different([views.name for views in self.perturbations], "perturbations", remedy)
 
     def to(self, device: torch.device | str) -> Inputs:
         """Move generator, inverter, classifiers and encoder to a device; returns self."""

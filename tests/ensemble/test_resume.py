@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genviews.augment.geometry import HorizontalFlip
+from genviews.augment.base import Renamed
+from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
@@ -158,6 +159,9 @@ CHANGES = {
         a, view_sets=(ViewSet(perturbation=StyleMix("fine", 0.5)), SETS[1])
     ),
     "transform": lambda a: planned(a, view_sets=(SETS[0], ViewSet(pixels=HorizontalFlip(0.9)))),
+    "transform of the same name": lambda a: planned(
+        a, view_sets=(SETS[0], ViewSet(pixels=Renamed(RandomCrop(padding=1), "flip")))
+    ),
     "views of a set": lambda a: planned(a, view_sets=(SETS[0], replace(SETS[1], num_views=3))),
     "number of views": lambda a: planned(a, num_views=3),
     "seed": lambda a: planned(a, seed=1),

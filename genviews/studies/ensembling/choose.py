@@ -14,7 +14,7 @@ from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, choose_combined
 from genviews.ensemble.combine import ranked
 from genviews.ensemble.merge import find_merge
-from genviews.ensemble.views import ViewSet, pixel_view_sets
+from genviews.ensemble.views import ViewSet
 from genviews.perturb.base import Perturbation
 from genviews.studies.base import Options
 from genviews.studies.bench import Bench
@@ -117,7 +117,7 @@ def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturb
         options: how.
         groups: row name -> candidates, the mildest first.
     """
-    pixels = pixel_view_sets(bench.pixel_views)
+    pixels = tuple(ViewSet(pixels=views) for views in bench.pixel_views)
     choosers = options.choosers(bench.tasks)
     latents, scores = _scales(bench, options, groups)
     chosen = {name: Chosen(pixels=pixels, latents=own) for name, own in latents.items()}

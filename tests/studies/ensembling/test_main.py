@@ -7,12 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genviews.augment.base import Renamed
+from genviews.augment.geometry import RandomCrop
+from genviews.augment.presets import pixel_views
 from genviews.classify.model import Classifier
 from genviews.classify.task import attribute_tasks
 from genviews.data.source import LabelColumn, MemorySource
 from genviews.ensemble.combine import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewPlan, ViewSet
+from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
 from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling.main import STUDY, MainStudy
@@ -305,3 +309,30 @@ def test_attributes_of_one_network_are_tasks_of_one_study():
         right = ((logit > 0) == truth).double().mean()
         assert rows["single image"].accuracy == pytest.approx(float(right))
     assert list(both["up"]) == list(both["down"])
+
+
+@pytest.mark.parametrize(
+    ("field", "two", "message"),
+    [
+        (
+            "pixel_views",
+            (RandomCrop(padding=1), RandomCrop(padding=2)),
+            "pixel views: .* got 'crop' more than once; give one of them a name of its own",
+        ),
+        (
+            "pixel_views",
+            (pixel_views("car/train"), pixel_views("cat/train")),
+            "pixel views: .* got 'train' more than once",
+        ),
+        (
+            "perturbations",
+            (Isotropic("fine", 0.1001), Isotropic("fine", 0.1)),
+            "perturbations: .* got 'isotropic_fine_0.10' more than once; list each once",
+        ),
+    ],
+)
+def test_two_kinds_of_views_of_one_name_are_refused_before_any_work(field, two, message):
+    with pytest.raises(ValueError, match=message):
+        toy_bench(**{field: two})
+    renamed = (two[0], Renamed(two[1], "other")) if field == "pixel_views" else two[:1]
+    assert getattr(toy_bench(**{field: renamed}).inputs, field) == renamed
