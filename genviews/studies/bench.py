@@ -102,7 +102,7 @@ class Inputs:
     def __post_init__(self) -> None:
         remedy = "give one of them a name of its own: Renamed(views, 'my-crop')"
         check_different([views.name for views in self.pixel_views], "pixel views", remedy)
-        remedy = "list each once, with strengths that two decimals tell apart"
+        remedy = "list each once, and of one kind and strength one alone"
         check_different([views.name for views in self.perturbations], "perturbations", remedy)
 
     def to(self, device: torch.device | str) -> Inputs:

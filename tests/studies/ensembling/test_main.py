@@ -16,7 +16,7 @@ from genviews.data.source import LabelColumn, MemorySource
 from genviews.ensemble.combine import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewPlan, ViewSet
-from genviews.perturb.noise import Isotropic
+from genviews.perturb.pca import PCA, PCAStatistics
 from genviews.perturb.stylemix import StyleMix
 from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling.main import STUDY, MainStudy
@@ -326,8 +326,8 @@ def test_attributes_of_one_network_are_tasks_of_one_study():
         ),
         (
             "perturbations",
-            (Isotropic("fine", 0.1001), Isotropic("fine", 0.1)),
-            "perturbations: .* got 'isotropic_fine_0.10' more than once; list each once",
+            tuple(PCA("fine", 1.0, PCAStatistics(torch.eye(4), n * torch.ones(4))) for n in (1, 2)),
+            "perturbations: .* got 'pca_fine_1.00' more than once; list each once",
         ),
     ],
 )

@@ -215,7 +215,9 @@ class TestResume:
         assert not (place / "row.json").exists()
         assert (place / "checkpoint.pt").exists() == (kill_at > 1)
         reports = Reports()
-        resumed = run_row(row, setting, 0, tmp_path / "cut", report=reports)
+        smaller = replace(setting, render_batch=5)  # as one whose memory was not enough would
+        resumed = run_row(row, smaller, 0, tmp_path / "cut", report=reports)
+        assert len(list(tmp_path.glob("cut/views/*"))) == (row != REAL)
         # A checkpoint is written every second update, before the update is reported.
         assert reports.steps() == list(range(kill_at // 2 * 2 + 1, 7))
         assert same(weights(whole), weights(resumed))

@@ -266,6 +266,25 @@ class TestRun:
         hits = int((setting.probe.test.labels == most).sum())
         assert found.record()["floor"]["majority"]["hits"] == hits
 
+    def test_a_row_that_collapsed_is_named_and_left_out(self, setting, monkeypatch, tmp_path):
+        why = "features: expected rows that differ, got the same row for all 60 images"
+
+        def run_rows(rows, setting, seeds, folder, *, engine, report):
+            made = [result(setting, row, 200, seed=s) for row in rows for s in seeds]
+            return [replace(r, failed=why) if (r.row, r.seed) == (self.bad, 1) else r for r in made]
+
+        monkeypatch.setattr("genviews.studies.learning.study.run_rows", run_rows)
+        for self.bad in (GOOD, BAD, NONE):
+            found = compare_rows("toy", [REAL, GOOD, BAD, NONE], setting, [0, 1], tmp_path)
+            names = [row.name for row in found.rows]
+            assert names == [r.name for r in (REAL, GOOD, BAD, NONE) if r != self.bad]
+            assert f"Left out, failed: {self.bad.name}, seed 1 ({why})." in found.verdict
+            (gate,) = [gate for gate in table_result(found, record=Record()).gates]
+            assert self.bad.name in gate.text
+        self.bad = REAL  # there is nothing to compare with
+        with pytest.raises(ValueError, match=r"rows of the study: .*'real \+ T_x', seed 1: feat"):
+            compare_rows("toy", [REAL, GOOD], setting, [0, 1], tmp_path)
+
     def test_mistakes_come_before_the_training(self, setting, asked, tmp_path):
         with pytest.raises(ValueError, match="rows of a study: expected at least one, got none"):
             compare_rows("toy", [], setting, [0], tmp_path)
