@@ -30,6 +30,8 @@ from genviews.ensemble.fill import conditioning_task, rendered_label, view_logit
 from genviews.ensemble.photos import Photos, Read, answered, check_labels
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
+from genviews.gates.answers import bank_gates
+from genviews.gates.gate import warn_of
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
@@ -169,7 +171,9 @@ class GenerativeTTA(nn.Module):
     ) -> GenerativeTTA:
         """Choose alpha on labelled calibration images that neither network was trained on.
 
-        All arguments are checked before anything is rendered.
+        All arguments are checked before anything is rendered. What the answers to these images tell
+        of a classifier that cannot be trusted (its classes in another order, no better than
+        guessing) is a `GateWarning`.
 
         Args:
             images: (N, C, H, W) in [-1, 1] on any device, or a source that they are read from,
@@ -202,6 +206,7 @@ class GenerativeTTA(nn.Module):
                 remedy=remedy,
             )
         bank = self._bank(photos, known, "calibration", True, progress)
+        warn_of(bank_gates(bank))
         self._fitted = self._unfitted_ensemble().fit(bank)
         self.alpha.fill_(self._fitted.alpha_)
         return self

@@ -10,9 +10,19 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from genviews.ensemble.bank import PredictionBank
 from genviews.gates.gate import LEVEL, MOST, TWICE, Gate, percent, sign_test
 
-__all__ = ["accuracy_gate", "answers_gate", "order_gate", "prediction_gates", "probability_gate"]
+__all__ = [
+    "accuracy_gate",
+    "answers_gate",
+    "bank_gates",
+    "class_gate",
+    "guessing",
+    "order_gate",
+    "prediction_gates",
+    "probability_gate",
+]
 
 USEFUL = 0.2
 """Part of the way from guessing to certainty that even a weak classifier goes (chosen by us)."""
@@ -39,12 +49,14 @@ def prediction_gates(
         level: of each test; divided among the tasks of a study.
     """
     said = logits.argmax(-1)
+    order = order_gate(said, labels, class_names, what=what, level=level)
     found = [
-        order_gate(said, labels, class_names, what=what, level=level),
+        order,
         answers_gate(said, labels, class_names, what=what, level=level),
-        accuracy_gate(said, labels, len(class_names), what=what, level=level),
         probability_gate(logits, labels, what=what, level=level),
     ]
+    if order.passed:  # else it has told the accuracy, and why it is low
+        found.insert(1, accuracy_gate(said, labels, len(class_names), what=what, level=level))
     return [gate for gate in found if gate is not None]
 
 
@@ -55,7 +67,7 @@ def order_gate(
     *,
     what: str = "calibration images",
     level: float = LEVEL,
-) -> Gate | None:
+) -> Gate:
     """Whether another order of the class names fits the answers much better.
 
     The best order is found on one half of each class and tried on the other, and the other way
@@ -127,6 +139,17 @@ def answers_gate(
     )
 
 
+def bank_gates(bank: PredictionBank) -> list[Gate]:
+    """The gates of a bank with labels, and of the reconstructions in it."""
+    logits, names = bank.get("image")[:, 0], bank.class_names
+    found = prediction_gates(logits, bank.known_labels(), names)
+    if "reconstruction" in bank.logits:
+        before, after = logits.argmax(-1), bank.get("reconstruction")[:, 0].argmax(-1)
+        kept = class_gate(before, after, names)
+        found += [] if kept is None else [kept]
+    return found
+
+
 def accuracy_gate(
     said: Int[Tensor, " N"],
     labels: Int[Tensor, " N"],
@@ -143,8 +166,8 @@ def accuracy_gate(
     that drifts towards that class would then seem to help.
     """
     count, hits = len(labels), int((said == labels).sum())
-    own, true = (row.bincount(minlength=num_classes).double() / count for row in (said, labels))
-    guess, most = float(own @ true), float(true.max())
+    guess = guessing(said, labels, num_classes)
+    most = float(labels.bincount().max()) / count
     useful = guess + USEFUL * (1 - guess)
     informed = stats.binom.sf(hits - 1, count, guess) < GUESSING
     weak = not informed and stats.binom.cdf(hits, count, useful) < level
@@ -195,6 +218,46 @@ def probability_gate(
         remedy='Say outputs="probs" or "sigmoids" (--outputs), or leave the softmax out.',
         passed=not probabilities,
     )
+
+
+def class_gate(
+    before: Int[Tensor, " n"],
+    after: Int[Tensor, " n"],
+    class_names: Sequence[str],
+    *,
+    level: float = LEVEL,
+) -> Gate | None:
+    """Whether reconstructions keep any difference of class that the classifier sees in images.
+
+    Args:
+        before: classes that it gives images.
+        after: those of their reconstructions.
+        class_names: Y names.
+        level: of the test.
+    """
+    count = len(after)
+    counts = after.bincount(minlength=len(class_names))
+    top = int(counts.argmax())
+    share, many = float((before == top).double().mean()), int(counts[top])
+    if share > 0.9:
+        return None
+    one = many >= MOST * count and stats.binom.sf(many - 1, count, share) < level
+    return Gate(
+        name="classes of the reconstructions",
+        found=f"The classifier calls {many:,} of {count:,} reconstructions {class_names[top]!r}, "
+        f"but {100 * share:.0f} % of the images.",
+        threshold=f"below {100 * MOST:.0f} %, or no more than the images explain (exact test, "
+        f"p < {level:.2g})",
+        remedy="The views say nothing of the class: invert for more steps (--steps), from an "
+        "encoder (--encoder), or take a generator of these images.",
+        passed=not one,
+    )
+
+
+def guessing(said: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_classes: int) -> float:
+    """How often the same answers are right on average, given to the images in any order."""
+    own, true = (row.bincount(minlength=num_classes).double() for row in (said, labels))
+    return float(own @ true) / len(labels) ** 2
 
 
 def _halves(labels: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scipy import stats
 
-__all__ = ["LEVEL", "MOST", "TWICE", "Gate", "percent", "sign_test"]
+__all__ = ["LEVEL", "MOST", "TWICE", "Gate", "GateWarning", "percent", "sign_test", "warn_of"]
 
 LEVEL = 0.001
 """Of each exact, one-sided test: some ten gates close on fewer than 1 % of sound set-ups."""
@@ -42,6 +44,20 @@ class Gate:
     def text(self) -> str:
         """What was seen and, where it is no good, what to do."""
         return self.found if self.passed else f"{self.found} {self.remedy}"
+
+
+class GateWarning(UserWarning):
+    """A gate does not hold; what is fitted or measured all the same means little."""
+
+
+def warn_of(gates: Iterable[Gate]) -> None:
+    """Warn of each gate that does not hold, at the line that called the caller.
+
+    For whoever has no result to show it above.
+    """
+    for gate in gates:
+        if not gate.passed:
+            warnings.warn(f"not to be trusted: {gate.text}", GateWarning, stacklevel=3)
 
 
 def sign_test(better: int, worse: int) -> float:

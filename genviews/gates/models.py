@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
+from scipy import stats
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from genviews.classify.convert import in_signed_range
 from genviews.classify.model import Classifier, predict_logits
 from genviews.classify.settings import InputRange
+from genviews.gates.answers import guessing
 from genviews.gates.gate import LEVEL, TWICE, Gate, percent, sign_test
 from genviews.modes import evaluating, undisturbed
 from genviews.user_code import GUIDE
@@ -127,7 +129,9 @@ def form_gate(
 ) -> Gate | None:
     """Whether the classifier is right much more often when it gets the images in another form.
 
-    None where it is right so often that no other form could be told to be better.
+    The other form's answers must be better than guessing, too: guessing is better than a wrong
+    order of the classes. None where it is right so often that no other form could be told to be
+    better.
     """
     right = logits.argmax(-1) == labels
     colour = classifier.input_spec.channels == 3
@@ -135,15 +139,18 @@ def form_gate(
     level = level / len(forms)
     if 0.5 ** int((~right).sum()) >= level:
         return None
-    seen, found = images.to(classifier.device), list[tuple[int, int]]()
+    seen, found, guesses = images.to(classifier.device), list[tuple[int, int]](), list[float]()
     with evaluating(classifier), torch.no_grad(), undisturbed():
         for form in forms:
-            other = form.asked(classifier, seen).argmax(-1).cpu() == labels
+            said = form.asked(classifier, seen).argmax(-1).cpu()
+            other = said == labels
             found.append((int((other & ~right).sum()), int((right & ~other).sum())))
+            guesses.append(guessing(said, labels, logits.shape[-1]))
     place = max(range(len(forms)), key=lambda at: found[at][0] - found[at][1])
     better, worse = found[place]
-    wrong = better >= TWICE * worse and sign_test(better, worse) < level
     count, hits = len(labels), int(right.sum())
+    informed = stats.binom.sf(hits + better - worse - 1, count, guesses[place]) < level
+    wrong = informed and better >= TWICE * worse and sign_test(better, worse) < level
     return Gate(
         name="form of the classifier's images",
         found=f"Of {count:,} calibration images {percent(hits, count)} are right as the classifier "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from jaxtyping import Float, Int
 from scipy import stats
 from torch import Tensor
 
-from genviews.gates.gate import LEVEL, MOST, Gate
+from genviews.gates.gate import LEVEL, Gate
 from genviews.types import Status
 from genviews.user_code import GUIDE
 
-__all__ = ["class_gate", "finite_gate", "picture_gate", "range_gate", "status_gates"]
+__all__ = ["finite_gate", "picture_gate", "range_gate", "status_gates"]
 
 SPREAD = 0.05
 """Least spread of generated pictures, as a part of that of the images."""
@@ -76,40 +74,6 @@ def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"])
         remedy="Images must be in [-1, 1]; of a function say in which range it draws, range "
         f"(--generator-range), see {GUIDE}.",
         passed=not any(wrong),
-    )
-
-
-def class_gate(
-    before: Int[Tensor, " n"],
-    after: Int[Tensor, " n"],
-    class_names: Sequence[str],
-    *,
-    level: float = LEVEL,
-) -> Gate | None:
-    """Whether reconstructions keep any difference of class that the classifier sees in images.
-
-    Args:
-        before: classes that it gives images.
-        after: those of their reconstructions.
-        class_names: Y names.
-        level: of the test.
-    """
-    count = len(after)
-    counts = after.bincount(minlength=len(class_names))
-    top = int(counts.argmax())
-    share, many = float((before == top).double().mean()), int(counts[top])
-    if share > 0.9:
-        return None
-    one = many >= MOST * count and stats.binom.sf(many - 1, count, share) < level
-    return Gate(
-        name="classes of the reconstructions",
-        found=f"The classifier calls {many:,} of {count:,} reconstructions {class_names[top]!r}, "
-        f"but {100 * share:.0f} % of the images.",
-        threshold=f"below {100 * MOST:.0f} %, or no more than the images explain (exact test, "
-        f"p < {level:.2g})",
-        remedy="The views say nothing of the class: invert for more steps (--steps), from an "
-        "encoder (--encoder), or take a generator of these images.",
-        passed=not one,
     )
 
 

@@ -19,11 +19,10 @@ from torch import Tensor
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource, as_source
-from genviews.gates.answers import prediction_gates
+from genviews.gates.answers import class_gate, prediction_gates
 from genviews.gates.gate import LEVEL, Gate
 from genviews.gates.models import batch_gate, chance_gate, form_gate
 from genviews.gates.pictures import (
-    class_gate,
     finite_gate,
     picture_gate,
     range_gate,
@@ -124,8 +123,11 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
         with torch.no_grad():
             made = render(bench.kit.generator, latents, label=label, batch_size=bench.batch_size)
         made = made.cpu()
-        found.append(picture_gate(made, images, "reconstructions", STUCK))
-        for task in given.tasks if made.isfinite().all() else ():
+        differ = picture_gate(made, images, "reconstructions", STUCK)
+        found.append(differ)
+        # One picture has one class; what is not finite has none.
+        told = bool(made.isfinite().all()) and (differ is None or differ.passed)
+        for task in given.tasks if told else ():
             before, after = (
                 task.answer(predict_logits(task.classifier, part, batch_size=bench.batch_size))
                 for part in (images, made)

@@ -15,7 +15,10 @@ from genviews.gates.answers import (
     prediction_gates,
     probability_gate,
 )
-from genviews.gates.gate import sign_test
+from genviews.gates.gate import GateWarning, sign_test
+from genviews.invert.inverter import Inverter
+from genviews.pipeline import GenerativeTTA
+from tests.problem import toy_problem
 
 NAMES = ("a", "b", "c")
 
@@ -155,8 +158,25 @@ def test_all_together():
     found = prediction_gates(logits(said), labels, NAMES)
     assert (len(found), shut(found)) == (4, [])
     turned = prediction_gates(logits((said + 1) % 3), labels, NAMES)
-    assert shut(turned) == ["order of the classes", "accuracy of the single image"]
+    assert shut(turned) == ["order of the classes"]  # which says why so few are right
+    assert len(turned) == 3
     assert all(gate.remedy and gate.threshold for gate in turned if not gate.passed)
+
+
+def test_fitting_warns():
+    """Of two classes exchanged, and of nothing where the classes are in their order."""
+    problem = toy_problem()
+    some = problem.calibration
+
+    def fit(labels):
+        tta = GenerativeTTA(
+            problem.classifier, problem.generator, inverter=Inverter(steps=1), num_views=1
+        )
+        tta.fit(some.images, labels)
+
+    with pytest.warns(GateWarning, match=r"not to be trusted: The classes.*order down, up"):
+        fit(1 - some.labels)
+    fit(some.labels)  # and warnings are errors here
 
 
 def test_sign_test():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.gates.pictures import class_gate, finite_gate, picture_gate, range_gate, status_gates
+from genviews.gates.answers import class_gate
+from genviews.gates.pictures import finite_gate, picture_gate, range_gate, status_gates
 from genviews.types import Status
 
 IMAGES = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
