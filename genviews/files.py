@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -47,10 +47,11 @@ __all__ = [
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+def atomic_write_bytes(path: str | Path, data: bytes | Iterable[bytes]) -> None:
     """Write `data` to `path` so that the file is always the old one or the new one, whole.
 
-    Missing folders are made. Two writers never mix: the one that ends last wins.
+    Missing folders are made. Two writers never mix: the one that ends last wins. Data that do not
+    fit into memory come in parts.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full; an old file is left as it was.
@@ -87,13 +88,14 @@ def create_bytes(path: str | Path, data: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def _half_written(path: Path, data: bytes) -> Iterator[Path]:
+def _half_written(path: Path, data: bytes | Iterable[bytes]) -> Iterator[Path]:
     """A whole file beside `path`, to be moved there; claimed, see `remove_stale_claims`."""
     # Cut, because a name may be as long as the system allows.
     temporary = path.parent / f".{path.name[:40]}.{uuid4().hex[:12]}.tmp"
     try:
         with claimed_file(temporary) as file:
-            file.write(data)
+            for part in (data,) if isinstance(data, bytes) else data:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
             if sys.platform == "win32":

@@ -28,7 +28,7 @@ from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import conditioning_task, rendered_label, view_logits
 from genviews.ensemble.photos import Photos, Read, answered, check_labels
-from genviews.ensemble.views import ViewPlan, ViewSet
+from genviews.ensemble.views import ViewPlan, ViewSet, pixel_view_sets
 from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
 from genviews.gates.answers import bank_gates
 from genviews.gates.gate import warn_of
@@ -38,6 +38,7 @@ from genviews.invert.optimize import invert
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.held import HeldPerturbation
+from genviews.rng import Rng
 from genviews.types import Progress, Status, silent
 
 __all__ = ["GenerativeTTA"]
@@ -72,6 +73,7 @@ class GenerativeTTA(nn.Module):
         render_transform: what plain renders go through, such as "car/gan-base".
         aligner: brings images of any size to the generator's frame; calls then take `geometry`.
         num_views: K generated views of each image; the reconstruction is one more.
+        per_latent: of them, how many are pixel transforms of one latent, see `ViewSet`.
         merge: how predictions become one: "mean", "gmean" (the mean of logits), "tsharpen" or
             "max", see `genviews.ensemble.merge`.
         choose_by: what `fit` chooses alpha by: "accuracy", as published, or "log-loss", which tells
@@ -125,6 +127,7 @@ class GenerativeTTA(nn.Module):
         render_transform: Transform | None = None,
         aligner: Aligner | None = None,
         num_views: int = 32,
+        per_latent: int = 1,
         merge: str = "mean",
         choose_by: ChooseBy = "accuracy",
         alpha: float | None = None,
@@ -150,6 +153,8 @@ class GenerativeTTA(nn.Module):
         self._transforms = _named(photo_transform), _named(render_transform)
         self.aligner, self.num_views, self.merge = aligner, num_views, merge
         self.choose_by, self.seed, self.batch_size = choose_by, seed, batch_size
+        self.per_latent = per_latent
+        self._image_views = _image_views(self._pixels, self.generator)
         fixed = torch.nan if alpha is None else check_fraction(alpha, "alpha")
         self._fixed = alpha is not None
         self.register_buffer("alpha", torch.tensor(fixed))
@@ -239,16 +244,38 @@ class GenerativeTTA(nn.Module):
         Raises:
             TypeError, ValueError: as `fit`; or neither `fit` nor alpha came before.
         """
-        photos, ensemble = self._photos(images, ids, masks, geometry), self.ensemble_
+        photos = self._photos(images, ids, masks, geometry)
         shape = (len(photos), len(self.classifier.class_names))
         found = torch.full(shape, torch.nan, dtype=torch.float64)
-        useful = ensemble.alpha_ > 0
-        for part, bank in self._banks(photos, "predict", useful, progress):
-            if useful:
-                found[part] = ensemble.predict_proba(bank)
-            else:
-                found[part] = pixel_average(bank, ensemble.image_views, self.merge)
+        for part, _, probabilities in self._answers(photos, progress):
+            found[part] = probabilities
         return found[photos.copies]
+
+    def answers(
+        self, images: ImageSource, *, progress: Progress | None = None
+    ) -> Iterator[tuple[PredictionBank, Float[Tensor, "n Y"]]]:
+        """Yield what is said of some images of a source at a time: of each view, and in all.
+
+        Args:
+            images: read `batch_size` at a time; those without an answer are left out.
+            progress: called with ("predict", "images", done, all).
+
+        Returns:
+            Banks of all views that have weight, and the ensemble's probabilities.
+        """
+        photos = self._photos(images, None, None, None)
+        return ((bank, probs) for _, bank, probs in self._answers(photos, progress))
+
+    def _answers(
+        self, photos: Photos, progress: Progress | None
+    ) -> Iterator[tuple[list[int], PredictionBank, Tensor]]:
+        ensemble = self.ensemble_
+        useful = ensemble.alpha_ > 0
+        for rows, bank in self._banks(photos, "predict", useful, progress):
+            if useful:
+                yield rows, bank, ensemble.predict_proba(bank)
+            else:
+                yield rows, bank, pixel_average(bank, ensemble.image_views, self.merge)
 
     def predict(
         self,
@@ -324,10 +351,9 @@ class GenerativeTTA(nn.Module):
     def plan(self) -> ViewPlan:
         """The views that are made of each image."""
         photo, rendered = self._transforms
-        image_views = [] if self._pixels is None else [ViewSet(pixels=self._pixels)]
         views = self._views()
         return ViewPlan(
-            view_sets=(*image_views, *([] if views is None else [views])),
+            view_sets=(*self._image_views, *([] if views is None else [views])),
             generator=self.generator,
             num_views=self.num_views,
             seed=self.seed,
@@ -339,7 +365,8 @@ class GenerativeTTA(nn.Module):
     def _views(self) -> ViewSet | None:
         if self.perturbation is None:
             return None
-        return ViewSet(perturbation=self.perturbation, pixels=self._rendered)
+        per_latent = self.per_latent
+        return ViewSet(perturbation=self.perturbation, pixels=self._rendered, per_latent=per_latent)
 
     def _unfitted_ensemble(self, alpha: float | None = None) -> Ensemble:
         views = self._views()
@@ -462,6 +489,15 @@ class GenerativeTTA(nn.Module):
 
 def _named(transform: Transform | None) -> PixelViews | None:
     return pixel_views_named(transform) if isinstance(transform, str) else transform
+
+
+def _image_views(pixels: PixelViews | None, generator: Generator) -> tuple[ViewSet, ...]:
+    """The pixel views of the image itself; one alone where nothing is left to chance."""
+    if pixels is None:
+        return ()
+    ids = ("one", "two")
+    noise = Rng(0, "tried pixels").streams(ids).uniform(1, generator.image_spec.shape)[:, 0]
+    return pixel_view_sets([pixels], 2 * noise - 1, ids)
 
 
 def _perturbation(given: Perturbation | str, kit: GeneratorKit) -> Perturbation | None:

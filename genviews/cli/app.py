@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -15,12 +16,13 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import genviews
+from genviews.checks import fail
 from genviews.cli import verbs
 from genviews.cli.flags import PLAIN
 from genviews.cli.run import NO_VERDICT
 from genviews.cli.studies import add_studies, list_studies
 
-__all__ = ["app", "explain", "main"]
+__all__ = ["app", "explain", "main", "parsed"]
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells have it
@@ -35,7 +37,7 @@ app = App(
     default_parameter=PLAIN,
 )
 
-for verb in (verbs.demo, verbs.ensemble, verbs.invert, verbs.learn, verbs.probe):
+for verb in (verbs.demo, verbs.ensemble, verbs.invert, verbs.learn, verbs.predict, verbs.probe):
     app.command(verb)
 study = App(
     name="study",
@@ -65,6 +67,26 @@ def studies(
     except ValueError as error:
         _say(str(error))
         return USAGE
+
+
+def parsed(words: Sequence[str]) -> tuple[object, ...]:
+    """Return the groups of flags that a command line gives its verb.
+
+    Raises:
+        ValueError: no such command line.
+    """
+    if words[:1] == ["study"]:
+        add_studies(study)
+    try:
+        _, bound, _ = app.parse_args(list(words), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        fail(
+            "command",
+            expected="one of this version",
+            got=repr(shlex.join(words)),
+            remedy=str(error),
+        )
+    return tuple(bound.arguments.values())
 
 
 class TerminatedError(BaseException):

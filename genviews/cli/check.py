@@ -16,6 +16,7 @@ from genviews.cli.flags import (
     KitFlags,
     LearnFlags,
     ModelFlags,
+    PredictFlags,
     ProbeFlags,
     VOCFlags,
     changed,
@@ -138,6 +139,24 @@ def _models(flags: ModelFlags, out: Path) -> None:
     check_classifier(flags.classifier)
     for name in flags.augment or ():
         pixel_views(name)
+
+
+@check_flags.register
+def _predict(flags: PredictFlags, out: Path) -> None:
+    """Find what is wrong with images to classify, and with the run that fitted the ensemble."""
+    from genviews.cli.saved import models_of
+    from genviews.load.generator import check_generator
+    from genviews.load.images import kind_of
+    from genviews.load.networks import check_classifier
+
+    models = models_of(flags)
+    if isinstance(models, ModelFlags):
+        check_generator(models.generator, **settings_of(models))
+        check_classifier(models.classifier)
+        _check_exist({f"--{n}": getattr(models, n) for n in ("weights", "encoder", "walks")})
+    _check_exist({"--labels": None if flags.labels in (None, "subfolders") else Path(flags.labels)})
+    kind_of(flags.images, [n for n in ("labels", "resize", "convert") if getattr(flags, n)])
+    check_apart(out, {"--images": flags.images, "--ensemble": flags.ensemble})
 
 
 @check_flags.register

@@ -28,6 +28,7 @@ __all__ = [
     "KitFlags",
     "LearnFlags",
     "PLAIN",
+    "PredictFlags",
     "ModelFlags",
     "ObjectiveFlags",
     "ProbeFlags",
@@ -235,6 +236,39 @@ class EnsembleFlags:
 
     num_views: int = 32
     merge: Literal["mean", "gmean", "tsharpen", "max"] = "mean"
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class PredictFlags:
+    """What to classify, and with which ensemble.
+
+    Args:
+        ensemble: Run folder of genviews ensemble (or demo, or study ensembling/main), which has the
+            settings, the weight of the views, and what generator and classifier must be.
+        images: Images, labelled or not: a folder, a CSV or JSON file with a column file, or a data
+            set, as for ensemble.
+        labels: subfolders, or a CSV or JSON file with the columns file and label, where the classes
+            are known. Without it: the labels that are there, if any.
+        label_column: Column of a table that has the labels. Without it: label.
+        resize: Crop and resize images of another size to the generator's instead of leaving them
+            out.
+        convert: Convert colours and transparency to what the generator makes instead of leaving
+            such images out.
+        generator: Where the run's generator is now, if it has moved.
+        classifier: Where the run's classifier is now, if it has moved.
+        weights: Where the weights of the classifier are now, if they have moved.
+    """
+
+    ensemble: Path
+    images: str
+    labels: str | None = None
+    label_column: str | None = None
+    resize: bool = False
+    convert: bool = False
+    generator: str | None = None
+    classifier: str | None = None
+    weights: Path | None = None
 
 
 @Parameter(name="*", group=_INPUT)

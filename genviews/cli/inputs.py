@@ -14,6 +14,7 @@ from genviews.align.aligners import ALIGNERS
 from genviews.align.table import read_geometry
 from genviews.augment.presets import pixel_views_apart
 from genviews.checks import lookup
+from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.cli.check import class_names_of, fraction, settings_of
 from genviews.cli.flags import (
@@ -22,9 +23,11 @@ from genviews.cli.flags import (
     KitFlags,
     LearnFlags,
     ModelFlags,
+    PredictFlags,
     ProbeFlags,
     VOCFlags,
 )
+from genviews.cli.saved import check_fitted_with, models_of, saved_ensemble
 from genviews.data.file_source import Alignment
 from genviews.data.pixels import Decoding
 from genviews.data.source import MemorySource
@@ -113,9 +116,7 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         convert=flags.convert,
     )
     calibration, test = splits.calibration, splits.test
-    classifier = load_classifier(
-        flags.classifier, spec, test.class_names, weights=flags.weights, settings=flags.settings
-    )
+    classifier = _classifier(flags, spec, test.class_names)
     task = Task(name="images", classifier=classifier, labels=flags.label_column or "label")
     notes = (*splits.notes, *kit.notes)
     if conditioning_task([task], kit.generator) and not kit.generator.class_names:
@@ -130,6 +131,50 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         pixel_views=pixels,
         skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
         notes=notes,
+    )
+
+
+@_load.register
+def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """The models of a run, compared with what it was made from, and the images to classify."""
+    saved, models = saved_ensemble(flags.ensemble), models_of(flags)
+    if isinstance(models, DemoFlags):
+        kit = load_generator("fashion32", steps=models.steps)
+        classifier, pixels = zoo.zoo_classifiers("fashion32")[saved.task], kit.baselines
+    else:
+        kit = _load_kit(models.generator, models)
+        pixels = pixel_views_apart(models.augment) if models.augment else kit.baselines
+        classifier = _classifier(models, kit.generator.image_spec, saved.class_names)
+    check_fitted_with(
+        flags.ensemble,
+        saved.task,
+        generator=kit.generator,
+        inverter=kit.inverter,
+        classifier=classifier,
+    )
+    images = load_images(
+        flags.images,
+        kit.generator.image_spec,
+        labels=flags.labels,
+        columns=None if flags.label_column is None else [flags.label_column],
+        ask_order=False,
+        resize=flags.resize,
+        convert=flags.convert,
+    )
+    return replace(
+        found,
+        kit=kit,
+        tasks=(Task(name=saved.task, classifier=classifier),),
+        images=images,
+        pixel_views=pixels,
+        skipped=images.skipped,
+        notes=(*images.notes, *kit.notes),
+    )
+
+
+def _classifier(flags: ModelFlags, spec: ImageSpec, class_names: Sequence[str]) -> Classifier:
+    return load_classifier(
+        flags.classifier, spec, class_names, weights=flags.weights, settings=flags.settings
     )
 
 

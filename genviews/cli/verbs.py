@@ -15,13 +15,14 @@ from genviews.cli.flags import (
     LearnFlags,
     ModelFlags,
     ObjectiveFlags,
+    PredictFlags,
     ProbeFlags,
     RunFlags,
 )
 from genviews.cli.run import run_verb
 from genviews.studies.learning.options import LearnOptions
 
-__all__ = ["demo", "ensemble", "invert", "learn", "probe", "title_of"]
+__all__ = ["demo", "ensemble", "invert", "learn", "predict", "probe", "title_of"]
 
 _DEMO, _ENSEMBLE, _RUN = DemoFlags(), EnsembleFlags(), RunFlags()
 _LEARNT_FROM, _OBJECTIVE = LearnFlags(), LearnOptions()
@@ -62,6 +63,28 @@ def ensemble(models: ModelFlags, *, flags: EnsembleFlags = _ENSEMBLE, run: RunFl
         run,
         title=title_of(models),
         seed=models.seed,
+    )
+
+
+def predict(flags: PredictFlags, *, run: RunFlags = _RUN) -> int:
+    """Classify images with an ensemble that was fitted: one line for each in predictions.csv.
+
+    A line has the id, the label if it is known, what the classifier says of the image alone, what
+    the ensemble says, and the answer for each view. A killed run started again continues where it
+    was; memory does not grow with the number of images.
+    """
+    from genviews.cli.saved import saved_ensemble
+    from genviews.studies.predict import STUDY
+
+    saved = saved_ensemble(flags.ensemble)
+    return run_verb(
+        "predict",
+        STUDY,
+        saved,
+        [flags],
+        run,
+        title=f"{flags.images} by the ensemble of {flags.ensemble}",
+        seed=saved.seed,
     )
 
 

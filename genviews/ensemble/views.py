@@ -249,6 +249,10 @@ class ViewPlan:
                 found.setdefault(kind.name, (kind, []))[1].append(view_set)
         return found
 
+    def counts(self) -> list[tuple[ViewSet, int]]:
+        """Each view set and how many views it makes of an image."""
+        return [(view_set, self._count(view_set)) for view_set in self.view_sets]
+
     def _count(self, view_set: ViewSet) -> int:
         if view_set.num_views is not None:
             return view_set.num_views

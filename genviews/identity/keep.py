@@ -60,6 +60,22 @@ class Identity(Identified):
         answers = {p: v for p, v in self.answers.items() if p.partition(".")[0] in chosen}
         return Identity({n: v for n, v in self.exact.items() if n in chosen}, answers)
 
+    def within(self, *path: str, names: Iterable[str]) -> Identity:
+        """Return the identity of some parts of a part, such as the generator of a study's inputs.
+
+        Args:
+            path: names that lead to the part; nothing is there where one of them is not.
+            names: of its parts.
+        """
+        found: Any = self.exact
+        for name in path:
+            found = found[int(name)] if isinstance(found, list) else found.get(name, {})
+        prefix, chosen = ".".join((*path, "")), set(names)
+        answers = {
+            p.removeprefix(prefix): v for p, v in self.answers.items() if p.startswith(prefix)
+        }
+        return Identity({n: found[n] for n in chosen & found.keys()}, answers).part(chosen)
+
     def check(self, kept: Identity, what: str, remedy: str = REMEDY) -> None:
         """Raise unless work that was made under the identity `kept` is work of this one.
 

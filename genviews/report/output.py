@@ -11,7 +11,7 @@ import errno
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from genviews.checks import fail
@@ -79,18 +79,19 @@ def check_output_dir(path: str | Path, *, need_mb: float = 64.0) -> Path:
     return folder
 
 
-def write_atomic(path: str | Path, data: str | bytes) -> None:
+def write_atomic(path: str | Path, data: str | bytes | Iterable[str]) -> None:
     """Write a file so that a reader sees the old file or the whole new one, never a part.
 
     Args:
         path: the file; missing folders are made.
-        data: text (written as UTF-8) or bytes.
+        data: text (written as UTF-8), bytes, or parts of a text.
 
     Raises:
         OSError: the write failed; the old file, if any, is untouched and nothing is left behind.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    parts = [data] if isinstance(data, str) else data
     try:
+        raw = parts if isinstance(parts, bytes) else (part.encode() for part in parts)
         atomic_write_bytes(path, raw)
     except OSError as error:
         fail(

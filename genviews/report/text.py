@@ -10,7 +10,15 @@ from genviews.report.words import header, printable, short_range, table_words
 from genviews.studies.blocks import Cell, Column, Estimate, Note, Table
 from genviews.studies.result import Claim, Result
 
-__all__ = ["STARRED", "claims_table", "csv_text", "markdown", "markdown_table", "table_csv"]
+__all__ = [
+    "STARRED",
+    "claims_table",
+    "csv_rows",
+    "csv_text",
+    "markdown",
+    "markdown_table",
+    "table_csv",
+]
 
 STARRED = "\\* A difference that chance does not explain."
 """What the star behind a difference means, as Markdown."""
@@ -34,10 +42,13 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         '=1+1,-0.5
         "a,b",
     """
+    return csv_rows([columns]) + csv_rows(rows)
+
+
+def csv_rows(rows: Iterable[Sequence[object]]) -> str:
+    """Return lines of CSV, as `csv_text` does, without a line of names."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_safe(cell) for cell in row] for row in rows)
+    csv.writer(out, lineterminator="\n").writerows([_safe(c) for c in row] for row in rows)
     return out.getvalue()
 
 

@@ -1,0 +1,102 @@
+"""The run folder of `genviews ensemble` as an input: its ensemble, and the flags that made it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from genviews.checks import fail
+from genviews.cli.flags import DemoFlags, ModelFlags, PredictFlags
+
+if TYPE_CHECKING:
+    from genviews.identity import Identity
+    from genviews.studies.ensembling.saved import SavedEnsemble
+    from genviews.studies.result import Result
+
+__all__ = ["check_fitted_with", "models_of", "saved_ensemble"]
+
+_EXPECTED = "the run folder of a finished `genviews ensemble`"
+_REMEDY = "run `genviews ensemble --out FOLDER` first, and name that folder"
+
+
+def saved_ensemble(folder: Path) -> SavedEnsemble:
+    """Return the ensemble of a run folder.
+
+    Raises:
+        FileNotFoundError: no results there.
+        ValueError: the results of something else.
+    """
+    from genviews.studies.ensembling.saved import SavedEnsemble
+
+    given = _result(folder).record.data.get("ensemble")
+    if not isinstance(given, dict):
+        _refuse(folder, "the results of another verb, or of an older version")
+    return SavedEnsemble(**{**given, "class_names": tuple(given["class_names"])})
+
+
+def models_of(flags: PredictFlags) -> ModelFlags | DemoFlags:
+    """Return what the run was made from: the flags of its command, and what has moved.
+
+    Raises:
+        FileNotFoundError, ValueError: as `saved_ensemble`, or its command is not known.
+    """
+    from genviews.cli.app import parsed
+
+    words = shlex.split(_result(flags.ensemble).record.command)[1:]
+    groups = parsed(words) if words else ()
+    models = next((g for g in groups if isinstance(g, ModelFlags | DemoFlags)), None)
+    if models is None:
+        _refuse(flags.ensemble, "a run without the command that made it")
+    moved = {name: getattr(flags, name) for name in ("generator", "classifier", "weights")}
+    moved = {name: value for name, value in moved.items() if value is not None}
+    if isinstance(models, DemoFlags):
+        if moved:
+            _refuse(flags.ensemble, f"the demo, which has its own {' and '.join(moved)}")
+        return models
+    return replace(models, **moved)
+
+
+def check_fitted_with(folder: Path, task: str, **parts: object) -> None:
+    """Raise ValueError where generator, inverter or classifier is not that of a run.
+
+    Args:
+        folder: of the run.
+        task: whose classifier it is.
+        parts: "generator", "inverter" and "classifier".
+    """
+    from genviews.identity import Identity, identify
+
+    kept = Identity.kept_in(folder)
+    if kept is None:
+        _refuse(folder, "a folder without identity.safetensors")
+    remedy = "name what it was fitted with by --generator, --classifier and --weights"
+    inputs = ("inputs", "inputs")
+    tasks = [one["name"] for one in kept.exact["inputs"]["inputs"]["tasks"]]
+    place = str(tasks.index(task))
+    for path, names in (
+        (inputs, ("generator", "inverter")),
+        ((*inputs, "tasks", place), ("classifier",)),
+    ):
+        ours: Identity = identify(**{name: parts[name] for name in names})
+        ours.check(kept.within(*path, names=names), f"the ensemble of {str(folder)!r}", remedy)
+
+
+def _result(folder: Path) -> Result:
+    from genviews.studies.result import RESULT_FILE, Result
+
+    place = folder.expanduser()
+    if not (place / RESULT_FILE).is_file():
+        fail(
+            "--ensemble",
+            expected=_EXPECTED,
+            got=f"{str(folder)!r} without {RESULT_FILE}",
+            remedy=_REMEDY,
+            error=FileNotFoundError,
+        )
+    return Result.load(place)
+
+
+def _refuse(folder: Path, got: str) -> NoReturn:
+    fail("--ensemble", expected=_EXPECTED, got=f"{str(folder)!r}: {got}", remedy=_REMEDY)

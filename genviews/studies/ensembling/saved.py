@@ -1,0 +1,69 @@
+"""A fitted ensemble as a run folder keeps it, and back at work.
+
+    genviews ensemble -> results.json ("ensemble": settings and alpha), identity -> genviews predict
+
+Nothing else is kept: the networks are loaded again from where the run had them, and compared with
+the identity in the folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from genviews.checks import check_fraction, lookup
+from genviews.pipeline import GenerativeTTA
+from genviews.studies.bench import Bench
+from genviews.studies.options import Options
+
+__all__ = ["SavedEnsemble"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedEnsemble(Options):
+    """A fitted ensemble, as `results.json` of a run keeps it under "ensemble".
+
+    Args:
+        task: whose classifier it is.
+        class_names: of its logits, in order.
+        row: of the table that it is.
+        perturbation: name of what makes its views; "reconstruction" for none but that.
+        pixels: name of the pixel views of the image and of its generated views; "" for none.
+        alpha: weight of the views.
+        merge: how predictions become one.
+        num_views: of each kind.
+        per_latent: pixel views of each latent view.
+        seed: of the views.
+    """
+
+    task: str = "images"
+    class_names: tuple[str, ...] = ()
+    row: str = ""
+    perturbation: str = "reconstruction"
+    pixels: str = ""
+    alpha: float = 0.0
+    merge: str = "mean"
+    num_views: int = 32
+    per_latent: int = 1
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise ValueError for a weight that is none; a seed may be any number."""
+        check_fraction(self.alpha, "alpha of the ensemble")
+
+    def tta(self, bench: Bench) -> GenerativeTTA:
+        """The ensemble at work."""
+        named: dict[str, Any] = {views.name: views for views in bench.pixel_views}
+        pixels = lookup(self.pixels, named, "pixel views") if self.pixels else None
+        return GenerativeTTA(
+            bench.tasks[0].classifier,
+            bench.kit,
+            perturbation=self.perturbation,
+            pixel_views=pixels,
+            num_views=self.num_views,
+            per_latent=self.per_latent,
+            merge=self.merge,
+            alpha=self.alpha,
+            seed=self.seed,
+            batch_size=bench.batch_size,
+        )

@@ -1,0 +1,199 @@
+"""What does an ensemble that was fitted say of other images, labelled or not?
+
+    IMAGES -> invert -> perturb -> render -> classify -> weigh with the run's ALPHA -> ANSWERS
+
+The images are cut into shards, each read, inverted, classified and kept as answers, so memory does
+not grow with their number and a killed run goes on. `genviews predict` runs this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from genviews.data.source import ImageSource
+from genviews.identity import identify
+from genviews.memory import images_in_shard
+from genviews.pipeline import GenerativeTTA
+from genviews.report.output import write_atomic
+from genviews.report.text import csv_rows
+from genviews.shard import Shard
+from genviews.store import ShardStore
+from genviews.studies.base import Need, Study
+from genviews.studies.bench import Bench
+from genviews.studies.blocks import Column, Table
+from genviews.studies.ensembling.answers import ANSWERS, answer_columns, answer_rows, said
+from genviews.studies.ensembling.saved import SavedEnsemble
+from genviews.studies.result import Result
+from genviews.work import Tell, run_shards
+
+__all__ = ["STUDY", "run"]
+
+SHARD = 250  # images, or fewer where they are large
+
+
+def run(bench: Bench, options: SavedEnsemble) -> Result:
+    """Classify every image, write the answers, sum up."""
+    source, tta = bench.source, options.tta(bench)
+    size = images_in_shard(source.image_spec, SHARD)
+    identity = identify(
+        source=source,
+        generator=bench.kit.generator,
+        inverter=bench.kit.inverter,
+        classifier=bench.tasks[0].classifier,
+        ensemble=options,
+        shard=size,
+    )
+    store = ShardStore(bench.place / f"answers-{identity.digest}", identity)
+
+    def make(rows: range, tell: Tell) -> Shard:
+        return _answer(tta, source, rows, tell)
+
+    run_shards(
+        store,
+        len(source),
+        make,
+        shard_size=size,
+        stage="predict",
+        engine=bench.engine,
+        progress=bench.progress,
+    )
+    counts = _Counts(options.class_names)
+    views = [(v.name, count) for v, count in tta.plan.counts() if v.perturbation is None]
+    if options.alpha > 0:
+        views.append(("reconstruction", 1))
+        views += [(v.name, count) for v, count in tta.plan.counts() if v.perturbation is not None]
+    write_atomic(bench.products / ANSWERS, _lines(store, source, size, views, counts))
+    return counts.result(bench, options)
+
+
+def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) -> Shard:
+    """The answers for some rows; of an image without one the note says why."""
+    part = source.select(rows)
+    ids: list[str] = []
+    found: list[dict[str, torch.Tensor]] = []
+    for bank, proba in tta.answers(part, progress=lambda stage, unit, done, total: tell(done)):
+        ids += bank.ids
+        shown = [key for key in bank.logits if key != "image"]
+        found.append(
+            {
+                "single": bank.get("image")[:, 0].argmax(-1),
+                "ensemble": proba.argmax(-1),
+                "confidence": proba.amax(-1),
+                "views": said(bank, shown),
+            }
+        )
+    left = [row for row, name in enumerate(part.ids) if name not in set(ids)]
+    notes = {part.ids[row]: "has no answer that is a number" for row in left}
+    if left:
+        notes |= dict(part.read(left).skipped)
+    tensors = {"single": torch.zeros(0, dtype=torch.long)}
+    if found:
+        tensors = {name: torch.cat([one[name] for one in found]) for name in found[0]}
+    return Shard(tensors=tensors, ids=tuple(ids), notes=notes)
+
+
+def _lines(
+    store: ShardStore,
+    source: ImageSource,
+    size: int,
+    views: list[tuple[str, int]],
+    counts: _Counts,
+) -> Iterator[str]:
+    """The file, a shard at a time."""
+    columns = [*answer_columns(views), "note"]
+    yield csv_rows([columns])
+    known = source.labels
+    names = None if known is None else [source.class_names[label] for label in known.tolist()]
+    for index, start in enumerate(range(0, len(source), size)):
+        shard, ids = store.read(index), source.ids[start : start + size]
+        label = dict(zip(ids, [None] * len(ids) if names is None else names[start:], strict=False))
+        lines: dict[str, list[object]] = {}
+        if len(shard):
+            told = shard.tensors
+            counts.add(told["single"], told["ensemble"], [label[name] for name in shard.ids])
+            rows = answer_rows(
+                shard.ids,
+                [label[name] for name in shard.ids],
+                told["single"],
+                (told["ensemble"], told["confidence"]),
+                told["views"],
+                counts.class_names,
+            )
+            lines = {name: [*row, None] for name, row in zip(shard.ids, rows, strict=True)}
+        counts.skipped += list(shard.notes.items())
+        blank = [None] * (len(columns) - 3)
+        yield csv_rows(
+            lines.get(name, [name, label[name], *blank, shard.notes.get(name)]) for name in ids
+        )
+
+
+class _Counts:
+    """How often each class was said, and how often rightly."""
+
+    def __init__(self, class_names: tuple[str, ...]) -> None:
+        self.class_names = class_names
+        self.single, self.ensemble = (torch.zeros(len(class_names)).long() for _ in range(2))
+        self.changed = self.labelled = 0
+        self.right = [0, 0]
+        self.skipped: list[tuple[str, str]] = []
+
+    def add(self, single: torch.Tensor, ensemble: torch.Tensor, labels: list[str | None]) -> None:
+        """Count some images."""
+        size = len(self.class_names)
+        self.single += torch.bincount(single, minlength=size)
+        self.ensemble += torch.bincount(ensemble, minlength=size)
+        self.changed += int((single != ensemble).sum())
+        for one, all_, label in zip(single.tolist(), ensemble.tolist(), labels, strict=True):
+            if label in self.class_names:
+                self.labelled += 1
+                self.right[0] += self.class_names[one] == label
+                self.right[1] += self.class_names[all_] == label
+
+    def result(self, bench: Bench, options: SavedEnsemble) -> Result:
+        """The sum of it."""
+        total = int(self.single.sum())
+        text = (
+            f"{total:,} images classified by {options.row!r} with weight {options.alpha:.2f}: "
+            f"{self.changed:,} answers are not those of the single image"
+        )
+        if self.labelled:
+            alone, both = (100 * right / self.labelled for right in self.right)
+            text += (
+                f"; of {self.labelled:,} with a known label {both:.1f} % are right, {alone:.1f} "
+            )
+            text += "% by the single image"
+        if self.skipped:
+            text += f"; {len(self.skipped):,} have no answer"
+        table = Table(
+            title="How often each class was said",
+            columns=(
+                Column(name="class", priority=0),
+                Column(name="single image", kind="count", priority=0),
+                Column(name="ensemble", kind="count", priority=0),
+            ),
+            rows=tuple(
+                zip(self.class_names, self.single.tolist(), self.ensemble.tolist(), strict=True)
+            ),
+            caption=f"The answer for each image and view is in {ANSWERS}.",
+        )
+        record = bench.record(options, data={"images": total, "changed": self.changed})
+        skipped = tuple(dict.fromkeys((*record.skipped, *self.skipped)))
+        return Result(
+            title=bench.title or "Predictions",
+            verdict=f"{text}.",
+            blocks=(table,),
+            record=replace(record, skipped=skipped),
+        )
+
+
+STUDY = Study(
+    "predict",
+    run,
+    SavedEnsemble,
+    needs=(Need.KIT, Need.CLASSIFIER, Need.IMAGES),
+    products=(ANSWERS,),
+)
+"""What `genviews predict` runs."""
