@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 import threading
@@ -16,13 +15,12 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import genviews
-from genviews.checks import fail
 from genviews.cli import verbs
 from genviews.cli.flags import PLAIN
 from genviews.cli.run import NO_VERDICT
 from genviews.cli.studies import add_studies, list_studies
 
-__all__ = ["app", "explain", "main", "parsed"]
+__all__ = ["app", "explain", "main"]
 
 DONE, FAILED, USAGE = 0, 1, 2
 STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells have it
@@ -67,26 +65,6 @@ def studies(
     except ValueError as error:
         _say(str(error))
         return USAGE
-
-
-def parsed(words: Sequence[str]) -> tuple[object, ...]:
-    """Return the groups of flags that a command line gives its verb.
-
-    Raises:
-        ValueError: no such command line.
-    """
-    if words[:1] == ["study"]:
-        add_studies(study)
-    try:
-        _, bound, _ = app.parse_args(list(words), exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        fail(
-            "command",
-            expected="one of this version",
-            got=repr(shlex.join(words)),
-            remedy=str(error),
-        )
-    return tuple(bound.arguments.values())
 
 
 class TerminatedError(BaseException):

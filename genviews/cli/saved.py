@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from cyclopts import App, CycloptsError
+
 from genviews.checks import fail
-from genviews.cli.flags import DemoFlags, ModelFlags, PredictFlags
+from genviews.cli.flags import PLAIN, DemoFlags, ModelFlags, PredictFlags
 
 if TYPE_CHECKING:
     from genviews.identity import Identity
@@ -42,13 +45,10 @@ def models_of(flags: PredictFlags) -> ModelFlags | DemoFlags:
     Raises:
         FileNotFoundError, ValueError: as `saved_ensemble`, or its command is not known.
     """
-    from genviews.cli.app import parsed
-
-    words = shlex.split(_result(flags.ensemble).record.command)[1:]
-    groups = parsed(words) if words else ()
-    models = next((g for g in groups if isinstance(g, ModelFlags | DemoFlags)), None)
+    command = _result(flags.ensemble).record.command
+    models = _parsed(shlex.split(command)[1:])
     if models is None:
-        _refuse(flags.ensemble, "a run without the command that made it")
+        _refuse(flags.ensemble, f"a run of {command or 'a program'!r}, which names no models")
     moved = {name: getattr(flags, name) for name in ("generator", "classifier", "weights")}
     moved = {name: value for name, value in moved.items() if value is not None}
     if isinstance(models, DemoFlags):
@@ -81,6 +81,23 @@ def check_fitted_with(folder: Path, task: str, **parts: object) -> None:
     ):
         ours: Identity = identify(**{name: parts[name] for name in names})
         ours.check(kept.within(*path, names=names), f"the ensemble of {str(folder)!r}", remedy)
+
+
+def _parsed(words: Sequence[str]) -> ModelFlags | DemoFlags | None:
+    """The flags of a command that say with which models it ran; others are passed over."""
+    app = App(default_parameter=PLAIN)
+    verb = list(words[:2] if words[:1] == ["study"] else words[:1])
+
+    def models(*, flags: ModelFlags) -> None: ...
+    def demo(*, flags: DemoFlags) -> None: ...
+
+    app.default(demo if verb == ["demo"] else models)
+    try:
+        _, bound, *_ = app.parse_known_args(list(words[len(verb) :]))
+    except CycloptsError:
+        return None
+    found: ModelFlags | DemoFlags = bound.arguments.get("flags", DemoFlags())
+    return found
 
 
 def _result(folder: Path) -> Result:

@@ -166,7 +166,7 @@ class _Counts:
             )
             text += "% by the single image"
         if self.skipped:
-            text += f"; {len(self.skipped):,} have no answer"
+            text += f"; no answer for {len(self.skipped):,}"
         table = Table(
             title="How often each class was said",
             columns=(

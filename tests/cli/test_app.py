@@ -32,6 +32,8 @@ FLAGS = {
     "--split-seed --size --resize --convert --views --space --share --objective --positives "
     "--pool --seed --pixels --samples --updates --batch "
     "--backbone --stem --optimizer --lr --bfloat16 --stream",
+    "predict": "--ensemble --images --labels --label-column --resize --convert --generator "
+    "--classifier --weights",
     "probe": "--encoder --data --label-column --split-seed --size --resize --convert",
 }
 

@@ -15,7 +15,15 @@ from genviews.perturb.warps import directions_of
 from genviews.studies.result import Result
 from tests.folders import names
 
-FILES = {"figures", "identity.json", "identity.safetensors", "log.txt", "pictures", "report.html"}
+FILES = {
+    "predictions.csv",
+    "figures",
+    "identity.json",
+    "identity.safetensors",
+    "log.txt",
+    "pictures",
+    "report.html",
+}
 FILES |= {"results.csv", "results.json", "tables", "work"}
 DEMO = ["demo", "--out", "run", "--num-views", "4", "--calibration", "24", "--test", "24"]
 

@@ -1,0 +1,94 @@
+"""`genviews predict`: a run's ensemble on images without labels, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from genviews.cli import main
+
+PREDICT = ["predict", "--ensemble", "run", "--images", "images", "--out", "answers"]
+
+
+def lines(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def fitted(image_folder, user_module, begin_with):
+    """A run of `ensemble` on 40 images, of which 20 chose its alpha."""
+
+    def run():
+        words = [
+            "ensemble",
+            *("--images", "images", "--classifier", "mine:network", "--perturb"),
+            *("isotropic_all_0.20", "--augment", "fashion32/flip"),
+            *("--generator", "mine:decode", "--z-dim", "8", "--steps", "3"),
+            *("--num-views", "2", "--out", "run"),
+        ]
+        assert main(words) == 0
+
+    return begin_with(run)
+
+
+class TestPredict:
+    def test_says_of_the_same_images_what_the_run_said(self, fitted, here):
+        results = here / "run" / "results.json"
+        record = json.loads(results.read_text())
+        record["record"]["data"]["ensemble"]["alpha"] = 0.5  # so that the views have weight
+        results.write_text(json.dumps(record))
+        assert main(PREDICT) == 0
+        wanted = {line.pop("id"): line for line in lines(here / "run" / "predictions.csv")}
+        found = {line.pop("id"): line for line in lines(here / "answers" / "predictions.csv")}
+        assert len(wanted) == 40
+        assert {line.pop("split") for line in wanted.values()} == {"calibration", "test"}
+        assert found["dark/broken.png"].pop("note") == "is not an image"
+        for name, line in wanted.items():
+            told = found[name]
+            assert told.pop("note") == ""
+            del told["ensemble"], told["confidence"], line["ensemble"], line["confidence"]
+            assert told == line
+            assert list(told)[2:] == [
+                "reconstruction",
+                "isotropic_all_0.20 1",
+                "isotropic_all_0.20 2",
+            ]
+
+    def test_takes_images_without_labels_and_goes_on(self, fitted, here, capsys):
+        flat = here / "flat"
+        flat.mkdir()
+        for path in sorted((here / "images").rglob("*.png"))[:6]:
+            shutil.copy(path, flat / f"={path.parent.name}-{path.name}")
+        words = [*PREDICT, "--images", "flat"]
+        words = ["flat" if word == "images" else word for word in PREDICT]
+        assert main(words) == 0
+        text = (here / "answers" / "predictions.csv").read_text()
+        assert {line["label"] for line in lines(here / "answers" / "predictions.csv")} == {""}
+        assert "\n'=dark" in text  # no formula for a spreadsheet
+        capsys.readouterr()
+        assert main(words) == 0
+        assert "nothing to do" in capsys.readouterr().out
+
+    def test_another_classifier_or_generator_is_refused(self, fitted, here, capsys):
+        code = (here / "mine.py").read_text()
+        (here / "other.py").write_text(code.replace("[-mean, mean]", "[mean, -mean]"))
+        assert main([*PREDICT, "--classifier", "other:network"]) == 1
+        error = " ".join(capsys.readouterr().err.split())
+        assert "the ensemble of 'run': expected what it was made from" in error
+        assert "--classifier" in error
+        assert not (here / "answers" / "predictions.csv").exists()
+        (here / "third.py").write_text(code.replace("toy.map(z)", "toy.map(2 * z)"))
+        assert main([*PREDICT, "--generator", "third:decode"]) == 1
+        assert "generator" in capsys.readouterr().err
+
+    def test_what_is_no_run_is_refused(self, here, image_folder, capsys):
+        assert main(PREDICT) == 1
+        assert "--ensemble: expected the run folder of a finished" in capsys.readouterr().err
+        (here / "run").mkdir()
+        (here / "run" / "results.json").write_text(json.dumps({"title": 1}))
+        assert main(PREDICT) == 1
+        assert "Traceback" not in capsys.readouterr().err
