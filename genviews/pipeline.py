@@ -28,7 +28,7 @@ from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import conditioning_task, rendered_label, view_logits
 from genviews.ensemble.photos import Photos, Read, answered, check_labels
-from genviews.ensemble.views import ViewPlan, ViewSet, pixel_view_sets
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
 from genviews.gates.answers import bank_gates
 from genviews.gates.gate import warn_of
@@ -38,7 +38,6 @@ from genviews.invert.optimize import invert
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.held import HeldPerturbation
-from genviews.rng import Rng
 from genviews.types import Progress, Status, silent
 
 __all__ = ["GenerativeTTA"]
@@ -154,7 +153,6 @@ class GenerativeTTA(nn.Module):
         self.aligner, self.num_views, self.merge = aligner, num_views, merge
         self.choose_by, self.seed, self.batch_size = choose_by, seed, batch_size
         self.per_latent = per_latent
-        self._image_views = _image_views(self._pixels, self.generator)
         fixed = torch.nan if alpha is None else check_fraction(alpha, "alpha")
         self._fixed = alpha is not None
         self.register_buffer("alpha", torch.tensor(fixed))
@@ -351,9 +349,10 @@ class GenerativeTTA(nn.Module):
     def plan(self) -> ViewPlan:
         """The views that are made of each image."""
         photo, rendered = self._transforms
+        image_views = [] if self._pixels is None else [ViewSet(pixels=self._pixels)]
         views = self._views()
         return ViewPlan(
-            view_sets=(*self._image_views, *([] if views is None else [views])),
+            view_sets=(*image_views, *([] if views is None else [views])),
             generator=self.generator,
             num_views=self.num_views,
             seed=self.seed,
@@ -489,15 +488,6 @@ class GenerativeTTA(nn.Module):
 
 def _named(transform: Transform | None) -> PixelViews | None:
     return pixel_views_named(transform) if isinstance(transform, str) else transform
-
-
-def _image_views(pixels: PixelViews | None, generator: Generator) -> tuple[ViewSet, ...]:
-    """The pixel views of the image itself; one alone where nothing is left to chance."""
-    if pixels is None:
-        return ()
-    ids = ("one", "two")
-    noise = Rng(0, "tried pixels").streams(ids).uniform(1, generator.image_spec.shape)[:, 0]
-    return pixel_view_sets([pixels], 2 * noise - 1, ids)
 
 
 def _perturbation(given: Perturbation | str, kit: GeneratorKit) -> Perturbation | None:
