@@ -121,7 +121,8 @@ def learn(
 
     Writes the encoder, its backbone with the key names of torchvision or timm, the history of the
     training and a page. With --data a linear probe and nearest neighbours judge it. A killed run
-    started again continues where it was.
+    started again continues where it was. The same command gives the same numbers on one machine;
+    another number of threads (OMP_NUM_THREADS) rounds differently, which training magnifies.
     """
     from genviews.studies.learning.one import LEARN, one_row
 

@@ -232,7 +232,10 @@ def encoder_result(
     return Result(
         title=title,
         verdict=_verdict(probes, floor, history),
-        blocks=(_probe_block(probes, floor, about), *_training_blocks(history)),
+        blocks=(
+            _probe_block(probes, floor, about),
+            *_training_blocks(history, judged.get("training", {}).get("threads")),
+        ),
         record=replace(record, data=data),
     )
 
@@ -297,7 +300,7 @@ def _probe_block(probes: Mapping[str, Json], floor: Json | None, about: str) -> 
     )
 
 
-def _training_blocks(history: Sequence[Json]) -> tuple[Block, ...]:
+def _training_blocks(history: Sequence[Json], threads: int | None) -> tuple[Block, ...]:
     """The loss and what was looked at beside it, as charts and as a table."""
     if not history:
         return ()
@@ -325,6 +328,12 @@ def _training_blocks(history: Sequence[Json]) -> tuple[Block, ...]:
         "Everything but the loss was looked at and not learnt from. A falling loss alone does not "
         "show that features are good: some objectives are lowest where all features are equal."
     )
+    if threads is not None:
+        count = "1 thread" if threads == 1 else f"{threads} threads"
+        caption += (
+            f" Learnt with {count} of torch: another number rounds differently, which training "
+            "magnifies until the last digits of every result differ."
+        )
     return Curves(title="How it was learnt", charts=charts, caption=caption), _history(history)
 
 

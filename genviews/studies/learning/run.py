@@ -233,6 +233,7 @@ def _train(
     waits = torch.tensor([record.data_share for record in found.history])
     return found.encoder, {
         "updates": updates,
+        "threads": torch.get_num_threads(),
         "loss": last.loss,
         "samples_per_second": float(speeds.median()),
         "waiting_for_views": float(waits.median()),

@@ -56,7 +56,7 @@ def history(count=12):
 
 
 def training():
-    return {"history": [asdict(record) for record in history()]}
+    return {"threads": 3, "history": [asdict(record) for record in history()]}
 
 
 def made(**changes):
@@ -119,6 +119,7 @@ class TestBlocks:
         assert charts[0].title == "loss"
         assert [chart.kind for chart in charts] == ["number", "percent", "number"]
         assert charts[0].series[0].x[:2] == (10.0, 20.0)
+        assert "Learnt with 3 threads of torch: another number" in render_page(made())
 
     def test_history_leaves_empty_what_was_not_looked_at(self):
         table = next(b for b in made().blocks if isinstance(b, Table) and b.title == "Training")
