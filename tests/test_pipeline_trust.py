@@ -32,6 +32,7 @@ from tests.pretended_device import pretended_device
 
 TOY = ToyGenerator()
 IMAGES = TOY.synthesize(TOY.map(TOY.sample(Rng(0).streams(range(10)))))
+UNIT = ((IMAGES - IMAGES.min()) / (IMAGES.max() - IMAGES.min())).repeat(2, 1, 1, 1)
 LABELS = (IMAGES.mean((1, 2, 3)) > 0).long()
 QUICK = Inverter(steps=2, optimizer=Adam(lr=0.2))
 
@@ -208,6 +209,7 @@ class TestBeforeAnyWork:
         ({"labels": LABELS + 1}, ValueError, r"classes 0 to 1 \(0 'dark', 1 'bright'\), got 2 for"),
         ({"labels": LABELS - 1}, ValueError, "got -1 for image"),
         ({"images": IMAGES * 127.5 + 127.5}, ValueError, "image 0: expected values in"),
+        ({"images": UNIT, "labels": LABELS.repeat(2)}, ValueError, r"20 images in \[0, 1\], none"),
         ({"images": (IMAGES * 127).to(torch.uint8)}, TypeError, "expected a float tensor"),
         ({"images": IMAGES[:, :, :7]}, ValueError, "expected shape"),
         ({"images": IMAGES[0]}, ValueError, "add the batch axis"),

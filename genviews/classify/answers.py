@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from genviews.checks import fail
 from genviews.classify.settings import Outputs
@@ -88,6 +88,9 @@ def _pick(answer: object, count: int, classes: int) -> Tensor:
         parts = dict(answer)
     elif isinstance(answer, tuple | list):
         parts = dict(enumerate(answer))
+    elif isinstance(answer, nn.Module):
+        remedy = "it makes networks: call it first, or write a function without arguments that does"
+        _refuse("a tensor of logits", f"the network {type(answer).__name__}", remedy)
     else:
         _refuse("a tensor of logits", type(answer).__name__, "return its logits as a torch.Tensor")
     fit = {

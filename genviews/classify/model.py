@@ -134,7 +134,8 @@ class Classifier(nn.Module):
         for name, values in zip(
             ("mean", "std"), in_signed_range(mean, std, settings.input_range), strict=True
         ):
-            buffer = torch.tensor(values, dtype=dtype, device=device).reshape(-1, 1, 1)
+            with torch.inference_mode(False):  # which would forbid gradients for ever
+                buffer = torch.tensor(values, dtype=dtype, device=device).reshape(-1, 1, 1)
             self.register_buffer(name, buffer, persistent=False)
 
     @classmethod

@@ -19,7 +19,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.align.base import Aligner, Geometry, UnalignableError
-from genviews.checks import check_count, check_different, check_each, check_type, fail
+from genviews.checks import (
+    check_count,
+    check_different,
+    check_each,
+    check_pixels,
+    check_type,
+    fail,
+)
 from genviews.data.source import ImageSource
 from genviews.types import ImageSpec, check_floats, check_shape
 
@@ -202,6 +209,9 @@ class Photos:
                     remedy="scale images of 0 to 255 with x / 127.5 - 1, those of 0 to 1 with "
                     "2 x - 1; the classifier's mean and std are given to `Classifier`",
                 )
+
+        if isinstance(images, Tensor):
+            check_pixels(images, "images", as_set=True)
 
     def _check_masks(self) -> None:
         if self._masks is None:

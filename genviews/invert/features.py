@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import check_number, fail
+from genviews.checks import check_number, check_type, fail
 from genviews.invert.objective import Kept, Target, Term, blank, masked_mean
 from genviews.modes import evaluating
 from genviews.types import Images, Latents, Masks, Values, check_shape
+from genviews.user_code import user_code
 
 __all__ = [
     "Feature",
@@ -245,9 +246,10 @@ class Predictions(Term):
         return F.kl_div(log_probs, kept[0], reduction="none", log_target=True).sum(1)
 
     def _log_probs(self, images: Tensor) -> Tensor:
-        with evaluating(self.classifier):
-            logits = self.classifier(images)
         what, remedy = "logits of the predictions term", "wrap the classifier in `Classifier`"
+        with evaluating(self.classifier), user_code("classifier", images):
+            answer = self.classifier(images)
+        logits = check_type(answer, Tensor, what, "a tensor", remedy)
         check_shape(logits, (len(images), "Y"), what, remedy)
         if logits.shape[1] < 2:
             fail(what, expected="2 classes or more", got=logits.shape[1], remedy=remedy)

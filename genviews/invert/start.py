@@ -25,6 +25,7 @@ from genviews.invert.objective import masked_mean
 from genviews.modes import evaluating
 from genviews.rng import Rng
 from genviews.types import Images, Label, Masks
+from genviews.user_code import user_code
 
 __all__ = [
     "ClassMeanStart",
@@ -193,7 +194,7 @@ class ClassMeanStart(Start):
         label: Label | None = None,
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
-        with evaluating(self.classifier):
+        with evaluating(self.classifier), user_code("classifier", images):
             predicted = self.classifier(images).argmax(1)
         remedy = "make them with `class_means` for this classifier"
         _check_enough(self.means, int(predicted.max()), "class means", "class", remedy)

@@ -165,6 +165,17 @@ def test_forward_keeps_gradients_and_mode() -> None:
     assert not torch.equal(logits, training.eval()(images(64, 3, 4, 6)))
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_one_made_without_gradients_gives_them_later(mode) -> None:
+    module = Linear().eval()
+    with mode():
+        classifier = Classifier(module, RGB, NAMES, 0.5, 0.25)
+        predict_logits(classifier, images(2, 3, 4, 6))
+    x = images(2, 3, 4, 6).requires_grad_()
+    classifier(x).sum().backward()
+    assert bool(x.grad.abs().sum() > 0)
+
+
 def test_no_random_number_is_drawn() -> None:
     state = torch.get_rng_state()
     predict_logits(Classifier(Linear().eval(), RGB, NAMES), images(3, 3, 4, 6))

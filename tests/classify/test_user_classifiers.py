@@ -91,6 +91,7 @@ WRONG: dict[str, Callable] = {
     "stop": raising(StopIteration()),
 }
 
+WAYS = ["make", "plain", "objective", "train"]
 SPECS = st.builds(
     ImageSpec, channels=st.sampled_from([1, 3]), height=st.integers(2, 6), width=st.integers(2, 6)
 )
@@ -152,7 +153,7 @@ def test_an_answer_depends_on_its_image_alone(parts, count, chunk, random) -> No
 
 
 @QUICK
-@given(users_classifiers(WRONG), st.integers(1, 6), st.sampled_from(["make", "plain", "train"]))
+@given(users_classifiers(WRONG), st.integers(1, 6), st.sampled_from(WAYS))
 def test_a_wrong_classifier_is_told_in_one_sentence(parts, count, way) -> None:
     network, spec, names, given = parts
     images = images_of(spec, count + 1, 2)
@@ -163,6 +164,10 @@ def test_a_wrong_classifier_is_told_in_one_sentence(parts, count, way) -> None:
             Classifier(network, spec, names, **given)
         elif way == "plain":  # where what cannot be asked of a plain module is not asked
             predict_logits(network, images)
+        elif way == "objective":
+            Predictions(1.0, network).keep(
+                images, torch.ones(count + 1, 1, *spec.shape[1:]), images
+            )
         else:
             train_classifier(network, images, labels, config)
     except (ValueError, TypeError) as error:
@@ -183,9 +188,8 @@ def test_any_images_are_answered_or_refused_in_one_sentence(parts, shape, dtype)
         classifier = Classifier(network, spec, names, **given)
     except ValueError:
         return
-    term = Predictions(1.0, classifier)
     for images in (torch.zeros(shape, dtype=dtype), torch.zeros(*shape, *spec.shape, dtype=dtype)):
-        for ask in (classifier, lambda x: predict_logits(classifier, x, 2), term._log_probs):
+        for ask in (classifier, lambda x: predict_logits(classifier, x, 2)):
             try:
                 found = ask(images)
             except (ValueError, TypeError) as error:

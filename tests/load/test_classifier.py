@@ -68,6 +68,7 @@ def user_module(monkeypatch: pytest.MonkeyPatch) -> None:
     module.give_classifier = lambda: Classifier(build(), SPEC, NAMES)
     module.give_other_order = lambda: Classifier(build(), SPEC, ("c", "a", "b"))
     module.give_larger = lambda: Classifier(wide(), RGB, ("b", "d", "a", "c"))
+    module.give_sized = lambda classes: Sized(3)
     module.give_nothing = lambda: None
     module.give_up = give_up
     monkeypatch.setitem(sys.modules, "users_nets", module)
@@ -147,6 +148,7 @@ def test_a_pickle_is_never_run(tmp_path) -> None:
         ("users_nets:give_text", TypeError, "expected a torch.nn.Module, got str; return"),
         ("users_nets:give_class", TypeError, "got type Net; call it first"),
         ("users_nets:give_pair", TypeError, "got tuple; return, or give, the network itself"),
+        ("users_nets:give_sized", TypeError, "got the network Sized; it makes networks: call it"),
         ("users_nets:give_nothing", TypeError, "got NoneType; return"),
         ("users_nets:Sized", ValueError, "missing 1 required positional argument: 'width'"),
         ("users_nets:two_numbers", ValueError, "missing 2 required positional arguments"),
