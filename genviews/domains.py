@@ -173,6 +173,9 @@ def find_domain(name: str | None) -> Domain | None:
 def sized_baselines(spec: ImageSpec) -> tuple[PixelViews, ...]:
     """Return the pixel views that any image may be compared with: flip, shifts, both, and colour.
 
+    What a shift uncovers is filled with the nearest pixels: no classifier of unknown images need
+    have seen a black edge.
+
     Args:
         spec: of the images; shifts are up to a sixteenth of the shorter side.
 
@@ -183,8 +186,8 @@ def sized_baselines(spec: ImageSpec) -> tuple[PixelViews, ...]:
     shift = max(1, round(SHIFT * min(spec.height, spec.width)))
     return (
         HorizontalFlip(1.0),
-        RandomCrop(padding=shift),
-        Compose(HorizontalFlip(), RandomCrop(padding=shift)),
+        RandomCrop(padding=shift, fill="nearest"),
+        Compose(HorizontalFlip(), RandomCrop(padding=shift, fill="nearest")),
         ColorJitter(0.2, 0.2),
     )
 

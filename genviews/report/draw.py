@@ -21,6 +21,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG, RendererSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from genviews.report.words import printable, value_words
@@ -40,21 +41,25 @@ _TONES = {"better": GOOD, "worse": BAD, "reference": INK}
 _UNITS: dict[Kind, str] = {"percent": ", %", "points": ", percentage points"}
 _DRAWN = 64  # figures that are kept: a page and its files show the same ones
 _SVG_DPI = 72  # at which matplotlib draws an SVG
+# Of a telephone's 390 pixels a page has 361: there a figure has its own size, and its words 11 pt.
+_WIDTH, _WORDS = 360 / _SVG_DPI, 14.7
+_ROW, _FOOT = 0.56, 0.75  # inches of a row of bars, and of the axis below them
+_TICKS = 5  # at most, or their numbers touch
 _FLAT = {"percent": 0.2, "points": 0.2}  # a spread below which a curve is a flat line
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.facecolor": "none",
     "axes.labelcolor": MUTED,
-    "axes.labelsize": 10,
+    "axes.labelsize": _WORDS,
     "axes.spines.left": False,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.facecolor": "none",
-    "font.size": 10.5,
+    "font.size": _WORDS,
     "grid.color": LINE,
     "grid.linewidth": 0.6,
-    "legend.fontsize": 9,
+    "legend.fontsize": _WORDS,
     "legend.frameon": False,
     "legend.labelcolor": INK,
     "svg.fonttype": "none",
@@ -62,7 +67,7 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     **{f"{axis}tick.color": MUTED for axis in "xy"},
     **{f"{axis}tick.labelcolor": INK for axis in "xy"},
-    **{f"{axis}tick.labelsize": 10.5 for axis in "xy"},
+    **{f"{axis}tick.labelsize": _WORDS for axis in "xy"},
     **{f"{axis}tick.major.size": 3 for axis in "xy"},
 }
 
@@ -72,7 +77,8 @@ def bars_svg(bars: Bars, column: BarColumn) -> str:
     """A dot and its 95 % interval for each row of a measure, the row's name above.
 
     A filled dot stands for a difference that chance does not explain, a hollow one does not: the
-    reading does not hang on colour. A triangle at the edge stands for a value beyond the axis.
+    reading does not hang on colour. A triangle at the edge stands for a value or an end of an
+    interval that lies beyond the axis.
 
     Args:
         bars: the rows.
@@ -81,20 +87,23 @@ def bars_svg(bars: Bars, column: BarColumn) -> str:
     Returns:
         An `<svg>` element.
     """
-    height = 0.42 * len(bars.names) + 0.65
+    height = _ROW * len(bars.names) + _FOOT
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.4 if len(bars.columns) == 1 else 4.1, height))
-        axes = figure.add_axes((0.02, 0.55 / height, 0.78, 1 - 0.55 / height))
+        figure = Figure(figsize=(_WIDTH, height))
+        axes = figure.add_axes((0.03, _FOOT / height, 0.77, 1 - _FOOT / height))
         limits = _limits(column)
         if column.level is not None:
             level = _scaled(column.level, column.kind)
             axes.axvline(level, color=MUTED, linewidth=1.0, zorder=1)
         for place, name in enumerate(bars.names):
             _draw_bar(axes, place, column, limits)
-            at = (0.0, place - 0.36)
-            axes.annotate(_short(name), at, xycoords=("axes fraction", "data"), va="center")
+            at, ground = (0.0, place - 0.42), {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
+            axes.annotate(
+                _short(name), at, xycoords=("axes fraction", "data"), va="center", bbox=ground
+            )
         axes.set(xlim=limits, ylim=(len(bars.names) - 0.4, -0.75), yticks=())
         axes.set_xlabel(column.label + _UNITS.get(column.kind, ""))
+        axes.xaxis.set_major_locator(MaxNLocator(_TICKS - 1))
         axes.grid(axis="x")
         told = "; ".join(
             f"{name} {column.label} {value_words(value.value, column.kind)}"
@@ -115,6 +124,9 @@ def _draw_bar(axes: Axes, place: int, column: BarColumn, limits: tuple[float, fl
         ends = [_scaled(end, column.kind) for end in found.interval]
         low, high = (min(max(end, limits[0]), limits[1]) for end in ends)
         axes.hlines(place, low, high, color=color, linewidth=2.0, zorder=2)
+        for end, edge, arrow in ((ends[0], limits[0], "<"), (ends[1], limits[1], ">")):
+            if (end < edge) if arrow == "<" else (end > edge):
+                axes.plot([edge], [place], arrow, ms=7, color=color, zorder=3, clip_on=False)
     marker = "<" if value < limits[0] else ">" if value > limits[1] else "o"
     shown = min(max(value, limits[0]), limits[1])
     face = color if tone in _TONES else PAPER
@@ -152,15 +164,15 @@ def _limits(column: BarColumn) -> tuple[float, float]:
 
 
 @lru_cache(_DRAWN)
-def chart_svg(chart: Chart, *, large: bool = False) -> str:
+def chart_svg(chart: Chart) -> str:
     """Lines over one pair of axes, each named at its end or in a legend.
 
     Returns:
         An `<svg>` element.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.4, 3.1) if large else (4.1, 2.6))
-        axes = figure.add_axes((0.14 if large else 0.17, 0.18, 0.83 if large else 0.8, 0.72))
+        figure = Figure(figsize=(_WIDTH, 0.7 * _WIDTH))
+        axes = figure.add_axes((0.21, 0.2, 0.76, 0.7))
         if chart.log_x:
             axes.set_xscale("log")
         if chart.level is not None:
@@ -176,6 +188,9 @@ def chart_svg(chart: Chart, *, large: bool = False) -> str:
         axes.set_xlabel(chart.x_label)
         axes.set_ylabel(chart.y_label + (", %" if chart.kind == "percent" else ""))
         axes.grid(axis="y")
+        axes.yaxis.set_major_locator(MaxNLocator(_TICKS))
+        if not chart.log_x:
+            axes.xaxis.set_major_locator(MaxNLocator(_TICKS))
         _set_ticks(axes, chart)
         _set_flat(axes, chart)
         if len(chart.series) > 1:
@@ -247,7 +262,7 @@ def _set_ticks(axes: Axes, chart: Chart) -> None:
     at = [math.log(x) for x in places] if chart.log_x else places
     last, labels = -math.inf, []
     for value, place in zip(places, at, strict=True):
-        free = place - last >= 0.08 * (at[-1] - at[0])
+        free = place - last >= 0.12 * (at[-1] - at[0])
         labels.append(f"{value:g}" if free else "")
         last = place if free else last
     axes.set_xticks(places, labels)
@@ -269,7 +284,7 @@ def _scaled(value: float, kind: Kind) -> float:
     return 100 * value if kind in _UNITS else value
 
 
-def _short(text: str, most: int = 48) -> str:
+def _short(text: str, most: int = 36) -> str:
     text = printable(text)
     return text if len(text) <= most else text[: most - 3] + "..."
 

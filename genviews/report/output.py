@@ -141,8 +141,7 @@ def _files(block: Block) -> Iterator[tuple[str, str | bytes]]:
     elif isinstance(block, Curves):
         for chart in block.charts:
             name = _slug(f"{block.title} {chart.title}")
-            # As on the page: drawing is what takes long.
-            yield f"figures/{name}.svg", standalone(chart_svg(chart, large=len(block.charts) == 1))
+            yield f"figures/{name}.svg", standalone(chart_svg(chart))
     elif isinstance(block, Images):
         sheet = contact_sheet(block)
         if sheet is not None:

@@ -1,7 +1,8 @@
 """Image tensors as pictures, many of them on one sheet, so that a page needs no other file.
 
 A page of hundreds of pictures would weigh megabytes as files of their own. A sheet holds the
-pictures of one block, exactly where that is small, or as JPEG, and shrinks them until it fits.
+pictures of one block, exactly where that is small, or as JPEG, and shrinks them until it fits. The
+fewer there are on a page, the larger each may be.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ __all__ = ["Sheet", "contact_sheet", "make_sheet", "png_bytes", "tile_size", "to
 
 _SMALL = 96  # pixels up to which small tiles are enlarged, see `tile_size`
 # Longest side of a tile and quality of a JPEG, from the best to the smallest.
-_TRIES = ((256, 88), (192, 88), (128, 88), (96, 88), (64, 80), (64, 60), (48, 40))
-_BUDGET = 400_000  # bytes of a sheet (chosen by us): a page of three stays below 1.5 MB
+_TRIES = (
+    *((256, 88), (192, 88), (160, 85), (128, 85), (128, 75)),
+    *((96, 80), (80, 75), (64, 70), (64, 50), (48, 40)),
+)
+PICTURES = 1_100_000
+"""Bytes of all pictures of a page, which is then below 2 MB in all (chosen by us)."""
 _EXACT = 60_000  # bytes up to which a sheet stays exact
 _BLOCK = 8  # pixels of a JPEG's block: tiles begin at one, or they would bleed into each other
 _GAP, _WORDS = 4, 18  # pixels between the tiles of a contact sheet, and of a line of words
@@ -102,12 +107,13 @@ class Sheet:
         return f"{wide:.4f}% {high:.4f}%"
 
 
-def make_sheet(pictures: Sequence[Picture]) -> Sheet | None:
+def make_sheet(pictures: Sequence[Picture], *, budget: int = PICTURES) -> Sheet | None:
     """Put pictures on one sheet; None where none has pixels.
 
     Args:
         pictures: of one block; those that differ in shape from the first are fitted to it. One
             without pixels gets a grey place.
+        budget: bytes that it may take; the smallest that there is may be more.
     """
     drawn = [_drawn(picture) for picture in pictures]
     first = next((one for one in drawn if one is not None), None)
@@ -127,7 +133,7 @@ def make_sheet(pictures: Sequence[Picture]) -> Sheet | None:
         lines = cells.reshape(rows, columns, high, wide, -1).swapaxes(1, 2)
         sheet = lines.reshape(rows * high, columns * wide, -1)
         data, kind = _encoded(Image.fromarray(sheet[..., 0] if mode == "L" else sheet), quality)
-        if len(data) <= _BUDGET:
+        if len(data) <= budget:
             break
     return Sheet(
         uri=f"data:image/{kind};base64,{base64.b64encode(data).decode()}",

@@ -88,18 +88,16 @@ def claims_table(claims: Sequence[Claim]) -> Table:
     tested = any(claim.p_value is not None for claim in claims)
     columns = [
         Column(name="claim", priority=0),
-        Column(name="said", priority=2),
-        Column(name="measured", priority=1),
-        Column(name="p", kind="p", priority=3),
         Column(name="outcome", priority=0),
+        Column(name="measured", priority=1),
+        Column(name="said", priority=2),
+        *([Column(name="p", kind="p", priority=3)] if tested else []),
     ]
-    rows = [(c.text, c.said, short_range(c.measured, c.kind), c.p_value, c.outcome) for c in claims]
-    if not tested:
-        columns.pop(3)
+    rows = [(c.text, c.outcome, short_range(c.measured, c.kind), c.said, c.p_value) for c in claims]
     return Table(
         title="Claims",
         columns=tuple(columns),
-        rows=tuple(row if tested else (*row[:3], row[4]) for row in rows),
+        rows=tuple(row if tested else row[:4] for row in rows),
         caption="The interval is of 95 %."
         + (" p is corrected for the number of claims." if tested else ""),
     )

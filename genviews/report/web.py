@@ -13,10 +13,10 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from genviews.report.draw import bars_svg, chart_svg
-from genviews.report.pictures import Sheet, make_sheet
+from genviews.report.pictures import PICTURES, Sheet, make_sheet
 from genviews.report.text import claims_table
 from genviews.report.words import DASH, Shown, cell_words, duration, header, printable, table_words
-from genviews.studies.blocks import Bars, Block, Curves, Images, Table, Tone
+from genviews.studies.blocks import Bars, Block, Curves, Images, Picture, Table, Tone
 from genviews.studies.result import Result
 
 __all__ = ["render_page"]
@@ -57,6 +57,7 @@ def render_page(result: Result) -> str:
     if result.claims:
         first = next((i for i, block in enumerate(blocks) if block is answer), -1)
         blocks.insert(first + 1, claims_table(result.claims))
+    share = PICTURES / max(1, sum(len(_pictures(block)) for block in blocks))
     return _template().render(
         style=Markup(_read("style.css")),
         result=result,
@@ -64,7 +65,7 @@ def render_page(result: Result) -> str:
         tone="worse" if result.is_withheld else result.tone or "",
         badge="" if result.tone is None else _BADGES.get(result.tone, ""),
         facts=_facts(answer),
-        sections=[_section(block, place) for place, block in enumerate(blocks)],
+        sections=[_section(block, place, share) for place, block in enumerate(blocks)],
         first_grids=_GRIDS,
         dash=DASH,
         header=header,
@@ -108,7 +109,8 @@ def _facts(answer: Table | None) -> list[tuple[str, Shown]]:
     return [(name, cell) for name, cell in shown if cell.text]
 
 
-def _section(block: Block, place: int) -> _Section:
+def _section(block: Block, place: int, share: float) -> _Section:
+    """A section; each of its pictures may take `share` bytes."""
     rows: list[list[Shown]] = []
     figures: tuple[tuple[str, str], ...] = ()
     sheet = None
@@ -117,10 +119,10 @@ def _section(block: Block, place: int) -> _Section:
     elif isinstance(block, Bars):
         figures = tuple(("", bars_svg(block, column)) for column in block.columns)
     elif isinstance(block, Curves):
-        large = len(block.charts) == 1
-        figures = tuple((chart.title, chart_svg(chart, large=large)) for chart in block.charts)
+        figures = tuple((chart.title, chart_svg(chart)) for chart in block.charts)
     elif isinstance(block, Images):
-        sheet = make_sheet([one for grid in block.grids for row in grid.pictures for one in row])
+        pictures = _pictures(block)
+        sheet = make_sheet(pictures, budget=round(share * len(pictures)))
     return _Section(
         kind=type(block).__name__.lower(),
         anchor=f"part-{place}",
@@ -129,6 +131,12 @@ def _section(block: Block, place: int) -> _Section:
         figures=tuple((title, Markup(svg)) for title, svg in figures),
         sheet=sheet,
     )
+
+
+def _pictures(block: Block) -> list[Picture]:
+    """The pictures of a block, in the order of their places on its sheet."""
+    grids = block.grids if isinstance(block, Images) else ()
+    return [one for grid in grids for row in grid.pictures for one in row]
 
 
 def _spans(names: Sequence[str]) -> list[tuple[str, int]]:

@@ -56,8 +56,12 @@ class TestSheet:
 
     def test_many_pictures_of_noise_stay_small(self):
         for count, channels, size in ((160, 3, 64), (12, 3, 256), (160, 1, 32)):
-            sheet = make_sheet(noise(4, channels, size) * (count // 4))
+            sheet = make_sheet(noise(4, channels, size) * (count // 4), budget=400_000)
             assert len(sheet.uri) < 700_000
+
+    def test_fewer_pictures_may_be_larger(self):
+        few, many = (make_sheet(noise(2, 3, 160) * n, budget=80_000) for n in (1, 20))
+        assert few.tile[0] > many.tile[0]
 
     def test_lazy_pictures_and_none(self):
         sheet = make_sheet([Picture(pixels=lambda: torch.ones(1, 4, 4)), Picture()])

@@ -59,7 +59,7 @@ class TestMarkdown:
         assert "**Significantly better" in text
         assert "`genviews ensemble --images photos`, seed 0." in text
         assert "#### Claims" in text
-        assert "| views help | 0.5 points | +1.9 points [+0.9, +2.9] | 0.010 | holds |" in text
+        assert "| views help | holds | +1.9 points [+0.9, +2.9] | 0.5 points | 0.010 |" in text
         assert "Gains are paired.\n\nAlpha is" in text
 
     def test_without_what_is_not_there(self):
@@ -71,7 +71,7 @@ def test_claims_that_were_not_tested_have_no_p():
     claim = Claim(text="a", measured=Estimate(0.5), kind="percent", outcome="not seen")
     assert [c.name for c in claims_table([claim]).columns] == [
         "claim",
-        "said",
-        "measured",
         "outcome",
+        "measured",
+        "said",
     ]
