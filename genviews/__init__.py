@@ -15,9 +15,7 @@ reads no file and draws no random number.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
@@ -34,7 +32,7 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.generators.toy import ToyGenerator
     from genviews.invert.encoder import InversionEncoder
     from genviews.invert.inverter import Inverter
-    from genviews.invert.optimize import invert
+    from genviews.invert import invert
     from genviews.kit import GeneratorKit
     from genviews.load.generator import load_generator
     from genviews.load.images import load_images
@@ -55,6 +53,7 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.represent.train import train_representation
     from genviews.represent.views import LatentViews
     from genviews.rng import Rng
+    from genviews.types import ImageSpec
 
 __version__ = "0.1.0"
 
@@ -67,6 +66,7 @@ __all__ = [
     "load_splits",
     "GeneratorKit",
     "Rng",
+    "ImageSpec",
     "Generator",
     "StyleGAN2",
     "StyleGAN2Config",
@@ -101,7 +101,8 @@ __all__ = [
     "KNNProbe",
 ]
 
-# Public name -> the module that defines it (":name" where it is called otherwise there).
+# Public name -> the module that defines it (":name" where it is called otherwise there). Two name
+# a module of this package as well: that module, which may be called as its function.
 _PUBLIC = {
     "GenerativeTTA": "genviews.pipeline",
     "load_generator": "genviews.load.generator",
@@ -111,6 +112,7 @@ _PUBLIC = {
     "load_splits": "genviews.load.splits",
     "GeneratorKit": "genviews.kit",
     "Rng": "genviews.rng",
+    "ImageSpec": "genviews.types",
     "Generator": "genviews.generators.base",
     "StyleGAN2": "genviews.generators.stylegan2",
     "StyleGAN2Config": "genviews.generators.stylegan2",
@@ -118,7 +120,7 @@ _PUBLIC = {
     "CallableGenerator": "genviews.generators.callable",
     "InversionEncoder": "genviews.invert.encoder",
     "Inverter": "genviews.invert.inverter",
-    "invert": "genviews.invert.optimize",
+    "invert": "genviews.invert",
     "Isotropic": "genviews.perturb.noise",
     "PCA": "genviews.perturb.pca",
     "PCAStatistics": "genviews.perturb.pca",
@@ -146,25 +148,12 @@ _PUBLIC = {
 }
 
 
-class _Package(ModuleType):
-    """This package; a public name such as `render` is the function whatever was imported before.
-
-    Importing the submodule `genviews.render` would bind the module to the same name. The function
-    wins, as it would with an eager `from genviews.render import render`.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-
-
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _PUBLIC[name].partition(":")
+    if module == f"{__name__}.{name}":
+        return import_module(module)
     value = getattr(import_module(module), attribute or name)
     globals()[name] = value
     return value

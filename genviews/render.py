@@ -5,12 +5,17 @@
 The views of an image often differ in their fine rows only. All layers before the first row that
 differs give the same features for each of its views; `render` finds that row and the generator
 computes them once an image.
+
+The module may be called as its function: `genviews.render(generator, latents)`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import partial
+from inspect import signature
+from types import ModuleType
 
 import torch
 from jaxtyping import Float, Int
@@ -113,3 +118,13 @@ def _shared_rows(latents: Float[Tensor, "B K L D"]) -> int:
     """The largest r such that rows [0, r) are equal for the K views of every image."""
     equal = (latents == latents[:, :1]).all(-1).all(1).all(0)
     return int(equal.long().cumprod(0).sum())
+
+
+class _Callable(ModuleType):
+    """This module as the function that it is named after."""
+
+    __call__ = staticmethod(render)
+
+
+__signature__ = signature(render)  # else its first argument would be taken for the module
+sys.modules[__name__].__class__ = _Callable

@@ -151,6 +151,7 @@ def fill_from_source(
     rows: Sequence[int] | None = None,
     folder: Path | str | None = None,
     engine: str | Engine = "local",
+    stage: str | None = None,
     progress: Progress | None = None,
 ) -> ViewBank:
     """As `fill_bank`, of a source of images.
@@ -167,7 +168,8 @@ def fill_from_source(
         folder: holds one store for each different call; safe to delete when the study is done.
             None keeps nothing.
         engine: "local" (this process); with a folder also "ray", or an `Engine`.
-        progress: called with ("views of SPLIT", "images", done, N).
+        stage: what `progress` calls it; None is "views of SPLIT".
+        progress: called with (stage, "images", done, N).
 
     Raises:
         ValueError: as `fill_bank`.
@@ -219,7 +221,7 @@ def fill_from_source(
         }
         return Shard(tensors=tensors, ids=batch.ids, notes=notes)
 
-    stage = f"views of {split}"
+    stage = stage or f"views of {split}"
     run_shards(
         store, len(wanted), make, shard_size=size, stage=stage, engine=engine, progress=progress
     )

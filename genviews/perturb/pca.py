@@ -18,7 +18,7 @@ from genviews.checks import check_count, check_file, check_given, fail, lookup
 from genviews.described import described_by
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
-from genviews.perturb.base import Parts, Perturbation, Rows
+from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
 from genviews.rng import Rng, Streams
 from genviews.types import Label, check_floats, check_shape
 
@@ -240,7 +240,7 @@ class PCA(Perturbation):
             ValueError: the generator has no directions.
         """
         wanted = "a generator with principal directions"
-        remedy = "give those of `PCAStatistics.measure`; in z space all are alike: take isotropic"
+        remedy = f"in z space all are alike: take isotropic_{layers}_{format_strength(strength)}"
         found = check_given(parts.directions, "pca perturbation", wanted, remedy)
         return cls(layers, strength, found, _SCALINGS.get(kind, "stddev"))
 

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_given, check_number, check_type, fail, lookup
+from genviews.checks import check_given, check_number, check_type, fail, lookup, option
 from genviews.described import described_by, parse_json
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.base import Generator
@@ -246,7 +246,7 @@ class Steer(Perturbation):
                 is no number.
         """
         wanted = "learnt walks of the generator"
-        remedy = "give those of `train_walks`, or the file of `Walks.save`"
+        remedy = f"learn them with `train_walks`, and give the file as {option('walks')}"
         walks = check_given(parts.walks, "steer perturbation", wanted, remedy)
         walks.check(parts.generator)
         edits = re.split(r"-(?=[a-z])", kind)[1:]

@@ -316,6 +316,7 @@ class Bench:
         tasks: Sequence[Task] | None = None,
         count: int | None = None,
         latents: InversionStore | Float[Tensor, "N L D"] | None = None,
+        stage: str | None = None,
     ) -> ViewBank:
         """What the classifiers say of the views of a split.
 
@@ -326,6 +327,7 @@ class Bench:
             tasks: None takes all.
             count: images drawn by their ids; None takes all.
             latents: of all images, or their inversions; None takes those of `inversions`.
+            stage: what is told of it; None is "views of SPLIT".
         """
         images = self.images(split)
         rows = torch.arange(len(images))
@@ -342,6 +344,7 @@ class Bench:
             rows=rows.tolist(),
             folder=self.place / "predictions",
             engine=self.engine,
+            stage=stage,
             progress=self.progress,
         )
 

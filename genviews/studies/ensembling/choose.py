@@ -134,7 +134,12 @@ def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturb
     shared = both[options.reference_task(bench.tasks).name]
     more = {own.generated.name: own.generated for own in both.values() if own is not None}
     if more:
-        added = bench.bank("calibration", list(more.values()), num_views=options.num_views)
+        added = bench.bank(
+            "calibration",
+            list(more.values()),
+            num_views=options.num_views,
+            stage="combined views of calibration",
+        )
         bank = bank.merge(added)
     return Choice(
         chosen={n: replace(own, combined=both.get(n, shared)) for n, own in chosen.items()},
@@ -161,6 +166,7 @@ def _scales(
         num_views=options.scale_views,
         tasks=options.choosers(bench.tasks),
         count=options.scale_images,
+        stage="strengths tried on calibration",
     )
     tried = {p.name: p for group in contested.values() for p in group}
     choices = {
