@@ -30,9 +30,9 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.generators.callable import CallableGenerator, z_space
     from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
     from genviews.generators.toy import ToyGenerator
+    from genviews.invert import invert
     from genviews.invert.encoder import InversionEncoder
     from genviews.invert.inverter import Inverter
-    from genviews.invert import invert
     from genviews.kit import GeneratorKit
     from genviews.load.generator import load_generator
     from genviews.load.images import load_images

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -37,6 +38,7 @@ __all__ = [
     "read_json",
     "read_metadata",
     "read_tensors",
+    "reason_of",
     "save_network",
     "save_tensors",
     "remove_half_written",
@@ -57,9 +59,10 @@ def atomic_write_bytes(path: str | Path, data: bytes | Iterable[bytes]) -> None:
         OSError: the folder cannot be written, or the disk is full; an old file is left as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _half_written(path, data) as temporary:
-        os.replace(temporary, path)
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _half_written(path, data) as temporary:
+            os.replace(temporary, path)
     _sync_folder(path.parent)
 
 
@@ -75,16 +78,52 @@ def create_bytes(path: str | Path, data: bytes) -> bool:
     path = Path(path)
     if path.exists():
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _half_written(path, data) as temporary:
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without links: the last of several writers
-            os.replace(temporary, path)
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _half_written(path, data) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without links: the last of several writers
+                os.replace(temporary, path)
     _sync_folder(path.parent)
     return True
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say which file could not be written, and why, in a user's words."""
+    try:
+        yield
+    except OSError as error:
+        try:
+            fail(
+                f"file {str(path)!r}",
+                expected="to write it",
+                got=reason_of(error),
+                remedy="no part of it was left; make room or choose another folder, and run again",
+                error=OSError,
+            )
+        except OSError as told:
+            told.errno = error.errno
+            raise told from error
+
+
+def reason_of(error: OSError) -> str:
+    """What went wrong with a file, in a user's words."""
+    words = {
+        errno.EACCES: "no permission to write there",
+        errno.EPERM: "no permission to write there",
+        errno.EROFS: "a read-only file system",
+        errno.ENOSPC: "a full disk",
+        errno.EDQUOT: "a used-up disk quota",
+        errno.EEXIST: "a file of that name",
+        errno.ENOTDIR: "a file in the way of the folder",
+        errno.EISDIR: "a folder of that name",
+        errno.ENAMETOOLONG: "a name that is too long for the file system",
+    }
+    return words.get(error.errno or 0, error.strerror or str(error))
 
 
 @contextlib.contextmanager

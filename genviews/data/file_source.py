@@ -105,6 +105,7 @@ class FileSource(RowSource):
     def row(self, row: int) -> Row:
         """Read a file; the hash is that of its bytes."""
         name = self.ids[row]
+        check_folder(self._root)  # gone since it was listed, none of its images is damaged
         with _try(lambda path: path.open("rb"), self._root / name) as file:
             image, mask = self._image(file, name)
             return image, content_hash_of(file), mask

@@ -15,6 +15,8 @@ from types import ModuleType
 
 from genviews.invert.optimize import invert
 
+__all__ = ["invert"]
+
 
 class _Callable(ModuleType):
     """This package as the function that it is named after."""

@@ -114,20 +114,9 @@ def _find(
     word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None
 ) -> tuple[str, Path | None, Reader]:
     """The name of a kit, its folder if it has one, and what reads it."""
-    given = {
-        "z_dim": z_dim,
-        "num_classes": num_classes,
-        **({} if adapter is None else adapter.stated()),
-    }
-    if ":" not in word and (asked := [name for name, value in given.items() if value]):
-        fail(
-            " and ".join(map(option, asked)),
-            expected=f"none: generator {word!r} is no function",
-            got=", ".join(str(given[name]) for name in asked),
-            remedy="leave out what is said of a function",
-        )
     path = entry_folder(word) if word in zoo_names() else expanded(word)
     if is_there(path, folders=True) and path.is_dir():
+        _refuse_said(word, z_dim, num_classes, adapter)
         return path.name, path, partial(read_generator, path)
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
@@ -138,6 +127,7 @@ def _find(
                 expected=f"the files {weights.name} and {config.name} side by side",
                 remedy="put the weights beside their config, the fields of StyleGAN2Config",
             )
+        _refuse_said(word, z_dim, num_classes, adapter)
         return path.stem, None, partial(_stylegan2, weights, config)
     if ":" in word:
         find_named(word, f"generator {word!r}")
@@ -145,6 +135,22 @@ def _find(
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")
+
+
+def _refuse_said(word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None) -> None:
+    """Raise where something is said of a function, and the generator is none."""
+    given = {
+        "z_dim": z_dim,
+        "num_classes": num_classes,
+        **({} if adapter is None else adapter.stated()),
+    }
+    if asked := [name for name, value in given.items() if value]:
+        fail(
+            " and ".join(map(option, asked)),
+            expected=f"none: generator {word!r} is no function",
+            got=", ".join(str(given[name]) for name in asked),
+            remedy="leave out what is said of a function",
+        )
 
 
 def _stylegan2(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any]]:

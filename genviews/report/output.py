@@ -7,7 +7,6 @@ pictures/*.png   pictures, sheet by sheet   results.json    the record, last
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from genviews.checks import fail
-from genviews.files import atomic_write_bytes
+from genviews.files import atomic_write_bytes, reason_of
 from genviews.report.draw import bars_svg, chart_svg, standalone
 from genviews.report.pictures import contact_sheet
 from genviews.report.text import table_csv
@@ -64,7 +63,7 @@ def check_output_dir(path: str | Path, *, need_mb: float = 64.0) -> Path:
         fail(
             what,
             expected="a folder that can be written",
-            got=_reason(error),
+            got=reason_of(error),
             remedy="choose another folder with --out, or change its permissions",
             error=OSError,
         )
@@ -90,17 +89,8 @@ def write_atomic(path: str | Path, data: str | bytes | Iterable[str]) -> None:
         OSError: the write failed; the old file, if any, is untouched and nothing is left behind.
     """
     parts = [data] if isinstance(data, str) else data
-    try:
-        raw = parts if isinstance(parts, bytes) else (part.encode() for part in parts)
-        atomic_write_bytes(path, raw)
-    except OSError as error:
-        fail(
-            f"file {str(path)!r}",
-            expected="to write it",
-            got=_reason(error),
-            remedy="no part of it was left; make room or choose another folder, and run again",
-            error=OSError,
-        )
+    raw = parts if isinstance(parts, bytes) else (part.encode() for part in parts)
+    atomic_write_bytes(path, raw)
 
 
 def write_result(result: Result, folder: str | Path) -> Path:
@@ -162,18 +152,3 @@ def _free(name: str, taken: set[str]) -> str:
         found = f"{stem}-{number}.{suffix}"
     taken.add(found)
     return found
-
-
-def _reason(error: OSError) -> str:
-    """What went wrong, in a user's words."""
-    words = {
-        errno.EACCES: "no permission to write there",
-        errno.EPERM: "no permission to write there",
-        errno.EROFS: "a read-only file system",
-        errno.ENOSPC: "a full disk",
-        errno.EDQUOT: "a used-up disk quota",
-        errno.EEXIST: "a file of that name",
-        errno.ENOTDIR: "a file in the way of the folder",
-        errno.EISDIR: "a folder of that name",
-    }
-    return words.get(error.errno or 0, error.strerror or str(error))

@@ -32,6 +32,7 @@ from genviews.invert.objective import L1, L2, Objective, Term
 from genviews.invert.perceptual import LPIPS
 from genviews.invert.quality import ImageQuality, Reconstructions, ended, extremes, reconstruct
 from genviews.invert.start import GivenStart
+from genviews.report.names import file_names
 from genviews.report.output import write_atomic
 from genviews.report.pictures import png_bytes, to_picture
 from genviews.report.text import csv_text
@@ -66,7 +67,6 @@ __all__ = [
     "inversion_result",
     "measured_terms",
     "pictures",
-    "png_name",
     "run",
 ]
 
@@ -113,6 +113,7 @@ def run(bench: Bench, options: InvertOptions) -> Result:
     """
     generator, inverter, source = bench.kit.generator, bench.kit.inverter, bench.source
     terms = _terms(generator, inverter, options)
+    names = file_names(source.ids, ".png") if options.png else {}
     progress = _Losses(bench.progress, bench.products / LATENTS)
     store = invert_source(
         source,
@@ -136,12 +137,12 @@ def run(bench: Bench, options: InvertOptions) -> Result:
         progress=bench.progress,
     )
     if options.png:
-        _write_png_files(made, bench.products / PNG)
+        _write_png_files(made, bench.products / PNG, names)
         bench.note("write PNG files")
     qualities = made.qualities()
     ranked_by = next(n for n in ("lpips_alex", "lpips_vgg", "l1") if n in qualities[0].errors)
     shown = best_and_worst(source, made, ranked_by, SHOWN)
-    write_atomic(bench.products / IMAGES, images_csv(qualities, store.skipped))
+    write_atomic(bench.products / IMAGES, images_csv(qualities, store.skipped, names))
     bench.note("sum up")
     return inversion_result(
         bench.title or "Inversion",
@@ -213,19 +214,10 @@ def _check_any(store: InversionStore, folder: Path) -> None:
     )
 
 
-def _write_png_files(made: Reconstructions, folder: Path) -> None:
+def _write_png_files(made: Reconstructions, folder: Path, names: Mapping[str, str]) -> None:
     for shard in made.iter_shards():
         for name, image in zip(shard.ids, shard.tensors["reconstructions"], strict=True):
-            write_atomic(folder / png_name(name), png_bytes(to_picture(image)))
-
-
-def png_name(image_id: str) -> str:
-    """The path of a reconstruction below its folder, which no id can lead out of."""
-    parts = [
-        "__" if part == ".." else part for part in image_id.split("/") if part not in ("", ".")
-    ]
-    name = "/".join(parts) or "_"
-    return name if name.lower().endswith(".png") else f"{name}.png"
+            write_atomic(folder / names[name], png_bytes(to_picture(image)))
 
 
 class _Losses:
@@ -487,17 +479,29 @@ def _grid(one: Inverted) -> Grid:
     )
 
 
-def images_csv(qualities: Sequence[ImageQuality], skipped: Sequence[tuple[str, str]]) -> str:
-    """One line an image, those that were skipped at the end with status SKIPPED."""
+def images_csv(
+    qualities: Sequence[ImageQuality],
+    skipped: Sequence[tuple[str, str]],
+    files: Mapping[str, str] | None = None,
+) -> str:
+    """One line an image, those that were skipped at the end with status SKIPPED.
+
+    Args:
+        qualities: of the others.
+        skipped: (id, reason).
+        files: of reconstructions, by id; there is a column for them where there are some.
+    """
     columns = ["id", "status", "loss", "start_loss", "steps", *_errors(qualities)]
-    columns += ["source_hash", "reason"]
+    columns += ["source_hash", "reason", *(["png"] if files else [])]
     rows: list[list[object]] = []
     for one in qualities:
         losses = map(_rounded, (one.loss, one.start_loss))
         errors = map(_rounded, one.errors.values())
         rows.append([one.id, one.status.name, *losses, one.steps, *errors, one.source_hash, None])
-    gap: list[object] = [None] * (len(columns) - 3)
+    gap: list[object] = [None] * (len(_errors(qualities)) + 4)
     rows += [[name, "SKIPPED", *gap, reason] for name, reason in skipped]
+    if files:
+        rows = [[*row, files[str(row[0])] if row[1] != "SKIPPED" else None] for row in rows]
     return csv_text(columns, rows)
 
 

@@ -25,7 +25,6 @@ from genviews.invert.inverter import inverter_preset
 from genviews.invert.job import InversionStore
 from genviews.memory import images_in_shard
 from genviews.store import ShardStore
-from genviews.studies.invert import png_name
 from genviews.types import ImageSpec
 from tests.folders import names
 
@@ -406,20 +405,6 @@ def test_apart(tmp_path):
     check_apart(tmp_path / "c", {"--images": tmp_path / "a", "--other": None, "--x": "mine:f"})
     with pytest.raises(ValueError, match="apart from --images"):
         check_apart(tmp_path / "a" / "b" / "c", {"--images": tmp_path / "a"})
-
-
-@pytest.mark.parametrize(
-    ("image_id", "name"),
-    [
-        ("a/b.png", "a/b.png"),
-        ("b.jpg", "b.jpg.png"),
-        ("../../b.PNG", "__/__/b.PNG"),
-        ("/etc/passwd", "etc/passwd.png"),
-        ("./a", "a.png"),
-    ],
-)
-def test_png_names_stay_in_their_folder(image_id, name):
-    assert png_name(image_id) == name
 
 
 def test_large_images_make_small_shards():

@@ -250,16 +250,21 @@ class TestResume:
             call()
         assert files(tmp_path) == before
 
-    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+    @pytest.mark.parametrize(
+        ("code", "words"), [(errno.ENOSPC, "a full disk"), (errno.EACCES, "no permission")]
+    )
     @pytest.mark.parametrize("step", ["fsync", "replace"])
-    def test_a_failed_write_leaves_no_half_shard(self, source, tmp_path, monkeypatch, code, step):
+    def test_a_failed_write_leaves_no_half_shard(
+        self, source, tmp_path, monkeypatch, code, words, step
+    ):
         def full(*arguments):
             raise OSError(code, os.strerror(code))
 
         with monkeypatch.context() as patch:
             patch.setattr(f"genviews.files.os.{step}", full)
-            with pytest.raises(OSError, match=re.escape(os.strerror(code))):
+            with pytest.raises(OSError, match=f"{tmp_path.name}.*got {words}") as raised:
                 run(source, tmp_path)
+            assert raised.value.errno == code
         # What the store is of may be there, whole; nothing else is.
         assert {path.stem for path in tmp_path.iterdir()} <= {"identity"}
         assert run(source, tmp_path).read_all().ids == source.ids
