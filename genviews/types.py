@@ -116,33 +116,37 @@ def check_shape(
         fail(what, expected=f"shape ({told}){note}", got=tuple(tensor.shape), remedy=remedy)
 
 
-def check_masks(masks: object, images: Tensor) -> None:
+def check_masks(masks: object, count: int, size: Sequence[int]) -> None:
     """Raise unless there is a mask for each image, from 0 (unknown) to 1 (known).
 
     A number that is not finite passes: it is the matter of its image, not of its neighbours.
 
+    Args:
+        masks: that are given.
+        count: of the images.
+        size: H and W.
+
     Raises:
         TypeError: not a tensor.
-        ValueError: another shape than (B, 1, H, W), or values outside [0, 1].
+        ValueError: another shape than (N, 1, H, W), or values outside [0, 1].
 
     Example:
-        >>> check_masks(torch.full((1, 1, 2, 2), 255), torch.zeros(1, 3, 2, 2))
+        >>> check_masks(torch.full((1, 1, 2, 2), 255), 1, (2, 2))
         Traceback (most recent call last):
         ValueError: masks: expected values from 0 (unknown) to 1 (known), got values from 255 to
-        255; compare them with a level, as in `masks > 127`.
+        255; divide masks of 0 and 255 by 255, or compare them with a level, as in `masks > 0`.
     """
     expected, remedy = "one mask for each image, with one channel", "use torch.as_tensor"
     given = check_type(masks, Tensor, "masks", f"a tensor: {expected}", remedy)
-    check_shape(given, (len(images), 1, *images.shape[2:]), "masks", expected)
-    if given.dtype == torch.bool or not given.numel():
-        return
+    check_shape(given, (count, 1, *size), "masks", expected)
     known = given[given.isfinite()]
-    if bool(((known < 0) | (known > 1)).any()):
+    if known.numel() and not bool(((known >= 0) & (known <= 1)).all()):
         fail(
             "masks",
             expected="values from 0 (unknown) to 1 (known)",
             got=f"values from {known.min().item():g} to {known.max().item():g}",
-            remedy="compare them with a level, as in `masks > 127`",
+            remedy="divide masks of 0 and 255 by 255, or compare them with a level, as in "
+            "`masks > 0`",
         )
 
 

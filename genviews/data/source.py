@@ -335,7 +335,7 @@ class MemorySource(RowSource):
         self.image_spec = images.image_spec
         self.ids, self.skipped, self.split = images.ids, images.skipped, images.split
         if masks is not None:
-            check_masks(masks, images.images)
+            check_masks(masks, len(images), images.images.shape[2:])
         # Arrays stay on the CPU when a worker moves its tensors to a GPU.
         self._images = images.images.detach().cpu().numpy()
         self._masks = None if masks is None else masks.detach().float().cpu().numpy()

@@ -55,7 +55,7 @@ class StoreSource(RowSource):
             self._places += [(index, row) for row in range(len(shard))]
             masks = shard.tensors.get("masks", ())
             if len(masks):
-                check_masks(masks, torch.empty(len(shard), *image_spec.shape))
+                check_masks(masks, len(shard), image_spec.shape[1:])
             self._masks += [content_hash(mask) for mask in masks]
         self.ids = tuple(ids)
         if not ids or len(set(ids)) != len(ids):

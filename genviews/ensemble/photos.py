@@ -28,7 +28,7 @@ from genviews.checks import (
     fail,
 )
 from genviews.data.source import ImageSource
-from genviews.types import ImageSpec, check_floats, check_shape
+from genviews.types import ImageSpec, check_floats, check_masks, check_shape
 
 __all__ = ["Photos", "Read", "answered", "check_labels", "content_ids"]
 
@@ -96,7 +96,8 @@ class Photos:
             self.ids = contents if ids is None else list(ids)
             check_each(self.ids, len(images), "ids")
             self.rows = _first_of_each(self.ids, contents)
-        self._check_masks()
+        if self._masks is not None:
+            check_masks(self._masks, len(self), self._spec.shape[1:])
 
     def __len__(self) -> int:
         return len(self._images)
@@ -212,17 +213,6 @@ class Photos:
 
         if isinstance(images, Tensor):
             check_pixels(images, "images", as_set=True)
-
-    def _check_masks(self) -> None:
-        if self._masks is None:
-            return
-        shape = (len(self), 1, *self._spec.shape[1:])
-        check_shape(self._masks, shape, "masks", "one for each image, with one channel")
-        known = self._masks.float()
-        if not bool(((known >= 0) & (known <= 1)).all()):
-            got = f"{float(known.min()):.3g} to {float(known.max()):.3g}"
-            remedy = "divide masks of 0 and 255 by 255"
-            fail("masks", expected="1 where a pixel is known, 0 where not", got=got, remedy=remedy)
 
 
 def _finite(images: Tensor, masks: Tensor | None) -> Bool[Tensor, " n"]:

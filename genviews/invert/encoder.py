@@ -194,7 +194,7 @@ class InversionEncoder(nn.Module):
         remedy = "use an encoder that was trained for this generator"
         check_shape(images, ("B", c.image_channels, "H", "W"), "images", remedy)
         masks = torch.ones_like(images[:, :1]) if masks is None else masks
-        check_masks(masks, images)
+        check_masks(masks, len(images), images.shape[2:])
         masks = masks.to(images.dtype)
         x = torch.cat([images * masks, masks], dim=1)
         if x.shape[-2:] != (c.size, c.size):

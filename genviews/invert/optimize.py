@@ -95,7 +95,7 @@ def invert(
     """
     generator.image_spec.check(images)
     masks = torch.ones_like(images[:, :1]) if masks is None else masks
-    check_masks(masks, images)
+    check_masks(masks, len(images), images.shape[2:])
     inverter.check(generator)
     networks = (generator, *inverter.modules())
     generator, inverter = ordinary((generator, inverter), networks)

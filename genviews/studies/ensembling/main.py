@@ -134,7 +134,9 @@ def run(bench: Bench, options: MainStudy) -> Result:
                 "rows": [asdict(row) for row in rows],
                 "comparisons": [asdict(comparison) for comparison in compared],
                 "reconstruction": measured,
-                "status": {one.name: statuses.count(one) for one in Status if one in statuses},
+                "inversion_status": {
+                    one.name: statuses.count(one) for one in Status if one in statuses
+                },
                 "scale_accuracies": choice.scores,
                 "ensemble": asdict(saved),
             },

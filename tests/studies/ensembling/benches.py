@@ -9,6 +9,7 @@ from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.task import Task
 from genviews.data.source import MemorySource
 from genviews.invert.inverter import Inverter
+from genviews.invert.start import MeanStart
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
@@ -23,7 +24,7 @@ def toy_inputs() -> Inputs:
     """Two classifiers of one labelling, four candidates, two pixel views."""
     problem = toy_problem()
     return Inputs(
-        kit=GeneratorKit(problem.generator, name="toy", inverter=Inverter(steps=8)),
+        kit=GeneratorKit(problem.generator, name="toy", inverter=Inverter(start=MeanStart(), steps=8)),
         tasks=(
             Task(name="images", classifier=problem.classifier),
             Task(name="views", classifier=problem.other),
