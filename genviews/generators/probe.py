@@ -29,7 +29,7 @@ from genviews.generators.adapter import (
     parts_of,
     refuse,
 )
-from genviews.modes import undisturbed
+from genviews.modes import ordinary, undisturbed
 from genviews.rng import Rng
 from genviews.types import ImageSpec
 from genviews.user_code import GUIDE
@@ -94,6 +94,9 @@ def probe(
             doubt, most images are not finite, or an image depends on its batch or on chance.
         TypeError: it does not give a tensor.
     """
+    networks = [function] if isinstance(function, nn.Module) else []
+    with torch.inference_mode(False):  # `invert`, too, asks a copy of weights that forbid gradients
+        function = ordinary(function, networks)
     asked = _Probe(function, z_dim, num_classes, what, spec, device)
     with torch.inference_mode(False), undisturbed():
         with torch.no_grad():

@@ -24,7 +24,9 @@ def toy_inputs() -> Inputs:
     """Two classifiers of one labelling, four candidates, two pixel views."""
     problem = toy_problem()
     return Inputs(
-        kit=GeneratorKit(problem.generator, name="toy", inverter=Inverter(start=MeanStart(), steps=8)),
+        kit=GeneratorKit(
+            problem.generator, name="toy", inverter=Inverter(start=MeanStart(), steps=8)
+        ),
         tasks=(
             Task(name="images", classifier=problem.classifier),
             Task(name="views", classifier=problem.other),
