@@ -294,6 +294,8 @@ def main(
             unsound += 1
             continue
         total += 1
+        if total % 20 == 0:
+            print(f"{total} set-ups, {alarms['any']} alarms", flush=True)
         shut = [gate for gate in gates_of(setup.bench()) if not gate.passed]
         alarms.update(["any"] if shut else [])
         alarms.update(gate.name for gate in shut)

@@ -39,7 +39,7 @@ def prediction_gates(
     what: str = "calibration images",
     level: float = LEVEL,
 ) -> list[Gate]:
-    """What the answers to labelled images tell of a classifier: order, accuracy, kind of numbers.
+    """What the answers to labelled images tell of a classifier: first the order of its classes.
 
     Args:
         logits: of images as they are, not deliberately corrupted.

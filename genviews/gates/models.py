@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,9 @@ STEADY = 0.05
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of images in [0, 1]
 
 
+COLOUR, TURNED = "with blue first", "with rows and columns exchanged"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """A form in which a classifier may have been given the images of its training.
@@ -36,7 +40,7 @@ class Form:
         values: range of the values, before mean and std; None is [-1, 1].
         mean: of each channel.
         std: of each channel.
-        flipped: whether blue comes first.
+        change: of the images; None where values alone differ.
     """
 
     words: str
@@ -44,12 +48,18 @@ class Form:
     values: InputRange | None = None
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    flipped: bool = False
+    change: Callable[[Tensor], Tensor] | None = None
+
+    def suits(self, classifier: Classifier) -> bool:
+        """Whether its network and images can have this form."""
+        if self.words == COLOUR or len(self.mean) > 1:
+            return classifier.input_spec.channels == classifier.image_spec.channels == 3
+        return self.words != TURNED or classifier.image_spec.height == classifier.image_spec.width
 
     def asked(self, classifier: Classifier, images: Tensor) -> Tensor:
         """The answers of a classifier that gets the images so."""
-        if self.flipped:
-            answers: Tensor = classifier(images.flip(-3))
+        if self.change is not None:
+            answers: Tensor = classifier(self.change(images))
             return answers
         scale = in_signed_range(self.mean, self.std, self.values)
         own = {
@@ -77,12 +87,22 @@ FORMS = (
         std=(0.229, 0.224, 0.225),
     ),
     Form(
-        words="with blue first",
+        words=COLOUR,
         remedy="Exchange the channels first: wrap it in a module that takes x.flip(1).",
-        flipped=True,
+        change=lambda images: images.flip(-3),
+    ),
+    Form(
+        words="with dark and light exchanged",
+        remedy="Exchange them first: wrap it in a module that takes -x.",
+        change=torch.neg,
+    ),
+    Form(
+        words=TURNED,
+        remedy="Exchange them first: wrap it in a module that takes x.transpose(2, 3).",
+        change=lambda images: images.transpose(-2, -1),
     ),
 )
-"""Those that are tried; the last two of networks of three channels."""
+"""Those that are tried, where networks have the channels and images the shape."""
 
 
 def chance_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate:
@@ -134,8 +154,7 @@ def form_gate(
     better.
     """
     right = logits.argmax(-1) == labels
-    colour = classifier.input_spec.channels == 3
-    forms = [form for form in FORMS if colour or not (form.flipped or len(form.mean) > 1)]
+    forms = [form for form in FORMS if form.suits(classifier)]
     level = level / len(forms)
     if 0.5 ** int((~right).sum()) >= level:
         return None

@@ -175,14 +175,12 @@ def _gates_of_task(bench: Bench, task: Task, asked: _Asked) -> list[Gate | None]
     labels = bench.images("calibration").columns[task.labels].values[asked.rows].cpu()
     what = "calibration images" + (f" for {task.name!r}" if len(tasks) > 1 else "")
     level = _level(bench)
-    found: list[Gate | None] = [
-        *prediction_gates(logits, labels, task.class_names, what=what, level=level)
-    ]
-    if not task.outputs:
-        count = len(asked.images)
-        found.append(
-            form_gate(task.classifier, asked.images, labels[:count], logits[:count], level=level)
-        )
+    order, *more = prediction_gates(logits, labels, task.class_names, what=what, level=level)
+    found: list[Gate | None] = [order, *more]
+    if order.passed and not task.outputs:  # else it says already why answers are wrong
+        few = slice(len(asked.images))
+        form = form_gate(task.classifier, asked.images, labels[few], logits[few], level=level)
+        found.append(form)
     return found
 
 

@@ -209,6 +209,23 @@ class TestEnsemble:
         result = json.loads((here / "run" / "results.json").read_text())
         assert "On 32 test images" in result["blocks"][0]["caption"]
 
+    def test_classes_in_another_order_end_without_a_verdict(self, words, here, capsys):
+        """Red lines above the result, in every form, and an exit code; again when it is shown."""
+        more = ["--output-names", "light", "dark", "--perturb", "isotropic_all_0.20"]
+        for _ in range(2):
+            assert main([*words, *more]) == 3
+            lines = capsys.readouterr().out.splitlines()
+            place = next(i for i, line in enumerate(lines) if line.startswith("Not to be trusted:"))
+            assert place < 2  # below "already holds the results" at most
+            assert lines[place + 1].startswith("1. The classes seem to be in another order: ")
+            assert any(line.startswith("   To do: Name the classifier's outputs") for line in lines)
+        found = json.loads((here / "run" / "results.json").read_text())
+        (gate,) = [gate for gate in found["gates"] if not gate["passed"]]
+        assert {"name", "found", "threshold", "remedy"} <= gate.keys()
+        assert found["verdict"].startswith("No verdict: ")
+        page = (here / "run" / "report.html").read_text()
+        assert page.index("Not to be trusted: 1 of") < page.index("No verdict: ")
+
     def test_changed_images_are_another_run(self, done, words, image_folder, capsys):
         next(iter((image_folder / "light").glob("*.png"))).unlink()
         assert main(words) == 1
