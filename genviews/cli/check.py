@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from genviews.checks import check_count, check_file, fail
 from genviews.cli.flags import (
     DemoFlags,
+    FrameFlags,
     FunctionFlags,
     InvertFlags,
     KitFlags,
@@ -99,6 +100,26 @@ def check_flags(flags: object, out: Path) -> None:
     """
 
 
+def _check_frame(flags: FrameFlags) -> list[str]:
+    """Find what is wrong with alignment and masks; returns those options that are used."""
+    from genviews.align.aligners import ALIGNERS
+    from genviews.checks import lookup
+
+    if (flags.align == "none") != (flags.geometry is None):
+        flag = "--geometry" if flags.geometry is None else "--align"
+        remedy = "alignment needs the box or the landmarks of each image in a CSV file"
+        _refuse(flag, "--align and --geometry together", "none", remedy)
+    if flags.geometry is not None:
+        lookup(flags.align, ALIGNERS, "--align")
+        if flags.mask is not None:
+            _refuse("--mask", "no --align, which makes its own masks", str(flags.mask))
+    _check_exist({"--geometry": flags.geometry}, folders=False)
+    if flags.mask is not None and not flags.mask.expanduser().is_dir():
+        _refuse("--mask", "a folder of pictures", str(flags.mask), "correct the path")
+    used = {"align": flags.geometry, "mask": flags.mask}
+    return [name for name, value in used.items() if value is not None]
+
+
 @check_flags.register
 def _demo(flags: DemoFlags, out: Path) -> None:
     """Find more images asked for than ship."""
@@ -117,7 +138,7 @@ def _models(flags: ModelFlags, out: Path) -> None:
     from genviews.load.networks import check_classifier
 
     column = ["label_column"] if flags.label_column and flags.labels == "subfolders" else []
-    kind_of(flags.images, column)
+    kind_of(flags.images, [*column, *_check_frame(flags)])
     part = fraction(flags.calibration)
     if part is None:
         kind_of(flags.calibration)
@@ -155,7 +176,8 @@ def _predict(flags: PredictFlags, out: Path) -> None:
         check_classifier(models.classifier)
         _check_exist({f"--{n}": getattr(models, n) for n in ("weights", "encoder", "walks")})
     _check_exist({"--labels": None if flags.labels in (None, "subfolders") else Path(flags.labels)})
-    kind_of(flags.images, [n for n in ("labels", "resize", "convert") if getattr(flags, n)])
+    used = [n for n in ("labels", "resize", "convert") if getattr(flags, n)]
+    kind_of(flags.images, [*used, *_check_frame(flags)])
     check_apart(out, {"--images": flags.images, "--ensemble": flags.ensemble})
 
 
@@ -167,14 +189,10 @@ def _invert(flags: InvertFlags, out: Path) -> None:
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
 
-    if (flags.align == "none") != (flags.geometry is None):
-        flag = "--geometry" if flags.geometry is None else "--align"
-        remedy = "alignment needs the box or the landmarks of each image in a CSV file"
-        _refuse(flag, "--align and --geometry together", "none", remedy)
     used = [name for name in ("root", "resize", "convert") if getattr(flags, name)]
-    kind_of(flags.images, used if flags.align == "none" else [*used, "align"])
+    kind_of(flags.images, [*used, *_check_frame(flags)])
     check_apart(out, {"--images": flags.images, "--start-from": flags.start_from})
-    read = ("encoder", "root", "geometry", "lpips_weights")
+    read = ("encoder", "root", "lpips_weights")
     _check_exist({flag_of(name): getattr(flags, name) for name in read})
     check_generator(flags.generator, **settings_of(flags))
     if flags.preset != "default":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DemoFlags",
     "EnsembleFlags",
+    "FrameFlags",
     "FunctionFlags",
     "InvertFlags",
     "KitFlags",
@@ -162,7 +163,26 @@ class FunctionFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class ModelFlags(FunctionFlags):
+class FrameFlags:
+    """How images come to the generator's frame, and what of them is known.
+
+    Args:
+        align: How images come to the generator's frame: none (they are in it), cars or centre (by a
+            box), ffhq or cat (by landmarks).
+        geometry: CSV file with the box or the landmarks of each image: file,x0,y0,x1,y1 or
+            file,lm0_x,lm0_y,lm1_x,...
+        mask: Folder with a picture for each image, of the same name (or that name as .png) and
+            size: inversion looks where it is brighter than mid-grey.
+    """
+
+    align: str = "none"
+    geometry: Path | None = None
+    mask: Path | None = None
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags(FunctionFlags, FrameFlags):
     """Labelled images, which of them decide, the classifier, the generator, and views to try.
 
     Args:
@@ -240,7 +260,7 @@ class EnsembleFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class PredictFlags:
+class PredictFlags(FrameFlags):
     """What to classify, and with which ensemble.
 
     Args:
@@ -273,7 +293,7 @@ class PredictFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class InvertFlags(FunctionFlags):
+class InvertFlags(FunctionFlags, FrameFlags):
     """What to invert, and with what.
 
     Args:
@@ -285,10 +305,6 @@ class InvertFlags(FunctionFlags):
         encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
             from the nearest of many samples.
         root: Folder of the files that a CSV file names; without it: the folder of that file.
-        align: How images come to the generator's frame: none (they are in it), cars or centre (by a
-            box), ffhq or cat (by landmarks).
-        geometry: CSV file with the box or the landmarks of each image: file,x0,y0,x1,y1 or
-            file,lm0_x,lm0_y,lm1_x,...
         resize: Crop and resize images of another size to the generator's instead of leaving them
             out.
         convert: Convert colours and transparency to what the generator makes instead of leaving
@@ -308,8 +324,6 @@ class InvertFlags(FunctionFlags):
     generator: str
     encoder: Path | None = None
     root: Path | None = None
-    align: str = "none"
-    geometry: Path | None = None
     resize: bool = False
     convert: bool = False
     preset: str = "default"

@@ -19,6 +19,7 @@ from genviews.classify.task import Task
 from genviews.cli.check import class_names_of, fraction, settings_of
 from genviews.cli.flags import (
     DemoFlags,
+    FrameFlags,
     InvertFlags,
     KitFlags,
     LearnFlags,
@@ -114,6 +115,8 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         class_names=None if flags.class_names is None else read_class_names(flags.class_names),
         resize=flags.resize,
         convert=flags.convert,
+        alignment=_alignment(flags, spec),
+        masks=flags.mask,
     )
     calibration, test = splits.calibration, splits.test
     classifier = _classifier(flags, spec, test.class_names)
@@ -160,6 +163,8 @@ def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
         ask_order=False,
         resize=flags.resize,
         convert=flags.convert,
+        alignment=_alignment(flags, kit.generator.image_spec),
+        masks=flags.mask,
     )
     return replace(
         found,
@@ -170,6 +175,13 @@ def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
         skipped=images.skipped,
         notes=(*images.notes, *kit.notes),
     )
+
+
+def _alignment(flags: FrameFlags, spec: ImageSpec) -> Alignment | None:
+    if flags.geometry is None:
+        return None
+    aligner = lookup(flags.align, ALIGNERS, "aligner")(spec)
+    return Alignment(aligner, read_geometry(flags.geometry))
 
 
 def _classifier(flags: ModelFlags, spec: ImageSpec, class_names: Sequence[str]) -> Classifier:
@@ -188,10 +200,6 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
             flags.preset, inverter.encoder, lpips_weights=flags.lpips_weights, steps=flags.steps
         )
     inverter.check(kit.generator)
-    alignment = None
-    if flags.geometry is not None:
-        aligner = lookup(flags.align, ALIGNERS, "aligner")(spec)
-        alignment = Alignment(aligner, read_geometry(flags.geometry))
     source = load_images(
         flags.images,
         spec,
@@ -199,7 +207,8 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
         root=flags.root,
         resize=flags.resize,
         convert=flags.convert,
-        alignment=alignment,
+        alignment=_alignment(flags, spec),
+        masks=flags.mask,
     )
     if flags.start_from is not None:
         inverter = replace(inverter, start=earlier_start(flags.start_from, source))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +60,9 @@ class FileSource(RowSource):
         resize: crop and resize images of another size (see `decode_image`); else they are skipped.
         convert: convert colours and transparency (see `decode_image`); else they are skipped.
         alignment: brings images of any size to the spec's, in place of `resize`.
+        masks: folder with a picture for each file, of its name (or that name as .png) and size: the
+            pixels where it is brighter than mid-grey are known. Not with an alignment, which makes
+            masks itself.
         split: what they may be used for.
 
     Raises:
@@ -76,8 +79,11 @@ class FileSource(RowSource):
         resize: bool = False,
         convert: bool = False,
         alignment: Alignment | None = None,
+        masks: Path | None = None,
         split: SplitName | None = None,
     ) -> None:
+        if masks is not None:
+            check_folder(masks)
         check_folder(listing.root)
         if image_spec.channels not in (1, 3):
             fail(
@@ -98,6 +104,7 @@ class FileSource(RowSource):
         self.skipped, self.notes = listing.skipped, listing.notes
         self.image_spec, self.split = image_spec, split
         self._resize, self._convert, self._alignment = resize, convert, alignment
+        self._masks = masks
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} files of {self._root.name})"
@@ -113,7 +120,8 @@ class FileSource(RowSource):
     def _image(self, data: OpenFile, name: str) -> tuple[Tensor, Tensor | None]:
         spec, convert = self.image_spec, self._convert
         if self._alignment is None:
-            return decode_image(data, spec, resize=self._resize, convert=convert), None
+            image = decode_image(data, spec, resize=self._resize, convert=convert)
+            return image, None if self._masks is None else self._mask(self._masks, name)
         pixels = decode_pixels(data, spec.channels, convert=convert)
         aligned = self._alignment.aligner.align(pixels, self._alignment.geometry.of(name))
         if aligned.image.shape != spec.shape:
@@ -125,6 +133,16 @@ class FileSource(RowSource):
             )
         return aligned.image, aligned.mask
 
+    def _mask(self, folder: Path, name: str) -> Tensor:
+        """1 where the picture of a file's mask is brighter than mid-grey."""
+        spec = replace(self.image_spec, channels=1)
+        with _try(lambda path: path.open("rb"), _mask_of(folder, name)) as file:
+            try:
+                picture = decode_image(file, spec, resize=self._resize, convert=True)
+            except UnfitImageError as reason:
+                raise UnfitImageError(f"has a mask that {reason}") from None
+        return (picture > 0).float()
+
     def _hash_all(self) -> tuple[str, ...]:
         """The hash of the bytes of each file, by reading all that no run has kept."""
         return tuple(_hash_of(self._root / name) for name in self.ids)
@@ -133,7 +151,26 @@ class FileSource(RowSource):
         align = (
             None if self._alignment is None else [self._alignment.key(name) for name in self.ids]
         )
-        return self._resize, self._convert, align
+        known = self._resize, self._convert, align
+        if self._masks is None:
+            return known
+        return *known, [_hash_of_mask(self._masks, name) for name in self.ids]
+
+
+def _mask_of(folder: Path, name: str) -> Path:
+    """The file of a mask: of the same name, or with .png in the place of its ending."""
+    found = (folder / name, (folder / name).with_suffix(".png"))
+    path = next((path for path in found if path.exists()), None)
+    if path is None:
+        raise UnfitImageError(f"has no mask {name!r} in {folder.name!r}")
+    return path
+
+
+def _hash_of_mask(folder: Path, name: str) -> str:
+    try:
+        return _hash_of(_mask_of(folder, name))
+    except UnfitImageError as reason:
+        return str(reason)
 
 
 def _try(read: Callable[[Path], T], path: Path) -> T:

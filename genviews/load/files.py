@@ -47,6 +47,7 @@ class Reading:
     resize: bool = False
     convert: bool = False
     align: Alignment | None = None
+    mask: Path | None = None
 
     def source(self, listing: Listing, spec: ImageSpec, split: str | None) -> FileSource:
         """The files of a listing as a source."""
@@ -56,6 +57,7 @@ class Reading:
             resize=self.resize,
             convert=self.convert,
             alignment=self.align,
+            masks=self.mask,
             split=None if split is None else check_split(split),
         )
 

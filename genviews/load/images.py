@@ -47,6 +47,7 @@ _TAKEN_BY: Mapping[str, Sequence[str]] = {
     "label_column": ("table",),
     "root": ("table",),
     "align": ("folder", "table"),
+    "mask": ("folder", "table"),
     "resize": _DECODED,
     "convert": _DECODED,
     "size": _DECODED,  # that images have where no generator says it
@@ -70,6 +71,7 @@ def load_images(
     resize: bool = False,
     convert: bool = False,
     alignment: Alignment | None = None,
+    masks: str | Path | None = None,
 ) -> ImageSource:
     """Return the images that a word stands for, as a generator or classifier takes them.
 
@@ -89,6 +91,8 @@ def load_images(
         resize: crop and resize images of another size (see `decode_image`); else they are left out.
         convert: convert colours and transparency; else such images are left out.
         alignment: brings files of any size to the spec's.
+        masks: folder with a picture for each file, of its name (or that name as .png) and size: the
+            pixels where it is brighter than mid-grey are known.
 
     Raises:
         FileNotFoundError: nothing of that name.
@@ -109,6 +113,7 @@ def load_images(
         resize=resize,
         convert=convert,
         align=alignment,
+        mask=None if masks is None else Path(masks).expanduser(),
     )
     return read_images(word, spec, how, split)
 

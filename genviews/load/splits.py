@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail, lookup, option
+from genviews.data.file_source import Alignment
 from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName, check_split, stratified
 from genviews.load.files import ClassOrder, Reading
@@ -91,6 +92,8 @@ def load_splits(
     ask_order: bool = True,
     resize: bool = False,
     convert: bool = False,
+    alignment: Alignment | None = None,
+    masks: str | Path | None = None,
 ) -> Splits:
     """Return labelled images in the splits that are needed.
 
@@ -108,6 +111,8 @@ def load_splits(
         ask_order: see `load_images`.
         resize: see `load_images`.
         convert: see `load_images`.
+        alignment: see `load_images`.
+        masks: see `load_images`; for splits in folders, with the same folders.
 
     Raises:
         FileNotFoundError: nothing of that name.
@@ -127,6 +132,8 @@ def load_splits(
         ask_order=ask_order,
         resize=resize,
         convert=convert,
+        align=alignment,
+        mask=None if masks is None else Path(masks).expanduser(),
     )
     there, notes = _there(word, spec, how)
     for part in there.values():

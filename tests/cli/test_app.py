@@ -18,6 +18,10 @@ from genviews.studies.registry import STUDIES
 RUN = (
     "--out --work --device --batch-size --engine --workers --ray-address --dry-run --force --debug"
 )
+FUNCTION = (
+    " --generator-z-shape --generator-classes --generator-class-names --generator-output "
+    "--generator-axes --generator-range --generator-colours"
+)
 # A flag that goes or comes is seen here.
 FLAGS = {
     "demo": "--seed --num-views --steps --calibration --test",
@@ -25,15 +29,17 @@ FLAGS = {
     "--calibration-labels --resize --convert --split-seed --seed --classifier "
     "--generator --weights --encoder --walks --domain --z-dim --num-classes "
     "--input-size --input-resize --interpolation --input-channels --input-range --mean --std "
-    "--outputs --output-names --perturb --augment --steps --num-views --merge",
+    "--outputs --output-names --perturb --augment --steps --num-views --merge "
+    "--align --geometry --mask" + FUNCTION,
     "invert": "--images --generator --encoder --z-dim --num-classes --root --align "
-    "--geometry --resize --convert --preset --steps --lpips-weights --start-from --png",
+    "--geometry --mask --resize --convert --preset --steps --lpips-weights --start-from --png"
+    + FUNCTION,
     "learn": "--generator --walks --z-dim --num-classes --real --data --label-column "
     "--split-seed --size --resize --convert --views --space --share --objective --positives "
     "--pool --seed --pixels --samples --updates --batch "
-    "--backbone --stem --optimizer --lr --bfloat16 --stream",
+    "--backbone --stem --optimizer --lr --bfloat16 --stream" + FUNCTION,
     "predict": "--ensemble --images --labels --label-column --resize --convert --generator "
-    "--classifier --weights",
+    "--classifier --weights --align --geometry --mask",
     "probe": "--encoder --data --label-column --split-seed --size --resize --convert",
 }
 

@@ -18,6 +18,10 @@ def lines(path):
         return list(csv.DictReader(file))
 
 
+def pictures(here):
+    return sorted((here / "images").rglob("*.png"))
+
+
 @pytest.fixture
 def fitted(image_folder, user_module, begin_with):
     """A run of `ensemble` on 40 images, of which 20 chose its alpha."""
@@ -84,6 +88,19 @@ class TestPredict:
         (here / "third.py").write_text(code.replace("toy.map(z)", "toy.map(2 * z)"))
         assert main([*PREDICT, "--generator", "third:decode"]) == 1
         assert "generator" in capsys.readouterr().err
+
+    def test_takes_masks_and_boxes(self, fitted, here, capsys):
+        shutil.copytree(here / "images", here / "masks")
+        assert main([*PREDICT, "--mask", "masks"]) == 0
+        rows = [
+            "file,x0,y0,x1,y1",
+            *(f"{p.relative_to(here / 'images')},0,0,8,8" for p in pictures(here)),
+        ]
+        (here / "boxes.csv").write_text("\n".join(rows))
+        framed = [*PREDICT[:-1], "framed", "--align", "centre", "--geometry", "boxes.csv"]
+        assert main(framed) == 0
+        assert main([*framed, "--mask", "masks"]) == 1
+        assert "--mask: expected no --align" in capsys.readouterr().err
 
     def test_what_is_no_run_is_refused(self, here, image_folder, capsys):
         assert main(PREDICT) == 1
