@@ -129,6 +129,7 @@ def train_walks(
         >>> train_walks(ToyGenerator(), SteerTraining(samples=64, edits=("shiftx", "zoom")))
         Walks(shiftx, zoom; shape=(2, 4, 4))
     """
+    generator.check_differentiable("walks")
     config = SteerTraining() if config is None else config
     run = _Run(ordinary(generator, [generator]), config)
     first = 0 if checkpoint is None else run.resume(Path(checkpoint))

@@ -156,7 +156,9 @@ def test_first_loss_is_that_of_the_formula() -> None:
 
 def test_a_generator_without_gradient_is_explained() -> None:
     generator = CallableGenerator(lambda z: blob(z.detach()), z_dim=4)
-    with pytest.raises(ValueError, match="generator: expected one whose images have a gradient"):
+    with pytest.raises(
+        ValueError, match="generator of walks: expected images whose gradient reaches z"
+    ):
         train_walks(generator, replace(QUICK, samples=16))
 
 
