@@ -8,7 +8,7 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from genviews.checks import check_count, check_file, fail
+from genviews.checks import check_count, check_file, fail, is_url
 from genviews.cli.flags import (
     DemoFlags,
     FrameFlags,
@@ -266,7 +266,7 @@ def _voc(flags: VOCFlags, out: Path) -> None:
         fail(
             "--voc",
             expected="the folder VOCdevkit, or VOC2007 in it",
-            got=repr(str(flags.voc)),
+            got=repr(str(flags.voc)) + (", a URL" if is_url(flags.voc) else ""),
             remedy="correct the path; nothing is downloaded",
             error=FileNotFoundError,
         )

@@ -90,7 +90,8 @@ class RunFlags:
         workers: Workers at the same time, for ray.
         ray_address: Address of a running cluster, for ray; auto finds it. Without it Ray is started
             on this machine. The workers must see the output folder under the same path.
-        dry_run: Check the flags and the names in them, print them as JSON, and stop.
+        dry_run: Check the flags, load the models and list the images that they name, print the
+            flags as JSON, and stop.
         force: Run again even if the output folder holds results.
         debug: Show the traceback of an error.
     """

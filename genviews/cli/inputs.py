@@ -30,24 +30,25 @@ from genviews.cli.flags import (
 )
 from genviews.cli.saved import check_fitted_with, models_of, saved_ensemble
 from genviews.data.file_source import Alignment
-from genviews.data.pixels import Decoding
+from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import MemorySource
 from genviews.ensemble.fill import conditioning_task
 from genviews.evaluate.detection import DetectionConfig
 from genviews.invert.inverter import inverter_preset
 from genviews.kit import GeneratorKit
-from genviews.load.files import read_class_names
+from genviews.load.files import Reading, read_class_names
 from genviews.load.generator import load_generator
-from genviews.load.images import images_spec, load_images
+from genviews.load.images import images_spec, kind_of, load_images
 from genviews.load.learning import load_probe, load_real
 from genviews.load.networks import load_classifier, load_encoder, trained_spec
 from genviews.load.splits import load_splits
+from genviews.represent.encoder import RepresentationEncoder
 from genviews.studies.bench import Inputs
 from genviews.studies.invert import earlier_start
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
 from genviews.types import ImageSpec
 
-__all__ = ["load_inputs"]
+__all__ = ["load_inputs", "try_models"]
 
 
 def load_inputs(
@@ -66,6 +67,44 @@ def load_inputs(
             check(found.kit)
         found = _load(group, found, decoding)
     return found
+
+
+def try_models(groups: Sequence[object], check: Callable[[GeneratorKit | None], object]) -> None:
+    """Load every model that flags name, and list images; none is read.
+
+    Args:
+        groups: of flags.
+        check: of the study, called with the generator where that is a group of its own.
+    """
+    for group in groups:
+        if isinstance(group, ModelFlags):
+            _try_classifier(group)
+        elif isinstance(group, InvertFlags | PredictFlags):
+            _load(group, Inputs(), IN_MEMORY)  # images are read when they are asked for
+        elif isinstance(group, KitFlags):
+            check(_kit(group, Inputs(), IN_MEMORY).kit)
+        elif isinstance(group, ProbeFlags):
+            _encoder(group)
+
+
+def _try_classifier(flags: ModelFlags) -> None:
+    """Load the generator, what views are made with, and the classifier for the classes listed."""
+    kit = _load_kit(flags.generator, flags)
+    kit.inverter.check(kit.generator)
+    if flags.perturb:
+        kit.perturbations(flags.perturb)
+    spec = kit.generator.image_spec
+    how = Reading(
+        labels=None if flags.labels == "subfolders" else flags.labels,
+        columns=None if flags.label_column is None else [flags.label_column],
+        class_names=None if flags.class_names is None else read_class_names(flags.class_names),
+    )
+    if kind_of(flags.images) in ("folder", "table"):
+        columns = how.listing(flags.images, in_splits=True).columns
+        names = next(iter(columns.values())).class_names if columns else ()
+    else:
+        names = load_images(flags.images, spec).class_names
+    _classifier(flags, spec, names)
 
 
 @singledispatch
@@ -251,12 +290,17 @@ def _learn(flags: LearnFlags, found: Inputs, decoding: Decoding) -> Inputs:
     return found
 
 
+def _encoder(flags: ProbeFlags) -> tuple[RepresentationEncoder, ImageSpec]:
+    """An encoder, and the images that it is shown."""
+    encoder = load_encoder(flags.encoder)
+    size = 32 if flags.data.partition("/")[0] == "fashion32" else None
+    return encoder, trained_spec(flags.encoder, encoder, size=flags.size or size)
+
+
 @_load.register
 def _probe(flags: ProbeFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """An encoder, and images to judge it on."""
-    encoder = load_encoder(flags.encoder)
-    size = 32 if flags.data.partition("/")[0] == "fashion32" else None
-    spec = trained_spec(flags.encoder, encoder, size=flags.size or size)
+    encoder, spec = _encoder(flags)
     return _judged(flags, flags.data, spec, replace(found, encoder=encoder), decoding)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, fail, is_url
 from genviews.cli.check import check_flags
 from genviews.cli.flags import RunFlags, command, plain
 from genviews.cli.progress import Stages, duration
@@ -74,6 +73,9 @@ def run_verb(
         check_flags(group, out)
     options.check()
     if flags.dry_run:
+        from genviews.cli.inputs import try_models
+
+        try_models(groups, lambda kit: study.check(kit, options))
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
@@ -146,9 +148,10 @@ def run_verb(
 
 def _check_flags(flags: RunFlags, out: Path) -> None:
     """Find flags of running that do not go together."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(out)):
-        got, remedy = f"{str(out)!r}, a URL", "name a folder, and copy the results from there"
-        fail("--out", expected="a folder of this machine", got=got, remedy=remedy)
+    for flag, path in (("--out", out), ("--work", flags.work)):
+        if path is not None and is_url(path):
+            got, remedy = f"{str(path)!r}, a URL", "name a folder, and copy the results from there"
+            fail(flag, expected="a folder of this machine", got=got, remedy=remedy)
     check_count(flags.batch_size, "--batch-size")
     check_count(flags.workers, "--workers")
     for flag, given in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 
@@ -237,6 +238,33 @@ class TestEnsemble:
         assert config["verb"] == "ensemble"
         assert config["calibration"] == "0.5"
         assert config["images"] == "images"
+        assert not (here / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (["--walks", "pointer.safetensors"], "walks pointer.safetensors: expected a safetens"),
+            (["--encoder", "pointer.safetensors"], "InversionEncoder in pointer.safetensors"),
+            (["--weights", "pointer.pt"], "classifier weights pointer.pt: expected"),
+            (["--classifier", "pointer.safetensors"], "SmallResNet in pointer.safetensors"),
+            (["--perturb", "pca_all_1.0"], "take isotropic_all_1.00"),
+            (["--perturb", "steer_all_1.0"], "(--walks)"),
+            (["--classifier", "mine:Broken"], "Broken"),
+            (["--work", "s3://bucket/x"], "--work: expected a folder of this machine, got 's3:/"),
+            (["--encoder", "gs://b/e.safetensors"], "--encoder: expected a file of this machine"),
+            (["--class-names", "s3://b/names.txt"], "--class-names: expected a file of this"),
+        ],
+    )
+    def test_a_dry_run_tries_the_models(
+        self, words, with_flags, here, says_in_one_line, more, message
+    ):
+        for name in ("pointer.safetensors", "pointer.pt"):
+            (here / name).write_text("version https://git-lfs.github.com/spec/v1\n")
+        with (here / "mine.py").open("a") as file:
+            file.write("\n\ndef Broken():\n    raise KeyError('layers')\n")
+        importlib.reload(importlib.import_module("mine"))
+        assert main([*with_flags(words, more), "--dry-run"]) == 1
+        says_in_one_line(message)
         assert not (here / "run").exists()
 
     @pytest.mark.parametrize(

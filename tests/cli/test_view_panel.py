@@ -129,7 +129,9 @@ class TestFolder:
         assert "expected what it was made from, got options.std" in capsys.readouterr().err
 
     def test_dry_run(self, here, capsys):
-        assert draw("figure11", "--dry-run") == 0
+        assert draw("figure11", "--dry-run") == 1  # what the run itself would be refused for
+        assert "class-conditional" in capsys.readouterr().err
+        assert draw("figure11", "--dry-run", generator="fashion32-classes") == 0
         config = json.loads(capsys.readouterr().out)
         assert config["verb"] == "study learning/figure11"
         assert (config["std"], config["show"]) == (0.2, None)
