@@ -28,6 +28,7 @@ __all__ = [
     "SIGNIFICANCE",
     "GainReport",
     "accuracy_interval",
+    "counted_report",
     "detectable_gain",
     "gain_interval",
     "gain_report",
@@ -264,7 +265,21 @@ def gain_report(correct: Bool[Tensor, " N"], baseline: Bool[Tensor, " N"]) -> Ga
         baseline: where the baseline is right, for the same images in the same order.
     """
     fixed, broke = _count(correct, baseline)
-    hits, total = int(correct.sum()), len(correct)
+    return counted_report(int(correct.sum()), fixed, broke, len(correct))
+
+
+def counted_report(hits: int, fixed: int, broke: int, total: int) -> GainReport:
+    """Compare a method with a baseline, from counts: what every number of a report follows from.
+
+    Args:
+        hits: images that the method gets right.
+        fixed: of these, the images that the baseline gets wrong.
+        broke: images that only the baseline gets right.
+        total: number of images.
+
+    Raises:
+        ValueError: counts that cannot be.
+    """
     return GainReport(
         accuracy=hits / total,
         interval=accuracy_interval(hits, total),
