@@ -58,7 +58,11 @@ def ensemble(result: Result) -> Result:
     """The main result: rows, figures, the comparisons at the end, and the verdict."""
     data = result.record.data
     total = data["num_test"]
-    rows = adjust([Row(**{**kept, **vars(again(kept, total))}) for kept in data["rows"]])
+    stored = [
+        {name: tuple(part) if isinstance(part, list) else part for name, part in kept.items()}
+        for kept in data["rows"]
+    ]
+    rows = adjust([Row(**{**kept, **vars(again(kept, total))}) for kept in stored])
     right = {(row.task, row.name): row.accuracy for row in rows}
     compared = [
         Comparison(**{**kept, **vars(again({**kept, "accuracy": right[at]}, total))})
