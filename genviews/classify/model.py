@@ -189,7 +189,7 @@ class Classifier(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where images must be for `forward`; `predict_logits` takes them from anywhere."""
+        """Where images are moved to, and the logits of `forward` are."""
         return self.mean.device
 
     def forward(self, images: Float[Tensor, "*batch C H W"]) -> Float[Tensor, "*batch Y"]:
@@ -215,7 +215,7 @@ class Classifier(nn.Module):
         """What the module itself says of images in [-1, 1], one row an image."""
         if self.settings.input_range is not None:  # generators overshoot -1 and 1
             images = images.clamp(-1, 1)
-        given = reshaped(images, self.settings, self.input_spec).to(self.mean.dtype)
+        given = reshaped(images, self.settings, self.input_spec).to(self.mean)
         given = (given - self.mean) / self.std
         with user_code("classifier", given, remedy=_remedy(self.input_spec)):
             answer = self.module(given)

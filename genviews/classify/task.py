@@ -62,6 +62,13 @@ class Task:
         known = dict.fromkeys(self.classifier.class_names)
         for output in self.outputs:
             lookup(output, known, f"logits for task {self.name!r}")
+        if len(self.outputs) == 1 and self.classifier.settings.outputs == "probs":
+            fail(
+                f"outputs of task {self.name!r}",
+                expected="at least two of probabilities that add up to 1 over all outputs",
+                got="one",
+                remedy='where each output is a probability of its own, say outputs="sigmoids"',
+            )
         if not self.class_names:
             # Set here, so that the names are known wherever the task goes.
             names = self.outputs or self.classifier.class_names

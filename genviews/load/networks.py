@@ -23,6 +23,7 @@ from torch import nn
 from genviews.checks import check_file, fail, lookup, option
 from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
+from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings
 from genviews.files import load_strictly, read_tensors
 from genviews.named import find_named
@@ -71,17 +72,24 @@ def load_classifier(
     """
     text = str(word)
     what = f"classifier {text!r}"
-    if weights is not None and text.endswith(".safetensors"):
+    ready = text.endswith(".safetensors") or text.partition("/")[0] in zoo_names()
+    if weights is not None and ready:
         fail(
             "classifier weights",
-            expected="none beside a safetensors file",
+            expected="none beside a classifier that has its own",
             got=str(weights),
             remedy="name the function that builds the network as the classifier",
         )
-    given = {} if settings is None else settings.changed()
     with user_code(what, remedy=f"see {GUIDE}"):
         made = _find(text)()
+    network = made.module if isinstance(made, Classifier) else as_module(made, what)
+    if weights is not None:
+        path, named = Path(weights).expanduser(), "classifier weights"
+        load_strictly(network, read_tensors(path, named), f"{named} {path.name}")
+    given = {} if settings is None else settings.changed()
     if isinstance(made, Classifier):
+        if weights is not None:
+            probe_classifier(made)
         return _own(made, what, image_spec, tuple(class_names), given)
     if image_spec is None or not class_names:
         fail(
@@ -90,11 +98,6 @@ def load_classifier(
             got="none",
             remedy="pass image_spec and class_names",
         )
-    network = as_module(made, what)
-    if weights is not None:
-        path = Path(weights).expanduser()
-        what = "classifier weights"
-        load_strictly(network, read_tensors(path, what), f"{what} {path.name}")
     return Classifier(network.eval(), image_spec, class_names, **given)
 
 

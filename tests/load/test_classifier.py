@@ -108,6 +108,18 @@ def test_weights_are_put_into_the_functions_module(tmp_path, suffix: str) -> Non
         assert torch.equal(value, weights[key])
 
 
+def test_weights_are_put_into_a_classifier_that_the_function_makes(tmp_path) -> None:
+    path = tmp_path / "weights.safetensors"
+    weights = {k: torch.randn_like(v) for k, v in build().state_dict().items()}
+    save_file(weights, path)
+    x = torch.rand(2, 1, 8, 8)
+    found = load_classifier("users_nets:give_classifier", SPEC, NAMES, weights=path)(x)
+    torch.testing.assert_close(found, x.flatten(1) @ weights["1.weight"].T + weights["1.bias"])
+    save_file({k: v * torch.nan for k, v in weights.items()}, path)
+    with pytest.raises(ValueError, match="expected finite answers"):
+        load_classifier("users_nets:give_classifier", SPEC, NAMES, weights=path)
+
+
 def test_a_small_resnet_file_needs_no_function(tmp_path) -> None:
     network = SmallResNet(num_classes=3, width=4).eval()
     network.save(tmp_path / "net.safetensors")
@@ -184,7 +196,9 @@ def test_weights_that_do_not_fit_name_their_keys(tmp_path) -> None:
 
 
 def test_a_network_file_takes_no_further_weights(tmp_path) -> None:
-    with pytest.raises(ValueError, match="expected none beside a safetensors file"):
+    with pytest.raises(ValueError, match="expected none beside a classifier that has its own"):
+        load_classifier("fashion32/views", weights=tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="expected none beside a classifier that has its own"):
         load_classifier(tmp_path / "net.safetensors", SPEC, NAMES, weights=tmp_path / "w.pt")
 
 
