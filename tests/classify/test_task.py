@@ -81,7 +81,7 @@ def test_tasks_have_different_names():
 def test_one_of_probabilities_that_add_up_to_1_is_no_answer():
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     probs = Classifier(nn.Sequential(net, nn.Softmax(1)), SPEC, ("a", "b", "c"), outputs="probs")
-    with pytest.raises(ValueError, match='at least two of probabilities.*say outputs="sigmoids"'):
+    with pytest.raises(ValueError, match=r'at least two of probabilities.*say outputs="sigmoids"'):
         attribute_tasks(probs)
     apart = Classifier(nn.Sequential(net, nn.Sigmoid()), SPEC, ("a", "b", "c"), outputs="sigmoids")
     images = torch.rand(2, 1, 4, 4)
