@@ -23,6 +23,7 @@ from genviews.data.decode import UnfitImageError, decode_image
 from genviews.data.source import LabelColumn, Row, RowSource, content_hash
 from genviews.named import find_named
 from genviews.types import ImageSpec
+from genviews.user_code import user_code
 
 __all__ = ["DatasetSource", "load_dataset", "picture_of"]
 
@@ -149,7 +150,9 @@ def load_dataset(spec: str) -> MapDataset:
     if spec.startswith("torchvision:"):
         return _of_torchvision(spec, spec.partition(":")[2])
     what = f"data set {spec!r}"
-    found = find_named(spec, what, _FORM, calls="a function that returns a data set")()
+    make = find_named(spec, what, _FORM, calls="a function that returns a data set")
+    with user_code(what):
+        found = make()
     if not isinstance(found, MapDataset):
         fail(
             what,

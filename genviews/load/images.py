@@ -34,6 +34,7 @@ from genviews.data.split import SplitName, check_split
 from genviews.data.store_source import StoreSource
 from genviews.load.files import ClassOrder, Reading
 from genviews.types import ImageSpec
+from genviews.user_code import user_code
 from genviews.zoo import zoo_images
 
 __all__ = ["FASHION", "WordKind", "images_spec", "kind_of", "load_images", "read_images"]
@@ -215,7 +216,8 @@ def _first(word: str | Path, kind: WordKind) -> Iterator[object]:
     """The first pictures, as files or in memory."""
     if kind == "dataset":
         data = load_dataset(str(word))
-        return (picture_of(data[index]) for index in range(min(_LOOK, len(data))))
+        with user_code(f"data set {str(word)!r}"):
+            return iter([picture_of(data[index]) for index in range(min(_LOOK, len(data)))])
     found = Reading(class_names="text").listing(word)
     return (found.root / name for name in found.files[:_LOOK])
 

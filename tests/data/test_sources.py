@@ -19,7 +19,7 @@ from genviews.data.dataset_source import DatasetSource, load_dataset
 from genviews.data.file_source import Alignment
 from genviews.data.store_source import StoreSource
 from genviews.identity import Identity
-from genviews.load.images import load_images
+from genviews.load.images import images_spec, load_images
 from genviews.store import ShardStore
 from genviews.types import ImageSpec
 from tests.stores import put_shard
@@ -207,6 +207,9 @@ class TestLoadDataset:
         (tmp_path / "users_data.py").write_text(
             "def make():\n    return [(None, 0)]\n\n"
             "def stream():\n    return iter(())\n\nsize = 3\n"
+            "def broken():\n    raise OSError('no disk')\n"
+            "class Bad(list):\n    def __getitem__(self, at):\n        return {'img': 3}['image']\n"
+            "def bad():\n    return Bad([1, 2])\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
         yield "users_data"
@@ -214,6 +217,10 @@ class TestLoadDataset:
 
     def test_function(self, module):
         assert load_dataset(f"{module}:make") == [(None, 0)]
+
+    def test_an_item_that_raises_is_told_where_its_size_is_asked(self, module):
+        with pytest.raises(ValueError, match=r"KeyError: 'image', in .*users_data.py, line \d+"):
+            images_spec(f"{module}:bad", size=None, convert=False)
 
     def test_torchvision_reads_what_is_there(self, tmp_path):
         fake = tmp_path / "fmnist" / "FashionMNIST" / "raw"
@@ -238,9 +245,14 @@ class TestLoadDataset:
             ("torchvision:FashionMNIST:no/where:train", FileNotFoundError, "not found"),
             ("torchvision:SVHN:no/where:trian", ValueError, "split"),
             ("torchvision:Caltech101:no/where:train", ValueError, "Caltech101 has none"),
-            ("users_data:mak", ValueError, "it has make"),
+            ("users_data:mak", ValueError, r"it has .*make"),
             ("users_data:size", ValueError, "expected a function that returns a data set, got int"),
             ("users_data:stream", TypeError, "expected a map-style data set"),
+            (
+                "users_data:broken",
+                ValueError,
+                r"OSError: no disk, in .*users_data.py, line",
+            ),
             ("users_data", ValueError, "with a colon between"),
         ],
     )

@@ -115,8 +115,8 @@ def test_weights_are_put_into_a_classifier_that_the_function_makes(tmp_path) -> 
     x = torch.rand(2, 1, 8, 8)
     found = load_classifier("users_nets:give_classifier", SPEC, NAMES, weights=path)(x)
     torch.testing.assert_close(found, x.flatten(1) @ weights["1.weight"].T + weights["1.bias"])
-    save_file({k: v * torch.nan for k, v in weights.items()}, path)
-    with pytest.raises(ValueError, match="expected finite answers"):
+    save_file({k: v * 0 for k, v in weights.items()}, path)
+    with pytest.raises(ValueError, match="the same answer for 6 different images"):
         load_classifier("users_nets:give_classifier", SPEC, NAMES, weights=path)
 
 
