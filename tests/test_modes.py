@@ -11,7 +11,8 @@ from genviews import CallableGenerator, Inverter, Rng, ToyGenerator, invert
 from genviews.classify.config import TrainConfig
 from genviews.classify.train import train_classifier
 from genviews.evaluate.detection import DetectionConfig, detection_optimizer, detection_step
-from genviews.invert.encoder import EncoderConfig, EncoderTraining, train_encoder
+from genviews.invert.encoder import EncoderConfig
+from genviews.invert.encoder_training import EncoderTraining, train_encoder
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder

@@ -107,7 +107,7 @@ class Generator(nn.Module, ABC):
         return values.to(self.device) if first is None else values.to(first.device, first.dtype)
 
     def mean_latent(self, num: int = 10_000, seed: int = 0) -> Float[Tensor, "L D"]:
-        """Mean of `num` mapped latents, over classes too: inversion without encoder starts here.
+        """Mean of `num` mapped latents, over classes too, leaving out what is not finite.
 
         Kept until a weight changes, because every batch of an inversion asks for it.
         """
@@ -117,7 +117,9 @@ class Generator(nn.Module, ABC):
         if kept is None or kept[0] != key:
             with torch.no_grad():
                 z = self.sample(Rng(seed, "mean_latent").streams(range(num)))
-                kept = (key, self.map(z, self.labels_in_turn(range(num))).mean(0))
+                latents = self.map(z, self.labels_in_turn(range(num)))
+                finite = latents.flatten(1).isfinite().all(1)
+                kept = (key, (latents if finite.all() else latents[finite]).mean(0))
             self._mean_kept = kept
         return kept[1].clone()
 

@@ -1,23 +1,16 @@
 """InversionEncoder: a residual network, image and mask in, a latent for every style row out.
 
 It gives the optimisation a start that is already close, and its early features serve as a
-perceptual distance that no label has touched. `train_encoder` trains it for any generator, on the
-generator's own samples alone:
+perceptual distance that no label has touched. `genviews.invert.encoder_training` trains one for any
+generator.
 
-    min_E  E_{w, m} |m (x - G(E(x, m)))|_1 + lambda |w - E(x, m)|^2,   x = G(w)
-
-Exact resume: every random number comes from (seed, step), so a checkpoint holds weights, optimiser
-and step.
-
-Source: Chai et al. 2021, Sec. 3.1 and Eq. 2-3 (an encoder on RGB and mask); masks after the
-latent-composition code (uniform 6x6 noise, thresholded).
+Source: Chai et al. 2021, Sec. 3.1 (an encoder on RGB and mask).
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,24 +20,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import check_count, check_fraction, fail
+from genviews.checks import check_count, fail
 from genviews.files import load_network, save_tensors
 from genviews.generators.base import Generator
-from genviews.identity import Identity, identify
-from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
-from genviews.modes import evaluating, frozen, gradients, ordinary
-from genviews.rng import Rng
 from genviews.types import Images, Latents, Masks, check_masks, check_shape
 
-__all__ = [
-    "EncoderConfig",
-    "EncoderTraining",
-    "InversionEncoder",
-    "random_masks",
-    "train_encoder",
-]
-
-Report = Callable[[int, dict[str, float]], None]
+__all__ = ["EncoderConfig", "InversionEncoder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,159 +207,3 @@ class InversionEncoder(nn.Module):
             return cls(EncoderConfig(**{**given, **lists}))
 
         return load_network(path, cls.__name__, make).requires_grad_(False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderTraining:
-    """How to train.
-
-    Args:
-        steps: optimisation steps.
-        batch: generator samples a step.
-        lr: Adam learning rate, cosine to 0.
-        latent_weight: lambda, on the latent error in units of the latents' variance.
-        mixing: fraction of samples whose rows come from two latents, so that the encoder learns
-            that rows may differ: the latents of real images lie in W+, not in W.
-        masked: fraction of samples with a random mask; the rest are seen whole.
-        seed: of samples, masks and initial weights.
-    """
-
-    steps: int
-    batch: int = 64
-    lr: float = 1e-3
-    latent_weight: float = 0.1
-    mixing: float = 0.5
-    masked: float = 0.25
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_fraction(self.mixing, "mixing")
-        check_fraction(self.masked, "masked")
-
-
-def random_masks(batch: int, size: tuple[int, int], rng: torch.Generator) -> Masks:
-    """Smooth random masks: 1 (known) where bilinear 6x6 uniform noise < c, with c ~ U(0.3, 1)."""
-    noise = torch.rand(batch, 1, 6, 6, generator=rng)
-    cut = torch.empty(batch, 1, 1, 1).uniform_(0.3, 1.0, generator=rng)
-    smooth = F.interpolate(noise, size=size, mode="bilinear", align_corners=False)
-    return (smooth < cut).float()
-
-
-@torch.no_grad()
-def _batch(
-    generator: Generator, config: EncoderTraining, step: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Latents, images, masks and classes of one step, from (seed, step) alone.
-
-    The classes are None where the latents carry them. Some latents have rows from two samples of
-    one class.
-    """
-    rng = Rng(config.seed, "encoder").child(str(step)).torch()
-    batch, rows, device = config.batch, generator.latent_spec.num_layers, generator.device
-    label = None
-    if generator.num_classes:
-        label = torch.randint(generator.num_classes, (batch,), generator=rng).to(device)
-    z = torch.randn(2, batch, generator.z_dim, generator=rng).to(device)
-    first, second = generator.map(z[0], label), generator.map(z[1], label)
-    cross = torch.randint(1, max(rows, 2), (batch,), generator=rng)
-    mixed = torch.rand(batch, generator=rng) < config.mixing
-    take_second = mixed[:, None] & (torch.arange(rows)[None] >= cross[:, None])
-    latents = torch.where(take_second[:, :, None].to(first.device), second, first)
-    label = label if generator.renders_label else None
-    images = generator.synthesize(latents, label)
-    masks = random_masks(batch, (images.shape[2], images.shape[3]), rng)
-    masks[torch.rand(batch, generator=rng) >= config.masked] = 1.0
-    return latents, images, masks.to(images), label
-
-
-def _rate(step: int, steps: int) -> float:
-    """Cosine to 0 with a warm-up of 100 steps."""
-    return min(0.5 * (1 + math.cos(math.pi * step / steps)), (step + 1) / 100)
-
-
-@gradients()
-def train_encoder(
-    generator: Generator,
-    architecture: EncoderConfig,
-    config: EncoderTraining,
-    *,
-    checkpoint: Path | None = None,
-    checkpoint_every: int = 500,
-    report: Report | None = None,
-) -> InversionEncoder:
-    """Train an encoder; resumes from `checkpoint` if that file exists.
-
-    Args:
-        generator: in eval mode and frozen while this lasts, then as it was; moved nowhere, the
-            encoder is built on its device. The encoder of a conditional one sees the class in the
-            image alone.
-        architecture: see `EncoderConfig.for_generator`.
-        config: how to train.
-        checkpoint: file written every `checkpoint_every` steps, atomically.
-        checkpoint_every: in steps.
-        report: called after every step with (step, losses).
-
-    Returns:
-        The trained encoder in eval mode, frozen.
-
-    Raises:
-        ValueError: the checkpoint is of another generator, architecture or training.
-    """
-    generator = ordinary(generator, [generator])
-    with evaluating(generator), frozen(generator):
-        identity = None
-        if checkpoint is not None:
-            identity = identify(generator=generator, architecture=architecture, training=config)
-        found = _train(
-            generator, architecture, config, checkpoint, identity, checkpoint_every, report
-        )
-    return found.eval().requires_grad_(False)
-
-
-def _train(
-    generator: Generator,
-    architecture: EncoderConfig,
-    config: EncoderTraining,
-    checkpoint: Path | None,
-    identity: Identity | None,
-    checkpoint_every: int,
-    report: Report | None,
-) -> InversionEncoder:
-    torch_seed = Rng(config.seed, "encoder/init").torch().initial_seed()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed)
-        encoder = InversionEncoder(architecture, generator.mean_latent())
-    encoder.to(generator.device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(encoder.parameters(), lr=config.lr, betas=(0.9, 0.99))
-    first = 0
-    if checkpoint is not None and identity is not None and checkpoint.exists():
-        state = read_checkpoint(checkpoint, identity, generator.device)
-        encoder.load_state_dict(state["encoder"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    spread = _spread(generator, config.seed)
-    for step in range(first, config.steps):
-        encoder.train()
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * _rate(step, config.steps)
-        latents, images, masks, label = _batch(generator, config, step)
-        estimate = encoder(images, masks)
-        pixel = ((generator.synthesize(estimate, label) - images).abs() * masks).sum()
-        pixel = pixel / (masks.sum() * images.shape[1])
-        latent = F.mse_loss(estimate, latents) / spread
-        optimiser.zero_grad(set_to_none=True)
-        (pixel + config.latent_weight * latent).backward()
-        optimiser.step()
-        if report is not None:
-            report(step + 1, {"pixel": pixel.item(), "latent": latent.item()})
-        if checkpoint and identity and (step + 1) % checkpoint_every == 0:
-            parts = {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict()}
-            write_checkpoint(checkpoint, identity, {**parts, "step": step + 1})
-    return encoder
-
-
-@torch.no_grad()
-def _spread(generator: Generator, seed: int) -> Tensor:
-    """The mean variance of a latent's numbers over the prior, classes included."""
-    z = generator.sample(Rng(seed, "spread").streams(range(2048)))
-    return generator.map(z, generator.labels_in_turn(range(len(z))))[:, 0].var(0).mean()

@@ -20,7 +20,8 @@ from genviews import load_generator
 from genviews.data.fashion import fashion_mnist
 from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
-from genviews.invert.encoder import EncoderConfig, EncoderTraining, InversionEncoder, train_encoder
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.encoder_training import EncoderTraining, train_encoder
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.zoo.card import ENTRIES, record_file

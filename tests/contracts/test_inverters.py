@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from genviews.generators.toy import ToyGenerator
 from genviews.invert import optimizer, start
-from genviews.invert.encoder import EncoderConfig, EncoderTraining, InversionEncoder, train_encoder
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.encoder_training import EncoderTraining, train_encoder
 from genviews.invert.inverter import Inverter
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, Term

@@ -8,13 +8,8 @@ from torch import nn
 
 from genviews import CallableGenerator, Rng, ToyGenerator
 from genviews.generators.callable import z_space
-from genviews.invert.encoder import (
-    EncoderConfig,
-    EncoderTraining,
-    InversionEncoder,
-    random_masks,
-    train_encoder,
-)
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.encoder_training import EncoderTraining, random_masks, train_encoder
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
 from genviews.invert.start import EncoderStart
@@ -187,3 +182,55 @@ def test_a_checkpoint_of_something_else_is_refused(change, tmp_path):
     with pytest.raises(ValueError, match=r"c\.pt"):
         train_encoder(*given, checkpoint=path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("where", ["in the image", "in the latent"])
+def test_samples_that_are_no_numbers_spoil_nothing(where):
+    class Spoilt(ToyGenerator):
+        def map(self, z, label=None, **settings):
+            latents = super().map(z, label, **settings)
+            bad = (z[:, 0] > 0.5)[:, None, None] & (where == "in the latent")
+            return torch.where(bad, torch.nan, latents)
+
+        def synthesize(self, latents, label=None):
+            bad = (latents[:, 0, 0] > self.mean[0] + 0.5)[:, None, None, None]
+            bad = bad & (where == "in the image")
+            return torch.where(bad, torch.nan, super().synthesize(latents))
+
+    generator, seen = Spoilt(), []
+    shape = EncoderConfig.for_generator(generator, widths=(8,))
+    config = EncoderTraining(steps=12, batch=16)
+    encoder = train_encoder(generator, shape, config, report=lambda step, parts: seen.append(parts))
+    assert all(value.isfinite().all() for value in encoder.state_dict().values())
+    assert len(seen) == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps of the training: expected an integer of at least 1"),
+        ({"batch": 0}, "batch of the training: expected an integer of at least 1"),
+        ({"lr": 0.0}, "lr: expected a finite number above 0"),
+        ({"latent_weight": -1.0}, "latent_weight: expected a finite number of at least 0"),
+    ],
+)
+def test_training_is_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        EncoderTraining(**{"steps": 1, **change})
+
+
+def test_what_cannot_be_trained_is_said_at_once():
+    toy, config = ToyGenerator(), EncoderTraining(steps=1, batch=2)
+    for other in (ToyGenerator(num_layers=2), ToyGenerator(channels=3)):
+        with pytest.raises(ValueError, match=r"encoder config: expected \(image_channels"):
+            train_encoder(toy, EncoderConfig.for_generator(other, widths=(8,)), config)
+    flat = CallableGenerator(lambda z: z.detach().tanh().reshape(-1, 1, 8, 8), z_dim=64)
+    with pytest.raises(ValueError, match="generator of the training of an encoder"):
+        train_encoder(flat, EncoderConfig.for_generator(flat, widths=(8,)), config)
+
+    class Empty(ToyGenerator):
+        def synthesize(self, latents, label=None):
+            return super().synthesize(latents) * torch.nan
+
+    with pytest.raises(ValueError, match="expected finite images of some samples, got none in 1"):
+        train_encoder(Empty(), EncoderConfig.for_generator(toy, widths=(8,)), config)
