@@ -35,8 +35,9 @@ from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
 from genviews.rng import Rng
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
 from genviews.studies.gates import gates_of_inputs, gates_of_inversions
+from genviews.studies.inputs import Inputs
 
 RESULT = Path("results/benchmarks/gates.json")
 SEEDS, COUNTS, CLASSES = range(4), (24, 80, 300), (2, 3, 10)

@@ -43,7 +43,7 @@ from genviews.load.learning import load_probe, load_real
 from genviews.load.networks import load_classifier, load_encoder, trained_spec
 from genviews.load.splits import load_splits
 from genviews.represent.encoder import RepresentationEncoder
-from genviews.studies.bench import Inputs
+from genviews.studies.inputs import Inputs
 from genviews.studies.invert import earlier_start
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
 from genviews.types import ImageSpec

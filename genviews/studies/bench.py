@@ -22,10 +22,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.augment.base import PixelViews
-from genviews.checks import check_different, fail, lookup
+from genviews.checks import fail
 from genviews.classify.task import Task
-from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource, check_leakage
+from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.engine import Engine
 from genviews.ensemble.bank import PredictionBank, ViewBank
@@ -40,120 +39,17 @@ from genviews.perturb.base import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
 from genviews.studies.base import Need, Options, Study
-from genviews.studies.learning.judge import KeptJudge
+from genviews.studies.inputs import Inputs
 from genviews.studies.result import Record
 from genviews.studies.run_folder import WORK
 from genviews.types import NotedProgress
 
-__all__ = ["SPLITS", "Bench", "Inputs", "Watcher"]
+__all__ = ["SPLITS", "Bench", "Watcher"]
 
 SPLITS: tuple[SplitName, SplitName] = ("calibration", "test")
 """Of a test-time study: where choices are made, and where results are measured."""
 
 Known = TypeVar("Known")
-
-_KNOWN_BY = (
-    "tasks",
-    "splits",
-    "perturbations",
-    "pixel_views",
-    "real",
-    "probe",
-    "images",
-    "encoder",
-)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Inputs:
-    """What a user gave; None and () are what was not given.
-
-    Args:
-        kit: the generator and what belongs to it.
-        tasks: columns of labels and the classifiers that answer them.
-        splits: "calibration" and "test", with labels.
-        perturbations: of the generator's latents, to try.
-        pixel_views: to compare them with.
-        real: images to learn from.
-        probe: labelled splits to judge encoders on.
-        judges: who else judges encoders.
-        images: to invert, with the inverter of the kit.
-        encoder: to judge.
-        skipped: (file, reason) of images that were left out.
-        notes: what was taken or measured for want of a setting, in sentences.
-
-    Raises:
-        ValueError: two kinds of views of one name, which no table could tell apart.
-    """
-
-    kit: GeneratorKit | None = None
-    tasks: tuple[Task, ...] = ()
-    splits: Mapping[str, ImageSource] = field(default_factory=dict)
-    perturbations: tuple[Perturbation, ...] = ()
-    pixel_views: tuple[PixelViews, ...] = ()
-    real: ImageSet | ImageSource | None = None
-    probe: ProbeData | None = None
-    judges: tuple[KeptJudge, ...] = ()
-    images: ImageSource | None = None
-    encoder: RepresentationEncoder | None = None
-    skipped: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = field(default=(), metadata={"identity": False})
-
-    def __post_init__(self) -> None:
-        remedy = "give one of them a name of its own: Renamed(views, 'my-crop')"
-        check_different([views.name for views in self.pixel_views], "pixel views", remedy)
-        remedy = "list each once, and of one kind and strength one alone"
-        check_different([views.name for views in self.perturbations], "perturbations", remedy)
-
-    def to(self, device: torch.device | str) -> Inputs:
-        """Move generator, inverter, classifiers and encoder to a device; returns self."""
-        if self.kit is not None:
-            self.kit.to(device)
-        for task in self.tasks:
-            task.classifier.to(device)
-        if self.encoder is not None:
-            self.encoder.to(device)
-        return self
-
-    def check_splits(self) -> None:
-        """Raise ValueError for labels that tasks cannot use, or images in both splits."""
-        for split, images in self.splits.items():
-            for task in self.tasks:
-                what = f"labels of the {split} images for task {task.name!r}"
-                column = lookup(task.labels, images.columns, what)
-                if task.class_names != column.class_names:
-                    fail(
-                        f"class names of the {split} images",
-                        expected=f"those of task {task.name!r}: {', '.join(task.class_names)}",
-                        got=", ".join(column.class_names),
-                        remedy="give both the same names in the same order",
-                    )
-        check_leakage(self.splits)
-
-    def given(self) -> frozenset[Need]:
-        """Which needs are met."""
-        there = {
-            Need.KIT: self.kit is not None,
-            Need.CLASSIFIER: bool(self.tasks),
-            Need.SPLITS: {"calibration", "test"} <= self.splits.keys(),
-            Need.REAL: self.real is not None,
-            Need.PROBES: self.probe is not None,
-            Need.VOC: bool(self.judges),
-            Need.IMAGES: self.images is not None,
-            Need.ENCODER: self.encoder is not None,
-        }
-        return frozenset(need for need, met in there.items() if met)
-
-    def __describe__(self) -> Mapping[str, object]:
-        """Everything that kept work depends on; judges may be added to a study that is there."""
-        kit, inverts = self.kit, self.given() & {Need.SPLITS, Need.IMAGES}
-        return {
-            "generator": None if kit is None else kit.generator,
-            "inverter": kit.inverter if kit is not None and inverts else None,
-            "walks": None if kit is None else kit.walks,
-            "encoder": self.encoder,
-            **{name: getattr(self, name) for name in _KNOWN_BY},
-        }
 
 
 class Watcher:

@@ -31,8 +31,9 @@ from genviews.report.terminal import show
 from genviews.report.text import markdown, table_csv
 from genviews.rng import Rng
 from genviews.studies.base import Study, run_study
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
 from genviews.studies.blocks import Images, Table
+from genviews.studies.inputs import Inputs
 from genviews.studies.result import RESULT_FILE, Result
 from genviews.testing.laws import Laws, expect, refuses
 

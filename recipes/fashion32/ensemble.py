@@ -21,8 +21,9 @@ from genviews.classify.task import Task
 from genviews.files import write_json
 from genviews.kit import GeneratorKit
 from genviews.studies.base import run_study
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
 from genviews.studies.ensembling.main import STUDY, MainStudy
+from genviews.studies.inputs import Inputs
 from genviews.zoo import zoo_classifiers
 from genviews.zoo.card import update_card
 from recipes.fashion32.invert import stored

@@ -37,8 +37,9 @@ from genviews.invert.inverter import Inverter
 from genviews.invert.start import EncoderStart
 from genviews.perturb.stylemix import StyleMix
 from genviews.studies.base import run_study
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
 from genviews.studies.ensembling import inverters, table2
+from genviews.studies.inputs import Inputs
 from genviews.studies.result import Result
 from recipes.recipe import Printed, folder_of, run
 

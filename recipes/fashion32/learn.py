@@ -29,7 +29,8 @@ from genviews.environment import environment
 from genviews.evaluate.encoders import ProbeData
 from genviews.files import write_json
 from genviews.studies.base import run_study
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
+from genviews.studies.inputs import Inputs
 from genviews.studies.learning.options import LearningOptions
 from genviews.studies.registry import find_study
 from genviews.studies.result import Result

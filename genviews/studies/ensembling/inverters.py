@@ -18,15 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from jaxtyping import Bool, Float, Int
-from scipy import stats
-from torch import Tensor
-
-from genviews.checks import fail
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation, Method, Row, evaluate
 from genviews.ensemble.merge import find_merge
-from genviews.ensemble.significance import GainReport, accuracy_interval, gain_report
+from genviews.ensemble.significance import GainReport, gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import mix
 from genviews.identity import describe
@@ -46,16 +41,21 @@ from genviews.studies.blocks import (
     Series,
     Table,
 )
+from genviews.studies.ensembling.agreement import (
+    Correlation,
+    Gains,
+    Share,
+    class_fidelity,
+    correlate,
+    task_gains,
+)
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.invert import best_and_worst, measured_terms
 from genviews.studies.result import Claim, Result
 from genviews.studies.statistics import Gap, accuracy_of, gains_of, outcome_of, weigh
 
-__all__ = ["STUDY", "Inverters", "class_fidelity", "correlate", "run", "task_gains"]
-
-Gains = Mapping[str, Mapping[str, GainReport]]
-"""Method -> task -> what the method gains there."""
+__all__ = ["STUDY", "Inverters", "run"]
 
 COMPARED = ("pixel", "in-domain")  # task by task
 EXTREMES = 4  # best and worst reconstructions shown, as in the paper's Fig. 10
@@ -88,124 +88,6 @@ class Inverters(Viewed):
     def quick(self) -> Inverters:
         """Few views."""
         return replace(self, num_views=4)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Correlation:
-    """Pearson's r with its 95 % interval (Fisher's z) and p-value over `count` pairs."""
-
-    r: float
-    interval: tuple[float, float]
-    p_value: float
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """A share of some images: `count` of `total`, with its 95 % Wilson interval."""
-
-    count: int
-    total: int
-    share: float
-    interval: tuple[float, float]
-
-    @classmethod
-    def of(cls, chosen: Bool[Tensor, " N"]) -> Share:
-        """The share of true values; of no image it is 0, with the interval [0, 1]."""
-        count, total = int(chosen.sum()), len(chosen)
-        interval = accuracy_interval(count, total) if total else (0.0, 1.0)
-        return cls(count=count, total=total, share=count / max(total, 1), interval=interval)
-
-
-def class_fidelity(
-    on_images: Int[Tensor, " N"], on_reconstructions: Int[Tensor, " N"], labels: Int[Tensor, " N"]
-) -> dict[str, Share]:
-    """What became of a classifier's answers when images were replaced by reconstructions.
-
-    Args:
-        on_images: classes predicted for the images.
-        on_reconstructions: for their reconstructions.
-        labels: true classes.
-
-    Returns:
-        "agreement", images with the same answer before and after, right or wrong; "kept", right
-        answers that stayed right; "copied", wrong answers that stayed the same wrong answer;
-        "corrected", wrong answers that became right.
-
-    Example:
-        >>> import torch
-        >>> said, again = torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0])
-        >>> found = class_fidelity(said, again, torch.tensor([0, 0, 0]))
-        >>> found["agreement"].share, found["copied"].share, found["corrected"].share
-        (0.6666666666666666, 0.5, 0.5)
-    """
-    same, right = on_images == on_reconstructions, on_images == labels
-    return {
-        "agreement": Share.of(same),
-        "kept": Share.of(same[right]),
-        "copied": Share.of(same[~right]),
-        "corrected": Share.of((on_reconstructions == labels)[~right]),
-    }
-
-
-def task_gains(
-    single: Float[Tensor, "N Y"],
-    method: Float[Tensor, "N Y"],
-    labels: Int[Tensor, " N"],
-    class_names: Sequence[str],
-) -> dict[str, GainReport]:
-    """Return the gain of each one-against-the-rest task: "is it a NAME" where p(NAME) > 0.5.
-
-    Args:
-        single: probabilities without the method.
-        method: with it, for the same images.
-        labels: true classes.
-        class_names: Y names.
-    """
-    found = {}
-    for index, name in enumerate(class_names):
-        truth = labels == index
-        right, before = ((p[:, index] > 0.5) == truth for p in (method, single))
-        found[name] = gain_report(right, before)
-    return found
-
-
-def correlate(first: Gains, second: Gains) -> dict[str, Correlation | None]:
-    """Correlate the gains of two inversions over tasks, for each method and "pooled" over all.
-
-    Where the gains of one do not vary, as when alpha is 0, or there are fewer than 4 of them, there
-    is no correlation but None.
-
-    Args:
-        first: of one inversion.
-        second: the same methods and tasks of the other.
-
-    Raises:
-        ValueError: other methods or tasks.
-    """
-    pairs: dict[str, list[tuple[float, float]]] = {}
-    for name, gains in first.items():
-        others = second.get(name, {})
-        if list(gains) != list(others):
-            fail(
-                "task gains",
-                expected=f"the same tasks of both inversions for {name!r}",
-                got=f"{len(gains)} and {len(others)}",
-                remedy="compute both on the same images and classes",
-            )
-        pairs[name] = [(gain.gain, others[task].gain) for task, gain in gains.items()]
-    pairs["pooled"] = [pair for name in first for pair in pairs[name]]
-    return {name: _pearson(values) for name, values in pairs.items()}
-
-
-def _pearson(pairs: Sequence[tuple[float, float]]) -> Correlation | None:
-    x, y = ([pair[place] for pair in pairs] for place in (0, 1))
-    if len(pairs) < 4 or len(set(x)) == 1 or len(set(y)) == 1:
-        return None
-    found = stats.pearsonr(x, y)
-    low, high = map(float, found.confidence_interval(0.95))
-    r, p_value = float(found.statistic), float(found.pvalue)
-    return Correlation(r=r, interval=(low, high), p_value=p_value, count=len(pairs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,15 +132,9 @@ def run(bench: Bench, options: Inverters) -> Result:
     before = best.reconstructions.accuracy - best.reconstructions.gain
     blocks: list[Block] = [_quality(rows), _copied(rows), _ensembles(rows)]
     domain = next((row for row in rows if row.inversion == "in-domain"), None)
-    figure15 = (
-        {}
-        if domain is None
-        else {
-            weight: correlate(domain.gains[weight], rows[0].gains[weight])
-            for weight in rows[0].gains
-        }
-    )
+    figure15: dict[str, dict[str, Correlation | None]] = {}
     if domain is not None:
+        figure15 = {w: correlate(domain.gains[w], own) for w, own in rows[0].gains.items()}
         blocks += [_correlations(figure15, options.fixed_alpha), _tasks(rows[0], domain)]
     store = bench.inversions("test", ways["pixel"])
     made = reconstruct(
@@ -329,15 +205,9 @@ def _row(bench: Bench, options: Inverters, name: str, inverter: Inverter) -> _Ro
     methods += [
         replace(methods[0], name="combined", group="combined", image_views=(key,)) for key in pixels
     ]
+    task, merge = bench.tasks[0].name, options.merge
     found = [
-        evaluate(
-            method,
-            first,
-            last,
-            task=bench.tasks[0].name,
-            baseline=on_images,
-            merge=options.merge,
-        )
+        evaluate(method, first, last, task=task, baseline=on_images, merge=merge)
         for method in methods
     ]
     spent = stores["test"].columns("evaluations")["evaluations"]

@@ -13,7 +13,8 @@ from genviews.invert.start import MeanStart
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
+from genviews.studies.inputs import Inputs
 from tests.problem import toy_problem
 
 CANDIDATES = (Isotropic("fine", 0.1), Isotropic("fine", 0.6), StyleMix("fine"), StyleMix("coarse"))

@@ -14,7 +14,8 @@ from genviews.represent.config import RepresentationTraining
 from genviews.represent.plan import SamplePlan
 from genviews.represent.prior import Prior
 from genviews.represent.schedule import StepCosine
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
+from genviews.studies.inputs import Inputs
 from genviews.studies.learning.data import latent_views, row_batches
 from genviews.studies.learning.options import PanelOptions
 from genviews.studies.learning.row import LearningRow

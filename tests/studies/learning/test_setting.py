@@ -18,7 +18,8 @@ from genviews.represent.encoder import RepresentationConfig
 from genviews.represent.losses import ClassPrediction, LatentPrediction, NTXent, SupCon
 from genviews.represent.prior import Prior
 from genviews.represent.views import LatentViews
-from genviews.studies.bench import Bench, Inputs
+from genviews.studies.bench import Bench
+from genviews.studies.inputs import Inputs
 from genviews.studies.learning.options import LearningOptions
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.training import learning_setting
