@@ -2,18 +2,20 @@
 
     DATA SET -> align -> invert -> latents
 
-An item is a picture, or a sequence whose first element is one. Labels are those that the data set
-carries as `targets`, where it does. A picture is a
-PIL image or a uint8 tensor (C, H, W): what a data set gives without a transform. The range of a
-float tensor cannot be seen, so it is refused.
+An item is a picture, a sequence whose first element is one, or a dict with one in it. Labels are
+those that the data set carries as `targets`, where it does. A picture is a PIL image, a uint8
+tensor (C, H, W) or a uint8 array (H, W, C), as OpenCV reads it: what a data set gives without a
+transform. The range of floats cannot be seen, so they are refused.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -25,7 +27,7 @@ from genviews.named import find_named
 from genviews.types import ImageSpec
 from genviews.user_code import user_code
 
-__all__ = ["DatasetSource", "load_dataset", "picture_of"]
+__all__ = ["DatasetSource", "load_dataset", "picture_at"]
 
 _FORM = "torchvision:NAME:FOLDER:SPLIT or package.module:function"
 
@@ -71,7 +73,9 @@ class DatasetSource(RowSource):
     ) -> None:
         self.image_spec, self._dataset = image_spec, dataset
         self._resize, self._convert = resize, convert
-        self.ids = tuple(f"{i:06d}" for i in range(check_count(len(dataset), "items")))
+        with user_code(f"length of {type(dataset).__name__}"):
+            count = len(dataset)
+        self.ids = tuple(f"{i:06d}" for i in range(check_count(count, "items")))
         labels = _labels_of(dataset)
         self.columns = {} if labels is None else {"label": labels}
 
@@ -84,11 +88,7 @@ class DatasetSource(RowSource):
         return image, content_hash(image), None
 
     def _image(self, row: int) -> Tensor:
-        try:
-            item = self._dataset[row]
-        except Exception as error:  # a data set may raise anything on a damaged file
-            raise UnfitImageError(f"cannot be read ({type(error).__name__}: {error})") from None
-        picture, spec = picture_of(item), self.image_spec
+        picture, spec = picture_at(self._dataset, row), self.image_spec
         if isinstance(picture, Image.Image):
             return decode_image(picture, spec, resize=self._resize, convert=self._convert)
         whole = isinstance(picture, Tensor) and picture.ndim == 3 and picture.dtype == torch.uint8
@@ -98,7 +98,7 @@ class DatasetSource(RowSource):
                 kind = f"a tensor of {picture.dtype} {tuple(picture.shape)}"
             fail(
                 f"items of {type(self._dataset).__name__}",
-                expected="a PIL image or a uint8 tensor (C, H, W), alone or first in a tuple",
+                expected="a PIL image or a uint8 tensor (C, H, W), alone, in a tuple or in a dict",
                 got=kind,
                 remedy="leave out the data set's transform: the range of floats cannot be seen",
                 error=TypeError,
@@ -114,9 +114,41 @@ class DatasetSource(RowSource):
         return decode_image(held, spec, resize=self._resize)
 
 
-def picture_of(item: Any) -> object:  # noqa: ANN401 (whatever a data set holds)
-    """Return the picture of an item: the first of a sequence, or the item itself."""
-    return item[0] if isinstance(item, (tuple, list)) else item
+def picture_at(dataset: MapDataset, index: int) -> object:
+    """Return the picture of an item: the item, the first of a sequence, or the one in a dict.
+
+    Raises:
+        UnfitImageError: the data set raised, as it may on a damaged file; its own line is told.
+        TypeError: a dict with no picture, or with several.
+    """
+    what = f"items of {type(dataset).__name__}"
+    try:
+        with user_code(what):
+            item = dataset[index]
+    except ValueError as error:
+        raise UnfitImageError(f"cannot be read ({error})") from None
+    if isinstance(item, Mapping):
+        found = {key: value for key, value in item.items() if _is_picture(value)}
+        if len(found) != 1:
+            fail(
+                what,
+                expected="one picture in a dict",
+                got=f"{len(found)} under {', '.join(map(str, found or item)) or 'no key'}",
+                remedy="let the item be the picture, or a tuple that begins with it",
+                error=TypeError,
+            )
+        item = next(iter(found.values()))
+    item = item[0] if isinstance(item, (tuple, list)) and item else item
+    if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim in (2, 3):
+        array = torch.from_numpy(item)
+        item = array[None] if item.ndim == 2 else array.movedim(-1, 0)
+    return item
+
+
+def _is_picture(value: object) -> bool:
+    return isinstance(value, Image.Image) or (
+        isinstance(value, Tensor | np.ndarray) and value.ndim in (2, 3)
+    )
 
 
 def _labels_of(dataset: object) -> LabelColumn | None:
@@ -124,7 +156,10 @@ def _labels_of(dataset: object) -> LabelColumn | None:
     targets, names = getattr(dataset, "targets", None), getattr(dataset, "classes", None)
     if targets is None or not len(targets):
         return None
-    values = torch.as_tensor(targets)
+    try:
+        values = torch.as_tensor(targets)
+    except (TypeError, ValueError, RuntimeError):  # words, or rows of several lengths
+        return None
     if values.ndim != 1 or values.is_floating_point():
         return None
     count = int(values.max()) + 1

@@ -25,7 +25,7 @@ from typing import Literal, NoReturn
 from torch import Tensor
 
 from genviews.checks import expanded, fail, is_there, lookup, option
-from genviews.data.dataset_source import DatasetSource, load_dataset, picture_of
+from genviews.data.dataset_source import DatasetSource, MapDataset, load_dataset, picture_at
 from genviews.data.decode import Picture, UnfitImageError, decode_pixels
 from genviews.data.fashion import fashion_mnist
 from genviews.data.file_source import Alignment
@@ -34,7 +34,6 @@ from genviews.data.split import SplitName, check_split
 from genviews.data.store_source import StoreSource
 from genviews.load.files import ClassOrder, Reading
 from genviews.types import ImageSpec
-from genviews.user_code import user_code
 from genviews.zoo import zoo_images
 
 __all__ = ["FASHION", "WordKind", "images_spec", "kind_of", "load_images", "read_images"]
@@ -216,10 +215,19 @@ def _first(word: str | Path, kind: WordKind) -> Iterator[object]:
     """The first pictures, as files or in memory."""
     if kind == "dataset":
         data = load_dataset(str(word))
-        with user_code(f"data set {str(word)!r}"):
-            return iter([picture_of(data[index]) for index in range(min(_LOOK, len(data)))])
+        return (_picture(data, index) for index in range(min(_LOOK, len(data))))
     found = Reading(class_names="text").listing(word)
     return (found.root / name for name in found.files[:_LOOK])
+
+
+def _picture(data: MapDataset, index: int) -> object:
+    """A picture; what the data set raised, if it did so for the very first."""
+    try:
+        return picture_at(data, index)
+    except UnfitImageError:
+        if index == 0:
+            raise
+        return None
 
 
 def _shape(picture: object, convert: bool) -> tuple[int, ...] | None:

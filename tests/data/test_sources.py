@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import shutil
 import sys
 
@@ -173,7 +174,10 @@ class TestDataset:
         batch = source.read([0, 1, 2])
         assert (source.ids, batch.ids) == (("000000", "000001", "000002"), ("000000", "000001"))
         assert batch.images[:, 0, 0, 0].tolist() == [1, -1]
-        assert batch.skipped == (("000002", "cannot be read (OSError: truncated)"),)
+        ((name, reason),) = batch.skipped
+        assert name == "000002"
+        wanted = r"^cannot be read \(items of Broken: .*OSError: truncated, in .*, line \d+: raise"
+        assert re.match(wanted, reason)
         wanted = hashlib.blake2b(batch.images[0].numpy().tobytes(), digest_size=16).hexdigest()
         assert batch.hashes[0] == wanted
 
@@ -192,6 +196,30 @@ class TestDataset:
     def test_no_picture(self, item):
         with pytest.raises(TypeError, match="expected a PIL image or a uint8 tensor"):
             DatasetSource([(item, 0)], SPEC).read([0])
+
+    @pytest.mark.parametrize(
+        "item",
+        [
+            {"image": Image.new("L", (4, 4), 255), "label": 3},
+            {"pixels": torch.full((1, 4, 4), 255, dtype=torch.uint8)},
+            (np.full((4, 4, 1), 255, dtype=np.uint8), 3),
+            np.full((4, 4), 255, dtype=np.uint8),
+        ],
+    )
+    def test_pictures_in_a_dict_and_arrays(self, item):
+        assert DatasetSource([item], SPEC).read([0]).images.unique().tolist() == [1]
+
+    @pytest.mark.parametrize(
+        "item", [{"label": 3}, {}, {"a": Image.new("L", (4, 4)), "b": Image.new("L", (4, 4))}]
+    )
+    def test_a_dict_without_one_picture(self, item):
+        with pytest.raises(TypeError, match="items of list: expected one picture in a dict, got"):
+            DatasetSource([item], SPEC).read([0])
+
+    def test_targets_that_are_words_are_no_labels(self):
+        data = Broken()
+        data.targets = ["cat", "dog", "cat"]
+        assert DatasetSource(data, SPEC).columns == {}
 
     def test_sizes(self):
         large = [(Image.fromarray(pixels(0, 8)), 0)]
