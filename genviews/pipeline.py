@@ -211,7 +211,7 @@ class GenerativeTTA(nn.Module):
         bank = self._bank(photos, known, "calibration", True, progress)
         warn_of(bank_gates(bank))
         self._fitted = self._unfitted_ensemble().fit(bank)
-        self.alpha.fill_(self._fitted.alpha_)
+        self.alpha = self.alpha.new_tensor(self._fitted.alpha_)
         return self
 
     def predict_proba(
@@ -338,7 +338,7 @@ class GenerativeTTA(nn.Module):
     def ensemble_(self, fitted: Ensemble) -> None:
         """Take the weight of an ensemble that was fitted elsewhere."""
         self._fitted = fitted
-        self.alpha.fill_(fitted.alpha_)
+        self.alpha = self.alpha.new_tensor(fitted.alpha_)
 
     @property
     def perturbation(self) -> Perturbation | None:

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genviews import CallableGenerator, Inverter, Rng, ToyGenerator, invert
+from genviews import (
+    CallableGenerator,
+    Classifier,
+    GenerativeTTA,
+    Inverter,
+    Rng,
+    ToyGenerator,
+    invert,
+)
 from genviews.classify.config import TrainConfig
 from genviews.classify.train import train_classifier
 from genviews.evaluate.detection import DetectionConfig, detection_optimizer, detection_step
@@ -98,6 +106,17 @@ def test_a_step_of_detection():
     wanted = detection()
     with torch.no_grad():
         assert detection() == wanted
+
+
+def test_the_whole_arrow_fits_in_inference_mode_and_after_it():
+    streams, layers = Rng(0).streams(range(4)), (nn.Flatten(), nn.Linear(64, 2))
+    with torch.inference_mode():
+        toy = ToyGenerator()
+        images = toy.synthesize(toy.map(toy.sample(streams)))
+        classifier = Classifier(nn.Sequential(*layers), toy.image_spec, ("dark", "bright"))
+        tta = GenerativeTTA(classifier, toy, inverter=Inverter(steps=1), num_views=2)
+        wanted = tta.fit(images, [0, 1, 0, 1]).predict_proba(images)
+    assert torch.equal(tta.fit(images, [0, 1, 0, 1]).predict_proba(images), wanted)
 
 
 def test_a_generator_and_encoder_made_in_inference_mode_invert():
