@@ -48,9 +48,9 @@ def learning_lines(folder: Path) -> list[str]:
         "",
         "The paper's figures are top-1 on ImageNet (Table 1, 3) or ImageNet-100 (Fig. 9, Table 6), "
         "other data and scale; p is corrected by Holm over the claims of a table. `holds`: p is "
-        "below 0.05, and for claims of equality the 95 % interval is within one point of zero; "
-        "`contradicted`: p is below 0.05 the other way, or the two differ by more than a point; "
-        "`not seen`: the interval allows both.",
+        "below 0.05, and for claims of equality so is that of a test that the two are within one "
+        "point (corrected likewise); `contradicted`: p is below 0.05 the other way, or of a "
+        "difference where there should be none; `not seen`: too little was looked at to say.",
     ]
     for name, result in found.items():
         lines += ["", *markdown(replace(result, title=TITLES[name], claims=()), level=3)]

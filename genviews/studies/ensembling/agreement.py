@@ -23,10 +23,14 @@ Gains = Mapping[str, Mapping[str, GainReport]]
 
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """Pearson's r with its 95 % interval (Fisher's z) and p-value over `count` pairs."""
+    """Pearson's r with its 95 % interval (Fisher's z) and p-value over `count` pairs.
+
+    Pairs on a line, such as those of two equal inversions, have r = 1 and no interval: of what is
+    scattered around a line they say nothing.
+    """
 
     r: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     p_value: float
     count: int
 
@@ -136,4 +140,5 @@ def _pearson(pairs: Sequence[tuple[float, float]]) -> Correlation | None:
     found = stats.pearsonr(x, y)
     low, high = map(float, found.confidence_interval(0.95))
     r, p_value = float(found.statistic), float(found.pvalue)
-    return Correlation(r=r, interval=(low, high), p_value=p_value, count=len(pairs))
+    interval = (low, high) if high - low > 1e-6 else None
+    return Correlation(r=r, interval=interval, p_value=p_value, count=len(pairs))

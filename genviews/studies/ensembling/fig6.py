@@ -79,7 +79,8 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     return Result(
         title="How many views are worth making?",
         verdict=f"All views of {name!r} ({weight_words(best.alpha_)}): {difference(gain)} over the "
-        f"single image. With {_enough(curves[name])} views the curve is as high as it gets.",
+        f"single image. From {_enough(curves[name])} views on the curve is within two standard "
+        f"errors of its end.",
         blocks=(table, Curves(title="Accuracy by size", charts=(chart,))),
         claims=(claim,),
         record=bench.record(options),

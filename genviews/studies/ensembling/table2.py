@@ -90,7 +90,8 @@ def run(bench: Bench, options: Steps) -> Result:
         title="How many optimisation steps does an inversion need?",
         verdict=f"After {options.steps[-1]} steps accuracy on the reconstructions is "
         f"{100 * last.accuracy:.2f} %: {difference(last)} over the images themselves; from "
-        f"{enough} steps on it is the same within its interval. The ensemble "
+        f"{enough} steps on it is above {100 * low:.2f} %, where the interval of the last begins. "
+        "The ensemble "
         f"({candidates[0].name!r}, {weight_words(rows[-1].alpha)}): "
         f"{difference(rows[-1].ensemble)} over the single image.",
         blocks=(table, Curves(title="By optimisation steps", charts=(errors, accuracies))),

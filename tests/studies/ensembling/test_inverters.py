@@ -111,6 +111,13 @@ def test_constant_gains_have_no_correlation():
     assert correlate({"m": few}, {"m": few})["m"] is None
 
 
+def test_pairs_on_a_line_have_no_interval():
+    (single, method), labels = probabilities(5)
+    some = task_gains(single, method, labels, NAMES)
+    found = correlate({"m": some}, {"m": some})["m"]
+    assert (found.r, found.interval) == (pytest.approx(1.0), None)
+
+
 def test_other_tasks_are_refused():
     (single, method), labels = probabilities(4)
     gains = task_gains(single, method, labels, NAMES)
