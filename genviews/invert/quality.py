@@ -29,12 +29,12 @@ from genviews.store import ShardStore
 from genviews.types import Progress, Status
 from genviews.work import Tell, run_shards
 
-__all__ = ["ImageQuality", "Reconstructions", "ended", "extremes", "reconstruct"]
+__all__ = ["ENDED", "ImageQuality", "Reconstructions", "ended", "extremes", "reconstruct"]
 
-_ENDED = {
+ENDED = {
     Status.CONVERGED: "converged",
     Status.STEP_LIMIT: "used every step",
-    Status.START_KEPT: "kept their start: no step improved them",
+    Status.START_KEPT: "kept the start: no step was better",
     Status.FAILED: "failed",
 }
 
@@ -168,11 +168,11 @@ def ended(statuses: Iterable[int]) -> str:
 
     Example:
         >>> ended([Status.CONVERGED, Status.START_KEPT, Status.CONVERGED])
-        '2 of 3 converged; 1 of 3 kept their start: no step improved them'
+        '2 of 3 converged; 1 of 3 kept the start: no step was better'
     """
     found = Counter(statuses)
     every = f"{found.total():,}"
-    return "; ".join(f"{found[s]:,} of {every} {_ENDED[s]}" for s in Status if found[s])
+    return "; ".join(f"{found[s]:,} of {every} {ENDED[s]}" for s in Status if found[s])
 
 
 def extremes(

@@ -84,7 +84,7 @@ class TestFolder:
         assert {name for name, _ in found["skipped"]} == {"dark/broken.png", "notes.txt"}
         assert 0 < found["loss"]["mean"] <= found["start_loss"]["mean"]
         assert found["config"]["study"] == "invert"
-        assert found["command"].startswith("genviews invert --images images")
+        assert found["command"].startswith("genviews invert --z-dim 8 --images images")
         assert {"load", "invert", "render reconstructions"} <= set(found["seconds"])
         assert found["images_per_second"] > 0
         assert "torch" in found["versions"]

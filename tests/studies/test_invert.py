@@ -9,7 +9,7 @@ import torch
 from genviews.invert.quality import ImageQuality
 from genviews.report.web import render_page
 from genviews.studies.blocks import Curves
-from genviews.studies.invert import Inverted, images_csv, inversion_result, pictures
+from genviews.studies.inverted import Inverted, images_csv, inversion_result, pictures
 from genviews.studies.result import Record
 from genviews.types import Status
 

@@ -51,7 +51,7 @@ from genviews.studies.ensembling.agreement import (
 )
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.reconstruct import distances, stored
-from genviews.studies.invert import best_and_worst, measured_terms
+from genviews.studies.inverted import best_and_worst, measured_terms
 from genviews.studies.result import Claim, Result
 from genviews.studies.statistics import Gap, accuracy_of, gains_of, outcome_of, weigh
 

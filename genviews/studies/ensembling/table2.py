@@ -22,7 +22,7 @@ from genviews.studies.blocks import Column, Curves, Table, chart_of
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.evidence import difference, weight_words
 from genviews.studies.ensembling.reconstruct import distances, stored
-from genviews.studies.invert import measured_terms
+from genviews.studies.inverted import measured_terms
 from genviews.studies.result import Result
 from genviews.studies.statistics import accuracy_of, gains_of
 
