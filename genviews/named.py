@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from genviews.checks import fail
@@ -92,6 +93,11 @@ def find_named(name: str, what: str, form: str = _FORM, *, calls: str = "") -> A
         6.283185307179586
     """
     module_name, colon, path = name.partition(":")
+    if module_name.endswith(".py"):
+        remedy = (
+            f"name it as a module, {Path(module_name).stem}:{path or 'function'}, from its folder"
+        )
+        fail(what, expected=form, got=f"the file {module_name}", remedy=remedy)
     if not (module_name and colon and path) or module_name.startswith("."):
         fail(what, expected=form, got=repr(name), remedy="name both, with a colon between")
     with user_code(what, remedy=f"mend it, so that `import {module_name}` works"):

@@ -104,6 +104,9 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.module = as_module(module)
+        if any(tensor.is_meta for tensor in (*self.module.parameters(), *self.module.buffers())):
+            remedy = "load its weights, with `load_state_dict(..., assign=True)`"
+            fail("classifier", expected="weights", got="empty ones (meta)", remedy=remedy)
         self.image_spec = image_spec
         self.class_names = _check_names(class_names)
         self.settings = ClassifierSettings(

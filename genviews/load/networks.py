@@ -13,6 +13,7 @@ file of tensors alone. A file that holds both is refused: reading it would run w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,8 @@ def _find(word: str) -> Callable[[], object]:
                 remedy="it may run code when it is read: write a function that builds the network, "
                 f"and give a file of its weights as {option('weights')}",
             )
+    if ":" not in word and get_close_matches(word, zoo_names()):
+        lookup(word, dict.fromkeys(zoo_names()), "classifier (or package.module:function)")
     form = "package.module:function, or a safetensors file"
     found = find_named(word, what, form, calls="a function that builds a network, or a network")
     if isinstance(found, nn.Module) or (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from genviews.cli import main
 
@@ -31,7 +32,10 @@ def test_its_command_is_taken(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("my_models.py").write_text(f"{CODE[0]}\n\ngan = lambda z: z.reshape(-1, 3, 64, 64)\n")
-    Path("faces/smiling").mkdir(parents=True)
+    for index in range(8):
+        path = Path("faces", ("neutral", "smiling")[index % 2], f"{index}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), (index, 0, 0)).save(path)
     space: dict[str, object] = {}
     exec(CODE[0], space)
     torch.save(space["build"]().state_dict(), "smile.pth")

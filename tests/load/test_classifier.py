@@ -69,6 +69,7 @@ def user_module(monkeypatch: pytest.MonkeyPatch) -> None:
     module.give_other_order = lambda: Classifier(build(), SPEC, ("c", "a", "b"))
     module.give_larger = lambda: Classifier(wide(), RGB, ("b", "d", "a", "c"))
     module.give_sized = lambda classes: Sized(3)
+    module.give_empty = lambda: nn.Linear(64, 2, device="meta")
     module.give_nothing = lambda: None
     module.give_up = give_up
     monkeypatch.setitem(sys.modules, "users_nets", module)
@@ -148,6 +149,10 @@ def test_a_pickle_is_never_run(tmp_path) -> None:
         ("net.pth", ValueError, "a pickle file; it may run code"),
         ("net.onnx", ValueError, "an ONNX program"),
         ("users_nets", ValueError, "with a colon between"),
+        ("fashoin32", ValueError, "did you mean 'fashion32'"),
+        ("users_nets.py:build", ValueError, "name it as a module, users_nets:build, from its f"),
+        ("./users_nets.py", ValueError, "name it as a module, users_nets:function"),
+        ("users_nets:give_empty", ValueError, r"got empty ones \(meta\); load its weights"),
         (":build", ValueError, "with a colon between"),
         ("users_nets:", ValueError, "with a colon between"),
         ("nowhere_at_all:build", ValueError, "no module named 'nowhere_at_all'; install"),
