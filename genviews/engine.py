@@ -21,11 +21,13 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from genviews.checks import check_count, fail, lookup
+from genviews.claim import claim
 from genviews.named import find_package
 
 __all__ = ["Engine", "LocalEngine", "RayEngine", "find_engine"]
@@ -37,6 +39,9 @@ Report = Callable[[int, Facts], None]
 # Read by a Ray that is started here. Without them it reports home, and Ray Data makes it print an
 # error about each actor that may be restarted; all it prints now is that its log level was set.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+
+_FOLDER, _OWNER = "gv-ray-", ".owner.lock"
 
 
 class Engine(ABC):
@@ -136,8 +141,9 @@ class RayEngine(Engine):
             if ray.is_initialized():
                 yield
                 return
+            _remove_left_folders()
             # Ray's sockets lie in this folder, and their names must stay below 108 characters.
-            folder = tempfile.mkdtemp(prefix="gv-ray-")
+            folder = tempfile.mkdtemp(prefix=_FOLDER)
             options: dict[str, Any] = {"address": self.address}
             if self.address is None:
                 options = {
@@ -147,13 +153,28 @@ class RayEngine(Engine):
                     "_temp_dir": folder,
                 }
             try:
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-                try:
-                    yield
-                finally:
-                    ray.shutdown()
+                with claim(Path(folder, _OWNER)):
+                    ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+                    try:
+                        yield
+                    finally:
+                        ray.shutdown()
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_folders() -> None:
+    """Remove the folders of Ray that killed processes of this user left; Ray itself ends with them.
+
+    One that is in use is claimed by its process; one without a claim's file has just been made.
+    """
+    for place in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        owner = place / _OWNER
+        with contextlib.suppress(OSError):  # another user's
+            if owner.exists() and not place.is_symlink():
+                with claim(owner) as left:
+                    if left:
+                        shutil.rmtree(place, ignore_errors=True)
 
 
 def find_engine(engine: str | Engine) -> Engine:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import ray, torch
 
+from genviews.claim import claim
 from genviews.data.source import MemorySource
 from genviews.engine import RayEngine
 from tests.invert.sharded import Watched, files, images, run, shards_in
@@ -30,12 +31,19 @@ class Mine(Watched):  # of the main script: its code is sent along
 
 def equal_with_a_killed_worker(folder):
     marker = str(folder / "killed")
+    left = Path(tempfile.mkdtemp(prefix="gv-ray-"))  # as a killed process leaves it
+    (left / ".owner.lock").touch()
+    used, new = (Path(tempfile.mkdtemp(prefix="gv-ray-")) for _ in range(2))
     temporary = set(Path(tempfile.gettempdir()).glob("gv-ray-*"))
     seen = []
-    found = run(
-        folder / "ray", source=Mine(images(30), marker=marker), engine=RayEngine(2),
-        progress=lambda stage, unit, done, total: seen.append(done)
-    )
+    with claim(used / ".owner.lock"):
+        found = run(
+            folder / "ray", source=Mine(images(30), marker=marker), engine=RayEngine(2),
+            progress=lambda stage, unit, done, total: seen.append(done)
+        )
+    assert (left.exists(), used.exists(), new.exists()) == (False, True, True)
+    used.rmdir()
+    new.rmdir()
     assert not ray.is_initialized()
     assert set(Path(tempfile.gettempdir()).glob("gv-ray-*")) <= temporary
     assert Path(marker).exists()  # a worker was killed
