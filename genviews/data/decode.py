@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 from torch import Tensor
 
+from genviews.checks import option
 from genviews.data.metadata import OpenFile, without_metadata
 from genviews.types import ImageSpec
 
@@ -65,6 +66,8 @@ _OTHERS = {
     b"<svg": "is not an image but SVG, which is no raster image",
 }
 """First bytes -> what it is that holds no picture."""
+
+_NOT_CONVERTED = f"; {option('convert')} was not asked for"
 
 Result = TypeVar("Result")
 
@@ -219,7 +222,7 @@ def _has_more(opened: Image.Image) -> bool:
 def _wrong_size(size: tuple[int, int], spec: ImageSpec) -> UnfitImageError:
     wanted = f"{spec.width}x{spec.height}"
     return UnfitImageError(
-        f"is {size[0]}x{size[1]} pixels, not {wanted} (resize was not asked for)"
+        f"is {size[0]}x{size[1]} pixels, not {wanted}; {option('resize')} was not asked for"
     )
 
 
@@ -244,7 +247,7 @@ def _plain(picture: Image.Image, convert: bool) -> Image.Image:
     if mode in _ALPHA_MODES or "transparency" in picture.info:
         return _without_alpha(picture, convert)
     if mode in _OTHER_COLOUR and not convert:
-        raise UnfitImageError(f"has {mode} colours (conversion was not asked for)")
+        raise UnfitImageError(f"has {mode} colours{_NOT_CONVERTED}")
     if mode in ("L", "RGB"):
         return picture
     return picture.convert("L" if mode == "1" else "RGB")
@@ -255,7 +258,7 @@ def _without_alpha(picture: Image.Image, convert: bool) -> Image.Image:
     full = picture if picture.mode == "RGBA" else picture.convert("RGBA")
     if full.getchannel("A").getextrema() != (255, 255):
         if not convert:
-            raise UnfitImageError("has transparent pixels (conversion was not asked for)")
+            raise UnfitImageError(f"has transparent pixels{_NOT_CONVERTED}")
         full = full.convert("RGBa")  # multiplied with alpha: over black
     bands = full.split()
     return bands[0] if grey else Image.merge("RGB", bands[:3])
@@ -311,7 +314,7 @@ def _spread(pixels: Tensor, channels: int, convert: bool) -> Tensor:
     if bool((pixels[1:] == pixels[:1]).all()):
         return pixels[:1]
     if not convert:
-        raise UnfitImageError("is in colour, 1 channel is wanted (conversion was not asked for)")
+        raise UnfitImageError(f"is in colour, 1 channel is wanted{_NOT_CONVERTED}")
     weights = pixels.new_tensor([0.299, 0.587, 0.114])[:, None, None]
     return (pixels * weights).sum(0, keepdim=True).clamp(-1, 1)
 

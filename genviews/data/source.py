@@ -227,7 +227,7 @@ class ImageSource(ABC):
                 f"images of {self!r}",
                 expected="at least one readable image",
                 got=f"none of {len(skipped)} files: {told}",
-                remedy="check the image spec; resize and convert accept more",
+                remedy=f"check the images; {option('resize')} and {option('convert')} accept more",
             )
         places = {name: row for row, name in enumerate(self.ids)}
         return ImageSet(

@@ -40,17 +40,15 @@ def file_names(ids: Iterable[str], suffix: str) -> dict[str, str]:
         3
     """
     plain = {one: _path(one, suffix) for one in ids}
-    taken = Counter(place for path in plain.values() for place in _places(path))
+    taken = Counter(place for path, _ in plain.values() for place in _places(path))
     return {
-        one: path
-        if taken[_seen(path)] == 1 and not _MARK.search(path[: -len(suffix)])
-        else _marked(path, one, suffix)
-        for one, path in plain.items()
+        one: path if whole and taken[_seen(path)] == 1 else _marked(path, one, suffix)
+        for one, (path, whole) in plain.items()
     }
 
 
-def _path(image: str, suffix: str) -> str:
-    """The path of one image, were it alone."""
+def _path(image: str, suffix: str) -> tuple[str, bool]:
+    """The path of one image, were it alone; and whether it is whole, and no other's with a hash."""
     parts = ["__" if part == ".." else part for part in image.split("/") if part not in ("", ".")]
     parts = [printable(part).translate(_UNSAFE).strip() or "_" for part in parts or ["_"]]
     last = parts[-1]
@@ -59,7 +57,7 @@ def _path(image: str, suffix: str) -> str:
     folders, name = [_cut(part) for part in parts[:-1]], _cut(stem)
     path = "/".join([*folders, (name or "_") + ending])
     whole = all(a == b for a, b in zip(parts[:-1], folders, strict=True)) and name == stem
-    return path if whole else _marked(path, image, suffix)
+    return path, whole and not _MARK.search(name)
 
 
 def _cut(text: str) -> str:

@@ -164,7 +164,9 @@ class TestAlpha:
 class TestSize:
     def test_other_size_is_refused_unless_asked(self, tmp_path):
         path = save(tmp_path, np.zeros((12, 20), np.uint8))
-        with pytest.raises(UnfitImageError, match=r"is 20x12 pixels, not 8x6 \(resize was not"):
+        with pytest.raises(
+            UnfitImageError, match=r"is 20x12 pixels, not 8x6; resize \(--resize\) was not"
+        ):
             decode_image(path, GREY)
         assert decode_image(path, GREY, resize=True).shape == (1, 6, 8)
 

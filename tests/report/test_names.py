@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import unicodedata
 
 import pytest
@@ -51,6 +52,7 @@ def test_no_two_meet(images: list[str]) -> None:
     assert not folders & set(seen)
     assert all(len(part.encode()) <= 200 for name in found.values() for part in name.split("/"))
     assert all(name.lower().endswith(".png") for name in found.values())
+    assert not any(re.search("-[0-9a-f]{16}-[0-9a-f]{16}", name) for name in found.values())
 
 
 def test_their_order_is_nothing() -> None:
