@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from genviews.align.base import UnalignableError
-from genviews.checks import check_different, fail
+from genviews.checks import check_different, fail, option
 from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet, row_numbers
 from genviews.data.metadata import OpenFile
