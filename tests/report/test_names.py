@@ -52,7 +52,11 @@ def test_no_two_meet(images: list[str]) -> None:
     assert not folders & set(seen)
     assert all(len(part.encode()) <= 200 for name in found.values() for part in name.split("/"))
     assert all(name.lower().endswith(".png") for name in found.values())
-    assert not any(re.search("-[0-9a-f]{16}-[0-9a-f]{16}", name) for name in found.values())
+
+
+def test_a_cut_name_has_one_hash() -> None:
+    (name,) = file_names(["n" * 246 + ".png"], ".png").values()
+    assert re.fullmatch("n{150}-[0-9a-f]{16}.png", name)
 
 
 def test_their_order_is_nothing() -> None:
