@@ -172,6 +172,8 @@ def ended(statuses: Iterable[int]) -> str:
     """
     found = Counter(statuses)
     every = f"{found.total():,}"
+    if len(found) == 1:
+        return f"all {ENDED[Status(next(iter(found)))]}"
     return "; ".join(f"{found[s]:,} of {every} {ENDED[s]}" for s in Status if found[s])
 
 

@@ -5,7 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from genviews import CallableGenerator, Inverter, Rng, ToyGenerator, invert
+from genviews import (
+    CallableGenerator,
+    Inverter,
+    Rng,
+    StyleGAN2,
+    StyleGAN2Config,
+    ToyGenerator,
+    invert,
+)
+from genviews.generators.callable import z_space
 from genviews.identity import describe
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.inverter import inverter_from, inverter_settings
@@ -149,6 +158,41 @@ class TestDeadMean:
         assert (result.status == Status.START_KEPT).all()
         assert (result.evaluations == 4).all()
         assert (result.steps == 0).all()
+
+
+def small_stylegan2():
+    channels = {4: 8, 8: 8}
+    config = StyleGAN2Config(resolution=8, z_dim=6, w_dim=6, mapping_layers=2, channels=channels)
+    return StyleGAN2(config).eval()
+
+
+class TestEverySpace:
+    @pytest.mark.parametrize(
+        "make",
+        [
+            small_stylegan2,
+            lambda: ToyGenerator(num_classes=3),
+            lambda: z_space(small_stylegan2()),
+            lambda: z_space(ToyGenerator(num_classes=3)),
+        ],
+        ids=["w+", "w+ with classes", "z", "z with classes"],
+    )
+    def test_the_default_beats_the_mean_at_its_start(self, make):
+        generator, count = make(), 5
+        z = generator.sample(Rng(7).streams(range(count)))
+        label = generator.labels_in_turn(range(count))
+        rendered = label if generator.renders_label else None
+        images = generator.synthesize(generator.map(z, label), rendered).detach()
+        ours, mean = (
+            invert(generator, images, inverter=Inverter(start=s, steps=0), label=rendered)
+            for s in (SampleStart(), MeanStart())
+        )
+        assert (ours.loss <= mean.loss).all()
+        assert float(ours.loss.mean()) < 0.9 * float(mean.loss.mean())
+        given = {} if rendered is None else {"label": rendered[3:]}
+        alone = invert(generator, images[3:], inverter=Inverter(steps=4), **given)
+        whole = invert(generator, images, inverter=Inverter(steps=4), label=rendered)
+        torch.testing.assert_close(alone.latents, whole.latents[3:], rtol=0, atol=1e-5)
 
 
 class TestDescents:
