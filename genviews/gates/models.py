@@ -15,7 +15,7 @@ from genviews.classify.convert import in_signed_range
 from genviews.classify.model import Classifier, predict_logits
 from genviews.classify.settings import InputRange
 from genviews.gates.answers import guessing
-from genviews.gates.gate import LEVEL, TWICE, Gate, percent, sign_test
+from genviews.gates.gate import LEVEL, Gate, percent, sign_test
 from genviews.modes import evaluating, undisturbed
 from genviews.user_code import GUIDE
 
@@ -149,9 +149,9 @@ def form_gate(
 ) -> Gate | None:
     """Whether the classifier is right much more often when it gets the images in another form.
 
-    The other form's answers must be better than guessing, too: guessing is better than a wrong
-    order of the classes. None where it is right so often that no other form could be told to be
-    better.
+    Much more often: half of the errors, at least, are gone. The other form's answers must be better
+    than guessing, too: guessing is better than a wrong order of the classes. None where it is right
+    so often that no other form could be told to be better.
     """
     right = logits.argmax(-1) == labels
     forms = [form for form in FORMS if form.suits(classifier)]
@@ -169,13 +169,14 @@ def form_gate(
     better, worse = found[place]
     count, hits = len(labels), int(right.sum())
     informed = stats.binom.sf(hits + better - worse - 1, count, guesses[place]) < level
-    wrong = informed and better >= TWICE * worse and sign_test(better, worse) < level
+    halved = 2 * (better - worse) >= count - hits
+    wrong = informed and halved and sign_test(better, worse) < level
     return Gate(
         name="form of the classifier's images",
         found=f"Of {count:,} calibration images {percent(hits, count)} are right as the classifier "
         f"gets them, {percent(hits + better - worse, count)} {forms[place].words}.",
-        threshold=f"no other form is right {TWICE} times as often where the two differ (exact "
-        f"test, p < {level:.2g})",
+        threshold=f"no other form has half as many errors, or fewer (and exact tests, p < "
+        f"{level:.2g})",
         remedy=f"{forms[place].remedy} See {GUIDE}.",
         passed=not wrong,
     )
