@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +48,8 @@ class RepresentationConfig:
         channels: image channels C.
         stem: "imagenet" or "small"; of a ResNet, see `make_backbone`.
         image_size: in pixels, of a network of timm alone.
+        input_size: side of the central square of an image that it learnt to see, which probes show
+            it as well; None: all of the image. It changes nothing of the network.
         features: E of a custom backbone; the others know theirs.
         head: "mlp" is Linear(E, E), ReLU, Linear(E, P); "linear" is Linear(E, P).
         projection: P; 128 is the paper's.
@@ -65,6 +67,7 @@ class RepresentationConfig:
     channels: int = 3
     stem: Stem = "imagenet"
     image_size: int | None = None
+    input_size: int | None = field(default=None, metadata={"identity": False})
     features: int | None = None
     head: Literal["mlp", "linear"] = "mlp"
     projection: int = 128
@@ -75,6 +78,8 @@ class RepresentationConfig:
     def __post_init__(self) -> None:
         check_count(self.channels, "channels")
         check_count(self.projection, "projection")
+        if self.input_size is not None:
+            check_count(self.input_size, "input_size")
         check_type(self.backbone, str, "backbone", "a name", "see `make_backbone`")
         check_type(self.normalize, bool, "normalize", "true or false", "change it")
         lookup(self.head, dict.fromkeys(("mlp", "linear")), "head")

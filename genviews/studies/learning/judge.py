@@ -33,6 +33,7 @@ from genviews.store import RecordStore
 from genviews.studies.blocks import Column
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.types import ImageSpec
 from genviews.work import HereOnly, Tell, run_shards
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Report",
     "RowReport",
     "RowResult",
+    "extractor_of",
     "judge_rows",
 ]
 
@@ -106,6 +108,35 @@ class Measured:
         return Measured(value=value, parts=parts, images=self.images)
 
 
+def extractor_of(
+    encoder: RepresentationEncoder,
+    spec: ImageSpec | None = None,
+    *,
+    batch_size: int = 256,
+    untrained: bool = False,
+) -> FeatureExtractor:
+    """An encoder and how images are shown to it.
+
+    Args:
+        encoder: its config says which central square it learnt to see.
+        spec: of the images, whose short side is brought to 8/7 of that square where this shrinks
+            it, as published (112 of 128); None shows images as they come.
+        batch_size: images at once.
+        untrained: whether the encoder is not meant to have learnt anything.
+    """
+    size = None if spec is None else encoder.config.input_size
+    short = None
+    if size is not None and spec is not None:
+        short = min(round(size / 0.875), spec.height, spec.width)
+    return FeatureExtractor(
+        encoder,
+        input_size=size,
+        resize_to=short,
+        allow_untrained=untrained,
+        batch_size=batch_size,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowResult:
     """What a row and seed came to; before it is run, the row and where its result will be.
@@ -150,25 +181,11 @@ class RowResult:
         return RepresentationEncoder.load(self.folder / ENCODER)
 
     def extractor(
-        self, setting: LearningSetting, batch_size: int = 256, input_size: int | None = None
+        self, setting: LearningSetting, batch_size: int = 256, spec: ImageSpec | None = None
     ) -> FeatureExtractor:
-        """The encoder as a judge sees it, where the setting says.
-
-        Args:
-            setting: of the study.
-            batch_size: images at once.
-            input_size: side of what it sees of an image, whose short side is brought to 8/7 of it
-                where that shrinks it, as published (112 of 128); None is all of the image.
-        """
+        """The encoder as a judge sees it, where the setting says; see `extractor_of`."""
         encoder, untrained = self.encoder().to(setting.device), self.row.data == "none"
-        short = min(setting.image_spec.shape[1:])
-        return FeatureExtractor(
-            encoder,
-            input_size=input_size,
-            resize_to=None if input_size is None else min(round(input_size / 0.875), short),
-            allow_untrained=untrained,
-            batch_size=batch_size,
-        )
+        return extractor_of(encoder, spec, batch_size=batch_size, untrained=untrained)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +280,7 @@ class ProbeJudge(Judge):
     ) -> dict[str, Any]:
         """See `Judge`; the class that each probe gives each test image is kept."""
         say(result.report(stage="probe"))
-        scores = probe_encoder(result.extractor(setting, input_size=setting.input_size), self.data)
+        scores = probe_encoder(result.extractor(setting, spec=setting.image_spec), self.data)
         answers = {name: one.short() for name, one in scores.answers.items()}
         save_tensors(place.with_suffix(".safetensors"), answers)
         return scores.record()

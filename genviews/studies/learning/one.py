@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,6 @@ import torch
 from genviews.checks import fail
 from genviews.data.source import as_source
 from genviews.evaluate.encoders import ProbeData, probe_encoder
-from genviews.evaluate.extractor import FeatureExtractor
 from genviews.report.words import number, short_range
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses import OBJECTIVES
@@ -33,7 +33,7 @@ from genviews.studies.blocks import (
     Table,
 )
 from genviews.studies.learning.floor import floor_of, floor_words
-from genviews.studies.learning.judge import ENCODER, ProbeJudge
+from genviews.studies.learning.judge import ENCODER, ProbeJudge, extractor_of
 from genviews.studies.learning.options import LearnOptions
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import PROBE, StudyProgress, run_rows
@@ -156,11 +156,10 @@ def one_row(options: LearnOptions, *, made: bool, real: bool) -> LearningRow:
 
 def probe(bench: Bench, options: Options) -> Result:
     """Judge an encoder: a linear probe and nearest neighbours, with intervals, and their floor."""
-    size = bench.batch_size
-    scores = probe_encoder(FeatureExtractor(bench.encoder, batch_size=size), bench.probe)
+    show = partial(extractor_of, spec=bench.probe.test.image_spec, batch_size=bench.batch_size)
+    scores = probe_encoder(show(bench.encoder), bench.probe)
     fresh = RepresentationEncoder(bench.encoder.config).to(bench.encoder.mean.device)
-    extractor = FeatureExtractor(fresh, batch_size=size, allow_untrained=True)
-    floor = probe_encoder(extractor, bench.probe).record()
+    floor = probe_encoder(show(fresh, untrained=True), bench.probe).record()
     untrained = {name: score["accuracy"] for name, score in floor.items()}
     bench.note(PROBE)
     return encoder_result(
@@ -225,9 +224,12 @@ def encoder_result(
         "floor": floor,
     }
     channels = encoder.config.channels
+    size = encoder.config.input_size
     about = (
         f"The encoder, {encoder.config.backbone}, takes {channels} "
-        f"{'channel' if channels == 1 else 'channels'} and gives {encoder.features_dim:,} features."
+        f"{'channel' if channels == 1 else 'channels'} "
+        f"{'' if size is None else f'of the central {size} x {size} pixels '}"
+        f"and gives {encoder.features_dim:,} features."
     )
     return Result(
         title=title,

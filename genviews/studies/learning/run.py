@@ -157,7 +157,8 @@ def new_encoder(
         seed: of its weights.
         head: fields of its config; None, for an untrained one, has no objective to please.
     """
-    config = replace(setting.encoder, channels=setting.image_spec.channels, **(head or {}))
+    seen = {"channels": setting.image_spec.channels, "input_size": setting.input_size}
+    config = replace(setting.encoder, **{**seen, **(head or {})})
     return RepresentationEncoder(config, seed=seed).to(setting.device)
 
 

@@ -22,6 +22,7 @@ from genviews.studies.learning.data import check_row, latent_views, row_batches
 from genviews.studies.learning.judge import RowResult
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import new_encoder
+from genviews.types import ImageSpec
 from tests.studies.learning.small import CLASSES, PIXELS, TOY, images, small, training
 
 REAL = LearningRow(name="real", data="real")
@@ -395,9 +396,13 @@ class TestWithoutPixelViews:
         assert (small().input_size, setting.input_size) == (None, 6)
         keys = {small(plain=views).identity(REAL, 0).digest for views in (None, setting.plain)}
         assert len(keys) == 2
-        encoder, large = new_encoder(setting, 0), torch.rand(5, 1, 16, 16) * 2 - 1
-        encoder.save(tmp_path / "encoder.safetensors")
+        new_encoder(small(plain=CentreCrop(8)), 0).save(tmp_path / "encoder.safetensors")
         row = LearningRow(name="untrained", data="none")
-        judge = RowResult(row=row, seed=0, folder=tmp_path).extractor(setting, input_size=8)
-        wanted = encoder.features(centre_view(large, 8, 8))
+        result, large = RowResult(row=row, seed=0, folder=tmp_path), torch.rand(5, 1, 16, 20)
+        assert result.encoder().config.input_size == 8  # its file says it, for `genviews probe`
+        judge = result.extractor(setting, spec=ImageSpec(channels=1, height=16, width=20))
+        wanted = result.encoder().features(centre_view(large, 8, 9))
         torch.testing.assert_close(judge(large), wanted)
+        square = large[..., :16]
+        whole = result.encoder().features(square)
+        torch.testing.assert_close(result.extractor(setting)(square), whole)
