@@ -52,7 +52,7 @@ def fit_dcgan(steps: int, last: type = nn.Tanh) -> DCGAN:
         [{"params": module.parameters(), "lr": 5e-3}, {"params": [codes], "lr": 3e-2}]
     )
     for _ in range(steps):
-        rows = torch.randint(len(images), (64,))
+        rows = torch.randint(len(images), (32,))
         loss = (module(codes[rows]) - target[rows]).abs().mean() + 1e-3 * codes.square().mean()
         adam.zero_grad()
         loss.backward()

@@ -364,7 +364,7 @@ class _Probe:
             hint = f"its first layer takes {wide} numbers and z has {self.z_dim}: see "
             hint += option("z_dim")
         else:
-            hint = "mend it there"
+            hint = f"mend it there, or say another width of z with {option('z_dim')}"
         return f"{hint}; {GUIDE} shows what is asked of a generator"
 
 

@@ -143,7 +143,7 @@ def wrapped(module: Written, refusals: list[str], **options) -> CallableGenerato
     return None
 
 
-@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@settings(max_examples=40, deadline=None, database=None, derandomize=True)
 @given(module=written(), data=st.data())
 def test_images_are_the_same_whatever_batch_order_chunk_and_type(module, data) -> None:
     refusals: list[str] = []
@@ -173,24 +173,21 @@ def test_images_are_the_same_whatever_batch_order_chunk_and_type(module, data) -
 
 
 ODD = {
-    "detached": {4: "detached"},
-    "rounded": {4: "rounded"},
-    "half": {2: "float16"},
-    "bytes": {1: "bytes", 2: "uint8"},
-    "few nan": {5: "few nan"},
-    "few inf": {5: "few inf"},
-    "half inf": {5: "half inf"},
-    "large batch": {5: "large batch"},
-    "dict": {3: "dict"},
+    "detached": ({4: "detached"}, False),
+    "rounded": ({4: "rounded"}, True),
+    "half": ({2: "float16"}, False),
+    "bytes": ({1: "bytes", 2: "uint8"}, True),
+    "few nan": ({5: "few nan"}, True),
+    "half inf": ({5: "half inf"}, False),
+    "large batch": ({5: "large batch"}, False),
+    "dict": ({3: "dict"}, True),
 }
 
 
-@pytest.mark.parametrize("classes", [False, True])
 @pytest.mark.parametrize("odd", ODD)
-def test_every_function_of_a_generator_answers_or_says_why(
-    odd: str, classes: bool, tmp_path
-) -> None:
-    parts = [ODD[odd].get(place, next(iter(table))) for place, table in enumerate(PARTS)]
+def test_every_function_answers_or_says_why(odd: str, tmp_path) -> None:
+    changed, classes = ODD[odd]
+    parts = [changed.get(place, next(iter(table))) for place, table in enumerate(PARTS)]
     refusals: list[str] = []
     generator = wrapped(Written(parts, 1, True, classes), refusals)
     assert generator is not None
