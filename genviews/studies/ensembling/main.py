@@ -48,8 +48,8 @@ from genviews.types import Status
 __all__ = ["STUDY", "MainStudy", "run"]
 
 _BUDGET = (
-    "At equal budgets: combined has as many predictions as pixel views with the image, half of "
-    "them of generated views."
+    "At equal budgets: combined has as many predictions as the image with its pixel views, half of "
+    "them generated. A sure pixel view, such as a flip, has one, and generated ones the rest."
 )
 
 
