@@ -110,6 +110,7 @@ def run_panel(name: str, bench: Bench, options: RowOptions) -> Result:
         "views": panel.views,
         "rows": [{name: asdict(row)[name] for name in ("name", "views", "space")} for row in rows],
         "pixels": pixels,
+        "zoom_law": setting.facts()["zoom_law"],
         "left_out": list(left_out),
     }
     where = {"z": "z", "own": "the generator's own latents"}

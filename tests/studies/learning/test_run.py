@@ -18,6 +18,7 @@ from genviews.files import read_json
 from genviews.perturb.walks import Walks
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.schedule import StepCosine
+from genviews.represent.train import check_alone
 from genviews.studies.learning import judge, run
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.run import run_rows
@@ -321,6 +322,20 @@ class TestRows:
         with pytest.raises(ValueError, match=message):
             run_row(bad, small(**changes), 0, folder)
         assert not folder.exists()
+
+    @pytest.mark.parametrize("started", ["2", "64"])
+    def test_several_processes_are_refused_before_anything_is_rendered(
+        self, started, tmp_path, monkeypatch
+    ) -> None:
+        monkeypatch.setenv("WORLD_SIZE", started)
+        reports, folder = Reports(), tmp_path / "study"
+        with pytest.raises(ValueError, match=f"got WORLD_SIZE={started}, .* without torchrun and"):
+            run_rows([GAUSSIAN], small(), (0,), folder, report=reports)
+        assert reports == []
+        assert not folder.exists()
+        for alone in ("1", "", "none"):
+            monkeypatch.setenv("WORLD_SIZE", alone)
+            check_alone()
 
     def test_no_generator(self, tmp_path) -> None:
         reports, folder = Reports(), tmp_path / "study"
