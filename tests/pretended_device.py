@@ -5,7 +5,8 @@
 
 Everything is computed on the CPU. Memory that was moved to the device, or comes from what is there,
 is tagged; an operator that gets tagged and other tensors raises, with the exceptions that CUDA has:
-numbers (tensors without an axis), indices, `copy_`. Nor does NumPy see what is there.
+numbers (tensors without an axis), indices, `copy_`. Nor does NumPy see what is there. Other threads
+know nothing of it.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ class _Calls(TorchFunctionMode):
             return self._to(args[0], (torch.device("cpu"),), {})
         if func is Tensor.to:
             return self._to(args[0], args[1:], kwargs)
+        if getattr(func, "__name__", "") == "one_hot" and self.there.has(args[0]):
+            # Made in C++ from zeros that no operator gives a device to.
+            made = func(self._moved(args[0], False), *args[1:], **kwargs)
+            return self._moved(made, True)
         device = kwargs.pop("device", None)
         if device is not None:
             made = func(*args, **kwargs)

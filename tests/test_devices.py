@@ -7,6 +7,7 @@ import torch
 
 from genviews import Classifier, Inverter, Rng, StyleMix, ToyGenerator, invert
 from genviews.augment.geometry import HorizontalFlip
+from genviews.generators.callable import z_space
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance, ReEncode
 from genviews.invert.objective import L1, Objective
@@ -122,3 +123,12 @@ def test_train_representation():
         batches = StreamedBatches(views, SamplePlan(batch_size=4), prefetch=0)
         trained = train_representation(encoder.to(device), batches, NTXent(), config)
     assert [record.step for record in trained.history] == [1, 2]
+
+
+def test_a_generator_is_where_most_of_it_is():
+    with pretended_device() as device:
+        toy = ToyGenerator(num_classes=2).to(device)
+        outer = z_space(toy)  # with numbers of its own, which were made on the CPU
+        assert outer.device == device
+        latents = outer.map(outer.sample(Rng(0).streams([0])), torch.zeros(1, device=device).long())
+        assert outer.synthesize(latents, torch.zeros(1, device=device).long()).device == device

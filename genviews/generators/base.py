@@ -97,8 +97,8 @@ class Generator(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the parameters are; the CPU for a generator that has none."""
         tensor: Tensor | None = next(self.parameters(), None)
-        if tensor is None:
-            tensor = next(self.buffers(), None)
+        if tensor is None:  # the largest: single numbers that stand beside may lie elsewhere
+            tensor = max(self.buffers(), key=Tensor.numel, default=None)
         return torch.device("cpu") if tensor is None else tensor.device
 
     def place(self, values: Tensor) -> Tensor:

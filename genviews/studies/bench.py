@@ -188,7 +188,9 @@ class Bench:
         places = {name: row for row, name in enumerate(images.ids)}
         for start in range(0, len(images), self.batch_size):
             batch = images.read(range(len(images))[start : start + self.batch_size])
-            found = rendered_label(self.tasks, self.kit.generator, batch.images)
+            found = rendered_label(
+                self.tasks, self.kit.generator, batch.images, batch_size=self.batch_size
+            )
             assert found is not None
             label[[places[name] for name in batch.ids]] = found
         return label
