@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from genviews.align.base import Aligner, Geometry
 from genviews.augment.base import PixelViews
+from genviews.augment.presets import for_renders
 from genviews.augment.presets import pixel_views as pixel_views_named
 from genviews.checks import check_fraction, check_type, fail
 from genviews.classify.model import Classifier
@@ -65,14 +66,17 @@ class GenerativeTTA(nn.Module):
             generator. "reconstruction" makes no view but G(w*).
         pixel_views: random pixel augmentation of each generated view and, as many times, of the
             image itself, or its name in `genviews.augment.presets`; None leaves pixels alone.
-        render_views: of the generated views, where it is another than that of the image: "car/crop"
-            and "car/gan-mixed" go together. With `pixel_views=None` the image stays plain.
+        render_views: of the generated views, where it is another than that of the image; None takes
+            the published partner ("car/gan-mixed" for "car/crop"), or the same. With
+            `pixel_views=None` the image stays plain.
         photo_transform: what the plain image goes through before it is classified, such as
             "car/val"; for classifiers of another size than the generator's.
         render_transform: what plain renders go through, such as "car/gan-base".
         aligner: brings images of any size to the generator's frame; calls then take `geometry`.
         num_views: K generated views of each image; the reconstruction is one more.
         per_latent: of them, how many are pixel transforms of one latent, see `ViewSet`.
+        num_pixel_views: pixel views of the image itself; None takes K, or 1 where nothing in them
+            is left to chance.
         merge: how predictions become one: "mean", "gmean" (the mean of logits), "tsharpen" or
             "max", see `genviews.ensemble.merge`.
         choose_by: what `fit` chooses alpha by: "accuracy", as published, or "log-loss", which tells
@@ -127,6 +131,7 @@ class GenerativeTTA(nn.Module):
         aligner: Aligner | None = None,
         num_views: int = 32,
         per_latent: int = 1,
+        num_pixel_views: int | None = None,
         merge: str = "mean",
         choose_by: ChooseBy = "accuracy",
         alpha: float | None = None,
@@ -148,11 +153,13 @@ class GenerativeTTA(nn.Module):
         self.inverter_networks = nn.ModuleList(self.inverter.modules())
         self.held = HeldPerturbation(_perturbation(perturbation, kit))
         self._pixels = _named(pixel_views)
-        self._rendered = self._pixels if render_views is None else _named(render_views)
+        self._rendered = _named(render_views)
+        if self._rendered is None and self._pixels is not None:
+            self._rendered = for_renders(self._pixels)
         self._transforms = _named(photo_transform), _named(render_transform)
         self.aligner, self.num_views, self.merge = aligner, num_views, merge
         self.choose_by, self.seed, self.batch_size = choose_by, seed, batch_size
-        self.per_latent = per_latent
+        self.per_latent, self.num_pixel_views = per_latent, num_pixel_views
         fixed = torch.nan if alpha is None else check_fraction(alpha, "alpha")
         self._fixed = alpha is not None
         self.register_buffer("alpha", torch.tensor(fixed))
@@ -349,7 +356,9 @@ class GenerativeTTA(nn.Module):
     def plan(self) -> ViewPlan:
         """The views that are made of each image."""
         photo, rendered = self._transforms
-        image_views = [] if self._pixels is None else [ViewSet(pixels=self._pixels)]
+        image_views = []
+        if self._pixels is not None:
+            image_views = [ViewSet(pixels=self._pixels, num_views=self.num_pixel_views)]
         views = self._views()
         return ViewPlan(
             view_sets=(*image_views, *([] if views is None else [views])),

@@ -28,6 +28,7 @@ from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
 from genviews.ensemble.merge import MERGES
 from genviews.invert.optimizer import Adam
+from genviews.invert.start import GivenStart
 from tests.pretended_device import pretended_device
 
 TOY = ToyGenerator()
@@ -309,6 +310,28 @@ class TestTransforms:
         cut = IMAGES[:, :, 1:7, 1:7]
         torch.testing.assert_close(bank.logits["image"][:, 0], made.classifier(cut).detach())
         assert bank.view_keys == ("crop", "crop+stylemix_fine")
+
+    @pytest.mark.parametrize("kind", ["car", "cat"])
+    def test_published_transforms_that_change_the_size_make_an_ensemble(self, kind):
+        size, side = (256, 512) if kind == "car" else (224, 256)
+        generator = CallableGenerator(
+            lambda z: z[:, :3, None, None].tanh().expand(-1, 3, side, side).contiguous(), z_dim=4
+        )
+        spec = type(TOY.image_spec)(channels=3, height=size, width=size)
+        net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+        made = GenerativeTTA(
+            Classifier(net, spec, ("dark", "bright")),
+            generator,
+            inverter=Inverter(steps=0, start=GivenStart(torch.zeros(1, 1, 4))),
+            perturbation="isotropic_all_0.10",
+            pixel_views=f"{kind}/crop",
+            photo_transform=f"{kind}/val",
+            render_transform=f"{kind}/gan-base",
+            num_views=1,
+            alpha=0.5,
+        )
+        bank = made.bank(torch.zeros(1, 3, side, side), split="predict")
+        assert bank.view_keys == ("crop", "mixed+isotropic_all_0.10")
 
     def test_the_photo_may_stay_plain_while_renders_are_transformed(self):
         made = tta(render_views=HorizontalFlip(1.0))

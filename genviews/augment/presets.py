@@ -38,7 +38,7 @@ from genviews.augment.geometry import (
 from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
 
-__all__ = ["GENREP_SIDE", "GENREP_SIZE", "pixel_views", "pixel_views_apart"]
+__all__ = ["GENREP_SIDE", "GENREP_SIZE", "for_renders", "pixel_views", "pixel_views_apart"]
 
 GENREP_SIDE = 128  # of the images that the paper learns from
 GENREP_SIZE = int(0.875 * GENREP_SIDE)  # what its code crops
@@ -108,6 +108,31 @@ def pixel_views(name: str) -> PixelViews:
         RandomCrop(padding=2, size=None, fill=-1.0)
     """
     return lookup(name, _PRESETS, "pixel views")
+
+
+_RENDERED = {
+    "car/train": "car/gan-train",
+    "car/train-rotate": "car/gan-train",
+    "car/crop": "car/gan-mixed",
+    "car/scale+crop": "car/gan-mixed",
+    "cat/train": "cat/gan-train",
+    "cat/crop": "cat/gan-mixed",
+}  # photos have no black bars, and come in sizes of their own
+
+
+def for_renders(views: PixelViews) -> PixelViews:
+    """Return what renders go through where photos go through a published transform.
+
+    Args:
+        views: of photos; one without a partner of its own is returned.
+
+    Example:
+        >>> for_renders(pixel_views("cat/crop")).name
+        'mixed'
+    """
+    known = views.views if isinstance(views, Renamed) else views
+    name = next((name for name, one in _PRESETS.items() if one is known), "")
+    return _PRESETS[_RENDERED[name]] if name in _RENDERED else views
 
 
 def pixel_views_apart(names: Sequence[str]) -> tuple[PixelViews, ...]:

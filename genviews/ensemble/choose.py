@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genviews.augment.presets import for_renders
 from genviews.checks import check_different
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation, Method, score
@@ -32,7 +33,7 @@ class Combined:
 
     Args:
         pixels: pixel views of the image, which join it in the image term.
-        generated: the same pixel transform of generated views.
+        generated: that pixel transform of generated views, or its partner (`for_renders`).
         image_size: predictions in the image term, that of the image itself among them.
     """
 
@@ -115,7 +116,7 @@ def choose_combined(
     image_size = min((budget + 1) // 2, 1 + bank.get(pixels.name).shape[1])
     generated = ViewSet(
         perturbation=latent.perturbation,
-        pixels=pixels.pixels,
+        pixels=None if pixels.pixels is None else for_renders(pixels.pixels),
         per_latent=per_latent,
         num_views=max(1, budget - image_size - 1),  # the reconstruction is a member, too
     )

@@ -62,6 +62,20 @@ class TestPredict:
                 "isotropic_all_0.20 2",
             ]
 
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_pixel_views_of_the_image_count_as_in_the_run(self, fitted, here, count):
+        results = here / "run" / "results.json"
+        record = json.loads(results.read_text())
+        record["record"]["data"]["ensemble"] |= {
+            **{"pixels": "flip", "num_pixel_views": count, "alpha": 0.5, "num_views": 1},
+            "perturbation": "isotropic_all_0.20",
+        }
+        results.write_text(json.dumps(record))
+        assert main(PREDICT) == 0
+        columns = list(lines(here / "answers" / "predictions.csv")[0])[5:-1]
+        wanted = ["flip", "reconstruction", "flip+isotropic_all_0.20"]
+        assert columns == wanted[1 - count :]
+
     def test_takes_images_without_labels_and_goes_on(self, fitted, here, capsys):
         flat = here / "flat"
         flat.mkdir()

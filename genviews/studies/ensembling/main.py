@@ -15,6 +15,7 @@ from genviews.ensemble.choose import Chosen, group_candidates, methods
 from genviews.ensemble.combine import (
     Comparison,
     Evaluation,
+    Method,
     Row,
     adjust,
     best_on_calibration,
@@ -97,10 +98,10 @@ def run(bench: Bench, options: MainStudy) -> Result:
     ensemble = next(
         e for e in told if e.row.name == best_on_calibration([e.row for e in told]).name
     )
-    saved = _saved(bench, options, ensemble, choice.chosen[reference])
+    sides = [_counting(b[reference], ensemble.method) for b in (choice.bank, test)]
+    saved = _saved(bench, options, ensemble, choice.chosen[reference], sides[0])
     if bench.out is not None:
-        banks = (choice.bank[reference], test[reference])
-        write_atomic(bench.products / ANSWERS, _predictions(banks, ensemble, options.merge))
+        write_atomic(bench.products / ANSWERS, _predictions(sides, ensemble, options.merge))
     measured = measure_reconstructions(bench, test[reference])
     statuses = bench.inversions("test").columns("status")["status"].tolist()
     titles = {task.name: task.title for task in bench.tasks}
@@ -144,7 +145,22 @@ def run(bench: Bench, options: MainStudy) -> Result:
     )
 
 
-def _saved(bench: Bench, options: MainStudy, ensemble: Evaluation, chosen: Chosen) -> SavedEnsemble:
+def _counting(bank: PredictionBank, method: Method) -> PredictionBank:
+    """The predictions that count in a method: of the pixel views as many as join the image."""
+    if method.image_size is None:
+        return bank
+    kept = {key: bank.get(key)[:, : method.image_size - 1] for key in method.image_views}
+    known = {**bank.logits, **kept}
+    return replace(bank, logits={key: own for key, own in known.items() if own.shape[1]})
+
+
+def _saved(
+    bench: Bench,
+    options: MainStudy,
+    ensemble: Evaluation,
+    chosen: Chosen,
+    bank: PredictionBank,
+) -> SavedEnsemble:
     """What `genviews predict` needs to know of an ensemble."""
     method, sets = ensemble.method, {views.name: views for views in chosen.view_sets}
     key = method.views[0] if method.views else ""
@@ -161,7 +177,8 @@ def _saved(bench: Bench, options: MainStudy, ensemble: Evaluation, chosen: Chose
         pixels=pixels,
         alpha=alpha,
         merge=options.merge,
-        num_views=options.num_views,
+        num_views=options.num_views if moved is None else bank.get(key).shape[1],
+        num_pixel_views=bank.logits[pixels].shape[1] if pixels in bank.logits else 0,
         per_latent=1 if views is None else views.per_latent,
         seed=bench.seed,
     )
@@ -174,15 +191,15 @@ def _predictions(
     row, method = ensemble.row, ensemble.method
     rule = method.ensemble(merge)
     keys = row.views if rule is None else (*rule.image_views, *rule.pool_keys)
+    keys = tuple(key for key in keys if key in banks[0].logits)
     counts = [(key, banks[0].get(key).shape[1]) for key in keys]
     yield csv_rows([["split", *answer_columns(counts)]])
     for bank in banks:
         if rule is None:
             proba = method.fixed_proba(bank, merge)
         else:
-            weighed = Ensemble(
-                rule.views, image_views=rule.image_views, merge=merge, alpha=row.alpha
-            )
+            images = [key for key in rule.image_views if key in keys]
+            weighed = Ensemble(rule.views, image_views=images, merge=merge, alpha=row.alpha)
             proba = weighed.predict_proba(bank)
         rows = answer_rows(
             bank.ids,

@@ -9,8 +9,8 @@ the identity in the folder.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from genviews.augment.presets import for_renders
 from genviews.checks import check_fraction, lookup
 from genviews.pipeline import GenerativeTTA
 from genviews.studies.bench import Bench
@@ -31,7 +31,8 @@ class SavedEnsemble(Options):
         pixels: name of the pixel views of the image and of its generated views; "" for none.
         alpha: weight of the views.
         merge: how predictions become one.
-        num_views: of each kind.
+        num_views: generated ones.
+        num_pixel_views: pixel views of the image itself.
         per_latent: pixel views of each latent view.
         seed: of the views.
     """
@@ -44,6 +45,7 @@ class SavedEnsemble(Options):
     alpha: float = 0.0
     merge: str = "mean"
     num_views: int = 32
+    num_pixel_views: int = 32
     per_latent: int = 1
     seed: int = 0
 
@@ -53,14 +55,17 @@ class SavedEnsemble(Options):
 
     def tta(self, bench: Bench) -> GenerativeTTA:
         """The ensemble at work."""
-        named: dict[str, Any] = {views.name: views for views in bench.pixel_views}
+        named = {views.name: views for views in bench.pixel_views}
         pixels = lookup(self.pixels, named, "pixel views") if self.pixels else None
+        image_views = pixels if self.num_pixel_views else None
         return GenerativeTTA(
             bench.tasks[0].classifier,
             bench.kit,
             perturbation=self.perturbation,
-            pixel_views=pixels,
+            pixel_views=image_views,
+            render_views=None if pixels is None else for_renders(pixels),
             num_views=self.num_views,
+            num_pixel_views=self.num_pixel_views if image_views else None,
             per_latent=self.per_latent,
             merge=self.merge,
             alpha=self.alpha,
