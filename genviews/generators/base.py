@@ -20,7 +20,7 @@ from genviews.rng import Rng, Streams
 from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 from genviews.user_code import GUIDE
 
-__all__ = ["Generator"]
+__all__ = ["Generator", "check_is_generator"]
 
 
 class Generator(nn.Module, ABC):
@@ -215,3 +215,15 @@ class Generator(nn.Module, ABC):
                 remedy="pass the class of each sample",
             )
         return label
+
+
+def check_is_generator(value: object) -> None:
+    """Raise TypeError for what is no `Generator`, such as a network that nobody wrapped."""
+    if not isinstance(value, Generator):
+        fail(
+            "generator",
+            expected="a genviews.Generator",
+            got=type(value).__name__,
+            remedy="wrap a network or function: CallableGenerator(network, z_dim)",
+            error=TypeError,
+        )

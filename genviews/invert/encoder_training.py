@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genviews.checks import check_count, check_fraction, check_number, fail
-from genviews.generators.base import Generator
+from genviews.generators.base import Generator, check_is_generator
 from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
@@ -144,6 +144,7 @@ def train_encoder(
             architecture that does not fit the generator; or a generator that gives no gradient, or
             no finite images.
     """
+    check_is_generator(generator)
     check_count(checkpoint_every, "checkpoint_every")
     generator.check_differentiable("the training of an encoder")
     _check_fits(architecture, generator)

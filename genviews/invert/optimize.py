@@ -21,15 +21,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genviews.checks import check_count, check_each
-from genviews.generators.base import Generator
+from genviews.checks import check_count, check_each, check_pixels, check_type
+from genviews.generators.base import Generator, check_is_generator
 from genviews.invert.batch import fitting_batch, in_parts, rows_alike
 from genviews.invert.inverter import Inverter
 from genviews.invert.objective import Target, blank
 from genviews.invert.optimizer import PerImage, State
 from genviews.modes import frozen, gradients, ordinary
 from genviews.render import render
-from genviews.types import Images, Inversion, Label, Masks, Progress, Status, check_masks, silent
+from genviews.types import (
+    Images,
+    Inversion,
+    Label,
+    Masks,
+    Progress,
+    Status,
+    check_masks,
+    check_shape,
+    silent,
+)
 
 __all__ = ["invert"]
 
@@ -80,9 +90,10 @@ def invert(
         FAILED and the mean latent, and never harms its neighbours.
 
     Raises:
-        TypeError: images or masks that are no tensors.
-        ValueError: images or masks of another shape, masks outside [0, 1], rows of another length,
-            a label that is missing or out of range, or a generator through which no gradient goes.
+        TypeError: no generator or inverter, or images or masks that are no tensors.
+        ValueError: images or masks of another shape, images plainly not in [-1, 1], masks outside
+            [0, 1], rows of another length, a label that is missing or out of range, or a generator
+            through which no gradient goes.
 
     Example:
         >>> import torch
@@ -93,9 +104,16 @@ def invert(
         >>> bool((result.loss < result.start_loss).all())
         True
     """
+    check_is_generator(generator)
+    check_type(
+        inverter, Inverter, "inverter", "an Inverter", "write Inverter(start=..., steps=...)"
+    )
     generator.image_spec.check(images)
+    check_shape(images, ("B", "C", "H", "W"), "images", "add the axis of the batch: images[None]")
+    whole = masks is None
     masks = torch.ones_like(images[:, :1]) if masks is None else masks
     check_masks(masks, len(images), images.shape[2:])
+    check_pixels(blank(images, masks.to(images.device)), "images", as_set=whole)
     inverter.check(generator)
     networks = (generator, *inverter.modules())
     generator, inverter = ordinary((generator, inverter), networks)

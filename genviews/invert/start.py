@@ -323,7 +323,8 @@ def class_means(
         batch_size: samples at once.
 
     Raises:
-        ValueError: an unconditional generator without a classifier, or a class without samples.
+        ValueError: an unconditional generator without a classifier, a class without samples, or a
+            classifier of more classes.
     """
     streams = Rng(seed, "class means").streams(range(num))
     shape = (num_classes, *generator.latent_spec.shape)
@@ -341,12 +342,20 @@ def class_means(
             latents = generator.map(z)
             with evaluating(classifier):
                 label = classifier(generator.synthesize(latents)).argmax(1).cpu()
-        total.index_add_(0, label, latents.double().cpu())
-        count += torch.bincount(label, minlength=num_classes)
+            _check_most(label, num_classes)
+        good = latents.flatten(1).isfinite().all(1).cpu()
+        total.index_add_(0, label[good], latents.double().cpu()[good])
+        count += torch.bincount(label[good], minlength=num_classes)
     if missing := torch.nonzero(count == 0).flatten().tolist():
         got, remedy = f"none of class {missing}", "draw more samples, or use another start"
         fail("class means", expected="samples of every class", got=got, remedy=remedy)
     return (total / count[:, None, None]).float().to(generator.device)
+
+
+def _check_most(label: Tensor, num_classes: int) -> None:
+    if (most := int(label.max())) >= num_classes:
+        got, remedy = f"class {most} from the classifier", "pass the number of its classes"
+        fail("class means", expected=f"classes below {num_classes}", got=got, remedy=remedy)
 
 
 def _check_enough(rows: Tensor, last: int, what: str, each: str, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""Masks of another scale or shape are refused wherever they enter, with a sentence."""
+"""Masks, and what else inversion cannot take, are refused where they enter, with a sentence."""
 
 import jaxtyping
 import pytest
@@ -10,6 +10,7 @@ from genviews.data.source import MemorySource
 from genviews.data.store_source import StoreSource
 from genviews.identity import identify
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.start import MeanStart
 from genviews.shard import Shard
 from genviews.store import ShardStore
 from genviews.types import Status
@@ -85,3 +86,36 @@ def test_one_without_a_known_pixel_or_number_fails_its_image_alone():
     masks[0], masks[1, 0, 0, 0] = 0, torch.nan
     result = invert(TOY, IMAGES, masks, inverter=Inverter(steps=2))
     assert (result.status == Status.FAILED).tolist() == [True, True, False]
+
+
+DARK = torch.rand(20, 1, 8, 8)
+DARK[0] = 0
+
+
+@pytest.mark.parametrize(
+    ("images", "given", "message"),
+    [
+        (IMAGES[0], {}, r"images: expected shape \(B, C, H, W\), .*; add the axis of the batch"),
+        (IMAGES[:, :, :4], {}, "images: expected shape"),
+        (IMAGES * 127.5 + 127.5, {}, r"images: expected values in \[-1, 1\], got values up to 2"),
+        (DARK, {}, r"images: expected values in \[-1, 1\], got 20 images in \[0"),
+        ((IMAGES * 127.5 + 127.5).to(torch.uint8), {}, "images: expected a float tensor"),
+        (IMAGES.numpy(), {}, "images: expected a float tensor"),
+        (IMAGES, {"inverter": MeanStart()}, "inverter: expected an Inverter, got MeanStart"),
+        (IMAGES, {"generator": torch.nn.Linear(4, 64)}, "generator: .* wrap a network or function"),
+        (IMAGES, {"masks": KNOWN.numpy()}, "masks: expected a tensor"),
+        (IMAGES, {"rows": [0]}, "rows: expected 3"),
+    ],
+)
+def test_other_input_that_inversion_cannot_take(images, given, message, as_users_run_it):
+    given = {"generator": TOY, "masks": None, "inverter": Inverter(steps=0), **given}
+    generator, masks = given.pop("generator"), given.pop("masks")
+    with pytest.raises((TypeError, ValueError), match=message):
+        invert(generator, images, masks, **given)
+
+
+def test_unknown_pixels_may_be_of_any_scale():
+    masks = KNOWN.clone()
+    masks[..., 4:] = 0
+    images = torch.where(masks == 0, 1e6, IMAGES)
+    assert invert(TOY, images, masks, inverter=Inverter(steps=1)).failed() == []

@@ -187,6 +187,21 @@ class TestClassMeanStart:
         for label in range(4):
             torch.testing.assert_close(means[label], latents[truth == label].mean(0))
 
+    def test_samples_that_are_no_numbers_are_left_out(self):
+        class Spoilt(ToyGenerator):
+            def map(self, z, label=None, **settings):
+                latents = super().map(z, label, **settings)
+                return torch.where(z[:, :1, None] > 1, torch.nan, latents)
+
+        means = class_means(Spoilt(num_classes=3), 3, num=60)
+        assert means.isfinite().all()
+        assert Spoilt().mean_latent(60).isfinite().all()
+
+    def test_a_classifier_of_more_classes_is_refused(self):
+        toy = ToyGenerator()
+        with pytest.raises(ValueError, match="class means: expected classes below 2, got class"):
+            class_means(toy, 2, ByRule(toy, 5), num=50)
+
     def test_each_image_starts_from_the_mean_of_its_class(self, case):
         toy, latents, images = case
         means = torch.arange(3.0)[:, None, None].expand(3, 4, 4)
