@@ -22,7 +22,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +267,8 @@ def main(
                 "cases": counts,
                 "most_seconds": slowest,
                 "most_megabytes": largest,
-                "outcomes": [asdict(one) for one in outcomes],
+                # Without their texts, which name a folder of this machine.
+                "outcomes": [asdict(replace(one, text="")) for one in outcomes],
                 "environment": environment(),
             },
         )

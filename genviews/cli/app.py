@@ -126,6 +126,9 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory; run again with a smaller --batch-size, or where there is more memory"
+    if isinstance(error, OSError) and error.strerror:  # not one of ours
+        name = "a file" if error.filename is None else f"file {str(error.filename)!r}"
+        return f"{name} could not be read or written: {error.strerror.lower()}"
     ours = isinstance(error, TypeError) and "expected" in text
     if text and (ours or isinstance(error, (ValueError, OSError))):
         return text

@@ -208,11 +208,18 @@ def _stamp(file: Path) -> int | None:
     return file.stat().st_mtime_ns if file.exists() else None
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk ends: the run itself says what could not be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave the record out."""
+
+
 @contextmanager
 def _log(path: Path, command: str) -> Iterator[None]:
     """Append what the package logs to a file, first the command of the run."""
     log = logging.getLogger("genviews")
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = log.level
     log.setLevel(logging.INFO)

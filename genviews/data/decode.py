@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.ExifTags import Base
 from torch import Tensor
 
@@ -41,8 +41,10 @@ MOST_MEMORY = 2**28
 _RASTER = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "ICO", "AVIF")
 _PLUGIN = "HEIF"  # of pillow-heif, where the user has registered it
 
-_BYTES = {"1": 2, "L": 1, "RGB": 4, "P": 9, "I;16": 6, "I;16B": 6, "I;16L": 6}
+_BYTES = {"1": 2, "L": 1, "RGB": 4, "P": 5, "I;16": 6, "I;16B": 6, "I;16L": 6}
 """Mode -> bytes a pixel takes, as Pillow holds it and with the copy in another mode; 8 others."""
+
+_WITH_ALPHA = 13  # where it is multiplied with the colours
 
 _BESIDE = {"WEBP": 4, "AVIF": 6, "JPEG2000": 12, "GIF": 4, "TIFF": 4, "ICO": 4, "HEIF": 4}
 """Format -> bytes a pixel takes in its decoder, where that holds the whole picture."""
@@ -198,7 +200,9 @@ def _tried(read: Callable[[], Result]) -> Result:
 def _check_header(opened: Image.Image, spec: ImageSpec | None = None, resize: bool = False) -> None:
     """Refuse what memory does not hold, and another size than is wanted."""
     width, height = opened.size
-    each = _BYTES.get(opened.mode, 8) + _BESIDE.get(opened.format or "", 0)
+    has_alpha = opened.mode in _ALPHA_MODES or "transparency" in opened.info
+    each = _WITH_ALPHA if has_alpha else _BYTES.get(opened.mode, 8)
+    each += _BESIDE.get(opened.format or "", 0)
     needed = width * height * (each + 6 * bool(opened.info.get("progressive")))
     if needed > MOST_MEMORY:
         raise UnfitImageError(
@@ -256,12 +260,13 @@ def _plain(picture: Image.Image, convert: bool) -> Image.Image:
 def _without_alpha(picture: Image.Image, convert: bool) -> Image.Image:
     grey = picture.mode in ("L", "LA", "La", "1")
     full = picture if picture.mode == "RGBA" else picture.convert("RGBA")
-    if full.getchannel("A").getextrema() != (255, 255):
-        if not convert:
-            raise UnfitImageError(f"has transparent pixels{_NOT_CONVERTED}")
-        full = full.convert("RGBa")  # multiplied with alpha: over black
-    bands = full.split()
-    return bands[0] if grey else Image.merge("RGB", bands[:3])
+    alpha, colours = full.getchannel("A"), "R" if grey else "RGB"
+    if alpha.getextrema() == (255, 255):
+        return full.getchannel("R") if grey else full.convert("RGB")
+    if not convert:
+        raise UnfitImageError(f"has transparent pixels{_NOT_CONVERTED}")
+    bands = [ImageChops.multiply(full.getchannel(one), alpha) for one in colours]  # over black
+    return Image.merge("L" if grey else "RGB", bands)
 
 
 def _central_box(width: int, height: int, spec: ImageSpec) -> tuple[int, int, int, int]:

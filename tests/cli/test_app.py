@@ -206,6 +206,21 @@ class TestFailures:
         assert explain(TypeError("images: expected a tensor, got int.")).startswith("images:")
         assert explain(TypeError("f() takes 1 argument")).startswith("TypeError: f()")
 
+    @pytest.mark.parametrize(
+        ("error", "text"),
+        [
+            (OSError(28, "No space left on device"), "a file could not be .*: no space left on"),
+            (
+                PermissionError(13, "Permission denied", "a.png"),
+                "file 'a.png' could .*: permission",
+            ),
+            (FileNotFoundError("walks: expected a file, got none; add it."), "walks: expected a"),
+        ],
+    )
+    def test_errors_of_the_system_name_the_file(self, error, text):
+        assert re.match(text, explain(error))
+        assert "Errno" not in explain(error)
+
     def test_an_empty_message(self):
         assert (
             explain(ValueError()) == "ValueError: no message; run again with --debug to see where"
