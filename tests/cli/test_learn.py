@@ -124,10 +124,15 @@ class TestRun:
         assert names(here / "run") == FILES
         history = numbers(here / "run" / "tables" / "training.csv")
         assert [r["step"] for r in history] == [1, 2, 3, 4, 5, 6]
-        assert go("--out", "whole") == 0
+        assert go("--out", "whole", "--work", "shared") == 0
         assert equal(weights(here / "run"), weights(here / "whole"))
-        assert go("--out", "other", "--seed", "1") == 0
+        before = set((here / "shared").rglob("*.safetensors"))
+        assert go("--out", "other", "--seed", "1", "--work", "shared") == 0
         assert not equal(weights(here / "run"), weights(here / "other"))
+        # Another seed draws other samples as well: theirs lie beside those of the first.
+        views = [p for p in (here / "shared").rglob("*.safetensors") if "views" in p.parts]
+        assert before & set(views)
+        assert set(views) - before
 
     def test_force_begins_anew(self, go, here):
         assert go() == 0
