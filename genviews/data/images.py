@@ -18,7 +18,10 @@ from genviews.checks import check_different, check_each, check_finite, fail
 from genviews.data.split import SplitName, check_split, stratified
 from genviews.types import ImageSpec
 
-__all__ = ["ImageSet", "row_numbers"]
+__all__ = ["ImageSet", "Rows", "row_numbers"]
+
+Rows = slice | Sequence[int] | Tensor
+"""Which rows: a slice, their numbers, or a mask that is true for each."""
 
 # Float round-off of resizing and of `x / 127.5 - 1`; more than that was never normalised.
 _RANGE_TOLERANCE = 1e-4
@@ -79,7 +82,7 @@ class ImageSet:
         channels, height, width = self.images.shape[1:]
         return ImageSpec(channels=channels, height=height, width=width)
 
-    def select(self, indices: slice | Sequence[int] | Tensor) -> ImageSet:
+    def select(self, indices: Rows) -> ImageSet:
         """Return the images at `indices`, in that order, with their ids and labels.
 
         Args:
@@ -185,7 +188,7 @@ def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
         )
 
 
-def row_numbers(rows: slice | Sequence[int] | Tensor, size: int) -> Tensor:
+def row_numbers(rows: Rows, size: int) -> Tensor:
     """Return the numbers of the rows that are meant, int64 on the CPU.
 
     Args:

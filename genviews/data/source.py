@@ -22,7 +22,7 @@ from torch import Tensor
 from genviews.align.base import UnalignableError
 from genviews.checks import check_different, fail, option
 from genviews.data.decode import UnfitImageError
-from genviews.data.images import ImageSet, row_numbers
+from genviews.data.images import ImageSet, Rows, row_numbers
 from genviews.data.metadata import OpenFile
 from genviews.data.split import SplitName
 from genviews.types import ImageSpec, check_masks
@@ -192,9 +192,7 @@ class ImageSource(ABC):
         first = next(iter(self.columns.values()), None)
         return () if first is None else first.class_names
 
-    def select(
-        self, rows: slice | Sequence[int] | Tensor, *, split: SplitName | None = None
-    ) -> ImageSource:
+    def select(self, rows: Rows, *, split: SplitName | None = None) -> ImageSource:
         """Return some of the images as a source of their own, in the given order.
 
         Args:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_different, check_each, check_finite, fail, lookup
 from genviews.classify.task import Task, task_classifiers
-from genviews.data.images import row_numbers
+from genviews.data.images import Rows, row_numbers
 from genviews.data.split import SplitName, check_split
 from genviews.files import load_tensors, save_tensors
 from genviews.types import check_shape
@@ -122,7 +122,7 @@ class PredictionBank:
         """Where the first prediction of a key is the image's class."""
         return self.get(key)[:, 0].argmax(-1) == self.known_labels()
 
-    def select(self, indices: slice | Sequence[int] | Tensor) -> PredictionBank:
+    def select(self, indices: Rows) -> PredictionBank:
         """The bank of some of the images, in the given order.
 
         Args:

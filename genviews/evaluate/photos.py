@@ -17,7 +17,7 @@ from torch import Tensor
 from genviews.checks import check_count, check_different, fail
 from genviews.data.decode import decode_pixels
 from genviews.data.file_source import FileSource
-from genviews.data.images import row_numbers
+from genviews.data.images import Rows, row_numbers
 from genviews.data.listing import Listing
 from genviews.data.metadata import OpenFile
 from genviews.data.source import content_hash
@@ -121,7 +121,7 @@ class LabelledFiles:
     def __len__(self) -> int:
         return len(self.files)
 
-    def select(self, rows: Tensor | Sequence[int], split: str | None = None) -> LabelledFiles:
+    def select(self, rows: Rows, split: str | None = None) -> LabelledFiles:
         """Return some of the files, under a new name of the split if one is given.
 
         Args:

@@ -5,7 +5,8 @@ Command: python -m recipes.fashion32.train_walks [--entry fashion32-classes]
 Time: about 4 minutes on one core; a checkpoint every 500 steps, a re-run continues.
 Split: none is read; the generator's samples alone.
 Expected: what the training images vary in (brightness, width) can be steered; they are all upright
-and centred, so shifts and rotations hardly can.
+and centred, so shifts and rotations hardly can. The shipped walks were learnt under the zoom law
+"magnify" of `StepRanges`; learnt again they follow the published one.
 Writes: genviews/zoo/ENTRY/walks.safetensors and results/fashion32/walks.json, for another entry
 than fashion32 walks_ENTRY.json.
 
