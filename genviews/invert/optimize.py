@@ -110,10 +110,9 @@ def invert(
     )
     generator.image_spec.check(images)
     check_shape(images, ("B", "C", "H", "W"), "images", "add the axis of the batch: images[None]")
-    whole = masks is None
     masks = torch.ones_like(images[:, :1]) if masks is None else masks
     check_masks(masks, len(images), images.shape[2:])
-    check_pixels(blank(images, masks.to(images.device)), "images", as_set=whole)
+    check_pixels(blank(images, masks.to(images.device)), "images")
     inverter.check(generator)
     networks = (generator, *inverter.modules())
     generator, inverter = ordinary((generator, inverter), networks)
