@@ -44,7 +44,7 @@ SEEDS, COUNTS, CLASSES = range(4), (24, 80, 300), (2, 3, 10)
 TARGETS, SKEWS, CHANNELS = (0.33, 0.6, 0.9), (1.0, 0.5), (1, 3)
 POPULATION = 4000  # images that tell what a classifier can
 STEPS = 15
-PLANTED = 4  # a fault is planted in one set-up of so many
+PLANTED = 8  # a fault is planted in one set-up of so many
 
 
 @dataclass(frozen=True, kw_only=True)

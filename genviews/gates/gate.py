@@ -8,13 +8,10 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-__all__ = ["LEVEL", "MOST", "TWICE", "Gate", "GateWarning", "percent", "sign_test", "warn_of"]
+__all__ = ["LEVEL", "MOST", "Gate", "GateWarning", "percent", "sign_test", "warn_of"]
 
 LEVEL = 0.001
 """Of each exact, one-sided test: some ten gates close on fewer than 1 % of sound set-ups."""
-
-TWICE = 2
-"""Another reading of the answers must be right at least so often for each time that it is wrong."""
 
 MOST = 0.98
 """Share of images with one and the same answer that is too many."""

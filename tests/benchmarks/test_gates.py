@@ -9,6 +9,7 @@ from genviews.files import read_json
 def test_counts_alarms_and_faults(tmp_path, monkeypatch):
     """Four sound set-ups: no alarm, and what cannot be missed is found."""
     monkeypatch.setattr(gates, "POPULATION", 500)
+    monkeypatch.setattr(gates, "PLANTED", 4)
     some = [
         gates.Setting(seed=0, count=80, classes=2 + place % 2, target=0.9, skew=1.0, channels=1)
         for place in range(gates.PLANTED)
