@@ -158,8 +158,9 @@ def _models(flags: ModelFlags, out: Path) -> None:
     check_apart(out, {"--images": flags.images, "--calibration": other})
     check_generator(flags.generator, **settings_of(flags))
     check_classifier(flags.classifier)
-    for name in flags.augment or ():
-        pixel_views(name)
+    for name in (*(flags.augment or ()), flags.photo_transform, flags.render_transform):
+        if name is not None:
+            pixel_views(name)
 
 
 @check_flags.register

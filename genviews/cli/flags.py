@@ -218,6 +218,10 @@ class ModelFlags(FunctionFlags, FrameFlags):
             flag; those of one kind and range compete. Without it: a list that suits the generator.
         augment: Pixel augmentation to compare with, such as fashion32/crop or celebahq/crop. Repeat
             the flag. Without it: flip, small shifts, both, and colour jitter.
+        photo_transform: What an image goes through before it is classified, such as car/val, for a
+            classifier of another size than the generator. Without it: nothing.
+        render_transform: What is rendered goes through before it is classified, such as
+            car/gan-base. Without it: nothing.
         steps: Most optimisation steps in the inversion of an image. Without it: what suits the
             generator.
     """
@@ -240,6 +244,8 @@ class ModelFlags(FunctionFlags, FrameFlags):
     domain: str | None = None
     perturb: tuple[str, ...] | None = None
     augment: tuple[str, ...] | None = None
+    photo_transform: str | None = None
+    render_transform: str | None = None
     steps: int | None = None
     settings: SettingsFlags = _SETTINGS
 

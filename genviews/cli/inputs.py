@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import singledispatch
+from typing import Any
+
+import torch
 
 from genviews import zoo
 from genviews.align.aligners import ALIGNERS
 from genviews.align.table import read_geometry
-from genviews.augment.presets import pixel_views_apart
+from genviews.augment.presets import pixel_views, pixel_views_apart
 from genviews.checks import lookup
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
@@ -33,6 +36,7 @@ from genviews.data.file_source import Alignment
 from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import MemorySource
 from genviews.ensemble.fill import conditioning_task
+from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate.detection import DetectionConfig
 from genviews.invert.inverter import inverter_preset
 from genviews.kit import GeneratorKit
@@ -43,6 +47,7 @@ from genviews.load.learning import load_probe, load_real
 from genviews.load.networks import load_classifier, load_encoder, trained_spec
 from genviews.load.splits import load_splits
 from genviews.represent.encoder import RepresentationEncoder
+from genviews.rng import Rng
 from genviews.studies.inputs import Inputs
 from genviews.studies.invert import earlier_start
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
@@ -158,7 +163,11 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         masks=flags.mask,
     )
     calibration, test = splits.calibration, splits.test
+    shown = _shown(flags)
     classifier = _classifier(flags, spec, test.class_names)
+    sets = tuple(ViewSet(pixels=views) for views in pixels)
+    plan = ViewPlan(view_sets=sets, generator=kit.generator, **shown)
+    plan.check_shapes(spec, classifier.image_spec)
     task = Task(name="images", classifier=classifier, labels=flags.label_column or "label")
     notes = (*splits.notes, *kit.notes)
     if conditioning_task([task], kit.generator) and not kit.generator.class_names:
@@ -171,6 +180,7 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
         splits={"calibration": calibration, "test": test},
         perturbations=perturbations,
         pixel_views=pixels,
+        **shown,
         skipped=tuple(dict.fromkeys((*calibration.skipped, *test.skipped))),
         notes=notes,
     )
@@ -183,10 +193,12 @@ def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
     if isinstance(models, DemoFlags):
         kit = load_generator("fashion32", steps=models.steps)
         classifier, pixels = zoo.zoo_classifiers("fashion32")[saved.task], kit.baselines
+        shown: dict[str, Any] = {}
     else:
         kit = _load_kit(models.generator, models)
         pixels = pixel_views_apart(models.augment) if models.augment else kit.baselines
         classifier = _classifier(models, kit.generator.image_spec, saved.class_names)
+        shown = _shown(models)
     check_fitted_with(
         flags.ensemble,
         saved.task,
@@ -211,6 +223,7 @@ def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
         tasks=(Task(name=saved.task, classifier=classifier),),
         images=images,
         pixel_views=pixels,
+        **shown,
         skipped=images.skipped,
         notes=(*images.notes, *kit.notes),
     )
@@ -223,7 +236,19 @@ def _alignment(flags: FrameFlags, spec: ImageSpec) -> Alignment | None:
     return Alignment(aligner, read_geometry(flags.geometry))
 
 
+def _shown(flags: ModelFlags) -> dict[str, Any]:
+    """How classifiers are shown images and renders."""
+    given = {name: getattr(flags, name) for name in ("photo_transform", "render_transform")}
+    return {name: None if word is None else pixel_views(word) for name, word in given.items()}
+
+
 def _classifier(flags: ModelFlags, spec: ImageSpec, class_names: Sequence[str]) -> Classifier:
+    """The classifier of images as they are shown to it."""
+    photo = _shown(flags)["photo_transform"]
+    if photo is not None:
+        blank = torch.zeros(1, *spec.shape)
+        height, width = photo(blank, 1, Rng(0).streams([0])).shape[-2:]
+        spec = replace(spec, height=height, width=width)
     return load_classifier(
         flags.classifier, spec, class_names, weights=flags.weights, settings=flags.settings
     )

@@ -189,7 +189,7 @@ class Bench:
         for start in range(0, len(images), self.batch_size):
             batch = images.read(range(len(images))[start : start + self.batch_size])
             found = rendered_label(
-                self.tasks, self.kit.generator, batch.images, batch_size=self.batch_size
+                self.tasks, self.kit.generator, self.shown(batch.images), batch_size=self.batch_size
             )
             assert found is not None
             label[[places[name] for name in batch.ids]] = found
@@ -203,7 +203,17 @@ class Bench:
             num_views=num_views,
             seed=self.seed,
             batch_size=self.batch_size,
+            photo_transform=self.inputs.photo_transform,
+            render_transform=self.inputs.render_transform,
         )
+
+    def shown(self, images: Tensor, *, rendered: bool = False) -> Tensor:
+        """Images, or what was rendered from them, as classifiers are shown them."""
+        given = self.inputs
+        transform = given.render_transform if rendered else given.photo_transform
+        if transform is None:
+            return images
+        return transform(images, 1, Rng(0, "shown").streams(range(len(images))))[:, 0]
 
     def bank(
         self,

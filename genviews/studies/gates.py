@@ -130,7 +130,7 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
         for task in given.tasks if told else ():
             before, after = (
                 task.answer(predict_logits(task.classifier, part, batch_size=bench.batch_size))
-                for part in (images, made)
+                for part in (bench.shown(images), bench.shown(made, rendered=True))
             )
             names, level = task.class_names, _level(bench)
             found.append(class_gate(before.argmax(-1), after.argmax(-1), names, level=level))
@@ -158,6 +158,7 @@ def _ask(bench: Bench, source: ImageSource) -> _Asked | None:
         part, _, seen = _read(source, wanted[start : start + bench.batch_size])
         if not part:
             continue
+        seen = bench.shown(seen)
         for classifier, said in zip(classifiers, logits, strict=True):
             said.append(predict_logits(classifier, seen, batch_size=bench.batch_size))
         images.append(seen[: max(0, keep - len(rows))])

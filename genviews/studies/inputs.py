@@ -32,6 +32,8 @@ class Inputs:
         splits: "calibration" and "test", with labels.
         perturbations: of the generator's latents, to try.
         pixel_views: to compare them with.
+        photo_transform: how classifiers are shown an image; None shows it as it is.
+        render_transform: how they are shown what was rendered from one.
         real: images to learn from.
         probe: labelled splits to judge encoders on.
         judges: who else judges encoders.
@@ -49,6 +51,8 @@ class Inputs:
     splits: Mapping[str, ImageSource] = field(default_factory=dict)
     perturbations: tuple[Perturbation, ...] = ()
     pixel_views: tuple[PixelViews, ...] = ()
+    photo_transform: PixelViews | None = None
+    render_transform: PixelViews | None = None
     real: ImageSet | ImageSource | None = None
     probe: ProbeData | None = None
     judges: tuple[KeptJudge, ...] = ()

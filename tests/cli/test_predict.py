@@ -116,6 +116,24 @@ class TestPredict:
         assert main([*framed, "--mask", "masks"]) == 1
         assert "--mask: expected no --align" in capsys.readouterr().err
 
+    def test_a_classifier_of_another_size_than_the_generator(
+        self, here, image_folder, user_module, capsys
+    ):
+        for path in pictures(here)[::2]:
+            path.unlink()  # twenty will do
+        words = [
+            *("ensemble", "--images", "images", "--classifier", "mine:network", "--perturb"),
+            *("isotropic_all_0.20", "--generator", "mine:decode", "--z-dim", "8", "--steps", "1"),
+            *("--num-views", "1", "--augment", "car/val", "--out", "run"),
+        ]
+        assert main(words) == 1
+        assert "those of val after 'val'; bring them to its size" in " ".join(
+            capsys.readouterr().err.split()
+        )
+        words += ["--photo-transform", "car/val", "--render-transform", "car/val"]
+        assert main(words) == 0
+        assert main(PREDICT) == 0
+
     def test_what_is_no_run_is_refused(self, here, image_folder, capsys):
         assert main(PREDICT) == 1
         assert "--ensemble: expected the run folder of a finished" in capsys.readouterr().err

@@ -64,6 +64,8 @@ class SavedEnsemble(Options):
             perturbation=self.perturbation,
             pixel_views=image_views,
             render_views=None if pixels is None else for_renders(pixels),
+            photo_transform=bench.inputs.photo_transform,
+            render_transform=bench.inputs.render_transform,
             num_views=self.num_views,
             num_pixel_views=self.num_pixel_views if image_views else None,
             per_latent=self.per_latent,
