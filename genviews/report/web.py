@@ -24,6 +24,7 @@ __all__ = ["render_page"]
 _BADGES: dict[Tone, str] = {
     "better": "Significantly better",
     "worse": "Significantly worse",
+    "level": "No difference that matters",
     "": "No difference seen",
 }
 _WEIGHTY = 2  # least weight (highest priority) of a number in large type

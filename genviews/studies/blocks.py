@@ -41,10 +41,10 @@ Kind = Literal["text", "count", "number", "percent", "points", "p", "seconds"]
 """Of a column or an axis: words; whole numbers; other numbers; shares, shown as percentages;
 differences of shares, shown as signed percentage points; p-values; durations."""
 
-Tone = Literal["", "better", "worse", "reference", "right", "wrong"]
+Tone = Literal["", "better", "worse", "level", "reference", "right", "wrong"]
 """What a row or a picture says, for colours and marks: "better" and "worse" are differences that
-chance does not explain, "reference" is what others are compared with, "right" and "wrong" are
-predictions."""
+chance does not explain, "level" is surely none that matters, "reference" is what others are
+compared with, "right" and "wrong" are predictions."""
 
 
 @dataclass(frozen=True)

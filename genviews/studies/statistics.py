@@ -138,9 +138,9 @@ def standing(found: Gap) -> Standing:
 
 def tone_of(found: Gap) -> Tone:
     """The colour of a difference, once its p-values are corrected for its family."""
-    if not found.differs:
-        return ""
-    return "better" if found.value > 0 else "worse"
+    said = standing(found)
+    tones: dict[Standing, Tone] = {"above": "better", "below": "worse", "level": "level"}
+    return tones.get(said, "")
 
 
 def outcome_of(expected: Literal["above", "level"], found: Gap) -> Outcome:

@@ -79,7 +79,8 @@ def test_words_stars_colours_and_claims_say_the_same(fixed, broke, total):
     said, differs = standing(gap), mcnemar_exact(fixed, broke) < 0.05
     assert (said in ("above", "below")) == differs
     assert gains_of([report])[0].significant == differs
-    assert (tone_of(gap) != "") == differs
+    tones = {"above": "better", "below": "worse", "level": "level"}
+    assert tone_of(gap) == tones.get(said, "")
     assert (outcome_of("above", gap) == "not seen") == (not differs)
     low, high = report.gain_interval
     assert (low > 0 or high < 0) == differs

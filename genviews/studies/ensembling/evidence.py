@@ -148,7 +148,8 @@ def _cells(row: Row) -> tuple[Cell, ...]:
 
 def _gap(row: Row) -> Gap:
     """The gain of a row, weighed with all rows that were measured together (`adjust`)."""
-    return replace(Gap.of(row), p_value=row.p_holm)
+    # Whether a row is level is not asked: its test is not corrected for the others.
+    return replace(Gap.of(row), p_value=row.p_holm, p_level=None)
 
 
 def _tone(row: Row) -> Tone:
