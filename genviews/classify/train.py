@@ -31,7 +31,7 @@ from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.modes import gradients, own_dropout
 from genviews.rng import Rng
-from genviews.types import Progress, check_floats, silent
+from genviews.types import Progress, check_floats, check_shape, silent
 
 __all__ = ["EpochRecord", "Trained", "train_classifier"]
 
@@ -235,7 +235,7 @@ class _Run:
             batch = self.views.batch(made, epoch).to(self.device, self.images.dtype)
             transform = self.config.augment_views or self.config.augment
             parts.append(self._augment(transform, batch, made, epoch))
-        targets = self.labels[plain + made].to(self.device)
+        targets = self.labels[plain + made].to(self.device).long()
         return torch.cat(parts), targets, len(made)
 
     def _draw_views(self, rows: list[int], epoch: int, step: int) -> set[int]:
@@ -359,6 +359,17 @@ def _check_classes(logits: Tensor, labels: Tensor) -> None:
         fail("classifier", expected="logits with a gradient", got="none", remedy=remedy)
 
 
+def _check_pairs(images: Tensor, labels: Tensor, which: str) -> None:
+    """Find images that are none, and labels that are no class indices of them."""
+    what, remedy = f"{which} images", "add the axes of batch and channels"
+    check_shape(check_floats(images, what), ("N", "C", "H", "W"), what, remedy)
+    what, remedy = f"{which} labels", "give class indices, such as labels.long()"
+    if labels.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8):
+        fail(what, expected="integers", got=labels.dtype, remedy=remedy)
+    check_each(labels, len(images), what)
+    check_shape(labels, (len(images),), what, "give one class index for each image")
+
+
 def _check(
     images: Tensor,
     labels: Tensor,
@@ -366,13 +377,12 @@ def _check(
     views: ViewSource | None,
     validation: tuple[Tensor, Tensor] | None,
 ) -> None:
+    _check_pairs(images, labels, "training")
     check_count(len(images), "number of training images", least=2)
-    check_each(labels, len(images), "training labels")
-    check_floats(images, "training images")
     if views is not None:
         check_each(views, len(images), "training views")
     if validation is not None:
-        check_each(validation[1], len(validation[0]), "validation labels")
+        _check_pairs(*validation, "validation")
     elif config.needs_validation:
         fail(
             "validation",

@@ -94,7 +94,7 @@ class ModuleFeatures(nn.Module):
             for layer in dict.fromkeys(self.layers)
         ]
         try:
-            with evaluating(self.module):
+            with evaluating(self.module), user_code("network of the features", images):
                 self.module(images)
         finally:
             for handle in handles:

@@ -196,3 +196,34 @@ def test_any_images_are_answered_or_refused_in_one_sentence(parts, shape, dtype)
                 assert SENTENCE.match(str(error)), str(error)  # noqa: PT017
             else:
                 assert found.shape == (*images.shape[:-3], len(names))
+
+
+LABELS = {
+    "right": (lambda labels: labels, None),
+    "int32": (lambda labels: labels.int(), None),
+    "floats": (lambda labels: labels.float(), "training labels: expected integers"),
+    "bool": (lambda labels: labels > 0, "training labels: expected integers"),
+    "one-hot": (lambda labels: torch.eye(3).long()[labels], r"training labels: expected shape"),
+    "too few": (
+        lambda labels: labels[:-1],
+        "training labels: expected 6, one for each image, got 5",
+    ),
+    "below 0": (lambda labels: labels - 1, "classes from 0 to 2, got labels from -1 to 1"),
+    "from 1": (lambda labels: labels + 1, "classes from 0 to 2, got labels from 1 to 3"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_that_are_no_classes_are_told_before_a_step(kind: str) -> None:
+    turn, message = LABELS[kind]
+    spec = ImageSpec(channels=1, height=3, width=3)
+    network = Network(9, 3, 0, RIGHT["tensor"])
+    images, labels = images_of(spec, 6, 3), torch.arange(6) % 3
+    config = TrainConfig(epochs=1, batch_size=3, warmup=0.0)
+    if message is None:
+        assert len(train_classifier(network, images, turn(labels), config).history) == 1
+        return
+    with pytest.raises(ValueError, match=message):
+        train_classifier(network, images, turn(labels), config)
+    with pytest.raises((ValueError, TypeError), match=r"training images: expected .*, got .*; "):
+        train_classifier(network, images[:, 0] if kind < "f" else images.byte(), labels, config)

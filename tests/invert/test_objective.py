@@ -367,7 +367,7 @@ class TestModuleFeatures:
         running = net.norm.running_mean.clone()
         features = ModuleFeatures(net, ("first",))
         features(images)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ValueError, match=r"network of the features.*2 channels"):
             features(images[:, :1])
         assert not any(module._forward_hooks for module in net.modules())
         modes = {name: module.training for name, module in net.named_modules()}
