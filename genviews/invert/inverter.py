@@ -89,6 +89,17 @@ class Inverter:
     snapshots: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        kinds = ((Start, "SampleStart()"), (Objective, "Objective()"), (Optimizer, "LBFGS()"))
+        for kind, example in kinds:
+            name = kind.__name__.lower()
+            if not isinstance(given := getattr(self, name), kind):
+                fail(
+                    f"{name} of the inverter",
+                    expected=f"an object of a kind of {kind.__name__}",
+                    got=repr(given),
+                    remedy=f"make one, such as {example}",
+                    error=TypeError,
+                )
         check_count(self.steps, "steps", least=0)
         check_count(self.patience, "patience")
         check_number(self.tolerance, "tolerance", least=0, below=1, remedy="try 0.001")

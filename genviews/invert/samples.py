@@ -94,7 +94,9 @@ class SampleStart(Start):
     ) -> Start:
         """Find the candidates of all images, with the samples rendered once."""
         z = generator.sample(Rng(self.seed, "starts").streams(range(self.samples)))
-        latents = generator.map(z, generator.labels_in_turn(range(self.samples))).to(images)
+        apart = max(generator.num_classes // self.samples, 1)  # of more classes, some from all over
+        classes = generator.labels_in_turn(range(0, apart * self.samples, apart))
+        latents = generator.map(z, classes).to(images)
         error = images.new_empty(len(images), self.samples)
         if label is None:
             error = _errors(generator, latents, images, masks, None, size)

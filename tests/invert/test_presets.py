@@ -1,17 +1,21 @@
 """The published objectives: their terms, and their sum over a few lines of plain torch."""
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
 
 from genviews.invert.features import Feature, FeatureDistance
 from genviews.invert.inverter import (
+    Inverter,
     default_objective,
     in_domain_objective,
     paper_objective,
     reference_objective,
 )
-from genviews.invert.objective import L2
+from genviews.invert.lbfgs import LBFGS
+from genviews.invert.objective import L1, L2
+from genviews.invert.start import MeanStart
 
 
 class Encoder(nn.Module):
@@ -105,3 +109,19 @@ def test_without_weights_the_error_names_the_file(tmp_path, monkeypatch):
         paper_objective(Encoder())
     other = Feature(1.0, FeatureDistance(lambda images: [images]))
     assert paper_objective(Encoder(), perceptual=other).terms[1] is other
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"start": MeanStart}, r"start of the inverter: .* make one, such as SampleStart\(\)"),
+        ({"start": torch.zeros(1, 4, 4)}, "start of the inverter: expected an object of a kind"),
+        ({"objective": L1()}, r"objective of the inverter: .* such as Objective\(\)"),
+        ({"optimizer": LBFGS}, r"optimizer of the inverter: .* such as LBFGS\(\)"),
+        ({"optimizer": "lbfgs"}, "optimizer of the inverter: .* got 'lbfgs'"),
+    ],
+)
+def test_parts_of_another_kind_are_refused(wrong, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    with pytest.raises(TypeError, match=message):
+        Inverter(**wrong)

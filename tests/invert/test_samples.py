@@ -116,6 +116,16 @@ class TestCandidates:
             counts.append(sum(rows for rows, slopes in network.rows if not slopes) - number)
         assert counts[0] == counts[1]
 
+    def test_of_many_classes_come_from_all_over(self):
+        class Noted(ToyGenerator):
+            def map(self, z, label=None, **settings):
+                noted.append(label)
+                return super().map(z, label, **settings)
+
+        noted, toy = [], Noted(num_classes=100)
+        ask(FEW, toy, torch.zeros(1, 1, 8, 8))
+        assert noted[0].tolist() == list(range(0, 90, 3))
+
     def test_settings_are_checked(self):
         for wrong in ({"samples": 0}, {"nearest": 200}, {"descents": 0}, {"trial": 0}):
             with pytest.raises(ValueError, match="of the start: expected an integer"):
