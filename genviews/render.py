@@ -24,6 +24,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.types import Progress, silent
+from genviews.user_code import user_code
 
 __all__ = ["render"]
 
@@ -89,7 +90,9 @@ def render(
         for chunk in _chunks(views.shape[0], views.shape[1], batch_size):
             part = views[chunk]
             of = None if label is None else label[chunk[0]].to(generator.device)
-            images[chunk] = _synthesize(generator, part.to(generator.device), of).to(device)
+            shown = part.to(generator.device)
+            with user_code(f"output of {type(generator).__name__}", shown):
+                images[chunk] = _synthesize(generator, shown, of).to(device)
             done += part.shape[0] * part.shape[1]
             tell(done, total)
     return images if latents.ndim == 4 else images[:, 0]
@@ -109,7 +112,7 @@ def _synthesize(
 ) -> Float[Tensor, "B K C H W"]:
     shared = _shared_rows(latents)
     if shared == latents.shape[2]:  # one view each, or K equal ones
-        images = generator.synthesize(latents[:, 0], label)
+        images = generator.images_of(latents[:, 0], label)
         return images[:, None].expand(-1, latents.shape[1], -1, -1, -1)
     return generator.synthesize_views(latents, shared, label)
 

@@ -17,8 +17,17 @@ from torch import Tensor, nn
 from genviews.checks import fail
 from genviews.identity.answers import shrink
 from genviews.rng import Rng, Streams
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
-from genviews.user_code import GUIDE
+from genviews.types import (
+    Draws,
+    Images,
+    ImageSpec,
+    Label,
+    Latents,
+    LatentSpec,
+    check_floats,
+    check_shape,
+)
+from genviews.user_code import GUIDE, user_code
 
 __all__ = ["Generator", "check_is_generator"]
 
@@ -80,6 +89,22 @@ class Generator(nn.Module, ABC):
                 class, and it is not looked at.
         """
 
+    def images_of(self, latents: Latents, label: Label | None = None) -> Images:
+        """`synthesize`, checked: what calls a generator that may be a user's own class calls this.
+
+        Raises:
+            ValueError: what `synthesize` raised, with its own line, or images of another shape.
+            TypeError: no float tensor.
+        """
+        what = f"output of {type(self).__name__}"
+        with user_code(what, latents):
+            images = self.synthesize(latents, label)
+        remedy = "let `synthesize` give what `image_spec` says"
+        check_shape(
+            check_floats(images, what), (len(latents), *self.image_spec.shape), what, remedy
+        )
+        return images
+
     def synthesize_views(
         self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0, label: Label | None = None
     ) -> Float[Tensor, "B K C H W"]:
@@ -90,7 +115,7 @@ class Generator(nn.Module, ABC):
         """
         b, k = latents.shape[:2]
         each = None if label is None else label.repeat_interleave(k)
-        images: Tensor = self.synthesize(latents.flatten(0, 1), each).unflatten(0, (b, k))
+        images: Tensor = self.images_of(latents.flatten(0, 1), each).unflatten(0, (b, k))
         return images
 
     @property
@@ -160,7 +185,7 @@ class Generator(nn.Module, ABC):
         label = self.labels_in_turn(range(len(z)))
         latents = self.map(z, label)
         images = [  # one by one: the memory of a large image
-            self.synthesize(latents[i : i + 1], None if label is None else label[i : i + 1])
+            self.images_of(latents[i : i + 1], None if label is None else label[i : i + 1])
             for i in range(len(z))
         ]
         return shrink(torch.cat(images), self.image_spec)

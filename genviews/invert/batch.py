@@ -122,6 +122,6 @@ def _kept(generator: Generator, objective: Objective, dtype: torch.dtype, images
         label = None
         if generator.renders_label:
             label = torch.zeros(images, dtype=torch.long, device=latents.device)
-        loss = objective(target, generator.synthesize(latents, label), latents)
+        loss = objective(target, generator.images_of(latents, label), latents)
     del loss
     return sum(kept.values())

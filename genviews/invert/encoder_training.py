@@ -101,7 +101,7 @@ def _batch(
     take_second = mixed[:, None] & (torch.arange(rows)[None] >= cross[:, None])
     latents = torch.where(take_second[:, :, None].to(first.device), second, first)
     label = label if generator.renders_label else None
-    images = generator.synthesize(latents, label)
+    images = generator.images_of(latents, label)
     masks = random_masks(batch, (images.shape[2], images.shape[3]), rng)
     masks[torch.rand(batch, generator=rng) >= config.masked] = 1.0
     good = latents.flatten(1).isfinite().all(1) & images.flatten(1).isfinite().all(1)
@@ -189,7 +189,7 @@ def _train(
         if not len(images):
             continue
         estimate = encoder(images, masks)
-        pixel = ((generator.synthesize(estimate, label) - images).abs() * masks).sum()
+        pixel = ((generator.images_of(estimate, label) - images).abs() * masks).sum()
         pixel = pixel / (masks.sum() * images.shape[1])
         latent = F.mse_loss(estimate, latents) / spread
         loss = pixel + config.latent_weight * latent

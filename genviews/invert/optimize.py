@@ -282,11 +282,9 @@ class _Run:
             label = None if self.label is None else self.label[image]
             leaf = latents[part].detach().requires_grad_(True)
             with torch.enable_grad():  # the caller may have turned it off
+                made = self.generator.images_of(leaf, label)
                 descent, loss = inverter.objective.smooth_and_exact(
-                    active.target.select(part),
-                    self.generator.synthesize(leaf, label),
-                    leaf,
-                    smoothing,
+                    active.target.select(part), made, leaf, smoothing
                 )
                 total = descent.sum()
                 gradient = torch.zeros_like(leaf)  # of what gives none, where no step is asked for

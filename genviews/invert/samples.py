@@ -121,7 +121,7 @@ def _errors(
     """Squared error of known pixels, less what it would be for a black picture, of each pair."""
 
     def of_samples(part: Tensor) -> tuple[Tensor]:
-        rendered = generator.synthesize(
+        rendered = generator.images_of(
             latents[part], None if label is None else label.expand(len(part))
         )
         flat, energy = rendered.flatten(1).T, rendered.square().sum(1).flatten(1).T

@@ -341,7 +341,7 @@ def class_means(
             assert classifier is not None
             latents = generator.map(z)
             with evaluating(classifier):
-                label = classifier(generator.synthesize(latents)).argmax(1).cpu()
+                label = classifier(generator.images_of(latents)).argmax(1).cpu()
             _check_most(label, num_classes)
         good = latents.flatten(1).isfinite().all(1).cpu()
         total.index_add_(0, label[good], latents.double().cpu()[good])
@@ -367,5 +367,5 @@ def _check_enough(rows: Tensor, last: int, what: str, each: str, remedy: str) ->
 def _error(
     generator: Generator, latents: Tensor, images: Tensor, masks: Tensor, label: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    rendered = generator.synthesize(latents, label)
+    rendered = generator.images_of(latents, label)
     return masked_mean((rendered - images).abs(), masks), rendered

@@ -244,10 +244,10 @@ def _loss(
     with torch.no_grad():
         anchors = config.prior.sample(generator, streams)
         latents, label = anchors.latents, anchors.labels
-        images = generator.synthesize(latents, label)
+        images = generator.images_of(latents, label)
         target, mask = warp(images, steps, config.ranges, config.masking)
     moved = walks.move(latents, walks.of_all(steps, channels))
-    return steering_loss(generator.synthesize(moved, label), target, mask)
+    return steering_loss(generator.images_of(moved, label), target, mask)
 
 
 def measure_walks(

@@ -69,7 +69,8 @@ def _label(source: ImageSource, generator: Generator) -> Tensor | None:
     if table is None:
         fail(
             "classes of the images",
-            expected=f"classes of the generator: {', '.join(generator.class_names) or 'no names'}",
+            expected=f"the generator's {generator.num_classes} classes: "
+            + (", ".join(generator.class_names) or "they have no names"),
             got=", ".join(source.class_names),
             remedy="name the generator's classes as the images do: class_names "
             f"(--generator-class-names; {GUIDE} shows how)",

@@ -17,6 +17,7 @@ from torch import nn
 from genviews.classify.model import Classifier
 from genviews.evaluate.fidelity import GeneratedSource
 from genviews.generators.callable import CallableGenerator
+from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
 from genviews.kit import GeneratorKit
@@ -225,3 +226,38 @@ def test_every_function_answers_or_says_why(odd: str, tmp_path) -> None:
             call()
     if odd in ("detached", "rounded", "bytes"):
         assert sum("gradient" in text for text in refusals) >= 3
+
+
+class Own(ToyGenerator):
+    """A class of the user's own, which does not keep the protocol."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def synthesize(self, latents, label=None):
+        return self.fault(super().synthesize(latents, label))
+
+
+OWN_FAULTS = {
+    "another size": lambda x: x[..., :-1],
+    "one image": lambda x: x[0],
+    "a list": lambda x: [x],
+    "raises": lambda x: x @ torch.zeros(3, 3),
+}
+
+
+@pytest.mark.parametrize("fault", OWN_FAULTS)
+def test_a_generator_of_the_users_own_class_is_told_apart_from_ours(fault: str) -> None:
+    generator, refusals = Own(OWN_FAULTS[fault]), []
+    latents = generator.map(generator.sample(Rng(0).streams(range(3))))
+    images = ToyGenerator().synthesize(latents)
+    for call in (
+        lambda: render(generator, latents),
+        lambda: render(generator, latents[:, None].repeat(1, 2, 1, 1)),
+        lambda: invert(generator, images, inverter=Inverter(steps=2)),
+        lambda: LatentViews(generator, Gaussian("all", 0.2))(range(3)),
+    ):
+        with one_sentence(refusals):
+            call()
+    assert len(refusals) == 4, refusals
