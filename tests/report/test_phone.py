@@ -99,6 +99,11 @@ def test_what_is_wider_scrolls_and_says_so():
         rows=(("word",) * 9,),
         caption="Said of the table.",
     )
+    words = replace(wide, columns=wide.columns[:3], rows=(("word",) * 3,))
+    numbers = Table(title="n", columns=(Column(name="a"), Column(name="b", kind="p")), rows=())
+    cue = "Scroll the table sideways for"
+    assert f"{cue} 3 columns" in render_page(result(blocks=(words,), claims=()))
+    assert cue not in render_page(result(blocks=(numbers,), claims=()))
     tiles = Grid(pictures=((Picture(pixels=torch.zeros(1, 64, 64)),) * 12,))
     page = render_page(result(blocks=(wide, Images(title="i", grids=(tiles,)), TABLE, BARS)))
     assert "Scroll the table sideways for 9 columns." in page
