@@ -46,6 +46,9 @@ def encoded(kind: str, picture: Image.Image = PICTURE, **options: object) -> byt
 
 
 GOOD = encoded("PNG")
+_POSTSCRIPT = (
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n(x) print showpage\n%%EOF\n"
+)
 
 
 def tensor(data: bytes) -> torch.Tensor:
@@ -157,9 +160,8 @@ def _damaged() -> Iterator[Picture]:
 
 def _strangers() -> Iterator[Picture]:
     """Files that are no picture, and what would be run or fetched if they were taken for one."""
-    box = b"%%BoundingBox: 0 0 16 16\n%%EndComments\n(x) print showpage\n%%EOF\n"
-    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n" + box
-    binary = b"\xc5\xd0\xd3\xc6" + struct.pack("<IIIIIIH", 30, len(postscript), 0, 0, 0, 0, 65535)
+    size = len(_POSTSCRIPT)
+    binary = b"\xc5\xd0\xd3\xc6" + struct.pack("<IIIIIIH", 30, size, 0, 0, 0, 0, 65535)
     strangers = {
         "no byte": b"",
         "a byte": b"\0",
@@ -168,8 +170,8 @@ def _strangers() -> Iterator[Picture]:
         "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\nsize 1\n",
         "a web page": b"<!DOCTYPE html><html><body>404</body></html>",
         "SVG that fetches": b'<?xml version="1.0"?><svg><image href="http://127.0.0.1/x"/></svg>',
-        "PostScript": postscript,
-        "PostScript of Windows": binary + postscript,
+        "PostScript": _POSTSCRIPT,
+        "PostScript of Windows": binary + _POSTSCRIPT,
         "PDF": b"%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n",
         "FITS": b"SIMPLE  =                    T".ljust(80) + b"END".ljust(2800),
         "a Windows metafile": b"\xd7\xcd\xc6\x9a\0\0" + bytes(64),
@@ -297,6 +299,12 @@ def _metadata() -> Iterator[Picture]:
     yield "a JPEG with a megabyte behind it", jpeg + bytes(2**20), tensor(jpeg)
 
 
+def _skips_one(word: str) -> bool:
+    """Whether one of two pictures is left out, and the other right."""
+    batch = load_images(word, SPEC, resize=True).read([0, 1])
+    return len(batch.skipped) == 1 and torch.equal(batch.images[0], tensor(GOOD))
+
+
 def _folders(folder: Path) -> Iterator[Case]:
     """Folders that hold what is no file, under names that are no name."""
 
@@ -418,9 +426,20 @@ def _folders(folder: Path) -> Iterator[Case]:
         "a URL of another cloud": "gs://bucket/run",
         "a protocol that nobody knows": "hxxp://host/run",
         "a torchvision data set that is not there": f"torchvision:CIFAR10:{folder}:test",
+        "a torchvision data set that reads pickles": f"torchvision:LSUN:{folder}:test",
     }.items():
         read = partial(load_images, word, SPEC)
         yield Case(name=name, kind="folder", open=read, want="refusal")
+    place = make("tv/class")
+    (place / "a.png").write_bytes(_POSTSCRIPT)
+    read = partial(_skips_one, f"torchvision:ImageFolder:{place.parent}")
+    yield Case(
+        name="PostScript in a torchvision data set",
+        kind="folder",
+        open=read,
+        want="answer",
+        right=bool,
+    )
     for name, data in {
         "empty": b"",
         "text": b"text" * 100,

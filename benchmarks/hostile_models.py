@@ -162,6 +162,7 @@ def _changes(kind: _Kind, others: list[_Kind]) -> Mapping[str, Callable[[Path], 
         "a shape that is negative": headed({"shape": [-1]}),
         "a type that is none": headed({"dtype": "Q7"}),
         "places beyond the file": headed({"data_offsets": [0, 2**40]}),
+        "8 GB of zeros in one tensor": lambda path: _sparse(path, header),
         "a pickle that runs": lambda path: path.write_bytes(pickle.dumps(_Bomb())),
         "a file of torch that runs": lambda path: torch.save(_Bomb(), path),
         "a picture": write(b"\x89PNG\r\n\x1a\n" + bytes(100)),
@@ -179,6 +180,15 @@ def _changes(kind: _Kind, others: list[_Kind]) -> Mapping[str, Callable[[Path], 
         "weights that are NaN": weights(lambda one: one * float("nan")),
         "weights that are infinite": weights(lambda one: one * 0 + float("inf")),
     }
+
+
+def _sparse(path: Path, text: Mapping[str, str]) -> None:
+    """A whole safetensors file, whose only tensor takes no room on the disk."""
+    size = 8 * 10**9
+    tensor = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
+    head = json.dumps({"__metadata__": dict(text), "a": tensor}).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head)
+    os.truncate(path, 8 + len(head) + size)
 
 
 def _headers(folder: Path, kinds: list[_Kind]) -> Iterator[Case]:
@@ -411,6 +421,8 @@ def _words(folder: Path) -> Iterator[Case]:
         path = place / f"{name}.pt"
         read = partial(load_classifier, word, SPEC, ("a", "b"), weights=path)
         yield _case(f"weights beside a function: {name}", read, names=path.name)
+    for word in ("bomb.pt", "page.pt", "pointer.pt"):
+        yield _case(f"generator {word}", partial(load_generator, place / word), names=word)
     for word in ("bomb.pt", "page.pth", "a.onnx", "a.pkl", "nowhere.safetensors"):
         read = partial(load_classifier, place / word, SPEC, ("a", "b"))
         yield _case(f"classifier {word}", read, names=word)

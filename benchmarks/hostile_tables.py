@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,11 @@ def table_cases(folder: Path) -> Iterator[Case]:
         right = _is_right if want == "answer" else None
         read = partial(load_images, path, SPEC)
         yield Case(name=name, kind="table", open=read, want=want, right=right, names=path.name)
+    path = folder / "sparse.csv"
+    path.write_bytes(PLAIN.encode())
+    os.truncate(path, 8 * 10**9)
+    read = partial(load_images, path, SPEC)
+    yield Case(name="8 GB of nothing", kind="table", open=read, want="refusal", names=path.name)
     yield from _others(folder)
 
 

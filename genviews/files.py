@@ -30,7 +30,9 @@ from genviews.described import at_most, described_by, parse_object
 
 __all__ = [
     "atomic_write_bytes",
+    "check_weights",
     "create_bytes",
+    "load_header",
     "load_network",
     "load_plain",
     "load_strictly",
@@ -45,6 +47,8 @@ __all__ = [
     "sha256_of",
     "write_json",
 ]
+
+MOST_BYTES = 2**29  # of a JSON file
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -186,6 +190,10 @@ def read_json(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: no such file.
         ValueError: not valid JSON, or no object; the message names the file.
     """
+    size = Path(path).stat().st_size
+    if size > MOST_BYTES:
+        got, remedy = f"a file of {size / 1e9:.1f} GB", "name the right file"
+        fail(f"file {path}", expected="a JSON object", got=got, remedy=remedy)
     return parse_object(Path(path).read_bytes().removeprefix(codecs.BOM_UTF8), f"file {path}")
 
 
@@ -220,17 +228,60 @@ def load_tensors(
         ValueError: another kind of file.
     """
     check_file(path, f"{what} {Path(path).name}")
+    with (
+        _safetensors(path, what),
+        safe_open(str(path), framework="pt", device=str(device)) as file,
+    ):
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
+        return tensors, file.metadata() or {}
+
+
+def load_header(path: str | Path, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the shapes in a safetensors file, as tensors on the meta device, and its text.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file.
+    """
+    told = f"{what} {Path(path).name}"
+    check_file(path, told)
+    with _safetensors(path, what), open(path, "rb") as file:
+        size, left = int.from_bytes(file.read(8), "little"), Path(path).stat().st_size - 8
+        with described_by(told, "a safetensors file", _FETCH):
+            header = parse_object(file.read(size) if size <= left else b"", "header")
+            text: dict[str, str] = header.pop("__metadata__", {})
+            shapes = {
+                key: torch.empty(one["shape"], dtype=_TYPES[one["dtype"]], device="meta")
+                for key, one in header.items()
+            }
+            if sum(one.nbytes for one in shapes.values()) > left:
+                raise ValueError("shapes of more numbers than it has")
+        return shapes, text
+
+
+@contextlib.contextmanager
+def _safetensors(path: str | Path, what: str) -> Iterator[None]:
     try:
-        with safe_open(str(path), framework="pt", device=str(device)) as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
-            return tensors, file.metadata() or {}
+        yield
+    except MemoryError:
+        got = f"a file of {Path(path).stat().st_size / 1e9:.1f} GB, for which memory is lacking"
+        remedy = "free some memory, or name the right file"
+        fail(f"{what} {Path(path).name}", expected="a safetensors file", got=got, remedy=remedy)
     except SafetensorError as error:
         fail(
             f"{what} {Path(path).name}",
             expected="a safetensors file",
             got=error,
-            remedy="write or fetch it again; a pointer of Git LFS is a few lines of text",
+            remedy=_FETCH,
         )
+
+
+_FETCH = "write or fetch it again; a pointer of Git LFS is a few lines of text"
+
+_TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16}
+_TYPES |= {"BF16": torch.bfloat16, "C64": torch.complex64, "BOOL": torch.bool}
+_TYPES |= {f"I{bits}": getattr(torch, f"int{bits}") for bits in (8, 16, 32, 64)}
+_TYPES |= {f"U{bits}": getattr(torch, f"uint{bits}") for bits in (8, 16, 32, 64)}
 
 
 def save_network(
@@ -265,7 +316,7 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
         FileNotFoundError: no such file.
         ValueError: not such a file, or missing, unused or misshapen weights, which are named.
     """
-    weights, header = load_tensors(path, what=f"{kind} in")
+    weights, header = load_header(path, f"{kind} in")
     what, remedy = f"{kind} in {Path(path).name}", "name a file that `save` of this class wrote"
     if header.get("network", kind) != kind or "config" not in header:
         name = header.get("network")
@@ -274,7 +325,8 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
     config = parse_object(header["config"], f"config of the {what}")
     with described_by(what, f"the config of a {kind}", remedy), at_most(weights):
         network = make(config)
-    load_strictly(network, weights, what)
+    check_weights(network, weights, what)  # by their shapes, before they are read
+    load_strictly(network, load_tensors(path, what=f"{kind} in")[0], what)
     return network.eval()
 
 
@@ -295,6 +347,17 @@ def load_strictly(
         remedy: see `fail`.
         assign: put them into the module as they are, which may be on the meta device.
     """
+    check_weights(module, weights, what, remedy)
+    module.load_state_dict(weights, assign=assign)
+
+
+def check_weights(
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    what: str,
+    remedy: str = "take the file of this network, or rename its keys",
+) -> None:
+    """Raise as `load_strictly` does, which this does not; those on the meta device are shapes."""
     own = module.state_dict()
     missing = [f"missing {k}" for k in own if k not in weights]
     unused = [f"unused {k}" for k in weights if k not in own]
@@ -318,7 +381,6 @@ def load_strictly(
         each = (kind[:4] + ["..."] * (len(kind) > 4) for kind in (missing, unused, misshapen))
         got = "; ".join(one for kind in each for one in kind)
         fail(what, expected=f"exactly the {len(own)} tensors of it", got=got, remedy=remedy)
-    module.load_state_dict(weights, assign=assign)
 
 
 def _same_kind(given: torch.dtype, own: torch.dtype) -> bool:

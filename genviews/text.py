@@ -19,6 +19,7 @@ __all__ = ["CSVLine", "read_csv", "read_lines", "read_text"]
 CSVLine = tuple[int, dict[str | None, Any]]
 """(number of the line in the file, column -> cell)."""
 
+MOST_BYTES = 2**29  # of a text file; millions of lines take less
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
@@ -35,6 +36,10 @@ def read_text(path: Path, what: str, expected: str) -> str:
         ValueError: text in another encoding; the message names the file.
     """
     check_file(path, f"{what} {path}", expected=expected, remedy="check the path")
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        got, remedy = f"a file of {size / 1e9:.1f} GB", "name the right file"
+        fail(f"{what} {path}", expected=f"{expected}, below 0.5 GB", got=got, remedy=remedy)
     data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
-from genviews.data.decode import UnfitImageError, decode_image
+from genviews.data.decode import UnfitImageError, decode_image, no_programs
 from genviews.data.source import LabelColumn, Row, RowSource, content_hash
 from genviews.named import find_named
 from genviews.types import ImageSpec
@@ -123,7 +123,7 @@ def picture_at(dataset: MapDataset, index: int) -> object:
     """
     what = f"items of {type(dataset).__name__}"
     try:
-        with user_code(what):
+        with user_code(what), no_programs():
             item = dataset[index]
     except ValueError as error:
         raise UnfitImageError(f"cannot be read ({error})") from None
@@ -204,7 +204,8 @@ def _of_torchvision(spec: str, rest: str) -> MapDataset:
 
     name, _, place = rest.partition(":")
     found = ((n, getattr(datasets, n)) for n in datasets.__all__)
-    kinds: dict[str, Any] = {n: one for n, one in found if inspect.isclass(one)}
+    # LSUN keeps a pickle in its folder, which may run code when it is read.
+    kinds: dict[str, Any] = {n: c for n, c in found if inspect.isclass(c) and "LSUN" not in n}
     kind = lookup(name, kinds, "data set of torchvision")
     if not place:
         fail(f"data set {spec!r}", expected=_FORM, got="no folder", remedy="add it after a colon")

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import EpsImagePlugin, Image, ImageChops, UnidentifiedImageError
 from PIL.ExifTags import Base
 from torch import Tensor
 
@@ -27,7 +28,7 @@ from genviews.checks import option
 from genviews.data.metadata import OpenFile, without_metadata
 from genviews.types import ImageSpec
 
-__all__ = ["MOST_BYTES", "UnfitImageError", "decode_image", "decode_pixels"]
+__all__ = ["MOST_BYTES", "UnfitImageError", "decode_image", "decode_pixels", "no_programs"]
 
 Picture = Path | bytes | OpenFile | Image.Image
 """A file, its bytes, or a picture in memory, which is upright: no EXIF orientation is applied."""
@@ -133,13 +134,28 @@ def decode_pixels(
     return _spread(_upright(_to_tensor(_plain(opened, convert)), turn), channels, convert)
 
 
+@contextmanager
+def no_programs() -> Iterator[None]:
+    """Let Pillow start no program while a `with` block runs code that opens pictures itself.
+
+    Data sets of torchvision, and others, open files of any format; Pillow hands PostScript to
+    Ghostscript, and to nothing else.
+    """
+    before, EpsImagePlugin.gs_binary = EpsImagePlugin.gs_binary, False
+    try:
+        yield
+    finally:
+        EpsImagePlugin.gs_binary = before
+
+
 def _loaded(
     picture: Picture, check: Callable[[Image.Image], None]
 ) -> tuple[Image.Image, tuple[int, int, int]]:
     """The decoded picture, and how to turn it upright; `check` refuses it by its header."""
     if isinstance(picture, Image.Image):
         check(picture)
-        _tried(picture.load)
+        with no_programs():  # it may be of any format, and not loaded yet
+            _tried(picture.load)
         return picture, (0, 0, 0)
     file = _file(picture)
     try:

@@ -129,7 +129,7 @@ def _state(status: os.stat_result) -> list[int | str]:
 def _read(path: Path) -> dict[str, list[int | str]]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     there = found.items() if isinstance(found, dict) else ()
     return {name: one for name, one in there if isinstance(one, list) and len(one) == 5}

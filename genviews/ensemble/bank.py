@@ -27,6 +27,7 @@ from genviews.checks import check_count, check_different, check_each, check_fini
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.images import Rows, row_numbers
 from genviews.data.split import SplitName, check_split
+from genviews.described import described_by
 from genviews.files import load_tensors, save_tensors
 from genviews.types import check_shape
 
@@ -188,14 +189,15 @@ class PredictionBank:
         if header.get("format") != FORMAT:
             got = header.get("format", "a file without that mark")
             _refuse(f"file {Path(path).name}", FORMAT, got, "write it with `PredictionBank.save`")
-        return PredictionBank(
-            ids=tuple(json.loads(header["ids"])),
-            labels=tensors.get("labels"),
-            class_names=tuple(json.loads(header["class_names"])),
-            split=check_split(header["split"]),
-            logits={key: tensors[f"logits/{key}"] for key in json.loads(header["keys"])},
-            meta=json.loads(header["meta"]),
-        )
+        with described_by(f"prediction bank {Path(path).name}", "what `PredictionBank.save` wrote"):
+            return PredictionBank(
+                ids=tuple(json.loads(header["ids"])),
+                labels=tensors.get("labels"),
+                class_names=tuple(json.loads(header["class_names"])),
+                split=check_split(header["split"]),
+                logits={key: tensors[f"logits/{key}"] for key in json.loads(header["keys"])},
+                meta=json.loads(header["meta"]),
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

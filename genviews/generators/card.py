@@ -18,7 +18,7 @@ from typing import Any
 
 from genviews.checks import check_type, fail, lookup
 from genviews.described import at_most, described_by
-from genviews.files import load_tensors
+from genviews.files import load_header, load_tensors
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable
@@ -75,11 +75,12 @@ def read_stylegan2(config: StyleGAN2Config, path: Path) -> StyleGAN2:
         FileNotFoundError: no such file.
         ValueError: another file, or a config of another or a far larger network.
     """
-    weights = load_tensors(path, what="generator")[0]
+    shapes = load_header(path, "generator")[0]
     with described_by(f"generator {path.name}", "the network of its config"):
-        with at_most(weights):
+        with at_most(shapes):
             made = StyleGAN2(config)
-        return made.load_weights(weights).eval()
+        made.check_weights(shapes)
+        return made.load_weights(load_tensors(path, what="generator")[0]).eval()
 
 
 def generator_description(generator: Generator) -> dict[str, Any]:

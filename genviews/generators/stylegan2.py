@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, check_number
-from genviews.files import load_strictly
+from genviews.files import check_weights, load_strictly
 from genviews.generators.base import Generator
 from genviews.generators.stylegan2_networks import (
     MappingNetwork,
@@ -129,7 +129,16 @@ class StyleGAN2(Generator):
         Raises:
             ValueError: a weight is missing, unused or has another shape; the message names them.
         """
-        given = {k: v for k, v in state.items() if not k.endswith("resample_filter")}
-        remedy = "check the resolution, channel schedule and class condition of the config"
-        load_strictly(self, given, "StyleGAN2 weights", remedy)
+        load_strictly(self, _weights(state), "StyleGAN2 weights", _REMEDY)
         return self
+
+    def check_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Raise as `load_weights` would; of tensors on the meta device the shapes are looked at."""
+        check_weights(self, _weights(state), "StyleGAN2 weights", _REMEDY)
+
+
+_REMEDY = "check the resolution, channel schedule and class condition of the config"
+
+
+def _weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v for k, v in state.items() if not k.endswith("resample_filter")}

@@ -23,6 +23,7 @@ from genviews.invert.encoder import InversionEncoder
 from genviews.kit import GeneratorKit, read_generator
 from genviews.named import find_named
 from genviews.perturb.walks import Walks
+from genviews.user_code import GUIDE
 from genviews.zoo import entry_folder
 from genviews.zoo import names as zoo_names
 
@@ -132,6 +133,14 @@ def _find(
     if ":" in word:
         find_named(word, f"generator {word!r}")
         return word, None, partial(_function, word, z_dim, num_classes, adapter)
+    if is_there(path):
+        fail(
+            f"generator {word!r}",
+            expected="weights in a .safetensors file beside their config in a .json file",
+            got=f"a file {path.suffix or 'without an ending'}, which may run code when it is read",
+            remedy="write a function that builds the generator and loads it, and name that as "
+            f"package.module:function; see {GUIDE}",
+        )
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_file, check_given, fail, lookup
 from genviews.described import described_by
-from genviews.files import load_tensors, save_tensors
+from genviews.files import load_header, load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
 from genviews.rng import Rng, Streams
@@ -147,7 +147,7 @@ class PCAStatistics:
             with described_by(what, "arrays of numpy"), np.load(path, allow_pickle=False) as arrays:
                 tensors = {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
         else:
-            tensors, facts = load_tensors(path)
+            tensors, facts = load_header(path, "PCA statistics in")
         missing = {"components", "stddev"} - set(tensors)
         if missing:
             fail(
@@ -156,6 +156,8 @@ class PCAStatistics:
                 got=", ".join(sorted(tensors)) or "none",
                 remedy="write the file with `PCAStatistics.save`",
             )
+        if path.suffix != ".npz":
+            tensors = load_tensors(path, what="PCA statistics in")[0]
         with described_by(what, "statistics that `PCAStatistics.save` wrote"):
             known = {key: int(facts[key]) for key in ("num_samples", "seed") if key in facts}
             for key in ("components", "stddev"):

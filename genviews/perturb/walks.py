@@ -25,7 +25,7 @@ from torch import Tensor
 
 from genviews.checks import check_given, check_number, check_type, fail, lookup, option
 from genviews.described import described_by, parse_json
-from genviews.files import load_tensors, save_tensors
+from genviews.files import load_header, load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
@@ -133,16 +133,17 @@ class Walks:
             FileNotFoundError: no such file.
             ValueError: no walks, or those of another generator.
         """
-        tensors, header = load_tensors(path, what="walks")
+        shapes, header = load_header(path, "walks")
         what, keys = f"walks in {Path(path).name}", ("names", "ranges", "card")
         facts = {key: parse_json(header[key], f"{key} of {what}") for key in keys if key in header}
-        if len(facts) < len(keys) or "directions" not in tensors:
+        if len(facts) < len(keys) or "directions" not in shapes:
             fail(
                 what,
                 expected="directions with names, ranges and card",
-                got=", ".join([*tensors, *facts]),
+                got=", ".join([*shapes, *facts]),
                 remedy="name a file that `Walks.save` wrote",
             )
+        tensors = load_tensors(path, what="walks")[0]
         with described_by(what, "walks that `Walks.save` wrote"):
             walks = cls(
                 directions=check_floats(tensors["directions"], "directions"),
