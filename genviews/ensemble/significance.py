@@ -7,6 +7,9 @@ the baseline failed, `broke` the reverse; the gain is (fixed - broke) / N.
 Images that change are often few: 4 fixed and 0 broken of 400. Intervals here hold their coverage
 there too, never shrink to nothing, and never deny what the exact test beside them says: an interval
 leaves 0 out if and only if p is below 0.05.
+
+All of it takes images for independent draws. Several pictures of one thing (frames of a film,
+photos of one person) say less than they count: keep one of each, or all in one split.
 """
 
 from __future__ import annotations
