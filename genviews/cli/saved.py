@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_fitted_with", "models_of", "saved_ensemble"]
 
+_DEMO = DemoFlags()
 _EXPECTED = "the run folder of a finished `genviews ensemble`"
 _REMEDY = "run `genviews ensemble --out FOLDER` first, and name that folder"
 
@@ -89,14 +90,14 @@ def _parsed(words: Sequence[str]) -> ModelFlags | DemoFlags | None:
     verb = list(words[:2] if words[:1] == ["study"] else words[:1])
 
     def models(*, flags: ModelFlags) -> None: ...
-    def demo(*, flags: DemoFlags) -> None: ...
+    def demo(*, flags: DemoFlags = _DEMO) -> None: ...
 
     app.default(demo if verb == ["demo"] else models)
     try:
         _, bound, *_ = app.parse_known_args(list(words[len(verb) :]))
     except CycloptsError:
         return None
-    found: ModelFlags | DemoFlags = bound.arguments.get("flags", DemoFlags())
+    found: ModelFlags | DemoFlags = bound.arguments.get("flags", _DEMO)
     return found
 
 
