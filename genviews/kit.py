@@ -27,8 +27,9 @@ from genviews.files import load_tensors
 from genviews.generators.base import Generator
 from genviews.generators.callable import named_classes
 from genviews.generators.card import generator_description, generator_from
+from genviews.invert.card import inverter_from, inverter_settings
 from genviews.invert.encoder import InversionEncoder
-from genviews.invert.inverter import Inverter, inverter_from, inverter_settings
+from genviews.invert.inverter import Inverter
 from genviews.perturb.base import (
     Parts,
     Perturbation,

@@ -16,8 +16,8 @@ from genviews import (
 )
 from genviews.generators.callable import z_space
 from genviews.identity import describe
+from genviews.invert.card import inverter_from, inverter_settings
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
-from genviews.invert.inverter import inverter_from, inverter_settings
 from genviews.invert.objective import L2, Objective
 from genviews.invert.samples import SampleStart
 from genviews.invert.start import EncoderStart, GivenStart, MeanStart, Starts
