@@ -353,7 +353,8 @@ def _check_trained(module: nn.Module) -> None:
             expected="trained weights",
             got=f"{type(module).__name__} whose {len(fresh)} norms are as they were first set: "
             "scales of 1 or 0, shifts of 0, and no image seen",
-            remedy="load its weights; for a random encoder as baseline pass allow_untrained=True",
+            remedy="load its weights; a random encoder is a baseline where allow_untrained=True "
+            "says so, and `genviews probe` shows one beside every encoder",
         )
 
 

@@ -182,7 +182,7 @@ class _Anchors(AnchorViews):
 def _plan(row: LearningRow, setting: LearningSetting, seed: int) -> SamplePlan:
     unique = setting.samples_of(row)
     if unique < setting.batch:
-        got = f"{unique}, {row.ratio:g} times the base size"
+        got = f"{unique}{'' if row.ratio == 1 else f', {row.ratio:g} times the base size'}"
         remedy = (
             "add images, raise `base` (--samples) or the row's ratio, or lower `batch` (--batch)"
         )

@@ -73,7 +73,8 @@ class TrainingOptions(Options):
 
         super().check()
         if self.samples is not None:
-            check_count(self.samples, "--samples", least=self.batch)
+            remedy = "raise it, or lower --batch: a batch shows no sample twice"
+            check_count(self.samples, "--samples", least=self.batch, remedy=remedy)
         if self.lr is not None:
             check_number(self.lr, "--lr", above=0, remedy="0.03 is the paper's")
         if self.backbone is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import pixel_views
+from genviews.checks import fail
 from genviews.domains import Domain, learning_pixels, plain_views
 from genviews.perturb.pca import PCA
 from genviews.represent.config import RepresentationTraining
@@ -66,7 +67,15 @@ def learning_setting(
     )
     spec, domain = found.image_spec, None if kit is None else kit.domain
     pixels = pixel_preset(options.pixels, spec, domain)
-    found = replace(found, pixels=pixels, plain=plain_views(spec, domain, pixels))
+    try:
+        plain = plain_views(spec, domain, pixels)
+    except ValueError as error:
+        expected = f"pixel views of images of {spec.height}x{spec.width} pixels"
+        remedy = "name others, such as genrep/train, or leave the flag out"
+        fail(
+            "pixels (--pixels)", expected=expected, got=f"{options.pixels} ({error})", remedy=remedy
+        )
+    found = replace(found, pixels=pixels, plain=plain)
     side = found.input_size or min(spec.height, spec.width)
     seen = replace(spec, height=side, width=side)
     return replace(found, encoder=encoder_config(options, seen))

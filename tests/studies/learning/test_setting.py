@@ -86,6 +86,12 @@ class TestParts:
 
 
 class TestOptions:
+    def test_pixel_views_that_do_not_fit_are_refused_by_their_flag(self) -> None:
+        bench = Bench(Inputs(kit=GeneratorKit(TOY, name="toy")))
+        with pytest.raises(ValueError, match=r"--pixels\): .* 8x8 .* got stylegan-car \(crop size"):
+            learning_setting(bench, LearningOptions(pixels="stylegan-car"), [MADE])
+        assert learning_setting(bench, LearningOptions(pixels="genrep/train"), [MADE]).plain is None
+
     def test_directions_are_measured_where_a_row_has_views_along_them(self) -> None:
         kit = GeneratorKit(ToyGenerator(), name="toy")
         bench = Bench(Inputs(kit=kit))
