@@ -86,6 +86,12 @@ def test_the_list_of_studies_fits_into_80_columns(capsys):
         assert {study.name, *study.source.split(), f"{study.minutes:.4g}"} <= set(seen)
 
 
+def test_help_says_what_exit_codes_mean(capsys):
+    assert main(["--help"]) == 0
+    shown = " ".join(re.sub("[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
+    assert "3 done, but a check failed and the result is not to be trusted" in shown
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == genviews.__version__

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from genviews.ensemble.combine import Comparison, Row, best_on_calibration
-from genviews.studies.ensembling.evidence import answer
+from genviews.studies.ensembling.evidence import answer, weight_words
 
 SINGLE = Row(
     name="single image", task="images", group="image", views=(), num_views=0, alpha=None,
@@ -112,3 +112,24 @@ def test_combined_views_are_compared_with_their_pixel_views(gain, p_value, words
 def test_ties_go_to_the_simpler_row():
     tied = replace(GOOD, calibration_accuracy=0.8)
     assert best_on_calibration([SINGLE, tied]) is SINGLE
+
+
+@pytest.mark.parametrize(
+    ("gain", "p_value", "tone"), [(0.01, 0.001, "better"), (0.01, 0.3, ""), (-0.01, 0.001, "worse")]
+)
+def test_the_tone_is_that_of_the_answer_and_not_of_the_row(gain, p_value, tone):
+    """The row is far above the single image, by its pixel views; what counts is beyond them."""
+    row = replace(GOOD, name="combined", group="combined", views=("crop", "stylemix"))
+    report = {f: getattr(GOOD, f) for f in ("accuracy", "interval", "gain_interval", "p_level")}
+    pair = Comparison(
+        **report, gain=gain, fixed=9, broke=1, p_value=p_value,
+        task=row.task, row="combined", against="crop",
+    )  # fmt: skip
+    assert answer((SINGLE, row), (pair,), num_test=1234)[2] == tone
+    unused = replace(row, alpha=0.0)
+    assert answer((SINGLE, unused), (pair,), num_test=1234)[2] == ""
+
+
+def test_words_of_a_weight():
+    assert weight_words(0.3) == "weight 0.30"
+    assert weight_words(0.0) == "weight 0: on calibration they earned none"
