@@ -139,6 +139,27 @@ def test_what_is_only_unusual_is_taken(module, names) -> None:
     Classifier(module, SPEC, names)
 
 
+def faint(depth: int = 30) -> nn.Module:
+    """Layers that shrink what they are given, and a bias beside which half precision loses it."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for _ in range(depth):
+        layers += [nn.Linear(64, 64, bias=False), nn.ReLU()]
+        nn.init.constant_(layers[-2].weight, 0.3 / 64)
+        with torch.no_grad():
+            layers[-2].weight[0] *= 2
+    return nn.Sequential(*layers, nn.Linear(64, 3)).bfloat16()
+
+
+def test_a_network_that_hardly_sees_is_not_blind() -> None:
+    network = faint()
+    network[-1].bias.data.fill_(1.0)
+    network[-1].weight.data.normal_(generator=torch.Generator().manual_seed(0))
+    Classifier(network, SPEC, NAMES)
+    network[-1].weight.data.zero_()  # the head of an untrained vision transformer
+    with pytest.raises(ValueError, match="the same answer for 6 different images"):
+        Classifier(network, SPEC, NAMES)
+
+
 def test_chance_and_modes_are_left_alone() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 3))
     network[1].eval()
