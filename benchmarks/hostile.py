@@ -22,7 +22,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -267,8 +267,15 @@ def main(
                 "cases": counts,
                 "most_seconds": slowest,
                 "most_megabytes": largest,
-                # Without their texts, which name a folder of this machine.
-                "outcomes": [asdict(replace(one, text="")) for one in outcomes],
+                # Without the sentences, which name a folder of this machine.
+                "outcomes": {
+                    kind: {
+                        one.name: f"{one.ended}, {one.seconds:.2f} s, {one.megabytes or 0:.0f} MB"
+                        for one in outcomes
+                        if one.kind == kind
+                    }
+                    for kind in counts
+                },
                 "environment": environment(),
             },
         )

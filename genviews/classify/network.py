@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from genviews.checks import check_count
 from genviews.classify.norm import rectified_norm
-from genviews.files import load_network, save_network
 from genviews.rng import Rng
+from genviews.weights import load_network, save_network
 
 __all__ = ["SmallResNet"]
 

@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genviews.checks import check_count, fail
-from genviews.files import load_strictly
 from genviews.modes import gradients, own_dropout
 from genviews.rng import Rng
+from genviews.weights import load_strictly
 
 __all__ = [
     "DetectionConfig",

@@ -27,7 +27,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, check_number
-from genviews.files import check_weights, load_strictly
 from genviews.generators.base import Generator
 from genviews.generators.stylegan2_networks import (
     MappingNetwork,
@@ -37,6 +36,7 @@ from genviews.generators.stylegan2_networks import (
     noise_mode,
 )
 from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.weights import check_weights, load_strictly
 
 __all__ = ["NoiseMode", "StyleGAN2", "StyleGAN2Config", "noise_mode"]
 

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import check_count, fail
-from genviews.files import load_network, save_tensors
+from genviews.files import save_tensors
 from genviews.generators.base import Generator
 from genviews.types import Images, Latents, Masks, check_masks, check_shape
+from genviews.weights import load_network
 
 __all__ = ["EncoderConfig", "InversionEncoder"]
 

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import check_file, fail, lookup
-from genviews.files import load_strictly, read_tensors
+from genviews.files import read_tensors
 from genviews.invert.features import hide
 from genviews.invert.objective import Kept, Target, Term
 from genviews.modes import evaluating
 from genviews.named import find_package
 from genviews.types import Images, Latents, Masks, Values
+from genviews.weights import load_strictly
 
 __all__ = ["LPIPS"]
 

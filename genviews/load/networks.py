@@ -26,11 +26,12 @@ from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
 from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings
-from genviews.files import load_strictly, read_tensors
+from genviews.files import read_tensors
 from genviews.named import find_named
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.types import ImageSpec
 from genviews.user_code import GUIDE, user_code
+from genviews.weights import load_strictly
 from genviews.zoo import CLASSIFIERS, zoo_classifier
 from genviews.zoo import names as zoo_names
 

@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from genviews.checks import check_count, check_type, fail, lookup
 from genviews.classify.network import SmallResNet
 from genviews.classify.norm import rectified_norm
-from genviews.files import load_network, save_network, save_tensors
+from genviews.files import save_tensors
 from genviews.modes import evaluating, own_dropout
 from genviews.named import find_package
 from genviews.rng import Rng
 from genviews.types import check_shape
+from genviews.weights import load_network, save_network
 
 __all__ = ["CompactBackbone", "RepresentationConfig", "RepresentationEncoder", "make_backbone"]
 
