@@ -41,7 +41,8 @@ from genviews.studies.blocks import (
     Series,
     Table,
 )
-from genviews.studies.ensembling.agreement import (
+from genviews.studies.ensembling.choose import Viewed
+from genviews.studies.ensembling.copied import (
     Correlation,
     Gains,
     Share,
@@ -49,7 +50,6 @@ from genviews.studies.ensembling.agreement import (
     correlate,
     task_gains,
 )
-from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.inverted import best_and_worst, measured_terms
 from genviews.studies.result import Claim, Result

@@ -17,7 +17,7 @@ from genviews.invert.start import EncoderStart
 from genviews.kit import GeneratorKit
 from genviews.perturb.stylemix import StyleMix
 from genviews.studies.blocks import Curves, Images, Table
-from genviews.studies.ensembling.agreement import class_fidelity, correlate, task_gains
+from genviews.studies.ensembling.copied import class_fidelity, correlate, task_gains
 from genviews.studies.ensembling.inverters import STUDY, Inverters
 from tests.problem import toy_problem
 from tests.studies.ensembling.benches import toy_bench
