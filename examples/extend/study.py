@@ -1,9 +1,9 @@
 """How often views agree with their image, where its prediction is right and where it is wrong.
 
-Its file: genviews/studies/ensembling/agreement.py
+Its file: genviews/studies/ensembling/view_agreement.py
 Its line, in ADDRESSES of genviews/studies/registry.py:
 
-    "genviews.studies.ensembling.agreement:STUDY",
+    "genviews.studies.ensembling.view_agreement:STUDY",
 """
 
 from __future__ import annotations
