@@ -24,6 +24,7 @@ from genviews.augment.presets import pixel_views as pixel_views_named
 from genviews.checks import check_fraction, check_type, fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
+from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
@@ -43,7 +44,7 @@ from genviews.types import Progress, Status, silent
 
 __all__ = ["GenerativeTTA"]
 
-Given = Tensor | Sequence[Tensor] | ImageSource
+Given = Tensor | Sequence[Tensor] | ImageSource | ImageSet
 Transform = PixelViews | str
 
 

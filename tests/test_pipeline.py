@@ -221,6 +221,10 @@ class TestSource:
         one.fit(source, labels)
         other.fit(images, labels, ids=ids)
         assert one.ensemble_.alpha_ == other.ensemble_.alpha_
+        whole = ImageSet(images=images, ids=ids)
+        assert torch.equal(one.predict(whole), one.predict(source))
+        with pytest.raises(TypeError, match=r"images: expected a tensor .* got str"):
+            one.predict("photos/")
         torch.testing.assert_close(one.ensemble_.curve_, other.ensemble_.curve_)
 
     def test_no_more_than_a_batch_is_rendered_or_classified_at_once(self, noisy):

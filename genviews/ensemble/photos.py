@@ -27,7 +27,8 @@ from genviews.checks import (
     check_type,
     fail,
 )
-from genviews.data.source import ImageSource
+from genviews.data.images import ImageSet
+from genviews.data.source import ImageSource, MemorySource
 from genviews.types import ImageSpec, check_floats, check_masks, check_shape
 
 __all__ = ["Photos", "Read", "answered", "check_labels", "content_ids"]
@@ -74,7 +75,7 @@ class Photos:
 
     def __init__(
         self,
-        images: Tensor | Sequence[Tensor] | ImageSource,
+        images: Tensor | Sequence[Tensor] | ImageSource | ImageSet,
         image_spec: ImageSpec,
         *,
         ids: Sequence[str] | None = None,
@@ -82,6 +83,12 @@ class Photos:
         aligner: Aligner | None = None,
         geometry: Sequence[Geometry] | None = None,
     ) -> None:
+        if isinstance(images, ImageSet):
+            images = MemorySource(images)
+        elif not isinstance(images, Tensor | Sequence | ImageSource) or isinstance(images, str):
+            expected, remedy = "a tensor (N, C, H, W), or an ImageSource", "see `load_images`"
+            got = type(images).__name__
+            fail("images", expected=expected, got=got, remedy=remedy, error=TypeError)
         self._images, self._masks, self._spec = images, masks, image_spec
         self._aligner, self._geometry = aligner, geometry
         check_count(len(images), "number of images", remedy="give at least one")
