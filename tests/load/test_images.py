@@ -535,3 +535,37 @@ def test_a_part_keeps_labels_and_says_its_split(tmp_path):
     )
     assert part.hashes() == part.read([0, 1]).hashes
     assert len(set(load_images(tmp_path, SPEC).hashes())) == 2
+
+
+class TestLinks:
+    @pytest.mark.parametrize("target", ["/proc", "/dev", "/proc/self/task", "/", "..", "."])
+    def test_folders_that_have_no_end_are_left_alone(self, tmp_path, target):
+        folder = tmp_path / "images" / "in"
+        folder.mkdir(parents=True)
+        Image.fromarray(np.zeros((6, 8), np.uint8)).save(folder / "good.png")
+        (folder / "away").symlink_to(target)
+        source = load_images(folder, ImageSpec(channels=1, height=6, width=8))
+        assert source.ids == ("good.png",)
+        ((name, reason),) = source.skipped
+        assert name == "away"
+        assert reason in ("is a folder of the system", "is a link to a folder around it")
+
+    def test_links_to_each_other(self, tmp_path):
+        Image.fromarray(np.zeros((6, 8), np.uint8)).save(tmp_path / "good.png")
+        (tmp_path / "a.png").symlink_to("b.png")
+        (tmp_path / "b.png").symlink_to("a.png")
+        source = load_images(tmp_path, ImageSpec(channels=1, height=6, width=8))
+        assert source.ids == ("good.png",)
+        assert [name for name, _ in source.skipped] == ["a.png", "b.png"]
+
+
+def test_a_folder_that_is_gone_is_no_damaged_image(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.fromarray(np.zeros((6, 8), np.uint8)).save(folder / "a.png")
+    source = load_images(folder, ImageSpec(channels=1, height=6, width=8))
+    (folder / "a.png").unlink()
+    assert source.read([0]).skipped == (("a.png", "is no file, or a link to nothing"),)
+    folder.rmdir()
+    with pytest.raises(FileNotFoundError, match="folder .*images: expected a folder of images"):
+        source.read([0])
