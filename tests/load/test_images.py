@@ -567,5 +567,5 @@ def test_a_folder_that_is_gone_is_no_damaged_image(tmp_path):
     (folder / "a.png").unlink()
     assert source.read([0]).skipped == (("a.png", "is no file, or a link to nothing"),)
     folder.rmdir()
-    with pytest.raises(FileNotFoundError, match="folder .*images: expected a folder of images"):
+    with pytest.raises(FileNotFoundError, match=r"folder .*images: expected a folder of images"):
         source.read([0])
