@@ -191,7 +191,7 @@ def check_number(
 
 def check_fraction(value: float, what: str) -> float:
     """Return `value`, a number in [0, 1], or raise."""
-    if not 0.0 <= value <= 1.0:
+    if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
         fail(what, expected="a number in [0, 1]", got=repr(value), remedy="change it")
     return float(value)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NoReturn
 
 import torch
 from jaxtyping import Float, Int
@@ -144,13 +145,14 @@ class GenerativeTTA(nn.Module):
         self.classifier = check_type(
             classifier, Classifier, "classifier", "a genviews.Classifier", remedy
         )
+        if not isinstance(generator, Generator | GeneratorKit):
+            remedy = "wrap it: CallableGenerator(function, z_dim)"
+            _refuse_type("generator", "a Generator or a kit", generator, remedy)
         kit = generator if isinstance(generator, GeneratorKit) else GeneratorKit(generator)
-        if not isinstance(kit.generator, Generator):
-            expected, remedy = "a Generator or a kit", "wrap it: CallableGenerator(function, z_dim)"
-            got = type(kit.generator).__name__
-            fail("generator", expected=expected, got=got, remedy=remedy, error=TypeError)
         self.generator = kit.generator
-        self.inverter = kit.inverter if inverter is None else inverter
+        remedy = "make one: Inverter(steps=100), or leave it out"
+        given = kit.inverter if inverter is None else inverter
+        self.inverter = check_type(given, Inverter, "inverter", "an Inverter", remedy)
         self.inverter_networks = nn.ModuleList(self.inverter.modules())
         self.held = HeldPerturbation(_perturbation(perturbation, kit))
         self._pixels = _named(pixel_views)
@@ -496,13 +498,24 @@ class GenerativeTTA(nn.Module):
         return self
 
 
-def _named(transform: Transform | None) -> PixelViews | None:
-    return pixel_views_named(transform) if isinstance(transform, str) else transform
+def _named(transform: object) -> PixelViews | None:
+    if isinstance(transform, str):
+        return pixel_views_named(transform)
+    if transform is None or isinstance(transform, PixelViews):
+        return transform
+    remedy = "name one, such as 'celebahq/crop', or make one: HorizontalFlip()"
+    _refuse_type("pixel views", "PixelViews or a name", transform, remedy)
 
 
-def _perturbation(given: Perturbation | str, kit: GeneratorKit) -> Perturbation | None:
-    if given == "reconstruction":
-        return None
-    found = kit.perturbation(given) if isinstance(given, str) else given
-    kit.generator.latent_spec.layers(found.layers)
-    return found
+def _refuse_type(what: str, expected: str, given: object, remedy: str) -> NoReturn:
+    fail(what, expected=expected, got=type(given).__name__, remedy=remedy, error=TypeError)
+
+
+def _perturbation(given: object, kit: GeneratorKit) -> Perturbation | None:
+    if isinstance(given, str):
+        return None if given == "reconstruction" else kit.perturbation(given)
+    if not isinstance(given, Perturbation):
+        remedy = "name one, such as 'stylemix_fine', or make one: StyleMix('fine')"
+        _refuse_type("perturbation", "a Perturbation or its name", given, remedy)
+    kit.generator.latent_spec.layers(given.layers)
+    return given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -289,6 +290,24 @@ class TestByName:
     def test_an_unknown_one_is_told_with_its_neighbours(self, options):
         with pytest.raises(ValueError, match="did you mean"):
             tta(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generator": lambda z: z}, "generator: expected a Generator or a kit, got function"),
+        ({"perturbation": 3}, "perturbation: expected a Perturbation or its name, got int"),
+        ({"pixel_views": 3}, "pixel views: expected PixelViews or a name, got int"),
+        ({"inverter": 3}, "inverter: expected an Inverter, got int"),
+    ],
+)
+def test_an_argument_of_another_type_is_told_with_a_way_out(options, message):
+    with pytest.raises(TypeError, match=message):
+        inspect.unwrap(GenerativeTTA.__init__)(
+            GenerativeTTA.__new__(GenerativeTTA),
+            Classifier(Watched(), TOY.image_spec, ("dark", "bright")),
+            **{"generator": TOY, **options},
+        )
 
 
 class TestTransforms:

@@ -100,6 +100,10 @@ class Photos:
         else:
             self._check_images(images)
             contents = content_ids(images)
+            remedy = "give names, such as ['a.png', 'b.png']"
+            if ids is not None and not isinstance(ids, Sequence):
+                got = type(ids).__name__
+                fail("ids", expected="a list of names", got=got, remedy=remedy, error=TypeError)
             self.ids = contents if ids is None else list(ids)
             check_each(self.ids, len(images), "ids")
             self.rows = _first_of_each(self.ids, contents)
@@ -222,6 +226,12 @@ class Photos:
             check_pixels(images, "images", as_set=True)
 
 
+def _told(value: object) -> str:
+    """A value of another type than was expected, in short."""
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:50]} ... ({type(value).__name__})"
+
+
 def _finite(images: Tensor, masks: Tensor | None) -> Bool[Tensor, " n"]:
     """Where every known pixel is a finite number."""
     finite = images.isfinite()
@@ -253,7 +263,12 @@ def check_labels(
     Raises:
         ValueError: no integers, one for each image, in [0, Y); or two for one image.
     """
-    found, count = torch.as_tensor(labels).detach().cpu(), len(class_names)
+    count = len(class_names)
+    try:
+        found = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        remedy = "give a class index for each image, in the order of the class names"
+        fail("labels", expected="integers", got=_told(labels), remedy=remedy, error=TypeError)
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         remedy = "give class indices, such as labels.long(); one-hot rows are rows.argmax(1)"
         fail("labels", expected="integers", got=found.dtype, remedy=remedy)
