@@ -237,3 +237,14 @@ class TestReadme:
         text = (ROOT / "README.md").read_text(encoding="utf-8")
         targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
         assert [target for target in targets if not (ROOT / target).exists()] == []
+
+    def test_commands_that_show_its_laws_can_be_run(self):
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        laws = text.split("## What it will not do silently")[1].split("\n## ")[0]
+        commands = re.findall(r"`((?:pytest|python) [^`]+)` \|\n", laws)
+        assert len(commands) == 10
+        for command in commands:
+            module = re.search(r"-m ([\w.]+)", command)
+            paths = [] if module is None else [module[1].replace(".", "/") + ".py"]
+            paths += [word for word in command.split() if "/" in word]
+            assert [path for path in paths if not (ROOT / path).exists()] == []
