@@ -279,8 +279,10 @@ def check_pixels(images: Tensor, what: str, *, as_set: bool = False) -> None:
         )
 
 
-def check_type(value: object, kind: type[T], what: str, expected: str, remedy: str) -> T:
-    """Return `value`, which is of a kind, or raise TypeError."""
+def check_type(
+    value: object, kind: type[T] | tuple[type[T], ...], what: str, expected: str, remedy: str
+) -> T:
+    """Return `value`, which is of a kind or one of several, or raise TypeError."""
     if not isinstance(value, kind):
         got = type(value).__name__
         fail(what, expected=expected, got=got, remedy=remedy, error=TypeError)

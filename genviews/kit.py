@@ -190,15 +190,19 @@ class GeneratorKit(Parts):
         )
         return found
 
-    def perturbation(self, name: str) -> Perturbation:
+    def perturbation(self, name: str | Perturbation) -> Perturbation:
         """Return a perturbation by its name, such as "stylemix_fine" or "steer-zoom_all_1.00".
 
-        A name without the strength that its kind needs takes the middle one of `candidates`.
+        A name without the strength that its kind needs takes the middle one of `candidates`. A
+        perturbation is returned, if the generator has its rows.
 
         Raises:
             ValueError: an unknown kind or range (the closest are listed), a strength out of range,
                 or walks that the kit does not have or that move other latents.
         """
+        if isinstance(name, Perturbation):
+            self.generator.latent_spec.layers(name.layers)
+            return name
         if lacks_strength(name):
             own = [one for one in self.candidates if one.name.rpartition("_")[0] == name]
             if own:

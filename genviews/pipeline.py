@@ -4,15 +4,15 @@
 
 Each arrow is one call into one module: an `Aligner`, `invert`, a `Perturbation`, `render`, a
 `Classifier`, an `Ensemble`. `GenerativeTTA` only lines them up; everything it does can be done by
-hand with them.
+hand with them: `Photos` are what is given, `photo_banks` the arrow from them to the classifier's
+answers, and `Ensemble` weighs these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
-from functools import partial
-from typing import NoReturn
 
 import torch
 from jaxtyping import Float, Int
@@ -22,26 +22,26 @@ from genviews.align.base import Aligner, Geometry
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import for_renders
 from genviews.augment.presets import pixel_views as pixel_views_named
-from genviews.checks import check_fraction, check_type, fail
+from genviews.checks import check_type, fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.fill import conditioning_task, rendered_label, view_logits
-from genviews.ensemble.photos import Photos, Read, answered, check_labels
+from genviews.ensemble.fill import conditioning_task
+from genviews.ensemble.photo_banks import RowsAndBank, joined_bank, photo_banks
+from genviews.ensemble.photos import Photos, check_labels
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
 from genviews.gates.answers import bank_gates
 from genviews.gates.gate import warn_of
-from genviews.generators.base import Generator
+from genviews.generators.base import Generator, check_is_generator
 from genviews.invert.inverter import Inverter
-from genviews.invert.optimize import invert
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.held import HeldPerturbation
-from genviews.types import Progress, Status, silent
+from genviews.types import Progress
 
 __all__ = ["GenerativeTTA"]
 
@@ -62,7 +62,7 @@ class GenerativeTTA(nn.Module):
         classifier: the classifier C with its image spec and class names.
         generator: the generator G of the same kind of images, or a `GeneratorKit`, which also
             brings its inverter, directions, walks and strengths.
-        inverter: how w* is found; None takes that of the kit, or the default.
+        inverter: how w* is found; None takes that of the kit.
         perturbation: what makes a view out of w*: an object, or a name such as "stylemix_fine" or
             "isotropic_coarse_0.30"; without its strength, the middle one of those that suit the
             generator. "reconstruction" makes no view but G(w*).
@@ -111,10 +111,6 @@ class GenerativeTTA(nn.Module):
         >>> tta = GenerativeTTA(classifier, toy, inverter=Inverter(steps=5), num_views=4)
         >>> tta.fit(images, labels).predict_proba(images[:3]).shape
         torch.Size([3, 2])
-        >>> again = GenerativeTTA(classifier, toy, inverter=Inverter(steps=5), num_views=4)
-        >>> _ = again.load_state_dict(tta.state_dict())
-        >>> again.ensemble_.alpha_ == tta.ensemble_.alpha_
-        True
     """
 
     alpha: Tensor
@@ -142,34 +138,48 @@ class GenerativeTTA(nn.Module):
     ) -> None:
         super().__init__()
         remedy = "wrap it: Classifier(module, image_spec, class_names)"
-        self.classifier = check_type(
-            classifier, Classifier, "classifier", "a genviews.Classifier", remedy
-        )
-        if not isinstance(generator, Generator | GeneratorKit):
-            remedy = "wrap it: CallableGenerator(function, z_dim)"
-            _refuse_type("generator", "a Generator or a kit", generator, remedy)
-        kit = generator if isinstance(generator, GeneratorKit) else GeneratorKit(generator)
-        self.generator = kit.generator
+        check_type(classifier, Classifier, "classifier", "a genviews.Classifier", remedy)
+        if not isinstance(generator, GeneratorKit):
+            check_is_generator(generator)
+            generator = GeneratorKit(generator)
+        remedy = "name one, such as 'stylemix_fine', or make one: StyleMix('fine')"
+        expected = "a Perturbation or its name"
+        check_type(perturbation, (Perturbation, str), "perturbation", expected, remedy)
         remedy = "make one: Inverter(steps=100), or leave it out"
-        given = kit.inverter if inverter is None else inverter
-        self.inverter = check_type(given, Inverter, "inverter", "an Inverter", remedy)
-        self.inverter_networks = nn.ModuleList(self.inverter.modules())
-        self.held = HeldPerturbation(_perturbation(perturbation, kit))
-        self._pixels = _named(pixel_views)
-        self._rendered = _named(render_views)
-        if self._rendered is None and self._pixels is not None:
-            self._rendered = for_renders(self._pixels)
-        self._transforms = _named(photo_transform), _named(render_transform)
-        self.aligner, self.num_views, self.merge = aligner, num_views, merge
-        self.choose_by, self.seed, self.batch_size = choose_by, seed, batch_size
-        self.per_latent, self.num_pixel_views = per_latent, num_pixel_views
-        fixed = torch.nan if alpha is None else check_fraction(alpha, "alpha")
-        self._fixed = alpha is not None
-        self.register_buffer("alpha", torch.tensor(fixed))
-        self._fitted: Ensemble | None = None
-        self._unfitted_ensemble()  # says now what is wrong with the names
-        self.plan.check_shapes(self.generator.image_spec, self.classifier.image_spec)
-        self.inverter.check(self.generator)
+        inverter = generator.inverter if inverter is None else inverter
+        self.inverter = check_type(inverter, Inverter, "inverter", "an Inverter", remedy)
+        self.inverter_networks = nn.ModuleList(inverter.modules())
+        self.classifier, self.generator, self.aligner = classifier, generator.generator, aligner
+        made = None if perturbation == "reconstruction" else generator.perturbation(perturbation)
+        self.held = HeldPerturbation(made)
+        of_image, of_render = _named(pixel_views), _named(render_views)
+        if of_render is None and of_image is not None:
+            of_render = for_renders(of_image)
+        pixel: list[ViewSet] = []
+        generated: list[ViewSet] = []
+        if of_image is not None:
+            pixel = [ViewSet(pixels=of_image, num_views=num_pixel_views)]
+        if made is not None:
+            generated = [ViewSet(perturbation=made, pixels=of_render, per_latent=per_latent)]
+        self._plan = ViewPlan(
+            view_sets=(*pixel, *generated),
+            generator=self.generator,
+            num_views=num_views,
+            seed=seed,
+            batch_size=batch_size,
+            photo_transform=_named(photo_transform),
+            render_transform=_named(render_transform),
+        )
+        self._ensemble = self._unfitted = Ensemble(
+            [views.name for views in generated],
+            image_views=[views.name for views in pixel],
+            merge=merge,
+            choose_by=choose_by,
+            alpha=alpha,
+        )
+        self.register_buffer("alpha", torch.tensor(torch.nan if alpha is None else float(alpha)))
+        self._plan.check_shapes(self.generator.image_spec, classifier.image_spec)
+        inverter.check(self.generator)
         conditioning_task([Task(name="classifier", classifier=classifier)], self.generator)
 
     def fit(
@@ -204,24 +214,14 @@ class GenerativeTTA(nn.Module):
                 are named); labels that are not class indices; equal ids of different images; alpha
                 was given.
         """
-        if self._fixed:
-            got, remedy = f"alpha={float(self.alpha):g}", "leave out alpha, or do not fit"
-            fail("fit", expected="no alpha, where it is to be chosen", got=got, remedy=remedy)
+        self._unfitted.check_fitting()
         photos = self._photos(images, ids, masks, geometry)
         known = check_labels(labels, photos, self.classifier.class_names)
-        if bad := photos.not_finite():
-            names = ", ".join(f"{row} ({photos.ids[row]!r})" for row in bad[:5])
-            remedy = "leave these images out, or mask the pixels"
-            fail(
-                "images to fit on",
-                expected="finite numbers",
-                got=f"others in {names}",
-                remedy=remedy,
-            )
-        bank = self._bank(photos, known, "calibration", True, progress)
+        photos.check_finite()
+        bank = joined_bank(photos, self._banks(photos, "calibration", progress), known)
         warn_of(bank_gates(bank))
-        self._fitted = self._unfitted_ensemble().fit(bank)
-        self.alpha = self.alpha.new_tensor(self._fitted.alpha_)
+        self._ensemble = copy(self._unfitted).fit(bank)
+        self.alpha = self.alpha.new_tensor(self._ensemble.alpha_)
         return self
 
     def predict_proba(
@@ -255,35 +255,29 @@ class GenerativeTTA(nn.Module):
         photos = self._photos(images, ids, masks, geometry)
         shape = (len(photos), len(self.classifier.class_names))
         found = torch.full(shape, torch.nan, dtype=torch.float64)
-        for part, _, probabilities in self._answers(photos, progress):
-            found[part] = probabilities
+        for rows, _, probabilities in self.answers(photos, progress=progress):
+            found[rows] = probabilities
         return found[photos.copies]
 
     def answers(
-        self, images: ImageSource, *, progress: Progress | None = None
-    ) -> Iterator[tuple[PredictionBank, Float[Tensor, "n Y"]]]:
-        """Yield what is said of some images of a source at a time: of each view, and in all.
+        self, photos: Photos, *, progress: Progress | None = None
+    ) -> Iterator[tuple[list[int], PredictionBank, Float[Tensor, "n Y"]]]:
+        """Yield what is said of some photos at a time: of each view, and in all.
 
         Args:
-            images: read `batch_size` at a time; those without an answer are left out.
-            progress: called with ("predict", "images", done, all).
+            photos: those without an answer are left out.
+            progress: see `predict_proba`.
 
         Returns:
-            Banks of all views that have weight, and the ensemble's probabilities.
+            Their rows, the bank of all views that have weight, and the ensemble's probabilities.
         """
-        photos = self._photos(images, None, None, None)
-        return ((bank, probs) for _, bank, probs in self._answers(photos, progress))
-
-    def _answers(
-        self, photos: Photos, progress: Progress | None
-    ) -> Iterator[tuple[list[int], PredictionBank, Tensor]]:
         ensemble = self.ensemble_
         useful = ensemble.alpha_ > 0
-        for rows, bank in self._banks(photos, "predict", useful, progress):
+        for rows, bank in self._banks(photos, "predict", progress, generate=useful):
             if useful:
                 yield rows, bank, ensemble.predict_proba(bank)
             else:
-                yield rows, bank, pixel_average(bank, ensemble.image_views, self.merge)
+                yield rows, bank, pixel_average(bank, ensemble.image_views, ensemble.merge)
 
     def predict(
         self,
@@ -322,7 +316,8 @@ class GenerativeTTA(nn.Module):
         photos = self._photos(images, ids, masks, geometry)
         names = self.classifier.class_names
         known = None if labels is None else check_labels(labels, photos, names)
-        return self._bank(photos, known, split, generate, progress)
+        banks = self._banks(photos, split, progress, generate=generate)
+        return joined_bank(photos, banks, known)
 
     @property
     def ensemble_(self) -> Ensemble:
@@ -333,22 +328,14 @@ class GenerativeTTA(nn.Module):
         """
         alpha = round(float(self.alpha), 6)  # float32 holds seven digits
         if alpha != alpha:
+            expected, got = "`fit` first", "predict_proba before fit"
             remedy = "call fit(images, labels), load a state_dict, or give alpha"
-            fail(
-                "GenerativeTTA",
-                expected="`fit` first",
-                got="predict_proba before fit",
-                remedy=remedy,
-            )
-        if self._fitted is not None and abs(self._fitted.alpha_ - alpha) < 1e-6:
-            return self._fitted
-        return self._unfitted_ensemble(alpha)
-
-    @ensemble_.setter
-    def ensemble_(self, fitted: Ensemble) -> None:
-        """Take the weight of an ensemble that was fitted elsewhere."""
-        self._fitted = fitted
-        self.alpha = self.alpha.new_tensor(fitted.alpha_)
+            fail("GenerativeTTA", expected=expected, got=got, remedy=remedy)
+        if abs(getattr(self._ensemble, "alpha_", torch.nan) - alpha) < 1e-6:
+            return self._ensemble
+        loaded = copy(self._unfitted)
+        loaded.alpha_ = alpha
+        return loaded
 
     @property
     def perturbation(self) -> Perturbation | None:
@@ -358,36 +345,9 @@ class GenerativeTTA(nn.Module):
     @property
     def plan(self) -> ViewPlan:
         """The views that are made of each image."""
-        photo, rendered = self._transforms
-        image_views = []
-        if self._pixels is not None:
-            image_views = [ViewSet(pixels=self._pixels, num_views=self.num_pixel_views)]
-        views = self._views()
-        return ViewPlan(
-            view_sets=(*image_views, *([] if views is None else [views])),
-            generator=self.generator,
-            num_views=self.num_views,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            photo_transform=photo,
-            render_transform=rendered,
-        )
-
-    def _views(self) -> ViewSet | None:
-        if self.perturbation is None:
-            return None
-        per_latent = self.per_latent
-        return ViewSet(perturbation=self.perturbation, pixels=self._rendered, per_latent=per_latent)
-
-    def _unfitted_ensemble(self, alpha: float | None = None) -> Ensemble:
-        views = self._views()
-        return Ensemble(
-            () if views is None else views.name,
-            image_views=() if self._pixels is None else self._pixels.name,
-            merge=self.merge,
-            choose_by=self.choose_by,
-            alpha=alpha,
-        )
+        sets = self._plan.view_sets
+        held = (replace(v, perturbation=v.perturbation and self.perturbation) for v in sets)
+        return replace(self._plan, view_sets=tuple(held))
 
     def _photos(
         self,
@@ -396,99 +356,14 @@ class GenerativeTTA(nn.Module):
         masks: Tensor | None,
         geometry: Sequence[Geometry] | None,
     ) -> Photos:
-        return Photos(
-            images,
-            self.generator.image_spec,
-            ids=ids,
-            masks=masks,
-            aligner=self.aligner,
-            geometry=geometry,
-        )
-
-    def _bank(
-        self,
-        photos: Photos,
-        labels: Tensor | None,
-        split: SplitName,
-        generate: bool,
-        progress: Progress | None,
-    ) -> PredictionBank:
-        """The bank of all images; one that comes again has a line of its own."""
-        parts = list(self._banks(photos, split, generate, progress))
-        if not parts:
-            remedy = "check the files, and what the classifier answers"
-            fail("images", expected="at least one with an answer", got="none", remedy=remedy)
-        place = {row: place for place, row in enumerate(row for part, _ in parts for row in part)}
-        rows = [row for row, first in enumerate(photos.copies) if first in place]
-        whole = PredictionBank.concatenate([bank for _, bank in parts])
-        chosen = [place[photos.copies[row]] for row in rows]
-        first = set(photos.rows)
-        ids = (photos.ids[row] + ("" if row in first else f"#{row}") for row in rows)
-        return replace(
-            whole,
-            ids=tuple(ids),
-            labels=None if labels is None else labels[rows],
-            logits={key: logits[chosen] for key, logits in whole.logits.items()},
-        )
+        spec, aligner = self.generator.image_spec, self.aligner
+        return Photos(images, spec, ids=ids, masks=masks, aligner=aligner, geometry=geometry)
 
     def _banks(
-        self, photos: Photos, split: SplitName, generate: bool, progress: Progress | None
-    ) -> Iterator[tuple[list[int], PredictionBank]]:
-        """Rows of images with an answer, of up to `batch_size` at a time, and their bank."""
-        task, plan = Task(name="classifier", classifier=self.classifier), self.plan
-        if not generate:
-            sets = tuple(views for views in plan.view_sets if views.perturbation is None)
-            plan = replace(plan, generator=None, view_sets=sets)
-        stage = "calibrate" if split == "calibration" else "predict"
-        rows, tell = photos.rows, partial(progress or silent, stage, "images")
-
-        def halfway(before: int, done: int) -> None:
-            tell(before + done // 2, len(rows))  # inversion is half of the work
-
-        tell(0, len(rows))
-        for start in range(0, len(rows), self.batch_size):
-            part = photos.read(rows[start : start + self.batch_size])
-            if part.rows:
-                images = self.generator.place(part.images)
-                part = replace(part, images=images)
-                ids = [photos.ids[row] for row in part.rows]
-                latents, failed = None, torch.zeros(len(ids), dtype=torch.bool)
-                if generate:
-                    latents, failed = self._invert(part, task, partial(halfway, start))
-                said = view_logits([task], plan, images, ids, latents)[0]
-                good, logits = answered(said, part.bad, failed)
-                if good:
-                    yield (
-                        [part.rows[i] for i in good],
-                        PredictionBank(
-                            ids=tuple(ids[i] for i in good),
-                            labels=None,
-                            class_names=task.class_names,
-                            split=split,
-                            logits=logits,
-                            meta=plan.facts,
-                        ),
-                    )
-            tell(min(start + self.batch_size, len(rows)), len(rows))
-
-    def _invert(self, part: Read, task: Task, tell: Callable[[int], None]) -> tuple[Tensor, Tensor]:
-        """Latents, and where the inversion failed."""
-        found = invert(
-            self.generator,
-            part.images,
-            part.masks,
-            inverter=self.inverter,
-            label=self._label(part.images, task),
-            batch_size=self.batch_size,
-            strictly=True,
-            rows=part.rows,
-            progress=lambda stage, unit, done, total: tell(done),
-        )
-        return found.latents, (found.status == Status.FAILED).cpu()
-
-    def _label(self, images: Tensor, task: Task) -> Tensor | None:
-        shown = next(self.plan.blocks(images, [str(row) for row in range(len(images))]))[1][:, 0]
-        return rendered_label([task], self.generator, shown, batch_size=self.batch_size)
+        self, photos: Photos, split: SplitName, progress: Progress | None, *, generate: bool = True
+    ) -> Iterator[RowsAndBank]:
+        parts = self.classifier, self.plan, self.inverter if generate else None
+        return photo_banks(photos, *parts, split=split, progress=progress)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GenerativeTTA:
         """As for any module; but alpha keeps its digits where `.half()` would round them."""
@@ -498,24 +373,8 @@ class GenerativeTTA(nn.Module):
         return self
 
 
-def _named(transform: object) -> PixelViews | None:
-    if isinstance(transform, str):
-        return pixel_views_named(transform)
-    if transform is None or isinstance(transform, PixelViews):
-        return transform
+def _named(given: object) -> PixelViews | None:
     remedy = "name one, such as 'celebahq/crop', or make one: HorizontalFlip()"
-    _refuse_type("pixel views", "PixelViews or a name", transform, remedy)
-
-
-def _refuse_type(what: str, expected: str, given: object, remedy: str) -> NoReturn:
-    fail(what, expected=expected, got=type(given).__name__, remedy=remedy, error=TypeError)
-
-
-def _perturbation(given: object, kit: GeneratorKit) -> Perturbation | None:
-    if isinstance(given, str):
-        return None if given == "reconstruction" else kit.perturbation(given)
-    if not isinstance(given, Perturbation):
-        remedy = "name one, such as 'stylemix_fine', or make one: StyleMix('fine')"
-        _refuse_type("perturbation", "a Perturbation or its name", given, remedy)
-    kit.generator.latent_spec.layers(given.layers)
-    return given
+    if not isinstance(given, str | None):
+        return check_type(given, PixelViews, "pixel views", "PixelViews or a name", remedy)
+    return None if given is None else pixel_views_named(given)

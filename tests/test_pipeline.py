@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import nn
 
-import genviews.pipeline as pipeline
 from genviews.augment.geometry import HorizontalFlip
 from genviews.classify.model import Classifier
 from genviews.data.images import ImageSet
@@ -72,9 +71,9 @@ def noisy(clean):
     return images + 0.5 * sign[:, None, None, None] * CHECKERBOARD, labels
 
 
-def tta(classifier=CLASSIFIER, **options):
+def tta(classifier=CLASSIFIER, generator=TOY, **options):
     settings = {"inverter": INVERTER, "num_views": 3, "batch_size": 16}
-    return GenerativeTTA(classifier, TOY, **{**settings, **options})
+    return GenerativeTTA(classifier, generator, **{**settings, **options})
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +84,16 @@ def weighed(noisy):
     return made
 
 
-@pytest.fixture
-def no_inversion(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("inverted")
+class Rendered(ToyGenerator):
+    """Notes what is rendered, which every inversion does."""
 
-    return lambda: monkeypatch.setattr(pipeline, "invert", refuse)
+    def __init__(self):
+        super().__init__()
+        self.times = 0
+
+    def synthesize(self, latents, label=None):
+        self.times += 1
+        return super().synthesize(latents, label)
 
 
 class TestFit:
@@ -120,17 +123,23 @@ class TestFit:
 
 
 class TestAlphaZero:
-    def test_is_the_plain_classifier_and_inverts_nothing(self, clean, noisy, no_inversion):
-        made = tta().fit(*clean)
-        no_inversion()
+    def test_is_the_plain_classifier_and_inverts_nothing(self, clean, noisy):
+        generator = Rendered()
+        made = tta(generator=generator).fit(*clean)
+        before = generator.times
+        assert before
         wanted = CLASSIFIER(noisy[0]).double().softmax(-1)
         torch.testing.assert_close(made.predict_proba(noisy[0]), wanted)
         assert torch.equal(made.predict(noisy[0]), wanted.argmax(-1))
+        assert generator.times == before
 
     @pytest.mark.parametrize("merge", ["mean", "gmean"])
-    def test_with_pixel_views_is_their_average(self, clean, noisy, no_inversion, merge):
-        made = tta(pixel_views=HorizontalFlip(), merge=merge).fit(*clean)
-        no_inversion()
+    def test_with_pixel_views_is_their_average(self, clean, noisy, merge):
+        generator = Rendered()
+        options = {"pixel_views": HorizontalFlip(), "merge": merge}
+        made = tta(generator=generator, **options).fit(*clean)
+        before = generator.times
+        assert before
         bank = made.bank(noisy[0], split="predict", generate=False)
         assert {key: logits.shape[1] for key, logits in bank.logits.items()} == {
             "image": 1,
@@ -140,6 +149,7 @@ class TestAlphaZero:
         assert (logits[:, 0] - logits[:, 1:].mean(1)).abs().max() > 0.1
         mean = logits.softmax(-1).mean(1) if merge == "mean" else logits.mean(1).softmax(-1)
         torch.testing.assert_close(made.predict_proba(noisy[0]), mean)
+        assert generator.times == before
 
 
 class TestViews:
@@ -169,8 +179,7 @@ class TestViews:
         torch.testing.assert_close(twice, whole[[3, 0, 3]], atol=1e-4, rtol=0)
 
     def test_batch_size_changes_nothing(self, weighed, noisy):
-        small = tta(batch_size=2)
-        small.ensemble_ = weighed.ensemble_
+        small = tta(batch_size=2, alpha=weighed.ensemble_.alpha_)
         images = noisy[0][:5]
         wanted = weighed.predict_proba(images)
         torch.testing.assert_close(small.predict_proba(images), wanted, atol=1e-4, rtol=0)
@@ -202,8 +211,7 @@ class TestSource:
     def test_is_read_in_parts_and_answers_as_its_images_do(self, weighed, noisy):
         images, ids = noisy[0][:7].clamp(-1, 1), tuple("abcdefg")
         source = Flaky(ImageSet(images=images, ids=ids))
-        made, told = tta(batch_size=2), []
-        made.ensemble_ = weighed.ensemble_
+        made, told = tta(batch_size=2, alpha=weighed.ensemble_.alpha_), []
         found = made.predict_proba(source, progress=lambda *of: told.append(of))
         assert source.asked == [2, 2, 2, 1]
         wanted = weighed.predict_proba(images, ids=ids)

@@ -295,7 +295,7 @@ class TestByName:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"generator": lambda z: z}, "generator: expected a Generator or a kit, got function"),
+        ({"generator": lambda z: z}, "generator: expected a genviews.Generator, got function"),
         ({"perturbation": 3}, "perturbation: expected a Perturbation or its name, got int"),
         ({"pixel_views": 3}, "pixel views: expected PixelViews or a name, got int"),
         ({"inverter": 3}, "inverter: expected an Inverter, got int"),

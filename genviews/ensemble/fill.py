@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_different, check_each, check_finite, fail
@@ -39,6 +39,7 @@ from genviews.user_code import GUIDE
 from genviews.work import Tell, run_shards
 
 __all__ = [
+    "answered",
     "conditioning_task",
     "fill_bank",
     "fill_from_source",
@@ -138,6 +139,28 @@ def view_logits(
 def _in_order(parts: Mapping[int, Sequence[Tensor]]) -> Tensor:
     """Blocks of views side by side, and parts of the images one below the other."""
     return torch.cat([torch.cat(list(blocks), 1) for blocks in parts.values()])
+
+
+def answered(
+    logits: Mapping[str, Tensor], bad: Bool[Tensor, " n"], failed: Bool[Tensor, " n"]
+) -> tuple[list[int], dict[str, Tensor]]:
+    """Return the rows that have an answer, and their logits, all finite.
+
+    Where a view has none, or the inversion failed, the image's logits stand for those of its views:
+    whatever weighs them says what the classifier says of the image.
+
+    Args:
+        logits: (n, K, Y) by key, "image" among them.
+        bad: images that are no images.
+        failed: images whose inversion failed.
+    """
+    whole = {key: value.isfinite().flatten(1).all(1) for key, value in logits.items()}
+    good = (~bad & whole["image"]).nonzero().flatten().tolist()
+    usable = torch.stack(list(whole.values())).all(0) & ~failed
+    image = logits["image"]
+    return good, {
+        key: torch.where(usable[:, None, None], value, image)[good] for key, value in logits.items()
+    }
 
 
 def fill_from_source(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,7 @@ from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
 from genviews.types import ImageSpec, check_floats, check_masks, check_shape
 
-__all__ = ["Photos", "Read", "answered", "check_labels", "content_ids"]
+__all__ = ["Photos", "Read", "check_labels", "content_ids"]
 
 LARGEST = 2.0  # noise on an image may leave [-1, 1]; what is further off is in another range
 
@@ -119,12 +119,19 @@ class Photos:
         first = {self.ids[row]: row for row in self.rows}
         return [first[name] for name in self.ids]
 
-    def not_finite(self) -> list[int]:
-        """Rows of tensors with a known pixel that is not finite; sources are not read."""
+    def check_finite(self) -> None:
+        """Raise ValueError that names tensors with a known pixel that is not finite.
+
+        Sources are not read.
+        """
         if isinstance(self._images, ImageSource):
-            return []
+            return
         each = ((row, self._images[row], self._mask([row])) for row in self.rows)
-        return [row for row, image, mask in each if not bool(_finite(image[None], mask).all())]
+        bad = [row for row, image, mask in each if not bool(_finite(image[None], mask).all())]
+        if bad:
+            got = f"others in {', '.join(f'{row} ({self.ids[row]!r})' for row in bad[:5])}"
+            remedy = "leave these images out, or mask the pixels"
+            fail("images to fit on", expected="finite numbers", got=got, remedy=remedy)
 
     def read(self, rows: Sequence[int]) -> Read:
         """Read some rows, as they are in `rows` of these photos."""
@@ -294,28 +301,6 @@ def check_labels(
                 remedy="correct the labels, or leave both out",
             )
     return found.long()
-
-
-def answered(
-    logits: Mapping[str, Tensor], bad: Bool[Tensor, " n"], failed: Bool[Tensor, " n"]
-) -> tuple[list[int], dict[str, Tensor]]:
-    """Return the rows that have an answer, and their logits, all finite.
-
-    Where a view has none, or the inversion failed, the image's logits stand for those of its views:
-    whatever weighs them says what the classifier says of the image.
-
-    Args:
-        logits: (n, K, Y) by key, "image" among them.
-        bad: images that are no images.
-        failed: images whose inversion failed.
-    """
-    whole = {key: value.isfinite().flatten(1).all(1) for key, value in logits.items()}
-    good = (~bad & whole["image"]).nonzero().flatten().tolist()
-    usable = torch.stack(list(whole.values())).all(0) & ~failed
-    image = logits["image"]
-    return good, {
-        key: torch.where(usable[:, None, None], value, image)[good] for key, value in logits.items()
-    }
 
 
 def content_ids(images: Tensor | Sequence[Tensor]) -> list[str]:

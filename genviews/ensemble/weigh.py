@@ -139,10 +139,8 @@ class Ensemble:
             ValueError: a bank of a test split, without labels, or without the keys; or alpha was
                 given.
         """
+        self.check_fitting()
         check_fit(bank.split, "choose alpha")
-        if self.alpha is not None:
-            expected, got = "no alpha, where it is to be chosen", f"alpha={self.alpha}"
-            fail("fit", expected=expected, got=got, remedy="leave out alpha, or do not fit")
         curve, alphas = self.curve(bank), alpha_grid(self.grid)
         scores = curve
         if self.choose_by == "log-loss":
@@ -154,6 +152,12 @@ class Ensemble:
         self.accuracy_ = float(curve[best])
         self.split_ = bank.split
         return self
+
+    def check_fitting(self) -> None:
+        """Raise ValueError where alpha was given, and so is not to be chosen."""
+        if self.alpha is not None:
+            expected, got = "no alpha, where it is to be chosen", f"alpha={self.alpha}"
+            fail("fit", expected=expected, got=got, remedy="leave out alpha, or do not fit")
 
     def predict_proba(self, bank: PredictionBank) -> Float[Tensor, "N Y"]:
         """Class probabilities of the ensemble, float64.

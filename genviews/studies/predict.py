@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 
 from genviews.data.source import ImageSource
+from genviews.ensemble.photos import Photos
 from genviews.identity import identify
 from genviews.memory import images_in_shard
 from genviews.pipeline import GenerativeTTA
@@ -74,7 +75,9 @@ def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) ->
     part = source.select(rows)
     ids: list[str] = []
     found: list[dict[str, torch.Tensor]] = []
-    for bank, proba in tta.answers(part, progress=lambda stage, unit, done, total: tell(done)):
+    photos = Photos(part, tta.generator.image_spec)
+    answers = tta.answers(photos, progress=lambda stage, unit, done, total: tell(done))
+    for _, bank, proba in answers:
         ids += bank.ids
         shown = [key for key in bank.logits if key != "image"]
         found.append(

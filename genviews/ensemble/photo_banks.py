@@ -1,0 +1,137 @@
+"""Banks of photos: read some, invert them, show their views to the classifier, keep its answers.
+
+    PHOTOS -> invert -> latent -> perturb -> render -> classify -> BANKS -> weigh
+
+No more photos than the plan has in a batch are in memory at once. One that has no answer is in no
+bank, and one that was given several times is asked about once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from genviews.checks import fail
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task
+from genviews.data.split import SplitName
+from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.fill import answered, rendered_label, view_logits
+from genviews.ensemble.photos import Photos, Read
+from genviews.ensemble.views import ViewPlan
+from genviews.invert.inverter import Inverter
+from genviews.invert.optimize import invert
+from genviews.types import Progress, Status, silent
+from genviews.work import Tell
+
+__all__ = ["RowsAndBank", "joined_bank", "photo_banks"]
+
+RowsAndBank = tuple[list[int], PredictionBank]
+"""Rows of photos, and the bank that holds them in this order."""
+
+
+def photo_banks(
+    photos: Photos,
+    classifier: Classifier,
+    plan: ViewPlan,
+    inverter: Inverter | None,
+    *,
+    split: SplitName,
+    progress: Progress | None = None,
+) -> Iterator[RowsAndBank]:
+    """Yield a bank of up to `plan.batch_size` photos at a time, in their order.
+
+    Args:
+        photos: those with equal ids are one.
+        classifier: is asked.
+        plan: the views, with a generator, on whose device the work is done.
+        inverter: finds the latents; None leaves out all that the generator makes.
+        split: see `PredictionBank`.
+        progress: called with ("calibrate" or "predict", "images", done, all).
+    """
+    task, rows = Task(name="classifier", classifier=classifier), photos.rows
+    assert plan.generator is not None
+    place = plan.generator.place
+    shown = plan
+    if inverter is None:
+        sets = tuple(views for views in plan.view_sets if views.perturbation is None)
+        shown = replace(plan, generator=None, view_sets=sets)
+    stage = "calibrate" if split == "calibration" else "predict"
+    tell = partial(progress or silent, stage, "images")
+
+    def halfway(before: int, done: int) -> None:
+        tell(before + done // 2, len(rows))  # inversion is half of the work
+
+    tell(0, len(rows))
+    for start in range(0, len(rows), plan.batch_size):
+        part = photos.read(rows[start : start + plan.batch_size])
+        if part.rows:
+            part = replace(part, images=place(part.images))
+            latents, failed = None, torch.zeros_like(part.bad)
+            if inverter is not None:
+                latents, failed = _inverted(part, task, plan, inverter, partial(halfway, start))
+            ids = [photos.ids[row] for row in part.rows]
+            said = view_logits([task], shown, part.images, ids, latents)[0]
+            good, logits = answered(said, part.bad, failed)
+            if good:
+                bank = PredictionBank(
+                    ids=tuple(ids[place] for place in good),
+                    labels=None,
+                    class_names=task.class_names,
+                    split=split,
+                    logits=logits,
+                    meta=shown.facts,
+                )
+                yield [part.rows[place] for place in good], bank
+        tell(min(start + plan.batch_size, len(rows)), len(rows))
+
+
+def _inverted(
+    part: Read, task: Task, plan: ViewPlan, inverter: Inverter, tell: Tell
+) -> tuple[Float[Tensor, "n L D"], Bool[Tensor, " n"]]:
+    """Latents, and where the inversion failed."""
+    generator = plan.generator
+    assert generator is not None
+    shown = next(plan.blocks(part.images, [str(row) for row in part.rows]))[1][:, 0]
+    found = invert(
+        generator,
+        part.images,
+        part.masks,
+        inverter=inverter,
+        label=rendered_label([task], generator, shown, batch_size=plan.batch_size),
+        batch_size=plan.batch_size,
+        strictly=True,
+        rows=part.rows,
+        progress=lambda stage, unit, done, total: tell(done),
+    )
+    return found.latents, (found.status == Status.FAILED).cpu()
+
+
+def joined_bank(
+    photos: Photos, banks: Iterable[RowsAndBank], labels: Int[Tensor, " N"] | None = None
+) -> PredictionBank:
+    """One bank of all photos that have an answer; one that comes again has a line of its own.
+
+    Raises:
+        ValueError: no photo has an answer.
+    """
+    parts = list(banks)
+    if not parts:
+        remedy = "check the files, and what the classifier answers"
+        fail("images", expected="at least one with an answer", got="none", remedy=remedy)
+    place = {row: place for place, row in enumerate(row for rows, _ in parts for row in rows)}
+    copies, first = photos.copies, set(photos.rows)
+    rows = [row for row, original in enumerate(copies) if original in place]
+    chosen = [place[copies[row]] for row in rows]
+    whole = PredictionBank.concatenate([bank for _, bank in parts])
+    return replace(
+        whole,
+        ids=tuple(photos.ids[row] + ("" if row in first else f"#{row}") for row in rows),
+        labels=None if labels is None else labels[rows],
+        logits={key: logits[chosen] for key, logits in whole.logits.items()},
+    )
