@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import pixel_views_apart
-from genviews.checks import fail
+from genviews.checks import expanded, fail
 from genviews.described import described_by
 from genviews.domains import TARGETS, find_domain, measure_scales, sized_baselines
 from genviews.files import load_tensors
@@ -232,7 +232,7 @@ class GeneratorKit(Parts):
         Raises:
             ValueError: a generator or an inverter that a card cannot hold, or a folder with a card.
         """
-        place = Path(folder).expanduser()
+        place = expanded(folder)
         if (place / "card.json").exists():
             fail(
                 f"folder {place.name!r} of a kit",
@@ -271,7 +271,7 @@ class GeneratorKit(Parts):
             ValueError: a damaged card, or a file that is not the card's.
         """
         generator, card = read_generator(folder)
-        place = Path(folder).expanduser()
+        place = expanded(folder)
         return cls(generator, name=place.name, card=card, folder=place)
 
     def _sections(self) -> dict[str, Mapping[str, Any]]:
@@ -308,7 +308,7 @@ def read_generator(folder: str | Path) -> tuple[Generator, dict[str, Any]]:
         FileNotFoundError: no card there, or no weights.
         ValueError: a damaged card, or weights that are not the card's.
     """
-    place = Path(folder).expanduser()
+    place = expanded(folder)
     card = read_card(place)
     ranges = {name: (start, stop) for name, (start, stop) in card.get("ranges", {}).items()}
     weights = partial(checked_file, place, card, GENERATOR)

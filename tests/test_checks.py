@@ -16,6 +16,7 @@ from genviews.checks import (
     check_file,
     check_finite,
     check_fraction,
+    expanded,
     fail,
     lookup,
 )
@@ -119,3 +120,8 @@ def test_rows_that_are_not_finite_are_named(bad: float) -> None:
     rows[1, 1] = bad
     with pytest.raises(ValueError, match="images: expected finite numbers, got others in b; leave"):
         check_finite(rows, "images", "abc", "leave them out")
+
+
+def test_the_home_of_nobody_is_a_path_like_any_other() -> None:
+    assert expanded("~nobody-at-all/a") == Path("~nobody-at-all/a")
+    assert expanded("~/a") == Path.home() / "a"

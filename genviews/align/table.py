@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from genviews.align.base import Box, Geometry, UnalignableError
-from genviews.checks import fail
+from genviews.checks import expanded, fail
 from genviews.text import read_csv
 
 __all__ = ["GeometryTable", "read_geometry"]
@@ -75,7 +75,7 @@ def read_geometry(path: str | Path) -> GeometryTable:
         ValueError: other columns, no line, a file that is named twice, or a position that is
             missing or no finite number; the message names the line.
     """
-    table = Path(path).expanduser()
+    table = expanded(path)
     columns, lines = read_csv(table, "geometry", _WANTED)
     if "file" not in columns or not lines:
         _refuse_columns(table, f"columns {columns} and {len(lines)} lines")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import singledispatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from genviews.checks import check_count, check_file, fail, is_url
+from genviews.checks import check_count, check_file, expanded, fail, is_url
 from genviews.cli.flags import (
     DemoFlags,
     FrameFlags,
@@ -49,9 +50,9 @@ def check_apart(out: Path, given: Mapping[str, str | Path | None]) -> None:
         out: the run folder.
         given: flag -> a path that is read, if it is one.
     """
-    ours = out.expanduser().resolve()
+    ours = Path(os.path.realpath(expanded(out)))
     for flag, path in given.items():
-        theirs = None if path is None else Path(path).expanduser().resolve()
+        theirs = None if path is None else Path(os.path.realpath(expanded(path)))
         if theirs is None or not theirs.is_dir():
             continue
         if theirs == ours or theirs in ours.parents or ours in theirs.parents:
@@ -83,7 +84,7 @@ def class_names_of(flags: FunctionFlags) -> list[str]:
         return []
     if "," in word:
         return [name.strip() for name in word.split(",")]
-    return list(read_lines(Path(word).expanduser(), "--generator-class-names"))
+    return list(read_lines(expanded(word), "--generator-class-names"))
 
 
 @singledispatch
@@ -114,7 +115,7 @@ def _check_frame(flags: FrameFlags) -> list[str]:
         if flags.mask is not None:
             _refuse("--mask", "no --align, which makes its own masks", str(flags.mask))
     _check_exist({"--geometry": flags.geometry}, folders=False)
-    if flags.mask is not None and not flags.mask.expanduser().is_dir():
+    if flags.mask is not None and not expanded(flags.mask).is_dir():
         _refuse("--mask", "a folder of pictures", str(flags.mask), "correct the path")
     used = {"align": flags.geometry, "mask": flags.mask}
     return [name for name, value in used.items() if value is not None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cyclopts import App, CycloptsError
 
-from genviews.checks import fail
+from genviews.checks import expanded, fail
 from genviews.cli.flags import PLAIN, DemoFlags, ModelFlags, PredictFlags
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _parsed(words: Sequence[str]) -> ModelFlags | DemoFlags | None:
 def _result(folder: Path) -> Result:
     from genviews.studies.result import RESULT_FILE, Result
 
-    place = folder.expanduser()
+    place = expanded(folder)
     if not (place / RESULT_FILE).is_file():
         fail(
             "--ensemble",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, expanded, fail, lookup
 from genviews.data.decode import UnfitImageError, decode_image, no_programs
 from genviews.data.source import LabelColumn, Row, RowSource, content_hash
 from genviews.named import find_named
@@ -213,7 +212,7 @@ def _of_torchvision(spec: str, rest: str) -> MapDataset:
     root, split = (root, split) if colon else (place, "")
     options = _split_options(spec, kind, split) if split else {}
     try:
-        dataset: MapDataset = kind(str(Path(root).expanduser()), **options)
+        dataset: MapDataset = kind(str(expanded(root)), **options)
     except (RuntimeError, OSError, ValueError) as error:
         fail(
             f"data set {spec!r}",

@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 
-from genviews.checks import fail, is_there, lookup, option
+from genviews.checks import expanded, fail, is_there, lookup, option
 from genviews.data.file_source import Alignment, FileSource
 from genviews.data.listing import Listing, folder_classes, folder_splits, list_images
 from genviews.data.source import LabelColumn
@@ -71,16 +71,16 @@ class Reading:
         Raises:
             FileNotFoundError, ValueError: as `load_images`; options are not checked.
         """
-        path = Path(word).expanduser()
+        path = expanded(word)
         if path.is_dir():
             return self._of_folder(path, in_splits)
-        root = path.parent if self.root is None else Path(self.root).expanduser()
+        root = path.parent if self.root is None else expanded(self.root)
         lines = read_table(path, root, self.columns)
         there = tuple(name for name in lines if is_there(root / name))
         return self._labelled(Listing(root=root, files=there), path, lines)
 
     def _of_folder(self, folder: Path, in_splits: bool) -> Listing:
-        table = None if self.labels in (None, SUBFOLDERS) else Path(str(self.labels)).expanduser()
+        table = None if self.labels in (None, SUBFOLDERS) else expanded(str(self.labels))
         notes: tuple[str, ...] = ()
         if self.labels is None and (folder / STYLEGAN).is_file():
             table = folder / STYLEGAN
@@ -186,7 +186,7 @@ def read_class_names(word: str | Path) -> ClassOrder:
     text = str(word)
     if text == "value" or text == "text":
         return "value" if text == "value" else "text"
-    return read_lines(Path(word).expanduser(), "class names")
+    return read_lines(expanded(word), "class names")
 
 
 def _some(names: Sequence[str]) -> str:

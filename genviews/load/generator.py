@@ -79,8 +79,8 @@ def load_generator(
         name=name,
         card=card,
         folder=folder,
-        encoder=None if encoder is None else InversionEncoder.load(Path(encoder).expanduser()),
-        walks=None if walks is None else Walks.load(Path(walks).expanduser()),
+        encoder=None if encoder is None else InversionEncoder.load(expanded(encoder)),
+        walks=None if walks is None else Walks.load(expanded(walks)),
         steps=steps,
         domain=domain,
     )

@@ -113,7 +113,7 @@ def load_images(
         resize=resize,
         convert=convert,
         align=alignment,
-        mask=None if masks is None else Path(masks).expanduser(),
+        mask=None if masks is None else expanded(masks),
     )
     return read_images(word, spec, how, split)
 

@@ -21,7 +21,7 @@ from typing import Any
 from safetensors import safe_open
 from torch import nn
 
-from genviews.checks import check_file, fail, lookup, option
+from genviews.checks import check_file, expanded, fail, lookup, option
 from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
 from genviews.classify.probe import probe_classifier
@@ -86,7 +86,7 @@ def load_classifier(
         made = _find(text)()
     network = made.module if isinstance(made, Classifier) else as_module(made, what)
     if weights is not None:
-        path, named = Path(weights).expanduser(), "classifier weights"
+        path, named = expanded(weights), "classifier weights"
         load_strictly(network, read_tensors(path, named), f"{named} {path.name}")
     given = {} if settings is None else settings.changed()
     if isinstance(made, Classifier):
@@ -146,7 +146,7 @@ def _find(word: str) -> Callable[[], object]:
         lookup(kind or "images", CLASSIFIERS, f"classifier of {entry}")
         return partial(zoo_classifier, entry, kind or "images")
     if word.endswith(".safetensors"):
-        path = Path(word).expanduser()
+        path = expanded(word)
         check_file(path, what)
         return partial(SmallResNet.load, path)
     for suffix, program in _PROGRAMS.items():
@@ -180,7 +180,7 @@ def load_encoder(word: str | Path) -> RepresentationEncoder:
         FileNotFoundError: no such file.
         ValueError: another file, or weights that do not fit; they are named.
     """
-    return RepresentationEncoder.load(Path(word).expanduser())
+    return RepresentationEncoder.load(expanded(word))
 
 
 def trained_spec(
@@ -196,7 +196,7 @@ def trained_spec(
     Raises:
         ValueError: no size, where the file does not say it.
     """
-    path, channels = Path(word).expanduser(), encoder.config.channels
+    path, channels = expanded(word), encoder.config.channels
     if size is not None:
         return ImageSpec(channels=channels, height=size, width=size)
     with safe_open(str(path), framework="pt") as file:

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genviews.checks import fail, lookup, option
+from genviews.checks import expanded, fail, lookup, option
 from genviews.data.file_source import Alignment
 from genviews.data.source import ImageSource, check_leakage
 from genviews.data.split import SplitName, check_split, stratified
@@ -133,7 +133,7 @@ def load_splits(
         resize=resize,
         convert=convert,
         align=alignment,
-        mask=None if masks is None else Path(masks).expanduser(),
+        mask=None if masks is None else expanded(masks),
     )
     there, notes = _there(word, spec, how)
     for part in there.values():

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from genviews.checks import fail
+from genviews.checks import expanded, fail
 from genviews.files import atomic_write_bytes, reason_of
 from genviews.report.draw import bars_svg, chart_svg, standalone
 from genviews.report.pictures import contact_sheet
@@ -51,7 +51,7 @@ def check_output_dir(path: str | Path, *, need_mb: float = 64.0) -> Path:
         >>> check_output_dir(tempfile.mkdtemp()).is_dir()
         True
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     what = f"output folder {str(folder)!r}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

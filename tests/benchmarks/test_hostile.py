@@ -37,6 +37,16 @@ def test_a_sample_ends_in_an_answer_or_a_sentence(cases: Cases, kind: str, step:
     assert [one for one in bad if one.ended != "TOO SLOW"] == []
 
 
+def test_nothing_is_run_or_fetched(cases: Cases) -> None:
+    """Every case that would be, if its file were believed."""
+    words = ("PostScript", "pickle", "runs", "hf-hub", "URL", "fetches", "program", "metafile")
+    every = [case for kind in cases.values() for case in kind]
+    chosen = [case for case in every if any(word in case.name for word in words)]
+    assert len(chosen) > 20
+    bad = [one for one in map(hostile.try_case, chosen) if not one.good]
+    assert [one for one in bad if one.ended != "TOO SLOW"] == []
+
+
 def test_there_are_as_many_as_are_promised(cases: Cases) -> None:
     assert len(cases["models"]) >= 40
     assert len(cases["images"]) >= 200
