@@ -53,6 +53,9 @@ def check_output_dir(path: str | Path, *, need_mb: float = 64.0) -> Path:
     """
     folder = expanded(path)
     what = f"output folder {str(folder)!r}"
+    if folder.parts[:1] and folder.parts[0].startswith("~"):
+        got, remedy = folder.parts[0], "name a user of this machine, or give the whole path"
+        fail(what, expected="a home folder that is there", got=got, remedy=remedy, error=OSError)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, prefix=".check-") as probe:

@@ -33,6 +33,10 @@ class TestFolder:
         monkeypatch.setenv("HOME", str(tmp_path))
         assert check_output_dir("~/runs") == tmp_path / "runs"
 
+    def test_the_home_of_nobody(self):
+        with pytest.raises(OSError, match="home folder that is there, got ~nobody-at-all"):
+            check_output_dir("~nobody-at-all/runs")
+
     @pytest.mark.parametrize(
         ("number", "words"),
         [
