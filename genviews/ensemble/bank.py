@@ -213,6 +213,7 @@ class ViewBank(Mapping[str, PredictionBank]):
         logits: for each of `task_classifiers(tasks)`, one tensor of images x views x logits per
             key.
         meta: plain values for the banks, such as the seed.
+        notes: id -> what became of an image: of the bank's own, or of one that was left out.
 
     Raises:
         ValueError: not one set of logits for each classifier.
@@ -224,6 +225,7 @@ class ViewBank(Mapping[str, PredictionBank]):
     labels: Mapping[str, Int[Tensor, " N"]]
     logits: tuple[Mapping[str, Float[Tensor, "N _ _"]], ...]
     meta: Mapping[str, Plain] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(task_classifiers(self.tasks))

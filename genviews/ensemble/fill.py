@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,19 +36,27 @@ from genviews.invert.job import InversionStore
 from genviews.memory import images_in_shard
 from genviews.shard import join_shards
 from genviews.store import MemoryStore, Shard, ShardStore
-from genviews.types import Progress, silent
+from genviews.types import Progress, Status, silent
 from genviews.user_code import GUIDE
 from genviews.work import Tell, run_shards
 
 __all__ = [
+    "NO_ANSWER",
+    "Answered",
     "answered",
     "conditioning_task",
     "fill_bank",
     "fill_from_source",
     "label_of",
+    "refuse_silence",
     "rendered_label",
     "view_logits",
 ]
+
+NO_ANSWER = "has no answer that is a number"
+"""Why an image is left out."""
+
+PLAIN = "a view has no answer that is a number: that of the image stands for all views"
 
 SHARD = 250  # images, or fewer where they are large
 
@@ -141,26 +151,58 @@ def _in_order(parts: Mapping[int, Sequence[Tensor]]) -> Tensor:
     return torch.cat([torch.cat(list(blocks), 1) for blocks in parts.values()])
 
 
-def answered(
-    logits: Mapping[str, Tensor], bad: Bool[Tensor, " n"], failed: Bool[Tensor, " n"]
-) -> tuple[list[int], dict[str, Tensor]]:
-    """Return the rows that have an answer, and their logits, all finite.
-
-    Where a view has none, or the inversion failed, the image's logits stand for those of its views:
-    whatever weighs them says what the classifier says of the image.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answered:
+    """The answers that can be used.
 
     Args:
-        logits: (n, K, Y) by key, "image" among them.
-        bad: images that are no images.
-        failed: images whose inversion failed.
+        rows: of the images that have one.
+        logits: of these, all finite, as `view_logits` has them.
+        plain: those of the rows whose views have no answer, so that the image's stand for them.
     """
-    whole = {key: value.isfinite().flatten(1).all(1) for key, value in logits.items()}
-    good = (~bad & whole["image"]).nonzero().flatten().tolist()
-    usable = torch.stack(list(whole.values())).all(0) & ~failed
-    image = logits["image"]
-    return good, {
-        key: torch.where(usable[:, None, None], value, image)[good] for key, value in logits.items()
-    }
+
+    rows: list[int]
+    logits: tuple[dict[str, Tensor], ...]
+    plain: list[int]
+
+
+def answered(
+    logits: Sequence[Mapping[str, Tensor]],
+    *,
+    bad: Bool[Tensor, " n"] | None = None,
+    failed: Bool[Tensor, " n"] | None = None,
+) -> Answered:
+    """Keep what is finite, so that one image never fails the others.
+
+    An image whose own logits are not finite has no answer. Where those of a view are not, or the
+    inversion failed, the image's logits stand for those of all its views: whatever weighs them says
+    what the classifier says of the image.
+
+    Args:
+        logits: of each classifier (n, K, Y) by key, "image" among them.
+        bad: images that are no images; None: none.
+        failed: images whose inversion failed; None: none.
+    """
+    finite = [{k: v.isfinite().flatten(1).all(1) for k, v in own.items()} for own in logits]
+    none = torch.zeros_like(finite[0]["image"])
+    good = torch.stack([own["image"] for own in finite]).all(0) & ~(none if bad is None else bad)
+    usable = [torch.stack(list(own.values())).all(0) for own in finite]
+    kept = [whole & ~(none if failed is None else failed) for whole in usable]
+    rows = good.nonzero().flatten()
+    return Answered(
+        rows=rows.tolist(),
+        logits=tuple(
+            {k: torch.where(whole[:, None, None], v, own["image"])[rows] for k, v in own.items()}
+            for own, whole in zip(logits, kept, strict=True)
+        ),
+        plain=(good & ~torch.stack(usable).all(0)).nonzero().flatten().tolist(),
+    )
+
+
+def refuse_silence() -> NoReturn:
+    """Raise the ValueError for images of which none has an answer."""
+    remedy = "check the files, and what the classifier answers"
+    fail("images", expected="at least one with an answer", got="none", remedy=remedy)
 
 
 def fill_from_source(
@@ -182,7 +224,8 @@ def fill_from_source(
     Args:
         tasks: see `fill_bank`; their names and labels are no part of the work.
         plan: the views to make.
-        source: N images. What cannot be read is left out of the bank.
+        source: N images. One that cannot be read, or has no answer, is left out of the bank, see
+            `answered`; its notes say why.
         latents: of the source's images: their inversions on disk, or a row for each image; None
             where the plan has no generator.
         labels: (N,) class indices of the source's images by the name of the column, or None.
@@ -223,26 +266,25 @@ def fill_from_source(
         notes = dict(batch.skipped)
         if not len(batch):
             return Shard(tensors={"0/image": torch.zeros(0, 1, 1)}, ids=(), notes=notes)
-        own, chosen = latents, _places(source, part, batch.ids)
+        own, failed, chosen = latents, None, _places(source, part, batch.ids)
         if isinstance(own, InversionStore):
-            own = own.select(chosen, batch.ids)["latents"]
+            found = own.select(chosen, batch.ids)
+            own, failed = found["latents"], found["status"] == Status.FAILED
         elif own is not None:
             own = own[chosen]
-        filled = fill_bank(
-            tasks,
-            plan,
-            batch.images,
-            batch.ids,
-            own,
-            split=split,
-            progress=lambda stage, unit, done, total: tell(done),
+        said = view_logits(
+            tasks, plan, batch.images, batch.ids, own, tell=lambda done, total: tell(done)
         )
+        kept = answered(said, failed=failed)
+        good, plain = set(kept.rows), set(kept.plain)
+        notes |= {name: NO_ANSWER for row, name in enumerate(batch.ids) if row not in good}
+        notes |= {name: PLAIN for row, name in enumerate(batch.ids) if row in plain}
         tensors = {
             f"{place}/{what}": logits.contiguous()
-            for place, found in enumerate(filled.logits)
-            for what, logits in found.items()
+            for place, own in enumerate(kept.logits)
+            for what, logits in own.items()
         }
-        return Shard(tensors=tensors, ids=batch.ids, notes=notes)
+        return Shard(tensors=tensors, ids=tuple(batch.ids[row] for row in kept.rows), notes=notes)
 
     stage = stage or f"views of {split}"
     run_shards(
@@ -250,6 +292,8 @@ def fill_from_source(
     )
     parts = [store.read(index) for index in range(-(-len(wanted) // size))]
     kept = join_shards([part for part in parts if len(part)] or parts[:1], stage)
+    if not kept.ids:
+        refuse_silence()
     logits: list[dict[str, Tensor]] = [{} for _ in task_classifiers(tasks)]
     for name, value in kept.tensors.items():
         place, _, what = name.partition("/")
@@ -262,6 +306,7 @@ def fill_from_source(
         labels={name: column.cpu()[chosen] for name, column in (labels or {}).items()},
         logits=tuple(logits),
         meta=plan.facts,
+        notes={name: text for part in parts for name, text in part.notes.items()},
     )
 
 

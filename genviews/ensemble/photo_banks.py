@@ -16,12 +16,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.fill import answered, rendered_label, view_logits
+from genviews.ensemble.fill import answered, refuse_silence, rendered_label, view_logits
 from genviews.ensemble.photos import Photos, Read
 from genviews.ensemble.views import ViewPlan
 from genviews.invert.inverter import Inverter
@@ -76,18 +75,18 @@ def photo_banks(
             if inverter is not None:
                 latents, failed = _inverted(part, task, plan, inverter, partial(halfway, start))
             ids = [photos.ids[row] for row in part.rows]
-            said = view_logits([task], shown, part.images, ids, latents)[0]
-            good, logits = answered(said, part.bad, failed)
-            if good:
+            said = view_logits([task], shown, part.images, ids, latents)
+            kept = answered(said, bad=part.bad, failed=failed)
+            if kept.rows:
                 bank = PredictionBank(
-                    ids=tuple(ids[place] for place in good),
+                    ids=tuple(ids[place] for place in kept.rows),
                     labels=None,
                     class_names=task.class_names,
                     split=split,
-                    logits=logits,
+                    logits=kept.logits[0],
                     meta=shown.facts,
                 )
-                yield [part.rows[place] for place in good], bank
+                yield [part.rows[place] for place in kept.rows], bank
         tell(min(start + plan.batch_size, len(rows)), len(rows))
 
 
@@ -122,8 +121,7 @@ def joined_bank(
     """
     parts = list(banks)
     if not parts:
-        remedy = "check the files, and what the classifier answers"
-        fail("images", expected="at least one with an answer", got="none", remedy=remedy)
+        refuse_silence()
     place = {row: place for place, row in enumerate(row for rows, _ in parts for row in rows)}
     copies, first = photos.copies, set(photos.rows)
     rows = [row for row, original in enumerate(copies) if original in place]

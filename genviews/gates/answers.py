@@ -19,6 +19,7 @@ __all__ = [
     "bank_gates",
     "class_gate",
     "guessing",
+    "number_gate",
     "order_gate",
     "prediction_gates",
     "probability_gate",
@@ -253,6 +254,27 @@ def class_gate(
         remedy="The views say nothing of the class: invert for more steps (--steps), from an "
         "encoder (--encoder), or take a generator of these images.",
         passed=not one,
+    )
+
+
+def number_gate(plain: int, count: int, what: str) -> Gate | None:
+    """Whether the answers to all views are numbers; None where they are.
+
+    Args:
+        plain: images with a view whose answer is none.
+        count: of the images.
+        what: they are, for messages.
+    """
+    found = f"For {plain:,} of {count:,} {what} an answer to a view is not a finite number: "
+    if not plain:
+        return None
+    return Gate(
+        name="answers that are numbers",
+        found=f"{found}that to the image itself stands for those to its views.",
+        threshold="none",
+        remedy="Run the classifier in float32, or look at its answer to such a view.",
+        passed=False,
+        decides=False,
     )
 
 

@@ -80,6 +80,10 @@ class Bench:
         inversions_known: of splits that were inverted before, by the generator's own inverter.
         watcher: what is told how the work goes on.
         out: the run folder, where a study leaves products of its own; set by `run_study`.
+
+    Attributes:
+        plain_answers: split -> ids of images whose own answers stand for those of their views,
+            which are no numbers.
     """
 
     inputs: Inputs = field(kw_only=False)
@@ -92,6 +96,8 @@ class Bench:
     inversions_known: Mapping[str, InversionStore] = field(default_factory=dict)
     watcher: Watcher = field(default_factory=Watcher)
     out: Path | None = None
+    plain_answers: dict[str, set[str]] = field(default_factory=dict, init=False)
+    _left_out: dict[str, str] = field(default_factory=dict, init=False)
     _inversions: dict[tuple[str, str], InversionStore] = field(default_factory=dict, init=False)
 
     def at(self, out: Path) -> Bench:
@@ -242,7 +248,7 @@ class Bench:
         if count is not None and count < len(images):
             draws = Rng(self.seed, "scale images").streams(images.ids).uniform(1, (1,))
             rows = draws.flatten().argsort(stable=True)[:count].sort().values
-        return fill_from_source(
+        found = fill_from_source(
             self.tasks if tasks is None else tasks,
             self.plan(view_sets, num_views),
             images,
@@ -255,6 +261,9 @@ class Bench:
             stage=stage,
             progress=self.progress,
         )
+        self.plain_answers.setdefault(split, set()).update(found.notes.keys() & set(found.ids))
+        self._left_out |= {n: text for n, text in found.notes.items() if n not in set(found.ids)}
+        return found
 
     def banks(
         self,
@@ -321,7 +330,7 @@ class Bench:
             seed=self.seed,
             config=asdict(options),
             data=data or {},
-            skipped=tuple(dict.fromkeys((*self.inputs.skipped, *unread))),
+            skipped=tuple(dict.fromkeys((*self.inputs.skipped, *unread, *self._left_out.items()))),
         )
 
 

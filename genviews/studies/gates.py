@@ -19,7 +19,7 @@ from torch import Tensor
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource, as_source
-from genviews.gates.answers import class_gate, prediction_gates
+from genviews.gates.answers import class_gate, number_gate, prediction_gates
 from genviews.gates.gate import LEVEL, Gate
 from genviews.gates.models import batch_gate, chance_gate, form_gate
 from genviews.gates.pictures import (
@@ -110,6 +110,8 @@ def gates_of_reconstructions(source: ImageSource, made: Reconstructions) -> tupl
 def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
     """The gates of the inversions that a study has made of its calibration and test images."""
     found, given = list[Gate | None](), bench.inputs
+    for split, plain in bench.plain_answers.items():
+        found.append(number_gate(len(plain), len(bench.images(split)), f"{split} images"))
     for (split, _), store in bench.inversions_made.items():
         found += status_gates(store.columns("status")["status"], f"{split} images")
         if split != "calibration":
@@ -133,7 +135,9 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
                 for part in (bench.shown(images), bench.shown(made, rendered=True))
             )
             names, level = task.class_names, _level(bench)
-            found.append(class_gate(before.argmax(-1), after.argmax(-1), names, level=level))
+            whole = (before + after).isfinite().all(-1)
+            before, after = before[whole].argmax(-1), after[whole].argmax(-1)
+            found.append(class_gate(before, after, names, level=level) if len(after) else None)
     return _told(found)
 
 
@@ -147,7 +151,7 @@ def _told(found: Sequence[Gate | None]) -> tuple[Gate, ...]:
 
 
 def _ask(bench: Bench, source: ImageSource) -> _Asked | None:
-    """Ask the classifiers about images spread over a split; None where none can be read."""
+    """Ask the classifiers about images spread over a split; None where none has an answer."""
     classifiers, keep = (
         task_classifiers(bench.inputs.tasks),
         images_in_shard(source.image_spec, TRIED),
@@ -159,10 +163,12 @@ def _ask(bench: Bench, source: ImageSource) -> _Asked | None:
         if not part:
             continue
         seen = bench.shown(seen)
-        for classifier, said in zip(classifiers, logits, strict=True):
-            said.append(predict_logits(classifier, seen, batch_size=bench.batch_size))
-        images.append(seen[: max(0, keep - len(rows))])
-        rows += part
+        answers = [predict_logits(c, seen, batch_size=bench.batch_size) for c in classifiers]
+        whole = torch.cat(answers, -1).isfinite().all(-1)  # the study leaves the others out
+        for said, answer in zip(logits, answers, strict=True):
+            said.append(answer[whole])
+        images.append(seen[whole.to(seen.device)][: max(0, keep - len(rows))])
+        rows += [row for row, kept in zip(part, whole.tolist(), strict=True) if kept]
     if not rows:
         return None
     return _Asked(rows=rows, logits=tuple(map(torch.cat, logits)), images=torch.cat(images))

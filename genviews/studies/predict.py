@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 
 from genviews.data.source import ImageSource
+from genviews.ensemble.fill import NO_ANSWER
 from genviews.ensemble.photos import Photos
 from genviews.identity import identify
 from genviews.memory import images_in_shard
@@ -89,7 +90,7 @@ def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) ->
             }
         )
     left = [row for row, name in enumerate(part.ids) if name not in set(ids)]
-    notes = {part.ids[row]: "has no answer that is a number" for row in left}
+    notes = {part.ids[row]: NO_ANSWER for row in left}
     if left:
         notes |= dict(part.read(left).skipped)
     tensors = {"single": torch.zeros(0, dtype=torch.long)}

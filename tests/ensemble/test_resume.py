@@ -15,7 +15,7 @@ from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
 from genviews.ensemble import fill
-from genviews.ensemble.fill import fill_bank, fill_from_source
+from genviews.ensemble.fill import fill_bank, fill_from_source, view_logits
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import key as key_of_parts
@@ -41,10 +41,10 @@ def filled(monkeypatch):
 
     def record(tasks, plan, images, ids, *rest, **options):
         calls.append(list(ids))
-        return fill_bank(tasks, plan, images, ids, *rest, **options)
+        return view_logits(tasks, plan, images, ids, *rest, **options)
 
     monkeypatch.setattr(fill, "SHARD", SHARD)
-    monkeypatch.setattr(fill, "fill_bank", record)
+    monkeypatch.setattr(fill, "view_logits", record)
     return calls
 
 
@@ -103,17 +103,17 @@ def test_a_second_call_makes_nothing(tmp_path, arguments, filled):
 
 
 def test_resumes_after_a_kill(tmp_path, arguments, filled, monkeypatch):
-    make = fill.fill_bank
+    make = fill.view_logits
 
     def kill(*parts, **options):
         if len(filled) == 1:
             raise Killed
         return make(*parts, **options)
 
-    monkeypatch.setattr(fill, "fill_bank", kill)
+    monkeypatch.setattr(fill, "view_logits", kill)
     with pytest.raises(Killed):
         keep(tmp_path, **arguments)
-    monkeypatch.setattr(fill, "fill_bank", make)
+    monkeypatch.setattr(fill, "view_logits", make)
     got = keep(tmp_path, **arguments)
     made = [name for ids in filled for name in ids]
     assert sorted(made) == sorted(arguments["ids"])  # each once

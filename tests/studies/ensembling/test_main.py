@@ -11,14 +11,16 @@ from genviews.augment.base import Renamed
 from genviews.augment.geometry import RandomCrop
 from genviews.augment.presets import pixel_views
 from genviews.classify.model import Classifier
-from genviews.classify.task import attribute_tasks
+from genviews.classify.task import Task, attribute_tasks
 from genviews.data.source import LabelColumn, MemorySource
 from genviews.ensemble.combine import Row
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.perturb.pca import PCA, PCAStatistics
 from genviews.perturb.stylemix import StyleMix
+from genviews.studies.base import run_study
 from genviews.studies.blocks import Curves, Images, Table
+from genviews.studies.ensembling import fig6, fig14, main, table2
 from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.studies.result import Result
 from tests.problem import toy_problem
@@ -336,3 +338,37 @@ def test_two_kinds_of_views_of_one_name_are_refused_before_any_work(field, two, 
         toy_bench(**{field: two})
     renamed = (two[0], Renamed(two[1], "other")) if field == "pixel_views" else two[:1]
     assert getattr(toy_bench(**{field: renamed}).inputs, field) == renamed
+
+
+class _Silent(torch.nn.Module):
+    """Says nan of one image of each split and, once told so, of views that are light."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known, self.of_views = toy_problem().classifier.module, False
+
+    def forward(self, images):
+        logits, problem = self.known(images), toy_problem()
+        own = torch.cat([problem.calibration.images, problem.test.images])
+        same = (images[:, None] == own).flatten(2).all(2)
+        chosen = same[:, 2] | same[:, len(problem.calibration) + 3]
+        if self.of_views:
+            chosen |= ~same.any(1) & (images.mean((1, 2, 3)) > 0.12)
+        return logits.masked_fill(chosen[:, None], torch.nan)
+
+
+@pytest.mark.parametrize("module", [main, fig6, fig14, table2], ids=lambda m: m.__name__[-6:])
+def test_an_image_without_an_answer_is_left_out_and_told(module, tmp_path):
+    problem, network = toy_problem(), _Silent()
+    classifier = Classifier(network, problem.generator.image_spec, problem.calibration.class_names)
+    tasks = (Task(name="images", classifier=classifier),)
+    network.of_views = module is main
+    study, bench = module.STUDY, toy_bench(tasks=tasks, perturbations=(StyleMix("fine"),))
+    found = run_study(study, bench, study.options().quick(), tmp_path / "run")
+    left_out = {problem.calibration.ids[2], problem.test.ids[3]}
+    assert {name for name, _ in found.record.skipped} == left_out
+    told = [gate.found for gate in found.shut if gate.name == "answers that are numbers"]
+    assert bool(told) == (module is main)
+    if module is main:
+        assert found.record.data["num_test"] == len(problem.test) - 1
+        assert all("that to the image itself stands for" in text for text in told)
