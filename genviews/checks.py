@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, SupportsFloat, TypeVar
 
 if TYPE_CHECKING:  # messages are wanted where torch is not
     from torch import Tensor
@@ -191,7 +191,7 @@ def check_number(
 
 def check_fraction(value: float, what: str) -> float:
     """Return `value`, a number in [0, 1], or raise."""
-    if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+    if not isinstance(value, SupportsFloat) or not 0.0 <= value <= 1.0:
         fail(what, expected="a number in [0, 1]", got=repr(value), remedy="change it")
     return float(value)
 

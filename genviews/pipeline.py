@@ -10,9 +10,11 @@ answers, and `Ensemble` weighs these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -28,6 +30,7 @@ from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
+from genviews.described import parse_object
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import conditioning_task
 from genviews.ensemble.photo_banks import RowsAndBank, joined_bank, photo_banks
@@ -37,6 +40,7 @@ from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
 from genviews.gates.answers import bank_gates
 from genviews.gates.gate import warn_of
 from genviews.generators.base import Generator, check_is_generator
+from genviews.identity import Identity, describe
 from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
@@ -55,8 +59,9 @@ class GenerativeTTA(nn.Module):
         y = (1 - alpha) C(x) + alpha mean_k C(G(perturb_k(w*))),   w* = invert(x)
 
     It is a module whose parts are its submodules: `.to(device)` and `.double()` move all of them,
-    images and masks follow, and `state_dict` holds the weight alpha, so that a fresh object that
-    loads it is fitted. Nothing of it is pickled.
+    images and masks follow, and `state_dict` holds the weight alpha and the settings that it was
+    chosen for, so that a fresh object of the same settings that loads it is fitted, and another is
+    refused. Nothing of it is pickled.
 
     Args:
         classifier: the classifier C with its image spec and class names.
@@ -364,6 +369,41 @@ class GenerativeTTA(nn.Module):
     ) -> Iterator[RowsAndBank]:
         parts = self.classifier, self.plan, self.inverter if generate else None
         return photo_banks(photos, *parts, split=split, progress=progress)
+
+    def get_extra_state(self) -> Tensor:
+        """Return what alpha was chosen for, as bytes, so that any file of tensors can hold it."""
+        text = json.dumps(self._settings()).encode()
+        return torch.frombuffer(bytearray(text), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Raise ValueError unless alpha was chosen for this: it is no weight of other views."""
+        kept = Identity(parse_object(bytes(state.tolist()).decode(), "state of a GenerativeTTA"))
+        remedy = "make it with the settings of then, or fit it anew"
+        Identity(self._settings()).check(kept, "state of a GenerativeTTA", remedy)
+
+    def _settings(self) -> dict[str, Any]:
+        """All that decides a prediction but for tensors, which the state has anyway."""
+        plan, how, rule = self._plan, self.inverter, self._unfitted
+        transforms = plan.photo_transform, plan.render_transform
+        found = {
+            "class_names": self.classifier.class_names,
+            "views": {one.name: (count, one.per_latent) for one, count in plan.counts()},
+            "transforms": [None if one is None else one.name for one in transforms],
+            "aligner": None if self.aligner is None else type(self.aligner),
+            "merge": rule.merge,
+            "choose_by": rule.choose_by,
+            "seed": plan.seed,
+            "start": type(how.start),
+            "objective": {term.name: term.weight for term in how.objective.active},
+            "steps": (how.steps, how.patience, how.tolerance, how.stages, how.optimizer),
+        }
+        return {name: describe(part) for name, part in found.items()}
+
+    def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401
+        """As for any module; but nothing is taken of a state that does not fit."""
+        if (kept := state.get(f"{prefix}_extra_state")) is not None:
+            self.set_extra_state(kept)
+        super()._load_from_state_dict(state, prefix, *rest)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GenerativeTTA:
         """As for any module; but alpha keeps its digits where `.half()` would round them."""

@@ -42,15 +42,14 @@ def _plain(sample: object) -> SampleId:
         return sample
     if isinstance(sample, str):
         return str(sample)
-    if isinstance(sample, SupportsIndex):
-        return int(operator.index(sample))
-    fail(
-        "sample id",
-        expected="an integer or text",
-        got=repr(sample),
-        remedy="pass row numbers or file names",
-        error=TypeError,
-    )
+    return _whole(sample, "sample id", "an integer or text", "pass row numbers or file names")
+
+
+def _whole(value: object, what: str, expected: str, remedy: str) -> int:
+    """An integer of any library as Python's own."""
+    if isinstance(value, SupportsIndex):
+        return int(operator.index(value))
+    fail(what, expected=expected, got=repr(value), remedy=remedy, error=TypeError)
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,10 @@ class Rng:
 
     seed: int
     purpose: str = ""
+
+    def __post_init__(self) -> None:
+        if type(self.seed) is not int:  # a seed of NumPy names the same draws
+            object.__setattr__(self, "seed", _whole(self.seed, "seed", "an integer", "pass one"))
 
     def child(self, purpose: str) -> Rng:
         """An independent Rng for a sub-purpose, e.g. `rng.child("crop")`."""

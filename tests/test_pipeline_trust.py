@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import nn
 
 from genviews import (
@@ -29,7 +30,7 @@ from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
 from genviews.ensemble.merge import MERGES
 from genviews.invert.optimizer import Adam
-from genviews.invert.start import GivenStart
+from genviews.invert.start import GivenStart, MeanStart
 from tests.pretended_device import pretended_device
 
 TOY = ToyGenerator()
@@ -95,6 +96,34 @@ class TestState:
         two.load_state_dict(one.state_dict())
         assert torch.equal(one.predict_proba(IMAGES), two.predict_proba(IMAGES))
 
+    @pytest.mark.parametrize(
+        ("named", "settings"),
+        [
+            ("merge", {"merge": "gmean"}),
+            ("views", {"num_views": 4}),
+            ("views", {"perturbation": "isotropic_all_0.20"}),
+            ("views", {"pixel_views": HorizontalFlip()}),
+            ("transforms", {"render_transform": HorizontalFlip()}),
+            ("choose_by", {"choose_by": "log-loss"}),
+            ("seed", {"seed": 1}),
+            ("steps", {"inverter": Inverter(steps=3, optimizer=Adam(lr=0.2))}),
+            ("steps", {"inverter": Inverter(steps=2, optimizer=Adam(lr=0.1))}),
+            ("start", {"inverter": Inverter(start=MeanStart(), steps=2, optimizer=Adam(lr=0.2))}),
+        ],
+    )
+    def test_alpha_is_refused_where_it_was_not_chosen(self, named, settings):
+        other = tta(alpha=0.25, **settings)
+        for whole in (other, nn.ModuleList([other])):
+            state = type(whole).state_dict(tta() if whole is other else nn.ModuleList([tta()]))
+            with pytest.raises(ValueError, match=f"state of a GenerativeTTA: .*{named}"):
+                whole.load_state_dict(state)
+        assert other.ensemble_.alpha_ == 0.25
+
+    def test_how_it_is_run_is_no_setting(self):
+        other = tta(batch_size=3).half()
+        other.load_state_dict(load(save(tta(alpha=0.75).state_dict())))
+        assert other.ensemble_.alpha_ == 0.75
+
     @pytest.mark.parametrize("change", [copy.deepcopy, lambda made: made.half().float()])
     def test_a_copy_and_a_rounded_one_keep_alpha(self, change):
         made = tta(alpha=0.35)
@@ -118,6 +147,22 @@ class TestState:
         with pretended_device() as device:
             made.to(device).fit(IMAGES, LABELS, masks=torch.ones(10, 1, 8, 8))
             assert made.predict(IMAGES.to(device)).device.type == "cpu"
+
+
+class TestNeighbours:
+    def test_a_class_to_render_depends_on_the_image_alone(self):
+        """Where its photo goes through chance, that is the image's own."""
+        generator = CallableGenerator(
+            lambda z, c: (
+                (z[:, :1, None, None] + c[:, 1, None, None, None]).tanh().expand(-1, 1, 8, 8)
+            ),
+            z_dim=2,
+            num_classes=2,
+        )
+        settings = {"perturbation": "isotropic_all_0.10", "photo_transform": RandomCrop(padding=3)}
+        whole = tta(generator, **settings).predict_proba(IMAGES)
+        alone = torch.cat([tta(generator, **settings).predict_proba(one[None]) for one in IMAGES])
+        torch.testing.assert_close(whole, alone, atol=1e-6, rtol=0)
 
 
 class TestMemory:

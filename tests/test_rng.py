@@ -172,3 +172,16 @@ def test_loops_get_their_own_generators(seed: int) -> None:
     assert rng.numpy().random() != Rng(seed, "other").numpy().random()
     other = torch.rand(3, generator=Rng(seed, "other").torch())
     assert not torch.equal(torch.rand(3, generator=rng.torch()), other)
+
+
+def test_a_seed_of_numpy_names_the_same_draws() -> None:
+    assert Rng(3) == Rng(np.int64(3))  # the first call of a test is held to its annotations
+    one, other = (Rng(seed).streams([1]).normal(1, (4,)) for seed in (3, np.int64(3)))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("seed", [None, "1", 1.5])
+def test_a_seed_is_an_integer(seed: object) -> None:
+    assert Rng(0).seed == 0  # the first call of a test is held to its annotations
+    with pytest.raises(TypeError, match="seed: expected an integer"):
+        Rng(seed)

@@ -158,7 +158,10 @@ class FunctionFlags:
     generator_axes: Annotated[
         Literal["channels-first", "channels-last", "no-channels"] | None, _OF_FUNCTION
     ] = None
-    generator_range: Annotated[Literal["-1..1", "0..1", "0..255"] | None, _OF_FUNCTION] = None
+    generator_range: Annotated[
+        Literal["-1..1", "0..1", "0..255"] | None,
+        Parameter(group=_FUNCTION, allow_leading_hyphen=True),
+    ] = None
     generator_colours: Annotated[Literal["as-made", "grey", "rgb"], _OF_FUNCTION] = "as-made"
 
 

@@ -202,6 +202,7 @@ def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
     check_fitted_with(
         flags.ensemble,
         saved.task,
+        {**saved.views(kit, pixels), **shown},
         generator=kit.generator,
         inverter=kit.inverter,
         classifier=classifier,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -59,22 +59,26 @@ def models_of(flags: PredictFlags) -> ModelFlags | DemoFlags:
     return replace(models, **moved)
 
 
-def check_fitted_with(folder: Path, task: str, **parts: object) -> None:
-    """Raise ValueError where generator, inverter or classifier is not that of a run.
+def check_fitted_with(
+    folder: Path, task: str, views: Mapping[str, object], **parts: object
+) -> None:
+    """Raise ValueError where an ensemble is not made of what it was in a run.
 
     Args:
         folder: of the run.
         task: whose classifier it is.
+        views: what makes and shows them, by the name of the run's input: one of its
+            "perturbations" and "pixel_views", its "photo_transform" and "render_transform".
         parts: "generator", "inverter" and "classifier".
     """
-    from genviews.identity import Identity, identify
+    from genviews.identity import Identity, describe, identify
 
     kept = Identity.kept_in(folder)
     if kept is None:
         _refuse(folder, "a folder without identity.safetensors")
     remedy = "name what it was fitted with by --generator, --classifier and --weights"
-    inputs = ("inputs", "inputs")
-    tasks = [one["name"] for one in kept.exact["inputs"]["inputs"]["tasks"]]
+    inputs, given = ("inputs", "inputs"), kept.exact["inputs"]["inputs"]
+    tasks = [one["name"] for one in given["tasks"]]
     place = str(tasks.index(task))
     for path, names in (
         (inputs, ("generator", "inverter")),
@@ -82,6 +86,15 @@ def check_fitted_with(folder: Path, task: str, **parts: object) -> None:
     ):
         ours: Identity = identify(**{name: parts[name] for name in names})
         ours.check(kept.within(*path, names=names), f"the ensemble of {str(folder)!r}", remedy)
+    for name, view in views.items():
+        then = given[name] if isinstance(given[name], list) else [given[name]]
+        if describe(view) not in then:
+            fail(
+                f"the ensemble of {str(folder)!r}",
+                expected=f"{name.replace('_', ' ')} as they were then",
+                got=f"others behind the name {getattr(view, 'name', 'none')!r}",
+                remedy="put the walks, the directions or the code of then back, or fit it again",
+            )
 
 
 def _parsed(words: Sequence[str]) -> ModelFlags | DemoFlags | None:

@@ -136,7 +136,7 @@ def view_logits(
         own = None if latents is None else latents[rows]
         label = None
         if asked is not None and plan.generator is not None:
-            shown = next(plan.blocks(part, ids[rows]))[1][:, 0]
+            shown = plan.shown(part, ids[rows])
             label = predicted_label(asked, plan.generator, shown, plan.batch_size)
         for name, views in plan.blocks(part, ids[rows], own, label):
             for classifier, found in zip(classifiers, logits, strict=True):
@@ -249,12 +249,8 @@ def fill_from_source(
             source=source,
             rows=key(wanted),
             latents=kept_latents,
-            generator=plan.generator,
             classifiers=task_classifiers(tasks),
-            views=tuple(plan.view_sets),
-            transforms=(plan.photo_transform, plan.render_transform),
-            num_views=plan.num_views,
-            seed=plan.seed,
+            plan=plan,
             shard=size,
         )
         store = ShardStore(f"{str(folder).rstrip('/')}/{split}-{identity.digest}", identity)

@@ -71,10 +71,11 @@ def photo_banks(
         part = photos.read(rows[start : start + plan.batch_size])
         if part.rows:
             part = replace(part, images=place(part.images))
+            ids = [photos.ids[row] for row in part.rows]
             latents, failed = None, torch.zeros_like(part.bad)
             if inverter is not None:
-                latents, failed = _inverted(part, task, plan, inverter, partial(halfway, start))
-            ids = [photos.ids[row] for row in part.rows]
+                done = partial(halfway, start)
+                latents, failed = _inverted(part, ids, task, plan, inverter, done)
             said = view_logits([task], shown, part.images, ids, latents)
             kept = answered(said, bad=part.bad, failed=failed)
             if kept.rows:
@@ -91,12 +92,12 @@ def photo_banks(
 
 
 def _inverted(
-    part: Read, task: Task, plan: ViewPlan, inverter: Inverter, tell: Tell
+    part: Read, ids: list[str], task: Task, plan: ViewPlan, inverter: Inverter, tell: Tell
 ) -> tuple[Float[Tensor, "n L D"], Bool[Tensor, " n"]]:
     """Latents, and where the inversion failed."""
     generator = plan.generator
     assert generator is not None
-    shown = next(plan.blocks(part.images, [str(row) for row in part.rows]))[1][:, 0]
+    shown = plan.shown(part.images, ids)
     found = invert(
         generator,
         part.images,

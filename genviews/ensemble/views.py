@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -111,7 +111,7 @@ class ViewPlan:
     generator: Generator | None = None
     num_views: int = 32
     seed: int = 0
-    batch_size: int = 256
+    batch_size: int = field(default=256, metadata={"identity": False})
     photo_transform: PixelViews | None = None
     render_transform: PixelViews | None = None
 
@@ -135,6 +135,12 @@ class ViewPlan:
             found[key].append(block)
         for key, blocks in found.items():
             yield key, torch.cat(blocks, 1)
+
+    def shown(
+        self, images: Float[Tensor, "N C H W"], ids: Sequence[str]
+    ) -> Float[Tensor, "N C h w"]:
+        """The images as classifiers are shown them; chance in it is each image's own."""
+        return next(self.blocks(images, ids))[1][:, 0]
 
     def blocks(
         self,

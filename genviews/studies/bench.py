@@ -190,12 +190,13 @@ class Bench:
         if not self.kit.generator.renders_label:
             return None
         images = self.images(split)
-        label = torch.zeros(len(images), dtype=torch.long)
+        label, plan = torch.zeros(len(images), dtype=torch.long), self.plan((), 1)
         places = {name: row for row, name in enumerate(images.ids)}
         for start in range(0, len(images), self.batch_size):
             batch = images.read(range(len(images))[start : start + self.batch_size])
+            shown = plan.shown(batch.images, batch.ids)
             found = rendered_label(
-                self.tasks, self.kit.generator, self.shown(batch.images), batch_size=self.batch_size
+                self.tasks, self.kit.generator, shown, batch_size=self.batch_size
             )
             assert found is not None
             label[[places[name] for name in batch.ids]] = found

@@ -42,7 +42,7 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
     size = images_in_shard(source.image_spec, SHARD)
     identity = identify(
         source=source,
-        generator=bench.kit.generator,
+        plan=tta.plan,
         inverter=bench.kit.inverter,
         classifier=bench.tasks[0].classifier,
         ensemble=options,

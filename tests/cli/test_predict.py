@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from genviews.classify.settings import ClassifierSettings
 from genviews.cli import main
 from genviews.cli.flags import DemoFlags, ModelFlags, PredictFlags
 from genviews.cli.saved import models_of
@@ -49,15 +50,22 @@ def fitted(image_folder, user_module, begin_with):
         ("genviews demo --seed 1 --steps 9 --num-views 3 --out x", DemoFlags(seed=1, steps=9)),
         (
             "genviews study ensembling/main --images a --seed 0 --classifier b:c --generator d:e "
-            "--z-dim 8 --mean 0.5 0.4 --scale-views 3 --out x",
-            ModelFlags(images="a", classifier="b:c", generator="d:e", z_dim=8),
+            "--z-dim 8 --mean -0.5 0.4 --generator-range -1..1 --scale-views 3 --out x",
+            ModelFlags(
+                images="a",
+                classifier="b:c",
+                generator="d:e",
+                z_dim=8,
+                generator_range="-1..1",
+                settings=ClassifierSettings(mean=(-0.5, 0.4)),
+            ),
         ),
     ],
 )
 def test_a_command_says_which_models_it_ran_with(tmp_path, command, wanted):
     Result(title="", verdict="", record=Record(command=command)).save(tmp_path)
     found = models_of(PredictFlags(ensemble=tmp_path, images="y"))
-    names = ("seed", "steps", "generator", "classifier", "z_dim")
+    names = ("seed", "steps", "generator", "classifier", "z_dim", "generator_range", "settings")
     kept = [(name, getattr(found, name, None)) for name in names]
     assert kept == [(name, getattr(wanted, name, None)) for name in names]
 

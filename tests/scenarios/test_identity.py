@@ -42,6 +42,23 @@ def ensemble(*more, augment=("fashion32/flip",), **named):
     return main(["ensemble", *inputs(**named), *words, *more])
 
 
+def give_weight(views):
+    """Let the views of a run have weight, whatever it found."""
+    found = read("results.json", whole=True)
+    found["record"]["data"]["ensemble"] |= {"alpha": 0.5, "perturbation": views, "num_views": 2}
+    Path("run", "results.json").write_text(json.dumps(found))
+
+
+def predict(out, *more):
+    return main(["predict", "--ensemble", "run", "--images", "images", "--out", out, *more])
+
+
+def learn_walks(step):
+    names = directions_of(1)
+    directions = torch.full((len(names), 1, 4), step)
+    Walks(directions=directions, names=names).save("walks.safetensors")
+
+
 class TestGenerators:
     def test_two_functions_in_one_folder(self, write, images, capsys):
         write()
@@ -99,20 +116,40 @@ class TestParts:
 
     def test_walks_learnt_again_behind_a_name(self, write, images, capsys):
         write()
-        names = directions_of(1)
-
-        def learn(step: float) -> None:
-            directions = torch.full((len(names), 1, 4), step)
-            Walks(directions=directions, names=names).save("walks.safetensors")
-
         flags = ("--walks", "walks.safetensors", "--perturb", "steer-zoom_all_0.50")
-        learn(0.05)
+        learn_walks(0.05)
         assert ensemble(*flags) == 0
-        learn(0.06)
+        learn_walks(0.06)
         assert ensemble(*flags) == 1
         error = capsys.readouterr().err
         assert "expected what it was made from" in error
         assert "walks" in error
+
+    def test_a_saved_ensemble_is_not_used_with_other_walks(self, write, images, capsys):
+        write()
+        flags = ("--walks", "walks.safetensors", "--perturb", "steer-zoom_all_0.50")
+        learn_walks(0.05)
+        assert ensemble(*flags) == 0
+        give_weight("steer-zoom_all_0.50")
+        assert predict("one") == 0
+        learn_walks(0.06)
+        assert predict("two") == 1
+        error = " ".join(capsys.readouterr().err.split())
+        assert "the ensemble of 'run': expected perturbations as they were then" in error
+        assert "behind the name 'steer-zoom_all_0.50'" in error
+
+    @pytest.mark.parametrize("flag", ["--photo-transform", "--render-transform"])
+    def test_answers_of_other_transforms_share_a_folder_and_no_result(self, flag, write, images):
+        write()
+        texts = []
+        for more in ((), (flag, "fashion32/crop")):
+            assert ensemble("--force", *more) == 0
+            give_weight("isotropic_all_0.10")
+            assert predict("shared", "--force", "--work", "work") == 0
+            texts.append(Path("shared", "predictions.csv").read_text())
+            assert predict("alone", "--force") == 0
+            assert Path("alone", "predictions.csv").read_text() == texts[-1]
+        assert texts[0] != texts[1]
 
     def test_two_generators_share_a_folder_of_work_and_no_result(self, write, images):
         """Beside the work of another generator a run finds what it finds alone."""

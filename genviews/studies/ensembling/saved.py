@@ -8,10 +8,14 @@ the identity in the folder.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from genviews.augment.base import PixelViews
 from genviews.augment.presets import for_renders
 from genviews.checks import check_fraction, lookup
+from genviews.kit import GeneratorKit
 from genviews.pipeline import GenerativeTTA
 from genviews.studies.bench import Bench
 from genviews.studies.options import Options
@@ -53,15 +57,25 @@ class SavedEnsemble(Options):
         """Raise ValueError for a weight that is none; a seed may be any number."""
         check_fraction(self.alpha, "alpha of the ensemble")
 
+    def views(self, kit: GeneratorKit, pixel_views: Sequence[PixelViews]) -> dict[str, Any]:
+        """What makes its views, by the name of the study's input that it was one of."""
+        found: dict[str, Any] = {}
+        if self.perturbation != "reconstruction":
+            found["perturbations"] = kit.perturbation(self.perturbation)
+        if self.pixels:
+            named = {views.name: views for views in pixel_views}
+            found["pixel_views"] = lookup(self.pixels, named, "pixel views")
+        return found
+
     def tta(self, bench: Bench) -> GenerativeTTA:
         """The ensemble at work."""
-        named = {views.name: views for views in bench.pixel_views}
-        pixels = lookup(self.pixels, named, "pixel views") if self.pixels else None
+        views = self.views(bench.kit, bench.pixel_views)
+        pixels, moved = views.get("pixel_views"), views.get("perturbations", "reconstruction")
         image_views = pixels if self.num_pixel_views else None
         return GenerativeTTA(
             bench.tasks[0].classifier,
             bench.kit,
-            perturbation=self.perturbation,
+            perturbation=moved,
             pixel_views=image_views,
             render_views=None if pixels is None else for_renders(pixels),
             photo_transform=bench.inputs.photo_transform,
