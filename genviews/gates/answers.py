@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import comb
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ __all__ = [
     "answers_gate",
     "bank_gates",
     "class_gate",
+    "classes_gate",
     "guessing",
     "number_gate",
     "order_gate",
@@ -129,7 +131,6 @@ def answers_gate(
     counts = said.bincount(minlength=len(class_names))
     top = int(counts.argmax())
     many, share = int(counts[top]), float(shares[top])
-    one = many >= MOST * count and stats.binom.sf(many - 1, count, share) < level
     return Gate(
         name="answers to different images",
         found=f"The classifier calls {many:,} of {count:,} {what} {class_names[top]!r}; "
@@ -138,7 +139,7 @@ def answers_gate(
         f"p < {level:.2g})",
         remedy="Check that the classifier has its weights, and that it gets images as in its "
         "training: size, channels, mean and std.",
-        passed=not one,
+        passed=not _is_one(many, share, count, level),
     )
 
 
@@ -151,6 +152,40 @@ def bank_gates(bank: PredictionBank) -> list[Gate]:
         kept = class_gate(before, after, names)
         found += [] if kept is None else [kept]
     return found
+
+
+def classes_gate(
+    calibration: Int[Tensor, " N"], test: Int[Tensor, " M"], class_names: Sequence[str]
+) -> Gate:
+    """Whether calibration and test can have been drawn from the same classes, more than one.
+
+    Of one class alone, whatever drifts towards it seems to help, and a classifier that always
+    names it seems perfect. Splits that share no class, and a split of one class, count where the
+    same images, dealt out anew, would hardly end so.
+    """
+    first, second = (set(row.tolist()) for row in (calibration, test))
+    every, (count, others) = first | second, (len(calibration), len(test))
+    found = "Calibration and test share classes, and each has more than one."
+    chance = 1.0
+    deals = comb(count + others, count)
+    if len(every) == 1:
+        found, chance = f"All images are {class_names[every.pop()]!r}.", 0.0
+    elif not first & second:
+        found, chance = "No class of the test images is among calibration.", 2 ** len(every) / deals
+    else:
+        for what, own, other in (("calibration", calibration, test), ("test", test, calibration)):
+            if len(set(own.tolist())) == 1:
+                name, same = class_names[int(own[0])], int((other == own[0]).sum())
+                found = f"All {len(own):,} {what} images are {name!r}."
+                chance = comb(len(own) + same, same) / deals
+    return Gate(
+        name="classes of calibration and test",
+        found=found,
+        threshold="both have more than one class, and one in common, or too few images to tell "
+        f"(exact test, p < {LEVEL})",
+        remedy="Take images of every class, in both splits.",
+        passed=chance >= LEVEL,
+    )
 
 
 def accuracy_gate(
@@ -174,14 +209,15 @@ def accuracy_gate(
     useful = guess + USEFUL * (1 - guess)
     informed = stats.binom.sf(hits - 1, count, guess) < GUESSING
     weak = not informed and stats.binom.cdf(hits, count, useful) < level
-    below = stats.binom.cdf(hits, count, most) < level
+    frequent, right = labels == labels.bincount().argmax(), said == labels
+    below = sign_test(int((frequent & ~right).sum()), int((right & ~frequent).sum())) < level
     return Gate(
         name="accuracy of the single image",
         found=f"The classifier is right for {percent(hits, count)} of {count:,} {what}; guessing "
         f"is right for {100 * guess:.1f} %, always naming the most frequent class for "
         f"{100 * most:.1f} %.",
         threshold=f"above guessing, or not certainly below {100 * useful:.1f} %, and not certainly "
-        f"below the most frequent class (exact binomial tests, p < {level:.2g})",
+        f"below the most frequent class (exact tests, p < {level:.2g})",
         remedy="Check that classifier, labels and class names belong together, and that the "
         "classifier gets images as in its training: size, channels, mean and std.",
         passed=not (weak or below),
@@ -244,7 +280,6 @@ def class_gate(
     share, many = float((before == top).double().mean()), int(counts[top])
     if share > 0.9:
         return None
-    one = many >= MOST * count and stats.binom.sf(many - 1, count, share) < level
     return Gate(
         name="classes of the reconstructions",
         found=f"The classifier calls {many:,} of {count:,} reconstructions {class_names[top]!r}, "
@@ -253,7 +288,7 @@ def class_gate(
         f"p < {level:.2g})",
         remedy="The views say nothing of the class: invert for more steps (--steps), from an "
         "encoder (--encoder), or take a generator of these images.",
-        passed=not one,
+        passed=not _is_one(many, share, count, level),
     )
 
 
@@ -282,6 +317,16 @@ def guessing(said: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_classes: in
     """How often the same answers are right on average, given to the images in any order."""
     own, true = (row.bincount(minlength=num_classes).double() for row in (said, labels))
     return float(own @ true) / len(labels) ** 2
+
+
+def _is_one(many: int, share: float, count: int, level: float) -> bool:
+    """Whether one answer to nearly all of the images is more than their own share of it explains.
+
+    That share is seen on as few images as the answers: two of each kind are added (Agresti and
+    Coull), or of two images a sound classifier, once wrong about both, would not be one.
+    """
+    known = (share * count + 2) / (count + 4)
+    return many >= MOST * count and bool(stats.binom.sf(many - 1, count, known) < level)
 
 
 def _halves(labels: Tensor) -> Tensor:

@@ -97,6 +97,11 @@ FORMS = (
         change=torch.neg,
     ),
     Form(
+        words="upside down",
+        remedy="Turn them first: wrap it in a module that takes x.flip(2).",
+        change=lambda images: images.flip(-2),
+    ),
+    Form(
         words=TURNED,
         remedy="Exchange them first: wrap it in a module that takes x.transpose(2, 3).",
         change=lambda images: images.transpose(-2, -1),

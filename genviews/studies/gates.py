@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource, as_source
-from genviews.gates.answers import class_gate, number_gate, prediction_gates
+from genviews.data.split import SplitName
+from genviews.gates.answers import class_gate, classes_gate, number_gate, prediction_gates
 from genviews.gates.gate import LEVEL, Gate
 from genviews.gates.models import batch_gate, chance_gate, form_gate
 from genviews.gates.pictures import (
@@ -80,12 +81,18 @@ def gates_of_inputs(bench: Bench) -> tuple[Gate, ...]:
             asked; without images a generator is only asked for numbers.
     """
     given, found = bench.inputs, list[Gate | None]()
-    asked = None
-    if given.tasks and "calibration" in given.splits:
-        asked = _ask(bench, given.splits["calibration"])
+    asked, measured = (_ask(bench, split) for split in ("calibration", "test"))
     if asked is not None:
         for task in given.tasks:
-            found += _gates_of_task(bench, task, asked)
+            own = _gates_of_task(bench, task, asked)
+            found += own
+            if measured is not None and all(gate.passed for gate in own):
+                found += _gates_of_answers(bench, task, measured, "test")
+        if measured is not None and len({task.labels for task in given.tasks}) == 1:
+            task = given.tasks[0]  # of many attributes some are so rare that a split has none
+            first = _answers(bench, task, asked, "calibration")[1]
+            last = _answers(bench, task, measured, "test")[1]
+            found.append(classes_gate(first, last, task.class_names))
         for classifier in task_classifiers(given.tasks):
             few = asked.images[:FEW]
             found += [chance_gate(classifier, few), batch_gate(classifier, few)]
@@ -150,12 +157,13 @@ def _told(found: Sequence[Gate | None]) -> tuple[Gate, ...]:
     return tuple(told.values())
 
 
-def _ask(bench: Bench, source: ImageSource) -> _Asked | None:
+def _ask(bench: Bench, split: SplitName) -> _Asked | None:
     """Ask the classifiers about images spread over a split; None where none has an answer."""
-    classifiers, keep = (
-        task_classifiers(bench.inputs.tasks),
-        images_in_shard(source.image_spec, TRIED),
-    )
+    source = bench.inputs.splits.get(split)
+    if source is None or not bench.inputs.tasks:
+        return None
+    classifiers = task_classifiers(bench.inputs.tasks)
+    keep = images_in_shard(source.image_spec, TRIED)
     rows, logits, images = list[int](), [list[Tensor]() for _ in classifiers], list[Tensor]()
     wanted = _spread(len(source), LOOKED_AT)
     for start in range(0, len(wanted), bench.batch_size):
@@ -174,21 +182,30 @@ def _ask(bench: Bench, source: ImageSource) -> _Asked | None:
     return _Asked(rows=rows, logits=tuple(map(torch.cat, logits)), images=torch.cat(images))
 
 
-def _gates_of_task(bench: Bench, task: Task, asked: _Asked) -> list[Gate | None]:
+def _gates_of_task(bench: Bench, task: Task, asked: _Asked) -> list[Gate]:
     """What the answers for one column of labels tell."""
-    tasks = bench.inputs.tasks
-    own = asked.logits[task_classifiers(tasks).index(task.classifier)]
-    logits = task.answer(own)
-    labels = bench.images("calibration").columns[task.labels].values[asked.rows].cpu()
-    what = "calibration images" + (f" for {task.name!r}" if len(tasks) > 1 else "")
-    level = _level(bench)
-    order, *more = prediction_gates(logits, labels, task.class_names, what=what, level=level)
-    found: list[Gate | None] = [order, *more]
-    if order.passed and not task.outputs:  # else it says already why answers are wrong
-        few = slice(len(asked.images))
+    found = _gates_of_answers(bench, task, asked, "calibration")
+    if found[0].passed and not task.outputs:  # else it says already why answers are wrong
+        logits, labels = _answers(bench, task, asked, "calibration")
+        few, level = slice(len(asked.images)), _level(bench)
         form = form_gate(task.classifier, asked.images, labels[few], logits[few], level=level)
-        found.append(form)
+        found += [] if form is None else [form]
     return found
+
+
+def _gates_of_answers(bench: Bench, task: Task, asked: _Asked, split: SplitName) -> list[Gate]:
+    """What they tell by themselves: first the order of the classes."""
+    tasks, (logits, labels) = bench.inputs.tasks, _answers(bench, task, asked, split)
+    what = f"{split} images" + (f" for {task.name!r}" if len(tasks) > 1 else "")
+    return prediction_gates(logits, labels, task.class_names, what=what, level=_level(bench))
+
+
+def _answers(
+    bench: Bench, task: Task, asked: _Asked, split: SplitName
+) -> tuple[Float[Tensor, "N Y"], Int[Tensor, " N"]]:
+    """What was answered, and what is true."""
+    own = asked.logits[task_classifiers(bench.inputs.tasks).index(task.classifier)]
+    return task.answer(own), bench.images(split).columns[task.labels].values[asked.rows].cpu()
 
 
 def _level(bench: Bench) -> float:

@@ -11,6 +11,8 @@ import torch
 from genviews.gates.answers import (
     accuracy_gate,
     answers_gate,
+    class_gate,
+    classes_gate,
     order_gate,
     prediction_gates,
     probability_gate,
@@ -56,7 +58,10 @@ class TestAccuracy:
         guess = float(share / 2 + (1 - share) / 2)
         weak = tail(range(hits + 1), guess + 0.2 * (1 - guess)) < 0.001
         informed = tail(range(hits, count + 1), guess) < 0.05
-        below = tail(range(hits + 1), 0.5) < 0.001
+        # Always naming "0" is right for all of its images, the classifier for those it says.
+        better, worse = int(((labels == 0) & wrong).sum()), int(((labels == 1) & ~wrong).sum())
+        changed = better + worse
+        below = sum(comb(changed, k) for k in range(better, changed + 1)) / 2**changed < 0.001
         assert accuracy_gate(said, labels, 2).passed is not ((weak and not informed) or below)
 
     def test_correct_and_weak_or_few(self):
@@ -67,7 +72,7 @@ class TestAccuracy:
         gate = accuracy_gate(*answers(1 / 3, 300), 3)
         assert not gate.passed
         assert "of 300 calibration images; guessing is right for 33." in gate.found
-        assert "exact binomial" in gate.threshold
+        assert "exact tests" in gate.threshold
 
     def test_below_the_most_frequent_class(self):
         """Better than guessing, and yet always naming one class is right more often."""
@@ -77,6 +82,25 @@ class TestAccuracy:
         gate = accuracy_gate(said, labels, 2)
         assert not gate.passed
         assert "always naming the most frequent class for 90.0 %" in gate.found
+
+    @pytest.mark.parametrize("count", [1, 2, 4, 10, 30, 100])
+    def test_a_slip_among_images_of_one_class(self, count):
+        """Of a rare class few images have none: naming the other is then always right."""
+        labels = torch.zeros(count, dtype=torch.long)
+        said = labels.clone()
+        said[0] = 1
+        assert accuracy_gate(said, labels, 2).passed
+
+    @pytest.mark.parametrize("share", [0.9, 0.97])
+    def test_skewed_classes_rarely_close_it(self, share):
+        """A classifier that beats naming the most frequent class, on few and on many images."""
+        random = torch.Generator().manual_seed(0)
+        closed = 0
+        for count in (4, 10, 30, 100) * 25:
+            labels = (torch.rand(count, generator=random) > share).long()
+            wrong = torch.rand(count, generator=random) < (1 - share) / 2
+            closed += not accuracy_gate(labels ^ wrong.long(), labels, 2).passed
+        assert closed == 0
 
 
 class TestOrder:
@@ -121,12 +145,41 @@ class TestOrder:
         assert not order_gate((said[order] + 1) % 3, labels[order], NAMES).passed
 
 
+class TestClasses:
+    @pytest.mark.parametrize(
+        ("calibration", "test", "shown"),
+        [
+            ([0] * 30, [0, 1] * 15, "All 30 calibration images are 'a'."),
+            ([0, 1] * 15, [2] * 9, "No class of the test images is among calibration."),
+            ([0, 1] * 15, [1] * 30, "All 30 test images are 'b'."),
+            ([1] * 3, [1] * 2, "All images are 'b'."),
+        ],
+    )
+    def test_what_no_deal_of_the_images_explains(self, calibration, test, shown):
+        gate = classes_gate(torch.tensor(calibration), torch.tensor(test), NAMES)
+        assert (gate.passed, gate.found) == (False, shown)
+
+    @pytest.mark.parametrize(
+        ("calibration", "test"),
+        [([0, 0, 0, 0], [0, 0, 0, 1]), ([0], [1]), ([0, 1], [2, 2]), ([0, 1, 2] * 9, [2, 1])],
+    )
+    def test_few_images(self, calibration, test):
+        assert classes_gate(torch.tensor(calibration), torch.tensor(test), NAMES).passed
+
+
 class TestOneAnswer:
     def test_one_class_for_all(self):
         labels = torch.arange(60) % 3
         gate = answers_gate(torch.ones_like(labels), labels, NAMES)
         assert not gate.passed
         assert gate.found == ("The classifier calls 60 of 60 calibration images 'b'; 33.3 % are.")
+
+    def test_few_images_all_called_what_none_is(self):
+        for count in (1, 2, 4):
+            labels = torch.arange(count) % 2
+            one = torch.full((count,), 2)
+            found = [answers_gate(one, labels, NAMES), class_gate(labels, one, NAMES)]
+            assert shut(gate for gate in found if gate is not None) == []
 
     def test_a_frequent_class(self):
         labels = (torch.arange(60) % 15 == 0).long()

@@ -10,6 +10,7 @@ from torch import nn
 
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
+from genviews.data.source import MemorySource
 from genviews.gates.gate import Gate
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
@@ -123,6 +124,28 @@ class TestStudies:
         assert "(task" not in found.verdict
         tables = [block for block in found.blocks if isinstance(block, Table)]
         assert tables
+
+
+def with_labels(split, change):
+    """The toy splits, the labels of one changed."""
+    own = {"calibration": toy_problem().calibration, "test": toy_problem().test}
+    own[split] = replace(own[split], labels=change(own[split].labels))
+    return {name: MemorySource(images) for name, images in own.items()}
+
+
+@pytest.mark.parametrize("split", ["calibration", "test"])
+def test_labels_of_both_splits_are_asked(split):
+    """A verdict is measured on test: a spreadsheet may have its labels in another order."""
+    bench = toy_bench(splits=with_labels(split, lambda labels: 1 - labels), tasks=(task(),))
+    (shut,) = (gate for gate in gates_of_inputs(bench) if not gate.passed)
+    assert shut.name == "order of the classes"
+    assert f"{split} images are right as given" in shut.found
+
+
+def test_a_split_of_one_class():
+    bench = toy_bench(splits=with_labels("test", torch.zeros_like), tasks=(task(),))
+    shut = {gate.name: gate.found for gate in gates_of_inputs(bench) if not gate.passed}
+    assert shut["classes of calibration and test"] == "All 120 test images are 'up'."
 
 
 def test_each_task_has_its_own_gates_and_all_share_the_level():
