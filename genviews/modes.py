@@ -15,7 +15,19 @@ from torch import nn
 from genviews.rng import Rng
 
 Parts = TypeVar("Parts")
-__all__ = ["evaluating", "frozen", "gradients", "ordinary", "own_dropout", "undisturbed"]
+Module = TypeVar("Module", bound=nn.Module)
+__all__ = ["evaluated", "evaluating", "frozen", "gradients"]
+__all__ += ["ordinary", "own_dropout", "undisturbed"]
+
+
+def evaluated(module: Module) -> Module:
+    """Return a module of the user's in eval mode; parts may be exported programs, without modes."""
+    try:
+        return module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
+        return module
 
 
 @contextmanager

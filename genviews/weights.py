@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from genviews.checks import fail
 from genviews.described import at_most, described_by, parse_object
 from genviews.files import load_header, load_tensors, save_tensors
 
-__all__ = ["check_weights", "load_network", "load_strictly", "save_network"]
+__all__ = ["check_filled", "check_weights", "load_network", "load_strictly", "save_network"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -68,6 +69,13 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
     return network.eval()
 
 
+def check_filled(module: nn.Module, what: str) -> None:
+    """Raise ValueError for a module whose weights are not there: those on the meta device."""
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        remedy = "load its weights, with `load_state_dict(..., assign=True)`"
+        fail(what, expected="weights", got="empty ones (meta)", remedy=remedy)
+
+
 def load_strictly(
     module: nn.Module,
     weights: Mapping[str, Tensor],
@@ -97,11 +105,12 @@ def check_weights(
 ) -> None:
     """Raise as `load_strictly` does, which this does not; those on the meta device are shapes."""
     own = module.state_dict()
+    shaped = {k: v for k, v in own.items() if not is_lazy(v)}  # others take what they are given
     missing = [f"missing {k}" for k in own if k not in weights]
     unused = [f"unused {k}" for k in weights if k not in own]
     misshapen = [
         f"{k} has shape {tuple(weights[k].shape)}, not {tuple(v.shape)}"
-        for k, v in own.items()
+        for k, v in shaped.items()
         if k in weights and weights[k].shape != v.shape
     ]
     misshapen += [

@@ -40,6 +40,8 @@ def rows_of(answer: object, count: int, classes: int) -> Float[Tensor, "N O"]:
         answer = _pick(answer, count, classes)
     if not answer.is_floating_point():
         _refuse("a tensor of floats", f"{answer.dtype}", "return its logits, before any argmax")
+    if answer.layout != torch.strided or answer.is_nested:
+        _refuse("a dense tensor", f"{answer.layout}", "return its logits with `.to_dense()`")
     found = _fitted(answer, count, classes)
     if found is not None:
         return found

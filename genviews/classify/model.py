@@ -29,6 +29,7 @@ from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating
 from genviews.types import ImageSpec, Progress, check_floats, check_shape, silent
 from genviews.user_code import GUIDE, user_code
+from genviews.weights import check_filled
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -104,9 +105,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.module = as_module(module)
-        if any(tensor.is_meta for tensor in (*self.module.parameters(), *self.module.buffers())):
-            remedy = "load its weights, with `load_state_dict(..., assign=True)`"
-            fail("classifier", expected="weights", got="empty ones (meta)", remedy=remedy)
+        check_filled(self.module, "classifier")
         self.image_spec = image_spec
         self.class_names = _check_names(class_names)
         self.settings = ClassifierSettings(

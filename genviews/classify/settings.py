@@ -71,6 +71,7 @@ class ClassifierSettings:
                 else:
                     above = 0 if name == "std" else -math.inf
                     check_number(number, option(name), above=above, remedy="use 1 for no scaling")
+        self._check_scale()
         if self.input_channels not in (None, 1, 3):
             got, remedy = self.input_channels, "1 is grey, 3 is red, green and blue"
             fail(option("input_channels"), expected="1 or 3", got=got, remedy=remedy)
@@ -82,6 +83,22 @@ class ClassifierSettings:
                 )
             least = min(self.input_size)
             check_count(self.input_resize, option("input_resize"), least=least, remedy=remedy)
+
+    def _check_scale(self) -> None:
+        """Refuse mean and std of another range than the values have: of 0..255 for 0..1, say."""
+        low, high = {None: (-1, 1), "0..1": (0, 1), "0..255": (0, 255)}[self.input_range]
+        wide = high - low
+        for name, least, most in (
+            ("mean", low - wide, high + wide),
+            ("std", wide / 256, 10 * wide),
+        ):
+            if any(not least <= number <= most for number in getattr(self, name)):
+                fail(
+                    option(name),
+                    expected=f"numbers for values from {low} to {high}",
+                    got=", ".join(f"{number:g}" for number in getattr(self, name)),
+                    remedy=f"say which values the network takes with {option('input_range')}",
+                )
 
     def changed(self) -> dict[str, Any]:
         """The fields that do not have their defaults."""

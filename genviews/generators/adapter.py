@@ -10,7 +10,7 @@ out by `genviews.generators.probe`, and said in a sentence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
@@ -21,7 +21,7 @@ from genviews.checks import fail, lookup
 from genviews.types import ImageSpec
 from genviews.user_code import GUIDE, user_code
 
-__all__ = ["CONTRACT", "GREY", "Adapter", "parts_of", "refuse"]
+__all__ = ["CONTRACT", "GREY", "Adapter", "is_plain", "parts_of", "refuse"]
 
 ZShape = Literal["rows", "pixels"]
 Classes = Literal["one-hot", "index"]
@@ -73,7 +73,7 @@ class Adapter:
     def given(self, z: Tensor, label: Tensor | None, num_classes: int) -> tuple[Tensor, ...]:
         """What the function is called with: z, and the class where there is one."""
         pixels = self.z_shape == "pixels"
-        shaped = z[:, :, None, None] if pixels else z
+        shaped = z[:, :, None, None].clone() if pixels else z.clone()  # it may write to its z
         if label is None:
             return (shaped,)
         label = label.to(z.device).long()
@@ -114,18 +114,23 @@ class Adapter:
         found = answer
         if self.output is not None:
             parts = parts_of(answer)
+            if isinstance(answer, list | tuple):
+                parts |= {str(place): value for place, value in enumerate(answer, -len(answer))}
+                parts |= {str(place): value for place, value in enumerate(answer)}
             if self.output not in parts:
                 refuse(
                     what,
                     expected=f"a part {self.output!r}, as output says",
-                    got=", ".join(parts) or type(answer).__name__,
+                    got=", ".join(parts_of(answer)) or type(answer).__name__,
                     remedy="name the part that holds the images",
                 )
             found = parts[self.output]
         if isinstance(found, np.ndarray):
             found = torch.as_tensor(found)
-        if not isinstance(found, Tensor) or found.dtype == torch.bool or found.is_complex():
+        if not isinstance(found, Tensor) or not is_plain(found) or found.dtype == torch.bool:
             got = found.dtype if isinstance(found, Tensor) else type(found).__name__
+            if isinstance(found, Tensor) and found.layout != torch.strided:
+                got = found.layout
             if isinstance(found, nn.Module) or callable(found):
                 remedy = "this is a function that makes a generator: name what it returns, or let "
                 remedy += "it take no argument"
@@ -138,6 +143,8 @@ class Adapter:
         """Bring the axes to (N, C, H, W), or raise."""
         axes = self.axes or "channels-first"
         arranged: Tensor | None = None
+        if batch == 1 and axes != "flat" and images.ndim == (2 if axes == "no-channels" else 3):
+            images = images[None]  # after `squeeze()`
         if axes == "channels-first" and images.ndim == 4:
             arranged = images
         elif axes == "channels-last" and images.ndim == 4:
@@ -190,12 +197,21 @@ def _is_images(found: Tensor, batch: int, spec: ImageSpec | None) -> bool:
     return len(found) == batch and 1 <= found.shape[1] <= 4 and found.numel() > 0
 
 
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is dense and real: neither sparse, nested, quantized nor complex."""
+    dense = tensor.layout == torch.strided and not tensor.is_nested
+    return dense and not tensor.is_quantized and not tensor.is_complex()
+
+
 def parts_of(answer: object) -> dict[str, object]:
-    """The parts of an answer that is no tensor, by position, key or attribute."""
+    """The parts of an answer that is no tensor, by key, name or position."""
     if isinstance(answer, Mapping):
         return {str(key): value for key, value in answer.items()}
     if isinstance(answer, list | tuple):
-        return {str(place): value for place, value in enumerate(answer)}
+        names = getattr(answer, "_fields", range(len(answer)))  # of a named tuple
+        return {str(name): value for name, value in zip(names, answer, strict=True)}
+    if is_dataclass(answer) and not isinstance(answer, type):
+        return {field.name: getattr(answer, field.name) for field in fields(answer)}
     return dict(getattr(answer, "__dict__", {}))
 
 

@@ -13,6 +13,7 @@ mapping.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,11 +22,14 @@ from torch import Tensor, nn
 
 from genviews.checks import check_count, check_different, check_each, check_given, fail, option
 from genviews.generators.adapter import CONTRACT, Adapter, refuse
+from genviews.generators.arguments import first_width
 from genviews.generators.base import Generator
-from genviews.generators.probe import first_width, probe
+from genviews.generators.probe import probe
+from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 from genviews.user_code import user_code
+from genviews.weights import check_filled
 
 __all__ = ["CallableGenerator", "load_callable", "named_classes", "z_space"]
 
@@ -90,9 +94,12 @@ class CallableGenerator(Generator):
         if isinstance(made, Generator):
             remedy = "use it as it is"
             fail("function", expected="a function of z", got="a Generator", remedy=remedy)
+        if isinstance(made, nn.Module):
+            check_filled(made, f"generator {_name(made)}")
         self.num_classes = check_count(num_classes, "num_classes", least=0)
         self.renders_label = num_classes > 0
         self.class_names = named_classes(class_names, num_classes)
+        guessed = z_dim is None
         if z_dim is None:
             z_dim = first_width(made) if num_classes == 0 else None
             expected, remedy = "the width of its z", f"add {option('z_dim')}, for example 128"
@@ -101,6 +108,8 @@ class CallableGenerator(Generator):
         self.z_dim = check_count(z_dim, "z_dim")
         self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim)
         self._look(Adapter() if adapter is None else adapter, image_spec)
+        if guessed and z_dim == math.prod(self.own_spec.shape):
+            self.notes += ("z is as large as an image: if it is an autoencoder, name its decoder",)
 
     def _look(self, adapter: Adapter, spec: ImageSpec | None) -> None:
         """Find out what is left open."""
@@ -240,7 +249,7 @@ def load_callable(
     found = _check_function(find_named(name, what), what)
     made = _made(found)
     if isinstance(made, nn.Module):
-        made.eval()
+        evaluated(made)
     if isinstance(made, Generator):
         return made
     generator = CallableGenerator(made, z_dim, image_spec, num_classes, adapter=adapter)

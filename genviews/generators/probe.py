@@ -8,7 +8,6 @@ what was found to differ from the contract is told in a sentence.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genviews.checks import option
 from genviews.generators.adapter import (
     CONTRACT,
     Adapter,
@@ -29,12 +27,12 @@ from genviews.generators.adapter import (
     parts_of,
     refuse,
 )
+from genviews.generators.arguments import call_remedy, takes_indices, takes_pixels
 from genviews.modes import ordinary, undisturbed
 from genviews.rng import Rng
 from genviews.types import ImageSpec
-from genviews.user_code import GUIDE
 
-__all__ = ["Found", "first_width", "probe"]
+__all__ = ["Found", "probe"]
 
 FEW = 5  # samples that say the shapes: no number of channels, so that no axis is taken for another
 SAMPLES = 64  # that say the range ...
@@ -105,26 +103,13 @@ def probe(
             adapter = asked.where_images_are(adapter, answer)
             adapter = asked.range_of(adapter)
             asked.check_alone(adapter)
+            asked.look_at_classes(adapter)
             own, made = (
                 asked.spec_of(one) for one in (replace(adapter, colours="as-made"), adapter)
             )
         smooth = asked.gradient(adapter)
     notes = tuple(asked.notes)
     return Found(adapter=adapter, own_spec=own, image_spec=made, differentiable=smooth, notes=notes)
-
-
-def first_width(function: object) -> int | None:
-    """How many numbers the first layer of a module takes; None for other functions."""
-    layer = _first_layer(function)
-    if layer is None:
-        return None
-    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
-
-
-def _first_layer(function: object) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d | None:
-    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-    layers = function.modules() if isinstance(function, nn.Module) else ()
-    return next((layer for layer in layers if isinstance(layer, kinds)), None)
 
 
 class _Values(NamedTuple):
@@ -155,12 +140,14 @@ class _Probe:
         """Z and the classes of some samples."""
         streams = Rng(0, "probe").streams(rows).child("z")
         z = streams.normal(1, (self.z_dim,))[:, 0].to(self.device)
-        label = torch.tensor(rows, device=self.device) % max(self.num_classes, 1)
-        return z, label if self.num_classes else None
+        if self.num_classes == 0:
+            return z, None
+        # From the last class down: one that the function does not have is found.
+        return z, (-1 - torch.tensor(rows, device=self.device)) % self.num_classes
 
     def answer(self, adapter: Adapter, rows: range) -> object:
         z, label = self.inputs(rows)
-        remedy = self._remedy()
+        remedy = call_remedy(self.function, self.z_dim, self.num_classes)
         return adapter.call(self.function, z, label, self.num_classes, self.what, remedy)
 
     def images(self, adapter: Adapter, rows: range) -> Tensor:
@@ -186,22 +173,25 @@ class _Probe:
         classes: tuple[Classes, ...] = ("one-hot", "index") if self.num_classes else ("one-hot",)
         shapes = shapes if adapter.z_shape is None else (adapter.z_shape,)
         classes = classes if adapter.classes is None else (adapter.classes,)
-        errors: list[ValueError] = []
+        errors: dict[tuple[Classes, ZShape], ValueError] = {}
         for way in classes:
             for shape in shapes:
                 tried = replace(adapter, z_shape=shape, classes=way)
                 try:
                     answer = self.answer(tried, range(FEW))
                 except ValueError as error:
-                    errors.append(error)
+                    errors[way, shape] = error
                     continue
                 if shape == "pixels" and adapter.z_shape is None:
                     self.notes.append(f"z is given as (N, {self.z_dim}, 1, 1): it takes no rows")
                 if way == "index" and adapter.classes is None:
                     self.notes.append("classes are given as indices (N,): it takes no one-hot")
                 return tried, answer
-        # What a convolution says of rows helps nobody.
-        raise errors[-1 if isinstance(_first_layer(self.function), nn.ConvTranspose2d) else 0]
+        # What a convolution says of rows, or an embedding of one-hot classes, helps nobody.
+        raise errors[
+            classes[-1 if takes_indices(self.function) else 0],
+            shapes[-1 if takes_pixels(self.function) else 0],
+        ]
 
     def where_images_are(self, adapter: Adapter, answer: object) -> Adapter:
         """The adapter with the part of the answer and the order of its axes."""
@@ -281,6 +271,17 @@ class _Probe:
         alone = self.images(adapter, range(FEW - 1, FEW))
         self._check_same(together[-1:], alone, "alone and in a batch", "with its batch")
 
+    def look_at_classes(self, adapter: Adapter) -> None:
+        """Say it where the class changes nothing."""
+        if self.num_classes > 1:
+            z, label = self.inputs(range(2))
+            assert label is not None
+            same = z[:1].expand(2, -1)
+            answer = adapter.call(self.function, same, label, self.num_classes, self.what)
+            one, other = adapter.read(answer, self.what, z, self.spec).nan_to_num()
+            if torch.equal(one, other):
+                self.notes.append("two classes have the same images: it may not look at them")
+
     def gradient(self, adapter: Adapter) -> bool:
         """Whether a gradient that is not zero reaches z."""
         z, label = self.inputs(range(2))
@@ -312,8 +313,11 @@ class _Probe:
             return of.get(shape)
         if len(shape) == 3 and shape[0] == FEW:
             return "no-channels"
-        last = len(shape) == 4 and 1 <= shape[3] <= 4 and not 1 <= shape[1] <= 4
-        return "channels-last" if last else None
+        if len(shape) != 4 or not 1 <= shape[3] <= 4:
+            return None
+        # In doubt the images are squares: of (N, 4, 4, 3) channels are last.
+        square = shape[1] == shape[2] != shape[3]
+        return "channels-last" if square or not 1 <= shape[1] <= 4 else None
 
     def _like_images(self, value: object) -> bool:
         if not isinstance(value, Tensor | np.ndarray) or value.ndim not in (3, 4):
@@ -340,32 +344,6 @@ class _Probe:
             got=got,
             remedy="call .eval() on the module and fix its noise",
         )
-
-    def _remedy(self) -> str:
-        """What may help a function that raised."""
-        try:
-            parameters = inspect.signature(self.function).parameters.values()
-        except (TypeError, ValueError):
-            parameters = inspect.Signature().parameters.values()
-        needed = [
-            p
-            for p in parameters
-            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-        several = any(p.kind == p.VAR_POSITIONAL for p in parameters)
-        wide = first_width(self.function)
-        if len(needed) > 1 and not self.num_classes:
-            names = ", ".join(p.name for p in needed)
-            hint = f"it asks for {names}: if it takes a class, say how many with "
-            hint += option("num_classes")
-        elif self.num_classes and len(parameters) == 1 and not several:
-            hint = f"it takes z alone: leave out {option('num_classes')}"
-        elif wide is not None and wide != self.z_dim and not self.num_classes:
-            hint = f"its first layer takes {wide} numbers and z has {self.z_dim}: see "
-            hint += option("z_dim")
-        else:
-            hint = f"mend it there, or say another width of z with {option('z_dim')}"
-        return f"{hint}; {GUIDE} shows what is asked of a generator"
 
 
 _TOLD = {"-1..1": "[-1, 1]", "0..1": "[0, 1]", "0..255": "0 to 255"}

@@ -21,6 +21,7 @@ from genviews.generators.callable import CallableGenerator, load_callable, named
 from genviews.generators.card import called, read_stylegan2, stylegan2_config
 from genviews.invert.encoder import InversionEncoder
 from genviews.kit import GeneratorKit, read_generator
+from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.perturb.walks import Walks
 from genviews.user_code import GUIDE
@@ -169,7 +170,7 @@ def _stylegan2(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any
 def _function(
     word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None
 ) -> tuple[Generator, Mapping[str, Any]]:
-    made = load_callable(word, z_dim, num_classes=num_classes, adapter=adapter).eval()
+    made = evaluated(load_callable(word, z_dim, num_classes=num_classes, adapter=adapter))
     known = {"family": "callable", "function": word}
     if isinstance(made, CallableGenerator):
         known |= called(made)

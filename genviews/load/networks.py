@@ -27,6 +27,7 @@ from genviews.classify.network import SmallResNet
 from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings
 from genviews.files import read_tensors
+from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.types import ImageSpec
@@ -100,7 +101,7 @@ def load_classifier(
             got="none",
             remedy="pass image_spec and class_names",
         )
-    return Classifier(network.eval(), image_spec, class_names, **given)
+    return Classifier(evaluated(network), image_spec, class_names, **given)
 
 
 def _own(
@@ -119,7 +120,7 @@ def _own(
         return made
     own = made.image_spec
     return Classifier(
-        made.eval(),
+        evaluated(made),
         spec,
         names,
         input_size=(own.height, own.width),

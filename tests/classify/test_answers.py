@@ -118,6 +118,7 @@ def test_outputs_are_matched_to_classes_by_name() -> None:
         (lambda x: {"x": x}, r"'x': \(6, 1, 4, 4\)"),
         (lambda x: three(x).argmax(1), "a tensor of floats, got torch.int64; .*before any argmax"),
         (lambda x: three(x).numpy(), "a tensor of logits, got ndarray"),
+        (lambda x: three(x).to_sparse(), r"a dense tensor, got torch.sparse_coo"),
         (lambda x: None, "got NoneType"),
         (lambda x: 3.0, "got float"),
         (lambda x: x, r"shape \(6, 3\) for 6 images, got shape \(6, 1, 4, 4\)"),

@@ -86,6 +86,7 @@ CHANCE = "from one call to the next, by chance; use nn.Dropout"
         (Counting(), NAMES, CHANCE),
         # Blind.
         (lambda x: linear(x * 0), NAMES, "the same answer for 6 different images"),
+        (lambda x: torch.full((len(x), 3), -torch.inf), NAMES, "the same answer for 6 different"),
         (lambda x: torch.ones(len(x), 3), NAMES, "the same answer for 6 different images"),
         # Not finite.
         (lambda x: linear(x) / 0, NAMES, "expected finite answers, got NaN or inf for 6 of 6"),
@@ -133,6 +134,7 @@ def test_sigmoids_are_not_taken_for_probabilities_of_all_classes() -> None:
         ),
         (lambda x: 1e6 + linear(x).double(), NAMES),
         (lambda x: 1e-6 * linear(x), NAMES),
+        (lambda x: linear(x).masked_fill(torch.arange(3) == 1, -torch.inf), NAMES),
     ],
 )
 def test_what_is_only_unusual_is_taken(module, names) -> None:

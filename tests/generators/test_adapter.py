@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from genviews.generators.card import generator_description, generator_from
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
+from genviews.load.generator import load_generator
 from genviews.rng import Rng
 from genviews.types import ImageSpec
 
@@ -60,6 +62,16 @@ class Output:
     loss: float = 0.0
 
 
+@dataclass(slots=True)
+class Slotted:
+    sample: torch.Tensor
+
+
+class Pair(NamedTuple):
+    w: torch.Tensor
+    img: torch.Tensor
+
+
 def told(generator, message):
     return any(re.search(message, note) for note in generator.notes)
 
@@ -73,6 +85,10 @@ WAYS = {
     "a list of one": (lambda z: [decode(z)], {"output": "0"}, "'0' is taken for the images"),
     "a dict": (lambda z: {"w": z, "img": decode(z)}, {"output": "img"}, "'img' is taken"),
     "an object": (lambda z: Output(decode(z)), {"output": "sample"}, "'sample' is taken"),
+    "a named tuple": (lambda z: Pair(z, decode(z)), {"output": "img"}, "'img' is taken"),
+    "an object without a dict": (lambda z: Slotted(decode(z)), {"output": "sample"}, "'sample'"),
+    "squeezed": (lambda z: decode(z).squeeze(), {"axes": "no-channels"}, "taken for no-channels"),
+    "squeezed colours": (lambda z: decode(z, 3).squeeze(), {}, ""),
     "double precision": (lambda z: decode(z.double()), {}, ""),
     "numpy": (lambda z: decode(z.detach()).numpy(), {}, ""),
 }
@@ -90,6 +106,41 @@ def test_what_is_plain_is_taken_and_said(way: str) -> None:
     assert torch.allclose(images, wanted, atol=1e-6)
     stated = CallableGenerator(function, WIDTH, adapter=generator.adapter)
     assert (stated.notes, stated.adapter) == ((), generator.adapter)
+
+
+def test_a_function_may_write_to_its_z() -> None:
+    generator = CallableGenerator(lambda z: decode(z.mul_(0.5)), WIDTH)
+    latents = z_of(3)[:, None]
+    first, second = generator.synthesize(latents), generator.synthesize(latents)
+    assert torch.equal(first, decode(0.5 * z_of(3)))
+    assert torch.equal(first, second)
+    assert generator.differentiable
+
+
+def test_the_smallest_squares_are_told_by_their_sides() -> None:
+    last = CallableGenerator(lambda z: decode(z).reshape(-1, 4, 4, 3), WIDTH)
+    first = CallableGenerator(lambda z: decode(z).reshape(-1, 3, 4, 4), WIDTH)
+    assert last.image_spec.shape == first.image_spec.shape == (3, 4, 4)
+    assert torch.equal(
+        last.synthesize(z_of(2)[:, None]).movedim(1, -1).flatten(),
+        first.synthesize(z_of(2)[:, None]).flatten(),
+    )
+
+
+@pytest.mark.parametrize("place", ["1", "-1", "img"])
+def test_an_output_is_named_by_place_or_name(place: str) -> None:
+    generator = CallableGenerator(
+        lambda z: Pair(decode(-z), decode(z)), WIDTH, adapter=Adapter(output=place)
+    )
+    assert torch.equal(generator.synthesize(z_of(2)[:, None]), decode(z_of(2)))
+
+
+def test_what_may_be_another_model_is_said() -> None:
+    autoencoder = nn.Sequential(nn.Linear(16, 3), nn.Linear(3, 16), nn.Tanh())
+    whole = nn.Sequential(autoencoder, nn.Unflatten(1, (1, 4, 4)))
+    assert told(CallableGenerator(whole), "if it is an autoencoder, name its decoder")
+    unasked = CallableGenerator(lambda z, c: decode(z), WIDTH, num_classes=3)
+    assert told(unasked, "two classes have the same images")
 
 
 @pytest.mark.parametrize("last", [nn.Tanh, nn.Sigmoid])
@@ -145,6 +196,11 @@ class Embedded(nn.Module):
         return decode(z + self.classes(label))
 
 
+class Truncated(Embedded):
+    def forward(self, z, c, psi):
+        return super().forward(psi * z, c)
+
+
 def joined(z, c):
     return decode(torch.cat([z[:, :3], c], 1))
 
@@ -173,6 +229,11 @@ def bright(z):
         (joined, {}, "it asks for z, c: if it takes a class, .*--num-classes"),
         (lambda z: decode(z), {"num_classes": 3}, "it takes z alone: leave out num_classes"),
         (nn.Sequential(nn.Linear(9, 4)), {}, r"first layer takes 9 numbers and z has 6: see z_dim"),
+        (Truncated(), {}, "it asks for z, c, psi: if it takes a class, .*--num-classes"),
+        (Truncated(), {"num_classes": 3}, "it asks for z, c, psi: name a function of the first"),
+        (nn.Linear(6, 4), {"num_classes": 3}, "it takes z alone: leave out num_classes"),
+        (Embedded(), {"num_classes": 40}, "IndexError.* or number of classes with num_classes"),
+        (lambda z: decode(z).to_sparse(), {}, "tensor of images, got torch.sparse_coo"),
         (DCGAN(), {}, r"BatchNorm2d 'main.1' in training mode; call \.eval\(\)"),
         (noisy, {}, r"differ by .* when it is called twice: they change by chance"),
         (lambda z: decode(z - z.mean(0)), {}, "alone and in a batch: they change with its batch"),
@@ -278,6 +339,19 @@ def users(tmp_path, monkeypatch):
 
     def raising(z):
         raise KeyError("my own words")
+
+    class Exported(Net):
+        def train(self, mode=True):
+            raise NotImplementedError("Calling train() is not supported yet.")
+
+    def exported():
+        return nn.Sequential(Exported())
+
+    def empty():
+        return Net().to("meta")
+
+    def lazy():
+        return nn.Sequential(nn.LazyLinear(16), nn.Unflatten(1, (1, 4, 4)))
     """
     (tmp_path / "own.py").write_text(re.sub("^    ", "", code, flags=re.MULTILINE))
     monkeypatch.syspath_prepend(tmp_path)
@@ -292,6 +366,9 @@ class TestByName:
         assert (generator.z_dim, generator.image_spec.shape) == (6, (1, 4, 4))
         assert told(generator, "called once, for the generator it makes") == (name == "own:build")
 
+    def test_a_module_without_modes_is_taken(self, users) -> None:
+        assert not load_generator("own:exported").generator.function[0].main[1].training
+
     def test_a_generator_is_taken_as_it_is(self, users) -> None:
         assert isinstance(load_callable("own:toy"), ToyGenerator)
 
@@ -300,6 +377,7 @@ class TestByName:
         [
             ("own:broken", r"factory .*AttributeError: .*'nothing', .*own.py, line 21: return net"),
             ("own:nested", "what nested returns: .*name the function itself, or an instance"),
+            ("own:empty", r"generator Net: expected weights, got empty ones \(meta\)"),
             ("own:Net", "name the function itself, or an instance of the class"),
             ("own:raising", r"got KeyError: 'my own words', in .*own.py, line 27: raise KeyError"),
         ],
@@ -307,6 +385,10 @@ class TestByName:
     def test_errors_name_the_users_line(self, users, name: str, message: str) -> None:
         with pytest.raises((ValueError, TypeError), match=message):
             load_callable(name, 6)
+
+    def test_a_lazy_layer_does_not_say_the_width(self, users) -> None:
+        with pytest.raises(ValueError, match="expected the width of its z, got none; add z_dim"):
+            load_callable("own:lazy")
 
 
 def in_0_to_1(z):

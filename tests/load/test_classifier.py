@@ -45,6 +45,13 @@ class Net(nn.Module):
         return self.fc(images.flatten(1))
 
 
+class Exported(Net):
+    """One without modes, as of `torch.export`."""
+
+    def train(self, mode=True):
+        raise NotImplementedError("Calling train() is not supported yet.")
+
+
 class Sized(Net):
     """One that is not."""
 
@@ -70,6 +77,8 @@ def user_module(monkeypatch: pytest.MonkeyPatch) -> None:
     module.give_larger = lambda: Classifier(wide(), RGB, ("b", "d", "a", "c"))
     module.give_sized = lambda classes: Sized(3)
     module.give_empty = lambda: nn.Linear(64, 2, device="meta")
+    module.give_lazy = lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    module.give_exported = Exported
     module.give_nothing = lambda: None
     module.give_up = give_up
     monkeypatch.setitem(sys.modules, "users_nets", module)
@@ -86,7 +95,7 @@ class Trap:
 
 @pytest.mark.parametrize(
     "name",
-    ["build", "zoo.build", "network", "Net", "answer", "give_function"],
+    ["build", "zoo.build", "network", "Net", "answer", "give_function", "give_exported"],
 )
 def test_a_function_gives_the_module(name: str) -> None:
     settings = ClassifierSettings(mean=(0.5,), std=(2.0,))
@@ -96,15 +105,16 @@ def test_a_function_gives_the_module(name: str) -> None:
     torch.testing.assert_close(classifier(x), classifier.module((x - 0.5) / 2))
 
 
+@pytest.mark.parametrize("name", ["build", "give_lazy"])
 @pytest.mark.parametrize("suffix", ["safetensors", "pt", "pth"])
-def test_weights_are_put_into_the_functions_module(tmp_path, suffix: str) -> None:
+def test_weights_are_put_into_the_functions_module(tmp_path, suffix: str, name: str) -> None:
     weights = {k: torch.full_like(v, 0.25) for k, v in build().state_dict().items()}
     path = tmp_path / f"weights.{suffix}"
     if suffix == "safetensors":
         save_file(weights, path)
     else:
         torch.save(weights, path)
-    classifier = load_classifier("users_nets:build", SPEC, NAMES, weights=path)
+    classifier = load_classifier(f"users_nets:{name}", SPEC, NAMES, weights=path)
     for key, value in classifier.module.state_dict().items():
         assert torch.equal(value, weights[key])
 
