@@ -1,4 +1,4 @@
-"""What a user's function asks for, as its signature and first layer tell: for hints and defaults."""
+"""What a function of the user's asks for, as its signature and its first layer tell."""
 
 from __future__ import annotations
 
