@@ -128,9 +128,9 @@ class Adapter:
         if isinstance(found, np.ndarray):
             found = torch.as_tensor(found)
         if not isinstance(found, Tensor) or not is_plain(found) or found.dtype == torch.bool:
-            got = found.dtype if isinstance(found, Tensor) else type(found).__name__
+            got = str(found.dtype) if isinstance(found, Tensor) else type(found).__name__
             if isinstance(found, Tensor) and found.layout != torch.strided:
-                got = found.layout
+                got = str(found.layout)
             if isinstance(found, nn.Module) or callable(found):
                 remedy = "this is a function that makes a generator: name what it returns, or let "
                 remedy += "it take no argument"
