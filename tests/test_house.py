@@ -91,29 +91,58 @@ print(sorted(heavy & set(sys.modules)), random.getstate() == before)
         assert done.stdout == "[] True\n"
         assert list(tmp_path.iterdir()) == []
 
-    def test_importing_everything_leaves_random_state_and_grad_mode(self, tmp_path):
+    def test_importing_everything_needs_and_changes_nothing(self, tmp_path):
+        """No optional package, no name of a user, no file, no network, no device."""
         code = """
-import random, numpy, torch
+import getpass, importlib, pathlib, pkgutil, random, socket, sys, tomllib
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(name)
+
+def nobody(*args, **kwargs):
+    raise AssertionError("asked")
+
+def note(event, arguments):
+    if event == "open":
+        opened.append(str(arguments[0]))
+
+opened, root = [], pathlib.Path(sys.argv[1])
+text = (root / "pyproject.toml").read_text()
+extras = tomllib.loads(text)["project"]["optional-dependencies"]
+lines = [line for name, lines in extras.items() if name != "all" for line in lines]
+absent = {line.partition(">")[0].partition("[")[0] for line in lines} | {"dlib", "kornia", "cv2"}
+sys.meta_path.insert(0, Absent())
+getpass.getuser = socket.getaddrinfo = socket.socket.connect = nobody
+import numpy, torch, cyclopts, rich.console, rich.progress
 numpy.random.seed(1), torch.manual_seed(1), random.seed(1)
 state = lambda: (random.getstate(), numpy.random.get_state()[1].tolist(),
                  torch.get_rng_state().tolist())
 modes = lambda: (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads(),
                  torch.backends.cudnn.benchmark, torch.cuda.is_initialized())
 before = state(), modes()
+sys.addaudithook(note)
 import genviews
+for module in pkgutil.walk_packages(genviews.__path__, "genviews."):
+    module.name.endswith("__main__") or importlib.import_module(module.name)
 for name in genviews.__all__:
     getattr(genviews, name)
 assert (state(), modes()) == before
+assert not absent & {name.partition(".")[0] for name in sys.modules}
+package = str(root / "genviews")
+print([p for p in opened if p.startswith(package) and not p.endswith(".py") and ".pyc" not in p])
 """
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", code, str(ROOT)],
             capture_output=True,
             text=True,
             check=False,
             cwd=tmp_path,
             env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr, done.stdout) == (0, "", "[]\n")
+        assert list(tmp_path.iterdir()) == []
 
     def test_public_names_are_the_defined_objects(self):
         for name in genviews.__all__:

@@ -240,6 +240,18 @@ class TestOneBadImage:
         rest = [row for row in range(10) if row != 2]
         assert torch.equal(found[rest], whole[rest])
 
+    def test_is_answered_as_it_is_aligned_where_views_have_no_weight(self):
+        """Else the plain classifier would see another crop than its views show."""
+        frame = Frame(height=8, width=8, content_height=8, content_width=8)
+        made = tta(aligner=CentreBox(frame), alpha=0.0)
+        photos = [torch.rand(1, 20, 30, generator=Rng(row).torch()) for row in range(2)]
+        boxes = [Box(5, 5, 25, 15), Box(2, 1, 9, 20)]
+        seen = torch.stack(
+            [made.aligner.align(*each).image for each in zip(photos, boxes, strict=True)]
+        )
+        plain = made.classifier(seen).detach().double().softmax(-1)
+        torch.testing.assert_close(made.predict_proba(photos, geometry=boxes), plain)
+
     def test_that_cannot_be_aligned_has_no_answer(self):
         frame = Frame(height=8, width=8, content_height=8, content_width=8)
         made = tta(aligner=CentreBox(frame))

@@ -205,6 +205,22 @@ def test_views_take_the_place_of_a_share_of_the_images(fraction: float) -> None:
         assert {epoch for _, epoch in views.asked} == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("fraction", [0.5, 1.0])
+def test_the_epoch_is_chosen_on_the_given_images_whatever_it_was_trained_on(fraction) -> None:
+    class Judged(Watching):
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.training:
+                judged.append(x.detach().clone())
+            return super().forward(x)
+
+    judged: list[Tensor] = []
+    images, labels = data(40)
+    config = replace(PLAIN, view_fraction=fraction, augment=HorizontalFlip(), select="best")
+    validation = data(7)
+    train_classifier(Judged(), images, labels, config, views=Marked(40), validation=validation)
+    assert torch.equal(torch.cat(judged[-config.epochs :]), validation[0].repeat(3, 1, 1, 1))
+
+
 def test_labels_follow_their_images_through_the_mixture() -> None:
     images, labels = data(40)
     seen: list[tuple[Tensor, Tensor]] = []

@@ -122,6 +122,45 @@ class TestSubfolders:
         assert (found.class_names, found.labels.tolist()) == (("a", "b"), [0, 1])
 
 
+class TestListing:
+    def test_the_order_in_which_the_system_lists_is_nothing(self, tmp_path, monkeypatch):
+        put(tmp_path, *(f"{name}/{i}.png" for name in ("b", "a", "C", "x") for i in (2, 10, 1)))
+        (tmp_path / "a/notes.txt").write_text("no image")
+        (tmp_path / "c").symlink_to("nothing")
+        plain, listed = load_images(tmp_path, SPEC), os.scandir
+        assert plain.class_names == ("C", "a", "b", "x")
+
+        class Entries(list):
+            def __enter__(self):
+                return iter(self)
+
+            def __exit__(self, *error):
+                """Nothing is open."""
+
+        for backwards in (False, True):
+
+            def scandir(place, backwards=backwards):
+                return Entries(sorted(listed(place), key=lambda e: e.name, reverse=backwards))
+
+            monkeypatch.setattr(os, "scandir", scandir)
+            again = load_images(tmp_path, SPEC)
+            assert (again.ids, again.skipped) == (plain.ids, plain.skipped)
+            assert (again.class_names, again.labels.tolist()) == (
+                plain.class_names,
+                plain.labels.tolist(),
+            )
+
+    def test_what_was_added_is_seen_and_nothing_is_left_beside_images(self, tmp_path):
+        put(tmp_path, "a/1.png", "b/1.png")
+        load_folder(tmp_path, SPEC)
+        put(tmp_path, "a/0.png", "c/1.png")
+        (tmp_path / "b/1.png").unlink()
+        found = load_folder(tmp_path, SPEC)
+        assert (found.ids, found.class_names) == (("a/0.png", "a/1.png", "c/1.png"), ("a", "c"))
+        assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"0.png", "1.png"}
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
 class TestCsv:
     def test_labels_by_file(self, tmp_path):
         put(tmp_path, "a.png", "sub/b.png", "c.png")
