@@ -6,6 +6,7 @@ file -> kind and config -> a network no larger than the file -> shapes compared 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from genviews.files import load_header, load_tensors, save_tensors
 __all__ = ["check_filled", "check_weights", "load_network", "load_strictly", "save_network"]
 
 Network = TypeVar("Network", bound=nn.Module)
+
+_WRAPPED = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DataParallel and torch.compile
 
 
 def save_network(
@@ -88,11 +91,14 @@ def load_strictly(
 
     Args:
         module: has exactly these weights.
-        weights: by their names in the module.
+        weights: by their names in the module, also as DataParallel and torch.compile save them.
         what: they are, for the message.
         remedy: see `fail`.
         assign: put them into the module as they are, which may be on the meta device.
     """
+    bare = {_WRAPPED.sub("", name): value for name, value in weights.items()}
+    if bare.keys() == module.state_dict().keys():
+        weights = bare
     check_weights(module, weights, what, remedy)
     module.load_state_dict(weights, assign=assign)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+import zipfile
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from safetensors.torch import load, save_file
 from genviews import files
 from genviews.files import (
     atomic_write_bytes,
+    load_plain,
     load_tensors,
     read_json,
+    read_tensors,
     save_tensors,
     sha256_of,
     write_json,
@@ -138,6 +141,21 @@ class TestTensors:
         assert (int.from_bytes(data[:8], "little") % 8, data[8:9]) == (0, b"{")
         found = load(data)
         assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+
+
+def test_what_a_gpu_wrote_is_read_where_there_is_none(tmp_path):
+    tensors = {"x": torch.arange(3.0)}
+    torch.save(tensors, tmp_path / "cpu.pt")
+    place = [b"X%c\0\0\0%s" % (len(name), name) for name in (b"cpu", b"cuda:3")]
+    with (
+        zipfile.ZipFile(tmp_path / "cpu.pt") as one,
+        zipfile.ZipFile(tmp_path / "gpu.pt", "w") as other,
+    ):
+        for name in one.namelist():
+            other.writestr(name, one.read(name).replace(*place))
+    assert (tmp_path / "gpu.pt").read_bytes().count(b"cuda:3")
+    for found in (read_tensors(tmp_path / "gpu.pt", "x"), load_plain(tmp_path / "gpu.pt", "x")):
+        assert (found["x"].device.type, found["x"].tolist()) == ("cpu", [0, 1, 2])
 
 
 def test_sha256_of(tmp_path):

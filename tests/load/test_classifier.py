@@ -210,6 +210,20 @@ def test_weights_that_do_not_fit_name_their_keys(tmp_path) -> None:
         load_classifier("users_nets:build", SPEC, NAMES, weights=tmp_path / "c.pt")
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_weights_of_a_network_that_was_wrapped_are_its_own(prefix, tmp_path) -> None:
+    weights, x = build().state_dict(), torch.rand(2, 1, 8, 8)
+    want = x.flatten(1) @ weights["1.weight"].T + weights["1.bias"]
+    wrapped = {prefix + name: value for name, value in weights.items()}
+    torch.save(wrapped, tmp_path / "w.pt")
+    made = load_classifier("users_nets:build", SPEC, NAMES, weights=tmp_path / "w.pt")
+    torch.testing.assert_close(made(x), want)
+    wrapped.pop(f"{prefix}1.bias")
+    torch.save(wrapped, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"got missing 1.weight; missing 1.bias; unused"):
+        load_classifier("users_nets:build", SPEC, NAMES, weights=tmp_path / "w.pt")
+
+
 def test_a_network_file_takes_no_further_weights(tmp_path) -> None:
     with pytest.raises(ValueError, match="expected none beside a classifier that has its own"):
         load_classifier("fashion32/views", weights=tmp_path / "w.pt")
