@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -31,6 +32,7 @@ from genviews.described import described_by, parse_object
 __all__ = [
     "atomic_write_bytes",
     "create_bytes",
+    "load_arrays",
     "load_header",
     "load_plain",
     "load_tensors",
@@ -332,6 +334,24 @@ def load_plain(
             got=f"something else ({type(error).__name__})",
             remedy=remedy,
         )
+
+
+def load_arrays(
+    path: Path, what: str, remedy: str = "write it with `numpy.savez`"
+) -> dict[str, Tensor]:
+    """Return the arrays of numbers of a numpy file (.npz) by name; no code of it is run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file of anything else; the message starts with `what`.
+    """
+    check_file(path, what)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except Exception as error:  # not numpy's own text, which advises to unpickle the file
+        got = f"something else ({type(error).__name__})"
+        fail(what, expected="arrays of numbers in an .npz file", got=got, remedy=remedy)
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -22,7 +22,7 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
-from genviews.files import atomic_write_bytes
+from genviews.files import atomic_write_bytes, load_arrays
 from genviews.types import check_shape
 
 __all__ = ["export_npz", "import_npz"]
@@ -86,34 +86,38 @@ def import_npz(
     Raises:
         ValueError: an array that is missing or misshapen, or numbers that are not probabilities.
     """
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {key: file[key] for key in file.files}
+    what, remedy = (
+        f"file {Path(path).name}",
+        "give one that the reference's evaluation scripts wrote",
+    )
+    arrays = load_arrays(Path(path), what, remedy)
     if "original" not in arrays:
-        fail(
-            f"file {Path(path).name}",
-            expected="an array 'original'",
-            got=", ".join(sorted(arrays)),
-            remedy="give a file that the reference's evaluation scripts wrote",
-        )
-    labels = arrays.pop("label", None)
-    seed = arrays.pop("random_seed", None)
-    number = len(arrays["original"])
+        got = ", ".join(sorted(arrays))
+        fail(what, expected="an array 'original'", got=got, remedy=remedy)
+    labels, seed = arrays.pop("label", None), arrays.pop("random_seed", torch.empty(0))
+    number = len(arrays["original"]) if arrays["original"].ndim else 0
     logits = {
         RENAMED.get(key, key): _logits(key, array, number, len(class_names))
         for key, array in arrays.items()
     }
     return PredictionBank(
         ids=tuple(ids) if ids is not None else tuple(str(i) for i in range(number)),
-        labels=None if labels is None else torch.from_numpy(labels.reshape(-1)).long(),
+        labels=None if labels is None else _whole(labels.flatten()),
         class_names=tuple(class_names),
         split=split,
         logits=logits,
-        meta={} if seed is None else {"seed": int(seed.reshape(-1)[0])},
+        meta={"seed": int(seed.flatten()[0])} if seed.numel() else {},
     )
 
 
-def _logits(key: str, array: np.ndarray, number: int, num_classes: int) -> Tensor:
-    probs = torch.from_numpy(array.astype(np.float64))
+def _whole(labels: Tensor) -> Tensor:
+    """Labels as integers, where they are."""
+    whole = labels.long()
+    return whole if torch.equal(whole.to(labels.dtype), labels) else labels
+
+
+def _logits(key: str, array: Tensor, number: int, num_classes: int) -> Tensor:
+    probs = array.double()
     if probs.ndim == 2 and num_classes == 2:
         probs = torch.stack([1.0 - probs, probs], -1)
     note = f", or ({number}, K) for a binary task"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
 from genviews.data.listing import list_images
+from genviews.described import described_by
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.photos import LabelledFiles, check_files
@@ -217,7 +218,9 @@ def _matlab(root: Path, name: str, variable: str) -> Any:  # noqa: ANN401  (an a
     file = root / "devkit" / name
     file = root / name if (root / name).is_file() else file
     check_files([file], f"{name} in {root} or its devkit")
-    return loadmat(str(file), squeeze_me=True)[variable].reshape(-1)
+    expected = f"a file of MATLAB with {variable}"
+    with described_by(f"annotations {file}", expected, "unpack it again"), file.open("rb") as data:
+        return loadmat(data, squeeze_me=True)[variable].reshape(-1)
 
 
 def _check_splits(train: LabelledFiles, test: LabelledFiles, val: LabelledFiles | None) -> None:

@@ -21,11 +21,13 @@ from torch import Tensor
 
 from genviews.checks import check_different, check_each, fail, lookup
 from genviews.data.decode import decode_pixels
+from genviews.described import described_by
 from genviews.evaluate.detection_ap import BoxAnnotations
 from genviews.evaluate.extractor import FeatureExtractor, Features
 from genviews.evaluate.photos import LabelledFiles, check_files
 from genviews.evaluate.precision import AveragePrecision
 from genviews.evaluate.svm import MultiLabelScore, MultiLabelSVM
+from genviews.text import read_lines
 from genviews.types import Progress, silent
 
 __all__ = [
@@ -253,21 +255,15 @@ def _photos(path: str | Path, split: str, year: int) -> tuple[Path, list[str]]:
     root = root if root.is_dir() else Path(path)
     table = root / f"ImageSets/Main/{split}.txt"
     check_files([table], f"VOC, the list of the split {split!r}")
-    lines = table.read_text(encoding="utf-8").splitlines()
-    ids = [line.split()[0] for line in lines if line.strip()]
-    if not ids:
-        fail(f"split {table}", expected="ids of images", got="none", remedy="unpack it again")
-    return root, ids
+    return root, [line.split()[0] for line in read_lines(table, "split of VOC")]
 
 
 def _objects(root: Path, image: str, class_names: Sequence[str]) -> list[_Object]:
     file = root / f"Annotations/{image}.xml"
     check_files([file], "VOC, an annotation")
     columns = {name: column for column, name in enumerate(class_names)}
-    try:
+    with described_by(f"annotation {file}", "VOC's XML", "unpack it again"):
         tree = ElementTree.fromstring(file.read_text(encoding="utf-8"))
-    except ElementTree.ParseError as error:
-        fail(f"annotation {file}", expected="VOC's XML", got=str(error), remedy="unpack it again")
     found: list[_Object] = []
     for one in tree.iter("object"):  # its own children alone: its parts have names and boxes too
         name = one.findtext("name", "an object without name").strip()

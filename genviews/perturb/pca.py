@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from genviews.checks import check_count, check_file, check_given, fail, lookup
+from genviews.checks import check_count, check_given, fail, lookup
 from genviews.described import described_by
-from genviews.files import load_header, load_tensors, save_tensors
+from genviews.files import load_arrays, load_header, load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
 from genviews.rng import Rng, Streams
@@ -143,9 +142,7 @@ class PCAStatistics:
         path = Path(path)
         what, facts = f"PCA statistics in {path.name}", dict[str, str]()
         if path.suffix == ".npz":
-            check_file(path, what)
-            with described_by(what, "arrays of numpy"), np.load(path, allow_pickle=False) as arrays:
-                tensors = {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
+            tensors = {key: array.float() for key, array in load_arrays(path, what).items()}
         else:
             tensors, facts = load_header(path, "PCA statistics in")
         missing = {"components", "stddev"} - set(tensors)

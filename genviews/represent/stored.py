@@ -23,6 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
 from genviews.checks import check_count, fail, lookup
+from genviews.described import described_by, parse_object
 from genviews.engine import Engine
 from genviews.files import atomic_write_bytes, read_metadata
 from genviews.generators.base import Generator
@@ -256,27 +257,30 @@ def recreate_views(
             that are not equal byte for byte (they are named).
     """
     if not isinstance(manifest, Mapping):
-        with fsspec.open(str(manifest), "rt", encoding="utf-8") as file:
-            manifest = json.load(file)
-    if not isinstance(manifest, Mapping) or manifest.get("format") != FORMAT:
+        with fsspec.open(str(manifest), "rb") as file:
+            manifest = parse_object(file.read(), f"manifest {manifest}")
+    if manifest.get("format") != FORMAT:
         fail("manifest", expected=f"format {FORMAT}", got="another", remedy="see `write_views`")
-    key: dict[str, Any] = manifest["key"]
-    if perturbation is None:
-        perturbation = rebuild(key["views"]["perturbation"])
+    with described_by("manifest", "what `write_views` wrote"):
+        key, digests, batch_size = (manifest[name] for name in ("key", "sha256", "batch_size"))
+        options = {name: key[name] for name in ("num_samples", "keep", "shard_size")}
+        said = {name: key["views"][name] for name in ("prior", "pool", "seed")}
+        if perturbation is None:
+            perturbation = rebuild(key["views"]["perturbation"])
+        prior = rebuild(said["prior"])
     views = LatentViews(
         generator,
         perturbation,
-        rebuild(key["views"]["prior"]),
-        positives=key["views"]["pool"],
-        seed=key["views"]["seed"],
-        batch_size=manifest["batch_size"],
+        prior,
+        positives=said["pool"],
+        seed=said["seed"],
+        batch_size=batch_size,
     )
-    options = {"keep": key["keep"], "shard_size": key["shard_size"]}
-    made = _identity(views, key["num_samples"], **options)
+    made = _identity(views, **options)
     # A manifest is text: it holds no answers.
     Identity(made.exact).check(Identity(key), "generator and perturbation")
-    found = write_views(views, folder, key["num_samples"], **options)
-    other = [name for name, digest in manifest["sha256"].items() if found["sha256"][name] != digest]
+    found = write_views(views, folder, **options)
+    other = [name for name, digest in digests.items() if found["sha256"].get(name) != digest]
     if other:
         fail(
             "recreated views",

@@ -283,7 +283,7 @@ class TestVOC:
         with pytest.raises(ValueError, match=r"class in the annotation of 000001: .* got 'cat'"):
             read_voc(devkit, "train", class_names=("cow", "dog"))
         (devkit / "VOC2007/Annotations/000003.xml").write_text("<annotation>")
-        with pytest.raises(ValueError, match="expected VOC's XML, got no element found"):
+        with pytest.raises(ValueError, match=r"expected VOC's XML, got .*no element found"):
             read_voc(devkit, "train", class_names=NAMES)
         (devkit / "VOC2007/Annotations/000003.xml").write_text("<a><object></object></a>")
         with pytest.raises(ValueError, match="an object without name"):

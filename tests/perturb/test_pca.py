@@ -128,7 +128,9 @@ def test_a_file_without_the_arrays_is_refused(tmp_path: Path) -> None:
 def test_a_file_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     objects = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / "stats.npz", components=objects, stddev=objects)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(
+        ValueError, match=r"expected arrays of numbers in an \.npz file, got something else"
+    ):
         PCAStatistics.load(tmp_path / "stats.npz")
 
 
