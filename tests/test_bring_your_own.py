@@ -35,7 +35,8 @@ def test_the_page_shows_the_files_as_they_are() -> None:
 
 
 def test_the_page_names_every_flag_of_a_function() -> None:
-    from genviews.cli.flags import FunctionFlags, flag_of
+    from genviews.cli.command import flag_of
+    from genviews.cli.flags import FunctionFlags
 
     for name in FunctionFlags.__dataclass_fields__:
         assert flag_of(name) in PAGE

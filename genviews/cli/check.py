@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genviews.checks import check_count, check_file, expanded, fail, is_url
+from genviews.cli.command import changed, flag_of
 from genviews.cli.flags import (
     DemoFlags,
     FrameFlags,
@@ -21,8 +22,6 @@ from genviews.cli.flags import (
     PredictFlags,
     ProbeFlags,
     VOCFlags,
-    changed,
-    flag_of,
 )
 from genviews.text import read_lines
 

@@ -6,10 +6,9 @@ A field is a flag, and its line under `Args` the help. What a group says decides
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -17,12 +16,11 @@ from genviews.checks import lookup
 from genviews.classify.settings import ClassifierSettings
 from genviews.studies.learning.options import LearnOptions
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 __all__ = [
+    "DataFlags",
     "DemoFlags",
     "EnsembleFlags",
+    "FitFlags",
     "FrameFlags",
     "FunctionFlags",
     "InvertFlags",
@@ -37,10 +35,6 @@ __all__ = [
     "SettingsFlags",
     "StudyFlags",
     "VOCFlags",
-    "changed",
-    "command",
-    "flag_of",
-    "plain",
 ]
 
 _INPUT = Group("Input", sort_key=1)
@@ -167,7 +161,21 @@ class FunctionFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class FrameFlags:
+class FitFlags:
+    """What becomes of images of another kind than is wanted: that of the generator or encoder.
+
+    Args:
+        resize: Crop and resize images of another size instead of leaving them out.
+        convert: Convert other colours and transparency instead of leaving such images out.
+    """
+
+    resize: bool = False
+    convert: bool = False
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class FrameFlags(FitFlags):
     """How images come to the generator's frame, and what of them is known.
 
     Args:
@@ -201,10 +209,6 @@ class ModelFlags(FunctionFlags, FrameFlags):
         calibration: Where alpha and the scale of each perturbation are chosen, if no split is there
             for it: a fraction of the images, which are then not tested on, or other images.
         calibration_labels: CSV file for a calibration folder; without it: its subfolders.
-        resize: Crop and resize images of another size to the generator's instead of leaving them
-            out.
-        convert: Convert colours and transparency to what the generator makes instead of leaving
-            such images out.
         split_seed: Seed that cuts the calibration images off. Without it: --seed.
         seed: Seed of the split and of the views.
         classifier: package.module:function that returns a torch module giving logits, that module
@@ -235,8 +239,6 @@ class ModelFlags(FunctionFlags, FrameFlags):
     class_names: str | None = None
     calibration: str = "0.5"
     calibration_labels: Path | None = None
-    resize: bool = False
-    convert: bool = False
     split_seed: int | None = None
     seed: int = 0
     classifier: str
@@ -281,10 +283,6 @@ class PredictFlags(FrameFlags):
         labels: subfolders, or a CSV or JSON file with the columns file and label, where the classes
             are known. Without it: the labels that are there, if any.
         label_column: Column of a table that has the labels. Without it: label.
-        resize: Crop and resize images of another size to the generator's instead of leaving them
-            out.
-        convert: Convert colours and transparency to what the generator makes instead of leaving
-            such images out.
         generator: Where the run's generator is now, if it has moved.
         classifier: Where the run's classifier is now, if it has moved.
         weights: Where the weights of the classifier are now, if they have moved.
@@ -294,8 +292,6 @@ class PredictFlags(FrameFlags):
     images: str
     labels: str | None = None
     label_column: str | None = None
-    resize: bool = False
-    convert: bool = False
     generator: str | None = None
     classifier: str | None = None
     weights: Path | None = None
@@ -315,10 +311,6 @@ class InvertFlags(FunctionFlags, FrameFlags):
         encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
             from the nearest of many samples.
         root: Folder of the files that a CSV file names; without it: the folder of that file.
-        resize: Crop and resize images of another size to the generator's instead of leaving them
-            out.
-        convert: Convert colours and transparency to what the generator makes instead of leaving
-            such images out.
         preset: default (what suits the generator), paper, reference (the paper's released code), or
             in-domain.
         steps: Most optimisation steps for an image. Without it: what suits the generator or the
@@ -334,8 +326,6 @@ class InvertFlags(FunctionFlags, FrameFlags):
     generator: str
     encoder: Path | None = None
     root: Path | None = None
-    resize: bool = False
-    convert: bool = False
     preset: str = "default"
     steps: int | None = None
     lpips_weights: Path | None = None
@@ -362,7 +352,21 @@ class KitFlags(FunctionFlags):
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class LearnFlags(KitFlags):
+class DataFlags(FitFlags):
+    """How labelled images are read that encoders are judged on.
+
+    Args:
+        label_column: Column of a table that has the labels of --data. Without it: label.
+        split_seed: Seed that cuts off splits that are missing.
+    """
+
+    label_column: str | None = None
+    split_seed: int = 0
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class LearnFlags(KitFlags, DataFlags):
     """What to learn from, and what to judge on.
 
     Args:
@@ -374,21 +378,13 @@ class LearnFlags(KitFlags):
             file with the columns file and label, a data set, or fashion32 (20,000, 5,000 and 10,000
             images of Fashion-MNIST). Splits train, val and test that are there are used; what is
             missing is cut off.
-        label_column: Column of a table that has the labels of --data. Without it: label.
-        split_seed: Seed that cuts off splits that are missing.
         size: Height and width of the images in pixels, where there is no generator. Without it:
             those of the first real image.
-        resize: Crop and resize images of another size to that instead of leaving them out.
-        convert: Convert colours and transparency instead of leaving such images out.
     """
 
     real: str | None = None
     data: str | None = None
-    label_column: str | None = None
-    split_seed: int = 0
     size: int | None = None
-    resize: bool = False
-    convert: bool = False
 
 
 @Parameter(name="*", group=_VOC)
@@ -416,7 +412,7 @@ class VOCFlags:
 
 @Parameter(name="*", group=_INPUT)
 @dataclass(frozen=True, kw_only=True)
-class ProbeFlags:
+class ProbeFlags(DataFlags):
     """Which encoder to judge, and on what.
 
     Args:
@@ -424,69 +420,10 @@ class ProbeFlags:
         data: Labelled images, as for learn: a folder (one subfolder a class), a CSV or JSON file, a
             data set or fashion32. Probes are fitted on the split train, their settings chosen on
             val, reported on test; what is missing is cut off.
-        label_column: Column of a table that has the labels. Without it: label.
-        split_seed: Seed that cuts off splits that are missing.
         size: Height and width of the images in pixels. Without it: those that the encoder was
             trained with, if its file says so.
-        resize: Crop and resize images of another size to that instead of leaving them out.
-        convert: Convert colours and transparency instead of leaving such images out.
     """
 
     encoder: Path
     data: str
-    label_column: str | None = None
-    split_seed: int = 0
     size: int | None = None
-    resize: bool = False
-    convert: bool = False
-
-
-def plain(*parts: DataclassInstance) -> dict[str, Any]:
-    """The flags as JSON holds them."""
-    return {name: _json(value) for name, value, _ in _items(parts)}
-
-
-def command(verb: str, out: Path, *parts: DataclassInstance) -> str:
-    """The shortest command line that gives these flags; for the record.
-
-    Args:
-        verb: with what stands behind it without a flag, as in "study learning/table1".
-        out: folder of the run.
-        parts: groups of flags.
-    """
-    words = ["genviews", *verb.split()]
-    for name, value, default in _items(parts):
-        if value is True:
-            words.append(flag_of(name))
-        elif isinstance(value, tuple):
-            words += [word for item in value for word in (flag_of(name), str(item))]
-        elif value != default or name == "seed":
-            words += [flag_of(name), str(value)]
-    return shlex.join([*words, "--out", str(out)])
-
-
-def flag_of(name: str) -> str:
-    """The flag of a field: "voc_size" -> "--voc-size"."""
-    return "--" + name.replace("_", "-")
-
-
-def changed(part: DataclassInstance) -> list[str]:
-    """Names of the fields that do not have their default."""
-    return [f.name for f in fields(part) if getattr(part, f.name) != f.default]
-
-
-def _items(parts: tuple[DataclassInstance, ...]) -> list[tuple[str, Any, Any]]:
-    """Name, value and default of each flag; a group in a group is its flags."""
-    found: list[tuple[str, Any, Any]] = []
-    for part in parts:
-        for f in fields(part):
-            value = getattr(part, f.name)
-            nested = is_dataclass(value) and not isinstance(value, type)
-            found += _items((value,)) if nested else [(f.name, value, f.default)]
-    return found
-
-
-def _json(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value

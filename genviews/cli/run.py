@@ -17,7 +17,8 @@ from rich.text import Text
 
 from genviews.checks import check_count, fail, is_url
 from genviews.cli.check import check_flags
-from genviews.cli.flags import RunFlags, command, plain
+from genviews.cli.command import command, plain
+from genviews.cli.flags import RunFlags
 from genviews.cli.progress import Stages, duration
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need

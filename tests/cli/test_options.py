@@ -5,14 +5,8 @@ from pathlib import Path
 
 from genviews.classify.settings import ClassifierSettings
 from genviews.cli.app import app
-from genviews.cli.flags import (
-    DemoFlags,
-    EnsembleFlags,
-    InvertFlags,
-    ModelFlags,
-    command,
-    plain,
-)
+from genviews.cli.command import command, plain
+from genviews.cli.flags import DemoFlags, EnsembleFlags, InvertFlags, ModelFlags
 
 MODELS = ModelFlags(
     images="my images",
