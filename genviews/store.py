@@ -11,8 +11,8 @@ loses at most the shard in flight; a re-run asks `missing` and makes only those.
     latents = store.read_all(num_shards).tensors["latents"]
 
 `genviews.work.run_shards` is that loop, for several processes or machines at once. A piece of work
-that ends in a JSON record (a row of a study, what a judge says) is kept by a `RecordStore`: the
-record lies beside whatever else its work leaves, and is written last.
+that ends in a JSON record (a row of a study, what a judge says) is kept by a
+`genviews.record_store.RecordStore`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -31,7 +31,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from genviews.checks import check_count, fail
 from genviews.claim import claim, remove_stale_claims
-from genviews.files import atomic_write_bytes, read_json, remove_half_written, write_json
+from genviews.files import atomic_write_bytes
 from genviews.identity import Identity
 from genviews.shard import (
     DamagedShardError,
@@ -39,11 +39,10 @@ from genviews.shard import (
     decode_shard,
     encode_shard,
     join_shards,
-    key_difference,
     key_text,
 )
 
-__all__ = ["MemoryStore", "RecordStore", "Shard", "ShardStore", "Store"]
+__all__ = ["MemoryStore", "Shard", "ShardStore", "Store"]
 
 _NAME = re.compile(r"(\d{5,})\.safetensors")
 Made = TypeVar("Made")
@@ -320,90 +319,3 @@ class MemoryStore(Store[Shard]):
     def read_all(self, shards: int) -> Shard:
         """Return all shards as one, in the order of their index."""
         return join_shards([self._shards[index] for index in range(shards)], "in memory")
-
-
-class RecordStore(Store[dict[str, Any]]):
-    """Shards that are a JSON record each; a record keeps its key, and another one is refused.
-
-    Args:
-        paths: of the records, one for each shard: "rows/gaussian/seed0/row.json".
-        keys: text that each record depends on (`genviews.shard.key_text`).
-        names: of the shards, for messages: "row 'Gaussian', seed 0".
-
-    Attributes:
-        paths: of the records.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     store = RecordStore([Path(folder) / "a/row.json"], ['{"lr": 1}'], ["row a"])
-        ...     store.write(0, {"accuracy": 0.5})
-        ...     store.missing(1), store.read(0)["accuracy"]
-        ([], 0.5)
-    """
-
-    def __init__(self, paths: Sequence[Path], keys: Sequence[str], names: Sequence[str]) -> None:
-        super().__init__()
-        self.paths, self._keys, self._names = list(paths), list(keys), list(names)
-
-    def name(self, index: int) -> str:
-        """What a record is called in messages."""
-        return str(self.paths[index])
-
-    def present(self) -> list[int]:
-        """Return the records that exist, whole or damaged."""
-        return [index for index, path in enumerate(self.paths) if path.exists()]
-
-    def has(self, index: int) -> bool:
-        """Whether a record is there and whole; a damaged one is noted in `damaged`.
-
-        Raises:
-            ValueError: it was made under another key.
-        """
-        self.damaged.pop(index, None)
-        try:
-            theirs = read_json(self.paths[index])["key"]
-        except FileNotFoundError:
-            return False
-        except (ValueError, KeyError) as error:
-            self.damaged[index] = str(error)
-            return False
-        if theirs != self._keys[index]:
-            fail(
-                f"result of {self._names[index]}",
-                expected="the setting of this study",
-                got=key_difference(theirs, self._keys[index]),
-                remedy="choose another folder, or remove that row's",
-            )
-        return True
-
-    def claim(self, index: int) -> AbstractContextManager[bool]:
-        """Claim a record for the length of a `with` block (see `genviews.claim`).
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
-        return claim(_lock(self.paths[index]))
-
-    def write(self, index: int, made: dict[str, Any]) -> None:
-        """Write a record with its key."""
-        write_json(self.paths[index], {**made, "key": self._keys[index]})
-
-    def read(self, index: int) -> dict[str, Any]:
-        """Return a record.
-
-        Raises:
-            FileNotFoundError: it was never made.
-            ValueError: it is damaged.
-        """
-        return read_json(self.paths[index])
-
-    def clean(self) -> None:
-        """Remove the lock files and half-written files that killed processes left."""
-        for path in self.paths:
-            remove_stale_claims(path.parent, _lock(path).name)
-            remove_half_written(path.parent)  # also checkpoints and encoders beside it
-
-
-def _lock(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.lock")

@@ -12,18 +12,24 @@ generators speak. Uint8 and mean/std normalisation live at the two borders only:
 from __future__ import annotations
 
 import math
-import operator
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal, Protocol, SupportsIndex, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_different, check_type, fail, lookup
+from genviews.checks import check_count, check_type, fail, lookup
+from genviews.style_rows import (
+    LayerRange,
+    LayerRows,
+    Layers,
+    layers_name,
+    numbered_rows,
+    plain_layers,
+)
 
 __all__ = [
     "Draws",
@@ -33,9 +39,6 @@ __all__ = [
     "Label",
     "LatentSpec",
     "Latents",
-    "LayerRange",
-    "LayerRows",
-    "Layers",
     "Masks",
     "NotedProgress",
     "Progress",
@@ -44,8 +47,6 @@ __all__ = [
     "check_floats",
     "check_masks",
     "check_shape",
-    "layers_name",
-    "plain_layers",
     "silent",
 ]
 
@@ -211,100 +212,6 @@ class ImageSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerRange:
-    """A named, half-open range of style rows [start, stop), e.g. `fine` = rows 5 to 7."""
-
-    name: str
-    start: int
-    stop: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start < self.stop:
-            fail(
-                f"layer range {self.name!r}",
-                expected="0 <= start < stop",
-                got=f"start={self.start}, stop={self.stop}",
-                remedy="rows are counted from 0 and the range is half-open",
-            )
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    @property
-    def rows(self) -> slice:
-        """The rows as a slice for the L axis."""
-        return slice(self.start, self.stop)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerRows:
-    """Style rows under one name, which need not adjoin.
-
-    Args:
-        name: as it stands in names of results, such as "fine", "5-7" or "0-2,5".
-        indices: of the rows, ascending.
-    """
-
-    name: str
-    indices: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @property
-    def rows(self) -> slice | list[int]:
-        """Index of the L axis: a slice where the rows adjoin."""
-        first, last = self.indices[0], self.indices[-1]
-        adjoin = last - first + 1 == len(self.indices)
-        return slice(first, last + 1) if adjoin else list(self.indices)
-
-
-Layers = str | int | slice | LayerRange | LayerRows | Iterable[SupportsIndex]
-"""How rows are said: a name such as "fine"; "5-7" or "0-2,5", where both ends belong to a band; the
-number of one row; any iterable of the numbers of rows, such as (2, 3, 7) or range(5, 8); a
-`LayerRange`. Rows are counted from 0, and their order says nothing."""
-
-
-def plain_layers(layers: object) -> str | LayerRange | tuple[int, ...]:
-    """Return rows as a name, a range, or their numbers, ascending: what can be kept and compared.
-
-    Raises:
-        TypeError: neither of the forms of `Layers`.
-        ValueError: no row, one that is there twice, or a number below 0.
-
-    Example:
-        >>> plain_layers([7, 2, 3]), plain_layers(range(5, 8)), plain_layers(slice(5, 8))
-        ((2, 3, 7), (5, 6, 7), (5, 6, 7))
-    """
-    if isinstance(layers, LayerRows):
-        rows = layers.rows
-        if isinstance(rows, slice):
-            return LayerRange(name=layers.name, start=rows.start, stop=rows.stop)
-        return layers.indices
-    if isinstance(layers, str | LayerRange):
-        return layers
-    remedy = (
-        "name a range such as 'fine', or give the number of each row, such as (2, 3, 7) or "
-        "range(5, 8); rows are counted from 0"
-    )
-    if isinstance(layers, slice):
-        if layers.stop is None:
-            fail("layers", expected="a slice with both ends", got=layers, remedy=remedy)
-        layers = range(layers.start or 0, layers.stop, layers.step or 1)
-    try:
-        given: list[Any] = list(layers) if isinstance(layers, Iterable) else [layers]
-        if any(isinstance(row, bool) or getattr(row, "dtype", None) == torch.bool for row in given):
-            raise TypeError
-        found = tuple(sorted(operator.index(row) for row in given))
-    except TypeError:
-        fail("layers", expected="rows", got=repr(layers), remedy=remedy, error=TypeError)
-    check_different(found, "layers", "name each row once")
-    if not found or found[0] < 0:
-        fail("layers", expected="rows from 0 on", got=found or "none", remedy=remedy)
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
 class LatentSpec:
     """The latents a generator renders: their space, the L x D shape and the named layer ranges.
 
@@ -339,12 +246,12 @@ class LatentSpec:
         """
         known = plain_layers(name)
         if isinstance(known, str):
-            if re.fullmatch(_ROWS, known):
-                return self.layers([row for part in known.split(",") for row in _band(part)])
+            if (numbered := numbered_rows(known)) is not None:
+                return self.layers(numbered)
             everything = LayerRange(name="all", start=0, stop=self.num_layers)
             known = lookup(known, {r.name: r for r in (everything, *self.ranges)}, "layer range")
         if isinstance(known, LayerRange):
-            found = LayerRows(name=known.name, indices=tuple(range(known.start, known.stop)))
+            found = LayerRows(name=known.name, indices=tuple(known.numbers))
         else:
             found = LayerRows(name=layers_name(known), indices=known)
         if found.indices[-1] >= self.num_layers:
@@ -361,28 +268,6 @@ class LatentSpec:
         remedy = "make them with `generator.map(generator.sample(streams))` or by inversion"
         note = f" in {self.space} space"
         check_shape(latents, ("...", *self.shape), what, remedy, note=note)
-
-
-_ROWS = r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*"
-
-
-def _band(text: str) -> range:
-    """The rows of "5-7", both ends included, or of "6"."""
-    first, _, last = text.partition("-")
-    found = LayerRange(name=text, start=int(first), stop=int(last or first) + 1)
-    return range(found.start, found.stop)
-
-
-def layers_name(layers: str | LayerRange | tuple[int, ...]) -> str:
-    """Rows in a word: those that adjoin as a band, "2-4,7" for (2, 3, 4, 7)."""
-    if isinstance(layers, str):
-        return layers
-    if isinstance(layers, LayerRange):
-        return layers.name
-    starts = [row for row in layers if row - 1 not in layers]
-    stops = [row for row in layers if row + 1 not in layers]
-    bands = zip(starts, stops, strict=True)
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in bands)
 
 
 class Status(IntEnum):

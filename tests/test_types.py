@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from genviews.types import ImageSpec, Inversion, LatentSpec, LayerRange, Layers, Status
+from genviews.style_rows import LayerRange, Layers
+from genviews.types import ImageSpec, Inversion, LatentSpec, Status
 
 IMAGES = ImageSpec(channels=3, height=4, width=6)
 LATENTS = LatentSpec(

@@ -12,7 +12,8 @@ import torch
 
 from genviews.engine import Engine
 from genviews.identity import Identity
-from genviews.store import MemoryStore, RecordStore, Shard, ShardStore
+from genviews.record_store import RecordStore
+from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.work import HereOnly, run_shards
 from tests.processes import LONG, start, wait_until
 

@@ -16,13 +16,10 @@ from genviews.cli.flags import (
     FrameFlags,
     FunctionFlags,
     InvertFlags,
-    KitFlags,
-    LearnFlags,
     ModelFlags,
     PredictFlags,
-    ProbeFlags,
-    VOCFlags,
 )
+from genviews.cli.learning_flags import KitFlags, LearnFlags, ProbeFlags, VOCFlags
 from genviews.text import read_lines
 
 __all__ = ["check_apart", "check_flags", "class_names_of", "fraction", "settings_of"]

@@ -1,4 +1,4 @@
-"""Every flag of the command line, as frozen dataclasses.
+"""Flags of the command line, as frozen dataclasses; those of the learning arrow stand apart.
 
 A field is a flag, and its line under `Args` the help. What a group says decides the result, but for
 `RunFlags`, which says how and where to run. Nothing heavy is imported: help must answer at once.
@@ -12,37 +12,30 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from genviews.checks import lookup
 from genviews.classify.settings import ClassifierSettings
-from genviews.studies.learning.options import LearnOptions
 
 __all__ = [
-    "DataFlags",
+    "INPUT",
+    "STUDY",
     "DemoFlags",
     "EnsembleFlags",
     "FitFlags",
     "FrameFlags",
     "FunctionFlags",
     "InvertFlags",
-    "KitFlags",
-    "LearnFlags",
     "PLAIN",
     "PredictFlags",
     "ModelFlags",
-    "ObjectiveFlags",
-    "ProbeFlags",
     "RunFlags",
     "SettingsFlags",
     "StudyFlags",
-    "VOCFlags",
 ]
 
-_INPUT = Group("Input", sort_key=1)
+INPUT = Group("Input", sort_key=1)
 _CLASSIFIER = Group("Classifier", sort_key=1.5)
 _FUNCTION = Group("A generator that is a function", sort_key=1.6)
 _OF_FUNCTION = Parameter(group=_FUNCTION)
-_STUDY = Group("Study", sort_key=2)
-_VOC = Group("PASCAL VOC", sort_key=2.7)
+STUDY = Group("Study", sort_key=2)
 _RUN = Group("Running", sort_key=3)
 
 PLAIN = Parameter(
@@ -51,21 +44,13 @@ PLAIN = Parameter(
 """Of every flag: a switch has no `--no-`, and nothing is no default to show."""
 
 
-def _check_objective(kind: object, options: LearnOptions) -> None:
-    from genviews.represent.losses import OBJECTIVES  # loads torch, which help does not need
-
-    lookup(options.objective, OBJECTIVES, "--objective")
-
-
 _SETTINGS = ClassifierSettings()
 SettingsFlags = Annotated[
     ClassifierSettings, Parameter(name="*", group=_CLASSIFIER, consume_multiple=True)
 ]
 """Of every verb that takes a classifier."""
 
-_LEARNT = Parameter(name="*", group=_STUDY, validator=_check_objective)
-ObjectiveFlags = Annotated[LearnOptions, _LEARNT]
-StudyFlags = Parameter(name="*", group=_STUDY)
+StudyFlags = Parameter(name="*", group=STUDY)
 """Makes the options of any study flags."""
 
 
@@ -102,7 +87,7 @@ class RunFlags:
     debug: bool = False
 
 
-@Parameter(name="*", group=_STUDY)
+@Parameter(name="*", group=STUDY)
 @dataclass(frozen=True, kw_only=True)
 class DemoFlags:
     """The study on the images and weights that ship with the package.
@@ -122,7 +107,7 @@ class DemoFlags:
     test: int = 400
 
 
-@Parameter(name="*", group=_INPUT)
+@Parameter(name="*", group=INPUT)
 @dataclass(frozen=True, kw_only=True)
 class FunctionFlags:
     """What is said of a generator that is package.module:function; see docs/bring_your_own.md.
@@ -159,7 +144,7 @@ class FunctionFlags:
     generator_colours: Annotated[Literal["as-made", "grey", "rgb"], _OF_FUNCTION] = "as-made"
 
 
-@Parameter(name="*", group=_INPUT)
+@Parameter(name="*", group=INPUT)
 @dataclass(frozen=True, kw_only=True)
 class FitFlags:
     """What becomes of images of another kind than is wanted: that of the generator or encoder.
@@ -173,7 +158,7 @@ class FitFlags:
     convert: bool = False
 
 
-@Parameter(name="*", group=_INPUT)
+@Parameter(name="*", group=INPUT)
 @dataclass(frozen=True, kw_only=True)
 class FrameFlags(FitFlags):
     """How images come to the generator's frame, and what of them is known.
@@ -192,7 +177,7 @@ class FrameFlags(FitFlags):
     mask: Path | None = None
 
 
-@Parameter(name="*", group=_INPUT)
+@Parameter(name="*", group=INPUT)
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags(FunctionFlags, FrameFlags):
     """Labelled images, which of them decide, the classifier, the generator, and views to try.
@@ -255,7 +240,7 @@ class ModelFlags(FunctionFlags, FrameFlags):
     settings: SettingsFlags = _SETTINGS
 
 
-@Parameter(name="*", group=_STUDY)
+@Parameter(name="*", group=STUDY)
 @dataclass(frozen=True, kw_only=True)
 class EnsembleFlags:
     """How views are made and merged.
@@ -270,7 +255,7 @@ class EnsembleFlags:
     merge: Literal["mean", "gmean", "tsharpen", "max"] = "mean"
 
 
-@Parameter(name="*", group=_INPUT)
+@Parameter(name="*", group=INPUT)
 @dataclass(frozen=True, kw_only=True)
 class PredictFlags(FrameFlags):
     """What to classify, and with which ensemble.
@@ -297,7 +282,7 @@ class PredictFlags(FrameFlags):
     weights: Path | None = None
 
 
-@Parameter(name="*", group=_INPUT)
+@Parameter(name="*", group=INPUT)
 @dataclass(frozen=True, kw_only=True)
 class InvertFlags(FunctionFlags, FrameFlags):
     """What to invert, and with what.
@@ -331,99 +316,3 @@ class InvertFlags(FunctionFlags, FrameFlags):
     lpips_weights: Path | None = None
     start_from: str | None = None
     png: bool = False
-
-
-@Parameter(name="*", group=_INPUT)
-@dataclass(frozen=True, kw_only=True)
-class KitFlags(FunctionFlags):
-    """The generator.
-
-    Args:
-        generator: fashion32 or fashion32-classes (ship with genviews), a StyleGAN2 .safetensors
-            file with its config in a .json file of the same name, or package.module:function that
-            turns z into images. Without it: real images alone.
-        walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
-            none.
-    """
-
-    generator: str | None = None
-    walks: Path | None = None
-
-
-@Parameter(name="*", group=_INPUT)
-@dataclass(frozen=True, kw_only=True)
-class DataFlags(FitFlags):
-    """How labelled images are read that encoders are judged on.
-
-    Args:
-        label_column: Column of a table that has the labels of --data. Without it: label.
-        split_seed: Seed that cuts off splits that are missing.
-    """
-
-    label_column: str | None = None
-    split_seed: int = 0
-
-
-@Parameter(name="*", group=_INPUT)
-@dataclass(frozen=True, kw_only=True)
-class LearnFlags(KitFlags, DataFlags):
-    """What to learn from, and what to judge on.
-
-    Args:
-        real: Real images to train on: a folder (subfolders are classes), a CSV file with a column
-            file, a store of images, torchvision:FashionMNIST:FOLDER:train, package.module:function
-            that returns such a data set, or fashion32 (the 55,000 training images of
-            Fashion-MNIST).
-        data: Labelled images to judge encoders on: a folder (one subfolder a class), a CSV or JSON
-            file with the columns file and label, a data set, or fashion32 (20,000, 5,000 and 10,000
-            images of Fashion-MNIST). Splits train, val and test that are there are used; what is
-            missing is cut off.
-        size: Height and width of the images in pixels, where there is no generator. Without it:
-            those of the first real image.
-    """
-
-    real: str | None = None
-    data: str | None = None
-    size: int | None = None
-
-
-@Parameter(name="*", group=_VOC)
-@dataclass(frozen=True, kw_only=True)
-class VOCFlags:
-    """What encoders are judged on beside their own images; can be added to a study that is there.
-
-    Args:
-        voc: Folder VOCdevkit or VOC2007: judge every encoder by VOC07 classification as well, with
-            an SVM for each class. Grey encoders are shown grey photos.
-        voc_protocol: What SVMs are fitted to and scored on: authors (train, val) or usual
-            (trainval, test).
-        voc_size: Short side and central square of the photos, in pixels.
-        detection: Also fine-tune a Faster R-CNN around every encoder, as in the paper: for resnets
-            with --stem imagenet, on colour images; hours on a GPU each.
-        detection_steps: Steps of the fine-tuning. Without it: 24,000.
-    """
-
-    voc: Path | None = None
-    voc_protocol: Literal["authors", "usual"] = "authors"
-    voc_size: int = 224
-    detection: bool = False
-    detection_steps: int | None = None
-
-
-@Parameter(name="*", group=_INPUT)
-@dataclass(frozen=True, kw_only=True)
-class ProbeFlags(DataFlags):
-    """Which encoder to judge, and on what.
-
-    Args:
-        encoder: Encoder that genviews wrote (.safetensors).
-        data: Labelled images, as for learn: a folder (one subfolder a class), a CSV or JSON file, a
-            data set or fashion32. Probes are fitted on the split train, their settings chosen on
-            val, reported on test; what is missing is cut off.
-        size: Height and width of the images in pixels. Without it: those that the encoder was
-            trained with, if its file says so.
-    """
-
-    encoder: Path
-    data: str
-    size: int | None = None

@@ -20,17 +20,8 @@ from genviews.checks import lookup
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.cli.check import class_names_of, fraction, settings_of
-from genviews.cli.flags import (
-    DemoFlags,
-    FrameFlags,
-    InvertFlags,
-    KitFlags,
-    LearnFlags,
-    ModelFlags,
-    PredictFlags,
-    ProbeFlags,
-    VOCFlags,
-)
+from genviews.cli.flags import DemoFlags, FrameFlags, InvertFlags, ModelFlags, PredictFlags
+from genviews.cli.learning_flags import KitFlags, LearnFlags, ProbeFlags, VOCFlags
 from genviews.cli.saved import check_fitted_with, models_of, saved_ensemble
 from genviews.data.file_source import Alignment
 from genviews.data.pixels import IN_MEMORY, Decoding

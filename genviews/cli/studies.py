@@ -10,7 +10,8 @@ from cyclopts import App
 from rich.console import Console
 
 from genviews.checks import fail
-from genviews.cli.flags import KitFlags, LearnFlags, ModelFlags, RunFlags, StudyFlags, VOCFlags
+from genviews.cli.flags import ModelFlags, RunFlags, StudyFlags
+from genviews.cli.learning_flags import KitFlags, LearnFlags, VOCFlags
 from genviews.cli.run import run_verb
 from genviews.cli.verbs import title_of
 

@@ -12,13 +12,11 @@ from genviews.cli.flags import (
     DemoFlags,
     EnsembleFlags,
     InvertFlags,
-    LearnFlags,
     ModelFlags,
-    ObjectiveFlags,
     PredictFlags,
-    ProbeFlags,
     RunFlags,
 )
+from genviews.cli.learning_flags import LearnFlags, ObjectiveFlags, ProbeFlags
 from genviews.cli.run import run_verb
 from genviews.studies.learning.options import LearnOptions
 

@@ -28,7 +28,8 @@ from genviews.generators.layers import (
     normalize,
 )
 from genviews.rng import Streams
-from genviews.types import Draws, Label, LayerRange
+from genviews.style_rows import LayerRange
+from genviews.types import Draws, Label
 
 __all__ = [
     "MappingNetwork",

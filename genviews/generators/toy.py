@@ -25,7 +25,8 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.rng import Rng
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec, LayerRange
+from genviews.style_rows import LayerRange
+from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 
 __all__ = ["ToyGenerator"]
 

@@ -34,7 +34,8 @@ from genviews.checks import check_count, check_each, check_number, fail, lookup
 from genviews.generators.base import Generator
 from genviews.named import Registry
 from genviews.rng import Streams
-from genviews.types import Label, Latents, Layers, check_shape, layers_name, plain_layers
+from genviews.style_rows import Layers, layers_name, plain_layers
+from genviews.types import Label, Latents, check_shape
 
 if TYPE_CHECKING:
     from genviews.perturb.pca import PCAStatistics
@@ -66,7 +67,7 @@ class Perturbation(ABC):
     Args:
         layers: rows to edit, resolved by `generator.latent_spec.layers`: a name such as "fine" or
             "all", rows such as "5-7", or the numbers of any rows, such as (2, 3, 7) or range(5, 8);
-            see `genviews.types.Layers`. A generator in z or w space has a single row: use "all".
+            see `genviews.style_rows.Layers`. A generator in z or w space has a single row: use "all".
     """
 
     layers: Layers

@@ -14,7 +14,8 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation, Rows
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.rng import Streams
-from genviews.types import Label, Layers
+from genviews.style_rows import Layers
+from genviews.types import Label
 
 __all__ = ["Independent", "StyleMix"]
 

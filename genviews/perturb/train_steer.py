@@ -40,7 +40,7 @@ from genviews.perturb.warps import (
 )
 from genviews.represent.prior import Prior  # up: walks are learnt where latents are drawn
 from genviews.rng import Rng, Streams
-from genviews.types import Layers, plain_layers
+from genviews.style_rows import Layers, plain_layers
 
 __all__ = ["SteerTraining", "measure_walks", "train_walks"]
 

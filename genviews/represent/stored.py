@@ -38,7 +38,8 @@ from genviews.represent.prior import Prior, check_ids
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rows import StoredRows
 from genviews.store import Shard, ShardStore
-from genviews.types import ImageSpec, LayerRange, Progress
+from genviews.style_rows import LayerRange
+from genviews.types import ImageSpec, Progress
 from genviews.work import Tell, run_shards
 
 __all__ = ["StoredViews", "rebuild", "recreate_views", "write_views"]

@@ -14,7 +14,7 @@ from genviews.perturb.base import Perturbation, format_strength, perturbation
 from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
 from genviews.rng import Rng
-from genviews.types import LayerRange, Layers
+from genviews.style_rows import LayerRange, Layers
 
 
 def test_a_perturbation_without_edit_cannot_be_made() -> None:

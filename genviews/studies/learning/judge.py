@@ -26,10 +26,10 @@ from genviews.evaluate.extractor import FeatureExtractor
 from genviews.files import save_tensors
 from genviews.identity import describe
 from genviews.identity import key as key_of
+from genviews.record_store import RecordStore
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.train import StepRecord
 from genviews.shard import key_text
-from genviews.store import RecordStore
 from genviews.studies.blocks import Column
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting

@@ -21,11 +21,11 @@ from genviews.checks import fail
 from genviews.engine import Engine
 from genviews.files import read_json
 from genviews.identity import Identity
+from genviews.record_store import RecordStore
 from genviews.report.words import duration
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.train import StepRecord, check_alone, train_representation
 from genviews.shard import key_text
-from genviews.store import RecordStore
 from genviews.studies.learning.data import check_row, row_batches
 from genviews.studies.learning.judge import ENCODER, ProbeJudge, Report, RowReport, RowResult
 from genviews.studies.learning.row import LearningRow
