@@ -67,7 +67,7 @@ class Perturbation(ABC):
     Args:
         layers: rows to edit, resolved by `generator.latent_spec.layers`: a name such as "fine" or
             "all", rows such as "5-7", or the numbers of any rows, such as (2, 3, 7) or range(5, 8);
-            see `genviews.style_rows.Layers`. A generator in z or w space has a single row: use "all".
+            see `genviews.style_rows`. A generator in z or w space has a single row: use "all".
     """
 
     layers: Layers
