@@ -70,7 +70,8 @@ class GenerativeTTA(nn.Module):
         inverter: how w* is found; None takes that of the kit.
         perturbation: what makes a view out of w*: an object, or a name such as "stylemix_fine" or
             "isotropic_coarse_0.30"; without its strength, the middle one of those that suit the
-            generator. "reconstruction" makes no view but G(w*).
+            generator. None takes "stylemix_fine", or "isotropic_all" of a generator without fine
+            rows. "reconstruction" makes no view but G(w*).
         pixel_views: random pixel augmentation of each generated view and, as many times, of the
             image itself, or its name in `genviews.augment.presets`; None leaves pixels alone.
         render_views: of the generated views, where it is another than that of the image; None takes
@@ -126,7 +127,7 @@ class GenerativeTTA(nn.Module):
         generator: Generator | GeneratorKit,
         *,
         inverter: Inverter | None = None,
-        perturbation: Perturbation | str = "stylemix_fine",
+        perturbation: Perturbation | str | None = None,
         pixel_views: Transform | None = None,
         render_views: Transform | None = None,
         photo_transform: Transform | None = None,
@@ -149,6 +150,9 @@ class GenerativeTTA(nn.Module):
             generator = GeneratorKit(generator)
         remedy = "name one, such as 'stylemix_fine', or make one: StyleMix('fine')"
         expected = "a Perturbation or its name"
+        if perturbation is None:
+            fine = any(rows.name == "fine" for rows in generator.generator.latent_spec.ranges)
+            perturbation = "stylemix_fine" if fine else "isotropic_all"
         check_type(perturbation, (Perturbation, str), "perturbation", expected, remedy)
         remedy = "make one: Inverter(steps=100), or leave it out"
         inverter = generator.inverter if inverter is None else inverter

@@ -67,12 +67,11 @@ def test_a_classifier_as_timm_has_them(load, capsys) -> None:
     assert "with views" in capsys.readouterr().out
 
 
-def test_mistakes_end_in_a_red_line(load, tmp_path, capsys) -> None:
-    code, _ = load("journey_mistakes").main(tmp_path, quick=True)
-    assert code == 3
+def test_mistakes_end_in_a_red_line_and_mended_in_a_verdict(load, tmp_path, capsys) -> None:
+    assert load("journey_mistakes").main(tmp_path, quick=True) == (3, 0)
     shown = capsys.readouterr()
     said = shown.out + shown.err
     assert "taken for [0, 1] and scaled to [-1, 1]" in said
     assert "Not to be trusted" in said
     assert "the answers fit the order ring, bar, disk" in " ".join(said.split())
-    assert "No verdict" in said
+    assert said.count("No verdict") == 1

@@ -281,6 +281,14 @@ class TestMistakes:
             tta(**{what: 0})
 
 
+def test_views_that_suit_a_generator_without_fine_rows():
+    generator = CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 8, 8).cumsum(-1) / 8, z_dim=64)
+    made = GenerativeTTA(CLASSIFIER, generator, inverter=INVERTER).perturbation
+    assert isinstance(made, Isotropic)
+    assert made.layers == "all"
+    assert GenerativeTTA(CLASSIFIER, TOY).perturbation == StyleMix("fine")
+
+
 def test_a_generator_that_is_told_the_class_gets_the_predicted_one():
     """The class is no part of the latent: inversion and views are of the class that is seen."""
 

@@ -214,6 +214,7 @@ class ViewBank(Mapping[str, PredictionBank]):
             key.
         meta: plain values for the banks, such as the seed.
         notes: id -> what became of an image: of the bank's own, or of one that was left out.
+        redrawn: how many views were not finite, and drawn again.
 
     Raises:
         ValueError: not one set of logits for each classifier.
@@ -226,6 +227,7 @@ class ViewBank(Mapping[str, PredictionBank]):
     logits: tuple[Mapping[str, Float[Tensor, "N _ _"]], ...]
     meta: Mapping[str, Plain] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    redrawn: int = 0
 
     def __post_init__(self) -> None:
         count = len(task_classifiers(self.tasks))

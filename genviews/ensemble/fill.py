@@ -34,6 +34,7 @@ from genviews.generators.base import Generator
 from genviews.identity import identify, key
 from genviews.invert.job import InversionStore
 from genviews.memory import images_in_shard
+from genviews.perturb.redraw import REDRAWN
 from genviews.shard import join_shards
 from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.types import Progress, Status, silent
@@ -118,6 +119,7 @@ def view_logits(
     latents: Float[Tensor, "N L D"] | None = None,
     *,
     tell: Callable[[int, int], None] = lambda done, total: None,
+    redrawn: Callable[[int], None] = lambda count: None,
 ) -> tuple[dict[str, Tensor], ...]:
     """What `fill_bank` keeps: (N, K, O) logits by key for each of `task_classifiers(tasks)`.
 
@@ -138,7 +140,7 @@ def view_logits(
         if asked is not None and plan.generator is not None:
             shown = plan.shown(part, ids[rows])
             label = predicted_label(asked, plan.generator, shown, plan.batch_size)
-        for name, views in plan.blocks(part, ids[rows], own, label):
+        for name, views in plan.blocks(part, ids[rows], own, label, redrawn=redrawn):
             for classifier, found in zip(classifiers, logits, strict=True):
                 said = predict_logits(classifier, views, batch_size=plan.batch_size).cpu()
                 found[name].setdefault(start, []).append(said)
@@ -199,10 +201,12 @@ def answered(
     )
 
 
-def refuse_silence() -> NoReturn:
-    """Raise the ValueError for images of which none has an answer."""
-    remedy = "check the files, and what the classifier answers"
-    fail("images", expected="at least one with an answer", got="none", remedy=remedy)
+def refuse_silence(notes: Mapping[str, str] | None = None) -> NoReturn:
+    """Raise the ValueError for images of which none has an answer, with the first reasons."""
+    told = "; ".join(f"{name} {reason}" for name, reason in list((notes or {}).items())[:3])
+    remedy = "check the files (--resize and --convert accept more), and what the classifier answers"
+    got = f"none: {told}" if told else "none"
+    fail("images", expected="at least one with an answer", got=got, remedy=remedy)
 
 
 def fill_from_source(
@@ -268,9 +272,17 @@ def fill_from_source(
             own, failed = found["latents"], found["status"] == Status.FAILED
         elif own is not None:
             own = own[chosen]
+        redrawn: list[int] = []
         said = view_logits(
-            tasks, plan, batch.images, batch.ids, own, tell=lambda done, total: tell(done)
+            tasks,
+            plan,
+            batch.images,
+            batch.ids,
+            own,
+            tell=lambda done, total: tell(done),
+            redrawn=redrawn.append,
         )
+        notes |= {REDRAWN: str(sum(redrawn))} if sum(redrawn) else {}
         kept = answered(said, failed=failed)
         good, plain = set(kept.rows), set(kept.plain)
         notes |= {name: NO_ANSWER for row, name in enumerate(batch.ids) if row not in good}
@@ -288,8 +300,10 @@ def fill_from_source(
     )
     parts = [store.read(index) for index in range(-(-len(wanted) // size))]
     kept = join_shards([part for part in parts if len(part)] or parts[:1], stage)
+    notes = {name: text for part in parts for name, text in part.notes.items()}
+    notes.pop(REDRAWN, None)
     if not kept.ids:
-        refuse_silence()
+        refuse_silence(notes)
     logits: list[dict[str, Tensor]] = [{} for _ in task_classifiers(tasks)]
     for name, value in kept.tensors.items():
         place, _, what = name.partition("/")
@@ -302,7 +316,8 @@ def fill_from_source(
         labels={name: column.cpu()[chosen] for name, column in (labels or {}).items()},
         logits=tuple(logits),
         meta=plan.facts,
-        notes={name: text for part in parts for name, text in part.notes.items()},
+        notes=notes,
+        redrawn=sum(int(part.notes.get(REDRAWN, 0)) for part in parts),
     )
 
 

@@ -8,7 +8,7 @@ neither the batch size nor the other images change its views (law 1).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -148,6 +148,8 @@ class ViewPlan:
         ids: Sequence[str],
         latents: Float[Tensor, "N L D"] | None = None,
         label: Int[Tensor, " N"] | None = None,
+        *,
+        redrawn: Callable[[int], None] = lambda count: None,
     ) -> Iterator[tuple[str, Float[Tensor, "N _ C H W"]]]:
         """Yield (key, some views) for "image" and each set; with latents, "reconstruction" too.
 
@@ -159,6 +161,7 @@ class ViewPlan:
             ids: of the images; they seed the views.
             latents: of the images, by inversion; needed by perturbations.
             label: predicted classes, for a conditional generator.
+            redrawn: called with how many views were not finite, and drawn again.
 
         Differs: each image's views come from its id, not from its place in the data set or batch.
         """
@@ -187,7 +190,7 @@ class ViewPlan:
                 moved = perturbation(self.generator, latents, count, own, label=label)
                 rendered = make(moved)
                 again = partial(self._again, perturbation, latents, count, own, label)
-                redraw(moved, rendered, again)  # what is not finite still is named with its image
+                redrawn(redraw(moved, rendered, again)[0])  # an answer to the others is no number
                 for view_set in sets:
                     left = self._count_latents(view_set) - first
                     if left <= 0:

@@ -10,7 +10,7 @@ from genviews.gates.gate import LEVEL, Gate
 from genviews.types import Status
 from genviews.user_code import GUIDE
 
-__all__ = ["finite_gate", "picture_gate", "range_gate", "status_gates"]
+__all__ = ["finite_gate", "picture_gate", "range_gate", "redrawn_gate", "status_gates"]
 
 SPREAD = 0.05
 """Least spread of generated pictures, as a part of that of the images."""
@@ -31,6 +31,20 @@ def finite_gate(images: Float[Tensor, "n C H W"], what: str = "samples of the ge
         threshold="none",
         remedy="The weights are damaged, or the generator overflows: load it again, or in float32.",
         passed=bad == 0,
+    )
+
+
+def redrawn_gate(count: int, what: str) -> Gate | None:
+    """Whether the generator drew every view of some images at once; None where it did."""
+    if not count:
+        return None
+    return Gate(
+        name="numbers of views of the generator",
+        found=f"{count:,} views of {what} had pixels that are not finite, and were drawn again.",
+        threshold="none",
+        remedy="Load the generator's weights again, run it in float32, or take smaller strengths.",
+        passed=False,
+        decides=False,
     )
 
 

@@ -283,8 +283,10 @@ class _Probe:
                 self.notes.append("two classes have the same images: it may not look at them")
 
     def gradient(self, adapter: Adapter) -> bool:
-        """Whether a gradient that is not zero reaches z."""
-        z, label = self.inputs(range(2))
+        """Whether a gradient that is not zero reaches z, where images are finite."""
+        pairs = (range(row, row + 2) for row in range(0, SAMPLES, 2))
+        pair = next((rows for rows in pairs if self._some_finite(adapter, rows)), range(2))
+        z, label = self.inputs(pair)
         try:
             with torch.enable_grad():
                 z.requires_grad_()
@@ -298,6 +300,10 @@ class _Probe:
         except (RuntimeError, ValueError, NotImplementedError):
             return False
         return found is not None and bool((found != 0).any())
+
+    def _some_finite(self, adapter: Adapter, rows: range) -> bool:
+        with torch.no_grad():
+            return bool(self.images(adapter, rows).isfinite().flatten(1).all(1).any())
 
     def _axes(self, shape: tuple[int, ...]) -> Axes | None:
         """The order of axes that a shape says without doubt."""

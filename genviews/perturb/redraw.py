@@ -15,9 +15,12 @@ from torch import Tensor
 
 from genviews.checks import fail
 
-__all__ = ["check_most_finite", "finite_views", "redraw"]
+__all__ = ["REDRAWN", "check_most_finite", "finite_views", "redraw"]
 
 ATTEMPTS = 16
+REDRAWN = "views that were not finite and drawn again"
+"""Key of how many there were, beside what is kept."""
+
 ENOUGH = 32  # views that say whether most are not finite
 
 Views = tuple[Float[Tensor, "b K L D"], Float[Tensor, "b K C H W"]]

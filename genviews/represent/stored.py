@@ -31,7 +31,7 @@ from genviews.identity import Identity, identify
 from genviews.identity.code import address
 from genviews.perturb.base import Perturbation
 from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
-from genviews.perturb.redraw import finite_views
+from genviews.perturb.redraw import REDRAWN, finite_views
 from genviews.perturb.stylemix import Independent, StyleMix
 from genviews.render import render
 from genviews.represent.prior import Prior, check_ids
@@ -46,7 +46,6 @@ __all__ = ["StoredViews", "rebuild", "recreate_views", "write_views"]
 
 FORMAT = "genviews-views-1"
 MANIFEST = "manifest.json"
-REDRAWN = "views that were not finite and drawn again"
 Keep = Literal["latents", "images", "both"]
 
 _PERTURBATIONS = (Angular, Gaussian, Independent, Isotropic, StyleMix, Uniform)

@@ -84,6 +84,7 @@ class Bench:
     Attributes:
         plain_answers: split -> ids of images whose own answers stand for those of their views,
             which are no numbers.
+        redrawn: split -> how many views were not finite, and drawn again.
     """
 
     inputs: Inputs = field(kw_only=False)
@@ -97,6 +98,7 @@ class Bench:
     watcher: Watcher = field(default_factory=Watcher)
     out: Path | None = None
     plain_answers: dict[str, set[str]] = field(default_factory=dict, init=False)
+    redrawn: dict[str, int] = field(default_factory=dict, init=False)
     _left_out: dict[str, str] = field(default_factory=dict, init=False)
     _inversions: dict[tuple[str, str], InversionStore] = field(default_factory=dict, init=False)
 
@@ -262,6 +264,7 @@ class Bench:
             stage=stage,
             progress=self.progress,
         )
+        self.redrawn[split] = self.redrawn.get(split, 0) + found.redrawn
         self.plain_answers.setdefault(split, set()).update(found.notes.keys() & set(found.ids))
         self._left_out |= {n: text for n, text in found.notes.items() if n not in set(found.ids)}
         return found

@@ -27,6 +27,7 @@ from genviews.gates.pictures import (
     finite_gate,
     picture_gate,
     range_gate,
+    redrawn_gate,
     status_gates,
 )
 from genviews.invert.quality import Reconstructions
@@ -119,6 +120,7 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
     found, given = list[Gate | None](), bench.inputs
     for split, plain in bench.plain_answers.items():
         found.append(number_gate(len(plain), len(bench.images(split)), f"{split} images"))
+    found += [redrawn_gate(count, f"{split} images") for split, count in bench.redrawn.items()]
     for (split, _), store in bench.inversions_made.items():
         found += status_gates(store.columns("status")["status"], f"{split} images")
         if split != "calibration":

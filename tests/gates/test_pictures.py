@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from genviews.gates.answers import class_gate
-from genviews.gates.pictures import finite_gate, picture_gate, range_gate, status_gates
+from genviews.gates.pictures import (
+    finite_gate,
+    picture_gate,
+    range_gate,
+    redrawn_gate,
+    status_gates,
+)
 from genviews.types import Status
 
 IMAGES = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -22,6 +28,13 @@ def test_finite():
     assert finite_gate(IMAGES).passed
     assert finite_gate(bad).found.startswith("2 of 32 samples of the generator have pixels")
     assert not finite_gate(bad).passed
+
+
+def test_views_that_were_drawn_again_are_told_and_the_verdict_stays():
+    assert redrawn_gate(0, "test images") is None
+    gate = redrawn_gate(1200, "test images")
+    assert gate.found.startswith("1,200 views of test images had pixels that are not finite")
+    assert (gate.passed, gate.decides) == (False, False)
 
 
 class TestPictures:

@@ -108,6 +108,14 @@ def test_what_is_plain_is_taken_and_said(way: str) -> None:
     assert (stated.notes, stated.adapter) == ((), generator.adapter)
 
 
+def test_a_gradient_is_looked_for_where_images_are_finite() -> None:
+    first = Rng(0, "probe").streams(range(2)).child("z").normal(1, (WIDTH,))[:, 0, 0]  # asked first
+    generator = CallableGenerator(
+        lambda z: decode(z).where((z[:, 0] < first.min())[:, None, None, None], torch.nan), WIDTH
+    )
+    assert generator.differentiable
+
+
 def test_a_function_may_write_to_its_z() -> None:
     generator = CallableGenerator(lambda z: decode(z.mul_(0.5)), WIDTH)
     latents = z_of(3)[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from genviews.gates.gate import Gate
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
+from genviews.perturb.noise import Isotropic
 from genviews.studies.base import run_study
 from genviews.studies.bench import Watcher
 from genviews.studies.blocks import Bars, Table
@@ -46,6 +48,14 @@ class Dead(ToyGenerator):
 
     def synthesize(self, latents, label=None):
         return 0 * super().synthesize(latents) + 0.1
+
+
+class Limited(ToyGenerator):
+    """Overflows for latents far out, as half precision does."""
+
+    def synthesize(self, latents, label=None):
+        far = latents[:, 0, 0] > self.mean_latent()[0, 0] + 2
+        return super().synthesize(latents).where(~far[:, None, None, None], torch.nan)
 
 
 def names(gates):
@@ -116,6 +126,15 @@ class TestStudies:
         assert "starts of inversions of calibration images" in shut
         assert "differences of reconstructions" in shut
         assert "starts of inversions of test images" in shut
+
+    def test_views_drawn_again_are_counted(self, tmp_path):
+        kit = GeneratorKit(Limited(), name="limited", inverter=Inverter(steps=3))
+        bench = toy_bench(kit=kit, tasks=(task(),), perturbations=(Isotropic("all", 1.0),))
+        found = run_study(fig6.STUDY, bench, fig6.EnsembleSize().quick(), tmp_path)
+        told = [gate for gate in found.shut if "drawn again" in gate.found]
+        kinds = [re.match(r"[\d,]+ views of (.*) images had", gate.found)[1] for gate in told]
+        assert kinds == ["calibration", "test"]
+        assert not any(gate.decides for gate in told)
 
     def test_sound(self, tmp_path):
         found = run_study(fig6.STUDY, toy_bench(), fig6.EnsembleSize().quick(), tmp_path)
