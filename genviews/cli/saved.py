@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cyclopts import App, CycloptsError
 
-from genviews.checks import expanded, fail
+from genviews.checks import expanded, fail, lookup
 from genviews.cli.flags import PLAIN, DemoFlags, ModelFlags, PredictFlags
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ def saved_ensemble(folder: Path) -> SavedEnsemble:
         FileNotFoundError: no results there.
         ValueError: the results of something else.
     """
+    from genviews.described import described_by
     from genviews.studies.ensembling.saved import SavedEnsemble
 
     given = _result(folder).record.data.get("ensemble")
     if not isinstance(given, dict):
         _refuse(folder, "the results of another verb, or of an older version")
-    return SavedEnsemble(**{**given, "class_names": tuple(given["class_names"])})
+    with described_by(f"--ensemble {str(folder)!r}", "what a run writes", _REMEDY):
+        return SavedEnsemble(**{**given, "class_names": tuple(given["class_names"])})
 
 
 def models_of(flags: PredictFlags) -> ModelFlags | DemoFlags:
@@ -78,14 +80,15 @@ def check_fitted_with(
         _refuse(folder, "a folder without identity.safetensors")
     remedy = "name what it was fitted with by --generator, --classifier and --weights"
     inputs, given = ("inputs", "inputs"), kept.exact["inputs"]["inputs"]
-    tasks = [one["name"] for one in given["tasks"]]
-    place = str(tasks.index(task))
+    places = {one["name"]: str(place) for place, one in enumerate(given["tasks"])}
+    place = lookup(task, places, "task of the ensemble")
     for path, names in (
         (inputs, ("generator", "inverter")),
         ((*inputs, "tasks", place), ("classifier",)),
     ):
         ours: Identity = identify(**{name: parts[name] for name in names})
-        ours.check(kept.within(*path, names=names), f"the ensemble of {str(folder)!r}", remedy)
+        theirs = _moved(kept.within(*path, names=names), ours)
+        ours.check(theirs, f"the ensemble of {str(folder)!r}", remedy)
     for name, view in views.items():
         then = given[name] if isinstance(given[name], list) else [given[name]]
         if describe(view) not in then:
@@ -95,6 +98,18 @@ def check_fitted_with(
                 got=f"others behind the name {getattr(view, 'name', 'none')!r}",
                 remedy="put the walks, the directions or the code of then back, or fit it again",
             )
+
+
+def _moved(kept: Identity, ours: Identity) -> Identity:
+    """The same with its generator's code where it is now: what it renders says which it is."""
+    then, now = (one.exact.get("generator", {}).get("function", {}) for one in (kept, ours))
+    names = {"function", "type"} & then.keys() & now.keys()
+    if not names:
+        return kept
+    code = {**then, **{name: now[name] for name in names}}
+    return replace(
+        kept, exact={**kept.exact, "generator": {**kept.exact["generator"], "function": code}}
+    )
 
 
 def _parsed(words: Sequence[str]) -> ModelFlags | DemoFlags | None:

@@ -130,6 +130,9 @@ class TestPredict:
         assert "the ensemble of 'run': expected what it was made from" in error
         assert "--classifier" in error
         assert not (here / "answers" / "predictions.csv").exists()
+        (here / "moved.py").write_text(code)
+        moved = ["--generator", "moved:decode", "--classifier", "moved:network"]
+        assert main([*PREDICT, *moved, "--dry-run"]) == 0
         (here / "third.py").write_text(code.replace("toy.map(z)", "toy.map(2 * z)"))
         assert main([*PREDICT, "--generator", "third:decode"]) == 1
         assert "generator" in capsys.readouterr().err
@@ -172,3 +175,21 @@ class TestPredict:
         (here / "run" / "results.json").write_text(json.dumps({"title": 1}))
         assert main(PREDICT) == 1
         assert "Traceback" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"task": "other"}, "task of the ensemble: expected one of images, got 'other'"),
+            ({"more": 1}, "--ensemble 'run': expected what a run writes"),
+            ({"seed": "x"}, "seed: expected an integer"),
+        ],
+    )
+    def test_results_that_were_edited_end_in_a_sentence(
+        self, change, message, fitted, here, says_in_one_line
+    ):
+        results = here / "run" / "results.json"
+        record = json.loads(results.read_text())
+        record["record"]["data"]["ensemble"] |= change
+        results.write_text(json.dumps(record))
+        assert main(PREDICT) == 1
+        says_in_one_line(message)
