@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, check_each, fail
 
 __all__ = ["Rng", "Streams"]
 
@@ -109,8 +109,11 @@ class Streams:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: slice | Sequence[int]) -> Streams:
-        """The streams of some of the samples."""
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray | Tensor) -> Streams:
+        """The streams of some of the samples: a slice, numbers, or a mask of all."""
+        if not isinstance(rows, slice) and (mask := torch.as_tensor(rows)).dtype == torch.bool:
+            check_each(mask, len(self), "mask of streams", "sample")
+            rows = mask.nonzero().flatten()
         ids = self.ids[rows] if isinstance(rows, slice) else tuple(self.ids[i] for i in rows)
         return Streams(self.rng, ids, self.first_view)
 

@@ -185,3 +185,14 @@ def test_a_seed_is_an_integer(seed: object) -> None:
     assert Rng(0).seed == 0  # the first call of a test is held to its annotations
     with pytest.raises(TypeError, match="seed: expected an integer"):
         Rng(seed)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_a_mask_chooses_samples(kind) -> None:
+    """Its truth values are no numbers 0 and 1."""
+    streams = Rng(0).streams("abcd")
+    assert streams[kind([True, False, False, True])].ids == ("a", "d")
+    assert streams[kind([False] * 4)].ids == ()
+    assert streams[kind([1, 0])].ids == ("b", "a")
+    with pytest.raises(ValueError, match="mask of streams: expected 4, one for each sample, got 2"):
+        streams[kind([True, False])]

@@ -203,7 +203,11 @@ def row_numbers(rows: Rows, size: int) -> Tensor:
         tensor([0, 2])
     """
     every = torch.arange(size)
-    chosen = every[rows] if isinstance(rows, slice) else torch.as_tensor(rows).flatten().cpu()
+    try:
+        chosen = every[rows] if isinstance(rows, slice) else torch.as_tensor(rows).flatten().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        got, remedy = repr(rows), "count images from 0"
+        fail("indices", expected=f"integers in [0, {size}), or a mask", got=got, remedy=remedy)
     if chosen.dtype == torch.bool and len(chosen) == size:
         chosen = every[chosen]
     if chosen.numel() == 0:

@@ -71,6 +71,7 @@ class GeneratedSource(ImageSource):
         psi: float = 1.0,
         batch_size: int = 64,
     ) -> None:
+        generator.check_truncation(psi)
         self.generator, self.psi = generator, psi
         self.seed, self.batch_size = seed, check_count(batch_size, "batch_size")
         self.image_spec = generator.image_spec

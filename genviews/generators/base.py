@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genviews.checks import fail
+from genviews.checks import check_count, check_number, fail
 from genviews.identity.answers import shrink
 from genviews.rng import Rng, Streams
 from genviews.types import (
@@ -240,6 +240,17 @@ class Generator(nn.Module, ABC):
                 remedy="pass the class of each sample",
             )
         return label
+
+    def check_truncation(self, psi: float, cutoff: int | None = None) -> int:
+        """Return how many style rows `psi` truncates, or raise.
+
+        Raises:
+            ValueError: `psi` is no finite number, or `cutoff` no number of rows.
+        """
+        rows = self.latent_spec.num_layers
+        check_number(psi, "psi", remedy="1 is no truncation, 0 the mean latent")
+        what = "cutoff, of style rows (None truncates all)"
+        return rows if cutoff is None else check_count(cutoff, what, least=0, most=rows)
 
 
 def check_is_generator(value: object) -> None:

@@ -150,7 +150,7 @@ class CallableGenerator(Generator):
         nothing.
         """
         self.check_label(label, len(z))
-        rows = z if cutoff == 0 else psi * z
+        rows = psi * z if self.check_truncation(psi, cutoff) else z
         return rows[:, None]
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
@@ -269,7 +269,7 @@ def z_space(
         cutoff: truncate rows [0, cutoff) only; None truncates every row.
 
     Raises:
-        ValueError: the generator is in z space already.
+        ValueError: the generator is in z space already, or there is no such truncation.
 
     Source:
         Jahanian et al. 2022, arXiv:2106.05258, section 4: latent views of StyleGAN2 are made in z;
@@ -290,8 +290,7 @@ def z_space(
             got="one in z space",
             remedy="use it as it is",
         )
-    rows = generator.latent_spec.num_layers if cutoff is None else cutoff
-    mapped = _Mapped(generator, psi, rows)
+    mapped = _Mapped(generator, psi, generator.check_truncation(psi, cutoff))
     return CallableGenerator(
         mapped,
         generator.z_dim,

@@ -26,7 +26,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, check_number
 from genviews.generators.base import Generator
 from genviews.generators.stylegan2_networks import (
     MappingNetwork,
@@ -90,20 +89,13 @@ class StyleGAN2(Generator):
             ValueError: `psi` is not finite, `cutoff` is not in [0, L], or the labels do not fit.
         """
         label = self.check_label(label, z.shape[0])
-        stop = self._check_truncation(psi, cutoff)
+        stop = self.check_truncation(psi, cutoff)
         w: Tensor = self.mapping(z, label)
         ws = w[:, None].expand(-1, self.config.num_ws, -1)
         if psi == 1.0:
             return ws.contiguous()
         truncated = self.mapping.w_avg.lerp(ws, psi)
         return torch.cat([truncated[:, :stop], ws[:, stop:]], dim=1)
-
-    def _check_truncation(self, psi: float, cutoff: int | None) -> int:
-        """The number of truncated rows."""
-        rows = self.config.num_ws
-        check_number(psi, "psi", remedy="1 is no truncation, 0 the mean latent")
-        what = "cutoff, of style rows (None truncates all)"
-        return rows if cutoff is None else check_count(cutoff, what, least=0, most=rows)
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render W+ latents with the fixed noise of the checkpoint."""

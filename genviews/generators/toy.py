@@ -138,8 +138,7 @@ class ToyGenerator(Generator):
         if label is not None:
             offset = offset + self._centres.double()[label.to(offset.device)]
         rows = torch.arange(self.latent_spec.num_layers, device=offset.device)
-        stop = len(rows) if cutoff is None else cutoff
-        strength = torch.where(rows < stop, psi, 1.0).double()
+        strength = torch.where(rows < self.check_truncation(psi, cutoff), psi, 1.0).double()
         return (self.mean.double() + strength[:, None] * offset[:, None]).to(z.dtype)
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:

@@ -131,6 +131,7 @@ class Prior:
 
     def check(self, generator: Generator) -> None:
         """Raise ValueError if `generator` cannot be sampled so."""
+        generator.check_truncation(self.psi, self.cutoff)
         if self.psi != 1.0 and generator.latent_spec.space == "z":
             fail(
                 "psi of Prior",

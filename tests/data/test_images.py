@@ -137,6 +137,9 @@ class TestSelect:
     @pytest.mark.parametrize(
         ("indices", "message"),
         [
+            (None, r"indices: expected integers in \[0, 6\), or a mask, got None"),
+            ("ab", "indices: expected integers .* got 'ab'"),
+            ([0, "b"], "indices: expected integers"),
             ([0, 6], r"integers in \[0, 6\), .* got 2 of torch.int64 from 0 to 6"),
             ([-1], r"integers in \[0, 6\), .* got 1 of torch.int64 from -1"),
             (torch.tensor([0.5]), r"integers in \[0, 6\), .* got 1 of torch.float32"),
@@ -146,7 +149,8 @@ class TestSelect:
             (torch.ones(5).bool(), r"a mask of shape \(6,\), got 5 of torch.bool"),
         ],
     )
-    def test_mistakes_are_explained(self, indices, message):
+    def test_mistakes_are_explained(self, indices, message, monkeypatch):
+        monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
         with pytest.raises(ValueError, match=message):
             make().select(indices)
         with pytest.raises(ValueError, match=message.replace("image ids: .* got 'i2'", "got 2")):
