@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from copy import copy
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
