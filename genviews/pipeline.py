@@ -10,11 +10,8 @@ answers, and `Ensemble` weighs these.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -24,15 +21,15 @@ from genviews.align.base import Aligner, Geometry
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import for_renders
 from genviews.augment.presets import pixel_views as pixel_views_named
-from genviews.checks import check_type, fail
+from genviews.checks import check_type
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
-from genviews.described import parse_object
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import conditioning_task
+from genviews.ensemble.held import HeldEnsemble
 from genviews.ensemble.photo_banks import RowsAndBank, joined_bank, photo_banks
 from genviews.ensemble.photos import Photos, check_labels
 from genviews.ensemble.views import ViewPlan, ViewSet
@@ -40,7 +37,6 @@ from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
 from genviews.gates.answers import bank_gates
 from genviews.gates.gate import warn_of
 from genviews.generators.base import Generator, check_is_generator
-from genviews.identity import Identity, describe
 from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
@@ -95,7 +91,6 @@ class GenerativeTTA(nn.Module):
             speed, memory and round-off only.
 
     Attributes:
-        alpha: buffer, the weight of the views; NaN before `fit`.
         ensemble_: the fitted `Ensemble`; `alpha_` is the weight, and `curve_` and `accuracy_` say
             how `fit` came to it.
 
@@ -118,8 +113,6 @@ class GenerativeTTA(nn.Module):
         >>> tta.fit(images, labels).predict_proba(images[:3]).shape
         torch.Size([3, 2])
     """
-
-    alpha: Tensor
 
     def __init__(
         self,
@@ -156,11 +149,8 @@ class GenerativeTTA(nn.Module):
         check_type(perturbation, (Perturbation, str), "perturbation", expected, remedy)
         remedy = "make one: Inverter(steps=100), or leave it out"
         inverter = generator.inverter if inverter is None else inverter
-        self.inverter = check_type(inverter, Inverter, "inverter", "an Inverter", remedy)
-        self.inverter_networks = nn.ModuleList(inverter.modules())
-        self.classifier, self.generator, self.aligner = classifier, generator.generator, aligner
+        check_type(inverter, Inverter, "inverter", "an Inverter", remedy)
         made = None if perturbation == "reconstruction" else generator.perturbation(perturbation)
-        self.held = HeldPerturbation(made)
         of_image, of_render = _named(pixel_views), _named(render_views)
         if of_render is None and of_image is not None:
             of_render = for_renders(of_image)
@@ -170,24 +160,34 @@ class GenerativeTTA(nn.Module):
             pixel = [ViewSet(pixels=of_image, num_views=num_pixel_views)]
         if made is not None:
             generated = [ViewSet(perturbation=made, pixels=of_render, per_latent=per_latent)]
-        self._plan = ViewPlan(
+        self._plan = plan = ViewPlan(
             view_sets=(*pixel, *generated),
-            generator=self.generator,
+            generator=generator.generator,
             num_views=num_views,
             seed=seed,
             batch_size=batch_size,
             photo_transform=_named(photo_transform),
             render_transform=_named(render_transform),
         )
-        self._ensemble = self._unfitted = Ensemble(
+        ensemble = Ensemble(
             [views.name for views in generated],
             image_views=[views.name for views in pixel],
             merge=merge,
             choose_by=choose_by,
             alpha=alpha,
         )
-        self.register_buffer("alpha", torch.tensor(torch.nan if alpha is None else float(alpha)))
-        self._plan.check_shapes(self.generator.image_spec, classifier.image_spec)
+        settings = {
+            "class_names": classifier.class_names,
+            "aligner": None if aligner is None else type(aligner),
+            **plan.settings,
+            **inverter.settings,
+        }
+        # The first of the parts, so that it refuses a state before another has taken any of it.
+        self.weighing = HeldEnsemble(ensemble, settings)
+        self.classifier, self.generator = classifier, generator.generator
+        self.inverter, self.inverter_networks = inverter, nn.ModuleList(inverter.modules())
+        self.aligner, self.held = aligner, HeldPerturbation(made)
+        plan.check_shapes(self.generator.image_spec, classifier.image_spec)
         inverter.check(self.generator)
         conditioning_task([Task(name="classifier", classifier=classifier)], self.generator)
 
@@ -223,14 +223,13 @@ class GenerativeTTA(nn.Module):
                 are named); labels that are not class indices; equal ids of different images; alpha
                 was given.
         """
-        self._unfitted.check_fitting()
+        self.weighing.check_fitting()
         photos = self._photos(images, ids, masks, geometry)
         known = check_labels(labels, photos, self.classifier.class_names)
         photos.check_finite()
         bank = joined_bank(photos, self._banks(photos, "calibration", progress), known)
         warn_of(bank_gates(bank))
-        self._ensemble = copy(self._unfitted).fit(bank)
-        self.alpha = self.alpha.new_tensor(self._ensemble.alpha_)
+        self.weighing.fit(bank)
         return self
 
     def predict_proba(
@@ -335,16 +334,7 @@ class GenerativeTTA(nn.Module):
         Raises:
             ValueError: before any of them.
         """
-        alpha = round(float(self.alpha), 6)  # float32 holds seven digits
-        if alpha != alpha:
-            expected, got = "`fit` first", "predict_proba before fit"
-            remedy = "call fit(images, labels), load a state_dict, or give alpha"
-            fail("GenerativeTTA", expected=expected, got=got, remedy=remedy)
-        if abs(getattr(self._ensemble, "alpha_", torch.nan) - alpha) < 1e-6:
-            return self._ensemble
-        loaded = copy(self._unfitted)
-        loaded.alpha_ = alpha
-        return loaded
+        return self.weighing.fitted
 
     @property
     def perturbation(self) -> Perturbation | None:
@@ -373,48 +363,6 @@ class GenerativeTTA(nn.Module):
     ) -> Iterator[RowsAndBank]:
         parts = self.classifier, self.plan, self.inverter if generate else None
         return photo_banks(photos, *parts, split=split, progress=progress)
-
-    def get_extra_state(self) -> Tensor:
-        """Return what alpha was chosen for, as bytes, so that any file of tensors can hold it."""
-        text = json.dumps(self._settings()).encode()
-        return torch.frombuffer(bytearray(text), dtype=torch.uint8)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Raise ValueError unless alpha was chosen for this: it is no weight of other views."""
-        kept = Identity(parse_object(bytes(state.tolist()).decode(), "state of a GenerativeTTA"))
-        remedy = "make it with the settings of then, or fit it anew"
-        Identity(self._settings()).check(kept, "state of a GenerativeTTA", remedy)
-
-    def _settings(self) -> dict[str, Any]:
-        """All that decides a prediction but for tensors, which the state has anyway."""
-        plan, how, rule = self._plan, self.inverter, self._unfitted
-        transforms = plan.photo_transform, plan.render_transform
-        found = {
-            "class_names": self.classifier.class_names,
-            "views": {one.name: (count, one.per_latent) for one, count in plan.counts()},
-            "transforms": [None if one is None else one.name for one in transforms],
-            "aligner": None if self.aligner is None else type(self.aligner),
-            "merge": rule.merge,
-            "choose_by": rule.choose_by,
-            "seed": plan.seed,
-            "start": type(how.start),
-            "objective": {term.name: term.weight for term in how.objective.active},
-            "steps": (how.steps, how.patience, how.tolerance, how.stages, how.optimizer),
-        }
-        return {name: describe(part) for name, part in found.items()}
-
-    def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401
-        """As for any module; but nothing is taken of a state that does not fit."""
-        if (kept := state.get(f"{prefix}_extra_state")) is not None:
-            self.set_extra_state(kept)
-        super()._load_from_state_dict(state, prefix, *rest)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GenerativeTTA:
-        """As for any module; but alpha keeps its digits where `.half()` would round them."""
-        alpha = self.alpha
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
-        self.alpha = alpha.to(self.alpha.device)
-        return self
 
 
 def _named(given: object) -> PixelViews | None:

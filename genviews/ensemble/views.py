@@ -249,6 +249,16 @@ class ViewPlan:
         """What banks keep of it beside their logits."""
         return {"seed": self.seed, "num_views": self.num_views}
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides the views, by name: tensors within them are not looked at."""
+        transforms = self.photo_transform, self.render_transform
+        return {
+            "views": {one.name: (count, one.per_latent) for one, count in self.counts()},
+            "transforms": [None if one is None else one.name for one in transforms],
+            "seed": self.seed,
+        }
+
     def perturbed(self) -> dict[str, tuple[Perturbation, list[ViewSet]]]:
         """Name of a perturbation -> itself and its view sets, which share its rendered views."""
         found: dict[str, tuple[Perturbation, list[ViewSet]]] = {}

@@ -124,6 +124,15 @@ class Inverter:
         """The networks that must be where the images are."""
         return [*self.start.modules(), *self.objective.modules()]
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides the latents, by name: the networks are not looked at."""
+        return {
+            "start": type(self.start),
+            "objective": {term.name: term.weight for term in self.objective.active},
+            "steps": (self.steps, self.patience, self.tolerance, self.stages, self.optimizer),
+        }
+
     def follow(self, generator: Generator) -> None:
         """Move the networks to the device of a generator."""
         for module in self.modules():
