@@ -58,7 +58,8 @@ def main(
         single = classifier(ours.images).argmax(-1)
     answers = (single, tta.predict(ours.images))
     found = [float((said == ours.labels).float().mean()) for said in answers]
-    print(f"single image {found[0]:.3f}, with views {found[1]:.3f}, alpha {tta.ensemble_.alpha_:.2f}")
+    alpha = tta.ensemble_.alpha_
+    print(f"single image {found[0]:.3f}, with views {found[1]:.3f}, alpha {alpha:.2f}")
     return found[0], found[1]
 
 

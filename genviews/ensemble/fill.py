@@ -2,7 +2,7 @@
 
     IMAGES, LATENTS -> perturb -> render -> classify -> LOGITS -> weigh
 
-`fill_bank` does so for images in memory. `fill_from_source` does it for a source of images, shard
+`view_logits` does so for images in memory. `fill_from_source` does it for a source of images, shard
 by shard, with the same result: images are read, and latents with them, a shard at a time; memory
 holds a shard's images and every image's logits. In a folder logits are kept under a key of
 everything that they depend on, so that a killed run goes on, and the same study started twice is
@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,7 +36,7 @@ from genviews.memory import images_in_shard
 from genviews.perturb.redraw import REDRAWN
 from genviews.shard import join_shards
 from genviews.store import MemoryStore, Shard, ShardStore
-from genviews.types import Progress, Status, silent
+from genviews.types import Progress, Status
 from genviews.user_code import GUIDE
 from genviews.work import Tell, run_shards
 
@@ -46,7 +45,6 @@ __all__ = [
     "Answered",
     "answered",
     "conditioning_task",
-    "fill_bank",
     "fill_from_source",
     "label_of",
     "refuse_silence",
@@ -62,55 +60,6 @@ PLAIN = "a view has no answer that is a number: that of the image stands for all
 SHARD = 250  # images, or fewer where they are large
 
 
-def fill_bank(
-    tasks: Sequence[Task],
-    plan: ViewPlan,
-    images: Float[Tensor, "N C H W"],
-    ids: Sequence[str],
-    latents: Float[Tensor, "N L D"] | None = None,
-    labels: Mapping[str, Int[Tensor, " N"]] | None = None,
-    *,
-    split: SplitName,
-    progress: Progress | None = None,
-) -> ViewBank:
-    """Make the views of every image once and classify them for all tasks.
-
-    A conditional generator mixes styles of the class that is predicted for the image.
-
-    Args:
-        tasks: what is asked of each view; all for images of one size. A classifier that several
-            tasks share runs once.
-        plan: the views to make.
-        images: in [-1, 1].
-        ids: N different sample ids; they seed the views.
-        latents: of the images, by inversion with the plan's generator; None where it has none.
-        labels: class indices by the name of their column, or None.
-        split: what the images may be used for; recorded, and refused by what fits unless it may.
-        progress: called with ("views of SPLIT", "images", done, N).
-
-    Returns:
-        A bank for each task, with logits for "image", "reconstruction" (given a generator) and
-        each view set, on the CPU.
-
-    Raises:
-        ValueError: numbers of images, ids and latents that do not fit, pixels or latents that are
-            not finite, or a conditional generator of classes that no task tells apart.
-
-    Source: Chai et al. 2021, section 3.2; its code's `eval_ensemble` scripts.
-
-    Differs: images are batched; logits are stored; a rendered view serves all tasks.
-    """
-    tell = partial(progress or silent, f"views of {split}", "images")
-    return ViewBank(
-        tasks=tuple(tasks),
-        ids=tuple(ids),
-        split=split,
-        labels={name: column.cpu() for name, column in (labels or {}).items()},
-        logits=view_logits(tasks, plan, images, ids, latents, tell=tell),
-        meta=plan.facts,
-    )
-
-
 def view_logits(
     tasks: Sequence[Task],
     plan: ViewPlan,
@@ -121,9 +70,27 @@ def view_logits(
     tell: Callable[[int, int], None] = lambda done, total: None,
     redrawn: Callable[[int], None] = lambda count: None,
 ) -> tuple[dict[str, Tensor], ...]:
-    """What `fill_bank` keeps: (N, K, O) logits by key for each of `task_classifiers(tasks)`.
+    """Make the views of images once and ask each of `task_classifiers(tasks)` about them.
 
-    They may hold numbers that are not finite, which a bank refuses.
+    A conditional generator mixes styles of the class that is predicted for the image. A rendered
+    view serves all tasks.
+
+    Args:
+        tasks: what is asked of each view, all for images of one size.
+        plan: the views to make.
+        images: in [-1, 1].
+        ids: N different ids; they seed the views.
+        latents: of the images, by inversion with the plan's generator; None where it has none.
+        tell: called with (images done, N).
+        redrawn: see `ViewPlan.blocks`.
+
+    Returns:
+        Of each classifier (N, K, O) logits on the CPU: "image", "reconstruction" (given a
+        generator) and each view set. They may hold numbers that are not finite.
+
+    Raises:
+        ValueError: numbers of images, ids and latents that do not fit, pixels or latents that are
+            not finite, or a conditional generator of classes that no task tells apart.
     """
     classifiers = task_classifiers(tasks)
     _check_inputs(plan, images, ids, latents)
@@ -223,10 +190,10 @@ def fill_from_source(
     stage: str | None = None,
     progress: Progress | None = None,
 ) -> ViewBank:
-    """As `fill_bank`, of a source of images.
+    """Keep what `view_logits` says of a source of images, as a bank for each task.
 
     Args:
-        tasks: see `fill_bank`; their names and labels are no part of the work.
+        tasks: see `view_logits`; their names and labels are no part of the work.
         plan: the views to make.
         source: N images. One that cannot be read, or has no answer, is left out of the bank, see
             `answered`; its notes say why.
@@ -242,7 +209,11 @@ def fill_from_source(
         progress: called with (stage, "images", done, N).
 
     Raises:
-        ValueError: as `fill_bank`.
+        ValueError: as `view_logits`, or no image has an answer.
+
+    Source: Chai et al. 2021, section 3.2; its code's `eval_ensemble` scripts.
+
+    Differs: images are batched; logits are stored.
     """
     wanted = tuple(range(len(source)) if rows is None else rows)
     size = images_in_shard(source.image_spec, SHARD)

@@ -12,7 +12,7 @@ from torch import nn
 from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task, attribute_tasks
-from genviews.ensemble.fill import fill_bank, rendered_label
+from genviews.ensemble.fill import rendered_label
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.callable import CallableGenerator
 from genviews.generators.toy import ToyGenerator
@@ -21,6 +21,7 @@ from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
 from genviews.pipeline import GenerativeTTA
 from genviews.rng import Rng
+from tests.ensemble.filled import fill_bank
 
 SETS = (
     ViewSet(pixels=RandomCrop(padding=1)),

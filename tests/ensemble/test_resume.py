@@ -15,12 +15,13 @@ from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
 from genviews.ensemble import fill
-from genviews.ensemble.fill import fill_bank, fill_from_source, view_logits
+from genviews.ensemble.fill import fill_from_source, view_logits
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.generators.toy import ToyGenerator
 from genviews.identity import key as key_of_parts
 from genviews.perturb.pca import PCA, PCAStatistics
 from genviews.perturb.stylemix import StyleMix
+from tests.ensemble.filled import fill_bank
 
 NUMBER, SHARD = 10, 4  # shards of 4, 4 and 2 images
 SETS = (ViewSet(perturbation=StyleMix("fine")), ViewSet(pixels=HorizontalFlip()))
