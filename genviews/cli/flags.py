@@ -16,6 +16,8 @@ from genviews.classify.settings import ClassifierSettings
 
 __all__ = [
     "INPUT",
+    "OF_FUNCTION",
+    "OF_RANGE",
     "STUDY",
     "DemoFlags",
     "EnsembleFlags",
@@ -34,7 +36,8 @@ __all__ = [
 INPUT = Group("Input", sort_key=1)
 _CLASSIFIER = Group("Classifier", sort_key=1.5)
 _FUNCTION = Group("A generator that is a function", sort_key=1.6)
-_OF_FUNCTION = Parameter(group=_FUNCTION)
+OF_FUNCTION = Parameter(group=_FUNCTION)
+OF_RANGE = Parameter(group=_FUNCTION, allow_leading_hyphen=True)
 STUDY = Group("Study", sort_key=2)
 _RUN = Group("Running", sort_key=3)
 
@@ -128,20 +131,17 @@ class FunctionFlags:
         generator_colours: Colours to make its images of.
     """
 
-    z_dim: Annotated[int | None, _OF_FUNCTION] = None
-    num_classes: Annotated[int, _OF_FUNCTION] = 0
-    generator_z_shape: Annotated[Literal["rows", "pixels"] | None, _OF_FUNCTION] = None
-    generator_classes: Annotated[Literal["one-hot", "index"] | None, _OF_FUNCTION] = None
-    generator_class_names: Annotated[str | None, _OF_FUNCTION] = None
-    generator_output: Annotated[str | None, _OF_FUNCTION] = None
+    z_dim: Annotated[int | None, OF_FUNCTION] = None
+    num_classes: Annotated[int, OF_FUNCTION] = 0
+    generator_z_shape: Annotated[Literal["rows", "pixels"] | None, OF_FUNCTION] = None
+    generator_classes: Annotated[Literal["one-hot", "index"] | None, OF_FUNCTION] = None
+    generator_class_names: Annotated[str | None, OF_FUNCTION] = None
+    generator_output: Annotated[str | None, OF_FUNCTION] = None
     generator_axes: Annotated[
-        Literal["channels-first", "channels-last", "no-channels"] | None, _OF_FUNCTION
+        Literal["channels-first", "channels-last", "no-channels"] | None, OF_FUNCTION
     ] = None
-    generator_range: Annotated[
-        Literal["-1..1", "0..1", "0..255"] | None,
-        Parameter(group=_FUNCTION, allow_leading_hyphen=True),
-    ] = None
-    generator_colours: Annotated[Literal["as-made", "grey", "rgb"], _OF_FUNCTION] = "as-made"
+    generator_range: Annotated[Literal["-1..1", "0..1", "0..255"] | None, OF_RANGE] = None
+    generator_colours: Annotated[Literal["as-made", "grey", "rgb"], OF_FUNCTION] = "as-made"
 
 
 @Parameter(name="*", group=INPUT)

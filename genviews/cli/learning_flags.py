@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from genviews.checks import lookup
-from genviews.cli.flags import INPUT, STUDY, FitFlags, FunctionFlags
+from genviews.cli.flags import (
+    INPUT,
+    OF_FUNCTION,  # noqa: F401 (fields that KitFlags inherits name both, which are looked up here)
+    OF_RANGE,  # noqa: F401
+    STUDY,
+    FitFlags,
+    FunctionFlags,
+)
 from genviews.studies.learning.options import LearnOptions
 
 __all__ = ["DataFlags", "KitFlags", "LearnFlags", "ObjectiveFlags", "ProbeFlags", "VOCFlags"]

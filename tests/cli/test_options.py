@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 from genviews.classify.settings import ClassifierSettings
+from genviews.cli import flags, learning_flags
 from genviews.cli.app import app
 from genviews.cli.command import command, plain
 from genviews.cli.flags import DemoFlags, EnsembleFlags, InvertFlags, ModelFlags
@@ -20,6 +23,13 @@ MODELS = ModelFlags(
     ),
 )
 FLAGS = EnsembleFlags(merge="gmean")
+
+
+def test_fields_that_a_group_inherits_can_be_looked_up_in_its_module():
+    for module in (flags, learning_flags):
+        groups = [one for one in vars(module).values() if isinstance(one, type)]
+        for group in filter(is_dataclass, groups):
+            assert get_type_hints(group.__init__, include_extras=True)["return"] is type(None)
 
 
 def test_plain_is_json():
