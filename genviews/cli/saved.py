@@ -35,11 +35,13 @@ def saved_ensemble(folder: Path) -> SavedEnsemble:
     from genviews.described import described_by
     from genviews.studies.ensembling.saved import SavedEnsemble
 
-    given = _result(folder).record.data.get("ensemble")
+    result = _result(folder)
+    given = result.record.data.get("ensemble")
     if not isinstance(given, dict):
         _refuse(folder, "the results of another verb, or of an older version")
     with described_by(f"--ensemble {str(folder)!r}", "what a run writes", _REMEDY):
-        return SavedEnsemble(**{**given, "class_names": tuple(given["class_names"])})
+        known = {**given, "class_names": tuple(given["class_names"]), "doubts": result.shut}
+        return SavedEnsemble(**known)
 
 
 def models_of(flags: PredictFlags) -> ModelFlags | DemoFlags:

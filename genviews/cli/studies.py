@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
 __all__ = ["add_studies", "list_studies"]
 
 
+_FLAGS = {"KIT": "generator", "SPLITS": "images", "PROBES": "data"}
+"""Need -> its flag, where that has another name."""
+
+
 def list_studies() -> int:
     """All studies with their source, what they need, and how long they take on two cores."""
     from genviews.report.terminal import terminal_table
@@ -29,25 +33,35 @@ def list_studies() -> int:
 
     columns = (
         Column(name="study", priority=0),
-        Column(name="question", priority=3),
-        Column(name="source", priority=0),
-        Column(name="needs", priority=0),
+        Column(name="question", priority=0),
+        Column(name="needs", priority=2),
+        Column(name="source", priority=3),
         Column(name="minutes", kind="number", priority=0),
     )
     rows = tuple(
         (
             study.name,
             study.summary,
+            _needs(study),
             study.source,
-            ", ".join(need.name.lower() for need in study.inputs),
             study.minutes,
         )
         for study in STUDIES.values()
     )
     console = Console()
-    table = Table(title="Studies", columns=columns, rows=rows)
+    caption = (
+        "Minutes on two cores. What is in [brackets] may be left out. More: genviews study NAME "
+        "--help"
+    )
+    table = Table(title="Studies", columns=columns, rows=rows, caption=caption)
     console.print(terminal_table(table, console.width))
     return 0
+
+
+def _needs(study: Study[Any]) -> str:
+    """Its inputs by the names of their flags; those that it can do without, in brackets."""
+    names = [(need, _FLAGS.get(need.name, need.name.lower())) for need in study.inputs]
+    return ", ".join(name if need in study.needs else f"[{name}]" for need, name in names)
 
 
 def add_studies(app: App) -> None:

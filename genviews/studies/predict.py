@@ -16,6 +16,7 @@ import torch
 from genviews.data.source import ImageSource
 from genviews.ensemble.fill import NO_ANSWER
 from genviews.ensemble.photos import Photos
+from genviews.ensemble.significance import counted_report
 from genviews.identity import identify
 from genviews.memory import images_in_shard
 from genviews.pipeline import GenerativeTTA
@@ -27,6 +28,7 @@ from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Column, Table
 from genviews.studies.ensembling.answers import ANSWERS, answer_columns, answer_rows, said
+from genviews.studies.ensembling.evidence import difference
 from genviews.studies.ensembling.saved import SavedEnsemble
 from genviews.studies.result import Result
 from genviews.work import Tell, run_shards
@@ -68,7 +70,7 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
         views.append(("reconstruction", 1))
         views += [(v.name, count) for v, count in tta.plan.counts() if v.perturbation is not None]
     write_atomic(bench.products / ANSWERS, _lines(store, source, size, views, counts))
-    return counts.result(bench, options)
+    return counts.result(bench, options).behind(options.doubts)
 
 
 def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) -> Shard:
@@ -141,7 +143,7 @@ class _Counts:
         self.class_names = class_names
         self.single, self.ensemble = (torch.zeros(len(class_names)).long() for _ in range(2))
         self.changed = self.labelled = 0
-        self.right = [0, 0]
+        self.right, self.fixed, self.broke = 0, 0, 0
         self.skipped: list[tuple[str, str]] = []
 
     def add(self, single: torch.Tensor, ensemble: torch.Tensor, labels: list[str | None]) -> None:
@@ -153,8 +155,10 @@ class _Counts:
         for one, all_, label in zip(single.tolist(), ensemble.tolist(), labels, strict=True):
             if label in self.class_names:
                 self.labelled += 1
-                self.right[0] += self.class_names[one] == label
-                self.right[1] += self.class_names[all_] == label
+                alone, both = (self.class_names[answer] == label for answer in (one, all_))
+                self.right += both
+                self.fixed += both and not alone
+                self.broke += alone and not both
 
     def result(self, bench: Bench, options: SavedEnsemble) -> Result:
         """The sum of it."""
@@ -164,11 +168,12 @@ class _Counts:
             f"{self.changed:,} answers are not those of the single image"
         )
         if self.labelled:
-            alone, both = (100 * right / self.labelled for right in self.right)
+            found = counted_report(self.right, self.fixed, self.broke, self.labelled)
+            alone = found.accuracy - found.gain
             text += (
-                f"; of {self.labelled:,} with a known label {both:.1f} % are right, {alone:.1f} "
+                f"; of {self.labelled:,} with a known label {100 * found.accuracy:.1f} % are "
+                f"right, {100 * alone:.1f} % by the single image: {difference(found)}"
             )
-            text += "% by the single image"
         if self.skipped:
             text += f"; no answer for {len(self.skipped):,}"
         table = Table(

@@ -93,6 +93,19 @@ class TestPredict:
                 "isotropic_all_0.20 2",
             ]
 
+    def test_a_run_without_a_verdict_has_answers_without_one(self, fitted, here, capsys):
+        """What was wrong when it was fitted stands above its answers, and in the exit code."""
+        results = here / "run" / "results.json"
+        record = json.loads(results.read_text())
+        record["gates"][0] |= {"passed": False, "found": "Classes are exchanged.", "remedy": "Do."}
+        results.write_text(json.dumps(record))
+        for said in ("1 of 4 checks failed", "nothing to do"):
+            assert main(PREDICT) == 3
+            out = capsys.readouterr().out
+            assert said in out
+            assert "Classes are exchanged." in out
+        assert Result.load(here / "answers").is_withheld
+
     @pytest.mark.parametrize("count", [0, 1])
     def test_pixel_views_of_the_image_count_as_in_the_run(self, fitted, here, count):
         results = here / "run" / "results.json"

@@ -301,9 +301,13 @@ def _say(row: Row, found: GainReport, against: str, num_test: int) -> str:
     )
     limits = could_be_seen(num_test, found.fixed + found.broke)
     if row.alpha == 0:
+        none = "Generated views did not help: on the calibration images they earned no weight (alpha 0)"
+        if found is row:
+            return f"{none}, so the answer is that of {against}, {accuracy}; {limits}."
         return (
-            "Generated views did not help: on the calibration images they earned no weight "
-            f"(alpha 0), so the answer is that of {against}, {accuracy}; {limits}."
+            f"{none}. Without them {row.name!r}, which has fewer pixel views, has {accuracy} "
+            f"against {before} of {against} on {num_test:,} test images, {_points(found)}; "
+            f"{limits}."
         )
     said = standing(Gap.of(found))
     facts = (

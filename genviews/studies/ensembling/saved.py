@@ -15,6 +15,7 @@ from typing import Any
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import for_renders
 from genviews.checks import check_fraction, lookup
+from genviews.gates.gate import Gate
 from genviews.kit import GeneratorKit
 from genviews.pipeline import GenerativeTTA
 from genviews.studies.bench import Bench
@@ -39,6 +40,8 @@ class SavedEnsemble(Options):
         num_pixel_views: pixel views of the image itself.
         per_latent: pixel views of each latent view.
         seed: of the views.
+        doubts: gates that did not hold where it was fitted; its answers mean no more than its
+            verdict did.
     """
 
     task: str = "images"
@@ -52,6 +55,7 @@ class SavedEnsemble(Options):
     num_pixel_views: int = 32
     per_latent: int = 1
     seed: int = 0
+    doubts: tuple[Gate, ...] = ()
 
     def check(self) -> None:
         """Raise ValueError for a weight that is none; a seed may be any number."""

@@ -81,6 +81,17 @@ def test_no_weight():
     assert text.count(". ") == 0
 
 
+def test_no_weight_beside_fewer_pixel_views():
+    """Without weight, what is combined is not the pixel views alone: it has half of them."""
+    combined = replace(GOOD, name="combined", alpha=0.0, accuracy=0.81, calibration_accuracy=0.97)
+    facts = {"gain": -0.01, "gain_interval": (-0.03, 0.01), "p_value": 0.4, "accuracy": 0.81}
+    known = {name: getattr(combined, name) for name in ("interval", "fixed", "broke")}
+    paired = Comparison(**{**known, **facts}, row="combined", against="crop", task="images")
+    text = say(SINGLE, combined, comparisons=(paired,))
+    assert "earned no weight (alpha 0). Without them 'combined', which has fewer" in text
+    assert "has 81.00 % against 82.00 % of 'crop' alone on 1,234 test images, -1.00" in text
+
+
 def test_very_few_images():
     row = replace(GOOD, p_value=1.0)
     assert "; 5 test images show no gain, however large." in answer((row,), (), num_test=5)[0]
