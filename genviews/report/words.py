@@ -77,6 +77,16 @@ def number(value: float, digits: int | None = None) -> str:
     return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
 
 
+def probability(value: float) -> str:
+    """A p-value to three digits behind the point, five where it would be rounded up to 0.05.
+
+    Example:
+        >>> probability(0.1234), probability(0.04996)
+        ('0.123', '0.04996')
+    """
+    return f"{min(value, 0.04999):.5f}" if 0.0495 <= value < 0.05 else f"{value:.3f}"
+
+
 def value_words(value: float, kind: Kind, digits: int | None = None) -> str:
     """A number of a kind, without its unit.
 
@@ -90,7 +100,7 @@ def value_words(value: float, kind: Kind, digits: int | None = None) -> str:
     if kind == "points":
         return f"{round(100 * value, behind) + 0.0:+.{behind}f}"  # + 0.0: never "-0.0"
     if kind == "p":
-        return "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.995 else "1"
+        return "<0.001" if value < 0.001 else probability(value) if value < 0.995 else "1"
     if kind == "count":
         return f"{value:,.0f}"
     return duration(value) if kind == "seconds" else number(value, digits)
@@ -113,13 +123,18 @@ def cell_words(cell: Cell, column: Column) -> Shown:
 def _ends(
     interval: tuple[float, float] | None, kind: Kind, digits: int | None
 ) -> tuple[str, str] | None:
-    """Both ends of an interval, with as many more digits as it takes to tell them apart."""
+    """Both ends of an interval, with as many more digits as it takes to tell them apart.
+
+    Ends of a difference are told apart from 0 as well: an interval that leaves it out shows that.
+    """
     if interval is None or interval[0] == interval[1]:  # a point is no interval
         return None
     first = 1 if digits is None else digits
     for more in (digits, *range(first + 1, first + 5)):
         low, high = (value_words(end, kind, more) for end in interval)
-        if low != high:
+        shown = zip((low, high), interval, strict=True)
+        hidden = kind == "points" and any(float(text) == 0 and end for text, end in shown)
+        if low != high and not hidden:
             break
     return low, high
 

@@ -29,6 +29,7 @@ from genviews.ensemble.significance import (
     detectable_gain,
     holm,
 )
+from genviews.report.words import short_range
 from genviews.studies.blocks import Estimate, Tone
 from genviews.studies.result import Outcome
 
@@ -167,20 +168,14 @@ def points(found: Gap, digits: int = 2) -> str:
 
     Args:
         found: the difference.
-        digits: behind the point; more where it takes more to tell the ends of the interval apart.
+        digits: behind the point; the ends of the interval have more where it takes more to tell
+            them apart, from 0 too.
 
     Example:
         >>> points(Gap(value=0.0025, interval=(-0.001, 0.006), p_value=0.5, p_level=0.01))
         '+0.25 points [-0.10, +0.60]'
     """
-    value, ends = 100 * found.value, found.interval
-    if ends is None:
-        return f"{value:+.{digits}f} points"
-    for more in range(digits, digits + 5):
-        low, high = (f"{100 * end:+.{more}f}" for end in ends)
-        if float(low) != float(high):
-            break
-    return f"{value:+.{more}f} points [{low}, {high}]"
+    return short_range(found.estimate, "points", digits)
 
 
 def could_be_seen(total: int, changed: int) -> str:

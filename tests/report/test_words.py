@@ -24,6 +24,8 @@ from genviews.studies.blocks import Column, Estimate
         (0.35, "number", 2, "0.35"),
         (0.0004, "p", None, "<0.001"),
         (0.9999, "p", None, "1"),
+        (0.049962, "p", None, "0.04996"),
+        (0.0503, "p", None, "0.050"),
         (7200.0, "seconds", None, "2.0 h"),
     ],
 )

@@ -116,3 +116,12 @@ def test_an_interval_in_words_is_never_a_point(total):
     text = points(Gap.of(counted_report(1, 0, 0, total)))
     low, high = text.partition("[")[2].strip("]").split(", ")
     assert float(low) < 0 < float(high)
+
+
+@pytest.mark.parametrize(("fixed", "broke", "total"), [(8, 1, 1000), (2, 10, 4000)])
+def test_an_interval_without_0_is_shown_without_it(fixed, broke, total):
+    """Beside p = 0.039 stands no "[+0.00, +1.40]"."""
+    found = counted_report(total // 2, fixed, broke, total)
+    assert found.p_value < 0.05
+    ends = points(Gap.of(found)).partition("[")[2].rstrip("]").split(", ")
+    assert all(float(end) * found.gain > 0 for end in ends)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genviews.ensemble.combine import AlphaCurve, Comparison, Row, best_on_calibration
 from genviews.ensemble.significance import GainReport
+from genviews.report.words import probability
 from genviews.studies.blocks import (
     BarColumn,
     Bars,
@@ -301,7 +302,10 @@ def _say(row: Row, found: GainReport, against: str, num_test: int) -> str:
     )
     limits = could_be_seen(num_test, found.fixed + found.broke)
     if row.alpha == 0:
-        none = "Generated views did not help: on the calibration images they earned no weight (alpha 0)"
+        none = (
+            "Generated views did not help: on the calibration images they earned no "
+            "weight (alpha 0)"
+        )
         if found is row:
             return f"{none}, so the answer is that of {against}, {accuracy}; {limits}."
         return (
@@ -354,5 +358,5 @@ def gain_claim(text: str, found: GainReport, *, said: str = "", source: str = ""
 
 
 def _points(found: GainReport) -> str:
-    p = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
+    p = "p < 0.001" if found.p_value < 0.001 else f"p = {probability(found.p_value)}"
     return f"{points(Gap.of(found))} (exact McNemar {p})"
