@@ -42,6 +42,7 @@ __all__ = [
     "accuracy_of",
     "could_be_seen",
     "gains_of",
+    "lasting",
     "outcome_of",
     "points",
     "standing",
@@ -176,6 +177,17 @@ def points(found: Gap, digits: int = 2) -> str:
         '+0.25 points [-0.10, +0.60]'
     """
     return short_range(found.estimate, "points", digits)
+
+
+def lasting(held: Sequence[bool]) -> int:
+    """The first place from which on something holds at all; the last where it never lasts.
+
+    Example:
+        >>> lasting([True, False, True, True])
+        2
+    """
+    broken = [place for place, one in enumerate(held) if not one]
+    return min(broken[-1] + 1, len(held) - 1) if broken else 0
 
 
 def could_be_seen(total: int, changed: int) -> str:

@@ -19,6 +19,7 @@ from genviews.studies.statistics import (
     Gap,
     could_be_seen,
     gains_of,
+    lasting,
     outcome_of,
     points,
     standing,
@@ -125,3 +126,11 @@ def test_an_interval_without_0_is_shown_without_it(fixed, broke, total):
     assert found.p_value < 0.05
     ends = points(Gap.of(found)).partition("[")[2].rstrip("]").split(", ")
     assert all(float(end) * found.gain > 0 for end in ends)
+
+
+@pytest.mark.parametrize(
+    ("held", "place"),
+    [([True, True], 0), ([True, False, True], 2), ([False] * 3, 2), ([False, True], 1)],
+)
+def test_what_is_said_from_a_place_on_holds_from_there_on(held, place):
+    assert lasting(held) == place

@@ -17,6 +17,7 @@ from genviews.studies.blocks import Column, Curves, Estimate, Table, chart_of
 from genviews.studies.ensembling.choose import Merged
 from genviews.studies.ensembling.evidence import difference, gain_claim, weight_words
 from genviews.studies.result import Result
+from genviews.studies.statistics import lasting
 
 __all__ = ["STUDY", "EnsembleSize", "run"]
 
@@ -88,11 +89,10 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
 
 
 def _enough(points: Sequence[Resampled]) -> int:
-    """The least size whose mean is within two standard errors of the largest ensemble's."""
+    """The least size from which on the mean is within two standard errors of the largest's."""
     last = points[-1]
-    return next(
-        p.size for p in points if last.mean - p.mean <= 2 * math.hypot(p.stderr, last.stderr)
-    )
+    near = [abs(last.mean - p.mean) <= 2 * math.hypot(p.stderr, last.stderr) for p in points]
+    return points[lasting(near)].size
 
 
 def _estimate(point: Resampled) -> Estimate:

@@ -24,7 +24,7 @@ from genviews.studies.ensembling.evidence import difference, weight_words
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.inverted import measured_terms
 from genviews.studies.result import Result
-from genviews.studies.statistics import accuracy_of, gains_of
+from genviews.studies.statistics import accuracy_of, gains_of, lasting
 
 __all__ = ["STUDY", "Steps", "run"]
 
@@ -82,7 +82,7 @@ def run(bench: Bench, options: Steps) -> Result:
         )
         rows.insert(0, row)
     last, low = rows[-1].reconstructions, rows[-1].reconstructions.interval[0]
-    enough = next(row.steps for row in rows if row.reconstructions.accuracy >= low)
+    enough = rows[lasting([row.reconstructions.accuracy >= low for row in rows])].steps
     table, names = _table(rows), [name.upper() for name in rows[0].distances]
     errors = chart_of(table, names, title="Error", y_label="error")
     accuracies = chart_of(table, ACCURACIES, title="Accuracy", y_label="accuracy")
