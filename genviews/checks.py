@@ -32,6 +32,7 @@ __all__ = [
     "check_pixels",
     "expanded",
     "fail",
+    "first_reasons",
     "is_there",
     "is_url",
     "lookup",
@@ -277,6 +278,11 @@ def check_pixels(images: Tensor, what: str, *, as_set: bool = False) -> None:
             remedy="scale 0 to 1 with `x * 2 - 1`; if 0 is your grey and nothing is darker, give "
             f"fewer than {ENOUGH_IMAGES} images at once",
         )
+
+
+def first_reasons(skipped: Iterable[tuple[str, str]]) -> str:
+    """The first of some (file, reason), for a message."""
+    return "; ".join(f"{name} {reason}" for name, reason in list(skipped)[:5])
 
 
 def check_type(

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 
 from genviews.checks import fail
 
-__all__ = ["GUIDE", "user_code"]
+__all__ = ["GUIDE", "in_short", "user_code"]
 
 GUIDE = "docs/bring_your_own.md"
 """The page that says what a generator and a classifier are given and must give."""
@@ -62,7 +62,7 @@ def user_code(
         ours = Path(frames[-1].f_code.co_filename) == _PACKAGE / "checks.py"
         if ours or _is_memory(error):
             raise
-        asked = f" to {', '.join(map(_told, given))}" if given else ""
+        asked = f" to {', '.join(map(in_short, given))}" if given else ""
         text = " ".join(str(error).split())
         text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
         got = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -77,7 +77,7 @@ def _is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def _told(value: object) -> str:
+def in_short(value: object) -> str:
     """A tensor's shape and type; anything else in a few words."""
     from torch import Tensor  # messages only: nothing heavy is loaded before there is one
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genviews.align.base import Aligner
 from genviews.align.table import GeometryTable
-from genviews.checks import fail
+from genviews.checks import fail, first_reasons
 from genviews.data.decode import MOST_BYTES, UnfitImageError, decode_image, decode_pixels
 from genviews.data.kept_hashes import hash_of_file
 from genviews.data.listing import Listing, check_folder
@@ -93,11 +93,10 @@ class FileSource(RowSource):
                 remedy="read other kinds of images yourself and make an ImageSet of them",
             )
         if not listing.files:
-            told = "; ".join(f"{name} {reason}" for name, reason in listing.skipped[:5])
             fail(
                 f"folder {listing.root}",
                 expected="image files",
-                got=told or "no file",
+                got=first_reasons(listing.skipped) or "no file",
                 remedy="put images, or one subfolder of images for each class, into it",
             )
         self._root, self.ids, self.columns = listing.root, listing.files, listing.columns

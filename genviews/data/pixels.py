@@ -115,8 +115,7 @@ class StoredPixels(ImageSource):
                 os.removedirs(place.parent)
             source.load()  # says why not one can be read
         self.ids, self._hashes, self.skipped = tuple(ids), tuple(hashes), tuple(sorted(skipped))
-        places = {name: row for row, name in enumerate(source.ids)}
-        self.columns = columns_of(source.columns, [places[name] for name in ids])
+        self.columns = columns_of(source.columns, source.rows_of(ids))
 
     def __repr__(self) -> str:
         return f"StoredPixels({len(self)} images)"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from genviews.align.base import UnalignableError
-from genviews.checks import check_different, fail, option
+from genviews.checks import check_different, fail, first_reasons, option
 from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet, Rows, row_numbers
 from genviews.data.metadata import OpenFile
@@ -206,6 +206,17 @@ class ImageSource(ABC):
         check_different(numbers, "indices", "choose each image once")
         return PartSource(self, numbers, split or self.split)
 
+    def rows_of(self, ids: Iterable[str], among: Iterable[int] | None = None) -> list[int]:
+        """Return the rows of some images.
+
+        Args:
+            ids: of the images, such as those that a batch holds.
+            among: rows that theirs are among, which saves a look at all; None: any.
+        """
+        rows = range(len(self)) if among is None else among
+        found = {self.ids[row]: row for row in rows}
+        return [found[name] for name in ids]
+
     def as_split(self, split: SplitName) -> ImageSource:
         """Return all of the images, to be used as a split."""
         return self if self.split == split else self.select(range(len(self)), split=split)
@@ -220,18 +231,16 @@ class ImageSource(ABC):
         ids = tuple(name for batch in batches for name in batch.ids)
         skipped = [*self.skipped, *(one for batch in batches for one in batch.skipped)]
         if not ids:
-            told = "; ".join(f"{name} {reason}" for name, reason in skipped[:5])
             fail(
                 f"images of {self!r}",
                 expected="at least one readable image",
-                got=f"none of {len(skipped)} files: {told}",
+                got=f"none of {len(skipped)} files: {first_reasons(skipped)}",
                 remedy=f"check the images; {option('resize')} and {option('convert')} accept more",
             )
-        places = {name: row for row, name in enumerate(self.ids)}
         return ImageSet(
             images=torch.cat([batch.images for batch in batches]),
             ids=ids,
-            labels=None if self.labels is None else self.labels[[places[name] for name in ids]],
+            labels=None if self.labels is None else self.labels[self.rows_of(ids)],
             class_names=self.class_names,
             skipped=tuple(sorted(skipped)),
             split=self.split,

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_different, check_each, check_finite, fail
+from genviews.checks import check_different, check_each, check_finite, fail, first_reasons
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource
@@ -170,9 +170,8 @@ def answered(
 
 def refuse_silence(notes: Mapping[str, str] | None = None) -> NoReturn:
     """Raise the ValueError for images of which none has an answer, with the first reasons."""
-    told = "; ".join(f"{name} {reason}" for name, reason in list((notes or {}).items())[:3])
     remedy = "check the files (--resize and --convert accept more), and what the classifier answers"
-    got = f"none: {told}" if told else "none"
+    got = f"none: {first_reasons(notes.items())}" if notes else "none"
     fail("images", expected="at least one with an answer", got=got, remedy=remedy)
 
 
@@ -237,7 +236,7 @@ def fill_from_source(
         notes = dict(batch.skipped)
         if not len(batch):
             return Shard(tensors={"0/image": torch.zeros(0, 1, 1)}, ids=(), notes=notes)
-        own, failed, chosen = latents, None, _places(source, part, batch.ids)
+        own, failed, chosen = latents, None, source.rows_of(batch.ids, part)
         if isinstance(own, InversionStore):
             found = own.select(chosen, batch.ids)
             own, failed = found["latents"], found["status"] == Status.FAILED
@@ -279,7 +278,7 @@ def fill_from_source(
     for name, value in kept.tensors.items():
         place, _, what = name.partition("/")
         logits[int(place)][what] = value
-    chosen = _places(source, range(len(source)), kept.ids)
+    chosen = source.rows_of(kept.ids)
     return ViewBank(
         tasks=tuple(tasks),
         ids=kept.ids,
@@ -290,12 +289,6 @@ def fill_from_source(
         notes=notes,
         redrawn=sum(int(part.notes.get(REDRAWN, 0)) for part in parts),
     )
-
-
-def _places(source: ImageSource, rows: Sequence[int], ids: Sequence[str]) -> list[int]:
-    """The rows of those images that could be read."""
-    row_of = {source.ids[row]: row for row in rows}
-    return [row_of[name] for name in ids]
 
 
 def conditioning_task(tasks: Sequence[Task], generator: Generator) -> Task | None:

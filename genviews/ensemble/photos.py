@@ -30,6 +30,7 @@ from genviews.checks import (
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
 from genviews.types import ImageSpec, check_floats, check_masks, check_shape
+from genviews.user_code import in_short
 
 __all__ = ["Photos", "Read", "check_labels", "content_ids"]
 
@@ -137,8 +138,7 @@ class Photos:
         """Read some rows, as they are in `rows` of these photos."""
         if isinstance(self._images, ImageSource):
             batch = self._images.read(rows)
-            row_of = {self._images.ids[row]: row for row in rows}
-            found, images, masks = [row_of[i] for i in batch.ids], batch.images, batch.masks
+            found, images, masks = self._images.rows_of(batch.ids, rows), batch.images, batch.masks
             self._spec.check(images)
         elif self._aligner is not None:
             found, (images, masks) = list(rows), self._align(rows)
@@ -233,12 +233,6 @@ class Photos:
             check_pixels(images, "images", as_set=True)
 
 
-def _told(value: object) -> str:
-    """A value of another type than was expected, in short."""
-    text = repr(value)
-    return text if len(text) < 60 else f"{text[:50]} ... ({type(value).__name__})"
-
-
 def _finite(images: Tensor, masks: Tensor | None) -> Bool[Tensor, " n"]:
     """Where every known pixel is a finite number."""
     finite = images.isfinite()
@@ -275,7 +269,7 @@ def check_labels(
         found = torch.as_tensor(labels).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
         remedy = "give a class index for each image, in the order of the class names"
-        fail("labels", expected="integers", got=_told(labels), remedy=remedy, error=TypeError)
+        fail("labels", expected="integers", got=in_short(labels), remedy=remedy, error=TypeError)
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         remedy = "give class indices, such as labels.long(); one-hot rows are rows.argmax(1)"
         fail("labels", expected="integers", got=found.dtype, remedy=remedy)

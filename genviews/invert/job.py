@@ -134,8 +134,7 @@ def invert_source(
         return Shard(tensors=tensors, ids=batch.ids, notes=dict(batch.skipped))
 
     def latents(rows: range, batch: SourceBatch, tell: Tell) -> dict[str, Tensor]:
-        row_of, device = {source.ids[row]: row for row in rows}, generator.device
-        places = [row_of[name] for name in batch.ids]
+        places, device = source.rows_of(batch.ids, rows), generator.device
         found = invert(
             generator,
             batch.images.to(device),

@@ -193,15 +193,15 @@ class Bench:
             return None
         images = self.images(split)
         label, plan = torch.zeros(len(images), dtype=torch.long), self.plan((), 1)
-        places = {name: row for row, name in enumerate(images.ids)}
         for start in range(0, len(images), self.batch_size):
-            batch = images.read(range(len(images))[start : start + self.batch_size])
+            rows = range(len(images))[start : start + self.batch_size]
+            batch = images.read(rows)
             shown = plan.shown(batch.images, batch.ids)
             found = rendered_label(
                 self.tasks, self.kit.generator, shown, batch_size=self.batch_size
             )
             assert found is not None
-            label[[places[name] for name in batch.ids]] = found
+            label[images.rows_of(batch.ids, rows)] = found
         return label
 
     def plan(self, view_sets: Sequence[ViewSet], num_views: int) -> ViewPlan:

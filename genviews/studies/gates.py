@@ -240,8 +240,8 @@ def _read(
     source: ImageSource, rows: Sequence[int]
 ) -> tuple[list[int], tuple[str, ...], Float[Tensor, "n C H W"]]:
     """Those of the rows that can be read, with their ids and images, on the CPU."""
-    batch, places = source.read(rows), {source.ids[row]: row for row in rows}
-    return [places[name] for name in batch.ids], batch.ids, batch.images.cpu()
+    batch = source.read(rows)
+    return source.rows_of(batch.ids, rows), batch.ids, batch.images.cpu()
 
 
 def _few(source: ImageSource) -> list[int]:

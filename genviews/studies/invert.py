@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import fail, first_reasons
 from genviews.data.source import ImageSource
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
@@ -178,11 +178,10 @@ def _check_any(store: InversionStore, folder: Path) -> None:
     if len(skipped) < len(store) or any(len(shard) for shard in store.iter_shards()):
         return
     shutil.rmtree(folder)
-    shown = "; ".join(f"{name} {reason}" for name, reason in skipped[:5])
     fail(
         "--images",
         expected="at least one readable image",
-        got=f"none of {len(store)}: {shown}",
+        got=f"none of {len(store)}: {first_reasons(skipped)}",
         remedy="check the images; --resize and --convert accept more",
     )
 

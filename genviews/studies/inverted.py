@@ -204,10 +204,10 @@ def best_and_worst(
 ) -> list[Images]:
     """Pictures of the best and of the worst reconstructions by one error (Fig. 10 of the paper)."""
     kinds = zip(("Best", "Worst"), extremes(made.qualities(), ranked_by, count), strict=True)
-    places, found = {name: row for row, name in enumerate(source.ids)}, []
+    found: list[Images] = []
     for kind, chosen in kinds:
         if chosen:
-            batch = source.read([places[one.id] for one in chosen])
+            batch = source.read(source.rows_of(one.id for one in chosen))
             drawn = made.select([one.id for one in chosen])
             shown = [
                 Inverted(

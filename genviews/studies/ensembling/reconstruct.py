@@ -31,11 +31,11 @@ def distances(
         bench.kit.generator,
         Objective(tuple(terms)),
     )
-    places = {name: row for row, name in enumerate(source.ids)}
+    every = source.rows_of(ids)
     parts = []
     for start in range(0, len(ids), bench.batch_size):
         names = ids[start : start + bench.batch_size]
-        rows = [places[name] for name in names]
+        rows = every[start : start + bench.batch_size]
         images = source.read(rows).images.to(generator.device)
         anywhere = generator.mean_latent().expand(len(rows), -1, -1)  # no term looks at latents
         target = objective.target(images, torch.ones_like(images[:, :1]), anywhere)

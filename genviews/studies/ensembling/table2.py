@@ -101,10 +101,10 @@ def run(bench: Bench, options: Steps) -> Result:
 
 def _aligned(source: ImageSource, store: InversionStore) -> Tensor:
     """Snapshots with a row for each image of the source; zeros for one that could not be read."""
-    kept, places = store.read_all(), {name: row for row, name in enumerate(source.ids)}
+    kept = store.read_all()
     made = kept.tensors["snapshots"]
     every = made.new_zeros(len(source), *made.shape[1:])
-    every[[places[name] for name in kept.ids]] = made
+    every[source.rows_of(kept.ids)] = made
     return every
 
 
