@@ -119,6 +119,16 @@ class TestState:
                 whole.load_state_dict(state)
         assert other.ensemble_.alpha_ == 0.25
 
+    @pytest.mark.parametrize("kept", [torch.zeros(4, dtype=torch.uint8), {"alpha": 1.0}, "text"])
+    def test_a_damaged_state_is_refused_in_a_sentence(self, kept):
+        made = tta()
+        damaged = {
+            name: kept if name.endswith("_extra_state") else value
+            for name, value in made.state_dict().items()
+        }
+        with pytest.raises(ValueError, match=r"state of a GenerativeTTA: expected what state_dict"):
+            made.load_state_dict(damaged)
+
     def test_how_it_is_run_is_no_setting(self):
         other = tta(batch_size=3).half()
         other.load_state_dict(load(save(tta(alpha=0.75).state_dict())))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genviews.checks import fail
-from genviews.described import parse_object
+from genviews.described import described_by, parse_object
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.weigh import Ensemble
 from genviews.identity import Identity, describe
@@ -83,11 +83,15 @@ class HeldEnsemble(nn.Module):
         text = json.dumps(self._settings).encode()
         return torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
-    def set_extra_state(self, state: Tensor) -> None:
+    def set_extra_state(self, state: Any) -> None:  # noqa: ANN401  (what a file had)
         """Raise ValueError unless alpha was chosen for this."""
-        kept = Identity(parse_object(bytes(state.tolist()).decode(), "state of a GenerativeTTA"))
-        remedy = "make it with the settings of then, or fit it anew"
-        Identity(self._settings).check(kept, "state of a GenerativeTTA", remedy)
+        what, remedy = (
+            "state of a GenerativeTTA",
+            "make it with the settings of then, or fit it anew",
+        )
+        with described_by(what, "what state_dict() gave"):
+            kept = Identity(parse_object(bytes(state.tolist()).decode(), what))
+        Identity(self._settings).check(kept, what, remedy)
 
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401
         """As for any module; but nothing is taken of a state that does not fit."""
