@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from genviews.data.source import ImageSource
-from genviews.ensemble.fill import NO_ANSWER
+from genviews.ensemble.fill import NO_ANSWER, refuse_silence
 from genviews.ensemble.photos import Photos
 from genviews.ensemble.significance import counted_report
 from genviews.identity import identify
@@ -70,6 +70,8 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
         views.append(("reconstruction", 1))
         views += [(v.name, count) for v, count in tta.plan.counts() if v.perturbation is not None]
     write_atomic(bench.products / ANSWERS, _lines(store, source, size, views, counts))
+    if not counts.single.sum():
+        refuse_silence(dict(counts.skipped))
     return counts.result(bench, options).behind(options.doubts)
 
 

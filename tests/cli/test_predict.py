@@ -7,6 +7,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from genviews.classify.settings import ClassifierSettings
 from genviews.cli import main
@@ -134,6 +135,13 @@ class TestPredict:
         capsys.readouterr()
         assert main(words) == 0
         assert "nothing to do" in capsys.readouterr().out
+
+    def test_images_of_which_none_has_an_answer(self, fitted, here, capsys):
+        (here / "large").mkdir()
+        Image.new("L", (9, 9)).save(here / "large" / "a.png")
+        assert main(["large" if word == "images" else word for word in PREDICT]) == 1
+        error = " ".join(capsys.readouterr().err.split())
+        assert "expected at least one with an answer, got none: a.png is 9x9 pixels" in error
 
     def test_another_classifier_or_generator_is_refused(self, fitted, here, capsys):
         code = (here / "mine.py").read_text()
