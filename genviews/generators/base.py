@@ -216,7 +216,8 @@ class Generator(nn.Module, ABC):
             ValueError: missing for a conditional generator, given for an unconditional one, or out
                 of range.
         """
-        if self.num_classes == 0:
+        classes = self.num_classes
+        if classes == 0:
             if label is not None:
                 fail(
                     "label",
@@ -225,21 +226,17 @@ class Generator(nn.Module, ABC):
                     remedy="this generator is unconditional",
                 )
             return None
-        valid = (
-            label is not None
-            and label.shape == (batch,)
-            and bool(((label >= 0) & (label < self.num_classes)).all())
-        )
-        if not valid:
-            fail(
-                "label",
-                expected=f"{batch} class indices in [0, {self.num_classes})",
-                got="none"
-                if label is None
-                else f"{tuple(label.shape)} in [{label.min()}, {label.max()}]",
-                remedy="pass the class of each sample",
-            )
-        return label
+        if isinstance(label, Tensor):
+            whole = label.dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+            if whole and label.shape == (batch,) and ((label >= 0) & (label < classes)).all():
+                return label.long()  # bytes as indices would be a mask
+            some = f" in [{label.min()}, {label.max()}]" if label.numel() else ""
+            got = f"{tuple(label.shape)}{some} of {str(label.dtype).removeprefix('torch.')}"
+        else:
+            got = "none" if label is None else f"a {type(label).__name__}"
+        expected = f"{batch} class indices in [0, {classes})"
+        remedy = "pass the class of each sample, a tensor of integers"
+        fail("label", expected=expected, got=got, remedy=remedy)
 
     def check_truncation(self, psi: float, cutoff: int | None = None) -> int:
         """Return how many style rows `psi` truncates, or raise.

@@ -1,0 +1,61 @@
+"""Classes that a conditional generator is told: integers of any width, and nothing else."""
+
+from __future__ import annotations
+
+import jaxtyping
+import pytest
+import torch
+
+from genviews import Rng, ToyGenerator
+from genviews.generators.callable import CallableGenerator, z_space
+
+CONDITIONAL = ToyGenerator(num_classes=3)
+GENERATORS = {
+    "toy": CONDITIONAL,
+    "in z space": z_space(CONDITIONAL),
+    "callable": CallableGenerator(
+        lambda z, c: (z + c.sum(1, keepdim=True)).tanh().reshape(-1, 1, 2, 2), 4, num_classes=3
+    ),
+}
+WHOLE = torch.tensor([2, 0, 1])
+
+
+@pytest.fixture(autouse=True)
+def as_users_run_it(monkeypatch):
+    """Without the checks of types that tests have."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(params=GENERATORS)
+def generator(request):
+    return GENERATORS[request.param]
+
+
+def images(generator, label):
+    latents = generator.map(generator.sample(Rng(0).streams(range(3))), label)
+    return generator.synthesize(latents, label)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8])
+def test_any_integers_are_the_same_classes(generator, dtype):
+    assert torch.equal(images(generator, WHOLE.to(dtype)), images(generator, WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("label", "got"),
+    [
+        (None, "got none"),
+        ([2, 0, 1], "got a list"),
+        (WHOLE.bool(), r"got \(3,\) in \[False, True\] of bool"),
+        (WHOLE.float(), "of float32"),
+        (WHOLE * float("nan"), r"in \[nan, nan\] of float32"),
+        (WHOLE[:2], r"got \(2,\)"),
+        (WHOLE[:, None], r"got \(3, 1\)"),
+        (WHOLE[:0], r"got \(0,\) of int64"),
+        (WHOLE + 1, r"in \[1, 3\]"),
+        (WHOLE - 1, r"in \[-1, 1\]"),
+    ],
+)
+def test_anything_else_is_one_sentence(generator, label, got):
+    with pytest.raises(ValueError, match=rf"label: expected 3 class indices in \[0, 3\), .*{got}"):
+        images(generator, label)
