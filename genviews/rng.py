@@ -47,7 +47,8 @@ def _plain(sample: object) -> SampleId:
 
 def _whole(value: object, what: str, expected: str, remedy: str) -> int:
     """An integer of any library as Python's own."""
-    if isinstance(value, SupportsIndex):
+    truth = isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool)
+    if isinstance(value, SupportsIndex) and not truth:
         return int(operator.index(value))
     fail(what, expected=expected, got=repr(value), remedy=remedy, error=TypeError)
 

@@ -148,6 +148,9 @@ def test_ids_must_be_whole_numbers_or_text() -> None:
     streams = inspect.unwrap(Rng.streams)  # without the type check of the tests
     with pytest.raises(TypeError, match=r"sample id: expected an integer or text, got 0\.5"):
         streams(Rng(0), [0.5])
+    for mask in ([True, False], torch.tensor([True, False])):
+        with pytest.raises(TypeError, match=r"sample id: expected an integer or text, got .*True"):
+            streams(Rng(0), mask)
 
 
 def test_views_are_counted_from_zero() -> None:

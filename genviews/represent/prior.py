@@ -193,13 +193,14 @@ def check_ids(ids: Sequence[int | str], count: int | None = None) -> tuple[int, 
         ValueError: others, some of which are shown.
     """
     least, beyond = 0, math.inf if count is None else count
-    plain = [i for i in ids if isinstance(i, Integral) and least <= i < beyond]
+    whole = [i for i in ids if isinstance(i, Integral) and not isinstance(i, bool)]
+    plain = [i for i in whole if least <= i < beyond]
     if len(plain) < len(ids):
         below = "" if count is None else f", below {count}"
         fail(
             "sample ids",
             expected=f"integers from 0{below}",
-            got=", ".join([repr(i) for i in ids if i not in plain][:5]),
+            got=", ".join([repr(i) for i in ids if i not in plain or isinstance(i, bool)][:5]),
             remedy="plan with as many unique samples as there are, numbered from 0",
         )
     return tuple(int(i) for i in plain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from itertools import product
 
 import numpy as np
@@ -161,6 +162,17 @@ class TestSVM:
             for dual in (False, True)
         )
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+    def test_the_seed_is_that_of_its_solver(self, multi_label):
+        h, labels = multi_label
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # three steps are not enough, and tell the seeds apart
+            one, again, other = (
+                MultiLabelSVM((0.1,), dual=True, max_iter=3, seed=seed).fit(h, labels).decision(h)
+                for seed in (0, 0, 1)
+            )
+        assert torch.equal(one, again)
+        assert not torch.equal(one, other)
 
     def test_cost_is_chosen_as_the_authors_script_does(self, multi_label):
         h, labels = multi_label

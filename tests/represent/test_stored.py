@@ -100,6 +100,14 @@ def test_recreated_from_its_manifest_byte_for_byte(views, keep, tmp_path) -> Non
     assert (again / "manifest.json").read_bytes() == (first / "manifest.json").read_bytes()
 
 
+def test_images_beyond_the_range_are_clamped_and_never_wrap_around(tmp_path) -> None:
+    loud = CallableGenerator(lambda z: 3 * z.tanh().reshape(-1, 1, 4, 4), z_dim=16)
+    write_views(LatentViews(loud, Gaussian("all", 0.2)), tmp_path, 8, keep="images")
+    batch = StoredViews(tmp_path)(range(8))
+    wanted = (3 * batch.z.tanh()).clamp(-1, 1).reshape(-1, 1, 4, 4)
+    assert (batch.images[:, 0] - wanted).abs().max() <= 0.5 / 127.5 + 1e-5
+
+
 def test_a_perturbation_with_tensors_is_passed_and_checked(tmp_path) -> None:
     perturbation = PCA("fine", 1.0, PCAStatistics.measure(TOY, num_samples=200))
     manifest = write_views(LatentViews(TOY, perturbation), tmp_path / "a", 5)

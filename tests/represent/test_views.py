@@ -182,6 +182,7 @@ def test_description_tells_configurations_apart() -> None:
             r"independent views: expected the prior of the anchors.*prior\.independent",
         ),
         (lambda: LatentViews(TOY)([-1]), "sample ids: expected integers from 0"),
+        (lambda: LatentViews(TOY)([True, False]), "sample ids: .* got True, False"),
         (lambda: LatentViews(TOY)([1], visit=-1), "visit: expected an integer of at least 0"),
     ],
 )
