@@ -193,8 +193,9 @@ def check_ids(ids: Sequence[int | str], count: int | None = None) -> tuple[int, 
         ValueError: others, some of which are shown.
     """
     least, beyond = 0, math.inf if count is None else count
+    # The truth values of a mask are integers to Python.
     whole = [i for i in ids if isinstance(i, Integral) and not isinstance(i, bool)]
-    plain = [i for i in whole if least <= i < beyond]
+    plain = [int(i) for i in whole if least <= int(i) < beyond]
     if len(plain) < len(ids):
         below = "" if count is None else f", below {count}"
         fail(
@@ -203,4 +204,4 @@ def check_ids(ids: Sequence[int | str], count: int | None = None) -> tuple[int, 
             got=", ".join([repr(i) for i in ids if i not in plain or isinstance(i, bool)][:5]),
             remedy="plan with as many unique samples as there are, numbered from 0",
         )
-    return tuple(int(i) for i in plain)
+    return tuple(plain)
