@@ -219,11 +219,16 @@ def fill_from_source(
     store: MemoryStore | ShardStore = MemoryStore()
     if folder is not None:
         kept_latents = latents.identity if isinstance(latents, InversionStore) else latents
+        classifiers, asked = task_classifiers(tasks), None
+        if plan.generator is not None:
+            asked = conditioning_task(tasks, plan.generator)
         identity = identify(
             source=source,
             rows=key(wanted),
             latents=kept_latents,
-            classifiers=task_classifiers(tasks),
+            classifiers=classifiers,
+            # Which head tells a conditional generator what to render.
+            head=asked and (classifiers.index(asked.classifier), asked.outputs, asked.class_names),
             plan=plan,
             shard=size,
         )

@@ -194,6 +194,25 @@ def test_names_and_heads_are_not_part_of_the_work(tmp_path, arguments, filled):
     assert_equal_banks(got, fill_bank(**{**arguments, "tasks": [head, two]}))
 
 
+def test_the_head_that_a_conditional_generator_follows_is_part_of_the_work(
+    tmp_path, arguments, filled
+):
+    """Of two heads of one classifier, the first says which class is rendered."""
+    generator = ToyGenerator(num_classes=2)
+    arguments |= planned(arguments, generator=generator)
+    classifier = arguments["tasks"][0].classifier
+    names = ("no", "yes")
+    heads = [
+        Task(name=name, classifier=classifier, outputs=outputs, class_names=names)
+        for name, outputs in (("one", ()), ("two", classifier.class_names[::-1]))
+    ]
+    for tasks in (heads, heads[::-1]):
+        filled.clear()
+        got = keep(tmp_path, **{**arguments, "tasks": tasks})
+        assert len(filled) == 3
+        assert_equal_banks(got, fill_bank(**{**arguments, "tasks": tasks}))
+
+
 def test_labels_are_not_part_of_the_work(tmp_path, arguments, filled):
     keep(tmp_path, **arguments)
     filled.clear()
