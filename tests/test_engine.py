@@ -22,7 +22,7 @@ from pathlib import Path
 import ray, torch
 
 from genviews.claim import claim
-from genviews.data.source import MemorySource
+from genviews.data.source import (MemorySource)
 from genviews.engine import RayEngine
 from tests.invert.sharded import Watched, files, images, run, shards_in
 

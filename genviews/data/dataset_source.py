@@ -20,8 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 from genviews.checks import check_count, expanded, fail, lookup
+from genviews.data.content import content_hash
 from genviews.data.decode import UnfitImageError, decode_image, no_programs
-from genviews.data.source import LabelColumn, Row, RowSource, content_hash
+from genviews.data.source import LabelColumn, Row, RowSource
 from genviews.named import find_named
 from genviews.types import ImageSpec
 from genviews.user_code import user_code

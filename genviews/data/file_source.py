@@ -20,11 +20,12 @@ from torch import Tensor
 from genviews.align.base import Aligner
 from genviews.align.table import GeometryTable
 from genviews.checks import fail, first_reasons
+from genviews.data.content import content_hash_of
 from genviews.data.decode import MOST_BYTES, UnfitImageError, decode_image, decode_pixels
 from genviews.data.kept_hashes import hash_of_file
 from genviews.data.listing import Listing, check_folder
 from genviews.data.metadata import OpenFile
-from genviews.data.source import Row, RowSource, content_hash_of
+from genviews.data.source import Row, RowSource
 from genviews.data.split import SplitName
 from genviews.identity import key
 from genviews.types import ImageSpec

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from genviews.data.source import content_hash_of
+from genviews.data.content import content_hash_of
 from genviews.files import atomic_write_bytes
 
 __all__ = ["HASHES", "hash_of_file", "kept_hashes", "save_hashes"]
@@ -83,7 +83,7 @@ def kept_hashes(path: str | Path) -> Iterator[None]:
         ...     with kept_hashes(Path(folder, HASHES)):
         ...         found = hash_of_file(Path(folder, "a.png"))
         ...         save_hashes()
-        >>> from genviews.data.source import content_hash
+        >>> from genviews.data.content import content_hash
         >>> found == content_hash(b"pixels")
         True
     """

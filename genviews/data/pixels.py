@@ -18,15 +18,9 @@ from pathlib import Path
 
 import torch
 
+from genviews.data.content import content_hash, pack_hashes, unpack_hashes
 from genviews.data.images import ImageSet
-from genviews.data.source import (
-    ImageSource,
-    SourceBatch,
-    columns_of,
-    content_hash,
-    pack_hashes,
-    unpack_hashes,
-)
+from genviews.data.source import ImageSource, SourceBatch, columns_of
 from genviews.engine import Engine
 from genviews.identity import identify
 from genviews.memory import images_in_shard

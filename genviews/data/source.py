@@ -8,7 +8,6 @@ asked for. An image that cannot be read is named with the reason, and never stop
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +15,18 @@ from itertools import combinations
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.align.base import UnalignableError
 from genviews.checks import check_different, fail, first_reasons, option
+from genviews.data.content import content_hash
 from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet, Rows, row_numbers
-from genviews.data.metadata import OpenFile
 from genviews.data.split import SplitName
 from genviews.types import ImageSpec, check_masks
 
 __all__ = [
-    "HASH_BYTES",
     "ImageSource",
     "LabelColumn",
     "MemorySource",
@@ -38,15 +36,9 @@ __all__ = [
     "as_source",
     "check_leakage",
     "columns_of",
-    "content_hash",
-    "content_hash_of",
-    "pack_hashes",
-    "unpack_hashes",
 ]
 
 ROWS = 512  # images that `load` reads at once
-
-HASH_BYTES = 16  # of BLAKE2b: two of 10^15 images agree by chance with probability 10^-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -381,29 +373,3 @@ def check_leakage(parts: Mapping[str, ImageSource]) -> None:
                 got=f"{len(shared)} with the same content in both: {pairs}{more}",
                 remedy="remove them from one of the splits",
             )
-
-
-def content_hash(content: bytes | Tensor) -> str:
-    """Return the hash that `SourceBatch.hashes` holds, of a file's bytes or an image's values.
-
-    An image is on the CPU; how its values lie in memory is no part of it.
-    """
-    data = content.numpy().tobytes() if isinstance(content, Tensor) else content
-    return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
-
-
-def content_hash_of(file: OpenFile) -> str:
-    """Return `content_hash` of all bytes of an open file, which are never in memory together."""
-    file.seek(0)
-    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
-
-
-def pack_hashes(hashes: Sequence[str]) -> UInt8[Tensor, "n 16"]:
-    """Return content hashes as the bytes that a shard keeps; `unpack_hashes` gives them back."""
-    data = b"".join(map(bytes.fromhex, hashes))
-    return torch.tensor(list(data), dtype=torch.uint8).reshape(len(hashes), HASH_BYTES)
-
-
-def unpack_hashes(packed: UInt8[Tensor, "n 16"]) -> list[str]:
-    """Return the hashes that `pack_hashes` packed."""
-    return [bytes(row).hex() for row in packed.tolist()]

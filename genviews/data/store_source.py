@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.data.content import content_hash
 from genviews.data.decode import UnfitImageError
-from genviews.data.source import Row, RowSource, content_hash
+from genviews.data.source import Row, RowSource
 from genviews.shard import Shard
 from genviews.store import ShardStore
 from genviews.types import ImageSpec, check_masks

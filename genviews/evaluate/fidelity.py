@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.data.source import ImageSource, SourceBatch, content_hash
+from genviews.data.content import content_hash
+from genviews.data.source import ImageSource, SourceBatch
 from genviews.evaluate.extractor import check_features
 from genviews.generators.base import Generator
 from genviews.identity import key

@@ -15,12 +15,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genviews.checks import check_count, check_different, fail
+from genviews.data.content import content_hash
 from genviews.data.decode import decode_pixels
 from genviews.data.file_source import FileSource
 from genviews.data.images import Rows, row_numbers
 from genviews.data.listing import Listing
 from genviews.data.metadata import OpenFile
-from genviews.data.source import content_hash
 from genviews.evaluate.extractor import FeatureExtractor, Features, centre_view, extract_features
 from genviews.rng import Rng
 from genviews.types import ImageSpec, Progress

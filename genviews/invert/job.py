@@ -29,7 +29,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genviews.checks import check_count, check_different, fail
-from genviews.data.source import ImageSource, SourceBatch, pack_hashes
+from genviews.data.content import pack_hashes
+from genviews.data.source import ImageSource, SourceBatch
 from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.identity import Identity, identify

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.data.source import ImageSource, SourceBatch, unpack_hashes
+from genviews.data.content import unpack_hashes
+from genviews.data.source import ImageSource, SourceBatch
 from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.identity import identify

@@ -5,8 +5,9 @@ import hashlib
 import pytest
 import torch
 
+from genviews.data.content import content_hash
 from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource, MemorySource, SourceBatch, content_hash
+from genviews.data.source import ImageSource, MemorySource, SourceBatch
 from genviews.types import ImageSpec
 
 
