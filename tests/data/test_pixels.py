@@ -46,6 +46,16 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(module, "SHARD", 3)
 
 
+def test_what_is_beyond_the_range_is_clamped_and_never_wraps_around(tmp_path):
+    class Loud(MemorySource):
+        def read(self, rows):
+            batch = super().read(rows)
+            return replace(batch, images=1.5 * batch.images)
+
+    found = StoredPixels(Loud(images()), tmp_path).read(range(7)).images
+    assert (found - (1.5 * images().images).clamp(-1, 1)).abs().max() < 0.51 / 127.5
+
+
 def test_they_are_the_readable_images(tmp_path):
     stored = StoredPixels(Flaky(images()), tmp_path)
     good = [0, 2, 3, 5, 6]

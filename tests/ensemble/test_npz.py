@@ -78,6 +78,18 @@ def test_binary_files_have_no_class_axis(make_bank, tmp_path):
         export_npz(make_bank(), tmp_path / "c.npz", binary=True)
 
 
+@pytest.mark.parametrize("images", [2, 40])
+def test_two_classes_with_an_axis_of_their_own_stay_two(make_bank, tmp_path, images):
+    """Whether a file is binary is said by its axes and its classes, for any number of images."""
+    bank = make_bank(classes=2).select(slice(images))
+    export_npz(bank, tmp_path / "b.npz")
+    back = import_npz(tmp_path / "b.npz", class_names=("no", "yes"), split="val")
+    for key in bank.logits:
+        torch.testing.assert_close(back.probs(key), bank.probs(key), atol=1e-6, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"'original'.*shape"):
+        import_npz(tmp_path / "b.npz", class_names=("a", "b", "c"), split="val")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

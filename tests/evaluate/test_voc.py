@@ -136,6 +136,13 @@ class TestSVM:
         assert [json.loads(json.dumps(c)) for c in SVM_COSTS] == list(SVM_COSTS)
         lost = [c for c in SVM_COSTS if float(f"{c:.17f}") != c]
         assert lost == [0.5**18, 0.5**19]
+        assert tuple(MultiLabelSVM().costs) == SVM_COSTS
+
+    def test_the_chosen_cost_is_one_of_the_grid_bit_for_bit(self, multi_label):
+        costs = (0.5**18, 0.5**19)
+        svm = MultiLabelSVM(costs).fit(*multi_label)
+        assert set(svm.costs_) <= set(costs)
+        assert json.loads(json.dumps(svm.costs_)) == list(svm.costs_)
 
     @pytest.mark.parametrize("cost", [0.5**19, 0.1, 10.0])
     def test_solution_minimises_the_objective(self, multi_label, cost):
