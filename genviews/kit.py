@@ -179,16 +179,28 @@ class GeneratorKit(Parts):
         if given:
             self.notes.append(f"strengths of views: those of {self.name}")
             return given
-        if self.domain is not None and self.domain.scales:
+        if self.domain is not None and self.domain.scales and self._has_rows(self.domain.scales):
             self.notes.append(f"strengths of views: published for the domain {self.domain.name}")
             return self.domain.scales
         found = measure_scales(self)
         told = ", ".join(str(target) for target in TARGETS)
+        why = "whose domain is not known"
+        if self.domain is not None and self.domain.scales:
+            why = f"which lacks the rows of the domain {self.domain.name}"
         self.notes.append(
-            f"strengths of views: measured on {self.name}, whose domain is not known; they change "
+            f"strengths of views: measured on {self.name}, {why}; they change "
             f"a picture by {told} of what two samples differ by"
         )
         return found
+
+    def _has_rows(self, scales: ScaleTable) -> bool:
+        """Whether the generator has the ranges of rows that a table is for."""
+        try:
+            for rows in {name for ranges in scales.values() for name in ranges}:
+                self.generator.latent_spec.layers(rows)
+        except ValueError:
+            return False
+        return True
 
     def perturbation(self, name: str | Perturbation) -> Perturbation:
         """Return a perturbation by its name, such as "stylemix_fine" or "steer-zoom_all_1.00".

@@ -23,6 +23,7 @@ from genviews.domains import (
     plain_views,
     sized_baselines,
 )
+from genviews.generators.callable import z_space
 from genviews.invert.inverter import PRESETS
 from genviews.render import render
 from genviews.rng import Rng
@@ -112,6 +113,14 @@ class TestNothingIsTakenFromAnother:
         kit = GeneratorKit(TOY, directions=KIT.directions, domain="car")
         assert [p.name for p in kit.candidates] == names("car")
         assert kit.notes == ["strengths of views: published for the domain car"]
+
+    def test_strengths_of_rows_that_are_not_there_are_measured(self):
+        kit = GeneratorKit(z_space(TOY), name="mine", domain="face")
+        assert {one.name.rpartition("_")[0] for one in kit.candidates} == {"isotropic_all"}
+        assert kit.notes[0].startswith(
+            "strengths of views: measured on mine, which lacks the rows of the domain face; they"
+        )
+        assert len(kit.baselines) == 3  # of faces
 
     def test_the_card_comes_first(self):
         from genviews import load_generator

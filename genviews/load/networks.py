@@ -26,7 +26,7 @@ from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
 from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings
-from genviews.files import read_tensors
+from genviews.files import load_header, read_tensors
 from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.represent.encoder import RepresentationEncoder
@@ -149,7 +149,7 @@ def _find(word: str) -> Callable[[], object]:
     if word.endswith(".safetensors"):
         path = expanded(word)
         check_file(path, what)
-        return partial(SmallResNet.load, path)
+        return partial(_small_resnet, path, what)
     for suffix, program in _PROGRAMS.items():
         if word.endswith(suffix):
             fail(
@@ -169,6 +169,19 @@ def _find(word: str) -> Callable[[], object]:
         return lambda: found  # a network, or a function of images
     make: Callable[[], object] = found
     return make
+
+
+def _small_resnet(path: Path, what: str) -> SmallResNet:
+    """The network of a file that says what it is of."""
+    if "config" not in load_header(path, what)[1]:
+        fail(
+            what,
+            expected="a file that `SmallResNet.save` wrote",
+            got="weights that name no network",
+            remedy="name the function that builds their network as the classifier, and this file "
+            f"as {option('weights')}",
+        )
+    return SmallResNet.load(path)
 
 
 def load_encoder(word: str | Path) -> RepresentationEncoder:

@@ -139,6 +139,12 @@ def test_a_small_resnet_file_needs_no_function(tmp_path) -> None:
     assert torch.equal(classifier(x), network(x))
 
 
+def test_weights_alone_are_no_classifier(tmp_path) -> None:
+    save_file(build().state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"weights that name no network; name the func.*--weights"):
+        load_classifier(tmp_path / "w.safetensors", SPEC, NAMES)
+
+
 def test_a_pickle_is_never_run(tmp_path) -> None:
     for name, dump in (
         ("a.pth", lambda f: torch.save({"0.weight": Trap()}, f)),
