@@ -30,7 +30,7 @@ from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import conditioning_task
 from genviews.ensemble.held import HeldEnsemble
-from genviews.ensemble.photo_banks import RowsAndBank, joined_bank, photo_banks
+from genviews.ensemble.photo_banks import PhotoBank, joined_bank, photo_banks
 from genviews.ensemble.photos import Photos, check_labels
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
@@ -263,13 +263,13 @@ class GenerativeTTA(nn.Module):
         photos = self._photos(images, ids, masks, geometry)
         shape = (len(photos), len(self.classifier.class_names))
         found = torch.full(shape, torch.nan, dtype=torch.float64)
-        for rows, _, probabilities in self.answers(photos, progress=progress):
-            found[rows] = probabilities
+        for part, probabilities in self.answers(photos, progress=progress):
+            found[part.rows] = probabilities
         return found[photos.copies]
 
     def answers(
         self, photos: Photos, *, progress: Progress | None = None
-    ) -> Iterator[tuple[list[int], PredictionBank, Float[Tensor, "n Y"]]]:
+    ) -> Iterator[tuple[PhotoBank, Float[Tensor, "n Y"]]]:
         """Yield what is said of some photos at a time: of each view, and in all.
 
         Args:
@@ -277,15 +277,15 @@ class GenerativeTTA(nn.Module):
             progress: see `predict_proba`.
 
         Returns:
-            Their rows, the bank of all views that have weight, and the ensemble's probabilities.
+            Their bank, of all views that have weight, and the ensemble's probabilities.
         """
         ensemble = self.ensemble_
         useful = ensemble.alpha_ > 0
-        for rows, bank in self._banks(photos, "predict", progress, generate=useful):
+        for part in self._banks(photos, "predict", progress, generate=useful):
             if useful:
-                yield rows, bank, ensemble.predict_proba(bank)
+                yield part, ensemble.predict_proba(part.bank)
             else:
-                yield rows, bank, pixel_average(bank, ensemble.image_views, ensemble.merge)
+                yield part, pixel_average(part.bank, ensemble.image_views, ensemble.merge)
 
     def predict(
         self,
@@ -360,7 +360,7 @@ class GenerativeTTA(nn.Module):
 
     def _banks(
         self, photos: Photos, split: SplitName, progress: Progress | None, *, generate: bool = True
-    ) -> Iterator[RowsAndBank]:
+    ) -> Iterator[PhotoBank]:
         parts = self.classifier, self.plan, self.inverter if generate else None
         return photo_banks(photos, *parts, split=split, progress=progress)
 

@@ -29,6 +29,7 @@ from genviews.augment.geometry import CentreCrop, HorizontalFlip, RandomCrop
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
 from genviews.ensemble.merge import MERGES
+from genviews.ensemble.photos import Photos
 from genviews.invert.optimizer import Adam
 from genviews.invert.start import GivenStart, MeanStart
 from tests.pretended_device import pretended_device
@@ -247,6 +248,10 @@ class TestOneBadImage:
         found = made.predict_proba(IMAGES, masks=masks)
         plain = made.classifier(IMAGES).detach().double().softmax(-1)
         torch.testing.assert_close(found[2], plain[2])
+        photos = Photos(IMAGES, TOY.image_spec, masks=masks)
+        (notes,) = [answer.notes for answer, _ in made.answers(photos)]
+        assert list(notes) == [photos.ids[2]]
+        assert notes[photos.ids[2]].startswith("could not be inverted")
         rest = [row for row in range(10) if row != 2]
         assert torch.equal(found[rest], whole[rest])
 

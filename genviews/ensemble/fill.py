@@ -41,7 +41,9 @@ from genviews.user_code import GUIDE
 from genviews.work import Tell, run_shards
 
 __all__ = [
+    "NOT_INVERTED",
     "NO_ANSWER",
+    "PLAIN",
     "Answered",
     "answered",
     "conditioning_task",
@@ -55,7 +57,8 @@ __all__ = [
 NO_ANSWER = "has no answer that is a number"
 """Why an image is left out."""
 
-PLAIN = "a view has no answer that is a number: that of the image stands for all views"
+PLAIN = "a view has no answer that is a number: that to the image stands for those to its views"
+NOT_INVERTED = "could not be inverted: the answer to the image stands for those to its views"
 
 SHARD = 250  # images, or fewer where they are large
 

@@ -8,8 +8,8 @@ bank, and one that was given several times is asked about once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -20,7 +20,14 @@ from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.fill import answered, refuse_silence, rendered_label, view_logits
+from genviews.ensemble.fill import (
+    NOT_INVERTED,
+    PLAIN,
+    answered,
+    refuse_silence,
+    rendered_label,
+    view_logits,
+)
 from genviews.ensemble.photos import Photos, Read
 from genviews.ensemble.views import ViewPlan
 from genviews.invert.inverter import Inverter
@@ -28,10 +35,22 @@ from genviews.invert.optimize import invert
 from genviews.types import Progress, Status, silent
 from genviews.work import Tell
 
-__all__ = ["RowsAndBank", "joined_bank", "photo_banks"]
+__all__ = ["PhotoBank", "joined_bank", "photo_banks"]
 
-RowsAndBank = tuple[list[int], PredictionBank]
-"""Rows of photos, and the bank that holds them in this order."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PhotoBank:
+    """What is said of some photos.
+
+    Args:
+        rows: of the photos.
+        bank: holds them in this order.
+        notes: id -> why the answer to the image stands for those to its views.
+    """
+
+    rows: list[int]
+    bank: PredictionBank
+    notes: Mapping[str, str]
 
 
 def photo_banks(
@@ -42,7 +61,7 @@ def photo_banks(
     *,
     split: SplitName,
     progress: Progress | None = None,
-) -> Iterator[RowsAndBank]:
+) -> Iterator[PhotoBank]:
     """Yield a bank of up to `plan.batch_size` photos at a time, in their order.
 
     Args:
@@ -87,7 +106,13 @@ def photo_banks(
                     logits=kept.logits[0],
                     meta=shown.facts,
                 )
-                yield [part.rows[place] for place in kept.rows], bank
+                why = {place: PLAIN for place in kept.plain}
+                why |= {place: NOT_INVERTED for place in kept.rows if failed[place]}
+                yield PhotoBank(
+                    rows=[part.rows[place] for place in kept.rows],
+                    bank=bank,
+                    notes={ids[place]: text for place, text in why.items()},
+                )
         tell(min(start + plan.batch_size, len(rows)), len(rows))
 
 
@@ -113,7 +138,7 @@ def _inverted(
 
 
 def joined_bank(
-    photos: Photos, banks: Iterable[RowsAndBank], labels: Int[Tensor, " N"] | None = None
+    photos: Photos, banks: Iterable[PhotoBank], labels: Int[Tensor, " N"] | None = None
 ) -> PredictionBank:
     """One bank of all photos that have an answer; one that comes again has a line of its own.
 
@@ -123,11 +148,11 @@ def joined_bank(
     parts = list(banks)
     if not parts:
         refuse_silence()
-    place = {row: place for place, row in enumerate(row for rows, _ in parts for row in rows)}
+    place = {row: place for place, row in enumerate(row for part in parts for row in part.rows)}
     copies, first = photos.copies, set(photos.rows)
     rows = [row for row, original in enumerate(copies) if original in place]
     chosen = [place[copies[row]] for row in rows]
-    whole = PredictionBank.concatenate([bank for _, bank in parts])
+    whole = PredictionBank.concatenate([part.bank for part in parts])
     return replace(
         whole,
         ids=tuple(photos.ids[row] + ("" if row in first else f"#{row}") for row in rows),

@@ -76,13 +76,15 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
 
 
 def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) -> Shard:
-    """The answers for some rows; of an image without one the note says why."""
+    """The answers for some rows, with a note on an image without one, or without one to views."""
     part = source.select(rows)
     ids: list[str] = []
+    notes: dict[str, str] = {}
     found: list[dict[str, torch.Tensor]] = []
     photos = Photos(part, tta.generator.image_spec)
     answers = tta.answers(photos, progress=lambda stage, unit, done, total: tell(done))
-    for _, bank, proba in answers:
+    for answer, proba in answers:
+        bank, notes = answer.bank, {**notes, **answer.notes}
         ids += bank.ids
         shown = [key for key in bank.logits if key != "image"]
         found.append(
@@ -94,7 +96,7 @@ def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) ->
             }
         )
     left = [row for row, name in enumerate(part.ids) if name not in set(ids)]
-    notes = {part.ids[row]: NO_ANSWER for row in left}
+    notes |= {part.ids[row]: NO_ANSWER for row in left}
     if left:
         notes |= dict(part.read(left).skipped)
     tensors = {"single": torch.zeros(0, dtype=torch.long)}
@@ -130,8 +132,10 @@ def _lines(
                 told["views"],
                 counts.class_names,
             )
-            lines = {name: [*row, None] for name, row in zip(shard.ids, rows, strict=True)}
-        counts.skipped += list(shard.notes.items())
+            named = zip(shard.ids, rows, strict=True)
+            lines = {name: [*row, shard.notes.get(name)] for name, row in named}
+        counts.skipped += [(name, text) for name, text in shard.notes.items() if name not in lines]
+        counts.plain += sum(name in lines for name in shard.notes)
         blank = [None] * (len(columns) - 3)
         yield csv_rows(
             lines.get(name, [name, label[name], *blank, shard.notes.get(name)]) for name in ids
@@ -144,7 +148,7 @@ class _Counts:
     def __init__(self, class_names: tuple[str, ...]) -> None:
         self.class_names = class_names
         self.single, self.ensemble = (torch.zeros(len(class_names)).long() for _ in range(2))
-        self.changed = self.labelled = 0
+        self.changed = self.labelled = self.plain = 0
         self.right, self.fixed, self.broke = 0, 0, 0
         self.skipped: list[tuple[str, str]] = []
 
@@ -176,6 +180,8 @@ class _Counts:
                 f"; of {self.labelled:,} with a known label {100 * found.accuracy:.1f} % are "
                 f"right, {100 * alone:.1f} % by the single image: {difference(found)}"
             )
+        if self.plain:
+            text += f"; {self.plain:,} have the plain answer, for want of a view or an inversion"
         if self.skipped:
             text += f"; no answer for {len(self.skipped):,}"
         table = Table(

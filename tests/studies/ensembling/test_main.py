@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 
 import pytest
@@ -18,10 +19,13 @@ from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.perturb.pca import PCA, PCAStatistics
 from genviews.perturb.stylemix import StyleMix
+from genviews.studies import predict
 from genviews.studies.base import run_study
+from genviews.studies.bench import Bench
 from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling import fig6, fig14, main, table2
 from genviews.studies.ensembling.main import STUDY, MainStudy
+from genviews.studies.ensembling.saved import SavedEnsemble
 from genviews.studies.result import Result
 from tests.problem import toy_problem
 from tests.studies.ensembling.benches import CANDIDATES, toy_bench, toy_inputs
@@ -372,3 +376,26 @@ def test_an_image_without_an_answer_is_left_out_and_told(module, tmp_path):
     if module is main:
         assert found.record.data["num_test"] == len(problem.test) - 1
         assert all("that to the image itself stands for" in text for text in told)
+
+
+def test_answers_without_a_view_are_counted_and_noted(tmp_path):
+    problem, network = toy_problem(), _Silent()
+    classifier = Classifier(network, problem.generator.image_spec, problem.calibration.class_names)
+    network.of_views = True
+    inputs = replace(
+        toy_inputs(),
+        tasks=(Task(name="images", classifier=classifier),),
+        images=MemorySource(problem.test.select(range(12))),
+    )
+    options = SavedEnsemble(
+        class_names=problem.test.class_names, perturbation="stylemix_fine", alpha=0.5, num_views=3
+    )
+    place = tmp_path / "run"
+    found = run_study(predict.STUDY, Bench(inputs), options, place)
+    with (place / "predictions.csv").open() as file:
+        notes = {line["id"]: line["note"] for line in csv.DictReader(file)}
+    plain = sum(note.startswith("a view has no answer") for note in notes.values())
+    assert plain
+    assert notes[problem.test.ids[3]] == "has no answer that is a number"
+    assert f"; {plain} have the plain answer" in found.verdict
+    assert found.verdict.endswith("; no answer for 1.")
