@@ -137,10 +137,13 @@ class ViewPlan:
             yield key, torch.cat(blocks, 1)
 
     def shown(
-        self, images: Float[Tensor, "N C H W"], ids: Sequence[str]
+        self, images: Float[Tensor, "N C H W"], ids: Sequence[str], *, rendered: bool = False
     ) -> Float[Tensor, "N C h w"]:
-        """The images as classifiers are shown them; chance in it is each image's own."""
-        return next(self.blocks(images, ids))[1][:, 0]
+        """Images, or what was rendered from them, as they are shown; chance is each image's own."""
+        streams = Rng(self.seed, "views").streams(ids)
+        if rendered:
+            return _shown(images[:, None], self.render_transform, streams.child("rendered"))[:, 0]
+        return _shown(images[:, None], self.photo_transform, streams.child("photo"))[:, 0]
 
     def blocks(
         self,
@@ -168,7 +171,7 @@ class ViewPlan:
         device = images.device if self.generator is None else self.generator.device
         images, streams = images.to(device), Rng(self.seed, "views").streams(ids)
         most = max(1, self.batch_size // max(len(ids), 1))
-        yield "image", _shown(images[:, None], self.photo_transform, streams.child("photo"))
+        yield "image", self.shown(images, ids)[:, None]
         for view_set in self.view_sets:
             if view_set.perturbation is None and view_set.pixels is not None:
                 own = streams.child("pixel")

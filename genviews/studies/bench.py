@@ -192,7 +192,7 @@ class Bench:
         if not self.kit.generator.renders_label:
             return None
         images = self.images(split)
-        label, plan = torch.zeros(len(images), dtype=torch.long), self.plan((), 1)
+        label, plan = torch.zeros(len(images), dtype=torch.long), self.plan()
         for start in range(0, len(images), self.batch_size):
             rows = range(len(images))[start : start + self.batch_size]
             batch = images.read(rows)
@@ -204,25 +204,17 @@ class Bench:
             label[images.rows_of(batch.ids, rows)] = found
         return label
 
-    def plan(self, view_sets: Sequence[ViewSet], num_views: int) -> ViewPlan:
-        """What makes views of images, from the generator and the seed of this bench."""
+    def plan(self, view_sets: Sequence[ViewSet] = (), num_views: int = 1) -> ViewPlan:
+        """What makes and shows views of images, by the generator and the seed of this bench."""
         return ViewPlan(
             view_sets=tuple(view_sets),
-            generator=self.kit.generator,
+            generator=None if self.inputs.kit is None else self.kit.generator,
             num_views=num_views,
             seed=self.seed,
             batch_size=self.batch_size,
             photo_transform=self.inputs.photo_transform,
             render_transform=self.inputs.render_transform,
         )
-
-    def shown(self, images: Tensor, *, rendered: bool = False) -> Tensor:
-        """Images, or what was rendered from them, as classifiers are shown them."""
-        given = self.inputs
-        transform = given.render_transform if rendered else given.photo_transform
-        if transform is None:
-            return images
-        return transform(images, 1, Rng(0, "shown").streams(range(len(images))))[:, 0]
 
     def bank(
         self,

@@ -138,10 +138,11 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
         found.append(differ)
         # One picture has one class; what is not finite has none.
         told = bool(made.isfinite().all()) and (differ is None or differ.passed)
+        plan = bench.plan()
         for task in given.tasks if told else ():
             before, after = (
                 task.answer(predict_logits(task.classifier, part, batch_size=bench.batch_size))
-                for part in (bench.shown(images), bench.shown(made, rendered=True))
+                for part in (plan.shown(images, ids), plan.shown(made, ids, rendered=True))
             )
             names, level = task.class_names, _level(bench)
             whole = (before + after).isfinite().all(-1)
@@ -169,10 +170,10 @@ def _ask(bench: Bench, split: SplitName) -> _Asked | None:
     rows, logits, images = list[int](), [list[Tensor]() for _ in classifiers], list[Tensor]()
     wanted = _spread(len(source), LOOKED_AT)
     for start in range(0, len(wanted), bench.batch_size):
-        part, _, seen = _read(source, wanted[start : start + bench.batch_size])
+        part, ids, seen = _read(source, wanted[start : start + bench.batch_size])
         if not part:
             continue
-        seen = bench.shown(seen)
+        seen = bench.plan().shown(seen, ids)
         answers = [predict_logits(c, seen, batch_size=bench.batch_size) for c in classifiers]
         whole = torch.cat(answers, -1).isfinite().all(-1)  # the study leaves the others out
         for said, answer in zip(logits, answers, strict=True):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from genviews.augment.geometry import RandomCrop
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.source import MemorySource
@@ -60,6 +61,16 @@ class Limited(ToyGenerator):
 
 def names(gates):
     return [gate.name for gate in gates if not gate.passed]
+
+
+def test_what_chance_does_to_photos_does_not_depend_on_the_batch_size():
+    bench = toy_bench()
+    inputs = replace(bench.inputs, photo_transform=RandomCrop(padding=4))
+    told = [
+        [gate.found for gate in gates_of_inputs(replace(bench, inputs=inputs, batch_size=size))]
+        for size in (3, 256)
+    ]
+    assert told[0] == told[1]
 
 
 class Told(Watcher):
