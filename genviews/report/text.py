@@ -86,20 +86,20 @@ def _parts(cell: Cell, *, pair: bool) -> list[object]:
 def claims_table(claims: Sequence[Claim]) -> Table:
     """Claims as a table: what is said, what was measured, and what follows."""
     tested = any(claim.p_value is not None for claim in claims)
+    corrected = "corrected for the number of claims (Holm); the outcome rests on it"
     columns = [
         Column(name="claim", priority=0),
         Column(name="outcome", priority=0),
         Column(name="measured", priority=1),
         Column(name="said", priority=2),
-        *([Column(name="p", kind="p", priority=3)] if tested else []),
+        *([Column(name="p", kind="p", priority=3, help=corrected)] if tested else []),
     ]
     rows = [(c.text, c.outcome, short_range(c.measured, c.kind), c.said, c.p_value) for c in claims]
     return Table(
         title="Claims",
         columns=tuple(columns),
         rows=tuple(row if tested else row[:4] for row in rows),
-        caption="The interval is of 95 %."
-        + (" p is corrected for the number of claims." if tested else ""),
+        caption="The interval is of 95 %.",
     )
 
 

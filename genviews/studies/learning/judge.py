@@ -269,7 +269,9 @@ class ProbeJudge(Judge):
         ),
         "knn": Measure(
             title="Nearest neighbours",
-            column=Column(name="neighbours", kind="percent", help="as the linear probe"),
+            column=Column(
+                name="neighbours", kind="percent", priority=2, help="as the linear probe"
+            ),
         ),
     }
 

@@ -156,7 +156,7 @@ def _columns(study: LearningStudy) -> tuple[Column, ...]:
             priority=5,
             help="part of the training's time in which no view was ready",
         ),
-        Column(name="what it is", priority=6, help="T_x are pixel views: crops, flips, jitter"),
+        Column(name="what it is", priority=6, help="data, views and loss"),
     )
 
 
@@ -176,13 +176,14 @@ def _caption(study: LearningStudy) -> str:
     channels = known["encoder"]["channels"]
     steered = any((row["views"] or "").startswith("steer") for row in known["definitions"].values())
     other = steered and known.get("zoom_law") == "magnify"
+    pixels = any(row["pixels"] for row in known["definitions"].values())
     law = " The walks' zoom enlarges where the published one shrinks (zoom_law 'magnify')."
     return (
         f"{study.test_images:,} test images, {seeds} {'seed' if seeds == 1 else 'seeds'}; "
         f"{known['updates']:,} updates of {known['batch']:,} samples, {known['base']:,} of them "
         f"unique; encoder {known['encoder']['backbone']}, {channels} "
         f"{'channel' if channels == 1 else 'channels'}. Differences are to {study.reference}."
-        f"{law if other else ''}"
+        f"{' T_x are pixel views: crops, flips, jitter.' if pixels else ''}{law if other else ''}"
     )
 
 
