@@ -226,9 +226,7 @@ class Classifier(nn.Module):
     def __describe__(self) -> dict[str, object]:
         """What its results depend on besides its tensors."""
         known = {"images": self.image_spec, "class_names": self.class_names}
-        # mean and std are tensors of it already.
-        more = {n: v for n, v in self.settings.changed().items() if n not in ("mean", "std")}
-        return {**known, **more}
+        return {**known, **self.settings.changed()}
 
     def __answers__(self) -> Float[Tensor, "N Y"]:
         """Its logits for fixed images, none of them blank."""

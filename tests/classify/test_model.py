@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from genviews.classify.convert import from_unit_range
 from genviews.classify.model import Classifier, predict_logits
+from genviews.identity import identify
 from genviews.types import ImageSpec
 
 GREY = ImageSpec(channels=1, height=4, width=6)
@@ -248,3 +249,15 @@ def test_uint8_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
     with pytest.raises(TypeError, match="convert uint8"):
         Classifier(Linear(), RGB, NAMES)(torch.zeros(2, 3, 4, 6, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+def test_work_with_another_normalisation_is_refused_by_name(name: str) -> None:
+    spec = ImageSpec(channels=1, height=4, width=4)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    ours, theirs = (
+        identify(classifier=Classifier(network, spec, ("a", "b"), **{name: value}))
+        for value in (0.5, 0.25)
+    )
+    with pytest.raises(ValueError, match=rf"classifier\.{name}.*0\.25.* in the store"):
+        ours.check(theirs, "predictions")
