@@ -202,11 +202,11 @@ def could_be_seen(total: int, changed: int) -> str:
         >>> could_be_seen(400, 8)
         '400 test images show a gain of 2.0 points or more four times in five, if 2.0 % change'
         >>> could_be_seen(5, 0)
-        '5 test images show no gain, however large'
+        '5 test images cannot show any gain, however large'
     """
     least = detectable_gain(total, changed / total, power=POWER, level=SIGNIFICANCE)
     if least is None:
-        return f"{total:,} test images show no gain, however large"
+        return f"{total:,} test images cannot show any gain, however large"
     share = max(changed / total, least)
     return (
         f"{total:,} test images show a gain of {100 * least:.1f} points or more four times in "

@@ -94,7 +94,9 @@ def test_no_weight_beside_fewer_pixel_views():
 
 def test_very_few_images():
     row = replace(GOOD, p_value=1.0)
-    assert "; 5 test images show no gain, however large." in answer((row,), (), num_test=5)[0]
+    assert (
+        "; 5 test images cannot show any gain, however large." in answer((row,), (), num_test=5)[0]
+    )
 
 
 @pytest.mark.parametrize(
