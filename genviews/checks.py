@@ -88,7 +88,8 @@ def fail(
 
 
 def _cut(text: str) -> str:
-    """Text that a file or a user gave, without the middle where it is longer than one reads."""
+    """Text that a file or a user gave, on one line, without the middle where it is too long."""
+    text = " ".join(line.strip() for line in text.splitlines()) if "\n" in text else text
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 

@@ -13,7 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genviews.checks import check_count, check_file, expanded, fail, is_there, lookup, option
+from genviews.checks import (
+    check_count,
+    check_file,
+    check_type,
+    expanded,
+    fail,
+    is_there,
+    lookup,
+    option,
+)
 from genviews.files import read_json
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
@@ -69,6 +78,8 @@ def load_generator(
         >>> load_generator("fashion32").generator.latent_spec.num_layers
         8
     """
+    remedy = "wrap a function that is there: GeneratorKit(CallableGenerator(function, z_dim))"
+    check_type(word, (str, Path), "generator", "a word for one", remedy)
     if steps is not None:
         check_count(steps, "steps", least=0)
     name, folder, read = _find(str(word), z_dim, num_classes, adapter)

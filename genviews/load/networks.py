@@ -21,7 +21,7 @@ from typing import Any
 from safetensors import safe_open
 from torch import nn
 
-from genviews.checks import check_file, expanded, fail, lookup, option
+from genviews.checks import check_file, check_type, expanded, fail, lookup, option
 from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
 from genviews.classify.probe import probe_classifier
@@ -73,7 +73,8 @@ def load_classifier(
         `torch.export.load` unpickles parts of them without restriction. Who trusts a file loads it
         in a function of one line and names that function.
     """
-    text = str(word)
+    remedy = "of a network that is there make one: Classifier(network, image_spec, class_names)"
+    text = str(check_type(word, (str, Path), "classifier", "a word for one", remedy))
     what = f"classifier {text!r}"
     ready = text.endswith(".safetensors") or text.partition("/")[0] in zoo_names()
     if weights is not None and ready:

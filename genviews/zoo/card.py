@@ -54,8 +54,9 @@ def read_card(folder: Path) -> dict[str, Any]:
         ValueError: a damaged card.
     """
     path = folder / "card.json"
-    remedy = f"run the recipe that exports the generator of {folder.name}"
-    check_file(path, f"entry {folder.name!r} of the zoo", expected="a card.json", remedy=remedy)
+    remedy = "name a folder that `GeneratorKit.save` wrote, or package.module:function"
+    what = f"kit in the folder {folder.name or '.'!r}"
+    check_file(path, what, expected="a card.json", remedy=remedy)
     card = read_json(path)
     for section, (fits, expected) in _FORMS.items():
         if section in card and not fits(card[section]):

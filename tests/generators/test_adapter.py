@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -18,7 +19,9 @@ from genviews.generators.card import generator_description, generator_from
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
+from genviews.kit import GeneratorKit
 from genviews.load.generator import load_generator
+from genviews.load.networks import load_classifier
 from genviews.rng import Rng
 from genviews.types import ImageSpec
 
@@ -397,6 +400,22 @@ class TestByName:
     def test_a_lazy_layer_does_not_say_the_width(self, users) -> None:
         with pytest.raises(ValueError, match="expected the width of its z, got none; add z_dim"):
             load_callable("own:lazy")
+
+
+def test_what_is_no_word_is_said_on_one_line(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    network = nn.Sequential(nn.Linear(WIDTH, 16), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
+    calls = [
+        lambda: load_generator(network),
+        lambda: load_classifier(network),
+        lambda: load_generator(tmp_path),
+        lambda: GeneratorKit(CallableGenerator(network)).save(tmp_path / "kit"),
+    ]
+    words = ["GeneratorKit.Call", "Classifier.network", "kit in the folder", "can be imported"]
+    for call, word in zip(calls, words, strict=True):
+        with pytest.raises((TypeError, ValueError, FileNotFoundError), match=word) as caught:
+            call()
+        assert "\n" not in str(caught.value)
 
 
 def in_0_to_1(z):
