@@ -54,7 +54,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         ValueError: a damaged card.
     """
     path = folder / "card.json"
-    remedy = "name a folder that `GeneratorKit.save` wrote, or package.module:function"
+    remedy = "run the recipe that writes one, or name a folder that `GeneratorKit.save` wrote"
     what = f"kit in the folder {folder.name or '.'!r}"
     check_file(path, what, expected="a card.json", remedy=remedy)
     card = read_json(path)
