@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genviews.checks import check_count, expanded, fail, lookup
+from genviews.checks import check_count, check_type, expanded, fail, lookup
 from genviews.data.content import content_hash
 from genviews.data.decode import UnfitImageError, decode_image, no_programs
 from genviews.data.source import LabelColumn, Row, RowSource
@@ -188,15 +188,9 @@ def load_dataset(spec: str) -> MapDataset:
     make = find_named(spec, what, _FORM, calls="a function that returns a data set")
     with user_code(what):
         found = make()
-    if not isinstance(found, MapDataset):
-        fail(
-            what,
-            expected="a map-style data set, with a length and items by index",
-            got=type(found).__name__,
-            remedy="wrap it in one, or write its images to a folder",
-            error=TypeError,
-        )
-    return found
+    expected = "a map-style data set, with a length and items by index"
+    remedy = "wrap it in one, or write its images to a folder"
+    return check_type(found, MapDataset, what, expected, remedy)
 
 
 def _of_torchvision(spec: str, rest: str) -> MapDataset:

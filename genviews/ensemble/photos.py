@@ -102,10 +102,8 @@ class Photos:
             self._check_images(images)
             contents = content_ids(images)
             remedy = "give names, such as ['a.png', 'b.png']"
-            if ids is not None and not isinstance(ids, Sequence):
-                got = type(ids).__name__
-                fail("ids", expected="a list of names", got=got, remedy=remedy, error=TypeError)
-            self.ids = contents if ids is None else list(ids)
+            named = contents if ids is None else ids
+            self.ids = list(check_type(named, Sequence, "ids", "a list of names", remedy))
             check_each(self.ids, len(images), "ids")
             self.rows = _first_of_each(self.ids, contents)
         if self._masks is not None:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genviews.checks import check_count, check_number, fail
+from genviews.checks import check_count, check_number, check_type, fail
 from genviews.identity.answers import shrink
 from genviews.rng import Rng, Streams
 from genviews.types import (
@@ -252,11 +252,5 @@ class Generator(nn.Module, ABC):
 
 def check_is_generator(value: object) -> None:
     """Raise TypeError for what is no `Generator`, such as a network that nobody wrapped."""
-    if not isinstance(value, Generator):
-        fail(
-            "generator",
-            expected="a genviews.Generator",
-            got=type(value).__name__,
-            remedy="wrap a network or function: CallableGenerator(network, z_dim)",
-            error=TypeError,
-        )
+    remedy = "wrap a network or function: CallableGenerator(network, z_dim)"
+    check_type(value, Generator, "generator", "a genviews.Generator", remedy)
