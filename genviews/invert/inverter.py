@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import nn
 
-from genviews.checks import check_count, check_given, check_number, check_type, fail, lookup
+from genviews.checks import check_count, check_given, check_number, fail, lookup
 from genviews.generators.base import Generator
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.features import Feature, FeatureDistance, ReEncode, ToEncoder
@@ -81,9 +81,14 @@ class Inverter:
         kinds = ((Start, "SampleStart()"), (Objective, "Objective()"), (Optimizer, "LBFGS()"))
         for kind, example in kinds:
             name = kind.__name__.lower()
-            expected = f"an object of a kind of {kind.__name__}"
-            remedy = f"make one, such as {example}"
-            check_type(getattr(self, name), kind, f"{name} of the inverter", expected, remedy)
+            if not isinstance(given := getattr(self, name), kind):
+                fail(
+                    f"{name} of the inverter",
+                    expected=f"an object of a kind of {kind.__name__}",
+                    got=repr(given),
+                    remedy=f"make one, such as {example}",
+                    error=TypeError,
+                )
         check_count(self.steps, "steps", least=0)
         check_count(self.patience, "patience")
         check_number(self.tolerance, "tolerance", least=0, below=1, remedy="try 0.001")
