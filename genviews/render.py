@@ -58,7 +58,8 @@ def render(
         Images (B, C, H, W) or (B, K, C, H, W), in the dtype of the latents, not clamped.
 
     Raises:
-        ValueError: latents of another shape, batch_size < 1, or a label that is missing.
+        ValueError: latents of another shape, batch_size < 1, or a label that is missing or no class of
+            each image.
 
     Example:
         >>> from genviews import Rng, StyleMix, ToyGenerator, render
@@ -79,6 +80,8 @@ def render(
             got=tuple(latents.shape),
             remedy="add or flatten the batch axis",
         )
+    if label is not None and generator.num_classes:
+        label = generator.check_label(label, len(latents))
     views = latents if latents.ndim == 4 else latents[:, None]
     total = views.shape[0] * views.shape[1]
     device = generator.device if out_device is None else out_device

@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 
-from genviews import Rng, ToyGenerator
+from genviews import Rng, ToyGenerator, render
 from genviews.generators.callable import CallableGenerator, z_space
 
 CONDITIONAL = ToyGenerator(num_classes=3)
@@ -39,6 +39,13 @@ def images(generator, label):
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8])
 def test_any_integers_are_the_same_classes(generator, dtype):
     assert torch.equal(images(generator, WHOLE.to(dtype)), images(generator, WHOLE))
+
+
+@pytest.mark.parametrize("label", [[2, 0, 1], WHOLE.bool(), WHOLE[:2], WHOLE.repeat(2)])
+def test_rendering_takes_one_for_each_image(generator, label):
+    latents = generator.map(generator.sample(Rng(0).streams(range(3))), WHOLE)
+    with pytest.raises(ValueError, match="label: expected 3 class indices"):
+        render(generator, latents, label=label)
 
 
 @pytest.mark.parametrize(
