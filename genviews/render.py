@@ -58,8 +58,8 @@ def render(
         Images (B, C, H, W) or (B, K, C, H, W), in the dtype of the latents, not clamped.
 
     Raises:
-        ValueError: latents of another shape, batch_size < 1, or a label that is missing or no class of
-            each image.
+        ValueError: latents of another shape, batch_size < 1, or a label that is missing or is
+            no class of each image.
 
     Example:
         >>> from genviews import Rng, StyleMix, ToyGenerator, render
