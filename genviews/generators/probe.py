@@ -321,8 +321,8 @@ class _Probe:
             return "no-channels"
         if len(shape) != 4 or not 1 <= shape[3] <= 4:
             return None
-        # In doubt the images are squares: of (N, 4, 4, 3) channels are last.
-        square = shape[1] == shape[2] != shape[3]
+        # In doubt the images are squares of more than a pixel: of (N, 4, 4, 3) channels are last.
+        square = 1 < shape[1] == shape[2] != shape[3]
         return "channels-last" if square or not 1 <= shape[1] <= 4 else None
 
     def _like_images(self, value: object) -> bool:
