@@ -33,17 +33,13 @@ def list_studies() -> int:
 
     columns = (
         Column(name="study", priority=0),
-        Column(name="question", priority=0),
-        Column(name="needs", priority=2),
-        Column(name="source", priority=3),
+        Column(name="question, inputs and source", priority=0),
         Column(name="minutes", kind="number", priority=0),
     )
     rows = tuple(
         (
             study.name,
-            study.summary,
-            _needs(study),
-            study.source,
+            f"{study.summary} Needs {_needs(study)}. Source: {study.source}",
             study.minutes,
         )
         for study in STUDIES.values()

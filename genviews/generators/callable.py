@@ -72,8 +72,9 @@ class CallableGenerator(Generator):
         >>> generator = CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16)
         >>> generator.image_spec.shape, generator.latent_spec.shape
         ((1, 4, 4), (1, 16))
-        >>> CallableGenerator(lambda z: z.sigmoid().reshape(-1, 1, 4, 4), z_dim=16).notes[0][47:]
-        'are taken for [0, 1] and scaled to [-1, 1]; range (--generator-range) says otherwise'
+        >>> sigmoid = CallableGenerator(lambda z: z.sigmoid().reshape(-1, 1, 4, 4), z_dim=16)
+        >>> print(sigmoid.notes[0])
+        values from ... taken for [0, 1] and scaled to [-1, 1]; range (--generator-range) says...
     """
 
     def __init__(

@@ -174,7 +174,7 @@ def _find(word: str) -> Callable[[], object]:
 
 def _small_resnet(path: Path, what: str) -> SmallResNet:
     """The network of a file that says what it is of."""
-    if "config" not in load_header(path, what)[1]:
+    if "config" not in load_header(path, "classifier")[1]:
         fail(
             what,
             expected="a file that `SmallResNet.save` wrote",

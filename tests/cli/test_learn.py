@@ -192,14 +192,14 @@ class TestData:
         assert stored["loss"] == pytest.approx(streamed["loss"], abs=0.02)
         assert stored["loss"] != streamed["loss"]
 
-    def test_steered_views_need_the_walks_of_the_generator(self, go, here, capsys):
+    def test_steered_views_need_the_walks_of_the_generator(self, go, with_flags, here, capsys):
         decode = load_callable("mine:decode", 8)
         learnt = train_walks(decode, SteerTraining(samples=32, lr=0.05))
         learnt.save(here / "walks.safetensors")
         steered = ("--views", "steer_all_1.00", "--walks", "walks.safetensors", "--updates", "1")
         assert go(*steered) == 0
-        other = ("--generator", "fashion32", "--out", "other")
-        assert go(*steered, *other) == 1
+        other = ["learn", "--generator", "fashion32", *SMALL]
+        assert main(with_flags(other, [*steered, "--out", "other"])) == 1
         assert "learn walks for this generator" in capsys.readouterr().err
 
     def test_larger_images_need_resize(self, go_real, here, capsys):

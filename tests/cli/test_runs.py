@@ -246,7 +246,7 @@ class TestEnsemble:
             (["--walks", "pointer.safetensors"], "walks pointer.safetensors: expected a safetens"),
             (["--encoder", "pointer.safetensors"], "InversionEncoder in pointer.safetensors"),
             (["--weights", "pointer.pt"], "classifier weights pointer.pt: expected"),
-            (["--classifier", "pointer.safetensors"], "SmallResNet in pointer.safetensors"),
+            (["--classifier", "pointer.safetensors"], "classifier pointer.safetensors: expected"),
             (["--perturb", "pca_all_1.0"], "take isotropic_all_1.00"),
             (["--perturb", "steer_all_1.0"], "(--walks)"),
             (["--classifier", "mine:Broken"], "Broken"),

@@ -571,7 +571,7 @@ class TestEnds:
         generator, images = styled
         images = images[:10]
         counts = (0, 1, 4, 9, 12)
-        whole = from_mean(steps=12, optimizer=optimizer, patience=3, tolerance=0.05)
+        whole = from_mean(steps=12, optimizer=optimizer, patience=2, tolerance=0.25)
         result = invert(generator, images, inverter=replace(whole, snapshots=counts))
         plain = invert(generator, images, inverter=whole)
         assert plain.snapshots is None

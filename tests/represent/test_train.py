@@ -285,7 +285,7 @@ class TestErrors:
 
     def test_several_processes_without_accelerator(self, monkeypatch):
         monkeypatch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(ValueError, match="expected accelerator="):
+        with pytest.raises(ValueError, match="expected to be the only one, got WORLD_SIZE=2"):
             train_representation(plain_encoder(), Blobs(), NTXent(), config())
 
     @pytest.mark.parametrize(

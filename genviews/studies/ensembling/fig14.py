@@ -1,4 +1,4 @@
-"""Should badly reconstructed images keep their own prediction? (Chai et al. 2021, fig. 14).
+"""Should badly reconstructed images keep their own prediction?
 
 Beside the weight alpha, a cutoff on the reconstruction error: images above it are predicted from
 the image alone. Both are chosen on calibration, and the same cell is read on test.

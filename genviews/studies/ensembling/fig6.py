@@ -1,4 +1,4 @@
-"""How accuracy grows with the number of views in the ensemble (Chai et al. 2021, fig. 6 and 18)."""
+"""How accuracy grows with the number of views in the ensemble."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the generator's views make this classifier better on these images? (Chai et al. 2021).
+"""Do the generator's views make this classifier better on these images?
 
 Scales and what is combined are chosen on calibration; then both splits' views are made, alpha is
 fitted on calibration and every row is measured on test, once. `genviews demo`, `genviews ensemble`

@@ -1,4 +1,4 @@
-"""How many optimisation steps does an inversion need? (Chai et al. 2021, table 2).
+"""How many optimisation steps does an inversion need?
 
 Reconstruction error, accuracy on the reconstructions and accuracy of the ensemble after so many
 steps, all from snapshots of one inversion.
