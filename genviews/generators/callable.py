@@ -74,7 +74,7 @@ class CallableGenerator(Generator):
         ((1, 4, 4), (1, 16))
         >>> sigmoid = CallableGenerator(lambda z: z.sigmoid().reshape(-1, 1, 4, 4), z_dim=16)
         >>> print(sigmoid.notes[0])
-        values from ... taken for [0, 1] and scaled to [-1, 1]; range (--generator-range) says...
+        values from ... taken for [0, 1] and scaled to [-1, 1]; say otherwise with range...
     """
 
     def __init__(

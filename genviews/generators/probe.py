@@ -243,7 +243,7 @@ class _Probe:
         if stated is None and found != "-1..1":
             self.notes.append(
                 f"{told} are taken for {_TOLD[found]} and scaled to [-1, 1]; "
-                f"{_flag('range')} says otherwise"
+                f"say otherwise with {_flag('range')}"
             )
         if found == "-1..1" and seen.outside > OUTSIDE:
             self.notes.append(f"{seen.outside:.0%} of the values lie outside [-1, 1]")

@@ -199,8 +199,9 @@ def could_be_seen(total: int, changed: int) -> str:
             where the gain asked about needs them.
 
     Example:
-        >>> could_be_seen(400, 8)
-        '400 test images show a gain of 2.0 points or more four times in five, if 2.0 % change'
+        >>> print(could_be_seen(400, 8))
+        400 test images show a gain of 2.0 points or more four times in five, if 2.0 % of the
+        answers change
         >>> could_be_seen(5, 0)
         '5 test images cannot show any gain, however large'
     """
@@ -210,7 +211,7 @@ def could_be_seen(total: int, changed: int) -> str:
     share = max(changed / total, least)
     return (
         f"{total:,} test images show a gain of {100 * least:.1f} points or more four times in "
-        f"five, if {100 * share:.1f} % change"
+        f"five, if {100 * share:.1f} % of the answers change"
     )
 
 

@@ -107,9 +107,9 @@ def test_what_could_be_seen_is_the_detectable_gain():
     assert could_be_seen(300, 12).startswith(
         f"300 test images show a gain of {100 * least:.1f} points or more four times in five"
     )
-    assert could_be_seen(300, 12).endswith("if 4.0 % change")
+    assert could_be_seen(300, 12).endswith("if 4.0 % of the answers change")
     share = could_be_seen(300, 0).rpartition("if ")[2]  # at least so many must, for such a gain
-    assert share == f"{100 * detectable_gain(300):.1f} % change"
+    assert share == f"{100 * detectable_gain(300):.1f} % of the answers change"
 
 
 @pytest.mark.parametrize("total", [1, 10, 10_000, 10_000_000])

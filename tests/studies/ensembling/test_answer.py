@@ -54,7 +54,7 @@ def test_no_difference_says_what_could_have_been_seen():
     text = say(SINGLE, replace(GOOD, p_value=0.05, fixed=30, broke=6))
     assert text.startswith("No help from generated views was seen: 'stylemix fine' with weight")
     assert text.endswith(
-        "; 1,234 test images show a gain of 1.5 points or more four times in five, if 2.9 % change."
+        "; 1,234 test images show a gain of 1.5 points or more four times in five, if 2.9 % of the answers change."
     )
     assert "four times in five" not in say(SINGLE, GOOD)
 
@@ -76,7 +76,7 @@ def test_no_weight():
     assert text.startswith(
         "Generated views did not help: on the calibration images they earned no weight (alpha 0), "
         "so the answer is that of the single image, 82.00 %; 1,234 test images show a gain of 0.6 "
-        "points or more four times in five, if 0.6 % change."
+        "points or more four times in five, if 0.6 % of the answers change."
     )
     assert text.count(". ") == 0
 
