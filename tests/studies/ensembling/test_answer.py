@@ -54,7 +54,8 @@ def test_no_difference_says_what_could_have_been_seen():
     text = say(SINGLE, replace(GOOD, p_value=0.05, fixed=30, broke=6))
     assert text.startswith("No help from generated views was seen: 'stylemix fine' with weight")
     assert text.endswith(
-        "; 1,234 test images show a gain of 1.5 points or more four times in five, if 2.9 % of the answers change."
+        "; 1,234 test images show a gain of 1.5 points or more four times in five, "
+        "if 2.9 % of the answers change."
     )
     assert "four times in five" not in say(SINGLE, GOOD)
 
