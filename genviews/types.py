@@ -46,6 +46,7 @@ __all__ = [
     "Values",
     "check_floats",
     "check_masks",
+    "check_tensor",
     "check_shape",
     "silent",
 ]
@@ -88,7 +89,22 @@ def check_floats(value: object, what: str) -> Tensor:
             remedy="convert uint8 with `x.float() / 127.5 - 1`",
             error=TypeError,
         )
-    return value
+    return check_tensor(value, what)
+
+
+def check_tensor(value: object, what: str) -> Tensor:
+    """Return a tensor whose numbers can be read, or raise TypeError.
+
+    An array or a list is none, nor is a sparse tensor, or one on the device "meta".
+    """
+    if isinstance(value, Tensor):
+        if value.layout == torch.strided and value.device.type != "meta":
+            return value
+        got = f"one that is {value.layout} on {value.device}"
+    else:
+        got = f"a {type(value).__name__}"
+    remedy = "make one with `torch.as_tensor` or `to_dense`"
+    return fail(what, expected="a dense tensor", got=got, remedy=remedy, error=TypeError)
 
 
 def check_shape(
@@ -108,6 +124,7 @@ def check_shape(
         Traceback (most recent call last):
         ValueError: logits: expected shape (B, 4), got (2, 3); wrap it in `Classifier`.
     """
+    check_tensor(tensor, what)
     sizes = [size for size in shape if size != "..."]
     more = tensor.ndim - len(sizes)
     known = zip(sizes, tensor.shape[max(more, 0) :], strict=False)
@@ -140,6 +157,8 @@ def check_masks(masks: object, count: int, size: Sequence[int]) -> None:
     expected, remedy = "one mask for each image, with one channel", "use torch.as_tensor"
     given = check_type(masks, Tensor, "masks", f"a tensor: {expected}", remedy)
     check_shape(given, (count, 1, *size), "masks", expected)
+    if given.is_complex():
+        fail("masks", expected="numbers from 0 to 1", got=given.dtype, remedy="use `masks.real`")
     known = given[given.isfinite()]
     if known.numel() and not bool(((known >= 0) & (known <= 1)).all()):
         fail(

@@ -29,7 +29,7 @@ from genviews.checks import (
 )
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
-from genviews.types import ImageSpec, check_floats, check_masks, check_shape
+from genviews.types import ImageSpec, check_floats, check_masks, check_shape, check_tensor
 from genviews.user_code import in_short
 
 __all__ = ["Photos", "Read", "check_labels", "content_ids"]
@@ -90,6 +90,8 @@ class Photos:
             expected, remedy = "a tensor (N, C, H, W), or an ImageSource", "see `load_images`"
             got = type(images).__name__
             fail("images", expected=expected, got=got, remedy=remedy, error=TypeError)
+        if isinstance(images, Tensor):
+            check_shape(images, ("...", "C", "H", "W"), "images", "give a batch (N, C, H, W)")
         self._images, self._masks, self._spec = images, masks, image_spec
         self._aligner, self._geometry = aligner, geometry
         check_count(len(images), "number of images", remedy="give at least one")
@@ -268,6 +270,7 @@ def check_labels(
     except (TypeError, ValueError, RuntimeError):
         remedy = "give a class index for each image, in the order of the class names"
         fail("labels", expected="integers", got=in_short(labels), remedy=remedy, error=TypeError)
+    check_tensor(found, "labels")
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         remedy = "give class indices, such as labels.long(); one-hot rows are rows.argmax(1)"
         fail("labels", expected="integers", got=found.dtype, remedy=remedy)

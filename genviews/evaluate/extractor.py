@@ -30,7 +30,8 @@ from genviews.modes import evaluating
 from genviews.rng import Rng
 from genviews.shard import Shard
 from genviews.store import MemoryStore, ShardStore
-from genviews.types import Progress
+from genviews.types import Progress, check_floats, check_shape
+from genviews.user_code import user_code
 from genviews.work import Tell, run_shards
 
 __all__ = [
@@ -109,13 +110,17 @@ class FeatureExtractor:
         Raises:
             ValueError: features of another shape, or that are not finite (the rows are named).
         """
+        check_floats(images, "images")
+        check_shape(images, ("n", "C", "H", "W"), "images", "give a batch of images")
         parts = [self._chunk(chunk) for chunk in images.split(self.batch_size)]
         return torch.cat(parts)
 
     def _chunk(self, images: Tensor) -> Tensor:
         device, dtype = _place(self.module)
         with torch.no_grad(), nullcontext() if self.module is None else evaluating(self.module):
-            found = self.network(self._prepare(images.to(device, dtype)))
+            shown = self._prepare(images.to(device, dtype))
+            with user_code("network of the extractor", shown):
+                found = self.network(shown)
         features = _as_rows(found, len(images)).float().cpu()
         remedy = "check the network's weights and the range of the images"
         rows = [f"row {i}" for i in range(len(images))]

@@ -23,6 +23,7 @@ from genviews.checks import check_count, check_number, fail
 from genviews.data.split import check_fit
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import check_features
+from genviews.types import check_tensor
 
 __all__ = [
     "KNNProbe",
@@ -210,6 +211,7 @@ class Probe(ABC):
         self._check_fitted()
         if y is not None:
             check_pair(h, y)
+        check_tensor(h, "features")
         if h.ndim != 2 or h.shape[1] != self._width or not bool(h.isfinite().all()):
             fail(
                 "features",
@@ -286,10 +288,14 @@ def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float
 
 def check_pair(h: Tensor, y: Tensor) -> None:
     """Raise ValueError unless there is one integer label for each row of (N, E) features."""
-    if h.ndim != 2 or y.shape != h.shape[:1] or y.is_floating_point() or len(y) == 0:
+    check_tensor(h, "features")
+    check_tensor(y, "labels")
+    whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    rows = h.ndim == 2 and y.shape == h.shape[:1] and len(y) > 0
+    if not (rows and whole and h.is_floating_point()):
         fail(
             "features and labels",
-            expected="shapes (N, E) and (N,), labels integers",
-            got=f"{tuple(h.shape)} and {tuple(y.shape)} {y.dtype}",
+            expected="floats of shape (N, E), and integers of shape (N,)",
+            got=f"{tuple(h.shape)} {h.dtype} and {tuple(y.shape)} {y.dtype}",
             remedy="match them by row",
         )

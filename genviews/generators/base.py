@@ -26,6 +26,7 @@ from genviews.types import (
     LatentSpec,
     check_floats,
     check_shape,
+    check_tensor,
 )
 from genviews.user_code import GUIDE, user_code
 
@@ -227,10 +228,11 @@ class Generator(nn.Module, ABC):
                 )
             return None
         if isinstance(label, Tensor):
+            check_tensor(label, "label")
             whole = label.dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
             if whole and label.shape == (batch,) and ((label >= 0) & (label < classes)).all():
                 return label.long()  # bytes as indices would be a mask
-            some = f" in [{label.min()}, {label.max()}]" if label.numel() else ""
+            some = f" in [{label.min()}, {label.max()}]" if whole and label.numel() else ""
             got = f"{tuple(label.shape)}{some} of {str(label.dtype).removeprefix('torch.')}"
         else:
             got = "none" if label is None else f"a {type(label).__name__}"
