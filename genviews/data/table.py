@@ -2,6 +2,7 @@
 
     file,label              file,split,Smiling,Male        {"labels": [["a.png", 3], ...]}
     a.png,dog               a.png,train,1,0                {"a.png": "dog", ...}
+                                                           [{"file": "a.png", "label": "dog"}, ...]
 
 A CSV file (`genviews.text`) or a JSON file; StyleGAN's `dataset.json` is the first JSON form.
 """
@@ -112,6 +113,10 @@ def _read_json(path: Path) -> tuple[list[str], list[CSVLine]]:
     elif isinstance(found, dict):
         found = list(found.items())
     pairs = found if isinstance(found, list) else []
+    if pairs and all(isinstance(one, dict) and FILE in one for one in pairs):
+        columns = list(dict.fromkeys(name for one in pairs for name in one))
+        cells = [{name: _cell(one.get(name)) for name in columns} for one in pairs]
+        return columns, list(enumerate(cells, 1))
     good = all(
         isinstance(pair, (list, tuple))
         and len(pair) == 2
@@ -123,7 +128,8 @@ def _read_json(path: Path) -> tuple[list[str], list[CSVLine]]:
     if not pairs or not good:
         fail(
             f"labels {path}",
-            expected='{"labels": [["a.png", 3], ...]}, or {"a.png": "dog", ...}',
+            expected='[{"file": "a.png", "label": "dog"}, ...], {"a.png": "dog", ...}, or '
+            '{"labels": [["a.png", 3], ...]}',
             got="something else",
             remedy="write a file name and a class for each image",
         )
@@ -131,3 +137,8 @@ def _read_json(path: Path) -> tuple[list[str], list[CSVLine]]:
         (number, {FILE: name, LABEL: str(label)}) for number, (name, label) in enumerate(pairs, 1)
     ]
     return [FILE, LABEL], lines
+
+
+def _cell(value: object) -> str:
+    """A value of an entry as a cell of a table; "" where it is none, as a CSV file has it."""
+    return "" if value is None or isinstance(value, (list, dict)) else str(value)
