@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -23,13 +23,13 @@ from genviews.cli.studies import add_studies, list_studies
 __all__ = ["app", "explain", "main"]
 
 DONE, FAILED, USAGE = 0, 1, 2
-STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells have it
+STOPPED = 130  # 128 and the number of the signal, as shells have it
 
 app = App(
     name="genviews",
     help="Views from a generative model: what they gain a classifier, what is learnt from them.",
     help_epilogue=f"Exit codes: 0 done, 1 failed, 2 wrong usage, {NO_VERDICT} done, but a check "
-    "failed and the result is not to be trusted, 130 or 143 stopped by a signal.",
+    "failed and the result is not to be trusted, 129, 130 or 143 stopped by a signal.",
     version=genviews.__version__,
     suppress_keyboard_interrupt=False,
     default_parameter=PLAIN,
@@ -68,7 +68,12 @@ def studies(
 
 
 class TerminatedError(BaseException):
-    """SIGTERM: somebody asks the process to end. No `Exception`, so that nothing swallows it."""
+    """SIGTERM, or SIGHUP of a closed terminal. No `Exception`, so that nothing swallows it."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the number of the signal."""
+        super().__init__(number)
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done, 1 failed, 2 wrong usage, 3 done but a check failed (`NO_VERDICT`), 130 stopped by
-        ctrl-C, 143 by SIGTERM.
+        ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # "package.module:function" may name a module of the folder that the user works in, as it may
@@ -94,8 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return USAGE  # cyclopts has explained it on the error console
     except (KeyboardInterrupt, TerminatedError) as error:
-        _say("stopped; the same command again continues where it was")
-        return STOPPED if isinstance(error, KeyboardInterrupt) else TERMINATED
+        with suppress(OSError):  # the terminal may be what is gone
+            _say("stopped; the same command again continues where it was")
+        return STOPPED if isinstance(error, KeyboardInterrupt) else 128 + error.number
     except Exception as error:  # every failure ends as one line and an exit code
         if "--debug" in words:
             traceback.print_exc()
@@ -106,19 +112,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as ctrl-C does, with files whole and a word of what to do."""
+    """Let SIGTERM and SIGHUP end the block as ctrl-C does: files whole, a word of what to do."""
 
     def end(number: int, frame: object) -> None:
-        raise TerminatedError
+        raise TerminatedError(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    before = signal.signal(signal.SIGTERM, end)
+    wanted = [n for n in signal.Signals if n.name in ("SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
+    before = {n: signal.getsignal(n) for n in wanted}
+    changed = [n for n in wanted if before[n] is not signal.SIG_IGN]  # nohup means go on
+    for number in changed:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in changed:
+            signal.signal(number, before[number])
 
 
 def explain(error: Exception) -> str:

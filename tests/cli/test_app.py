@@ -184,16 +184,24 @@ class TestFailures:
         assert code == 130
         assert "stopped; the same command again continues" in text
 
-    def test_sigterm_says_the_same(self, monkeypatch, capsys):
+    @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+    @pytest.mark.parametrize("ignored", [False, True])  # as nohup does
+    def test_other_signals_say_the_same(self, monkeypatch, capsys, name, code, ignored):
         def ended(*_: object, **__: object) -> int:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             return 0
 
-        before = signal.getsignal(signal.SIGTERM)
-        monkeypatch.setattr("genviews.cli.verbs.run_verb", ended)
-        assert main(["demo"]) == 143
-        assert "stopped; the same command again continues" in capsys.readouterr().err
-        assert signal.getsignal(signal.SIGTERM) is before
+        number = signal.Signals[name]
+        before = signal.SIG_IGN if ignored else signal.SIG_DFL
+        outside = signal.signal(number, before)
+        try:
+            monkeypatch.setattr("genviews.cli.verbs.run_verb", ended)
+            assert main(["demo"]) == (0 if ignored else code)
+            said = "stopped; the same command again continues" in capsys.readouterr().err
+            assert said is not ignored
+            assert signal.getsignal(number) is before
+        finally:
+            signal.signal(number, outside)
 
     def test_nothing_in_a_message_steers_the_terminal(self, fail_with):
         code, text = fail_with(ValueError("file 'a\x1b[2J\u202eb\udcff.png': bad"))
