@@ -232,7 +232,11 @@ class Generator(nn.Module, ABC):
             whole = label.dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
             if whole and label.shape == (batch,) and ((label >= 0) & (label < classes)).all():
                 return label.long()  # bytes as indices would be a mask
-            some = f" in [{label.min()}, {label.max()}]" if whole and label.numel() else ""
+            some = (
+                f" in [{label.min()}, {label.max()}]"
+                if label.numel() and not label.is_complex()
+                else ""
+            )
             got = f"{tuple(label.shape)}{some} of {str(label.dtype).removeprefix('torch.')}"
         else:
             got = "none" if label is None else f"a {type(label).__name__}"
