@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -89,8 +91,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # "package.module:function" may name a module of the folder that the user works in, as it may
     # with `python -m`; the console script alone would not look there.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    try:
+        here = str(Path.cwd())
+    except OSError:
+        _say("the current folder is gone; change to one that is there, and run again")
+        return FAILED
+    if here not in sys.path:
+        sys.path.append(here)
+    if not os.environ.get("COLUMNS", "0").strip("0"):
+        os.environ.pop("COLUMNS", None)  # no width, in which nothing could be shown
+    for before, word in pairwise(["genviews", *words]):
+        # Mostly a shell variable that is not set; as a path it would be the current folder.
+        if not word or (word.startswith("--") and word.endswith("=")):
+            _say(
+                f"{word[:-1] or before}: expected a value, got nothing; give one, or leave it out."
+            )
+            return USAGE
     try:
         with _terminable():
             if words[:1] == ["study"]:
@@ -135,7 +151,8 @@ def _terminable() -> Iterator[None]:
 def explain(error: Exception) -> str:
     """One line for a user: our own messages as they are, anything else with its type and a hint."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    full = isinstance(error, RuntimeError) and "can't allocate memory" in text  # torch, on a CPU
+    if full or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory; run again with a smaller --batch-size, or where there is more memory"
     if isinstance(error, OSError) and error.strerror:  # not one of ours
         name = "a file" if error.filename is None else f"file {str(error.filename)!r}"

@@ -39,21 +39,29 @@ def _check_exist(given: Mapping[str, Path | None], *, folders: bool = True) -> N
             check_file(path, flag, expected=expected, folders=folders)
 
 
-def check_apart(out: Path, given: Mapping[str, str | Path | None]) -> None:
-    """Raise ValueError where the results would lie among what is read, or the other way round.
+def check_apart(places: Mapping[str, Path | None], given: Mapping[str, str | Path | None]) -> None:
+    """Raise ValueError where what is written would lie among what is read.
+
+    Results may not lie around it either. Work may lie in an earlier run, whose work it may be.
 
     Args:
-        out: the run folder.
+        places: flag -> a folder that is written to: `--out` and `--work`.
         given: flag -> a path that is read, if it is one.
     """
-    ours = Path(os.path.realpath(expanded(out)))
-    for flag, path in given.items():
-        theirs = None if path is None else Path(os.path.realpath(expanded(path)))
-        if theirs is None or not theirs.is_dir():
-            continue
-        if theirs == ours or theirs in ours.parents or ours in theirs.parents:
-            got, remedy = f"{str(out)!r} and {str(path)!r}", "choose another folder with --out"
-            _refuse("--out", f"a folder apart from {flag}", got, remedy)
+    for own, place in places.items():
+        ours = None if place is None else Path(os.path.realpath(expanded(place)))
+        for flag, path in given.items():
+            theirs = None if path is None else Path(os.path.realpath(expanded(path)))
+            if ours is None or theirs is None or not theirs.is_dir():
+                continue
+            shared = own == "--work" and flag in ("--ensemble", "--start-from")
+            inside = theirs == ours or theirs in ours.parents
+            if (inside and not shared) or (own == "--out" and ours in theirs.parents):
+                got, remedy = (
+                    f"{str(place)!r} and {str(path)!r}",
+                    f"choose another folder with {own}",
+                )
+                _refuse(own, f"a folder apart from {flag}", got, remedy)
 
 
 def fraction(text: str) -> float | None:
@@ -84,12 +92,12 @@ def class_names_of(flags: FunctionFlags) -> list[str]:
 
 
 @singledispatch
-def check_flags(flags: object, out: Path) -> None:
+def check_flags(flags: object, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with a group of flags; options of a study check themselves.
 
     Args:
         flags: the group.
-        out: the run folder.
+        places: see `check_apart`.
 
     Raises:
         FileNotFoundError: a file or folder is not there.
@@ -102,14 +110,13 @@ def _check_frame(flags: FrameFlags) -> list[str]:
     from genviews.align.aligners import ALIGNERS
     from genviews.checks import lookup
 
+    lookup(flags.align, {"none": None, **ALIGNERS}, "--align")
     if (flags.align == "none") != (flags.geometry is None):
         flag = "--geometry" if flags.geometry is None else "--align"
         remedy = "alignment needs the box or the landmarks of each image in a CSV file"
         _refuse(flag, "--align and --geometry together", "none", remedy)
-    if flags.geometry is not None:
-        lookup(flags.align, ALIGNERS, "--align")
-        if flags.mask is not None:
-            _refuse("--mask", "no --align, which makes its own masks", str(flags.mask))
+    if flags.geometry is not None and flags.mask is not None:
+        _refuse("--mask", "no --align, which makes its own masks", str(flags.mask))
     _check_exist({"--geometry": flags.geometry}, folders=False)
     if flags.mask is not None and not expanded(flags.mask).is_dir():
         _refuse("--mask", "a folder of pictures", str(flags.mask), "correct the path")
@@ -118,7 +125,7 @@ def _check_frame(flags: FrameFlags) -> list[str]:
 
 
 @check_flags.register
-def _demo(flags: DemoFlags, out: Path) -> None:
+def _demo(flags: DemoFlags, places: Mapping[str, Path | None]) -> None:
     """Find more images asked for than ship."""
     for name, count in (("calibration", flags.calibration), ("test", flags.test)):
         if check_count(count, f"--{name}") > SHIPPED[name]:
@@ -127,7 +134,7 @@ def _demo(flags: DemoFlags, out: Path) -> None:
 
 
 @check_flags.register
-def _models(flags: ModelFlags, out: Path) -> None:
+def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with labelled images, a classifier, a generator and the views to try."""
     from genviews.augment.presets import pixel_views
     from genviews.load.generator import check_generator
@@ -139,6 +146,9 @@ def _models(flags: ModelFlags, out: Path) -> None:
     part = fraction(flags.calibration)
     if part is None:
         kind_of(flags.calibration)
+    elif not 0.0 < part < 1.0:
+        expected = "a fraction strictly between 0 and 1, or other images"
+        _refuse("--calibration", expected, flags.calibration, "0.5 takes half of the images")
     elif flags.calibration_labels is not None:
         got = f"the fraction {flags.calibration}"
         _refuse("--calibration-labels", "a folder as --calibration", got, "leave one of them out")
@@ -152,7 +162,7 @@ def _models(flags: ModelFlags, out: Path) -> None:
         }
     )
     other = flags.calibration if part is None else None
-    check_apart(out, {"--images": flags.images, "--calibration": other})
+    check_apart(places, {"--images": flags.images, "--calibration": other})
     check_generator(flags.generator, **settings_of(flags))
     check_classifier(flags.classifier)
     for name in (*(flags.augment or ()), flags.photo_transform, flags.render_transform):
@@ -161,7 +171,7 @@ def _models(flags: ModelFlags, out: Path) -> None:
 
 
 @check_flags.register
-def _predict(flags: PredictFlags, out: Path) -> None:
+def _predict(flags: PredictFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with images to classify, and with the run that fitted the ensemble."""
     from genviews.cli.saved import models_of
     from genviews.load.generator import check_generator
@@ -176,11 +186,11 @@ def _predict(flags: PredictFlags, out: Path) -> None:
     _check_exist({"--labels": None if flags.labels in (None, "subfolders") else Path(flags.labels)})
     used = [n for n in ("labels", "resize", "convert") if getattr(flags, n)]
     kind_of(flags.images, [*used, *_check_frame(flags)])
-    check_apart(out, {"--images": flags.images, "--ensemble": flags.ensemble})
+    check_apart(places, {"--images": flags.images, "--ensemble": flags.ensemble})
 
 
 @check_flags.register
-def _invert(flags: InvertFlags, out: Path) -> None:
+def _invert(flags: InvertFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with images to invert and what inverts them."""
     from genviews.checks import lookup
     from genviews.invert.inverter import PRESETS
@@ -189,7 +199,7 @@ def _invert(flags: InvertFlags, out: Path) -> None:
 
     used = [name for name in ("root", "resize", "convert") if getattr(flags, name)]
     kind_of(flags.images, [*used, *_check_frame(flags)])
-    check_apart(out, {"--images": flags.images, "--start-from": flags.start_from})
+    check_apart(places, {"--images": flags.images, "--start-from": flags.start_from})
     read = ("encoder", "root", "lpips_weights")
     _check_exist({flag_of(name): getattr(flags, name) for name in read})
     check_generator(flags.generator, **settings_of(flags))
@@ -198,7 +208,7 @@ def _invert(flags: InvertFlags, out: Path) -> None:
 
 
 @check_flags.register
-def _learn(flags: LearnFlags, out: Path) -> None:
+def _learn(flags: LearnFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with what is learnt from and judged on."""
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
@@ -215,7 +225,7 @@ def _learn(flags: LearnFlags, out: Path) -> None:
             expected = "no generator: images have the size that it makes"
             remedy = "leave it out; --resize brings images to it"
             _refuse("--size", expected, flags.size, remedy)
-    check_apart(out, {"--real": flags.real, "--data": flags.data})
+    check_apart(places, {"--real": flags.real, "--data": flags.data})
     _check_exist({"--walks": flags.walks}, folders=False)
     if flags.generator is not None:
         check_generator(flags.generator, **settings_of(flags))
@@ -228,25 +238,25 @@ def _learn(flags: LearnFlags, out: Path) -> None:
 
 
 @check_flags.register
-def _kit(flags: KitFlags, out: Path) -> None:
+def _kit(flags: KitFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with a generator alone."""
-    _learn(LearnFlags(**vars(flags)), out)
+    _learn(LearnFlags(**vars(flags)), places)
 
 
 @check_flags.register
-def _probe(flags: ProbeFlags, out: Path) -> None:
+def _probe(flags: ProbeFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with an encoder and the images that it is judged on."""
     from genviews.load.images import kind_of
 
     _check_exist({"--encoder": flags.encoder}, folders=False)
     kind_of(flags.data, ["label_column"] if flags.label_column else [])
-    check_apart(out, {"--data": flags.data})
+    check_apart(places, {"--data": flags.data})
     if flags.size is not None:
         check_count(flags.size, "--size")
 
 
 @check_flags.register
-def _voc(flags: VOCFlags, out: Path) -> None:
+def _voc(flags: VOCFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with flags about VOC.
 
     Raises:
@@ -268,7 +278,7 @@ def _voc(flags: VOCFlags, out: Path) -> None:
             remedy="correct the path; nothing is downloaded",
             error=FileNotFoundError,
         )
-    check_apart(out, {"--voc": flags.voc})
+    check_apart(places, {"--voc": flags.voc})
     check_count(flags.voc_size, "--voc-size")
     if flags.detection_steps is not None:
         check_count(flags.detection_steps, "--detection-steps")

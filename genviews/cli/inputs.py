@@ -209,6 +209,8 @@ def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
         alignment=_alignment(flags, kit.generator.image_spec),
         masks=flags.mask,
     )
+    strange = [name for name in images.class_names if name not in saved.class_names]
+    said = f"labels that are no class of the ensemble do not count: {', '.join(strange)[:200]}"
     return replace(
         found,
         kit=kit,
@@ -217,7 +219,7 @@ def _predict(flags: PredictFlags, found: Inputs, decoding: Decoding) -> Inputs:
         pixel_views=pixels,
         **shown,
         skipped=images.skipped,
-        notes=(*images.notes, *kit.notes),
+        notes=(*images.notes, *kit.notes, *([said] if strange else [])),
     )
 
 

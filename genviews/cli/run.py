@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ logger = logging.getLogger("genviews.cli")
 
 NO_VERDICT = 3
 """Exit code of a run whose files are written, but of which a check failed: see its red lines."""
+
+LOG = "log.txt"
 
 PIXELS = "pixels"
 """Subfolder with decoded images, by content; no run owns it, as later ones may read it."""
@@ -71,14 +74,15 @@ def run_verb(
     words = command(verb, out, *groups)
     _check_flags(flags, out)
     for group in groups:
-        check_flags(group, out)
+        check_flags(group, {"--out": out, "--work": flags.work})
     options.check()
     if flags.dry_run:
         from genviews.cli.inputs import try_models
 
         try_models(groups, lambda kit: study.check(kit, options))
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        with _reader_may_leave():
+            sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
     from genviews.cli.inputs import load_inputs
     from genviews.data.kept_hashes import HASHES, kept_hashes
@@ -88,16 +92,19 @@ def run_verb(
     from genviews.report import PAGE, check_output_dir, show, show_alarm
     from genviews.studies.base import run_study
     from genviews.studies.bench import Bench
+    from genviews.studies.ensembling.answers import ANSWERS
     from genviews.studies.result import RESULT_FILE
 
     device = find_device(flags.device)
     keep_freed_memory()
     folder = check_output_dir(out)
     before = _stamp(folder / RESULT_FILE)
+    if before is None and not flags.force:
+        _check_foreign(folder, (PAGE, "results.csv", ANSWERS))
     hashes = kept_hashes(folder / HASHES)
     with hashes, ExitStack() as kept, Stages(Console(stderr=True)) as stages:
         # Begun once, as soon as it is known that there is something to do.
-        begin = cache(lambda: kept.enter_context(_log(folder / "log.txt", words)))
+        begin = cache(lambda: kept.enter_context(_log(folder / LOG, words)))
         try:
             if before is None:
                 begin()
@@ -137,13 +144,14 @@ def run_verb(
             took = duration(sum(stages.seconds.values()))
             logger.info("done in %s: %s", took, found.verdict)
     console = Console()
-    if known:
-        text = f"{out} already holds the results of this run; nothing to do"
-        _say(console, f"{text} (--force runs it again).")
-        show_alarm(found, console)
-    else:
-        show(found, console)
-    _say(console, f"Report: {out / PAGE}")
+    with _reader_may_leave():
+        if known:
+            text = f"{out} already holds the results of this run; nothing to do"
+            _say(console, f"{text} (--force runs it again).")
+            show_alarm(found, console)
+        else:
+            show(found, console)
+        _say(console, f"Report: {out / PAGE}")
     return NO_VERDICT if found.shut else 0
 
 
@@ -153,6 +161,9 @@ def _check_flags(flags: RunFlags, out: Path) -> None:
         if path is not None and is_url(path):
             got, remedy = f"{str(path)!r}, a URL", "name a folder, and copy the results from there"
             fail(flag, expected="a folder of this machine", got=got, remedy=remedy)
+    if flags.work is not None and flags.work.exists() and not flags.work.is_dir():
+        got, remedy = f"the file {str(flags.work)!r}", "choose another folder with --work"
+        fail("--work", expected="a folder", got=got, remedy=remedy)
     check_count(flags.batch_size, "--batch-size")
     check_count(flags.workers, "--workers")
     for flag, given in (
@@ -161,6 +172,25 @@ def _check_flags(flags: RunFlags, out: Path) -> None:
     ):
         if flags.engine == "local" and given:
             fail(flag, expected="--engine ray", got="local", remedy="add --engine ray")
+
+
+def _check_foreign(folder: Path, names: Sequence[str]) -> None:
+    """Refuse to write over files of other work; a run that was begun here has its log."""
+    there = [name for name in names if (folder / name).exists()]
+    if there and not (folder / LOG).exists():
+        remedy = "choose another folder with --out; --force writes over them"
+        expected = "no files but our own of the names of results"
+        fail(f"--out {folder}", expected=expected, got=", ".join(there), remedy=remedy)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Let who reads our output stop, as `head` does: what was asked for is done all the same."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich ends the process
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _engine(flags: RunFlags, device: torch.device) -> Engine:

@@ -9,9 +9,8 @@ asked for. An image that cannot be read is named with the reason, and never stop
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from types import MappingProxyType
 
 import torch
@@ -34,7 +33,6 @@ __all__ = [
     "RowSource",
     "SourceBatch",
     "as_source",
-    "check_leakage",
     "columns_of",
 ]
 
@@ -353,23 +351,3 @@ class MemorySource(RowSource):
 
     def _geometry(self) -> object:
         return None if self._masks is None else [content_hash(one.tobytes()) for one in self._masks]
-
-
-def check_leakage(parts: Mapping[str, ImageSource]) -> None:
-    """Raise ValueError where one image, by its content, is in two splits; the files are named."""
-    for (one, first), (two, second) in combinations(parts.items(), 2):
-        known = dict(zip(first.hashes(), first.ids, strict=True))
-        shared = [
-            (known[content], name)
-            for content, name in zip(second.hashes(), second.ids, strict=True)
-            if content in known
-        ]
-        if shared:
-            pairs = ", ".join(f"{a!r} is {b!r}" for a, b in shared[:3])
-            more = ", ..." if len(shared) > 3 else ""
-            fail(
-                f"images of {one} and {two}",
-                expected="other images in each split",
-                got=f"{len(shared)} with the same content in both: {pairs}{more}",
-                remedy="remove them from one of the splits",
-            )

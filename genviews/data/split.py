@@ -112,6 +112,6 @@ def stratified(
             "images to split",
             expected="at least two images in some class",
             got=f"{len(ids)} image(s), none with a companion of its class",
-            remedy="add labelled images, or give a separate calibration set",
+            remedy="add images of each class, or sort them into folders train, val and test",
         )
     return mask

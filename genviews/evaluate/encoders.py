@@ -15,8 +15,9 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.data.images import ImageSet
+from genviews.data.leakage import check_leakage
 from genviews.data.pixels import IN_MEMORY, Decoding
-from genviews.data.source import ImageSource, as_source, check_leakage
+from genviews.data.source import ImageSource, as_source
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.linear import LinearProbe

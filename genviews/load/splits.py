@@ -23,7 +23,8 @@ from torch import Tensor
 
 from genviews.checks import expanded, fail, lookup, option
 from genviews.data.file_source import Alignment
-from genviews.data.source import ImageSource, check_leakage
+from genviews.data.leakage import check_leakage
+from genviews.data.source import ImageSource
 from genviews.data.split import SplitName, check_split, stratified
 from genviews.load.files import ClassOrder, Reading
 from genviews.load.images import FASHION, kind_of, read_images

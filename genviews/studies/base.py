@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from genviews.checks import check_type
 from genviews.data.kept_hashes import save_hashes
+from genviews.data.leakage import check_leakage
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
 from genviews.studies.gates import gates_of_inputs, gates_of_inversions
@@ -140,6 +141,7 @@ def run_study(
             return known
         save_hashes()
         own = bench.at(place)
+        check_leakage(own.inputs.splits, pixels=True)
         gates = gates_of_inputs(own)
         bench.note("load")
         for gate in gates:

@@ -11,7 +11,8 @@ from genviews.augment.base import PixelViews
 from genviews.checks import check_different, fail, lookup
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource, check_leakage
+from genviews.data.leakage import check_leakage
+from genviews.data.source import ImageSource
 from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation

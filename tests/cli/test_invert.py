@@ -402,9 +402,11 @@ class TestMistakes:
 
 def test_apart(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
-    check_apart(tmp_path / "c", {"--images": tmp_path / "a", "--other": None, "--x": "mine:f"})
+    check_apart(
+        {"--out": tmp_path / "c"}, {"--images": tmp_path / "a", "--other": None, "--x": "mine:f"}
+    )
     with pytest.raises(ValueError, match="apart from --images"):
-        check_apart(tmp_path / "a" / "b" / "c", {"--images": tmp_path / "a"})
+        check_apart({"--out": tmp_path / "a" / "b" / "c"}, {"--images": tmp_path / "a"})
 
 
 def test_large_images_make_small_shards():
