@@ -248,3 +248,9 @@ def test_dry_run_prints_the_config_and_writes_nothing(tmp_path, monkeypatch, cap
     assert (config["verb"], config["num_views"], config["seed"]) == ("demo", 7, 3)
     assert config["out"] == "runs/demo"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_width_of_nothing_is_no_width(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert main(["--help"]) == 0
+    assert "ensemble" in capsys.readouterr().out

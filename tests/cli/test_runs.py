@@ -6,9 +6,11 @@ import csv
 import importlib
 import json
 import os
+import shutil
 
 import pytest
 import torch
+from PIL import Image
 
 from genviews.cli import main
 from genviews.perturb.walks import Walks
@@ -267,13 +269,43 @@ class TestEnsemble:
         says_in_one_line(message)
         assert not (here / "run").exists()
 
+    @pytest.mark.parametrize("value", [["--domain", ""], ["--domain="]])
+    def test_a_value_that_is_empty_is_none(self, words, capsys, value):
+        assert main([*words, *value]) == 2
+        assert "--domain: expected a value, got nothing" in capsys.readouterr().err
+
+    def test_files_of_other_work_are_not_written_over(self, words, here, says_in_one_line):
+        (here / "run").mkdir()
+        (here / "run" / "report.html").write_text("mine")
+        assert main(words) == 1
+        says_in_one_line("expected no files but our own of the names of results, got report.html")
+        assert (here / "run" / "report.html").read_text() == "mine"
+
+    def test_a_copy_in_another_kind_of_file_is_found(self, words, here, says_in_one_line):
+        shutil.rmtree(here / "images")
+        for split in ("val", "test"):
+            for number, name in enumerate(("dark", "bright")):
+                (here / "images" / split / name).mkdir(parents=True)
+                picture = Image.new("L", (8, 8), 9 + 200 * number)
+                picture.putpixel((0, 0), 50 if split == "val" or number else 51)
+                suffix = "png" if split == "val" else "bmp"
+                picture.save(here / "images" / split / name / f"a.{suffix}")
+        assert main(words) == 1
+        says_in_one_line(
+            "images of calibration and test: expected other images in each split, got 1"
+        )
+
     @pytest.mark.parametrize(
         ("more", "message"),
         [
             (["--images", "imagse"], "images 'imagse': expected a folder, a .csv"),
             (["--labels", "labels.csv"], "--labels: expected a file or folder that exists"),
             (["--label-column", "tone"], "expected a table, got a folder"),
-            (["--calibration", "1.5"], "strictly between 0 and 1, got 1.5"),
+            (["--calibration", "1.5"], "strictly between 0 and 1, or other images, got 1.5"),
+            (["--calibration", "nan"], "strictly between 0 and 1, or other images, got nan"),
+            (["--work", "images/work"], "--work: expected a folder apart from --images"),
+            (["--work", "mine.py"], "--work: expected a folder, got the file 'mine.py'"),
+            (["--align", "xx"], "--align"),
             (["--calibration-labels", "mine.py"], "expected a folder as --calibration"),
             (["--generator", "fashoin32"], "did you mean 'fashion32'"),
             (["--generator", "mine:decoed"], "it has"),
