@@ -40,7 +40,7 @@ from genviews.studies.gates import gates_of_inputs, gates_of_inversions
 from genviews.studies.inputs import Inputs
 
 RESULT = Path("results/benchmarks/gates.json")
-SEEDS, COUNTS, CLASSES = range(4), (24, 80, 300), (2, 3, 10)
+SEEDS, COUNTS, CLASSES = range(5), (24, 80, 300), (2, 3, 10)
 TARGETS, SKEWS, CHANNELS = (0.33, 0.6, 0.9), (1.0, 0.5), (1, 3)
 POPULATION = 4000  # images that tell what a classifier can
 STEPS = 15
