@@ -92,13 +92,21 @@ def check_floats(value: object, what: str) -> Tensor:
     return check_tensor(value, what)
 
 
-def check_tensor(value: object, what: str) -> Tensor:
+def check_tensor(value: object, what: str, *, floats: bool = False) -> Tensor:
     """Return a tensor whose numbers can be read, or raise TypeError.
 
     An array or a list is none, nor is a sparse tensor, or one on the device "meta".
+
+    Args:
+        value: is it one?
+        what: it is.
+        floats: its numbers must be real and of floating point.
     """
     if isinstance(value, Tensor):
         if value.layout == torch.strided and value.device.type != "meta":
+            if floats and not value.is_floating_point():
+                remedy = "convert it with `.float()`"
+                fail(what, expected="floats", got=value.dtype, remedy=remedy, error=TypeError)
             return value
         got = f"one that is {value.layout} on {value.device}"
     else:
@@ -282,11 +290,18 @@ class LatentSpec:
             )
         return found
 
-    def check(self, latents: Tensor, what: str = "latents") -> None:
-        """Raise ValueError unless `latents` has shape (..., L, D)."""
+    def check(self, latents: Tensor, what: str = "latents", *, batch: bool = False) -> None:
+        """Raise unless they are floats (TypeError) of shape (..., L, D), or (B, L, D) (ValueError).
+
+        Args:
+            latents: are they?
+            what: they are.
+            batch: exactly one axis stands before (L, D).
+        """
         remedy = "make them with `generator.map(generator.sample(streams))` or by inversion"
         note = f" in {self.space} space"
-        check_shape(latents, ("...", *self.shape), what, remedy, note=note)
+        check_tensor(latents, what, floats=True)
+        check_shape(latents, ("B" if batch else "...", *self.shape), what, remedy, note=note)
 
 
 class Status(IntEnum):

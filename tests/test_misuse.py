@@ -19,7 +19,9 @@ from genviews import (
     KNNProbe,
     LinearProbe,
     PCAStatistics,
+    PredictionBank,
     Rng,
+    StyleMix,
     ToyGenerator,
     invert,
     render,
@@ -71,6 +73,18 @@ def fitted(images: object, labels: object) -> object:
     return made.fit(images, labels)
 
 
+def banked(labels: object) -> PredictionBank:
+    logits = {"image": torch.zeros(6, 1, 2)}
+    names = tuple("abcdef")
+    return PredictionBank(
+        ids=names, labels=labels, class_names=("a", "b"), split="test", logits=logits
+    )
+
+
+def mixed(latents: object) -> torch.Tensor:
+    return StyleMix("fine")(TOY, latents, 2, Rng(0).streams(range(6)))
+
+
 CALLS: dict[str, tuple[torch.Tensor, Callable]] = {
     "render": (LATENTS, lambda x: render(TOY, x)),
     "render's label": (LABELS, lambda x: render(ToyGenerator(num_classes=2), LATENTS, label=x)),
@@ -87,6 +101,10 @@ CALLS: dict[str, tuple[torch.Tensor, Callable]] = {
     "kNN's labels": (LABELS, lambda x: KNNProbe((2,)).fit(FEATURES, x)),
     "linear": (FEATURES, lambda x: LinearProbe((1.0,), max_iter=3).fit(x, LABELS)),
     "linear's labels": (LABELS, lambda x: LinearProbe((1.0,), max_iter=3).fit(FEATURES, x)),
+    "draws": (TOY.sample(Rng(0).streams(range(6))), TOY.map),
+    "latents": (LATENTS, TOY.synthesize),
+    "latents of views": (LATENTS, mixed),
+    "labels of predictions": (LABELS, banked),
     "components": (FEATURES, lambda x: PCAStatistics(x, torch.ones(6))),
 }
 

@@ -29,7 +29,7 @@ from genviews.data.images import Rows, row_numbers
 from genviews.data.split import SplitName, check_split
 from genviews.described import described_by
 from genviews.files import load_tensors, save_tensors
-from genviews.types import check_shape
+from genviews.types import check_shape, check_tensor
 
 __all__ = ["PredictionBank", "ViewBank"]
 
@@ -276,7 +276,9 @@ def _refuse(what: str, expected: object, got: object, remedy: str) -> NoReturn:
 def _check_labels(labels: Tensor | None, num_images: int, num_classes: int) -> None:
     if labels is None:
         return
-    if tuple(labels.shape) != (num_images,) or labels.is_floating_point():
+    check_tensor(labels, "prediction bank: labels")
+    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    if tuple(labels.shape) != (num_images,) or not whole:
         got = f"{labels.dtype} of shape {tuple(labels.shape)}"
         _refuse("labels", f"{num_images} integers", got, "give one class index for each image")
     low, high = int(labels.min()), int(labels.max())

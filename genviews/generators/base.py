@@ -210,6 +210,13 @@ class Generator(nn.Module, ABC):
             return torch.arange(self.num_classes)
         return None
 
+    def check_draws(self, z: Tensor, label: Tensor | None) -> Tensor | None:
+        """Raise unless z is (B, Z) of floats; return its classes as `check_label` does."""
+        check_tensor(z, "z", floats=True)
+        remedy = "make it with `generator.sample(streams)`"
+        check_shape(z, ("B", self.z_dim), "z", remedy)
+        return self.check_label(label, len(z))
+
     def check_label(self, label: Tensor | None, batch: int) -> Tensor | None:
         """Return valid class indices for this generator, or raise.
 

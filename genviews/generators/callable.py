@@ -33,6 +33,9 @@ from genviews.weights import check_filled
 
 __all__ = ["CallableGenerator", "load_callable", "named_classes", "z_space"]
 
+MOST_Z = 2**20
+"""Widest z, a picture of 512 x 512 x 4: more is a mistake, and would be drawn for minutes."""
+
 
 class CallableGenerator(Generator):
     """Wrap a function or module that turns z (B, Z) into images (B, C, H, W) in [-1, 1].
@@ -106,7 +109,8 @@ class CallableGenerator(Generator):
             expected, remedy = "the width of its z", f"add {option('z_dim')}, for example 128"
             z_dim = check_given(z_dim, f"generator {_name(function)}", expected, remedy)
             self.notes += (f"z has {z_dim} numbers, as the first layer takes",)
-        self.z_dim = check_count(z_dim, "z_dim")
+        remedy = f"give the width of its z: {option('z_dim')}"
+        self.z_dim = check_count(z_dim, "z_dim", most=MOST_Z, remedy=remedy)
         self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim)
         self._look(Adapter() if adapter is None else adapter, image_spec)
         if guessed and z_dim == math.prod(self.own_spec.shape):
@@ -150,7 +154,7 @@ class CallableGenerator(Generator):
         keeps its shape; it is not the bounded normal of the BigGAN paper. `cutoff=0` truncates
         nothing.
         """
-        self.check_label(label, len(z))
+        self.check_draws(z, label)
         rows = psi * z if self.check_truncation(psi, cutoff) else z
         return rows[:, None]
 
@@ -162,7 +166,7 @@ class CallableGenerator(Generator):
                 function, given for another, or out of range; the function raises, or returns other
                 images than when it was probed.
         """
-        self.latent_spec.check(latents)
+        self.latent_spec.check(latents, batch=True)
         label, z = self.check_label(label, len(latents)), latents[:, 0]
         what = f"output of {self!r}"
         answer = self.adapter.call(self.function, z, label, self.num_classes, what)

@@ -88,7 +88,7 @@ class StyleGAN2(Generator):
         Raises:
             ValueError: `psi` is not finite, `cutoff` is not in [0, L], or the labels do not fit.
         """
-        label = self.check_label(label, z.shape[0])
+        label = self.check_draws(z, label)
         stop = self.check_truncation(psi, cutoff)
         w: Tensor = self.mapping(z, label)
         ws = w[:, None].expand(-1, self.config.num_ws, -1)
@@ -99,7 +99,7 @@ class StyleGAN2(Generator):
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render W+ latents with the fixed noise of the checkpoint."""
-        self.latent_spec.check(latents)
+        self.latent_spec.check(latents, batch=True)
         images: Tensor = self.synthesis(latents)
         return images
 

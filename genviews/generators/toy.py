@@ -133,7 +133,7 @@ class ToyGenerator(Generator):
         self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
     ) -> Latents:
         """One Gaussian w for each z, the same in every style row, in the dtype of `z`."""
-        label = self.check_label(label, len(z))
+        label = self.check_draws(z, label)
         offset = z.double() @ self._from_z.double().T
         if label is not None:
             offset = offset + self._centres.double()[label.to(offset.device)]
@@ -143,7 +143,7 @@ class ToyGenerator(Generator):
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Images in (-1, 1), in the dtype of `latents`; smooth in every latent."""
-        self.latent_spec.check(latents)
+        self.latent_spec.check(latents, batch=True)
         mixed = torch.einsum("rij,brj->bri", self._mix.double(), latents.double())
         waves = torch.asinh(mixed).flatten(1) @ self._basis.double()
         pixels = waves * torch.rsqrt(1.0 + waves.square())

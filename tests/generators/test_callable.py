@@ -118,7 +118,7 @@ class TestCallableGenerator:
         with pytest.raises(error, match=message):
             CallableGenerator(function, z_dim=6)
 
-    @pytest.mark.parametrize("counts", [(0, 0), (6, -1)])
+    @pytest.mark.parametrize("counts", [(0, 0), (6, -1), (10**9, 0)])
     def test_counts(self, counts):
         with pytest.raises(ValueError, match="expected an integer of at least"):
             CallableGenerator(decode, z_dim=counts[0], num_classes=counts[1])
