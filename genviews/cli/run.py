@@ -78,7 +78,9 @@ def run_verb(
     options.check()
     if flags.dry_run:
         from genviews.cli.inputs import try_models
+        from genviews.environment import find_device
 
+        find_device(flags.device)
         try_models(groups, lambda kit: study.check(kit, options))
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
         with _reader_may_leave():

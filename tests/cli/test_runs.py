@@ -255,6 +255,7 @@ class TestEnsemble:
             (["--work", "s3://bucket/x"], "--work: expected a folder of this machine, got 's3:/"),
             (["--encoder", "gs://b/e.safetensors"], "--encoder: expected a file of this machine"),
             (["--class-names", "s3://b/names.txt"], "--class-names: expected a file of this"),
+            (["--device", "tpu"], "use --device cpu"),
         ],
     )
     def test_a_dry_run_tries_the_models(
