@@ -92,7 +92,7 @@ def check_floats(value: object, what: str) -> Tensor:
     return check_tensor(value, what)
 
 
-def check_tensor(value: object, what: str, *, floats: bool = False) -> Tensor:
+def check_tensor(value: object, what: str, *, floats: bool = False, shapes: bool = False) -> Tensor:
     """Return a tensor whose numbers can be read, or raise TypeError.
 
     An array or a list is none, nor is a sparse tensor, or one on the device "meta".
@@ -101,9 +101,10 @@ def check_tensor(value: object, what: str, *, floats: bool = False) -> Tensor:
         value: is it one?
         what: it is.
         floats: its numbers must be real and of floating point.
+        shapes: its shape is all that is read, so that it may be on "meta".
     """
     if isinstance(value, Tensor):
-        if value.layout == torch.strided and value.device.type != "meta":
+        if value.layout == torch.strided and (shapes or value.device.type != "meta"):
             if floats and not value.is_floating_point():
                 remedy = "convert it with `.float()`"
                 fail(what, expected="floats", got=value.dtype, remedy=remedy, error=TypeError)
@@ -132,7 +133,7 @@ def check_shape(
         Traceback (most recent call last):
         ValueError: logits: expected shape (B, 4), got (2, 3); wrap it in `Classifier`.
     """
-    check_tensor(tensor, what)
+    check_tensor(tensor, what, shapes=True)
     sizes = [size for size in shape if size != "..."]
     more = tensor.ndim - len(sizes)
     known = zip(sizes, tensor.shape[max(more, 0) :], strict=False)
@@ -164,6 +165,7 @@ def check_masks(masks: object, count: int, size: Sequence[int]) -> None:
     """
     expected, remedy = "one mask for each image, with one channel", "use torch.as_tensor"
     given = check_type(masks, Tensor, "masks", f"a tensor: {expected}", remedy)
+    check_tensor(given, "masks")
     check_shape(given, (count, 1, *size), "masks", expected)
     if given.is_complex():
         fail("masks", expected="numbers from 0 to 1", got=given.dtype, remedy="use `masks.real`")

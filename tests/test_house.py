@@ -130,7 +130,7 @@ for name in genviews.__all__:
     getattr(genviews, name)
 assert (state(), modes()) == before
 assert not absent & {name.partition(".")[0] for name in sys.modules}
-package = str(root / "genviews")
+package = str(root / "genviews") + "/"
 print([p for p in opened if p.startswith(package) and not p.endswith(".py") and ".pyc" not in p])
 """
         done = subprocess.run(

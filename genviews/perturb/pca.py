@@ -19,7 +19,7 @@ from genviews.files import load_arrays, load_header, load_tensors, save_tensors
 from genviews.generators.base import Generator
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
 from genviews.rng import Rng, Streams
-from genviews.types import Label, check_floats, check_shape
+from genviews.types import Label, check_floats, check_shape, check_tensor
 
 __all__ = ["PCA", "PCAStatistics"]
 
@@ -48,6 +48,8 @@ class PCAStatistics:
 
     def __post_init__(self) -> None:
         remedy = "take them from `PCAStatistics.measure` or `PCAStatistics.load`"
+        for what, numbers in (("components", self.components), ("stddev", self.stddev)):
+            check_tensor(numbers, f"{what} of PCA statistics", floats=True)
         check_shape(self.components, ("n", "D"), "components of PCA statistics", remedy)
         count = check_count(len(self.components), "number of PCA components")
         check_shape(self.stddev, (count,), "stddev of PCA statistics", remedy)

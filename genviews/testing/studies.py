@@ -127,7 +127,7 @@ class StudyLaws(Laws[Study[Any]]):
         """Its name is ARROW/QUESTION; it has a sentence, a source, minutes, help of each option."""
         study = self.subject
         expect(study.name.count("/") == 1, f"its name is {study.name!r}")
-        expect(study.summary.endswith("."), f"its summary is {study.summary!r}")
+        expect(study.summary.endswith((".", "?")), f"its summary is {study.summary!r}")
         expect(bool(study.source) and study.minutes > 0, "no source, or no minutes")
         told = "".join(base.__doc__ or "" for base in study.options.__mro__)
         for option in fields(study.options):
