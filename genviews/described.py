@@ -76,7 +76,7 @@ def described_by(what: str, expected: str, remedy: str = REMEDY) -> Iterator[Non
         yield
     except OSError:
         raise
-    except Exception as error:
+    except Exception as error:  # a file may say anything, so anything may be raised
         lines = str(error).strip().splitlines() or ["no message"]
         told = lines[0].rstrip(".") if isinstance(error, ValueError | ImportError) else ""
         told = told or f"{type(error).__name__}: {lines[0]}"
@@ -99,7 +99,7 @@ class _Bound(TorchDispatchMode):
     """Counts the tensors that are made while it is on, and their numbers, before they are."""
 
     def __init__(self, tensors: int, numbers: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self._tensors = _FACTOR * tensors + _SPARE_TENSORS
         self._numbers = _FACTOR * numbers + _SPARE_NUMBERS
         self._file = f"{tensors} tensors of {numbers:,} numbers"

@@ -12,7 +12,7 @@ from genviews.checks import lookup
 from genviews.cli.flags import (
     INPUT,
     OF_FUNCTION,  # noqa: F401 (fields that KitFlags inherits name both, which are looked up here)
-    OF_RANGE,  # noqa: F401
+    OF_RANGE,  # noqa: F401 (the same)
     STUDY,
     FitFlags,
     FunctionFlags,

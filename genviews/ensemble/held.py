@@ -93,6 +93,7 @@ class HeldEnsemble(nn.Module):
             kept = Identity(parse_object(bytes(state.tolist()).decode(), what))
         Identity(self._settings).check(kept, what, remedy)
 
+    # The signature is torch's own, and of no fixed length.
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401
         """As for any module; but nothing is taken of a state that does not fit."""
         if (kept := state.get(f"{prefix}_extra_state")) is not None:

@@ -297,6 +297,7 @@ class _Probe:
                 (found,) = torch.autograd.grad(
                     images.nan_to_num().square().sum(), z, allow_unused=True
                 )
+        # What autograd or a user's code raises where there is no gradient: that is the answer.
         except (RuntimeError, ValueError, NotImplementedError):
             return False
         return found is not None and bool((found != 0).any())
