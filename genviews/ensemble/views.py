@@ -271,6 +271,12 @@ class ViewPlan:
                 found.setdefault(kind.name, (kind, []))[1].append(view_set)
         return found
 
+    @property
+    def num_rendered(self) -> int:
+        """How many perturbed latents of an image are rendered."""
+        sets = [sets for _, sets in self.perturbed().values()]
+        return sum(max(map(self._count_latents, one)) for one in sets)
+
     def counts(self) -> list[tuple[ViewSet, int]]:
         """Each view set and how many views it makes of an image."""
         return [(view_set, self._count(view_set)) for view_set in self.view_sets]

@@ -8,13 +8,31 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-__all__ = ["LEVEL", "MOST", "Gate", "GateWarning", "percent", "sign_test", "warn_of"]
+__all__ = [
+    "FEW_FAIL",
+    "LEVEL",
+    "MOST",
+    "MOST_OF",
+    "Gate",
+    "GateWarning",
+    "percent",
+    "sign_test",
+    "too_many",
+    "warn_of",
+]
 
 LEVEL = 0.001
 """Of each exact, one-sided test: some ten gates close on fewer than 1 % of sound set-ups."""
 
 MOST = 0.98
 """Share of images with one and the same answer that is too many."""
+
+FAILED, MOST_OF = 0.1, 0.5
+"""Largest share of images, or views, that may fail one by one; and what most are."""
+
+FEW_FAIL = (
+    f"at most half, and not certainly more than {100 * FAILED:.0f} % (exact test, p < {LEVEL})"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +46,7 @@ class Gate:
         remedy: what to do where it does not, as a sentence.
         passed: whether it holds. A gate that does not is shown above the result.
         decides: whether the verdict rests on it, and is not given where it does not hold.
+        noted: whether what was seen is worth a note below the result where it holds.
     """
 
     name: str
@@ -36,6 +55,7 @@ class Gate:
     remedy: str
     passed: bool
     decides: bool = True
+    noted: bool = False
 
     @property
     def text(self) -> str:
@@ -60,6 +80,11 @@ def warn_of(gates: Iterable[Gate]) -> None:
 def sign_test(better: int, worse: int) -> float:
     """One-sided p-value that one of two readings is better, where they differ."""
     return float(stats.binom.sf(better - 1, better + worse, 0.5)) if better + worse else 1.0
+
+
+def too_many(failed: int, count: int) -> bool:
+    """Whether more fail than single images or latents explain: see `FEW_FAIL`."""
+    return failed > MOST_OF * count or bool(stats.binom.sf(failed - 1, count, FAILED) < LEVEL)
 
 
 def percent(hits: int, count: int) -> str:

@@ -84,7 +84,7 @@ class Bench:
     Attributes:
         plain_answers: split -> ids of images whose own answers stand for those of their views,
             which are no numbers.
-        redrawn: split -> how many views were not finite, and drawn again.
+        redrawn: split -> how many views were not finite, and drawn again, and of how many.
     """
 
     inputs: Inputs = field(kw_only=False)
@@ -98,7 +98,7 @@ class Bench:
     watcher: Watcher = field(default_factory=Watcher)
     out: Path | None = None
     plain_answers: dict[str, set[str]] = field(default_factory=dict, init=False)
-    redrawn: dict[str, int] = field(default_factory=dict, init=False)
+    redrawn: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
     _left_out: dict[str, str] = field(default_factory=dict, init=False)
     _inversions: dict[tuple[str, str], InversionStore] = field(default_factory=dict, init=False)
 
@@ -243,9 +243,10 @@ class Bench:
         if count is not None and count < len(images):
             draws = Rng(self.seed, "scale images").streams(images.ids).uniform(1, (1,))
             rows = draws.flatten().argsort(stable=True)[:count].sort().values
+        plan = self.plan(view_sets, num_views)
         found = fill_from_source(
             self.tasks if tasks is None else tasks,
-            self.plan(view_sets, num_views),
+            plan,
             images,
             self.inversions(split) if latents is None else latents,
             {name: column.values for name, column in images.columns.items()},
@@ -256,7 +257,9 @@ class Bench:
             stage=stage,
             progress=self.progress,
         )
-        self.redrawn[split] = self.redrawn.get(split, 0) + found.redrawn
+        before = self.redrawn.get(split, (0, 0))
+        rendered = len(found.ids) * plan.num_rendered
+        self.redrawn[split] = (before[0] + found.redrawn, before[1] + rendered)
         self.plain_answers.setdefault(split, set()).update(found.notes.keys() & set(found.ids))
         self._left_out |= {n: text for n, text in found.notes.items() if n not in set(found.ids)}
         return found

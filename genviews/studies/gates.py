@@ -120,7 +120,8 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
     found, given = list[Gate | None](), bench.inputs
     for split, plain in bench.plain_answers.items():
         found.append(number_gate(len(plain), len(bench.images(split)), f"{split} images"))
-    found += [redrawn_gate(count, f"{split} images") for split, count in bench.redrawn.items()]
+    for split, counts in bench.redrawn.items():
+        found.append(redrawn_gate(*counts, f"{split} images"))
     for (split, _), store in bench.inversions_made.items():
         found += status_gates(store.columns("status")["status"], f"{split} images")
         if split != "calibration":

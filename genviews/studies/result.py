@@ -21,7 +21,7 @@ from genviews.checks import fail
 from genviews.environment import versions
 from genviews.files import read_json, write_json
 from genviews.gates.gate import Gate
-from genviews.studies.blocks import Block, Estimate, Kind, Table, Tone, unmarked
+from genviews.studies.blocks import Block, Estimate, Kind, Note, Table, Tone, unmarked
 
 __all__ = ["NO_VERDICT", "RESULT_FILE", "Claim", "Outcome", "Record", "Result"]
 
@@ -132,10 +132,13 @@ class Result:
     def behind(self, gates: Sequence[Gate]) -> Result:
         """The same behind further gates, without a verdict where one that decides does not hold.
 
+        What is worth a note of those that hold is one below the evidence.
+
         What was measured stays. What is said of it goes: the verdict (kept in the record's data as
         `verdict_withheld`), outcomes of claims, and marks of significance.
         """
-        found = replace(self, gates=(*gates, *self.gates))
+        notes = (Note(text=gate.found) for gate in gates if gate.passed and gate.noted)
+        found = replace(self, gates=(*gates, *self.gates), blocks=(*self.blocks, *notes))
         if not found.is_withheld or self.verdict.startswith(NO_VERDICT):
             return found
         data = {**self.record.data, "verdict_withheld": self.verdict}
@@ -144,7 +147,7 @@ class Result:
             verdict=f"{NO_VERDICT}what it would rest on failed the checks above. The numbers below "
             "were measured, but say nothing until that is mended.",
             tone=None,
-            blocks=tuple(unmarked(block) for block in self.blocks),
+            blocks=tuple(unmarked(block) for block in found.blocks),
             claims=tuple(replace(claim, outcome="not judged") for claim in self.claims),
             record=replace(self.record, data=data),
         )

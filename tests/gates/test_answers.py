@@ -13,6 +13,7 @@ from genviews.gates.answers import (
     answers_gate,
     class_gate,
     classes_gate,
+    number_gate,
     order_gate,
     prediction_gates,
     probability_gate,
@@ -210,6 +211,15 @@ class TestProbabilities:
         said, labels = answers(0.45)
         assert probability_gate(0.1 * logits(said), labels).passed
         assert probability_gate(0.5 + 0.01 * logits(said), labels).passed
+
+
+@pytest.mark.parametrize(("plain", "passed"), [(1, True), (30, False)])
+def test_answers_to_views_that_are_no_numbers(plain, passed):
+    """That to the image stands for those: for few images a note, for many no verdict."""
+    gate = number_gate(plain, 100, "test images")
+    assert gate.found.startswith(f"For {plain} of 100 test images an answer to a view is not")
+    assert (gate.passed, gate.noted, gate.decides) == (passed, True, True)
+    assert number_gate(0, 100, "test images") is None
 
 
 def test_all_together():

@@ -22,19 +22,33 @@ def pictures(made, images=IMAGES):
     return picture_gate(made, images, "samples", "")
 
 
-def test_finite():
-    bad = IMAGES.clone()
-    bad[3, 0, 1, 1], bad[7, 0, 0, 0] = torch.nan, torch.inf
-    assert finite_gate(IMAGES).passed
-    assert finite_gate(bad).found.startswith("2 of 32 samples of the generator have pixels")
-    assert not finite_gate(bad).passed
+def spoilt(count, bad):
+    images = torch.zeros(count, 1, 2, 2)
+    images[:bad, 0, 1, 1] = torch.tensor([torch.nan, torch.inf]).repeat(bad)[:bad]
+    return images
 
 
-def test_views_that_were_drawn_again_are_told_and_the_verdict_stays():
-    assert redrawn_gate(0, "test images") is None
-    gate = redrawn_gate(1200, "test images")
-    assert gate.found.startswith("1,200 views of test images had pixels that are not finite")
-    assert (gate.passed, gate.decides) == (False, False)
+@pytest.mark.parametrize(
+    ("bad", "count", "passed"),
+    [(0, 16, True), (1, 16, True), (6, 16, True), (7, 16, False), (16, 16, False), (2, 2, False)],
+)
+def test_pictures_that_are_not_finite(bad, count, passed):
+    """A few are drawn again; more than one in ten, surely, is a generator that is not finite."""
+    gate = finite_gate(spoilt(count, bad))
+    assert gate.passed is passed
+    assert gate.found.startswith(f"{bad} of {count} samples of the generator have pixels")
+
+
+@pytest.mark.parametrize(("bad", "passed"), [(1, True), (1000, True), (1200, False)])
+def test_views_that_were_drawn_again(bad, passed):
+    """Up to a tenth a note, beyond it a red line that takes the verdict."""
+    gate = redrawn_gate(bad, 10_000, "test images")
+    assert gate.found.startswith(f"{bad:,} of 10,000 generated views of test images had pixels")
+    assert (gate.passed, gate.noted, gate.decides) == (passed, True, True)
+
+
+def test_nothing_to_say_of_views_that_are_all_finite():
+    assert redrawn_gate(0, 100, "test images") is None
 
 
 class TestPictures:

@@ -20,7 +20,7 @@ from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
 from genviews.studies.base import run_study
 from genviews.studies.bench import Watcher
-from genviews.studies.blocks import Bars, Table
+from genviews.studies.blocks import Bars, Note, Table
 from genviews.studies.ensembling import fig6, fig14, main
 from genviews.studies.gates import gates_of_inputs
 from genviews.studies.result import Result
@@ -54,8 +54,12 @@ class Dead(ToyGenerator):
 class Limited(ToyGenerator):
     """Overflows for latents far out, as half precision does."""
 
+    def __init__(self, limit):
+        super().__init__()
+        self.limit = limit
+
     def synthesize(self, latents, label=None):
-        far = latents[:, 0, 0] > self.mean_latent()[0, 0] + 2
+        far = latents[:, 0, 0] > self.mean_latent()[0, 0] + self.limit
         return super().synthesize(latents).where(~far[:, None, None, None], torch.nan)
 
 
@@ -138,14 +142,20 @@ class TestStudies:
         assert "differences of reconstructions" in shut
         assert "starts of inversions of test images" in shut
 
-    def test_views_drawn_again_are_counted(self, tmp_path):
-        kit = GeneratorKit(Limited(), name="limited", inverter=Inverter(steps=3))
+    @pytest.mark.parametrize(("limit", "passed"), [(2.5, True), (1.0, False)])
+    def test_views_drawn_again(self, tmp_path, limit, passed):
+        """Few are noted below the verdict; of many no verdict is given."""
+        kit = GeneratorKit(Limited(limit), name="limited", inverter=Inverter(steps=3))
         bench = toy_bench(kit=kit, tasks=(task(),), perturbations=(Isotropic("all", 1.0),))
         found = run_study(fig6.STUDY, bench, fig6.EnsembleSize().quick(), tmp_path)
-        told = [gate for gate in found.shut if "drawn again" in gate.found]
-        kinds = [re.match(r"[\d,]+ views of (.*) images had", gate.found)[1] for gate in told]
-        assert kinds == ["calibration", "test"]
-        assert not any(gate.decides for gate in told)
+        told = [gate for gate in found.gates if "drawn again" in gate.found]
+        pattern = r"(\d+) of (\d+) generated views of (calibration|test) images had"
+        counts = [re.match(pattern, gate.found.replace(",", "")).groups() for gate in told]
+        assert [what for _, _, what in counts] == ["calibration", "test"]
+        assert all(0 < int(bad) < int(every) for bad, every, _ in counts)
+        assert ([gate.passed for gate in told], found.is_withheld) == ([passed] * 2, not passed)
+        notes = [block.text for block in found.blocks if isinstance(block, Note)]
+        assert [gate.found in notes for gate in told] == [passed] * 2
 
     def test_sound(self, tmp_path):
         found = run_study(fig6.STUDY, toy_bench(), fig6.EnsembleSize().quick(), tmp_path)
