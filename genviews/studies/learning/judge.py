@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from genviews.engine import Engine
-from genviews.evaluate.encoders import ProbeData, probe_encoder
+from genviews.evaluate.encoders import ProbeData, majority_score, probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.files import save_tensors
 from genviews.identity import describe
@@ -239,6 +239,10 @@ class Judge(ABC):
     def measured(self, record: Mapping[str, Any], place: Path) -> dict[str, Measured]:
         """The numbers by name, from what `score` returned and wrote."""
 
+    @abstractmethod
+    def unseen(self) -> dict[str, float]:
+        """The numbers by name of who answers without a look at the images; a part of the floor."""
+
 
 @dataclass(frozen=True)
 class ProbeJudge(Judge):
@@ -292,6 +296,10 @@ class ProbeJudge(Judge):
         answers, truth = load_file(place.with_suffix(".safetensors")), self.data.test.labels
         assert truth is not None  # checked by ProbeData
         return {name: Measured.of(answers[name] == truth) for name in self.measures}
+
+    def unseen(self) -> dict[str, float]:
+        """The accuracy of always naming the most frequent class of train."""
+        return dict.fromkeys(self.measures, majority_score(self.data)[0].accuracy)
 
 
 class KeptJudge(Judge):

@@ -115,13 +115,14 @@ def _tone(study: LearningStudy, row: RowSummary, what: str) -> Tone:
 
 
 def _table(study: LearningStudy) -> Table:
-    best = study.best
+    best, floor = study.best, _floor_cells(study)
     return Table(
         title="What each row learns",
         columns=_columns(study),
-        rows=tuple(_cells(study, row) for row in study.rows),
-        tones=tuple(_tone(study, row, "linear") for row in study.rows),
+        rows=(*(_cells(study, row) for row in study.rows), *floor),
+        tones=(*(_tone(study, row, "linear") for row in study.rows), *[""] * len(floor)),
         highlight=None if best is None else study.rows.index(best),
+        breaks=(len(study.rows),) if floor else (),
         caption=_caption(study),
     )
 
@@ -171,6 +172,25 @@ def _cells(study: LearningStudy, row: RowSummary) -> tuple[Cell, ...]:
     return (*cells, row.samples_per_second, row.waiting_for_views, words)
 
 
+def _floor_cells(study: LearningStudy) -> list[tuple[Cell, ...]]:
+    """The floor under each judge; an untrained row of the table is not said twice."""
+    floor = study.facts.get("floor")
+    if floor is None:
+        return []
+
+    def cells(name: str, numbers: Mapping[str, float], words: str) -> tuple[Cell, ...]:
+        found: list[Cell] = [name]
+        for what in study.probes:
+            found += [numbers.get(what), *[None] * len(MEASURES[what].against)]
+        return (*found, None, None, words)
+
+    alone = all(row["data"] != "none" for row in study.facts["definitions"].values())
+    rows = [cells("untrained encoder", floor["untrained"], "first weights")] if alone else []
+    words = f"the most frequent class ({floor['class']})"
+    words += ", each class's frequency on VOC07" if "voc" in study.probes else ""
+    return [*rows, cells("no encoder", floor["unseen"], words)]
+
+
 def _caption(study: LearningStudy) -> str:
     known, seeds = study.facts, len(study.seeds)
     channels = known["encoder"]["channels"]
@@ -184,7 +204,26 @@ def _caption(study: LearningStudy) -> str:
         f"unique; encoder {known['encoder']['backbone']}, {channels} "
         f"{'channel' if channels == 1 else 'channels'}. Differences are to {study.reference}."
         f"{' T_x are pixel views: crops, flips, jitter.' if pixels else ''}{law if other else ''}"
+        f"{_below_the_floor(study)}"
     )
+
+
+def _below_the_floor(study: LearningStudy) -> str:
+    """Which rows no further judge tells from the floor; of the linear probe the verdict says it."""
+    kinds = {name: row["data"] for name, row in study.facts["definitions"].items()}
+    said = ""
+    for what in study.probes:
+        low = [
+            row.name
+            for row in study.rows
+            if kinds[row.name] != "none"
+            and not is_above(study.facts.get("floor"), row.accuracy[what].estimate, what)
+        ]
+        if low and what not in ProbeJudge.measures:
+            said += (
+                f" Not surely above the floor by {MEASURES[what].column.name}: {', '.join(low)}."
+            )
+    return said
 
 
 def row_words(row: Definition) -> str:

@@ -30,6 +30,7 @@ from genviews.studies.learning.data import check_row, row_batches
 from genviews.studies.learning.judge import ENCODER, ProbeJudge, Report, RowReport, RowResult
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.setting import LearningSetting
+from genviews.studies.learning.tables import UNTRAINED
 from genviews.types import NotedProgress
 from genviews.work import HereOnly, Tell, run_shards
 
@@ -286,7 +287,8 @@ class StudyProgress:
 
     def __call__(self, report: RowReport) -> None:
         """Take note of a report."""
-        key, row, which = (report.row, report.seed), self._rows[report.row], ""
+        row = self._rows.get(report.row, UNTRAINED)  # the floor is judged beside the rows
+        key, which = (report.row, report.seed), ""
         before, self._stages[key] = self._stages.get(key), report.stage
         if report.stage in FURTHER:
             judged = sum(stage in FURTHER for stage in self._stages.values())

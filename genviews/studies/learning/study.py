@@ -180,21 +180,21 @@ def compare_rows(
     lookup(chosen, {row.name: row for row in rows}, "reference row")
     for judge in judges:
         judge.check(setting)
-    floor = []
+    results = []
     if all(row.data != "none" for row in rows):  # first: if even this cannot be probed, what can?
-        floor = run_rows([UNTRAINED], setting, seeds[:1], folder, engine=engine, report=None)
-    results = run_rows(rows, setting, seeds, folder, engine=engine, report=report)
-    floor += [one for one in results if one.row.data == "none" and not one.failed]
+        results = run_rows([UNTRAINED], setting, seeds[:1], folder, engine=engine, report=None)
+    results += run_rows(rows, setting, seeds, folder, engine=engine, report=report)
     for judge in judges:
         good = [one for one in results if not one.failed]
         judged = iter(judge_rows(judge, good, setting, engine=engine, report=report))
         results = [one if one.failed else next(judged) for one in results]
     failed = {f"{one.row.name}, seed {one.seed}": one.failed for one in results if one.failed}
-    left = {one.row.name for one in results if one.failed}
+    floor = [one.accuracies for one in results if one.row.data == "none" and one.measured]
+    left = {one.row.name for one in results if one.failed and one.row in rows}
     if chosen in left or len(left) == len(rows):
         check_done(results)
-    results = [one for one in results if one.row.name not in left]
-    known = floor_of(setting.probe, [one.accuracies for one in floor]) if floor else None
+    results = [one for one in results if one.row in rows and one.row.name not in left]
+    known = floor_of(setting.probe, floor, judges) if floor else None
     study = read_study(name, results, setting, chosen, floor=known)
     facts = {**study.facts, **({"failed": failed} if failed else {})}
     for judge in judges:

@@ -193,6 +193,14 @@ class SVMJudge(KeptJudge):
         means = resampled_means(kept["decisions"], kept["labels"], record["difficult"], counts)
         return {"voc": Measured(value=record["mean"], parts=means)}
 
+    def unseen(self) -> dict[str, float]:
+        """Of photos that are all ranked alike: a class's frequency, averaged over the classes."""
+        found = []
+        for labels in self.splits[1].labels.T:
+            keep, positive = counted(labels, self.svm.difficult)
+            found.append(float(positive[keep].double().mean()))
+        return {"voc": sum(found) / len(found)}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionJudge(KeptJudge):
@@ -308,6 +316,10 @@ class DetectionJudge(KeptJudge):
         """AP, AP50 and AP75."""
         names = ("ap", "ap50", "ap75")
         return {f"voc_detection_{name}": Measured(value=record[name]) for name in names}
+
+    def unseen(self) -> dict[str, float]:
+        """Of no box at all: 0."""
+        return dict.fromkeys(self.measures, 0.0)
 
 
 @cache

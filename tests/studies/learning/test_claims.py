@@ -96,5 +96,5 @@ def test_nothing_holds_of_a_row_that_knows_nothing(tmp_path):
     ]
     assert weigh_claims("figure6", results)[0].outcome == "holds"
     for floor, outcome in ((0.6, "holds"), (0.74, "not seen")):
-        known = {"majority": {"accuracy": floor}, "untrained": {"linear": 0.5}, "class": "a"}
+        known = {"unseen": {"linear": floor}, "untrained": {"linear": 0.5}, "class": "a"}
         assert weigh_claims("figure6", results, known)[0].outcome == outcome

@@ -89,6 +89,7 @@ class TestBlocks:
     def test_the_floor(self):
         most = asdict(scores().linear) | {"accuracy": 0.5, "interval": (0.3, 0.7)}
         floor = {"majority": most, "class": "a", "untrained": {"linear": 0.6, "knn": 0.7}}
+        floor["unseen"] = dict.fromkeys(("linear", "knn"), 0.5)
         found = made(floor=floor)
         words = "The floor: an untrained encoder 60.0 %, the most frequent class (a) 50.0 %."
         assert words in found.verdict  # 75.0 % [53.1, 88.8] may be that of untrained ones

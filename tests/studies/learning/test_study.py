@@ -110,7 +110,7 @@ class TestVerdict:
     @pytest.mark.parametrize(("untrained", "said"), [(0.74, False), (0.6, True)])
     def test_level_is_not_said_of_what_learnt_nothing(self, setting, untrained, said):
         """75 % of 400 are not surely above the 74 % of first weights, and above 60 %."""
-        floor = {"majority": {"accuracy": 0.5}, "class": "a", "untrained": {"linear": untrained}}
+        floor = {"unseen": {"linear": 0.5}, "class": "a", "untrained": {"linear": untrained}}
         rows = [result(setting, row, 300, val=val) for row, val in ((REAL, 0.5), (GOOD, 0.9))]
         found = read_study("toy", rows, setting, "real + T_x", floor=floor)
         assert ("level" in found.verdict) is said

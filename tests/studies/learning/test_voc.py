@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import average_precision_score
 
 from genviews.data.images import ImageSet
 from genviews.evaluate.detection import DetectionConfig
@@ -21,7 +23,7 @@ from genviews.studies.learning import voc
 from genviews.studies.learning.judge import judge_rows
 from genviews.studies.learning.result import table_result
 from genviews.studies.learning.row import LearningRow
-from genviews.studies.learning.run import run_rows
+from genviews.studies.learning.run import StudyProgress, run_rows
 from genviews.studies.learning.study import compare_rows
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
 from genviews.studies.result import Record
@@ -337,11 +339,43 @@ class TestStudy:
         json.dumps(found.record(), allow_nan=False)
         table = table_result(found, record=Record()).answer
         place = [column.name for column in table.columns].index("VOC07 AP")
-        shown = [row[place].value for row in table.rows]
-        assert shown == [row.accuracy["voc"].mean for row in found.rows]
+        *shown, floor = [row[place] for row in table.rows]
+        assert [one.value for one in shown] == [row.accuracy["voc"].mean for row in found.rows]
+        assert floor == frequency(task) == found.record()["floor"]["unseen"]["voc"]
         monkeypatch.setattr(voc, "decide_voc", lambda *a, **k: pytest.fail("judged again"))
         again = compare_rows("toy", rows, setting, [0, 1], tmp_path, judges=[task])
         assert again.record() == found.record()
+
+    def test_its_floor_is_judged_where_no_row_is_untrained(self, task, setting, tmp_path):
+        rows, judged = [GAUSSIAN], []
+        report = StudyProgress(lambda *told: judged.append(told), rows, 1, setting)
+        found = compare_rows("toy", rows, setting, [0], tmp_path, judges=[task], report=report)
+        floor = found.record()["floor"]
+        assert [row.name for row in found.rows] == [GAUSSIAN.name]
+        beside = compare_rows(
+            "toy",
+            [GAUSSIAN, UNTRAINED],
+            setting,
+            [0],
+            tmp_path,
+            judges=[task],
+            reference="Gaussian",
+        )
+        assert floor["untrained"] == {k: v.mean for k, v in beside.rows[1].accuracy.items()}
+        assert {told[0] for told in judged} >= {"voc", "svm"}
+        table = table_result(found, record=Record()).answer
+        assert [row[0] for row in table.rows] == ["Gaussian", "untrained encoder", "no encoder"]
+        low = {what: {**floor[what], "voc": 1.0} for what in ("untrained", "unseen")}
+        told = replace(found, facts={**found.facts, "floor": {**floor, **low}})
+        caption = table_result(told, record=Record()).answer.caption
+        assert "Not surely above the floor by VOC07 AP: Gaussian." in caption
+
+
+def frequency(task):
+    """Average precision of scores that are all equal, by scikit-learn."""
+    labels = task.splits[1].labels
+    truth = [(one >= 0).numpy() for one in labels.T]  # difficult ones are positive, by default
+    return pytest.approx(np.mean([average_precision_score(t, np.zeros(len(t))) for t in truth]))
 
 
 def test_the_devkit_of_tests_is_one_of_twenty_classes(tmp_path):
