@@ -116,11 +116,12 @@ def _tone(study: LearningStudy, row: RowSummary, what: str) -> Tone:
 
 def _table(study: LearningStudy) -> Table:
     best, floor = study.best, _floor_cells(study)
+    none: Tone = ""
     return Table(
         title="What each row learns",
         columns=_columns(study),
         rows=(*(_cells(study, row) for row in study.rows), *floor),
-        tones=(*(_tone(study, row, "linear") for row in study.rows), *[""] * len(floor)),
+        tones=(*(_tone(study, row, "linear") for row in study.rows), *[none] * len(floor)),
         highlight=None if best is None else study.rows.index(best),
         breaks=(len(study.rows),) if floor else (),
         caption=_caption(study),
