@@ -140,7 +140,9 @@ class GeneratorKit(Parts):
     def directions(self) -> PCAStatistics | None:
         """The principal directions of its latents; None in z space, where all are alike."""
         found = self._directions or self._read(PCA, PCAStatistics.load)
-        if found is None and self.generator.latent_spec.space != "z":
+        if found is not None:
+            found.check(self.generator)  # once for all perturbations along them
+        elif self.generator.latent_spec.space != "z":
             found = PCAStatistics.measure(self.generator)
         return found
 
@@ -213,7 +215,7 @@ class GeneratorKit(Parts):
                 or walks that the kit does not have or that move other latents.
         """
         if isinstance(name, Perturbation):
-            self.generator.latent_spec.layers(name.layers)
+            name.check(self.generator)
             return name
         if lacks_strength(name):
             own = [one for one in self.candidates if one.name.rpartition("_")[0] == name]

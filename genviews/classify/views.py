@@ -73,6 +73,8 @@ class LatentViewSource:
 
     def __post_init__(self) -> None:
         self.generator.latent_spec.check(self.latents)
+        if self.perturbation is not None:
+            self.perturbation.check(self.generator)
         for what, given in (("ids", self.ids), ("labels", self.labels)):
             if given is not None:
                 check_each(given, len(self), f"{what} of the latents", "latent")

@@ -34,6 +34,8 @@ __all__ = ["Described", "Description", "Identified", "describe", "key", "key_of"
 
 _BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType, np.ufunc)
 _PLAIN = (type(None), bool, str)
+_OF_ANY_MODULE = frozenset(vars(nn.Module()))
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 @runtime_checkable
@@ -51,7 +53,7 @@ def describe(thing: object) -> Any:  # noqa: ANN401  (JSON)
     """Return a thing as JSON values that are equal for things that give equal results.
 
     Numbers, text, lists, sets, mappings and enum members are themselves. Tensors, arrays and files
-    (`Path`) are known by their content; modules by their class, tensors and settings
+    (`Path`) are known by their content; modules by their class, tensors, attributes and settings
     (`extra_repr`); dataclasses by their class and fields, but for fields with the metadata
     `{"identity": False}`; functions, methods, partials and classes by their name, with what they
     hold and, where the name does not settle it, their code (see `genviews.identity.code`). A class
@@ -208,8 +210,17 @@ class Description:
         for name, part in module.named_modules():
             settings = re.sub(r" at 0x[0-9a-f]+", "", part.extra_repr())
             code = self._code_of(type(part))
-            digest.update(_text([name, address(type(part)), settings, code]))
+            told = dict(self._told(_attributes(part)))
+            digest.update(_text([name, address(type(part)), settings, code, told]))
         return digest.hexdigest()
+
+    def _told(self, values: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+        """Those of some values that can be described: a logger, a lock, a device is no setting."""
+        for name, value in values.items():
+            try:
+                yield name, self(value, name)
+            except (TypeError, OSError):
+                continue
 
     def _code_of(self, cls: type) -> dict[str, Any]:
         code = {} if self._answered else class_code(cls)
@@ -265,16 +276,23 @@ class Description:
                 yield name, value
 
     def _outside(self, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-        for name, value in kept_globals(function).items():
-            module = getattr(value, "__module__", None)
-            if isinstance(value, types.ModuleType) or (
-                isinstance(value, type | Callable) and is_library(str(module))
-            ):
-                continue
-            try:
-                yield name, self(value, name)
-            except TypeError:  # a logger, a lock: no setting
-                continue
+        def counts(value: object) -> bool:
+            module = str(getattr(value, "__module__", None))
+            known = isinstance(value, type | Callable) and is_library(module)
+            return not (known or isinstance(value, types.ModuleType))
+
+        found = kept_globals(function)
+        return self._told({name: value for name, value in found.items() if counts(value)})
+
+
+def _attributes(part: nn.Module) -> dict[str, object]:
+    """What a module holds beside tensors and modules; what it has worked out once is no setting."""
+    found = {name: [*getattr(part, name).values()] for name in _HOOKS}
+    for name, value in vars(part).items():
+        once = isinstance(getattr(type(part), name, None), functools.cached_property)
+        if name not in _OF_ANY_MODULE and not once:
+            found[name] = value
+    return found
 
 
 def _contents(cell: types.CellType) -> object:

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_each, check_number, fail, lookup
 from genviews.generators.base import Generator
+from genviews.identity import Identity, identify
 from genviews.named import Registry
 from genviews.rng import Streams
 from genviews.style_rows import Layers, layers_name, plain_layers
@@ -49,6 +50,7 @@ __all__ = [
     "Rows",
     "ScaleTable",
     "format_strength",
+    "identity_of",
     "lacks_strength",
     "perturbation",
     "perturbations",
@@ -58,6 +60,14 @@ ScaleTable = Mapping[str, Mapping[str, Sequence[float]]]
 
 Rows = Float[Tensor, "B K R D"]
 """The R rows of latents that a perturbation edits, for K views of each image."""
+
+
+def identity_of(generator: Generator) -> Identity:
+    """What parts that are learnt or measured know of their generator: what it renders.
+
+    However it is built and stored, so that the same one read from another file is the same.
+    """
+    return Identity({}, identify(generator=generator).answers)
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,16 @@ class Perturbation(ABC):
             streams: streams of this kind, one for each image.
             label: class of each image, or None when none was given.
         """
+
+    def check(self, generator: Generator) -> None:
+        """Raise unless it is for `generator`: it has the rows, and gave what was learnt of it.
+
+        Slower than `__call__` where images are compared: once, before the work.
+
+        Raises:
+            ValueError: rows that the generator does not have, or what another was measured for.
+        """
+        generator.latent_spec.layers(self.layers)
 
     def __call__(
         self,

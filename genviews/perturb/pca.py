@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
@@ -17,7 +17,8 @@ from genviews.checks import check_count, check_given, fail, lookup
 from genviews.described import described_by
 from genviews.files import load_arrays, load_header, load_tensors, save_tensors
 from genviews.generators.base import Generator
-from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
+from genviews.identity import Identity
+from genviews.perturb.base import Parts, Perturbation, Rows, format_strength, identity_of
 from genviews.rng import Rng, Streams
 from genviews.types import Label, check_floats, check_shape, check_tensor
 
@@ -36,6 +37,7 @@ class PCAStatistics:
         stddev: (n,) standard deviation of w along each.
         num_samples: how many w were measured; None when unknown.
         seed: of these samples; None when unknown.
+        generator: that they were measured on, as `identity_of` knows it; None when unknown.
 
     Raises:
         ValueError: the shapes do not fit, a value is not finite or a stddev is negative.
@@ -45,6 +47,7 @@ class PCAStatistics:
     stddev: Float[Tensor, " n"]
     num_samples: int | None = None
     seed: int | None = None
+    generator: Identity | None = field(default=None, metadata={"identity": False}, kw_only=True)
 
     def __post_init__(self) -> None:
         remedy = "take them from `PCAStatistics.measure` or `PCAStatistics.load`"
@@ -65,6 +68,13 @@ class PCAStatistics:
     def __repr__(self) -> str:
         n, dim = self.components.shape
         return f"PCAStatistics(n={n}, D={dim}, num_samples={self.num_samples}, seed={self.seed})"
+
+    def check(self, generator: Generator) -> None:
+        """Raise ValueError unless these statistics are of w of `generator`, as far as is known."""
+        remedy = "measure them on this generator with `PCAStatistics.measure`"
+        check_shape(self.components, ("n", generator.latent_spec.dim), "PCA statistics", remedy)
+        if self.generator is not None:
+            identity_of(generator).check(self.generator, "PCA statistics", remedy)
 
     @classmethod
     def measure(
@@ -119,16 +129,16 @@ class PCAStatistics:
         largest = components.gather(1, components.abs().argmax(1, keepdim=True))
         components = components * largest.sign()
         stddev = variances.flip(0)[:num_components].clamp(min=0).sqrt()
-        return cls(components.float(), stddev.float(), num_samples, seed)
+        known = identity_of(generator)
+        return cls(components.float(), stddev.float(), num_samples, seed, generator=known)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; one that exists is replaced only by a complete one."""
         facts = {"num_samples": self.num_samples, "seed": self.seed}
-        save_tensors(
-            path,
-            {"components": self.components, "stddev": self.stddev},
-            {key: str(value) for key, value in facts.items() if value is not None},
-        )
+        text = {key: str(value) for key, value in facts.items() if value is not None}
+        known, stated = ({}, {}) if self.generator is None else self.generator.pack()
+        tensors = {"components": self.components, "stddev": self.stddev}
+        save_tensors(path, {**tensors, **known}, {**text, **stated})
 
     @classmethod
     def load(cls, path: str | Path) -> PCAStatistics:
@@ -161,7 +171,8 @@ class PCAStatistics:
             known = {key: int(facts[key]) for key in ("num_samples", "seed") if key in facts}
             for key in ("components", "stddev"):
                 check_floats(tensors[key], key)
-            return cls(tensors["components"], tensors["stddev"], **known)
+            of = Identity.unpack(tensors, facts)
+            return cls(tensors["components"], tensors["stddev"], generator=of, **known)
 
 
 def _covariance(
@@ -249,6 +260,11 @@ class PCA(Perturbation):
         super().__post_init__()
         lookup(self.scaling, {name: name for name in get_args(Scaling)}, "scaling of PCA")
         check_count(self.num_components, "num_components of PCA")
+
+    def check(self, generator: Generator) -> None:
+        """See `Perturbation`: the statistics must be of the generator."""
+        super().check(generator)
+        self.statistics.check(generator)
 
     @property
     def variant(self) -> str:

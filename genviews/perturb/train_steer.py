@@ -28,8 +28,9 @@ from genviews.generators.base import Generator
 from genviews.identity import identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.modes import gradients, ordinary
+from genviews.perturb.base import identity_of
 from genviews.perturb.noise import Normal
-from genviews.perturb.walks import Walks, identity_of
+from genviews.perturb.walks import Walks
 from genviews.perturb.warps import (
     EDITS,
     Masking,

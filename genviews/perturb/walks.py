@@ -27,18 +27,13 @@ from genviews.checks import check_given, check_number, check_type, fail, lookup,
 from genviews.described import described_by, parse_json
 from genviews.files import load_header, load_tensors, save_tensors
 from genviews.generators.base import Generator
-from genviews.identity import Identity, identify
-from genviews.perturb.base import Parts, Perturbation, Rows, format_strength
+from genviews.identity import Identity
+from genviews.perturb.base import Parts, Perturbation, Rows, format_strength, identity_of
 from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of
 from genviews.rng import Streams
 from genviews.types import Label, check_floats, check_shape
 
-__all__ = ["PUBLISHED_GAINS", "Steer", "Walks", "identity_of"]
-
-
-def identity_of(generator: Generator) -> Identity:
-    """What walks know of their generator: what it renders, however it is built and stored."""
-    return Identity({}, identify(generator=generator).answers)
+__all__ = ["PUBLISHED_GAINS", "Steer", "Walks"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,7 +107,7 @@ class Walks:
             got = f"those of {self.channels}"
             fail("walks", expected=f"colours of {spec.channels} channels", got=got, remedy=remedy)
         if same_images and self.generator is not None:
-            identity_of(generator).check(self.generator, "walks")
+            identity_of(generator).check(self.generator, "walks", remedy)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with the card; one that exists is replaced by a complete one."""
@@ -249,7 +244,6 @@ class Steer(Perturbation):
         wanted = "learnt walks of the generator"
         remedy = f"learn them with `train_walks`, and give the file as {option('walks')}"
         walks = check_given(parts.walks, "steer perturbation", wanted, remedy)
-        walks.check(parts.generator)
         edits = re.split(r"-(?=[a-z])", kind)[1:]
         gains = []
         for edit, _, gain in (part.partition("@") for part in edits):
@@ -257,7 +251,14 @@ class Steer(Perturbation):
                 gains.append((edit, float(gain or 1.0)))
             except ValueError:
                 fail(f"gain of {edit}", expected="a number", got=gain, remedy="write rot3d@5")
-        return cls(layers, walks, strength, tuple(gains) if edits else None)
+        found = cls(layers, walks, strength, tuple(gains) if edits else None)
+        found.check(parts.generator)
+        return found
+
+    def check(self, generator: Generator) -> None:
+        """See `Perturbation`: the walks must be of the generator."""
+        super().check(generator)
+        self.walks.check(generator)
 
     @property
     def variant(self) -> str:

@@ -197,7 +197,8 @@ class RepresentationEncoder(nn.Module):
 
     def __describe__(self) -> dict[str, object]:
         """Its architecture."""
-        return {"config": self.config}
+        own = {"backbone": self.backbone} if self.config.backbone == "custom" else {}
+        return {"config": self.config, **own}
 
     def save(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
         """Write weights and config to one safetensors file that `load` reads.

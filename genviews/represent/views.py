@@ -176,7 +176,7 @@ class LatentViews(AnchorViews):
         self.image_spec = generator.image_spec
         self.prior.check(generator)
         if perturbation is not None:
-            generator.latent_spec.layers(perturbation.layers)
+            perturbation.check(generator)
             self._check_independent(perturbation)
 
     @property

@@ -239,6 +239,36 @@ class TestModules:
             net.load_state_dict(nets[0].state_dict())
         assert len({key(net) for net in nets}) == len(nets)
 
+    def test_attributes_and_hooks_count(self):
+        """A user's network keeps numbers, functions and tensors in no tensor of torch's."""
+
+        class Net(nn.Module):
+            def __init__(self, **own):
+                super().__init__()
+                vars(self).update(own)
+
+            @functools.cached_property
+            def worked_out(self):
+                return 3
+
+        def hooked(way):
+            net = Net()
+            getattr(net, way)(lambda *given: given[1])
+            return net
+
+        nets = [Net(), Net(scale=1), Net(scale=2), Net(act=torch.tanh), Net(act=torch.relu)]
+        nets += [Net(mean=torch.zeros(2)), Net(mean=torch.ones(2)), Net(sizes=[2]), Net(sizes=[3])]
+        nets += [Net(parts=[nn.Linear(1, 1)]), Net(scale=1), Net(place=torch.device("cpu"))]
+        nets += [hooked("register_forward_hook"), hooked("register_forward_pre_hook")]
+        found = [key(nn.Sequential(net)) for net in nets]
+        assert found[-4] == found[1]
+        assert found[-3] == found[0]
+        assert len(set(found)) == len(nets) - 2
+        bound = [key(net.forward) for net in nets[:3]]
+        assert len(set(bound)) == 3
+        assert nets[0].worked_out == 3
+        assert key(nn.Sequential(nets[0])) == found[0]
+
     def test_how_it_is_used_does_not_count(self):
         net = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Dropout(0.1))
         before = key(net)

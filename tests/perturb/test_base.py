@@ -7,12 +7,19 @@ import inspect
 
 import pytest
 import torch
+from torch import nn
 
+from genviews import Classifier, GenerativeTTA
+from genviews.classify.views import LatentViewSource
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
-from genviews.perturb.base import Perturbation, format_strength, perturbation
+from genviews.perturb.base import Perturbation, format_strength, identity_of, perturbation
 from genviews.perturb.noise import Isotropic
+from genviews.perturb.pca import PCA, PCAStatistics
 from genviews.perturb.stylemix import StyleMix
+from genviews.perturb.walks import Steer, Walks
+from genviews.perturb.warps import directions_of
+from genviews.represent.views import LatentViews
 from genviews.rng import Rng
 from genviews.style_rows import LayerRange, Layers
 
@@ -121,3 +128,30 @@ def test_a_perturbation_is_scaled_by_its_strength() -> None:
     assert Isotropic("fine", 0.25).scaled(2.0) == Isotropic("fine", 0.5)
     with pytest.raises(ValueError, match="sigma of Isotropic: expected a finite number"):
         Isotropic("fine", 0.25).scaled(-1.0)
+
+
+def _enter(way: str, made: Perturbation, generator: ToyGenerator) -> object:
+    """Give a perturbation to what makes views of `generator`."""
+    if way == "kit":
+        return GeneratorKit(generator).perturbation(made)
+    if way == "samples":
+        return LatentViews(generator, made)
+    if way == "training":
+        return LatentViewSource(generator, torch.zeros(2, 4, 4), made)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    classifier = Classifier(net, generator.image_spec, ("a", "b"))
+    return GenerativeTTA(classifier, generator, perturbation=made)
+
+
+@pytest.mark.parametrize("way", ["kit", "samples", "training", "TTA"])
+@pytest.mark.parametrize("kind", ["pca", "steer"])
+def test_what_was_learnt_of_another_generator_is_refused(kind: str, way: str) -> None:
+    """Of the same shapes, which would move its latents along directions that mean nothing."""
+    own, other = ToyGenerator(), ToyGenerator(seed=1)
+    names = directions_of(1)
+    walks = Walks(directions=torch.ones(len(names), 4, 4), names=names, generator=identity_of(own))
+    statistics = PCAStatistics.measure(own, num_samples=20)
+    made = PCA("all", 1.0, statistics) if kind == "pca" else Steer("all", walks)
+    _enter(way, made, own)
+    with pytest.raises(ValueError, match=r"it now renders other images.*this generator with"):
+        _enter(way, made, other)

@@ -98,6 +98,9 @@ def test_a_saved_file_reads_back(tmp_path: Path) -> None:
     assert torch.equal(again.components, found.components)
     assert torch.equal(again.stddev, found.stddev)
     assert (again.num_samples, again.seed) == (50, 2)
+    again.check(TOY)
+    with pytest.raises(ValueError, match="it now renders other images"):
+        again.check(ToyGenerator(seed=1))
     assert list(tmp_path.iterdir()) == [path]  # no partial file is left
 
 

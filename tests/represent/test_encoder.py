@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from genviews.classify.convert import from_unit_range
+from genviews.identity import key
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder, make_backbone
 
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 32 * 32).view(2, 3, 32, 32).sin()
@@ -167,6 +168,9 @@ class TestEncoder:
         assert found(torch.zeros(2, 1, 8, 8)).shape == (2, 64)
         with pytest.raises(ValueError, match=r"expected shape \(2, 64\), got \(2, 16\)"):
             found(torch.zeros(2, 1, 4, 4))
+        pools = [nn.Sequential(nn.MaxPool2d(2, stride), nn.Flatten()) for stride in (1, 2, 2)]
+        keys = [key(RepresentationEncoder(config, pool)) for pool in pools]
+        assert keys[0] != keys[1] == keys[2]
 
     def test_channels(self):
         with pytest.raises(ValueError, match=r"images: expected shape \(\.\.\., 3, H, W\)"):

@@ -20,7 +20,6 @@ from genviews.identity import key
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.stylemix import Independent
-from genviews.perturb.walks import Steer
 from genviews.represent.losses import OBJECTIVES
 from genviews.represent.plan import SamplePlan
 from genviews.represent.real import MixedViews, RealViews
@@ -139,8 +138,6 @@ def latent_views(row: LearningRow, setting: LearningSetting) -> LatentViews:
     if row.views is not None:
         kit = GeneratorKit(generator, directions=setting.statistics, walks=setting.walks)
         found = kit.perturbation(row.views)
-        if isinstance(found, Steer) and setting.walks is not None:
-            setting.walks.check(generator)  # as they are of another generator in spite of the shape
     if isinstance(found, Independent):  # another sample of the same prior
         found = replace(found, noise=prior.noise, psi=prior.psi, cutoff=prior.cutoff)
     return LatentViews(
