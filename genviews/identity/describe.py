@@ -287,7 +287,7 @@ class Description:
 
 def _attributes(part: nn.Module) -> dict[str, object]:
     """What a module holds beside tensors and modules; what it has worked out once is no setting."""
-    found = {name: [*getattr(part, name).values()] for name in _HOOKS}
+    found: dict[str, object] = {name: [*getattr(part, name).values()] for name in _HOOKS}
     for name, value in vars(part).items():
         once = isinstance(getattr(type(part), name, None), functools.cached_property)
         if name not in _OF_ANY_MODULE and not once:
