@@ -32,8 +32,9 @@ from genviews.ensemble.fill import conditioning_task
 from genviews.ensemble.held import HeldEnsemble
 from genviews.ensemble.photo_banks import PhotoBank, joined_bank, photo_banks
 from genviews.ensemble.photos import Photos, check_labels
+from genviews.ensemble.rule import ChooseBy, EnsembleRule, MergeName
 from genviews.ensemble.views import ViewPlan, ViewSet
-from genviews.ensemble.weigh import ChooseBy, Ensemble, pixel_average
+from genviews.ensemble.weigh import Ensemble, pixel_average
 from genviews.gates.answers import bank_gates
 from genviews.gates.gate import warn_of
 from genviews.generators.base import Generator, check_is_generator
@@ -129,7 +130,7 @@ class GenerativeTTA(nn.Module):
         num_views: int = 32,
         per_latent: int = 1,
         num_pixel_views: int | None = None,
-        merge: str = "mean",
+        merge: MergeName = "mean",
         choose_by: ChooseBy = "accuracy",
         alpha: float | None = None,
         seed: int = 0,
@@ -172,8 +173,7 @@ class GenerativeTTA(nn.Module):
         ensemble = Ensemble(
             [views.name for views in generated],
             image_views=[views.name for views in pixel],
-            merge=merge,
-            choose_by=choose_by,
+            rule=EnsembleRule(merge=merge, choose_by=choose_by),
             alpha=alpha,
         )
         settings = {
@@ -285,7 +285,7 @@ class GenerativeTTA(nn.Module):
             if useful:
                 yield part, ensemble.predict_proba(part.bank)
             else:
-                yield part, pixel_average(part.bank, ensemble.image_views, ensemble.merge)
+                yield part, pixel_average(part.bank, ensemble.image_views, ensemble.rule.merge)
 
     def predict(
         self,

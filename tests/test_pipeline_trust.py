@@ -360,6 +360,7 @@ class TestByName:
         "options", [{"merge": "men"}, {"perturbation": "stylmix_fine"}, {"pixel_views": "car/crp"}]
     )
     def test_an_unknown_one_is_told_with_its_neighbours(self, options):
+        tta()  # signatures are checked at the first call in a test, and here it is words that count
         with pytest.raises(ValueError, match="did you mean"):
             tta(**options)
 

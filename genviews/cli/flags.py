@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from genviews.classify.settings import ClassifierSettings
+from genviews.ensemble.rule import EnsembleRule
 
 __all__ = [
     "INPUT",
@@ -242,17 +243,14 @@ class ModelFlags(FunctionFlags, FrameFlags):
 
 @Parameter(name="*", group=STUDY)
 @dataclass(frozen=True, kw_only=True)
-class EnsembleFlags:
-    """How views are made and merged.
+class EnsembleFlags(EnsembleRule):
+    """How views are made, and by what their ensemble is fitted.
 
     Args:
         num_views: Views made of each image, of each kind.
-        merge: What becomes of the predictions for an image's views: mean (of probabilities), gmean
-            (of logits, as the paper's formula reads), tsharpen or max.
     """
 
     num_views: int = 32
-    merge: Literal["mean", "gmean", "tsharpen", "max"] = "mean"
 
 
 @Parameter(name="*", group=INPUT)

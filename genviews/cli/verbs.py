@@ -56,7 +56,7 @@ def ensemble(models: ModelFlags, *, flags: EnsembleFlags = _ENSEMBLE, run: RunFl
     return run_verb(
         "ensemble",
         STUDY,
-        MainStudy(num_views=flags.num_views, merge=flags.merge),
+        MainStudy(**vars(flags)),
         [models, flags],
         run,
         title=title_of(models),

@@ -1,9 +1,10 @@
 """What a study chooses: scales and what is combined, before it looks at test; then what it shows.
 
-Scales and combinations are chosen by accuracy on the calibration split; among equals the first
-candidate wins, so candidates are listed from the mildest to the strongest. Of the test images that
-are shown, fixed and broken ones come from the ensemble that did best on calibration; the best and
-worst reconstructions show what the generator can and cannot say; typical ones keep it honest.
+Scales and combinations are chosen on the calibration split, by accuracy or log-loss; among equals
+the first candidate wins, so candidates are listed from the mildest to the strongest. Of the test
+images that are shown, fixed and broken ones come from the ensemble that did best on calibration;
+the best and worst reconstructions show what the generator can and cannot say; typical ones keep it
+honest.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from genviews.augment.presets import for_renders
 from genviews.checks import check_different
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation, Method, score
+from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.views import ViewSet
 from genviews.perturb.base import Perturbation
 
 __all__ = ["Chosen", "Combined", "Picks", "choose_combined", "group_candidates", "methods", "pick"]
 
+_RULE = EnsembleRule()
 SINGLE = Method(name="single image", group="image")
 
 
@@ -86,9 +89,9 @@ def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Pert
 
 
 def choose_combined(
-    chosen: Chosen, bank: PredictionBank, *, merge: str = "mean", per_latent: int = 1
+    chosen: Chosen, bank: PredictionBank, *, rule: EnsembleRule = _RULE, per_latent: int = 1
 ) -> Combined | None:
-    """Pair the best pixel views with the best latent views, both by calibration accuracy.
+    """Pair the best pixel views with the best latent views, both as calibration has it.
 
     Whether generated views add to pixel views is asked at equal budgets: half of the 1 + K
     predictions that pixel views have with the image go to the image term, the other half to
@@ -97,7 +100,7 @@ def choose_combined(
     Args:
         chosen: pixel and latent view sets.
         bank: calibration predictions of them all.
-        merge: how predictions become one, see `genviews.ensemble.merge`.
+        rule: how predictions become one, and what is best.
         per_latent: pixel transforms that each latent view gets.
 
     Returns:
@@ -109,7 +112,7 @@ def choose_combined(
     if not chosen.pixels or not chosen.latents:
         return None
     pixels, latent = (
-        max(view_sets, key=lambda v: score(_method(v), bank, merge=merge))
+        max(view_sets, key=lambda v: score(_method(v), bank, rule=rule))
         for view_sets in (chosen.pixels, chosen.latents.values())
     )
     budget = 1 + bank.get(latent.name).shape[1]

@@ -17,8 +17,9 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.significance import GainReport, gain_report, holm
-from genviews.ensemble.weigh import Ensemble, alpha_grid, merged, pixel_average
+from genviews.ensemble.weigh import Ensemble, alpha_grid, log_loss, merged, pixel_average
 
 __all__ = [
     "AlphaCurve",
@@ -37,6 +38,7 @@ __all__ = [
 
 
 Group = Literal["image", "pixel", "latent", "combined"]
+_RULE = EnsembleRule()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Row(GainReport):
         oracle_alpha: the best alpha on test; reported beside, never used.
         oracle_accuracy: test accuracy at that alpha.
         calibration_accuracy: accuracy on calibration; at `alpha`, so slightly optimistic.
+        calibration_log_loss: there, where that is what rows are chosen by.
         p_holm: adjusted for all rows of the table that are compared with a baseline.
         reference_gain: test accuracy minus that of the reference task's single image; None for the
             reference task itself and for tasks with other labels.
@@ -70,6 +73,7 @@ class Row(GainReport):
     oracle_accuracy: float | None
     calibration_accuracy: float
     p_holm: float
+    calibration_log_loss: float | None = None
     reference_gain: float | None = None
     reference_gain_interval: tuple[float, float] | None = None
     reference_p_value: float | None = None
@@ -152,36 +156,38 @@ class Method:
     image_views: tuple[str, ...] = ()
     image_size: int | None = None
 
-    def ensemble(self, merge: str) -> Ensemble | None:
+    def ensemble(self, rule: EnsembleRule = _RULE) -> Ensemble | None:
         """The unfitted ensemble, or None when there is no alpha to fit."""
         if self.weighing != "alpha":
             return None
         return Ensemble(
-            self.views, image_views=self.image_views, image_size=self.image_size, merge=merge
+            self.views, image_views=self.image_views, image_size=self.image_size, rule=rule
         )
 
-    def fixed_proba(self, bank: PredictionBank, merge: str) -> Float[Tensor, "N Y"]:
+    def fixed_proba(self, bank: PredictionBank, rule: EnsembleRule) -> Float[Tensor, "N Y"]:
         """Class probabilities of a method without alpha."""
         if self.weighing == "equal":
-            return pixel_average(bank, self.views, merge)
-        return merged(bank, self.views or ("image",), merge)
+            return pixel_average(bank, self.views, rule.merge)
+        return merged(bank, self.views or ("image",), rule.merge)
 
     def count(self, bank: PredictionBank) -> int:
         """Number of predictions beside that of the image itself."""
-        ensemble = self.ensemble("mean")
+        ensemble = self.ensemble()
         if ensemble is None:
             return sum(bank.get(key).shape[1] for key in self.views)
         return ensemble.image_pool(bank).shape[1] + ensemble.view_pool(bank).shape[1] - 1
 
 
-def ranked(bank: PredictionBank, keys: Sequence[str], *, merge: str = "mean") -> list[Ensemble]:
-    """An ensemble of each view set at its own best alpha: the most accurate on calibration first.
+def ranked(
+    bank: PredictionBank, keys: Sequence[str], *, rule: EnsembleRule = _RULE
+) -> list[Ensemble]:
+    """An ensemble of each view set at its own best alpha: the best on calibration first.
 
     Args:
         bank: a calibration bank with all the keys.
         keys: of the view sets, the mildest first; among equals the first, that is the smaller
             scale, comes first.
-        merge: how predictions become one, see `genviews.ensemble.merge`.
+        rule: how predictions become one, and what is best.
 
     Raises:
         ValueError: no view set, or a bank of a test split.
@@ -193,8 +199,8 @@ def ranked(bank: PredictionBank, keys: Sequence[str], *, merge: str = "mean") ->
     """
     if not keys:
         fail("candidate views", expected="at least one key", got="none", remedy="name them")
-    fitted = [Ensemble(key, merge=merge).fit(bank) for key in keys]
-    return sorted(fitted, key=lambda ensemble: -ensemble.accuracy_)
+    fitted = [Ensemble(key, rule=rule).fit(bank) for key in keys]
+    return sorted(fitted, key=lambda ensemble: -ensemble.score_)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +225,7 @@ class Evaluation:
     def weighted(self) -> tuple[str, ...]:
         """The bank keys that have a weight above 0 in the prediction."""
         method, alpha = self.method, self.row.alpha
-        ensemble = method.ensemble("mean")
+        ensemble = method.ensemble()
         if ensemble is None or alpha is None:
             alone = method.weighing == "none" and method.views
             return method.views if alone else ("image", *method.views)
@@ -227,17 +233,20 @@ class Evaluation:
         return (*image_term, *(ensemble.pool_keys if alpha > 0 else ()))
 
 
-def score(method: Method, bank: PredictionBank, *, merge: str = "mean") -> float:
-    """Calibration accuracy of a method, at its own best alpha where it has one.
+def score(method: Method, bank: PredictionBank, *, rule: EnsembleRule = _RULE) -> float:
+    """What the rule chooses a method by, at its own best alpha where it has one.
 
     Raises:
         ValueError: a bank of a test split: scores are for choosing.
     """
     check_fit(bank.split, "choose")
-    ensemble = method.ensemble(merge)
+    ensemble = method.ensemble(rule)
     if ensemble is not None:
-        return ensemble.fit(bank).accuracy_
-    return _accuracy(_correct(method.fixed_proba(bank, merge), bank))
+        return ensemble.fit(bank).score_
+    proba = method.fixed_proba(bank, rule)
+    if rule.by_log_loss:
+        return -float(log_loss(proba, bank.known_labels()))
+    return _accuracy(_correct(proba, bank))
 
 
 def evaluate(
@@ -248,7 +257,7 @@ def evaluate(
     task: str,
     baseline: Bool[Tensor, " N"] | None = None,
     reference: Bool[Tensor, " N"] | None = None,
-    merge: str = "mean",
+    rule: EnsembleRule = _RULE,
 ) -> Evaluation:
     """Fit a method on calibration, measure it on test.
 
@@ -260,17 +269,19 @@ def evaluate(
         baseline: where the same task's single image is right on test; None: this is that row.
         reference: where the reference task's single image is right on test, for the rows of other
             tasks with the same labels.
-        merge: how predictions become one, see `genviews.ensemble.merge`.
+        rule: how predictions become one, and what is best.
 
     Raises:
         ValueError: calibrating on a test split, or missing keys or labels.
     """
-    ensemble = method.ensemble(merge)
+    chosen_by, ensemble = score(method, calibration, rule=rule), method.ensemble(rule)
     if ensemble is None:
-        proba, alpha, curve = method.fixed_proba(test, merge), None, None
+        proba, alpha, curve = method.fixed_proba(test, rule), None, None
+        fitted = _accuracy(_correct(method.fixed_proba(calibration, rule), calibration))
     else:
         proba = ensemble.fit(calibration).predict_proba(test)
-        alpha, curve = ensemble.alpha_, AlphaCurve.of(ensemble, test, method.name, task)
+        alpha, fitted = ensemble.alpha_, ensemble.accuracy_
+        curve = AlphaCurve.of(ensemble, test, method.name, task)
     oracle = (None, None) if curve is None else curve.oracle
     correct = _correct(proba, test)
     gain = gain_report(correct, correct if baseline is None else baseline)
@@ -285,7 +296,8 @@ def evaluate(
         alpha=alpha,
         oracle_alpha=oracle[0],
         oracle_accuracy=oracle[1],
-        calibration_accuracy=score(method, calibration, merge=merge),
+        calibration_accuracy=fitted,
+        calibration_log_loss=-chosen_by if rule.by_log_loss else None,
         p_holm=gain.p_value,
         reference_gain=None if against is None else against.gain,
         reference_gain_interval=None if against is None else against.gain_interval,
@@ -309,8 +321,13 @@ def adjust(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def best_on_calibration(rows: Sequence[Row]) -> Row:
-    """The row with the highest calibration accuracy; among equals the first, simpler one."""
-    return max(rows, key=lambda row: row.calibration_accuracy)
+    """The row that is best on calibration, by the rule; among equals the first, simpler one."""
+
+    def score(row: Row) -> float:
+        loss = row.calibration_log_loss
+        return row.calibration_accuracy if loss is None else -loss
+
+    return max(rows, key=score)
 
 
 def _correct(proba: Tensor, bank: PredictionBank) -> Bool[Tensor, " N"]:

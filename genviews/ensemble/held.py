@@ -46,8 +46,8 @@ class HeldEnsemble(nn.Module):
     def __init__(self, ensemble: Ensemble, settings: Mapping[str, object]) -> None:
         super().__init__()
         self._rule = self._known = ensemble
-        rule = {"merge": ensemble.merge, "choose_by": ensemble.choose_by}
-        self._settings = {name: describe(part) for name, part in {**settings, **rule}.items()}
+        settings = {**settings, **vars(ensemble.rule)}
+        self._settings = {name: describe(part) for name, part in settings.items()}
         alpha = torch.nan if ensemble.alpha is None else float(ensemble.alpha)
         self.register_buffer("alpha", torch.tensor(alpha))
 

@@ -8,7 +8,7 @@
     max         the largest probability of each class
 
 Equation 7 mixes the joined values of the image and of the views; then they are made to sum to 1.
-A further merge is a line of `MERGES`.
+A further merge is a line of `MERGES` and a word of `MergeName`.
 
 Source: Chai et al. 2021, section 3.2 and its code (gmean, mean); the names and the other two are
 those of the ttach library.

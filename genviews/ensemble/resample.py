@@ -21,6 +21,7 @@ from genviews.checks import check_count
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.merge import find_merge
+from genviews.ensemble.rule import MergeName
 from genviews.ensemble.weigh import Ensemble, alpha_grid, grid_accuracies, mix, pool
 
 __all__ = [
@@ -118,17 +119,18 @@ def resample_members(
     alphas = alpha_grid(ensemble.grid)
     banks = (calibration, test)
     pools = [(ensemble.image_pool(bank), ensemble.view_pool(bank)) for bank in banks]
-    join = find_merge(ensemble.merge).join
+    join = find_merge(ensemble.rule.merge).join
     draws = []
     for rng in _states(times, seed):
         views = _draw(rng, pools[0][1], size)
         image = _draw(rng, pools[0][0], image_size) if ensemble.image_views else [0]
-        curves = [
-            grid_accuracies(join(i[:, image]), join(v[:, views]), bank.known_labels(), alphas)
+        terms = [
+            (join(i[:, image]), join(v[:, views]), bank.known_labels())
             for bank, (i, v) in zip(banks, pools, strict=True)
         ]
-        best = int(curves[0].argmax())
-        draws.append([float(values[best]) for values in (*curves, alphas)])
+        best = alphas[ensemble.scores(*terms[0]).argmax()][None]
+        found = [grid_accuracies(*own, best) for own in terms]
+        draws.append([float(value) for value in (*found, best)])
     fitted, accuracies, chosen = zip(*draws, strict=True)
     return Resampled(size=size, accuracies=accuracies, calibration=fitted, alphas=chosen)
 
@@ -137,7 +139,7 @@ def resample_pixels(
     bank: PredictionBank,
     keys: Sequence[str],
     *,
-    merge: str = "mean",
+    merge: MergeName = "mean",
     size: int = 32,
     times: int = 20,
     seed: int = 0,
@@ -186,10 +188,10 @@ def ensemble_size_study(
     """
     check_fit(calibration.split, "choose")
     alphas = alpha_grid(ensemble.grid)
-    join = find_merge(ensemble.merge).join
+    join = find_merge(ensemble.rule.merge).join
     first = join(ensemble.view_pool(calibration)[:, : check_count(members, "members")])
     fitted_on = (ensemble.terms(calibration)[0], first, calibration.known_labels())
-    alpha = float(alphas[int(grid_accuracies(*fitted_on, alphas).argmax())])
+    alpha = float(alphas[ensemble.scores(*fitted_on).argmax()])
     image, views = ensemble.terms(test)[0], ensemble.view_pool(test)
 
     def weighed(drawn: Tensor) -> Tensor:
@@ -204,7 +206,7 @@ def pixel_size_study(
     *,
     sizes: Sequence[int] = SIZES,
     times: int = 16,
-    merge: str = "mean",
+    merge: MergeName = "mean",
     seed: int = 0,
 ) -> tuple[Resampled, ...]:
     """Accuracy of ordinary test-time augmentation against the number of views.

@@ -21,19 +21,18 @@ The paper's 2-D search over alpha and cutoff did about as well as alpha alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_different, check_each, check_fraction, fail, lookup
+from genviews.checks import check_count, check_different, check_each, check_fraction, fail
 from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.merge import find_merge
+from genviews.ensemble.rule import EnsembleRule, MergeName
 
 __all__ = [
-    "ChooseBy",
     "Ensemble",
     "alpha_grid",
     "cutoff_grid",
@@ -41,13 +40,14 @@ __all__ = [
     "cutoff_thresholds",
     "grid_accuracies",
     "grid_log_losses",
+    "log_loss",
     "merged",
     "mix",
     "pixel_average",
     "pool",
 ]
 
-ChooseBy = Literal["accuracy", "log-loss"]
+_RULE = EnsembleRule()
 BLOCK = 1 << 22  # numbers held at once while the grid is scored: 32 MiB in float64
 
 
@@ -59,20 +59,18 @@ class Ensemble:
         image_views: None takes the image alone as the image term; keys of pixel views take the mean
             over the image and those views (the combined mode of the cars).
         image_size: members of the image term, the image first; None takes all.
-        merge: how predictions become one: "mean" of probabilities, as in the reference code,
-            "gmean" (the mean of logits, as the paper's formula reads), "tsharpen" or "max"; see
-            `genviews.ensemble.merge`.
+        rule: how predictions become one, and what alpha is chosen by.
         include_reconstruction: the reconstruction is one more member of the pool of views, as in
             the reference code (33 = 1 + 32).
         grid: number of alphas tried, evenly spaced from 0 to 1; 21 gives steps of 0.05, as in the
             paper.
-        choose_by: what `fit` chooses alpha by, "accuracy" as in the paper, or "log-loss".
         alpha: weight of the views, where it is known; `fit` is then not needed, and refused.
 
     Attributes:
         alpha_: the weight of the views, given or chosen.
         curve_: (grid,) calibration accuracy at each alpha.
         accuracy_: calibration accuracy at `alpha_`.
+        score_: what it was chosen by there, the more the better: `accuracy_`, or minus log-loss.
         split_: the name of the split that `fit` saw.
 
     Source: Chai et al. 2021, section 3.2, equation 7; supplementary section 7.3 for the grid.
@@ -96,20 +94,18 @@ class Ensemble:
         *,
         image_views: str | Sequence[str] | None = None,
         image_size: int | None = None,
-        merge: str = "mean",
+        rule: EnsembleRule = _RULE,
         include_reconstruction: bool = True,
         grid: int = 21,
-        choose_by: ChooseBy = "accuracy",
         alpha: float | None = None,
     ) -> None:
         self.views = _keys(views)
         self.image_views = _keys(image_views or ())
         self.image_size = None if image_size is None else check_count(image_size, "image_size")
-        self.merge, self._merge = merge, find_merge(merge)
+        self.rule, self._merge = rule, find_merge(rule.merge)
         self.include_reconstruction = include_reconstruction
         self.grid = check_count(grid, "grid", least=2)
-        lookup(choose_by, dict.fromkeys(get_args(ChooseBy)), "choose_by")
-        self.choose_by, self.alpha = choose_by, alpha
+        self.alpha = alpha
         if alpha is not None:
             self.alpha_ = check_fraction(alpha, "alpha")
         if not self.views and not include_reconstruction:
@@ -118,7 +114,7 @@ class Ensemble:
     def __repr__(self) -> str:
         return (
             f"Ensemble(views={self.views!r}, image_views={self.image_views!r}, "
-            f"merge={self.merge!r}, grid={self.grid}, choose_by={self.choose_by!r}, "
+            f"rule={self.rule!r}, grid={self.grid}, "
             f"alpha={self.alpha}, image_size={self.image_size}, "
             f"include_reconstruction={self.include_reconstruction})"
         )
@@ -141,17 +137,30 @@ class Ensemble:
         """
         self.check_fitting()
         check_fit(bank.split, "choose alpha")
-        curve, alphas = self.curve(bank), alpha_grid(self.grid)
-        scores = curve
-        if self.choose_by == "log-loss":
-            terms = self.terms(bank)
-            scores = -grid_log_losses(*terms, bank.known_labels(), alphas, merge=self.merge)
+        terms, labels = self.terms(bank), bank.known_labels()
+        scores = self.scores(*terms, labels)
         best = int(scores.argmax())  # the first of equals: the smallest alpha
-        self.curve_: Tensor = curve
-        self.alpha_ = float(alphas[best])
-        self.accuracy_ = float(curve[best])
+        self.curve_: Tensor = self.curve(bank) if self.rule.by_log_loss else scores
+        self.alpha_ = float(alpha_grid(self.grid)[best])
+        self.accuracy_ = float(self.curve_[best])
+        self.score_ = float(scores[best])
         self.split_ = bank.split
         return self
+
+    def scores(
+        self, image: Float[Tensor, "N Y"], views: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]
+    ) -> Float[Tensor, " G"]:
+        """What alpha is chosen by at every alpha, the more the better: accuracy, or -log-loss.
+
+        Args:
+            image: the image term, see `terms`.
+            views: the term of the views.
+            labels: true classes.
+        """
+        alphas = alpha_grid(self.grid)
+        if self.rule.by_log_loss:
+            return -grid_log_losses(image, views, labels, alphas, merge=self.rule.merge)
+        return grid_accuracies(image, views, labels, alphas)
 
     def check_fitting(self) -> None:
         """Raise ValueError where alpha was given, and so is not to be chosen."""
@@ -186,11 +195,11 @@ class Ensemble:
 
     def image_pool(self, bank: PredictionBank) -> Float[Tensor, "N I Y"]:
         """The members of the image term: the image, then its pixel views if any."""
-        return pool(bank, ("image", *self.image_views), self.merge)[:, : self.image_size]
+        return pool(bank, ("image", *self.image_views), self.rule.merge)[:, : self.image_size]
 
     def view_pool(self, bank: PredictionBank) -> Float[Tensor, "N M Y"]:
         """The members of the pool of views: the reconstruction, then the views in order."""
-        return pool(bank, self.pool_keys, self.merge)
+        return pool(bank, self.pool_keys, self.rule.merge)
 
     def _fitted_alpha(self) -> float:
         try:
@@ -205,7 +214,7 @@ class Ensemble:
 
 
 def pixel_average(
-    bank: PredictionBank, keys: str | Sequence[str], merge: str = "mean"
+    bank: PredictionBank, keys: str | Sequence[str], merge: MergeName = "mean"
 ) -> Float[Tensor, "N Y"]:
     """Class probabilities of ordinary test-time augmentation: the equal-weight mean with the image.
 
@@ -219,13 +228,13 @@ def pixel_average(
     return merged(bank, ("image", *_keys(keys)), merge)
 
 
-def merged(bank: PredictionBank, keys: Sequence[str], merge: str) -> Float[Tensor, "N Y"]:
+def merged(bank: PredictionBank, keys: Sequence[str], merge: MergeName) -> Float[Tensor, "N Y"]:
     """Class probabilities of all predictions of some keys, each with equal weight."""
     rule = find_merge(merge)
     return rule.probs(rule.join(pool(bank, keys, merge)))
 
 
-def pool(bank: PredictionBank, keys: Sequence[str], merge: str) -> Float[Tensor, "N M Y"]:
+def pool(bank: PredictionBank, keys: Sequence[str], merge: MergeName) -> Float[Tensor, "N M Y"]:
     """All predictions of some keys side by side, as the values that a merge joins; float64."""
     values = find_merge(merge).values
     return torch.cat([values(bank.get(key).double()) for key in keys], 1)
@@ -266,16 +275,17 @@ def grid_log_losses(
     labels: Int[Tensor, " N"],
     alphas: Float[Tensor, " G"],
     *,
-    merge: str = "mean",
+    merge: MergeName = "mean",
 ) -> Float[Tensor, " G"]:
-    """Log-loss of equation 7 at every alpha, in nats; a probability of 0 counts as the smallest."""
-    probs, rows = find_merge(merge).probs, torch.arange(len(image))
+    """Log-loss of equation 7 at every alpha, see `log_loss`."""
+    probs = find_merge(merge).probs
+    return torch.stack([log_loss(probs(mix(image, views, float(a))), labels) for a in alphas])
+
+
+def log_loss(probs: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> Float[Tensor, ""]:
+    """Mean of -log of the probability of each label, in nats; 0 counts as the smallest float."""
     least = torch.finfo(torch.float64).tiny
-    losses = [
-        -probs(mix(image, views, float(alpha)))[rows, labels].clamp_min(least).log().mean()
-        for alpha in alphas
-    ]
-    return torch.stack(losses)
+    return -probs.gather(1, labels[:, None]).double().clamp_min(least).log().mean()
 
 
 def _keys(keys: str | Sequence[str]) -> tuple[str, ...]:
@@ -312,6 +322,8 @@ def cutoff_grid(
     bank: PredictionBank,
     loss: Float[Tensor, " N"],
     thresholds: Float[Tensor, " T"],
+    *,
+    scores: bool = False,
 ) -> Float[Tensor, "T G"]:
     """Accuracy at every cutoff and every alpha of the ensemble's grid.
 
@@ -323,6 +335,7 @@ def cutoff_grid(
         loss: reconstruction error of each image of the bank; not finite where the inversion
             failed: such an image is never ensembled.
         thresholds: largest error that is still ensembled; -inf ensembles none, +inf all.
+        scores: what cells are chosen by, see `Ensemble.scores`, in the place of accuracy.
 
     Source: Chai et al. 2021, supplementary figure 14.
     """
@@ -330,6 +343,8 @@ def cutoff_grid(
     image, views = ensemble.terms(bank)
     alphas, labels = alpha_grid(ensemble.grid), bank.known_labels()
     trusted = [_trusted(image, views, loss, float(t)) for t in thresholds]
+    if scores:
+        return torch.stack([ensemble.scores(image, t, labels) for t in trusted])
     return torch.stack([grid_accuracies(image, t, labels, alphas) for t in trusted])
 
 
@@ -342,7 +357,7 @@ def cutoff_proba(
 ) -> Float[Tensor, "N Y"]:
     """Class probabilities at one cutoff and one alpha: a cell of `cutoff_grid`, image by image."""
     image, views = ensemble.terms(bank)
-    return find_merge(ensemble.merge).probs(
+    return find_merge(ensemble.rule.merge).probs(
         mix(image, _trusted(image, views, loss, threshold), alpha)
     )
 

@@ -38,6 +38,7 @@ def fitted(image_folder, user_module, begin_with):
             *("isotropic_all_0.20", "--augment", "fashion32/flip"),
             *("--generator", "mine:decode", "--z-dim", "8", "--steps", "3"),
             *("--num-views", "2", "--out", "run"),
+            *("--merge", "gmean", "--choose-by", "log-loss"),
         ]
         assert main(words) == 0
 

@@ -10,6 +10,7 @@ import torch
 from genviews.augment.geometry import RandomCrop
 from genviews.ensemble.choose import Chosen, choose_combined, group_candidates, methods
 from genviews.ensemble.combine import Method, adjust, evaluate, ranked, score
+from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.significance import gain_report, holm
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble, alpha_grid, pixel_average
@@ -63,7 +64,7 @@ def test_choices_refuse_the_test_split(make_bank):
 def test_rows(make_bank, method, merge):
     calibration = make_bank(keys=KEYS)
     test = make_bank(keys=KEYS, split="test", seed=5, number=60)
-    single = evaluate(SINGLE, calibration, test, task="images", merge=merge)
+    single = evaluate(SINGLE, calibration, test, task="images", rule=EnsembleRule(merge=merge))
     found = evaluate(
         method,
         calibration,
@@ -71,12 +72,12 @@ def test_rows(make_bank, method, merge):
         task="views",
         baseline=single.correct,
         reference=single.correct,
-        merge=merge,
+        rule=EnsembleRule(merge=merge),
     )
     row = found.row
     fitted = {
-        "isotropic fine": Ensemble("fine", merge=merge),
-        "combined": Ensemble("both", image_views="crop", merge=merge),
+        "isotropic fine": Ensemble("fine", rule=EnsembleRule(merge=merge)),
+        "combined": Ensemble("both", image_views="crop", rule=EnsembleRule(merge=merge)),
     }.get(method.name)
     if fitted is not None:
         fitted.fit(calibration)
@@ -200,7 +201,7 @@ def test_combined_views_are_as_many_as_pixel_views_alone(
     method = methods(replace(chosen, combined=found))[-1]
     test = make_bank(keys={"crop": pixels, found.generated.name: generated})
     assert method.count(test) == (views if views > 2 else 3)
-    ensemble = method.ensemble("mean")
+    ensemble = method.ensemble()
     assert ensemble.image_pool(test).shape[1] == image
     assert ensemble.view_pool(test).shape[1] == 1 + generated
     first = torch.cat([test.logits["image"], test.logits["crop"]], 1)[:, :image].double()

@@ -11,6 +11,7 @@ import torch
 from genviews.ensemble import weigh
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.merge import MERGES
+from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.weigh import Ensemble, alpha_grid, pixel_average
 
 
@@ -50,7 +51,10 @@ def naive(bank, image_keys, view_keys, alpha, merge):
 def test_curve_and_probabilities_equal_loops(make_bank, merge, reconstruction, views, image_views):
     bank = make_bank(number=12, keys={"fine": 4, "mix": 3, "crop": 2})
     ensemble = Ensemble(
-        views, image_views=image_views, merge=merge, include_reconstruction=reconstruction
+        views,
+        image_views=image_views,
+        rule=EnsembleRule(merge=merge),
+        include_reconstruction=reconstruction,
     )
     image_keys = ("image", *(image_views or ()))
     view_keys = (("reconstruction",) if reconstruction else ()) + (
@@ -72,7 +76,7 @@ def test_curve_and_probabilities_equal_loops(make_bank, merge, reconstruction, v
 @pytest.mark.parametrize("merge", ["mean", "gmean"])
 def test_limits_are_exact(make_bank, merge):
     bank = make_bank()
-    ensemble = Ensemble("fine", merge=merge)
+    ensemble = Ensemble("fine", rule=EnsembleRule(merge=merge))
     image, views = ensemble.terms(bank)
     assert torch.equal(weigh.mix(image, views, 0.0), image)
     assert torch.equal(weigh.mix(image, views, 1.0), views)
@@ -115,8 +119,10 @@ def test_average_of_logits_differs_from_that_of_probabilities():
         split="val",
         logits={"image": torch.zeros(1, 1, 2), "v": torch.tensor([[[9.0, 0], [0, 1.0], [0, 1.0]]])},
     )
-    logits = Ensemble("v", merge="gmean", include_reconstruction=False).fit(bank)
-    probs = Ensemble("v", merge="mean", include_reconstruction=False).fit(bank)
+    logits, probs = (
+        Ensemble("v", rule=EnsembleRule(merge=merge), include_reconstruction=False).fit(bank)
+        for merge in ("gmean", "mean")
+    )
     assert float(logits.terms(bank)[1][0, 0]) == pytest.approx(3.0)
     assert float(probs.terms(bank)[1][0, 0]) == pytest.approx(
         (softmax([9, 0])[0] + 2 * softmax([0, 1])[0]) / 3
@@ -207,16 +213,17 @@ def test_misuse(arguments, message):
 
 
 def test_an_unknown_merge_or_criterion_is_named():
+    EnsembleRule()  # signatures are checked at the first call in a test; here words count
     with pytest.raises(ValueError, match="merge: expected one of gmean, max, mean, tsharpen"):
-        Ensemble("fine", merge="median")
+        EnsembleRule(merge="median")
     with pytest.raises(ValueError, match=r"choose_by: .* did you mean 'log-loss'"):
-        Ensemble("fine", choose_by="logloss")
+        EnsembleRule(choose_by="logloss")
 
 
 @pytest.mark.parametrize("merge", MERGES)
 def test_log_loss_chooses_the_alpha_of_the_smallest_mean_loss(make_bank, merge):
     bank = make_bank(number=15, keys={"fine": 3})
-    ensemble = Ensemble("fine", merge=merge, choose_by="log-loss").fit(bank)
+    ensemble = Ensemble("fine", rule=EnsembleRule(merge=merge, choose_by="log-loss")).fit(bank)
     losses = []
     for alpha in range(21):
         proba = naive(bank, ("image",), ("reconstruction", "fine"), alpha / 20, merge)
@@ -240,5 +247,5 @@ def test_a_given_alpha_needs_no_fit_and_takes_none(make_bank):
 
 def test_repr_is_the_call():
     text = repr(Ensemble("fine", image_views="crop"))
-    assert text.startswith("Ensemble(views=('fine',), image_views=('crop',), merge='mean'")
+    assert text.startswith("Ensemble(views=('fine',), image_views=('crop',), rule=EnsembleRule(")
     assert eval(text).pool_keys == ("reconstruction", "fine")

@@ -13,35 +13,23 @@ from genviews.classify.task import Task
 from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.choose import Chosen, choose_combined
 from genviews.ensemble.combine import ranked
-from genviews.ensemble.merge import find_merge
+from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.views import ViewSet
 from genviews.perturb.base import Perturbation
 from genviews.studies.base import Options
 from genviews.studies.bench import Bench
 
-__all__ = ["Merged", "Choice", "Choices", "Viewed", "choose"]
+__all__ = ["Choice", "Choices", "Fitted", "Viewed", "choose"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merged(Options):
-    """How predictions are merged.
-
-    Args:
-        merge: Of an image's views: mean (of probabilities, the reference code), gmean (of logits,
-            the paper's formula), tsharpen or max.
-    """
-
-    merge: str = "mean"
-
-    def check(self) -> None:
-        """Raise ValueError for numbers out of range, or an unknown merge."""
-        super().check()
-        find_merge(self.merge)
+class Fitted(EnsembleRule, Options):
+    """By what ensembles are fitted: the options of `EnsembleRule`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Viewed(Merged):
-    """How many views are made and how they are merged.
+class Viewed(Fitted):
+    """How many views are made and by what ensembles of them are fitted.
 
     Args:
         num_views: Views of each kind, K; 32 as in the reference code.
@@ -110,7 +98,7 @@ class Choice:
 
 
 def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturbation]]) -> Choice:
-    """Choose scales, then what is combined, by accuracy on calibration.
+    """Choose scales, then what is combined, on calibration.
 
     Args:
         bench: tasks, generator and images.
@@ -126,7 +114,7 @@ def choose(bench: Bench, options: Choices, groups: Mapping[str, Sequence[Perturb
         task.name: choose_combined(
             chosen[task.name],
             bank[task.name],
-            merge=options.merge,
+            rule=options.rule,
             per_latent=options.per_latent,
         )
         for task in choosers
@@ -171,7 +159,7 @@ def _scales(
     tried = {p.name: p for group in contested.values() for p in group}
     choices = {
         name: {
-            row: ranked(bank[name], [p.name for p in group], merge=options.merge)
+            row: ranked(bank[name], [p.name for p in group], rule=options.rule)
             for row, group in contested.items()
         }
         for name in bank

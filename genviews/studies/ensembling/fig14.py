@@ -52,10 +52,10 @@ def run(bench: Bench, options: Cutoff) -> Result:
     sets = [ViewSet(perturbation=p) for p in bench.perturbations]
     banks = bench.banks(sets, options.num_views)
     losses = [bench.inversions(s).loss_of(b.ids) for s, b in zip(SPLITS, banks, strict=True)]
-    rule = ranked(banks[0], [v.name for v in sets], merge=options.merge)[0]
+    rule = ranked(banks[0], [v.name for v in sets], rule=options.rule)[0]
     cuts = cutoff_thresholds(losses[0], options.fractions)
     grids = [cutoff_grid(rule, bank, loss, cuts) for bank, loss in zip(banks, losses, strict=True)]
-    cut, weight = _best_cell(grids[0])
+    cut, weight = _best_cell(cutoff_grid(rule, banks[0], losses[0], cuts, scores=True))
     alpha = float(alpha_grid(rule.grid)[weight])
     proba = cutoff_proba(rule, banks[1], losses[1], float(cuts[cut]), alpha)
     labels, single = banks[1].known_labels(), banks[1].correct()

@@ -14,7 +14,7 @@ from genviews.ensemble.weigh import Ensemble
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Column, Curves, Estimate, Table, chart_of
-from genviews.studies.ensembling.choose import Merged
+from genviews.studies.ensembling.choose import Fitted
 from genviews.studies.ensembling.evidence import difference, gain_claim, weight_words
 from genviews.studies.result import Result
 from genviews.studies.statistics import lasting
@@ -23,7 +23,7 @@ __all__ = ["STUDY", "EnsembleSize", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleSize(Merged):
+class EnsembleSize(Fitted):
     """Options of the study of ensemble size.
 
     Args:
@@ -45,22 +45,27 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     Alpha is chosen once, on calibration with as many views as the largest ensemble. Pixel views are
     averaged with the image with equal weight.
     """
-    sizes, times, merge, seed = options.sizes, options.times, options.merge, bench.seed
+    sizes, times, rule, seed = options.sizes, options.times, options.rule, bench.seed
     generated = [ViewSet(perturbation=p) for p in bench.perturbations]
     pixels = [ViewSet(pixels=p).name for p in bench.pixel_views]
     every = [*generated, *(ViewSet(pixels=p) for p in bench.pixel_views)]
     first, last = bench.banks(every, max(sizes))
     curves = {}
     for views in generated:
-        rule = Ensemble(views.name, merge=merge)
         curves[views.name] = ensemble_size_study(
-            rule, first, last, sizes=sizes, members=max(sizes), times=times, seed=seed
+            Ensemble(views.name, rule=rule),
+            first,
+            last,
+            sizes=sizes,
+            members=max(sizes),
+            times=times,
+            seed=seed,
         )
     for name in pixels:
         curves[name] = pixel_size_study(
-            last, [name], sizes=sizes, times=times, merge=merge, seed=seed
+            last, [name], sizes=sizes, times=times, merge=rule.merge, seed=seed
         )
-    best = ranked(first, [v.name for v in generated], merge=merge)[0]
+    best = ranked(first, [v.name for v in generated], rule=rule)[0]
     gain = gain_report(best.predict(last) == last.known_labels(), last.correct())
     name, shown = best.views[0], {n: [_estimate(p) for p in own] for n, own in curves.items()}
     columns = (Column(name=n, kind="percent", digits=2, priority=i) for i, n in enumerate(shown))

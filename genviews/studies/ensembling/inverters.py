@@ -205,9 +205,9 @@ def _row(bench: Bench, options: Inverters, name: str, inverter: Inverter) -> _Ro
     methods += [
         replace(methods[0], name="combined", group="combined", image_views=(key,)) for key in pixels
     ]
-    task, merge = bench.tasks[0].name, options.merge
+    task, rule = bench.tasks[0].name, options.rule
     found = [
-        evaluate(method, first, last, task=task, baseline=on_images, merge=merge)
+        evaluate(method, first, last, task=task, baseline=on_images, rule=rule)
         for method in methods
     ]
     spent = stores["test"].columns("evaluations")["evaluations"]
@@ -236,7 +236,7 @@ def _gains(
     """
     gains: dict[str, dict[str, dict[str, GainReport]]] = {"chosen": {}, "fixed": {}}
     for one in found:
-        ensemble = one.method.ensemble(options.merge)
+        ensemble = one.method.ensemble(options.rule)
         assert ensemble is not None  # its views are weighed
         terms = ensemble.terms(last)
         probs = find_merge(options.merge).probs

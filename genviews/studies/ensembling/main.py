@@ -22,6 +22,7 @@ from genviews.ensemble.combine import (
     compare,
     evaluate,
 )
+from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.weigh import Ensemble
 from genviews.invert.quality import ended
 from genviews.report.output import write_atomic
@@ -101,7 +102,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
     sides = [_counting(b[reference], ensemble.method) for b in (choice.bank, test)]
     saved = _saved(bench, options, ensemble, choice.chosen[reference], sides[0])
     if bench.out is not None:
-        write_atomic(bench.products / ANSWERS, _predictions(sides, ensemble, options.merge))
+        write_atomic(bench.products / ANSWERS, _predictions(sides, ensemble, options.rule))
     measured = measure_reconstructions(bench, test[reference])
     statuses = bench.inversions("test").columns("status")["status"].tolist()
     titles = {task.name: task.title for task in bench.tasks}
@@ -176,7 +177,7 @@ def _saved(
         perturbation="reconstruction" if moved is None else moved.name,
         pixels=pixels,
         alpha=alpha,
-        merge=options.merge,
+        **vars(options.rule),
         num_views=options.num_views if moved is None else bank.get(key).shape[1],
         num_pixel_views=bank.logits[pixels].shape[1] if pixels in bank.logits else 0,
         per_latent=1 if views is None else views.per_latent,
@@ -185,21 +186,21 @@ def _saved(
 
 
 def _predictions(
-    banks: Sequence[PredictionBank], ensemble: Evaluation, merge: str
+    banks: Sequence[PredictionBank], ensemble: Evaluation, rule: EnsembleRule
 ) -> Iterator[str]:
     """The answers for every image of calibration and of test, as lines of a table."""
     row, method = ensemble.row, ensemble.method
-    rule = method.ensemble(merge)
-    keys = row.views if rule is None else (*rule.image_views, *rule.pool_keys)
+    fitted = method.ensemble(rule)
+    keys = row.views if fitted is None else (*fitted.image_views, *fitted.pool_keys)
     keys = tuple(key for key in keys if key in banks[0].logits)
     counts = [(key, banks[0].get(key).shape[1]) for key in keys]
     yield csv_rows([["split", *answer_columns(counts)]])
     for bank in banks:
-        if rule is None:
-            proba = method.fixed_proba(bank, merge)
+        if fitted is None:
+            proba = method.fixed_proba(bank, rule)
         else:
-            images = [key for key in rule.image_views if key in keys]
-            weighed = Ensemble(rule.views, image_views=images, merge=merge, alpha=row.alpha)
+            images = [key for key in fitted.image_views if key in keys]
+            weighed = Ensemble(fitted.views, image_views=images, rule=rule, alpha=row.alpha)
             proba = weighed.predict_proba(bank)
         rows = answer_rows(
             bank.ids,
@@ -232,7 +233,7 @@ def _evaluate(
                     task=task.name,
                     baseline=own[0].correct if own else None,
                     reference=right if other else None,
-                    merge=options.merge,
+                    rule=options.rule,
                 )
             )
         found[task.name] = own

@@ -15,6 +15,7 @@ from typing import Any
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import for_renders
 from genviews.checks import check_fraction, lookup
+from genviews.ensemble.rule import EnsembleRule
 from genviews.gates.gate import Gate
 from genviews.kit import GeneratorKit
 from genviews.pipeline import GenerativeTTA
@@ -25,7 +26,7 @@ __all__ = ["SavedEnsemble"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedEnsemble(Options):
+class SavedEnsemble(EnsembleRule, Options):
     """A fitted ensemble, as `results.json` of a run keeps it under "ensemble".
 
     Args:
@@ -35,7 +36,6 @@ class SavedEnsemble(Options):
         perturbation: name of what makes its views; "reconstruction" for none but that.
         pixels: name of the pixel views of the image and of its generated views; "" for none.
         alpha: weight of the views.
-        merge: how predictions become one.
         num_views: generated ones.
         num_pixel_views: pixel views of the image itself.
         per_latent: pixel views of each latent view.
@@ -50,7 +50,6 @@ class SavedEnsemble(Options):
     perturbation: str = "reconstruction"
     pixels: str = ""
     alpha: float = 0.0
-    merge: str = "mean"
     num_views: int = 32
     num_pixel_views: int = 32
     per_latent: int = 1
@@ -88,6 +87,7 @@ class SavedEnsemble(Options):
             num_pixel_views=self.num_pixel_views if image_views else None,
             per_latent=self.per_latent,
             merge=self.merge,
+            choose_by=self.choose_by,
             alpha=self.alpha,
             seed=self.seed,
             batch_size=bench.batch_size,

@@ -70,7 +70,7 @@ def run(bench: Bench, options: Steps) -> Result:
         latents = {split: every[:, place] for split, every in snapshots.items()}
         first, test = bench.banks(candidates, options.num_views, latents)
         # Chosen once, after the most steps: the rows differ in nothing but the steps.
-        rule = ranked(first, [v.name for v in candidates], merge=options.merge)[0]
+        rule = ranked(first, [v.name for v in candidates], rule=options.rule)[0]
         candidates = [views for views in candidates if views.name == rule.views[0]]
         right, single = rule.predict(test) == test.known_labels(), test.correct()
         row = _Row(

@@ -237,6 +237,19 @@ def test_record(result):
     assert Result.from_json(result.to_json()).to_json() == result.to_json()
 
 
+def test_a_folder_is_not_of_another_rule(tmp_path):
+    bench = toy_bench(perturbations=CANDIDATES[:1], pixel_views=())
+    options = replace(OPTIONS, num_views=2, gallery_images=0)
+    run_study(STUDY, bench, options, tmp_path)
+    for change in ({"merge": "max"}, {"choose_by": "log-loss"}):
+        other = replace(options, **change)
+        with pytest.raises(ValueError, match=next(iter(change))):
+            run_study(STUDY, bench, other, tmp_path)
+    again = run_study(STUDY, bench, other, tmp_path, force=True).record
+    assert again.config["options"].items() >= change.items()
+    assert again.data["ensemble"].items() >= change.items()
+
+
 def test_without_pixel_views_or_perturbations():
     latent_only = study(pixel_views=(), perturbations=CANDIDATES[2:3])
     assert "combined" not in named(latent_only, "images")
