@@ -72,15 +72,13 @@ class DatasetSource(RowSource):
         convert: bool = False,
     ) -> None:
         self.image_spec, self._dataset = image_spec, dataset
+        self.name = type(dataset).__name__
         self._resize, self._convert = resize, convert
         with user_code(f"length of {type(dataset).__name__}"):
             count = len(dataset)
         self.ids = tuple(f"{i:06d}" for i in range(check_count(count, "items")))
         labels = _labels_of(dataset)
         self.columns = {} if labels is None else {"label": labels}
-
-    def __repr__(self) -> str:
-        return f"DatasetSource({type(self._dataset).__name__}, {len(self)} items)"
 
     def row(self, row: int) -> Row:
         """Read an item; the hash is that of its pixels."""

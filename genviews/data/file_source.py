@@ -101,13 +101,11 @@ class FileSource(RowSource):
                 remedy="put images, or one subfolder of images for each class, into it",
             )
         self._root, self.ids, self.columns = listing.root, listing.files, listing.columns
+        self.name = listing.root.name or listing.root.absolute().name or str(listing.root)
         self.skipped, self.notes = listing.skipped, listing.notes
         self.image_spec, self.split = image_spec, split
         self._resize, self._convert, self._alignment = resize, convert, alignment
         self._masks = masks
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} files of {self._root.name})"
 
     def row(self, row: int) -> Row:
         """Read a file; the hash is that of its bytes."""

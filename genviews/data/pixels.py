@@ -71,6 +71,7 @@ class StoredPixels(ImageSource):
         progress: Progress | None = None,
     ) -> None:
         self.image_spec, self.split, self.notes = source.image_spec, source.split, source.notes
+        self.name = source.name
         size = images_in_shard(source.image_spec, SHARD)
         self._fingerprint = content_hash(f"{source.fingerprint()} 8 bits".encode())
         place = Path(folder) / self._fingerprint[:16]
@@ -110,9 +111,6 @@ class StoredPixels(ImageSource):
             source.load()  # says why not one can be read
         self.ids, self._hashes, self.skipped = tuple(ids), tuple(hashes), tuple(sorted(skipped))
         self.columns = columns_of(source.columns, source.rows_of(ids))
-
-    def __repr__(self) -> str:
-        return f"StoredPixels({len(self)} images)"
 
     def read(self, rows: Sequence[int]) -> SourceBatch:
         """Read the images at `rows`; none is skipped."""

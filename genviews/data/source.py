@@ -110,6 +110,7 @@ class ImageSource(ABC):
         skipped: (file, reason) of what was left out before the rows were counted.
         columns: name -> labels; the first is the default. {} where nothing is known.
         split: what the images may be used for, see `genviews.data.split`; None: nobody said.
+        name: of the data, such as that of its folder; "" is that of the class.
         notes: what was decided for the user when the source was made, in sentences.
     """
 
@@ -118,11 +119,18 @@ class ImageSource(ABC):
     skipped: tuple[tuple[str, str], ...] = ()
     columns: Mapping[str, LabelColumn] = MappingProxyType({})
     split: SplitName | None = None
+    name: str = ""
     notes: tuple[str, ...] = ()
     _hashes: tuple[str, ...] | None = None  # once they were asked for
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        """What messages, pages and records call it: "24 images of faces (test)"."""
+        count = "1 image" if len(self) == 1 else f"{len(self):,} images"
+        split = "" if self.split is None else f" ({self.split})"
+        return f"{count} of {self.name or type(self).__name__}{split}"
 
     @abstractmethod
     def read(self, rows: Sequence[int]) -> SourceBatch:
@@ -222,7 +230,7 @@ class ImageSource(ABC):
         skipped = [*self.skipped, *(one for batch in batches for one in batch.skipped)]
         if not ids:
             fail(
-                f"images of {self!r}",
+                str(self),
                 expected="at least one readable image",
                 got=f"none of {len(skipped)} files: {first_reasons(skipped)}",
                 remedy=f"check the images; {option('resize')} and {option('convert')} accept more",
@@ -253,13 +261,10 @@ class PartSource(ImageSource):
 
     def __init__(self, source: ImageSource, rows: list[int], split: SplitName | None) -> None:
         self._source, self._rows = source, rows
-        self.image_spec, self.split = source.image_spec, split
+        self.image_spec, self.split, self.name = source.image_spec, split, source.name
         self.skipped, self.notes = source.skipped, source.notes
         self.ids = tuple(source.ids[row] for row in self._rows)
         self.columns = columns_of(source.columns, self._rows)
-
-    def __repr__(self) -> str:
-        return f"{len(self)} of {self._source!r}"
 
     def read(self, rows: Sequence[int]) -> SourceBatch:
         """The images at `rows` of this part."""
@@ -327,6 +332,8 @@ class MemorySource(RowSource):
         >>> MemorySource(two).read([1]).ids
         ('b',)
     """
+
+    name = "an array"
 
     def __init__(self, images: ImageSet, masks: Float[Tensor, "N 1 H W"] | None = None) -> None:
         self.image_spec = images.image_spec

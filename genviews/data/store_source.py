@@ -45,6 +45,7 @@ class StoreSource(RowSource):
 
     def __init__(self, folder: str | Path, image_spec: ImageSpec) -> None:
         self.image_spec, self._folder = image_spec, str(folder)
+        self.name = Path(folder).name
         self._store = ShardStore(folder)
         self._last: tuple[int, Shard] | None = None
         self._places: list[tuple[int, int]] = []  # of each row: shard, row in it
@@ -66,9 +67,6 @@ class StoreSource(RowSource):
                 got=f"{len(ids)}, of which {len(set(ids))} differ",
                 remedy="use a store that one job made",
             )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._folder!r}, {len(self)} images)"
 
     def row(self, row: int) -> Row:
         """Read a sample; the hash is that of its pixels."""

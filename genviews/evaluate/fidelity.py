@@ -75,7 +75,7 @@ class GeneratedSource(ImageSource):
         generator.check_truncation(psi)
         self.generator, self.psi = generator, psi
         self.seed, self.batch_size = seed, check_count(batch_size, "batch_size")
-        self.image_spec = generator.image_spec
+        self.image_spec, self.name = generator.image_spec, type(generator).__name__
         self.ids = tuple(f"{i:06d}" for i in range(check_count(num, "images")))
 
     def read(self, rows: Sequence[int]) -> SourceBatch:

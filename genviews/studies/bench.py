@@ -329,6 +329,7 @@ class Bench:
             seed=self.seed,
             config=asdict(options),
             data=data or {},
+            images=self.inputs.named_images(),
             skipped=tuple(dict.fromkeys((*self.inputs.skipped, *unread, *self._left_out.items()))),
         )
 

@@ -12,7 +12,7 @@ from genviews.checks import check_different, fail, lookup
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.leakage import check_leakage
-from genviews.data.source import ImageSource
+from genviews.data.source import ImageSource, as_source
 from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
@@ -106,6 +106,13 @@ class Inputs:
             Need.ENCODER: self.encoder is not None,
         }
         return frozenset(need for need, met in there.items() if met)
+
+    def named_images(self) -> dict[str, str]:
+        """What each set of images is, by what it is used as."""
+        found = dict[str, ImageSet | ImageSource | None](self.splits)
+        found |= {} if self.probe is None else self.probe.splits()
+        found |= {"real": self.real, "images": self.images}
+        return {role: str(as_source(one)) for role, one in found.items() if one is not None}
 
     def __describe__(self) -> Mapping[str, object]:
         """Everything that kept work depends on; judges may be added to a study that is there."""

@@ -68,6 +68,7 @@ class Record:
         config: the resolved options, as JSON values.
         seconds: stage -> its duration.
         skipped: (file, reason) of what was left out.
+        images: role -> what images had it, such as "24 images of faces (test)".
         versions: of Python and packages; this process's unless given.
         data: further numbers as JSON values, for whoever computes with the result.
     """
@@ -77,6 +78,7 @@ class Record:
     config: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
     data: Mapping[str, Any] = field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from genviews.evaluate.encoders import probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.load.learning import load_probe
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
+from genviews.studies.result import Result
 from genviews.types import ImageSpec
 from tests.folders import findings, names
 
@@ -69,6 +70,8 @@ class TestRun:
             assert found["hits"] == round(found["accuracy"] * 32)
         page = (run / "report.html").read_text(encoding="utf-8")
         assert results["verdict"] in page
+        images = Result.load(run).record.images
+        assert images["test"] == "32 images of data (test)" in page
         assert "<svg" not in page  # there is no training to show
         out, _ = capsys.readouterr()
         assert results["verdict"] in " ".join(out.split())

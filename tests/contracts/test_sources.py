@@ -112,6 +112,29 @@ def test_source_contract(name: str, tmp_path: Path) -> None:
     check_source(SOURCES[name](tmp_path / "one", 0), SOURCES[name](tmp_path / "other", 1))
 
 
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("memory", "an array"),
+        ("folder", "faces"),
+        ("folder aligned", "faces"),
+        ("photos", "faces"),
+        ("csv", "faces"),
+        ("pixels", "an array"),
+        ("data set", "list"),
+        ("store", "faces"),
+        ("generated", "ToyGenerator"),
+    ],
+)
+def test_a_source_has_one_name_whatever_is_cut_from_it(name: str, called: str, tmp_path) -> None:
+    source = SOURCES[name](tmp_path / "faces", 0)
+    assert str(source) == f"{len(source)} images of {called}"
+    part = source.as_split("test").select([2, 0, 1]).select([1])
+    assert str(part) == f"1 image of {called} (test)"
+    kept = StoredPixels(part, tmp_path / "kept")
+    assert str(kept.as_split("val")) == f"1 image of {called} (val)"
+
+
 @pytest.mark.parametrize("name", ["memory", "folder", "csv", "data set", "store", "photos"])
 def test_the_place_of_the_content_is_no_difference(name: str, tmp_path: Path) -> None:
     here, there = (SOURCES[name](tmp_path / place, 0) for place in ("here", "there"))

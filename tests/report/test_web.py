@@ -157,7 +157,9 @@ class TestStrangers:
                 Images(title=evil, grids=(Grid(title=evil, text=evil, pictures=((picture,),)),)),
                 Note(title=evil, text=evil),
             ),
-            record=Record(command=evil, config={evil: evil}, skipped=((evil, evil),)),
+            record=Record(
+                command=evil, config={evil: evil}, skipped=((evil, evil),), images={evil: evil}
+            ),
         )
         page = render_page(found)
         checked(page)
