@@ -186,7 +186,8 @@ def chart_svg(chart: Chart) -> str:
         for mark in chart.marks:
             _draw_mark(axes, mark, chart.kind)
         axes.set_xlabel(chart.x_label)
-        axes.set_ylabel(chart.y_label + (", %" if chart.kind == "percent" else ""))
+        unit = "%" if chart.kind == "percent" else ""
+        axes.set_ylabel(", ".join(filter(None, (chart.y_label, unit))))
         axes.grid(axis="y")
         axes.yaxis.set_major_locator(MaxNLocator(_TICKS))
         if not chart.log_x:

@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genviews.report.text import claims_table
-from genviews.report.words import Shown, header, printable, table_words
+from genviews.report.words import Shown, header, printable, table_words, unbroken
 from genviews.studies.blocks import Note, Table
 from genviews.studies.result import Result
 
@@ -18,6 +18,7 @@ __all__ = ["show", "show_alarm", "terminal_table"]
 _STYLES = {"better": "green", "worse": "red", "reference": "dim"}
 _NAME = 24  # characters of a name that stay on one line, where there is room
 _NAMED = 3  # files left out that are named
+_HELD = "\ue000"  # a space at which Rich does not wrap; `printable` leaves none in a text
 
 
 def show(result: Result, console: Console) -> None:
@@ -54,10 +55,11 @@ def show_alarm(result: Result, console: Console) -> None:
 def _say(console: Console, text: str, style: str, *, indent: int = 0) -> None:
     """Print text, its further lines indented."""
     for line in text.splitlines():
-        shown = Text(printable(line), style if console.is_terminal else "")
+        held = unbroken(printable(line), _HELD)
+        shown = Text(held, style if console.is_terminal else "")
         parts = shown.wrap(console, max(20, console.width - indent))
         for place, part in enumerate(parts):
-            part.rstrip()
+            part.plain = part.plain.rstrip().replace(_HELD, " ")
             console.print(Text(" " * indent * (place > 0)) + part)
 
 

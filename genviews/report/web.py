@@ -10,12 +10,21 @@ from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from genviews.report.draw import bars_svg, chart_svg
 from genviews.report.pictures import PICTURES, Sheet, make_sheet
 from genviews.report.text import claims_table
-from genviews.report.words import DASH, Shown, cell_words, duration, header, printable, table_words
+from genviews.report.words import (
+    DASH,
+    Shown,
+    cell_words,
+    duration,
+    header,
+    printable,
+    table_words,
+    unbroken,
+)
 from genviews.studies.blocks import Bars, Block, Curves, Images, Picture, Table, Tone
 from genviews.studies.result import Result
 
@@ -73,7 +82,11 @@ def render_page(result: Result) -> str:
         spans=_spans,
         marks={"right": "\N{CHECK MARK}", "wrong": "\N{MULTIPLICATION X}"},
         total=duration(sum(record.seconds.values())) if record.seconds else "",
-        config=json.dumps(dict(record.config), indent=2, default=str) if record.config else "",
+        command=_command(record.command),
+        # It may be copied, as a command may: its spaces stay.
+        config=escape(json.dumps(dict(record.config), indent=2, default=str))
+        if record.config
+        else "",
     )
 
 
@@ -91,10 +104,16 @@ def _template() -> Template:
 
 
 def _clean(value: object) -> object:
-    """What the template prints: text of strangers without what draws nothing."""
+    """What the template prints: text of strangers without what draws nothing, units held."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return "\n".join(printable(line) for line in value.split("\n"))
+        return "\n".join(unbroken(printable(line)) for line in value.split("\n"))
     return value
+
+
+def _command(command: str) -> Markup:
+    """A command whose lines end between its words, never behind a hyphen."""
+    words = (escape(printable(word)) for word in command.split(" "))
+    return Markup(" ").join(Markup("<span>{}</span>").format(word) for word in words)
 
 
 def _facts(answer: Table | None) -> list[tuple[str, Shown]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -17,11 +18,17 @@ __all__ = [
     "printable",
     "short_range",
     "table_words",
+    "unbroken",
     "value_words",
 ]
 
 DASH = "\N{EN DASH}"  # an empty cell
 _UNITS: dict[Kind, str] = {"percent": "%", "points": "points"}
+# Spaces at which no line ends: before a unit, within an interval, and about the sign of a p-value.
+_HELD = re.compile(
+    r"(?<=\d) (?=(?:%|(?:percentage )?points?|s|min|h|[kMG]i?B)(?!\w))|(?<=,) (?=%)"
+    r"|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)"
+)
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of Unicode that draw nothing
 
 
@@ -58,6 +65,16 @@ def _visible(letter: str) -> str:
         return letter
     code = ord(letter)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def unbroken(text: str, space: str = "\N{NO-BREAK SPACE}") -> str:
+    r"""The text whose numbers no end of a line parts from their unit, or from what they belong to.
+
+    Example:
+        >>> unbroken("90.8 % [90.1, 91.5], p = 0.2", "_")
+        '90.8_% [90.1,_91.5], p_=_0.2'
+    """
+    return _HELD.sub(space, text)
 
 
 def duration(seconds: float) -> str:

@@ -100,23 +100,25 @@ def test_what_is_wider_scrolls_and_says_so():
         caption="Said of the table.",
     )
     words = replace(wide, columns=wide.columns[:3], rows=(("word",) * 3,))
-    numbers = Table(title="n", columns=(Column(name="a"), Column(name="b", kind="p")), rows=())
+    two = Table(title="n", columns=(Column(name="a"), Column(name="b", kind="p")), rows=())
     cue = "Scroll the table sideways for"
     assert f"{cue} 3 columns" in render_page(result(blocks=(words,), claims=()))
-    assert cue not in render_page(result(blocks=(numbers,), claims=()))
+    assert cue not in render_page(result(blocks=(two,), claims=()))
     tiles = Grid(pictures=((Picture(pixels=torch.zeros(1, 64, 64)),) * 12,))
     page = render_page(result(blocks=(wide, Images(title="i", grids=(tiles,)), TABLE, BARS)))
     assert "Scroll the table sideways for 9 columns." in page
     assert "Scroll sideways for 12 pictures a row." in page
     # Every table is in a box that scrolls, but those of two columns.
-    for before in re.findall(r"([^\n]*\n[^\n]*)<table class=\"(?:results|tiles|text)\"", page):
+    for before in re.findall(r"([^\n]*\n[^\n]*\n?)<table class=\"(?:results|tiles|text)\"", page):
         assert '<div class="scroll" tabindex="0" role="region"' in before
     # What is said of a table does not scroll with it.
     for box in re.findall(r'<table class="results".*?</table>', page, flags=re.DOTALL):
         assert "<caption>" not in box
     assert page.index("Said of the table.") < page.index("column 8")
+    # The line takes no room where its table does: a width in percent is of what scrolls.
+    assert "(100% - var(--room))" in STYLE
     narrow = STYLE[STYLE.index("@media (max-width: 40rem)") :]
-    assert ".sideways { display: block; }" in narrow
+    assert narrow.count("--room: calc(100vw - ") == 2  # of the page, and of a card
     assert "position: sticky; left: 0" in narrow  # names of rows stay
     assert "scroll, scroll" in STYLE  # the shadow where there is more
 

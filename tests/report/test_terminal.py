@@ -85,6 +85,15 @@ class TestShow:
         ]
         assert max(map(len, lines[:6])) <= 40
 
+    @pytest.mark.parametrize("width", range(30, 90, 7))
+    def test_no_number_is_parted_from_its_unit(self, width):
+        said = "It has 90.8 % against 89.1 %, +1.7 points [+0.9, +2.5], p < 0.001, in 12 min."
+        text = printed(lambda console: show(result(verdict=said), console), width)
+        lines = text.split("\n\n")[1].splitlines()  # behind the gates, before the table
+        assert " ".join(lines).startswith("It has")
+        assert not [line for line in lines if re.match(r"%|points|\+2.5\]|<|0.001|min", line)]
+        assert {"\N{NO-BREAK SPACE}", "\ue000"}.isdisjoint(text)
+
     def test_one_table_and_the_claims(self):
         text = self.text(result())
         assert "What each kind of view gains" in text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import torch
@@ -166,6 +167,18 @@ class TestStrangers:
         assert "<script" not in page
         assert not {"\x1b", "\u202e"} & set(page)
         page.encode()
+
+    def test_a_command_and_a_configuration_are_copied_as_they_are(self):
+        """Lines of a command end between its words; units are held in sentences alone."""
+        command = "genviews learn --name 'of 5 % & more' --two-words"
+        page = render_page(
+            result(verdict="5 % of it.", record=Record(command=command, config={"a": "5 % <"}))
+        )
+        told = page[page.index('<pre class="command">') : page.index('<div class="columns">')]
+        assert unescape(re.sub(r"<[^>]*>", "", told)).strip() == command
+        assert "<span>--two-words</span>" in told
+        assert "5 % &lt;" in page
+        assert "5\N{NO-BREAK SPACE}% of it." in page
 
     def test_many_files_left_out_are_folded(self):
         skipped = tuple((f"{i}.png", "truncated") for i in range(30))

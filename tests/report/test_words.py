@@ -7,6 +7,7 @@ from genviews.report.words import (
     duration,
     printable,
     short_range,
+    unbroken,
     value_words,
 )
 from genviews.studies.blocks import Column, Estimate
@@ -74,3 +75,17 @@ def test_nothing_that_steers_a_terminal_is_left(text):
 
 def test_plain_names_stay():
     assert printable("Größe 画像 ü (1).png") == "Größe 画像 ü (1).png"
+
+
+@pytest.mark.parametrize(
+    "held",
+    ["90.8 %", "+0.7 points", "12 min", "2.5 GiB", "0.3 s", "[-5.2, +6.6]", "p < 0.001", "p = 1"],
+)
+def test_no_line_ends_within_a_quantity(held):
+    assert " " not in unbroken(held)
+    assert unbroken(f"has {held} of 3 sizes, 5 steps").count(" ") == 6
+
+
+def test_what_is_no_quantity_stays():
+    for text in ("5 seconds", "IMG 7 sat.png", "map 3", "of 2,000 images, 400 of them"):
+        assert unbroken(text) == text

@@ -111,7 +111,7 @@ def row_table(rows: Sequence[Row], *, title: str, chosen: Row | None, caption: s
     Args:
         rows: of one task, the single image first.
         title: of the table.
-        chosen: the row that the verdict is about.
+        chosen: the row that the verdict is about; not marked where its views have no weight.
         caption: one sentence.
     """
     compared = any(row.reference_gain is not None for row in rows)
@@ -121,7 +121,7 @@ def row_table(rows: Sequence[Row], *, title: str, chosen: Row | None, caption: s
         title=title,
         columns=tuple(_COLUMNS[place] for place in kept),
         rows=tuple(tuple(line[place] for place in kept) for line in cells),
-        highlight=next((i for i, row in enumerate(rows) if row is chosen), None),
+        highlight=next((i for i, row in enumerate(rows) if row is chosen and row.alpha != 0), None),
         tones=tuple(map(_tone, rows)),
         breaks=tuple(i for i in range(1, len(rows)) if rows[i].group != rows[i - 1].group),
         caption=caption,
@@ -304,10 +304,10 @@ def _say(row: Row, found: GainReport, against: str, num_test: int) -> str:
     if row.alpha == 0:
         none = (
             "Generated views did not help: on the calibration images they earned no "
-            "weight (alpha 0)"
+            "weight (alpha 0), so none is chosen"
         )
         if found is row:
-            return f"{none}, so the answer is that of {against}, {accuracy}; {limits}."
+            return f"{none} and the answer is that of {against}, {accuracy}; {limits}."
         return (
             f"{none}. Without them {row.name!r}, which has fewer pixel views, has {accuracy} "
             f"against {before} of {against} on {num_test:,} test images, {_points(found)}; "

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from genviews.ensemble.combine import Comparison, Row, best_on_calibration
-from genviews.studies.ensembling.evidence import answer, weight_words
+from genviews.studies.ensembling.evidence import answer, row_table, weight_words
 
 SINGLE = Row(
     name="single image", task="images", group="image", views=(), num_views=0, alpha=None,
@@ -76,10 +76,16 @@ def test_no_weight():
     text = say(SINGLE, replace(GOOD, alpha=0.0, gain=0.0, accuracy=0.82, p_value=1.0))
     assert text.startswith(
         "Generated views did not help: on the calibration images they earned no weight (alpha 0), "
-        "so the answer is that of the single image, 82.00 %; 1,234 test images show a gain of 0.6 "
-        "points or more four times in five, if 0.6 % of the answers change."
+        "so none is chosen and the answer is that of the single image, 82.00 %; 1,234 test images "
+        "show a gain of 0.6 points or more four times in five, if 0.6 % of the answers change."
     )
     assert text.count(". ") == 0
+
+
+@pytest.mark.parametrize(("alpha", "place"), [(0.35, 1), (None, 1), (0.0, None)])
+def test_a_row_is_marked_unless_its_views_have_no_weight(alpha, place):
+    row = replace(GOOD, alpha=alpha)
+    assert row_table((SINGLE, row), title="", chosen=row).highlight == place
 
 
 def test_no_weight_beside_fewer_pixel_views():
@@ -89,7 +95,10 @@ def test_no_weight_beside_fewer_pixel_views():
     known = {name: getattr(combined, name) for name in ("interval", "fixed", "broke")}
     paired = Comparison(**{**known, **facts}, row="combined", against="crop", task="images")
     text = say(SINGLE, combined, comparisons=(paired,))
-    assert "earned no weight (alpha 0). Without them 'combined', which has fewer" in text
+    assert (
+        "earned no weight (alpha 0), so none is chosen. Without them 'combined', which has fewer"
+        in text
+    )
     assert "has 81.00 % against 82.00 % of 'crop' alone on 1,234 test images, -1.00" in text
 
 
