@@ -23,8 +23,9 @@ from genviews.augment.colour import ColorJitter
 from genviews.augment.geometry import CentreCrop, HorizontalFlip, RandomCrop
 from genviews.augment.presets import GENREP_SIDE, GENREP_SIZE, pixel_views
 from genviews.augment.simclr import SimCLR
-from genviews.checks import lookup
+from genviews.checks import check_number, lookup
 from genviews.perturb.base import KINDS, Parts, Perturbation, ScaleTable, perturbations
+from genviews.perturb.redraw import finite_views
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.types import ImageSpec
@@ -261,14 +262,19 @@ def measure_scales(
     with torch.no_grad():
         latents = generator.map(generator.sample(rng.streams(range(SAMPLES))), label)
     images = render(generator, latents, label=label)
+    good = finite_views(images[:, None])[:, 0] & latents.flatten(1).isfinite().all(1)
+    check_number(int(good.sum()), "finite samples of the generator", least=2, remedy="mend it")
+    latents, images = latents[good], images[good]
+    label = None if label is None else label[good]
     unit = float((images - images.roll(1, 0)).abs().mean())
 
     def change(kind: str, rows: str, strength: float) -> float:
         """By how many units a strength changes the pictures."""
         made = KINDS[kind].of_kind(kind, rows, strength, parts)
-        moved = made(generator, latents, VIEWS, rng.streams(range(SAMPLES)), label)
+        moved = made(generator, latents, VIEWS, rng.streams(range(len(images))), label)
         apart = render(generator, moved, label=label) - images[:, None]
-        return float(apart.abs().mean()) / unit if unit > 0 else math.inf
+        known = apart[finite_views(apart)].abs()
+        return float(known.mean()) / unit if unit > 0 and len(known) else math.inf
 
     # The largest strengths: two deviations of the latents, four of a component, all of it.
     most = {"isotropic": 2.0 * float(latents.std(0).mean()), "pca": 4.0, "stylemix": 1.0}

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from genviews.checks import check_count, check_given, fail, lookup
+from genviews.checks import check_count, check_given, check_number, fail, lookup
 from genviews.described import described_by
 from genviews.files import load_arrays, load_header, load_tensors, save_tensors
 from genviews.generators.base import Generator
@@ -91,8 +91,8 @@ class PCAStatistics:
         w is row 0 of an untruncated mapping, before anything differs between rows; for a
         conditional generator the samples go round the classes. Mean and covariance (n - 1 in the
         denominator, as in scikit-learn) are summed in float64 on the CPU, a batch at a time; the
-        samples are never held together. A component's largest entry is positive, so that its sign
-        is the same each time.
+        samples are never held together, and those that are not finite are left out. A component's
+        largest entry is positive, so that its sign is the same each time.
 
         Args:
             generator: any generator.
@@ -179,7 +179,7 @@ def _covariance(
     generator: Generator, num_samples: int, rng: Rng, batch_size: int
 ) -> Float64[Tensor, "D D"]:
     """Covariance of w from its first and second moments, summed over batches."""
-    dim = generator.latent_spec.dim
+    dim, count = generator.latent_spec.dim, 0
     first = torch.zeros(dim, dtype=torch.float64)
     second = torch.zeros(dim, dim, dtype=torch.float64)
     for start in range(0, num_samples, batch_size):
@@ -187,13 +187,16 @@ def _covariance(
         w = _sample_w(generator, rng, ids)
         first += w.sum(0)
         second += w.T @ w
-    return (second - torch.outer(first, first) / num_samples) / (num_samples - 1)
+        count += len(w)
+    check_number(count, "finite samples of w", least=2, remedy="mend the generator's mapping")
+    return (second - torch.outer(first, first) / count) / (count - 1)
 
 
 def _sample_w(generator: Generator, rng: Rng, ids: range) -> Float64[Tensor, "n D"]:
     with torch.no_grad():
         latents = generator.map(generator.sample(rng.streams(ids)), generator.labels_in_turn(ids))
-    return latents[:, 0].cpu().double()
+    w = latents[:, 0].cpu().double()
+    return w[w.isfinite().all(1)]
 
 
 @dataclass(frozen=True)

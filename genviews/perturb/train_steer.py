@@ -30,6 +30,7 @@ from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.modes import gradients, ordinary
 from genviews.perturb.base import identity_of
 from genviews.perturb.noise import Normal
+from genviews.perturb.redraw import finite_views
 from genviews.perturb.walks import Walks
 from genviews.perturb.warps import (
     EDITS,
@@ -46,6 +47,11 @@ from genviews.style_rows import Layers, plain_layers
 __all__ = ["SteerTraining", "measure_walks", "train_walks"]
 
 Report = Callable[[int, dict[str, float]], None]
+
+_MEND = (
+    "lower the rate, or mend the generator where it makes no picture; the checkpoint before it is "
+    "still good"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +212,7 @@ class _Run:
                 remedy="walks cannot be learnt for it: use Gaussian views",
             )
         value = loss.item()
-        remedy = "lower the rate; the checkpoint before it is still good"
-        check_number(value, f"loss of step {step + 1}", remedy=remedy)
+        check_number(value, f"loss of step {step + 1}", remedy=_MEND)
         (self.vectors.grad,) = torch.autograd.grad(loss, self.vectors)
         self.adam.step()
         return value
@@ -248,7 +253,13 @@ def _loss(
         images = generator.images_of(latents, label)
         target, mask = warp(images, steps, config.ranges, config.masking)
     moved = walks.move(latents, walks.of_all(steps, channels))
-    return steering_loss(generator.images_of(moved, label), target, mask)
+    made = generator.images_of(moved, label)
+    good = finite_views(torch.stack([images, made.detach()], 1)).all(1)
+    if not bool(good.all()):  # one that is not would spoil the gradient of all
+        made = generator.images_of(moved[good], None if label is None else label[good])
+        target, mask = target[good], mask[good]
+        check_number(len(made), "finite pictures of a step", least=1, remedy=_MEND)
+    return steering_loss(made, target, mask)
 
 
 def measure_walks(
