@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import nn, overrides
+from torch.utils import _python_dispatch as dispatch
 
 from genviews.rng import Rng
 
 Parts = TypeVar("Parts")
 Module = TypeVar("Module", bound=nn.Module)
 __all__ = ["evaluated", "evaluating", "frozen", "gradients"]
-__all__ += ["ordinary", "own_dropout", "undisturbed"]
+__all__ += ["ordinary", "own_dropout", "surroundings", "undisturbed"]
 
 
 def evaluated(module: Module) -> Module:
@@ -91,6 +92,36 @@ def undisturbed() -> Iterator[None]:
         torch.set_rng_state(cpu)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
+
+
+def surroundings() -> Callable[[], AbstractContextManager[None]]:
+    """Return what is to be entered in another thread, for torch to compute there as it does here.
+
+    That is the default device, mixed precision, whether gradients are recorded, and further modes
+    of torch, which a thread of its own does not have. Inference mode is left out: its tensors could
+    not be learnt from after it.
+    """
+    graded, kinds = torch.is_grad_enabled(), ("cpu", "cuda")
+    casts = [(k, torch.get_autocast_dtype(k)) for k in kinds if torch.is_autocast_enabled(k)]
+    calls = overrides._get_current_function_mode_stack()
+    operators = dispatch._get_current_dispatch_mode_stack()
+
+    @contextmanager
+    def there() -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(graded))
+            for kind, dtype in casts:
+                stack.enter_context(torch.autocast(kind, dtype=dtype))
+            # Pushed, not entered: some modes do more when they are entered, such as to count anew.
+            for operator in operators:
+                dispatch._push_mode(operator)
+                stack.callback(dispatch._pop_mode)
+            for call in calls:
+                overrides._push_mode(call)
+                stack.callback(overrides._pop_mode)
+            yield
+
+    return there
 
 
 @contextmanager

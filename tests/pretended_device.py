@@ -5,8 +5,7 @@
 
 Everything is computed on the CPU. Memory that was moved to the device, or comes from what is there,
 is tagged; an operator that gets tagged and other tensors raises, with the exceptions that CUDA has:
-numbers (tensors without an axis), indices, `copy_`. Nor does NumPy see what is there. Other threads
-know nothing of it.
+numbers (tensors without an axis), indices, `copy_`. Nor does NumPy see what is there.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.checks import check_count, fail
+from genviews.modes import surroundings
 from genviews.represent.plan import SamplePlan
 from genviews.represent.views import AnchorViews, ViewBatch
 from genviews.rng import Rng
@@ -66,8 +67,9 @@ class StreamStats:
 class Prefetcher(Generic[T]):
     """Items of a generator, made by a thread up to `depth` ahead.
 
-    Only the time changes: rendering on a GPU or in the kernels of a CPU frees Python's lock, so the
-    encoder trains meanwhile.
+    Only the time changes. Items are made in the modes of torch that they are asked for in (default
+    device, mixed precision; see `genviews.modes.surroundings`). Rendering on a GPU or in kernels of
+    a CPU frees Python's lock, so the encoder trains meanwhile.
 
     The thread ends with the generator, on `close`, when this object is deleted, and at the end of
     the program; it holds at most `depth` items that were not taken, the one being made included.
@@ -128,7 +130,12 @@ class Prefetcher(Generic[T]):
 
     def _make_one(self) -> None:
         if self._thread is not None:
-            self._ahead.append(self._thread.submit(next, self._items))
+            self._ahead.append(self._thread.submit(_next_in, surroundings(), self._items))
+
+
+def _next_in(there: Callable[[], AbstractContextManager[None]], items: Iterator[T]) -> T:
+    with there():
+        return next(items)
 
 
 class StreamedBatches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from genviews.represent.stream import Prefetcher
 
@@ -138,3 +142,65 @@ def test_items_are_made_while_the_consumer_works() -> None:
 def test_a_negative_depth_is_named() -> None:
     with pytest.raises(ValueError, match="depth: expected an integer of at least 0"):
         Prefetcher(Source()(), -1)
+
+
+class Calls(TorchFunctionMode):
+    """Says that it was here by a type of numbers."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        return made.double() if func is torch.matmul else made
+
+
+class Operators(TorchDispatchMode):
+    """The same, below autograd."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        return made.double() if "mm" in str(func) else made
+
+
+def seen():
+    """What torch does, item by item."""
+    weight = torch.ones(2, 2, device="cpu", requires_grad=True)
+    while True:
+        made = torch.matmul(weight, weight)
+        yield made.dtype, made.requires_grad, torch.zeros(1).device.type, torch.zeros(1).dtype
+
+
+MODES = {
+    "none": contextlib.nullcontext,
+    "device": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "no gradients": torch.no_grad,
+    "calls": Calls,
+    "operators": Operators,
+    "autocast within calls": lambda: within(Calls(), torch.autocast("cpu", dtype=torch.float16)),
+}
+
+
+@contextlib.contextmanager
+def within(*modes):
+    with contextlib.ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        yield
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_thread_computes_as_its_caller_does(mode) -> None:
+    usual = next(seen())
+    with MODES[mode]():
+        wanted = next(seen())
+        with Prefetcher(seen(), 1) as items:
+            assert next(items) == wanted
+    assert (wanted == usual) == (mode == "none")
+    with Prefetcher(seen(), 1) as items:
+        with MODES[mode]():
+            next(items)  # asked for before, and the next one within
+        assert [next(items), next(items)] == [wanted, usual]
+
+
+def test_what_is_made_ahead_in_inference_mode_can_be_learnt_from() -> None:
+    with torch.inference_mode(), Prefetcher((torch.ones(1) for _ in range(3)), 1) as items:
+        assert not next(items).is_inference()
