@@ -32,6 +32,7 @@ __all__ = [
     "check_pixels",
     "expanded",
     "fail",
+    "finite_rows",
     "first_reasons",
     "is_there",
     "is_url",
@@ -233,6 +234,11 @@ def check_each(
         fail(what, expected=expected, got=len(given), remedy=remedy)
 
 
+def finite_rows(values: Tensor) -> Tensor:
+    """Return (N,), which of N rows of numbers, images or latents are finite throughout."""
+    return values.isfinite().flatten(1).all(1)
+
+
 def check_finite(rows: Tensor, what: str, names: Sequence[object], remedy: str) -> None:
     """Raise ValueError that names the rows with a number that is not finite.
 
@@ -242,7 +248,7 @@ def check_finite(rows: Tensor, what: str, names: Sequence[object], remedy: str) 
         names: of the N rows, such as ids of images.
         remedy: see `fail`.
     """
-    bad = (~rows.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+    bad = (~finite_rows(rows)).nonzero().flatten().tolist()
     if bad:
         got = f"others in {', '.join(str(names[row]) for row in bad[:5])}"
         fail(what, expected="finite numbers", got=got, remedy=remedy)

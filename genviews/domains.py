@@ -23,7 +23,7 @@ from genviews.augment.colour import ColorJitter
 from genviews.augment.geometry import CentreCrop, HorizontalFlip, RandomCrop
 from genviews.augment.presets import GENREP_SIDE, GENREP_SIZE, pixel_views
 from genviews.augment.simclr import SimCLR
-from genviews.checks import check_number, lookup
+from genviews.checks import check_number, finite_rows, lookup
 from genviews.perturb.base import KINDS, Parts, Perturbation, ScaleTable, perturbations
 from genviews.perturb.redraw import finite_views
 from genviews.render import render
@@ -262,7 +262,7 @@ def measure_scales(
     with torch.no_grad():
         latents = generator.map(generator.sample(rng.streams(range(SAMPLES))), label)
     images = render(generator, latents, label=label)
-    good = finite_views(images[:, None])[:, 0] & latents.flatten(1).isfinite().all(1)
+    good = finite_views(images[:, None])[:, 0] & finite_rows(latents)
     check_number(int(good.sum()), "finite samples of the generator", least=2, remedy="mend it")
     latents, images = latents[good], images[good]
     label = None if label is None else label[good]

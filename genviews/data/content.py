@@ -16,13 +16,13 @@ __all__ = ["HASH_BYTES", "content_hash", "content_hash_of", "pack_hashes", "unpa
 HASH_BYTES = 16  # of BLAKE2b: two of 10^15 images agree by chance with probability 10^-9
 
 
-def content_hash(content: bytes | Tensor) -> str:
+def content_hash(content: bytes | Tensor, size: int = HASH_BYTES) -> str:
     """Return the hash that `SourceBatch.hashes` holds, of a file's bytes or an image's values.
 
     An image is on the CPU; how its values lie in memory is no part of it.
     """
     data = content.numpy().tobytes() if isinstance(content, Tensor) else content
-    return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
+    return hashlib.blake2b(data, digest_size=size).hexdigest()
 
 
 def content_hash_of(file: OpenFile) -> str:

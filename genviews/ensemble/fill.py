@@ -21,7 +21,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_different, check_each, check_finite, fail, first_reasons
+from genviews.checks import (
+    check_different,
+    check_each,
+    check_finite,
+    fail,
+    finite_rows,
+    first_reasons,
+)
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource
@@ -155,7 +162,7 @@ def answered(
         bad: images that are no images; None: none.
         failed: images whose inversion failed; None: none.
     """
-    finite = [{k: v.isfinite().flatten(1).all(1) for k, v in own.items()} for own in logits]
+    finite = [{k: finite_rows(v) for k, v in own.items()} for own in logits]
     none = torch.zeros_like(finite[0]["image"])
     good = torch.stack([own["image"] for own in finite]).all(0) & ~(none if bad is None else bad)
     usable = [torch.stack(list(own.values())).all(0) for own in finite]

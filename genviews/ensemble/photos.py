@@ -9,7 +9,6 @@ number that is not finite, geometry that does not fit) is that image's matter.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,13 +26,15 @@ from genviews.checks import (
     check_type,
     fail,
 )
+from genviews.data.content import content_hash
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
 from genviews.types import ImageSpec, check_floats, check_masks, check_shape, check_tensor
 from genviews.user_code import in_short
 
-__all__ = ["Photos", "Read", "check_labels", "content_ids"]
+__all__ = ["Photos", "Read", "check_labels"]
 
+ID_BYTES = 12  # of an image without a name
 LARGEST = 2.0  # noise on an image may leave [-1, 1]; what is further off is in another range
 
 
@@ -102,7 +103,8 @@ class Photos:
             self.rows = list(range(len(images)))
         else:
             self._check_images(images)
-            contents = content_ids(images)
+            # From its pixels: an image's views do not depend on its place in a batch.
+            contents = [content_hash(image.detach().cpu().float(), ID_BYTES) for image in images]
             remedy = "give names, such as ['a.png', 'b.png']"
             named = contents if ids is None else ids
             self.ids = list(check_type(named, Sequence, "ids", "a list of names", remedy))
@@ -296,9 +298,3 @@ def check_labels(
                 remedy="correct the labels, or leave both out",
             )
     return found.long()
-
-
-def content_ids(images: Tensor | Sequence[Tensor]) -> list[str]:
-    """An id for each image from its pixels: its views do not depend on its place in a batch."""
-    arrays = (image.detach().cpu().contiguous().float().numpy() for image in images)
-    return [hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest() for array in arrays]

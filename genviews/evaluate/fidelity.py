@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, fail, finite_rows
 from genviews.data.content import content_hash
 from genviews.data.source import ImageSource, SourceBatch
 from genviews.evaluate.extractor import check_features
@@ -91,7 +91,7 @@ class GeneratedSource(ImageSource):
         images = render(
             self.generator, latents, label=label, batch_size=self.batch_size, out_device="cpu"
         )
-        fine = images.flatten(1).isfinite().all(1)
+        fine = finite_rows(images)
         skipped = [(ids[row], "is not finite") for row in (~fine).nonzero().flatten().tolist()]
         if len(skipped) > max(4, len(ids) / 2):
             fail(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from genviews.checks import finite_rows
 from genviews.gates.gate import FEW_FAIL, MOST_OF, Gate, too_many
 from genviews.types import Status
 from genviews.user_code import GUIDE
@@ -20,7 +21,7 @@ ALIKE = 0.02
 
 def finite_gate(images: Float[Tensor, "n C H W"], what: str = "samples of the generator") -> Gate:
     """Whether the pixels that a generator draws are numbers, but for a few pictures."""
-    bad = int((~images.isfinite().flatten(1).all(1)).sum())
+    bad = int((~finite_rows(images)).sum())
     return Gate(
         name=f"numbers of {what}",
         found=f"{bad:,} of {len(images):,} {what} have pixels that are not finite.",
@@ -61,7 +62,7 @@ def picture_gate(
     remedy: str,
 ) -> Gate | None:
     """Whether pictures differ from one another as images do; None where the images are alike."""
-    made = made[made.isfinite().flatten(1).all(1)]
+    made = made[finite_rows(made)]
     if len(made) < 4 or len(images) < 4:
         return None
     own, theirs = (float(part.double().std(0).mean()) for part in (made, images))
@@ -79,7 +80,7 @@ def picture_gate(
 
 def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"]) -> Gate | None:
     """Whether generator and images have one range of values: [0, 1] is not [-1, 1]."""
-    made = made[made.isfinite().flatten(1).all(1)]
+    made = made[finite_rows(made)]
     if not len(made) or not len(images):
         return None
     ends = [(float(part.min()), float(part.float().mean())) for part in (made, images)]

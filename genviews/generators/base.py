@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genviews.checks import check_count, check_number, check_type, fail
+from genviews.checks import check_count, check_number, check_type, fail, finite_rows
 from genviews.identity.answers import shrink
 from genviews.rng import Rng, Streams
 from genviews.types import (
@@ -144,7 +144,7 @@ class Generator(nn.Module, ABC):
             with torch.no_grad():
                 z = self.sample(Rng(seed, "mean_latent").streams(range(num)))
                 latents = self.map(z, self.labels_in_turn(range(num)))
-                finite = latents.flatten(1).isfinite().all(1)
+                finite = finite_rows(latents)
                 kept = (key, (latents if finite.all() else latents[finite]).mean(0))
             self._mean_kept = kept
         return kept[1].clone()

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genviews.checks import finite_rows
 from genviews.generators.adapter import (
     CONTRACT,
     Adapter,
@@ -256,7 +257,7 @@ class _Probe:
         low, high, outside, count, whole = math.inf, -math.inf, 0, 0, 0
         for start in range(0, samples, CHUNK):
             found = self.images(adapter, range(start, min(start + CHUNK, samples))).flatten(1)
-            found = found[found.isfinite().all(1)]
+            found = found[finite_rows(found)]
             if len(found):
                 low, high = min(low, found.min().item()), max(high, found.max().item())
                 outside += int((found.abs() > 1.05).sum())
@@ -304,7 +305,7 @@ class _Probe:
 
     def _some_finite(self, adapter: Adapter, rows: range) -> bool:
         with torch.no_grad():
-            return bool(self.images(adapter, rows).isfinite().flatten(1).all(1).any())
+            return bool(finite_rows(self.images(adapter, rows)).any())
 
     def _axes(self, shape: tuple[int, ...]) -> Axes | None:
         """The order of axes that a shape says without doubt."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genviews.checks import check_count, check_fraction, check_number, fail
+from genviews.checks import check_count, check_fraction, check_number, fail, finite_rows
 from genviews.generators.base import Generator, check_is_generator
 from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
@@ -104,7 +104,7 @@ def _batch(
     images = generator.images_of(latents, label)
     masks = random_masks(batch, (images.shape[2], images.shape[3]), rng)
     masks[torch.rand(batch, generator=rng) >= config.masked] = 1.0
-    good = latents.flatten(1).isfinite().all(1) & images.flatten(1).isfinite().all(1)
+    good = finite_rows(latents) & finite_rows(images)
     latents, images, masks = latents[good], images[good], masks.to(images)[good]
     return latents, images, masks, None if label is None else label[good]
 
@@ -227,4 +227,4 @@ def _spread(generator: Generator, seed: int) -> Tensor:
     """The mean variance of a latent's numbers over the prior, classes included."""
     z = generator.sample(Rng(seed, "spread").streams(range(2048)))
     first = generator.map(z, generator.labels_in_turn(range(len(z))))[:, 0]
-    return first[first.isfinite().all(1)].var(0).mean()
+    return first[finite_rows(first)].var(0).mean()

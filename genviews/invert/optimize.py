@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genviews.checks import check_count, check_each, check_pixels, check_type
+from genviews.checks import check_count, check_each, check_pixels, check_type, finite_rows
 from genviews.generators.base import Generator, check_is_generator
 from genviews.invert.batch import fitting_batch, in_parts, rows_alike
 from genviews.invert.inverter import Inverter
@@ -184,8 +184,8 @@ class _Run:
         self.mean = generator.mean_latent().to(images)
         self.jobs = self._unknown(len(images) * self.starts)
         self.smoothing = images.new_tensor(inverter.objective.stages(inverter.stages))
-        finite = blank(images, masks).flatten(1).isfinite().all(1)
-        finite &= masks.flatten(1).isfinite().all(1)
+        finite = finite_rows(blank(images, masks))
+        finite &= finite_rows(masks)
         self.usable = finite & (masks.flatten(1).sum(1) > 0)
 
     def _unknown(self, count: int) -> _Jobs:
@@ -255,7 +255,7 @@ class _Run:
 
         with torch.no_grad():
             start = in_parts(candidates, len(image), device, self.part)[0].flatten(0, 1)
-        lost = ~start.flatten(1).isfinite().all(1)
+        lost = ~finite_rows(start)
         start = torch.where(lost[:, None, None], self.mean, start)
         images, masks = (t.repeat_interleave(self.starts, 0) for t in (images, masks))
         index = image[:, None] * self.starts + torch.arange(self.starts, device=device)

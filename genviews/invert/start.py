@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genviews.checks import check_count, fail
+from genviews.checks import check_count, fail, finite_rows
 from genviews.generators.base import Generator
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.objective import masked_mean
@@ -343,7 +343,7 @@ def class_means(
             with evaluating(classifier):
                 label = classifier(generator.images_of(latents)).argmax(1).cpu()
             _check_most(label, num_classes)
-        good = latents.flatten(1).isfinite().all(1).cpu()
+        good = finite_rows(latents).cpu()
         total.index_add_(0, label[good], latents.double().cpu()[good])
         count += torch.bincount(label[good], minlength=num_classes)
     if missing := torch.nonzero(count == 0).flatten().tolist():
