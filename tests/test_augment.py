@@ -357,6 +357,7 @@ def test_the_presets_of_learning_are_those_of_the_paper() -> None:
             "streams: expected 5, .* got 2; make",
         ),
         (lambda: Identity()(pictures(), 0, STREAMS), "num_views: expected an integer"),
+        (lambda: Identity()(99 * pictures(), 1, STREAMS), r"pixel views: expected values in \[-1"),
     ],
 )
 def test_misuse_is_explained(make, message: str) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, check_each
+from genviews.checks import check_count, check_each, check_pixels
 from genviews.rng import Streams
 from genviews.types import Images, check_shape
 
@@ -49,7 +49,7 @@ class PixelViews(ABC):
             Views on the device of `images`.
 
         Raises:
-            ValueError: images that are not (B, C, H, W), or another number of streams.
+            ValueError: images that are not (B, C, H, W), or of 0 to 255; another number of streams.
 
         Example:
             >>> import torch
@@ -62,6 +62,7 @@ class PixelViews(ABC):
         check_count(num_views, "num_views")
         remedy = "add the batch axis; views (B, K, C, H, W) go through `augment`"
         check_shape(images, ("B", "C", "H", "W"), "images", remedy)
+        check_pixels(images, "images of pixel views")
         return self.augment(images.unsqueeze(1).expand(-1, num_views, -1, -1, -1), streams)
 
     def augment(

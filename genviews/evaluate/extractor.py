@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from genviews.augment.base import PixelViews
 from genviews.augment.geometry import CentreCrop, Resize
-from genviews.checks import check_count, check_finite, fail
+from genviews.checks import check_count, check_finite, check_pixels, fail
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, as_source
 from genviews.engine import Engine
@@ -108,10 +108,12 @@ class FeatureExtractor:
         """Return float32 features of images in [-1, 1], on the CPU.
 
         Raises:
-            ValueError: features of another shape, or that are not finite (the rows are named).
+            ValueError: images of 0 to 255 or 0 to 1; features of another shape, or that are not
+                finite (the rows are named).
         """
         check_floats(images, "images")
         check_shape(images, ("n", "C", "H", "W"), "images", "give a batch of images")
+        check_pixels(images, "images of the extractor", as_set=True)
         parts = [self._chunk(chunk) for chunk in images.split(self.batch_size)]
         return torch.cat(parts)
 

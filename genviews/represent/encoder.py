@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.checks import check_count, check_type, fail, lookup
+from genviews.checks import check_count, check_pixels, check_type, fail, lookup
 from genviews.classify.network import SmallResNet
 from genviews.classify.norm import rectified_norm
 from genviews.files import save_tensors
@@ -191,6 +191,7 @@ class RepresentationEncoder(nn.Module):
 
         Images may be on another device than the encoder. Each part is put back in its mode.
         """
+        check_pixels(images, "images of the encoder")
         with torch.no_grad(), evaluating(self):
             parts = [self(part.to(self.mean.device)).cpu() for part in images.split(batch_size)]
         return torch.cat(parts)

@@ -183,6 +183,12 @@ class TestExtractor:
         with pytest.raises(ValueError, match="resize_to: expected at least input_size"):
             FeatureExtractor(nn.Flatten(), input_size=10, resize_to=9)
 
+    @pytest.mark.parametrize("most", [255.0, 1.0])
+    def test_pixels_of_another_range(self, most):
+        images = torch.linspace(0, most, 16 * 16).view(16, 1, 4, 4)
+        with pytest.raises(ValueError, match=r"images of the extractor: expected values in \[-1"):
+            FeatureExtractor(nn.Flatten())(images)
+
 
 class TestCheckFeatures:
     def test_constant_rows(self):

@@ -100,7 +100,7 @@ class TestGaussian:
         assert np.abs(drawn).max() <= law.support()[1] + 1e-6
 
     def test_the_published_bound_scales_with_the_deviation(self) -> None:
-        """C1 #13: the code's bounds are +-2s; the paper's notation reads as +-2."""
+        """The published code's bounds are +-2s; the paper's notation reads as +-2."""
         assert 0.39 < np.abs(steps(Gaussian("all", 0.2))).max() <= 0.4 + 1e-6
         assert 0.6 < np.abs(steps(Gaussian("all", 0.2, reading="fixed"))).max() <= 2.0
 
@@ -138,7 +138,7 @@ class TestGaussian:
 
 class TestAngular:
     def test_each_sample_keeps_its_own_norm_against_a_naive_loop(self) -> None:
-        """C3 #5: the published code divides by one norm over the whole batch."""
+        """The published code divides by one norm over the whole batch."""
         streams = Rng(0).streams(range(8))
         z = BLACK_BOX.map(BLACK_BOX.sample(streams)) * torch.linspace(0.2, 3, 8)[:, None, None]
         views = Angular("all", 1.0)(BLACK_BOX, z, 3, streams)

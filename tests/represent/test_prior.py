@@ -64,7 +64,7 @@ def test_the_plain_prior_is_the_generators_own_samples() -> None:
 
 
 def test_truncation_in_w_is_the_line_to_the_mean() -> None:
-    """C1 #12: the paper's "normal truncated at 0.9" is psi = 0.9 in its code."""
+    """The paper's "normal truncated at 0.9" is psi = 0.9 in its code."""
     generator = stylegan2()
     full = Prior().sample(generator, ids(6)).latents
     cut = Prior(psi=0.9, cutoff=3).sample(generator, ids(6))

@@ -79,7 +79,7 @@ def test_stored_views_are_the_streamed_ones(views, keep, tmp_path) -> None:
 
 
 def test_z_always_matches_its_image(tmp_path) -> None:
-    """C3 #5: the reference stores the wrong z after its first batch."""
+    """The reference stores the wrong z after its first batch."""
     views = LatentViews(CONDITIONAL, Gaussian("all", 0.3), batch_size=3)
     write_views(views, tmp_path, 11, shard_size=5)
     stored = StoredViews(tmp_path)

@@ -89,7 +89,7 @@ def test_a_positive_keeps_its_class_and_labels_are_the_anchors() -> None:
 
 
 def test_z_of_each_view_renders_that_view() -> None:
-    """C3 #4: the reference pairs the anchor's z with the image of its neighbour."""
+    """The reference pairs the anchor's z with the image of its neighbour."""
     base, psi = TOY, 0.9
     batch = LatentViews(z_space(base, psi=psi), Gaussian("all", 0.5), positives=2)(range(5))
     for view in range(3):
