@@ -12,6 +12,8 @@ Both can be significant, of a difference that is sure and too small to matter: i
 below, and a claim that the two are level holds as well. A comparison that is fixed before test is
 looked at, such as that of the row chosen on calibration, is a family of its own.
 
+That one of several does "as well" is never said because no difference was seen: it has to be level.
+
 Source: Holm 1979; Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power
 approach".
 """
@@ -91,6 +93,11 @@ class Gap:
     def is_level(self) -> bool:
         """Whether it is surely within the margin."""
         return self.p_level is not None and self.p_level < SIGNIFICANCE
+
+    @property
+    def is_as_good(self) -> bool:
+        """Whether it is surely above, or surely within the margin."""
+        return self.is_level or (self.differs and self.value > 0)
 
     @property
     def estimate(self) -> Estimate:
@@ -181,6 +188,9 @@ def points(found: Gap, digits: int = 2) -> str:
 
 def lasting(held: Sequence[bool]) -> int:
     """The first place from which on something holds at all; the last where it never lasts.
+
+    Where each is a test, they are a fixed sequence, taken from the last place down to the first
+    that fails, so that each counts as it stands (Westfall and Krishen 2001).
 
     Example:
         >>> lasting([True, False, True, True])

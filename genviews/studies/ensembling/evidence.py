@@ -52,6 +52,7 @@ __all__ = [
     "alpha_curves",
     "answer",
     "difference",
+    "differences",
     "gain_bars",
     "gain_claim",
     "gain_table",
@@ -310,13 +311,13 @@ def _say(row: Row, found: GainReport, against: str, num_test: int) -> str:
             return f"{none} and the answer is that of {against}, {accuracy}; {limits}."
         return (
             f"{none}. Without them {row.name!r}, which has fewer pixel views, has {accuracy} "
-            f"against {before} of {against} on {num_test:,} test images, {_points(found)}; "
+            f"against {before} of {against} on {num_test:,} test images, {_points(Gap.of(found))}; "
             f"{limits}."
         )
     said = standing(Gap.of(found))
     facts = (
         f"{_ANSWERS[said]}: {row.name!r} with weight {row.alpha:.2f} has {accuracy} against "
-        f"{before} of {against} on {num_test:,} test images, {_points(found)}"
+        f"{before} of {against} on {num_test:,} test images, {_points(Gap.of(found))}"
     )
     return f"{facts}." if said in ("above", "below") else f"{facts}; {limits}."
 
@@ -342,7 +343,14 @@ def weight_words(alpha: float) -> str:
 
 def difference(found: GainReport) -> str:
     """A paired gain in words: "no difference seen, +0.25 points [...] (...)"."""
-    return f"{_WORDS[standing(Gap.of(found))]}, {_points(found)}"
+    return differences([found])[0]
+
+
+def differences(family: Sequence[GainReport]) -> list[str]:
+    """Paired gains that are told together in words, corrected for their number (Holm)."""
+    holm = ", Holm" if len(family) > 1 else ""
+    weighed = weigh([Gap.of(found) for found in family])
+    return [f"{_WORDS[standing(gap)]}, {_points(gap, holm)}" for gap in weighed]
 
 
 def gain_claim(text: str, found: GainReport, *, said: str = "", source: str = "") -> Claim:
@@ -357,6 +365,7 @@ def gain_claim(text: str, found: GainReport, *, said: str = "", source: str = ""
     )
 
 
-def _points(found: GainReport) -> str:
-    p = "p < 0.001" if found.p_value < 0.001 else f"p = {probability(found.p_value)}"
-    return f"{points(Gap.of(found))} (exact McNemar {p})"
+def _points(gap: Gap, corrected: str = "") -> str:
+    assert gap.p_value is not None  # of paired answers
+    p = "p < 0.001" if gap.p_value < 0.001 else f"p = {probability(gap.p_value)}"
+    return f"{points(gap)} (exact McNemar {p}{corrected})"

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from scipy import special
+
 from genviews.ensemble.combine import ranked
 from genviews.ensemble.resample import SIZES, Resampled, ensemble_size_study, pixel_size_study
 from genviews.ensemble.significance import gain_report
@@ -17,7 +19,7 @@ from genviews.studies.blocks import Column, Curves, Estimate, Table, chart_of
 from genviews.studies.ensembling.choose import Fitted
 from genviews.studies.ensembling.evidence import difference, gain_claim, weight_words
 from genviews.studies.result import Result
-from genviews.studies.statistics import lasting
+from genviews.studies.statistics import MARGIN, SIGNIFICANCE, lasting
 
 __all__ = ["STUDY", "EnsembleSize", "run"]
 
@@ -85,19 +87,29 @@ def run(bench: Bench, options: EnsembleSize) -> Result:
     return Result(
         title="How many views are worth making?",
         verdict=f"All views of {name!r} ({weight_words(best.alpha_)}): {difference(gain)} over the "
-        f"single image. From {_enough(curves[name])} views on the curve is within two standard "
-        f"errors of its end.",
+        f"single image. {_enough(curves[name])}",
         blocks=(table, Curves(title="Accuracy by size", charts=(chart,))),
         claims=(claim,),
         record=bench.record(options),
     )
 
 
-def _enough(points: Sequence[Resampled]) -> int:
-    """The least size from which on the mean is within two standard errors of the largest's."""
+def _enough(points: Sequence[Resampled]) -> str:
+    """From how many views on the curve is level with its end, whatever members are drawn."""
     last = points[-1]
-    near = [abs(last.mean - p.mean) <= 2 * math.hypot(p.stderr, last.stderr) for p in points]
-    return points[lasting(near)].size
+    size = points[lasting([p is last or _is_level(p, last) for p in points])].size
+    if size == last.size:
+        return f"No smaller ensemble is seen to be level with that of {size}."
+    return f"From {size} views on the curve is level with its end, within {100 * MARGIN:g} point."
+
+
+def _is_level(one: Resampled, last: Resampled) -> bool:
+    """Whether two means over draws are surely within the margin (two one-sided t-tests)."""
+    error, draws = math.hypot(one.stderr, last.stderr), len(last.accuracies)
+    room = MARGIN - abs(one.mean - last.mean)
+    if draws < 2 or error == 0 or room <= 0:
+        return draws >= 2 and room > 0
+    return 2 * float(special.stdtr(draws - 1, -room / error)) < SIGNIFICANCE
 
 
 def _estimate(point: Resampled) -> Estimate:

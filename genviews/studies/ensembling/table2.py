@@ -20,11 +20,11 @@ from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.blocks import Column, Curves, Table, chart_of
 from genviews.studies.ensembling.choose import Viewed
-from genviews.studies.ensembling.evidence import difference, weight_words
+from genviews.studies.ensembling.evidence import differences, weight_words
 from genviews.studies.ensembling.reconstruct import distances, stored
 from genviews.studies.inverted import measured_terms
 from genviews.studies.result import Result
-from genviews.studies.statistics import accuracy_of, gains_of, lasting
+from genviews.studies.statistics import MARGIN, Gap, accuracy_of, gains_of, lasting
 
 __all__ = ["STUDY", "Steps", "run"]
 
@@ -53,6 +53,7 @@ class _Row:
     steps: int
     distances: Mapping[str, float]
     reconstructions: GainReport  # over the images themselves
+    against_last: GainReport  # over the reconstructions after the most steps
     ensemble: GainReport  # over the single image
     alpha: float  # weight of the views in it
 
@@ -66,6 +67,7 @@ def run(bench: Bench, options: Steps) -> Result:
     snapshots = {split: _aligned(bench.images(split), inversions[split]) for split in SPLITS}
     terms, store = measured_terms(inverter), inversions["test"]
     candidates, rows = [ViewSet(perturbation=p) for p in bench.perturbations], list[_Row]()
+    kept: Tensor | None = None  # where the classifier is right on the last reconstructions
     for place in reversed(range(len(options.steps))):
         latents = {split: every[:, place] for split, every in snapshots.items()}
         first, test = bench.banks(candidates, options.num_views, latents)
@@ -73,27 +75,33 @@ def run(bench: Bench, options: Steps) -> Result:
         rule = ranked(first, [v.name for v in candidates], rule=options.rule)[0]
         candidates = [views for views in candidates if views.name == rule.views[0]]
         right, single = rule.predict(test) == test.known_labels(), test.correct()
+        again = test.correct("reconstruction")
+        kept = again if kept is None else kept
         row = _Row(
             steps=options.steps[place],
             distances=distances(bench, test.ids, stored(bench, store, place), terms),
-            reconstructions=gain_report(test.correct("reconstruction"), single),
+            reconstructions=gain_report(again, single),
+            against_last=gain_report(again, kept),
             ensemble=gain_report(right, single),
             alpha=rule.alpha_,
         )
         rows.insert(0, row)
-    last, low = rows[-1].reconstructions, rows[-1].reconstructions.interval[0]
-    enough = rows[lasting([row.reconstructions.accuracy >= low for row in rows])].steps
+    last = rows[-1]
+    reconstructions, ensemble = differences([last.reconstructions, last.ensemble])
+    as_good = [row is last or Gap.of(row.against_last).is_as_good for row in rows]
+    enough = rows[lasting(as_good)].steps
+    shown = f"from {enough} steps on it is as high"
+    if enough == last.steps:
+        shown = "after fewer it is not seen to be as high"
     table, names = _table(rows), [name.upper() for name in rows[0].distances]
     errors = chart_of(table, names, title="Error", y_label="error")
     accuracies = chart_of(table, ACCURACIES, title="Accuracy", y_label="accuracy")
     return Result(
         title="How many optimisation steps does an inversion need?",
-        verdict=f"After {options.steps[-1]} steps accuracy on the reconstructions is "
-        f"{100 * last.accuracy:.2f} %: {difference(last)} over the images themselves; from "
-        f"{enough} steps on it is above {100 * low:.2f} %, where the interval of the last begins. "
-        "The ensemble "
-        f"({candidates[0].name!r}, {weight_words(rows[-1].alpha)}): "
-        f"{difference(rows[-1].ensemble)} over the single image.",
+        verdict=f"After {last.steps} steps accuracy on the reconstructions is "
+        f"{100 * last.reconstructions.accuracy:.2f} %: {reconstructions} over the images "
+        f"themselves; {shown}, within {100 * MARGIN:g} point. The ensemble "
+        f"({candidates[0].name!r}, {weight_words(last.alpha)}): {ensemble} over the single image.",
         blocks=(table, Curves(title="By optimisation steps", charts=(errors, accuracies))),
         record=bench.record(options, {"rows": [asdict(row) for row in rows]}),
     )
@@ -117,6 +125,8 @@ def _table(rows: Sequence[_Row]) -> Table:
             *(Column(name=name, kind="percent", digits=2, priority=0) for name in ACCURACIES),
             Column(name="gain of the ensemble", kind="points", digits=2, priority=2),
         ),
+        caption="Gains are over the single image, starred after correction for these rows (Holm). "
+        "The two comparisons of the verdict are a family of their own.",
         rows=tuple(
             (
                 row.steps,

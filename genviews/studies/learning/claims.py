@@ -60,7 +60,8 @@ CLAIMS: Mapping[str, Mapping[Pair, Hypothesis]] = {
             "the inverter is far behind", "42.58 against 26.43"
         ),
         ("style-mix, 3 positives + T_x", "style-mix + T_x"): Hypothesis(
-            "several positives of an anchor help (ours)", "not tried"
+            "several positives of an anchor help, at equal updates and twice the images (ours)",
+            "not tried",
         ),
         ("style-mix + T_x", "real + T_x"): Hypothesis(
             "an encoder that never saw a real image reaches that of all of them",

@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from genviews.ensemble.combine import Comparison, Row, best_on_calibration
-from genviews.studies.ensembling.evidence import answer, row_table, weight_words
+from genviews.ensemble.significance import counted_report
+from genviews.studies.ensembling.evidence import (
+    answer,
+    difference,
+    differences,
+    row_table,
+    weight_words,
+)
 
 SINGLE = Row(
     name="single image", task="images", group="image", views=(), num_views=0, alpha=None,
@@ -151,6 +158,16 @@ def test_the_tone_is_that_of_the_answer_and_not_of_the_row(gain, p_value, tone):
     assert answer((SINGLE, row), (pair,), num_test=1234)[2] == tone
     unused = replace(row, alpha=0.0)
     assert answer((SINGLE, unused), (pair,), num_test=1234)[2] == ""
+
+
+def test_what_is_told_together_is_corrected_for_its_number():
+    found = counted_report(300, 9, 1, 400)
+    assert found.p_value < 0.05 / 2 < 3 * found.p_value
+    assert difference(found).startswith("significantly better, ")
+    (alone,), three = differences([found]), differences([found] * 3)
+    assert alone == difference(found)
+    assert all(words.startswith("no difference seen, ") for words in three)
+    assert f"(exact McNemar p = {3 * found.p_value:.3f}, Holm)" in three[0]
 
 
 def test_words_of_a_weight():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 import pytest
 import torch
+from scipy import stats
 
 from genviews.ensemble.resample import ensemble_size_study, resample_pixels
+from genviews.ensemble.significance import holm
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble, cutoff_grid, cutoff_thresholds
 from genviews.invert.optimize import invert
@@ -50,6 +54,22 @@ def test_figure6_draws_the_size_study(bench):
     assert found.answer.rows[2][0] == 4
     assert found.answer.rows[2][1].value == points[2].mean
     assert repr(MIX.name) in found.verdict
+    assert said_of_level(points) in found.verdict
+
+
+def said_of_level(points):
+    """Two one-sided t-tests of each size against the largest, from the largest down."""
+    last, least = points[-1], points[-1].size
+    for point in reversed(points[:-1]):
+        error = math.sqrt(point.stderr**2 + last.stderr**2)
+        difference, free = point.mean - last.mean, len(last.accuracies) - 1
+        tests = (stats.t.sf((0.01 + side * difference) / error, free) for side in (1, -1))
+        if max(tests) >= 0.025:
+            break
+        least = point.size
+    if least == last.size:
+        return f"No smaller ensemble is seen to be level with that of {least}."
+    return f"From {least} views on the curve is level with its end, within 1 point."
 
 
 def test_pixel_views_are_averaged_with_the_image(bench):
@@ -121,6 +141,12 @@ def test_table2_equals_an_inversion_of_each_length(bench):
     problem = toy_problem()
     assert [row[0] for row in found.answer.rows] == [0, 2, 5]
     names = [column.name for column in found.answer.columns]
+    *_, last = found.record.data["rows"]
+    together = holm([last["reconstructions"]["p_value"], last["ensemble"]["p_value"]])
+    told = re.findall(r"\(exact McNemar p ([=<]) ([\d.]+), Holm\)", found.verdict)
+    assert [float(p) for _, p in told] == pytest.approx(together, rel=0.1)
+    assert last["against_last"]["fixed"] == last["against_last"]["broke"] == 0
+    assert "within 1 point" in found.verdict
     for steps, row in zip(options.steps, found.answer.rows, strict=True):
         inverter = replace(bench.kit.inverter, steps=steps, tolerance=0.0)
         alone = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -152,6 +153,12 @@ def test_every_inversion_has_a_row_of_each_table(result):
         assert set(row["ensembles"]) == {"stylemix", "combined"}
         assert set(row["fidelity"]) == {"agreement", "kept", "copied", "corrected"}
     assert set(found.record.data["figure_15"]) == {"chosen", "fixed"}
+    assert rows[0]["over_first"] is None
+    for row in rows[1:]:
+        accuracies = [one["reconstructions"]["accuracy"] for one in (row, rows[0])]
+        assert row["over_first"]["gain"] == pytest.approx(accuracies[0] - accuracies[1])
+    told = re.findall(r"of ([a-z -]+): .*? points .*?, Holm\)", found.verdict)
+    assert told == names[1:]  # none is picked by its accuracy on test
 
 
 def test_numbers_are_those_of_the_inversion(result):
