@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["timm_parts", "torchvision_parts"]
 
+_FETCH = (
+    "fetch the weights where there is a network (they are kept on disk), or give {} that you made"
+)
 _SOFT = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
 
 
@@ -44,6 +47,8 @@ def torchvision_parts(
             got=f"{type(preset).__name__}, {len(names)} categories",
             remedy="see `torchvision.models.list_models(module=torchvision.models)`",
         )
+    if module is not None and not set(class_names) & set(names):
+        names = [] if class_names else names  # another head: its classes are those that are named
     return _parts(
         _built(found) if module is None else module,
         image_spec,
@@ -76,7 +81,7 @@ def _built(weights: WeightsEnum) -> nn.Module:
     from torchvision import models
 
     fit = (n for n in models.list_models() if type(weights) is models.get_model_weights(n))
-    with user_code(f"weights {weights}"):
+    with user_code(f"weights {weights}", remedy=_FETCH.format("the network as module")):
         network: nn.Module = models.get_model(next(fit), weights=weights)
     return network.eval()
 
@@ -89,17 +94,22 @@ def timm_parts(
     data = find_package("timm.data", "hub", "Classifier.from_timm")
     model = name_or_model
     if isinstance(model, str):
-        with user_code(f"timm.create_model({model!r}, pretrained=True)"):
+        if ":" not in model:  # others are places, such as hf-hub:timm/resnet18.a1_in1k
+            tagged = timm.list_models(pretrained=True)
+            known = [*tagged, *(name.partition(".")[0] for name in tagged)]
+            lookup(model, dict.fromkeys(known), "model of timm with weights")
+        remedy = _FETCH.format("a model")
+        with user_code(f"timm.create_model({model!r}, pretrained=True)", remedy=remedy):
             model = timm.create_model(model, pretrained=True)
     expected, remedy = "a name, or a model of timm", "use timm.create_model(name, pretrained=True)"
     network = check_type(model, nn.Module, "model", expected, remedy).eval()
     with user_code("timm.data.resolve_model_data_config"):
         config: Mapping[str, Any] = data.resolve_model_data_config(network)
-    _, height, width = config["input_size"]
-    mode, images = (
-        config.get("crop_mode", "center"),
-        image_spec or ImageSpec(channels=3, height=height, width=width),
-    )
+    (_, height, width), mode = config["input_size"], config.get("crop_mode", "center")
+    mean, std = config["mean"], config["std"]
+    if _channels(network) == 1:  # timm has no values for grey
+        mean, std = [sum(mean) / len(mean)], [sum(std) / len(std)]
+    images = image_spec or ImageSpec(channels=len(mean), height=height, width=width)
     if mode != "center" and not (images.height == images.width and height == width):
         remedy = "give square images, or wrap the network in `Classifier` with settings of your own"
         got = f"crop mode {mode!r}, images of {images.height}x{images.width}"
@@ -113,22 +123,35 @@ def timm_parts(
         size=(height, width),
         resize=math.floor(min(height, width) / config.get("crop_pct", 1.0)),
         interpolation=config.get("interpolation", "bicubic"),
-        mean=config["mean"],
-        std=config["std"],
+        mean=mean,
+        std=std,
     )
+
+
+def _channels(model: nn.Module) -> int | None:
+    """What the first convolution takes, where timm says which that is: `in_chans` may change it."""
+    first = _timm_config(model).get("first_conv")
+    first = first if isinstance(first, str) or not first else first[0]
+    count = getattr(dict(model.named_modules()).get(first or ""), "in_channels", None)
+    return count if isinstance(count, int) else None
+
+
+def _timm_config(model: nn.Module) -> Mapping[str, Any]:
+    known = getattr(model, "pretrained_cfg", None) or {}
+    return known if isinstance(known, Mapping) else vars(known)
 
 
 def _timm_names(data: Any, model: nn.Module) -> list[str]:  # noqa: ANN401  (an optional package)
     """The names of the classes, as far as timm knows them."""
-    known = getattr(model, "pretrained_cfg", None) or {}
-    known = known if isinstance(known, Mapping) else vars(known)
+    known = _timm_config(model)
     count = getattr(model, "num_classes", None)
     names, told = known.get("label_names"), known.get("label_descriptions") or {}
     if names:
         found = [str(told.get(name, name)) for name in names]
     else:
         subset = data.infer_imagenet_subset(model)
-        found = data.ImageNetInfo(subset).label_descriptions() if subset else []
+        told = data.ImageNetInfo(subset).label_descriptions() if subset else []
+        found = [name.partition(",")[0] for name in told]  # of synonyms the first, as torchvision
     return _different(found) if count in (None, len(found)) else []
 
 

@@ -69,6 +69,22 @@ def test_a_name_will_do(name: str) -> None:
     assert torch.equal(predict_logits(classifier, images), everything[:, columns].detach())
 
 
+def test_a_network_with_another_head_has_the_classes_that_are_named() -> None:
+    classifier = Classifier.from_torchvision("resnet18", class_names=("a", "b"), module=Pooled(2))
+    assert classifier(torch.zeros(1, 3, 224, 224)).shape == (1, 2)
+    with pytest.raises(ValueError, match="for each of the 2 logits"):
+        Classifier.from_torchvision("resnet18", class_names=("a", "b", "c"), module=Pooled(2))
+
+
+def test_weights_that_cannot_be_fetched_are_told_with_what_to_do(monkeypatch) -> None:
+    def offline(name: str, weights) -> nn.Module:
+        raise OSError("<urlopen error [Errno -2] Name or service not known>")
+
+    monkeypatch.setattr(models, "get_model", offline)
+    with pytest.raises(ValueError, match=r"OSError: .*or give the network as module that you made"):
+        Classifier.from_torchvision("resnet18")
+
+
 def test_the_network_of_the_weights_is_built(monkeypatch) -> None:
     asked = []
 
@@ -108,7 +124,7 @@ class Info:
         self.subset = subset
 
     def label_descriptions(self, detailed: bool = False, as_dict: bool = False) -> list[str]:
-        return ["crane", "heron", "crane"]
+        return ["crane", "heron, grey heron", "crane, machine"]
 
 
 CONFIG = {
@@ -129,7 +145,7 @@ def timm(monkeypatch):
 
     def create_model(model_name: str, pretrained: bool = False) -> nn.Module:
         if model_name != "tiny_net.in3":
-            raise RuntimeError(f"Unknown model ({model_name})")
+            raise OSError("cannot find the requested files in the local cache")
         timm.made.append((model_name, pretrained))
         return model()
 
@@ -142,6 +158,7 @@ def timm(monkeypatch):
         return {key: model.pretrained_cfg[key] for key in CONFIG}
 
     timm.create_model, timm.model = create_model, model
+    timm.list_models = lambda pretrained: ["tiny_net.in3", "far_net.in3"] if pretrained else []
     data.resolve_model_data_config = resolve_model_data_config
     data.infer_imagenet_subset = lambda model: "imagenet-3" if model.num_classes == 3 else None
     data.ImageNetInfo = Info
@@ -178,9 +195,26 @@ def test_a_model_of_timm_will_do(timm) -> None:
     assert Classifier.from_timm(timm.model(crop_mode="squash"), square).num_classes == 3
 
 
+@pytest.mark.parametrize("first", ["first", ("first", "second")])
+def test_channels_are_those_that_a_model_of_timm_takes(timm, first) -> None:
+    """Its settings have three whatever `in_chans` was; the mean of mean and std is ours."""
+    grey = nn.Sequential()
+    grey.first, grey.rest = nn.Conv2d(1, 3, 1), timm.model()
+    grey.pretrained_cfg, grey.num_classes = {"first_conv": first, **CONFIG}, 3
+    classifier = Classifier.from_timm(grey)
+    assert classifier.image_spec == ImageSpec(channels=1, height=30, width=30)
+    images = torch.rand(2, 1, 33, 33)
+    classifier = Classifier.from_timm(grey, ImageSpec(channels=1, height=33, width=33))
+    want = grey((images[:, :, 2:32, 2:32] - 0.5) / 0.3)
+    torch.testing.assert_close(classifier(images * 2 - 1), want, rtol=1e-4, atol=1e-3)
+
+
 def test_what_timm_does_not_give_is_told(timm, monkeypatch) -> None:
-    with pytest.raises(ValueError, match=r"Unknown model \(nine\), in .*test_pretrained.py"):
-        Classifier.from_timm("nine")
+    with pytest.raises(ValueError, match=r"model of timm with weights: .*did you mean 'tiny_net"):
+        Classifier.from_timm("tiny_net.in4")
+    for name in ("far_net", "hf-hub:who/far_net"):
+        with pytest.raises(ValueError, match=r"requested files.*fetch the weights where there is"):
+            Classifier.from_timm(name)
     with pytest.raises(ValueError, match=r"class names: .*none known.*pass class_names"):
         Classifier.from_timm(timm.model(classes=2))
     with pytest.raises(ValueError, match="returns 5 logits, labels have 2 classes"):
