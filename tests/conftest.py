@@ -29,6 +29,9 @@ CPU_SECONDS = 15
 # Folders of whole runs: each of their tests calls much of the package.
 WHOLE_RUNS = {"benchmarks", "cli", "learning", "ensembling", "recipes", "scenarios"}
 
+# Watches every file that the process opens, and cannot stop: what comes after it would be slower.
+WATCHING = "test_hostile.py"
+
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -59,6 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers():
             if not allowed.get(mark.name, True):
                 item.add_marker(pytest.mark.skip(reason=reasons[mark.name]))
+    items.sort(key=lambda item: item.path.name == WATCHING)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +78,9 @@ def brief(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def seeded(request: pytest.FixtureRequest) -> None:
     """Fresh networks draw their weights from torch's global generator: the same in each run."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed writes a traceback down each time
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(0)
     whole = request.path.parent.name in WHOLE_RUNS
     signatures.check_anew(request.path if whole else request.node.nodeid)
 

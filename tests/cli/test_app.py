@@ -29,7 +29,7 @@ FLAGS = {
     "--calibration-labels --resize --convert --split-seed --seed --classifier "
     "--generator --weights --encoder --walks --domain --z-dim --num-classes "
     "--input-size --input-resize --interpolation --input-channels --input-range --mean --std "
-    "--outputs --output-names --perturb --augment --steps --num-views --merge "
+    "--outputs --output-names --perturb --augment --steps --num-views --merge --choose-by "
     "--align --geometry --mask --photo-transform --render-transform" + FUNCTION,
     "invert": "--images --generator --encoder --z-dim --num-classes --root --align "
     "--geometry --mask --resize --convert --preset --steps --lpips-weights --start-from --png"

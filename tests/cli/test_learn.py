@@ -19,6 +19,7 @@ from genviews.studies.learning.options import LearnOptions, TrainingOptions
 from genviews.studies.learning.training import encoder_config, pixel_preset, training
 from genviews.types import ImageSpec
 from tests.folders import findings, names, numbers
+from tests.pages import read_page
 
 FILES = {"identity.json", "identity.safetensors", "log.txt", "report.html", "results.json"}
 FILES |= {"tables", "figures", "encoder.safetensors", "backbone.safetensors"}
@@ -71,7 +72,7 @@ class TestRun:
             assert score["splits"] == {"fit": "train", "select": "val", "score": "test"}
         assert set(summary["floor"]["untrained"]) == {"linear", "knn"}
         assert "The floor: an untrained encoder" in summary["verdict"]
-        page = (run / "report.html").read_text(encoding="utf-8")
+        page = read_page(run)
         assert summary["verdict"] in page
         assert page.count("<svg") == 5  # the loss and four monitors
         assert "<script" not in page

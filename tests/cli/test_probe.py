@@ -21,6 +21,7 @@ from genviews.represent.encoder import RepresentationConfig, RepresentationEncod
 from genviews.studies.result import Result
 from genviews.types import ImageSpec
 from tests.folders import findings, names
+from tests.pages import read_page
 
 FILES = {"hashes.json", "identity.json", "identity.safetensors", "log.txt"}
 FILES |= {"report.html", "results.csv", "results.json"}
@@ -68,7 +69,7 @@ class TestRun:
             ends = [float(rows[name][k]) for k in ("test_low", "test_high")]
             assert ends == found["interval"]
             assert found["hits"] == round(found["accuracy"] * 32)
-        page = (run / "report.html").read_text(encoding="utf-8")
+        page = read_page(run)
         assert results["verdict"] in page
         images = Result.load(run).record.images
         assert images["test"] == "32 images of data (test)" in page
@@ -103,7 +104,7 @@ class TestRun:
         assert floor["class"] == data.test.class_names[most]
         words = f"an untrained encoder {100 * untrained['linear']:.1f} %, the most frequent class"
         out = " ".join(capsys.readouterr().out.split())
-        page = (here / "run/report.html").read_text(encoding="utf-8")
+        page = read_page(here / "run")
         for text in (out, page):
             assert words in text
             assert "untrained encoder" in text.replace(words, "")  # in the table too

@@ -13,6 +13,7 @@ from genviews.cli import main
 from genviews.studies.learning.tables import PANELS, TABLES
 from genviews.studies.registry import STUDIES
 from tests.folders import findings, names
+from tests.pages import read_page
 
 FILES = {"identity.json", "identity.safetensors", "log.txt", "pixels", "work", "figures"}
 FILES |= {"hashes.json"}
@@ -70,11 +71,11 @@ class TestRun:
         with (run / "results.csv").open(encoding="utf-8", newline="") as text:
             table = {row["learnt_from"]: row for row in csv.DictReader(text)}
         columns = {"linear": "linear_probe", "knn": "neighbours"}
-        for row, probe in product(table, columns):
+        for row, probe in product(answers, columns):
             right = [a == t for a, t in zip(answers[row][probe].tolist(), truth, strict=True)]
             assert float(table[row][columns[probe]]) == pytest.approx(sum(right) / 32)
-        page = (run / "report.html").read_text(encoding="utf-8")
-        assert results["verdict"] in page.replace("&#39;", "'")
+        page = read_page(run)
+        assert results["verdict"] in page
         assert "<script" not in page
         assert page.count("data:image/") == 1  # the sheet of views
         figure = (run / "figures" / "rows-against-the-reference-linear-probe.svg").read_text()
