@@ -40,8 +40,9 @@ def saved_ensemble(folder: Path) -> SavedEnsemble:
     if not isinstance(given, dict):
         _refuse(folder, "the results of another verb, or of an older version")
     with described_by(f"--ensemble {str(folder)!r}", "what a run writes", _REMEDY):
-        known = {**given, "class_names": tuple(given["class_names"]), "doubts": result.shut}
-        return SavedEnsemble(**known)
+        lists = {"class_names": tuple(given["class_names"])}
+        lists["chosen_on"] = tuple(given.get("chosen_on", ()))
+        return SavedEnsemble(**{**given, **lists, "doubts": result.shut})
 
 
 def models_of(flags: PredictFlags) -> ModelFlags | DemoFlags:

@@ -64,7 +64,7 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
         engine=bench.engine,
         progress=bench.progress,
     )
-    counts = _Counts(options.class_names)
+    counts = _Counts(options.class_names, set(options.chosen_on))
     views = [(v.name, count) for v, count in tta.plan.counts() if v.perturbation is None]
     if options.alpha > 0:
         views.append(("reconstruction", 1))
@@ -117,13 +117,15 @@ def _lines(
     yield csv_rows([columns])
     known = source.labels
     names = None if known is None else [source.class_names[label] for label in known.tolist()]
+    content = dict(zip(source.ids, source.hashes(), strict=True))
     for index, start in enumerate(range(0, len(source), size)):
         shard, ids = store.read(index), source.ids[start : start + size]
         label = dict(zip(ids, [None] * len(ids) if names is None else names[start:], strict=False))
         lines: dict[str, list[object]] = {}
         if len(shard):
             told = shard.tensors
-            counts.add(told["single"], told["ensemble"], [label[name] for name in shard.ids])
+            truth = [counts.truth(label[name], content[name]) for name in shard.ids]
+            counts.add(told["single"], told["ensemble"], truth)
             rows = answer_rows(
                 shard.ids,
                 [label[name] for name in shard.ids],
@@ -145,12 +147,18 @@ def _lines(
 class _Counts:
     """How often each class was said, and how often rightly."""
 
-    def __init__(self, class_names: tuple[str, ...]) -> None:
-        self.class_names = class_names
+    def __init__(self, class_names: tuple[str, ...], chosen_on: set[str]) -> None:
+        self.class_names, self.chosen_on, self.fitted = class_names, chosen_on, 0
         self.single, self.ensemble = (torch.zeros(len(class_names)).long() for _ in range(2))
         self.changed = self.labelled = self.plain = 0
         self.right, self.fixed, self.broke = 0, 0, 0
         self.skipped: list[tuple[str, str]] = []
+
+    def truth(self, label: str | None, content: str) -> str | None:
+        """The label of an image that did not choose the weight itself."""
+        known = label is not None and content in self.chosen_on
+        self.fitted += known
+        return None if known else label
 
     def add(self, single: torch.Tensor, ensemble: torch.Tensor, labels: list[str | None]) -> None:
         """Count some images."""
@@ -180,6 +188,8 @@ class _Counts:
                 f"; of {self.labelled:,} with a known label {100 * found.accuracy:.1f} % are "
                 f"right, {100 * alone:.1f} % by the single image: {difference(found)}"
             )
+        if self.fitted:
+            text += f"; the labels of {self.fitted:,} are left out, as they chose the weight"
         if self.plain:
             text += f"; {self.plain:,} have the plain answer, for want of a view or an inversion"
         if self.skipped:
@@ -196,7 +206,9 @@ class _Counts:
             ),
             caption=f"The answer for each image and view is in {ANSWERS}.",
         )
-        record = bench.record(options, data={"images": total, "changed": self.changed})
+        record = bench.record(
+            replace(options, chosen_on=()), data={"images": total, "changed": self.changed}
+        )
         skipped = tuple(dict.fromkeys((*record.skipped, *self.skipped)))
         return Result(
             title=bench.title or "Predictions",

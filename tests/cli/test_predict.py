@@ -82,6 +82,9 @@ class TestPredict:
         wanted = {line.pop("id"): line for line in lines(here / "run" / "predictions.csv")}
         found = {line.pop("id"): line for line in lines(here / "answers" / "predictions.csv")}
         assert len(wanted) == 40
+        verdict = Result.load(here / "answers").verdict
+        assert "of 20 with a known label" in verdict  # the others are no test of the weight
+        assert "the labels of 20 are left out, as they chose the weight" in verdict
         assert {line.pop("split") for line in wanted.values()} == {"calibration", "test"}
         assert found["dark/broken.png"].pop("note") == "is not an image"
         for name, line in wanted.items():

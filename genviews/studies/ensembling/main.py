@@ -182,6 +182,7 @@ def _saved(
         num_pixel_views=bank.logits[pixels].shape[1] if pixels in bank.logits else 0,
         per_latent=1 if views is None else views.per_latent,
         seed=bench.seed,
+        chosen_on=bench.images("calibration").hashes(),
     )
 
 

@@ -9,7 +9,7 @@ the identity in the folder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from genviews.augment.base import PixelViews
@@ -42,6 +42,7 @@ class SavedEnsemble(EnsembleRule, Options):
         seed: of the views.
         doubts: gates that did not hold where it was fitted; its answers mean no more than its
             verdict did.
+        chosen_on: hashes of the images that chose the weight, whose labels it knows.
     """
 
     task: str = "images"
@@ -55,6 +56,7 @@ class SavedEnsemble(EnsembleRule, Options):
     per_latent: int = 1
     seed: int = 0
     doubts: tuple[Gate, ...] = ()
+    chosen_on: tuple[str, ...] = field(default=(), metadata={"identity": False})
 
     def check(self) -> None:
         """Raise ValueError for a weight that is none; a seed may be any number."""
