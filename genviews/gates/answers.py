@@ -21,6 +21,8 @@ __all__ = [
     "class_gate",
     "classes_gate",
     "guessing",
+    "is_informed",
+    "part_of_the_way",
     "number_gate",
     "order_gate",
     "prediction_gates",
@@ -136,10 +138,10 @@ def answers_gate(
         found=f"The classifier calls {many:,} of {count:,} {what} {class_names[top]!r}; "
         f"{100 * share:.1f} % are.",
         threshold=f"below {100 * MOST:.0f} %, or no more than the labels explain (exact test, "
-        f"p < {level:.2g})",
+        f"p < {level:.2g}), or better than guessing",
         remedy="Check that the classifier has its weights, and that it gets images as in its "
         "training: size, channels, mean and std.",
-        passed=not _is_one(many, share, count, level),
+        passed=is_informed(said, labels) or not _is_one(many, share, count, level),
     )
 
 
@@ -204,11 +206,10 @@ def accuracy_gate(
     that drifts towards that class would then seem to help.
     """
     count, hits = len(labels), int((said == labels).sum())
-    guess = guessing(said, labels, num_classes)
+    guess = guessing(said, labels)
     most = float(labels.bincount().max()) / count
-    useful = guess + USEFUL * (1 - guess)
-    informed = stats.binom.sf(hits - 1, count, guess) < GUESSING
-    weak = not informed and stats.binom.cdf(hits, count, useful) < level
+    useful = part_of_the_way(USEFUL, guess)
+    weak = not is_informed(said, labels) and stats.binom.cdf(hits, count, useful) < level
     frequent, right = labels == labels.bincount().argmax(), said == labels
     below = sign_test(int((frequent & ~right).sum()), int((right & ~frequent).sum())) < level
     return Gate(
@@ -285,10 +286,10 @@ def class_gate(
         found=f"The classifier calls {many:,} of {count:,} reconstructions {class_names[top]!r}, "
         f"but {100 * share:.0f} % of the images.",
         threshold=f"below {100 * MOST:.0f} %, or no more than the images explain (exact test, "
-        f"p < {level:.2g})",
+        f"p < {level:.2g}), or closer to those of the images than by chance",
         remedy="The views say nothing of the class: invert for more steps (--steps), from an "
         "encoder (--encoder), or take a generator of these images.",
-        passed=not _is_one(many, share, count, level),
+        passed=is_informed(after, before) or not _is_one(many, share, count, level),
     )
 
 
@@ -313,10 +314,24 @@ def number_gate(plain: int, count: int, what: str) -> Gate | None:
     )
 
 
-def guessing(said: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_classes: int) -> float:
+def guessing(said: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float:
     """How often the same answers are right on average, given to the images in any order."""
-    own, true = (row.bincount(minlength=num_classes).double() for row in (said, labels))
+    most = int(max(said.max(), labels.max())) + 1
+    own, true = (row.bincount(minlength=most).double() for row in (said, labels))
     return float(own @ true) / len(labels) ** 2
+
+
+def is_informed(
+    said: Int[Tensor, " N"], labels: Int[Tensor, " N"], level: float = GUESSING
+) -> bool:
+    """Whether answers are better than guessing, by an exact one-sided test."""
+    count, hits = len(labels), int((said == labels).sum())
+    return bool(stats.binom.sf(hits - 1, count, guessing(said, labels)) < level)
+
+
+def part_of_the_way(part: float, guess: float) -> float:
+    """The accuracy that is so far on the way from guessing to certainty."""
+    return guess + part * (1 - guess)
 
 
 def _is_one(many: int, share: float, count: int, level: float) -> bool:

@@ -49,8 +49,11 @@ TRIED = 200
 COMPARED = 64
 """Images, or fewer where they are large, that pictures of the generator are compared with."""
 
-FEW = 16
-"""Images that are asked about one by one, and pictures that the generator draws."""
+FEW, MANY = 16, 64
+"""Images that are asked about one by one, or large pictures that the generator draws; and small."""
+
+SMALL = 128 * 128
+"""Pixels of a picture that takes no time to draw, as a rule."""
 
 _COLLAPSED = "The generator draws nothing but it: check its weights, and the scale of its latents."
 STUCK = (
@@ -219,8 +222,10 @@ def _level(bench: Bench) -> float:
 @torch.no_grad()
 def _samples(bench: Bench) -> Float[Tensor, "n C H W"]:
     generator = bench.kit.generator
-    label = generator.labels_in_turn(range(FEW))
-    latents = generator.map(generator.sample(Rng(0, "gates").streams(range(FEW))), label)
+    spec = generator.image_spec
+    drawn = range(MANY if spec.height * spec.width <= SMALL else FEW)
+    label = generator.labels_in_turn(drawn)
+    latents = generator.map(generator.sample(Rng(0, "gates").streams(drawn)), label)
     rendered = label if generator.renders_label else None
     return render(generator, latents, label=rendered, batch_size=bench.batch_size).cpu()
 

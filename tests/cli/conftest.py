@@ -40,6 +40,10 @@ def decode_class(z, c):
     return (decode(z) + (c[:, 1] - c[:, 0])[:, None, None, None] / 2).clamp(-1, 1)
 
 
+def holes(z):
+    return decode(z).masked_fill((z[:, :1, None, None] > 0.25), torch.nan)
+
+
 class Mean(nn.Module):
     def forward(self, images):
         mean = images.mean((1, 2, 3))

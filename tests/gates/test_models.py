@@ -37,10 +37,10 @@ class Negative(Levels):
 
 
 class Rows(nn.Module):
-    """Knows the first column of red, which was the first row in its training."""
+    """Knows the first column of red, but for its corner: the first row in its training."""
 
     def forward(self, images):
-        mean = 4 * images[:, 0, 0].mean(1)
+        mean = 4 * images[:, 0, 0, 1:].mean(1)
         return torch.stack([-mean, mean], 1)
 
 
@@ -53,7 +53,7 @@ class Bottom(nn.Module):
 
 
 def labels_of(images, module=None):
-    known = {Rows: images[:, 0, :, 0], Bottom: images[:, 0, 0]}
+    known = {Rows: images[:, 0, 1:, 0], Bottom: images[:, 0, 0]}
     red = known.get(type(module), images[:, 0].flatten(1))
     return (red.mean(1) > 0).long()
 
@@ -75,7 +75,6 @@ class TestForm:
         [
             (Levels(0, 1), "in [0, 1]"),
             (Levels(0, 255), "in [0, 255]"),
-            (Levels(-2.12, 2.25), "with ImageNet's mean and std"),
             (Levels(-1, 1, channel=2), "with blue first"),
             (Bottom(), "upside down"),
             (Rows(), "with rows and columns exchanged"),
@@ -93,10 +92,35 @@ class TestForm:
             form = next(form for form in FORMS if form.words == words)
             assert gate.remedy.startswith(form.remedy)
 
-    def test_told_the_wrong_form(self):
-        gate = asked(classifier(Levels(-1, 1), input_range="0..255"))
-        assert "in [-1, 1]." in gate.found
+    @pytest.mark.parametrize(
+        ("module", "words"),
+        [
+            (Levels(-1, 1), "in [-1, 1]"),
+            (Levels(-2.12, 2.25), "with ImageNet's mean and std"),
+        ],
+    )
+    def test_told_the_wrong_form(self, module, words):
+        gate = asked(classifier(module, input_range="0..255"))
+        assert f" {words}." in gate.found
         assert not gate.passed
+
+    def test_a_form_that_is_better_than_one_that_is_not_poor_is_noted(self):
+        """Two in three are right as given: it may be weak, and better turned by accident."""
+        gate = asked(classifier(Levels(-2.12, 2.25)))
+        assert "with ImageNet's mean and std." in gate.found
+        assert (gate.passed, gate.noted) == (True, True)
+
+    @pytest.mark.parametrize("count", [3, 8, 200])
+    def test_sound_classifiers_of_few_images_are_not_even_noted(self, count):
+        for seed in range(20):
+            random = torch.Generator().manual_seed(seed)
+            module = Levels(-1, 1)
+            images = torch.rand(count, 3, 4, 4, generator=random) * 2 - 1
+            labels = labels_of(images)
+            wrong = torch.rand(count, generator=random) < 0.25
+            found = classifier(module)
+            gate = form_gate(found, images, labels ^ wrong.long(), predict_logits(found, images))
+            assert gate is None or (gate.passed and not gate.noted)
 
     def test_one_answer_for_all_is_no_form(self):
         """In [0, 255] it always says "light": more often right than this one, and tells nothing."""
