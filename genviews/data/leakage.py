@@ -15,13 +15,18 @@ from genviews.memory import images_in_shard
 __all__ = ["check_leakage"]
 
 
-def check_leakage(parts: Mapping[str, ImageSource], *, pixels: bool = False) -> None:
+def check_leakage(
+    parts: Mapping[str, ImageSource], *, pixels: bool = False
+) -> dict[str, tuple[int, int]]:
     """Raise ValueError where one image, by its content, is in two splits; the files are named.
 
     Args:
         parts: name -> its images.
         pixels: read every image and compare pixels, so that a copy in another kind of file is
             found; False compares `hashes`, which of files are those of their bytes.
+
+    Returns:
+        For each name, how many of its images are copies of earlier ones, and of how many.
 
     Raises:
         ValueError: one image in two splits; with `pixels`, a split without a readable image.
@@ -44,6 +49,7 @@ def check_leakage(parts: Mapping[str, ImageSource], *, pixels: bool = False) -> 
                 got=f"{len(shared)} with the same content in both: {pairs}{more}",
                 remedy="remove them from one of the splits",
             )
+    return {name: (len(own) - len(set(own.values())), len(own)) for name, own in content.items()}
 
 
 def _pixel_hashes(what: str, source: ImageSource) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import comb
 
 import torch
@@ -12,7 +13,16 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from genviews.ensemble.bank import PredictionBank
-from genviews.gates.gate import FEW_FAIL, LEVEL, MOST, Gate, percent, sign_test, too_many
+from genviews.gates.gate import (
+    FEW_FAIL,
+    GUESSING,
+    LEVEL,
+    MOST,
+    Gate,
+    percent,
+    sign_test,
+    too_many,
+)
 
 __all__ = [
     "accuracy_gate",
@@ -20,6 +30,7 @@ __all__ = [
     "bank_gates",
     "class_gate",
     "classes_gate",
+    "drawn_gate",
     "guessing",
     "is_informed",
     "part_of_the_way",
@@ -31,9 +42,6 @@ __all__ = [
 
 USEFUL = 0.2
 """Part of the way from guessing to certainty that even a weak classifier goes (chosen by us)."""
-
-GUESSING = 0.05
-"""Level at which a classifier counts as better than guessing: it then passes, however weak."""
 
 
 def prediction_gates(
@@ -137,7 +145,7 @@ def answers_gate(
         name="answers to different images",
         found=f"The classifier calls {many:,} of {count:,} {what} {class_names[top]!r}; "
         f"{100 * share:.1f} % are.",
-        threshold=f"below {100 * MOST:.0f} %, or no more than the labels explain (exact test, "
+        threshold=f"below {100 * MOST:.0f} %, or no more than a weak classifier's (exact test, "
         f"p < {level:.2g}), or better than guessing",
         remedy="Check that the classifier has its weights, and that it gets images as in its "
         "training: size, channels, mean and std.",
@@ -285,11 +293,35 @@ def class_gate(
         name="classes of the reconstructions",
         found=f"The classifier calls {many:,} of {count:,} reconstructions {class_names[top]!r}, "
         f"but {100 * share:.0f} % of the images.",
-        threshold=f"below {100 * MOST:.0f} %, or no more than the images explain (exact test, "
+        threshold=f"below {100 * MOST:.0f} %, or no more than a weak classifier's (exact test, "
         f"p < {level:.2g}), or closer to those of the images than by chance",
         remedy="The views say nothing of the class: invert for more steps (--steps), from an "
         "encoder (--encoder), or take a generator of these images.",
         passed=is_informed(after, before) or not _is_one(many, share, count, level),
+    )
+
+
+def drawn_gate(
+    before: Int[Tensor, " n"],
+    after: Int[Tensor, " n"],
+    class_names: Sequence[str],
+    *,
+    level: float = LEVEL,
+) -> Gate:
+    """Whether a generator that is told a class draws that class: `order_gate` of its pictures.
+
+    Args:
+        before: classes that the classifier gives images.
+        after: those of their reconstructions.
+        class_names: Y names.
+        level: of the test.
+    """
+    found = order_gate(after, before, class_names, what="reconstructions", level=level)
+    return replace(
+        found,
+        name="order of the generator's classes",
+        remedy=found.remedy
+        and "Name the generator's classes in its own order, class_names (--generator-class-names).",
     )
 
 
@@ -338,9 +370,12 @@ def _is_one(many: int, share: float, count: int, level: float) -> bool:
     """Whether one answer to nearly all of the images is more than their own share of it explains.
 
     That share is seen on as few images as the answers: two of each kind are added (Agresti and
-    Coull), or of two images a sound classifier, once wrong about both, would not be one.
+    Coull), or of two images a sound classifier, once wrong about both, would not be one. The rarer
+    the others are, the more of them a weak classifier calls like the rest: all but their share of
+    them, or all but `USEFUL`, where that is more.
     """
-    known = (share * count + 2) / (count + 4)
+    others = 1 - (share * count + 2) / (count + 4)
+    known = 1 - others * max(others, USEFUL)
     return many >= MOST * count and bool(stats.binom.sf(many - 1, count, known) < level)
 
 

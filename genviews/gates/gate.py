@@ -10,6 +10,7 @@ from scipy import stats
 
 __all__ = [
     "FEW_FAIL",
+    "GUESSING",
     "LEVEL",
     "MOST",
     "MOST_OF",
@@ -23,6 +24,9 @@ __all__ = [
 
 LEVEL = 0.001
 """Of each exact, one-sided test: some ten gates close on fewer than 1 % of sound set-ups."""
+
+GUESSING = 0.05
+"""Level at which answers count as better than guessing: they then pass, however weak."""
 
 MOST = 0.98
 """Share of images with one and the same answer that is too many."""

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from genviews.classify.convert import in_signed_range
 from genviews.classify.model import Classifier, predict_logits
 from genviews.classify.settings import InputRange
-from genviews.gates.answers import GUESSING, guessing, part_of_the_way
+from genviews.gates.answers import guessing, part_of_the_way
 from genviews.gates.gate import LEVEL, Gate, percent, sign_test
 from genviews.modes import evaluating, undisturbed
 from genviews.user_code import GUIDE
@@ -181,14 +181,13 @@ def form_gate(
     halved = 2 * (better - worse) >= count - hits
     fits = informed and halved and sign_test(better, worse) < level
     third, half = part_of_the_way(POOR, given), part_of_the_way(GOOD, guesses[place])
-    poor = stats.binom.cdf(hits, count, third) < GUESSING and others >= half * count
+    poor = hits < third * count and others >= half * count
     return Gate(
         name="form of the classifier's images",
         found=f"Of {count:,} calibration images {percent(hits, count)} are right as the classifier "
         f"gets them, {percent(others, count)} {forms[place].words}.",
-        threshold=f"surely above {100 * third:.1f} %, or no other form in which more than "
-        f"{100 * half:.1f} % are right and half of the errors are gone (exact tests, p < "
-        f"{level:.2g})",
+        threshold=f"at least {100 * third:.1f} %, or no other form in which {100 * half:.1f} % or "
+        f"more are right and half of the errors are gone (exact tests, p < {level:.2g})",
         remedy=f"{forms[place].remedy} See {GUIDE}.",
         passed=not (fits and poor),
         noted=fits,

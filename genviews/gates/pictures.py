@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int
+from scipy import stats
 from torch import Tensor
 
 from genviews.checks import finite_rows
-from genviews.gates.gate import FEW_FAIL, MOST_OF, Gate, too_many
+from genviews.gates.gate import FEW_FAIL, GUESSING, LEVEL, MOST_OF, Gate, too_many
 from genviews.types import Status
 from genviews.user_code import GUIDE
 
-__all__ = ["finite_gate", "picture_gate", "range_gate", "redrawn_gate", "status_gates"]
+__all__ = [
+    "copies_gate",
+    "finite_gate",
+    "likeness_gate",
+    "picture_gate",
+    "range_gate",
+    "redrawn_gate",
+    "status_gates",
+]
 
 SPREAD = 0.05
 """Least spread of generated pictures, as a part of that of the images."""
@@ -75,6 +85,51 @@ def picture_gate(
         threshold=f"at least {100 * SPREAD:.0f} % (standard deviation of a pixel, mean over them)",
         remedy=remedy,
         passed=own >= SPREAD * theirs,
+    )
+
+
+def likeness_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "n C H W"]) -> Gate | None:
+    """Whether reconstructions are of their images; None where that cannot be asked.
+
+    Of all reconstructions its own is the nearest to an image, as a rule. Where an encoder, or
+    latents, are of another generator or of other images, it is so by chance alone. It closes as
+    `accuracy_gate` does: on what is not told from guessing, and surely below half of the way from
+    there to certainty.
+    """
+    whole = finite_rows(made)
+    made, images = (part[whole].double().flatten(1) for part in (made, images))
+    count = len(made)
+    if count < 4 or float(images.std(0).mean()) < ALIKE:
+        return None
+    apart = torch.cdist(images, made)
+    hits = int((apart.diagonal() <= apart.amin(1)).sum())
+    half = 0.5 + 0.5 / count
+    guessed = stats.binom.sf(hits - 1, count, 1 / count) >= GUESSING
+    return Gate(
+        name="likeness of reconstructions",
+        found=f"For {hits:,} of {count:,} images their own reconstruction is the nearest of all.",
+        threshold=f"more than by guessing, or not surely below {100 * half:.0f} % (exact test, "
+        f"p < {LEVEL})",
+        remedy="Check that encoder and latents are those of this generator, and that it draws such "
+        "images; invert for more steps (--steps).",
+        passed=not (guessed and stats.binom.cdf(hits, count, half) < LEVEL),
+    )
+
+
+def copies_gate(copies: int, count: int, what: str) -> Gate:
+    """Whether the images of a split differ: tests and intervals count each as new evidence.
+
+    Args:
+        copies: images with the pixels of an earlier one.
+        count: of images.
+        what: they are, for messages.
+    """
+    return Gate(
+        name=f"copies among {what}",
+        found=f"{copies:,} of {count:,} {what} are copies of others among them.",
+        threshold=FEW_FAIL,
+        remedy="Take each image once: a copy is no new evidence, but is counted as such.",
+        passed=not too_many(copies, count),
     )
 
 

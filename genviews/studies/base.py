@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from genviews.checks import check_type
 from genviews.data.kept_hashes import save_hashes
 from genviews.data.leakage import check_leakage
+from genviews.gates.pictures import copies_gate
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
 from genviews.studies.gates import gates_of_inputs, gates_of_inversions
@@ -141,8 +142,9 @@ def run_study(
             return known
         save_hashes()
         own = bench.at(place)
-        check_leakage(own.inputs.splits, pixels=True)
-        gates = gates_of_inputs(own)
+        copies = check_leakage(own.inputs.splits, pixels=True)
+        gates = tuple(copies_gate(*found, f"{split} images") for split, found in copies.items())
+        gates = (*gates, *gates_of_inputs(own))
         bench.note("load")
         for gate in gates:
             if not gate.passed:

@@ -20,11 +20,19 @@ from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
 from genviews.data.source import ImageSource, as_source
 from genviews.data.split import SplitName
-from genviews.gates.answers import class_gate, classes_gate, number_gate, prediction_gates
+from genviews.ensemble.fill import conditioning_task
+from genviews.gates.answers import (
+    class_gate,
+    classes_gate,
+    drawn_gate,
+    number_gate,
+    prediction_gates,
+)
 from genviews.gates.gate import LEVEL, Gate
 from genviews.gates.models import batch_gate, chance_gate, form_gate
 from genviews.gates.pictures import (
     finite_gate,
+    likeness_gate,
     picture_gate,
     range_gate,
     redrawn_gate,
@@ -115,7 +123,9 @@ def gates_of_reconstructions(source: ImageSource, made: Reconstructions) -> tupl
     _, ids, images = _read(source, _few(source))
     drawn = made.select(ids)
     pictures = torch.stack([drawn[name] for name in ids])
-    return _told([picture_gate(pictures, images, "reconstructions", STUCK)])
+    differ = picture_gate(pictures, images, "reconstructions", STUCK)
+    like = likeness_gate(pictures, images) if differ is None or differ.passed else None
+    return _told([differ, like])
 
 
 def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
@@ -140,9 +150,12 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
         made = made.cpu()
         differ = picture_gate(made, images, "reconstructions", STUCK)
         found.append(differ)
+        if differ is None or differ.passed:  # else each is as near as any
+            found.append(likeness_gate(made, images))
         # One picture has one class; what is not finite has none.
         told = bool(made.isfinite().all()) and (differ is None or differ.passed)
         plan = bench.plan()
+        asked = conditioning_task(given.tasks, bench.kit.generator) if told else None
         for task in given.tasks if told else ():
             before, after = (
                 task.answer(predict_logits(task.classifier, part, batch_size=bench.batch_size))
@@ -151,7 +164,11 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
             names, level = task.class_names, _level(bench)
             whole = (before + after).isfinite().all(-1)
             before, after = before[whole].argmax(-1), after[whole].argmax(-1)
-            found.append(class_gate(before, after, names, level=level) if len(after) else None)
+            if not len(after):
+                continue
+            found.append(class_gate(before, after, names, level=level))
+            if label is not None and task is asked:
+                found.append(drawn_gate(before, after, names, level=level))
     return _told(found)
 
 

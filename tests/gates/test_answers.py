@@ -13,6 +13,7 @@ from genviews.gates.answers import (
     answers_gate,
     class_gate,
     classes_gate,
+    drawn_gate,
     number_gate,
     order_gate,
     prediction_gates,
@@ -182,10 +183,31 @@ class TestOneAnswer:
             found = [answers_gate(one, labels, NAMES), class_gate(labels, one, NAMES)]
             assert shut(gate for gate in found if gate is not None) == []
 
+    @pytest.mark.parametrize(("rare", "count"), [(0.08, 150), (0.2, 54), (0.05, 400)])
+    def test_a_weak_classifier_seldom_names_a_rare_class(self, rare, count):
+        """It names a quarter of a rare class: fewer than 1 in 100 such sets close it."""
+        random, closed = torch.Generator().manual_seed(0), 0
+        for _ in range(200):
+            labels = (torch.rand(count, generator=random) < rare).long()
+            said = labels * (torch.rand(count, generator=random) < 0.25).long()
+            gate = answers_gate(said, labels, ("rest", "rare"))
+            closed += gate is not None and not gate.passed
+        assert closed <= 2
+        assert not answers_gate(torch.zeros(66).long(), torch.arange(66) % 2, NAMES).passed
+
     def test_a_frequent_class(self):
         labels = (torch.arange(60) % 15 == 0).long()
         assert answers_gate(torch.zeros_like(labels), labels, NAMES).passed
         assert answers_gate(torch.zeros_like(labels), torch.zeros_like(labels), NAMES) is None
+
+
+def test_a_generator_that_draws_another_class_than_it_is_told():
+    after, before = answers(0.8)
+    assert drawn_gate(before, after, NAMES).passed
+    gate = drawn_gate(before, (after + 1) % 3, NAMES)
+    assert not gate.passed
+    assert " reconstructions are right as given" in gate.found
+    assert "--generator-class-names" in gate.remedy
 
 
 class TestProbabilities:

@@ -7,7 +7,9 @@ import torch
 
 from genviews.gates.answers import class_gate
 from genviews.gates.pictures import (
+    copies_gate,
     finite_gate,
+    likeness_gate,
     picture_gate,
     range_gate,
     redrawn_gate,
@@ -65,6 +67,32 @@ class TestPictures:
     def test_nothing_is_asked_of_images_that_are_alike(self):
         assert pictures(IMAGES, IMAGES[:1].expand(16, -1, -1, -1)) is None
         assert pictures(IMAGES[:2]) is None
+
+
+class TestLikeness:
+    @pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
+    def test_blurred_and_noisy_reconstructions_are_of_their_images(self, noise):
+        random = torch.Generator().manual_seed(1)
+        made = 0.3 * IMAGES + noise * torch.randn(IMAGES.shape, generator=random)
+        assert likeness_gate(made, IMAGES).passed
+
+    @pytest.mark.parametrize("count", [4, 32])
+    def test_reconstructions_of_other_images(self, count):
+        gate = likeness_gate(IMAGES[:count].roll(1, 0), IMAGES[:count])
+        assert gate.passed is (count < 20)  # of a few that tells nothing
+        assert gate.found.startswith(f"For 0 of {count} images their own reconstruction is")
+
+    def test_images_that_are_one_or_reconstructions_that_are_none(self):
+        assert likeness_gate(IMAGES[:8], IMAGES[:1].expand(8, -1, -1, -1)) is None
+        assert likeness_gate(IMAGES * torch.nan, IMAGES) is None
+        assert likeness_gate(IMAGES[:1], IMAGES[:1]) is None
+
+
+@pytest.mark.parametrize(
+    ("copies", "count", "passed"), [(0, 3, True), (1, 3, True), (20, 200, True), (180, 200, False)]
+)
+def test_copies(copies, count, passed):
+    assert copies_gate(copies, count, "test images").passed is passed
 
 
 class TestRange:

@@ -16,13 +16,14 @@ from genviews.data.source import MemorySource
 from genviews.gates.gate import Gate
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
+from genviews.invert.start import GivenStart
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
 from genviews.studies.base import run_study
 from genviews.studies.bench import Watcher
 from genviews.studies.blocks import Bars, Note, Table
 from genviews.studies.ensembling import fig6, fig14, main
-from genviews.studies.gates import gates_of_inputs
+from genviews.studies.gates import gates_of_inputs, gates_of_inversions
 from genviews.studies.result import Result
 from tests.problem import toy_problem
 from tests.studies.ensembling.benches import toy_bench
@@ -180,6 +181,33 @@ def test_labels_of_both_splits_are_asked(split):
     (shut,) = (gate for gate in gates_of_inputs(bench) if not gate.passed)
     assert shut.name == "order of the classes"
     assert f"{split} images are right as given" in shut.found
+
+
+@pytest.mark.parametrize("split", ["calibration", "test"])
+def test_copies_within_a_split(split, tmp_path):
+    """Six images, many times each: tests would count every copy as new evidence."""
+    own = {"calibration": toy_problem().calibration, "test": toy_problem().test}
+    some = own[split]
+    few = torch.arange(len(some)) % 6
+    own[split] = replace(some, images=some.images[few], labels=some.labels[few])
+    splits = {name: MemorySource(images) for name, images in own.items()}
+    bench = toy_bench(splits=splits, tasks=(task(),))
+    found = run_study(fig6.STUDY, bench, fig6.EnsembleSize().quick(), tmp_path)
+    assert f"copies among {split} images" in names(found.gates)
+    assert found.is_withheld
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_latents_of_other_images(moved):
+    """A table of latents that is a row off: reconstructions differ, and are of no image."""
+    toy, images = ToyGenerator(), toy_problem().calibration.images
+    given = GivenStart(toy.invert(images).roll(moved, 0))
+    inverter = Inverter(steps=0, start=given)
+    bench = toy_bench(kit=GeneratorKit(toy, name="toy", inverter=inverter), tasks=(task(),))
+    bench.inversions("calibration")
+    found = {gate.name: gate.passed for gate in gates_of_inversions(bench)}
+    assert found["differences of reconstructions"]
+    assert found["likeness of reconstructions"] is (moved == 0)
 
 
 def test_a_split_of_one_class():
