@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -37,6 +38,7 @@ _BADGES: dict[Tone, str] = {
     "": "No difference seen",
 }
 _WEIGHTY = 2  # least weight (highest priority) of a number in large type
+_FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 _GRIDS = 6  # of a block that are shown at once; the rest on demand
 
 
@@ -79,11 +81,12 @@ def render_page(result: Result) -> str:
         first_grids=_GRIDS,
         dash=DASH,
         header=header,
+        flags=_flags,
         spans=_spans,
         marks={"right": "\N{CHECK MARK}", "wrong": "\N{MULTIPLICATION X}"},
         total=duration(sum(record.seconds.values())) if record.seconds else "",
-        command=_command(record.command),
-        # It may be copied, as a command may: its spaces stay.
+        # They may be copied: their spaces stay.
+        command=_flags(Markup(escape(printable(record.command)))),
         config=escape(json.dumps(dict(record.config), indent=2, default=str))
         if record.config
         else "",
@@ -110,10 +113,9 @@ def _clean(value: object) -> object:
     return value
 
 
-def _command(command: str) -> Markup:
-    """A command whose lines end between its words, never behind a hyphen."""
-    words = (escape(printable(word)) for word in command.split(" "))
-    return Markup(" ").join(Markup("<span>{}</span>").format(word) for word in words)
+def _flags(text: str) -> Markup:
+    """A sentence, or a command, whose flags no line parts behind their hyphens."""
+    return Markup(_FLAG.sub(r'<span class="flag">\g<0></span>', str(escape(_clean(text)))))
 
 
 def _facts(answer: Table | None) -> list[tuple[str, Shown]]:

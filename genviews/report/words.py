@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from genviews.studies.blocks import Cell, Column, Estimate, Kind, Table
 
@@ -23,11 +25,12 @@ __all__ = [
 ]
 
 DASH = "\N{EN DASH}"  # an empty cell
+_ALIKE = 100  # of a column, the largest number by the smallest that are shown with equal digits
 _UNITS: dict[Kind, str] = {"percent": "%", "points": "points"}
 # Spaces at which no line ends: before a unit, within an interval, and about the sign of a p-value.
 _HELD = re.compile(
     r"(?<=\d) (?=(?:%|(?:percentage )?points?|s|min|h|[kMG]i?B)(?!\w))|(?<=,) (?=%)"
-    r"|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)"
+    r"|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=\bL[12]) (?=\d)|(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)"
 )
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of Unicode that draw nothing
 
@@ -157,8 +160,24 @@ def _ends(
 
 
 def table_words(table: Table) -> list[list[Shown]]:
-    """Every cell of a table as text."""
-    return [list(map(cell_words, row, table.columns)) for row in table.rows]
+    """Every cell of a table as text; numbers of a column have their points below each other."""
+    columns = [_aligned(column, at, table.rows) for at, column in enumerate(table.columns)]
+    return [list(map(cell_words, row, columns)) for row in table.rows]
+
+
+def _aligned(column: Column, at: int, rows: Sequence[Sequence[Cell]]) -> Column:
+    """The column with as many digits for all as the largest shows, if none is lost by that."""
+    cells = (row[at] for row in rows)
+    values = [cell.value if isinstance(cell, Estimate) else cell for cell in cells]
+    sizes = [abs(value) for value in values if value is not None and not isinstance(value, str)]
+    whole = any(float(size).is_integer() for size in sizes)  # a count among other measures
+    if column.kind != "number" or column.digits is not None or whole or not sizes:
+        return column
+    shown = [number(size) for size in sizes]
+    if max(sizes) > _ALIKE * min(sizes) or any("e" in text for text in shown):
+        return column
+    most = max(0, 3 - math.floor(math.log10(max(sizes))))
+    return replace(column, digits=min(most, max(len(text.partition(".")[2]) for text in shown)))
 
 
 def short_range(estimate: Estimate, kind: Kind, digits: int | None = None) -> str:

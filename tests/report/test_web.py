@@ -169,14 +169,14 @@ class TestStrangers:
         page.encode()
 
     def test_a_command_and_a_configuration_are_copied_as_they_are(self):
-        """Lines of a command end between its words; units are held in sentences alone."""
+        """Units are held in sentences alone; flags are, everywhere."""
         command = "genviews learn --name 'of 5 % & more' --two-words"
         page = render_page(
             result(verdict="5 % of it.", record=Record(command=command, config={"a": "5 % <"}))
         )
         told = page[page.index('<pre class="command">') : page.index('<div class="columns">')]
         assert unescape(re.sub(r"<[^>]*>", "", told)).strip() == command
-        assert "<span>--two-words</span>" in told
+        assert '<span class="flag">--two-words</span>' in told
         assert "5 % &lt;" in page
         assert "5\N{NO-BREAK SPACE}% of it." in page
 

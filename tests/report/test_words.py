@@ -7,10 +7,11 @@ from genviews.report.words import (
     duration,
     printable,
     short_range,
+    table_words,
     unbroken,
     value_words,
 )
-from genviews.studies.blocks import Column, Estimate
+from genviews.studies.blocks import Column, Estimate, Table
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,21 @@ def test_no_line_ends_within_a_quantity(held):
 def test_what_is_no_quantity_stays():
     for text in ("5 seconds", "IMG 7 sat.png", "map 3", "of 2,000 images, 400 of them"):
         assert unbroken(text) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ((0.2154, 0.223, 0.04663), ("0.2154", "0.2230", "0.0466")),
+        ((12.25, 0.5), ("12.25", "0.50")),
+        ((1, None, 30), ("1", "", "30")),
+        ((-0.5, 0.25), ("-0.50", "0.25")),
+        ((0.857, 0.0, 0.0484), ("0.857", "0", "0.0484")),  # a count among measures
+        ((1e-6, 0.5), ("1e-06", "0.5")),  # none would be left of the first
+        ((3.25, 1234.5), ("3.25", "1234")),
+    ],
+)
+def test_points_of_numbers_stand_below_each_other(values, texts):
+    column = Column(name="a", kind="number")
+    table = Table(title="", columns=(column,), rows=tuple((value,) for value in values))
+    assert [row[0].text for row in table_words(table)] == list(texts)
