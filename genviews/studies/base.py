@@ -21,11 +21,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from genviews.checks import check_type
 from genviews.data.kept_hashes import save_hashes
-from genviews.data.leakage import check_leakage
-from genviews.gates.pictures import copies_gate
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
-from genviews.studies.gates import gates_of_inputs, gates_of_inversions
+from genviews.studies.gates import gates_of_copies, gates_of_inputs, gates_of_inversions
 from genviews.studies.options import Options
 from genviews.studies.result import Result
 from genviews.studies.run_folder import WORK, RunFolder
@@ -142,9 +140,7 @@ def run_study(
             return known
         save_hashes()
         own = bench.at(place)
-        copies = check_leakage(own.inputs.splits, pixels=True)
-        gates = tuple(copies_gate(*found, f"{split} images") for split, found in copies.items())
-        gates = (*gates, *gates_of_inputs(own))
+        gates = (*gates_of_copies(own.inputs.labelled()), *gates_of_inputs(own))
         bench.note("load")
         for gate in gates:
             if not gate.passed:

@@ -8,7 +8,7 @@ A study declares nothing. Gates look at the images that it was given: one that c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
+from genviews.data.leakage import ALIKE, check_leakage
 from genviews.data.source import ImageSource, as_source
 from genviews.data.split import SplitName
 from genviews.ensemble.fill import conditioning_task
@@ -31,6 +32,7 @@ from genviews.gates.answers import (
 from genviews.gates.gate import LEVEL, Gate
 from genviews.gates.models import batch_gate, chance_gate, form_gate
 from genviews.gates.pictures import (
+    copies_gate,
     finite_gate,
     likeness_gate,
     picture_gate,
@@ -46,7 +48,7 @@ from genviews.rng import Rng
 if TYPE_CHECKING:
     from genviews.studies.bench import Bench
 
-__all__ = ["gates_of_inputs", "gates_of_inversions", "gates_of_reconstructions"]
+__all__ = ["gates_of_copies", "gates_of_inputs", "gates_of_inversions", "gates_of_reconstructions"]
 
 LOOKED_AT = 1000
 """Calibration images that a classifier is asked about."""
@@ -83,6 +85,29 @@ class _Asked:
     rows: list[int]
     logits: tuple[Float[Tensor, "N _"], ...]
     images: Float[Tensor, "n C H W"]
+
+
+def gates_of_copies(splits: Mapping[str, ImageSource]) -> tuple[Gate, ...]:
+    """The gates of copies within a split, and a note of pictures of two splits that may be copies.
+
+    Raises:
+        ValueError: one image in two splits, see `check_leakage`.
+    """
+    copies, alike = check_leakage(splits, pixels=True)
+    within = [
+        copies_gate(*found, f"{split} images")
+        for split, found in copies.items()
+        if split != "train"  # what is fitted to copies is measured on others
+    ]
+    gate = Gate(
+        name="pictures of two splits that are alike",
+        found=alike,
+        threshold=f"more than {ALIKE} of 255 signs of their slowest waves differ",
+        remedy="Remove copies from one of the splits.",
+        passed=True,
+        noted=True,
+    )
+    return (*within, gate) if alike else tuple(within)
 
 
 def gates_of_inputs(bench: Bench) -> tuple[Gate, ...]:

@@ -107,6 +107,11 @@ class Inputs:
         }
         return frozenset(need for need, met in there.items() if met)
 
+    def labelled(self) -> dict[str, ImageSource]:
+        """The labelled splits of studies and probes by name: no image may be in two of them."""
+        probes = {} if self.probe is None else self.probe.splits()
+        return {**self.splits, **{name: as_source(own) for name, own in probes.items()}}
+
     def named_images(self) -> dict[str, str]:
         """What each set of images is, by what it is used as."""
         found = dict[str, ImageSet | ImageSource | None](self.splits)
