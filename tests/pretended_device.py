@@ -84,10 +84,11 @@ class _Calls(TorchFunctionMode):
             # Made in C++ from zeros that no operator gives a device to.
             made = func(self._moved(args[0], False), *args[1:], **kwargs)
             return self._moved(made, True)
-        device = kwargs.pop("device", None)
+        device = kwargs.get("device")
         if device is not None:
-            made = func(*args, **kwargs)
-            return self._moved(made, torch.device(device) == DEVICE)
+            there = torch.device(device) == DEVICE
+            made = func(*args, **{**kwargs, "device": "cpu"} if there else kwargs)
+            return self._moved(made, there)
         made = func(*args, **kwargs)
         copied = func is Tensor.__deepcopy__ or getattr(func, "__name__", "") == "new_tensor"
         if copied and self.there.has(args[0]):
