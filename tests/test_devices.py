@@ -5,24 +5,42 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews import Classifier, Inverter, Rng, StyleMix, ToyGenerator, invert
+from genviews import (
+    CallableGenerator,
+    Classifier,
+    Inverter,
+    Rng,
+    StyleMix,
+    ToyGenerator,
+    invert,
+)
 from genviews.augment.geometry import HorizontalFlip
+from genviews.evaluate.extractor import FeatureExtractor, extract_features
+from genviews.evaluate.fidelity import GeneratedSource, measure_fidelity
+from genviews.evaluate.svm import MultiLabelSVM
 from genviews.generators.callable import z_space
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
+from genviews.invert.encoder_training import EncoderTraining, train_encoder
 from genviews.invert.features import Feature, FeatureDistance, ReEncode
 from genviews.invert.objective import L1, Objective
 from genviews.invert.optimizer import Adam
 from genviews.invert.start import EncoderStart, GivenStart, MeanStart, Starts
+from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.pipeline import GenerativeTTA
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.encoder import RepresentationConfig, RepresentationEncoder
-from genviews.represent.losses.contrastive import NTXent
+from genviews.represent.losses import OBJECTIVES, choose_objective
 from genviews.represent.plan import SamplePlan
 from genviews.represent.schedule import StepCosine
 from genviews.represent.stream import StreamedBatches
 from genviews.represent.train import train_representation
 from genviews.represent.views import LatentViews
+from genviews.studies.learning.row import LearningRow
+from genviews.studies.learning.study import compare_rows
+from genviews.studies.learning.voc import SVMJudge
+from tests.devkit import write_split
 from tests.pretended_device import pretended_device
+from tests.studies.learning.small import small
 
 IMAGES = ToyGenerator().synthesize(torch.randn(6, 4, 4, generator=Rng(0).torch()))
 LABELS = (IMAGES.mean((1, 2, 3)) > 0).long()
@@ -85,8 +103,6 @@ class TestInvert:
         assert found.latents.shape == plain.latents.shape
 
     def test_images_take_the_type_of_the_generators_weights(self):
-        from genviews import CallableGenerator
-
         network = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Tanh())
         network.append(torch.nn.Unflatten(1, (1, 4, 4)))
         generator = CallableGenerator(network, z_dim=4).double()
@@ -115,14 +131,77 @@ class TestGenerativeTTA:
             assert tta.predict_proba(IMAGES).shape == (6, 2)
 
 
-def test_train_representation():
-    config = RepresentationTraining(schedule=StepCosine(steps=2), log_every=1)
-    encoder = RepresentationEncoder(RepresentationConfig(channels=1))
-    with pretended_device() as device:
-        views = LatentViews(ToyGenerator().to(device), StyleMix("fine"))
-        batches = StreamedBatches(views, SamplePlan(batch_size=4), prefetch=0)
-        trained = train_representation(encoder.to(device), batches, NTXent(), config)
-    assert [record.step for record in trained.history] == [1, 2]
+class TestLearning:
+    """Batches are made ahead by a thread, as they are on a GPU."""
+
+    @pytest.mark.parametrize("name", OBJECTIVES)
+    def test_train_representation(self, name, tmp_path):
+        config = RepresentationTraining(
+            schedule=StepCosine(steps=4), log_every=1, monitor_every=2, checkpoint_every=2
+        )
+        with pretended_device() as device:
+            toy = ToyGenerator(num_classes=3).to(device)
+            objective, head = choose_objective(name, z_dim=toy.z_dim, num_classes=3)
+            encoder = RepresentationEncoder(RepresentationConfig(channels=1, **head)).to(device)
+            positives = 3 if name == "multi-positive" else 1
+            one = None if OBJECTIVES[name].single_view else StyleMix("fine")
+            views = LatentViews(toy, one, positives=positives)
+            batches = StreamedBatches(views, SamplePlan(batch_size=4), reuse=2, buffer=2)
+            trained = train_representation(
+                encoder, batches, objective, config, checkpoint=tmp_path / "c.pt"
+            )
+            batches.close()
+        assert [record.step for record in trained.history] == [1, 2, 3, 4]
+
+    @pytest.mark.parametrize("stored", [True, False])
+    def test_rows_of_a_table_and_their_judges(self, stored, tmp_path):
+        of = {"data": "mixed", "share": 0.5, "views": "gaussian_all_0.20", "pixels": True}
+        rows = [LearningRow(name="mixed", **of)]
+        for start, split in ((0, "train"), (100, "val")):
+            write_split(tmp_path / "VOC2007", split, 8, start, names=("a", "b"))
+        svm = MultiLabelSVM((0.1,), folds=2)
+        judge = SVMJudge(path=tmp_path, size=16, svm=svm, class_names=("a", "b"))
+        with pretended_device() as device:
+            setting = small(
+                generator=ToyGenerator().to(device), prefetch=2, updates=2, stored=stored
+            )
+            found = compare_rows("toy", rows, setting, [0], tmp_path, judges=[judge])
+        assert [row.name for row in found.rows] == ["mixed"]
+        assert set(found.facts["floor"]["untrained"]) == {"linear", "knn", "voc"}
+
+    def test_inversion_encoders_and_walks(self):
+        with pretended_device() as device:
+            toy = ToyGenerator(num_classes=3).to(device)
+            found = train_encoder(toy, encoder().config, EncoderTraining(steps=1, batch=4))
+            assert found(toy.images_of(toy.mean_latent()[None])).device == device
+            assert train_walks(ToyGenerator().to(device), SteerTraining(samples=4, batch=4))
+
+    def test_how_close_images_are(self):
+        with pretended_device() as device:
+            extractor = FeatureExtractor(torch.nn.Flatten())
+            toy = ToyGenerator().to(device)
+            real, made = (
+                extract_features(extractor, GeneratedSource(toy, 20, seed=seed)).h.to(device)
+                for seed in (0, 1)
+            )
+            assert measure_fidelity(real, made, neighbours=3, subsets=2, subset_size=10).fid > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_networks_keep_their_type_whatever_the_generators_is(dtype):
+    network = torch.nn.Sequential(torch.nn.Linear(4, 64), torch.nn.Tanh())
+    network.append(torch.nn.Unflatten(1, (1, 8, 8)))
+    generator = CallableGenerator(network.to(dtype), z_dim=4)
+    batches = StreamedBatches(LatentViews(generator), SamplePlan(batch_size=4), prefetch=0)
+    assert batches.batch(0)["views"].dtype == torch.float32  # as stored ones
+    learnt = RepresentationEncoder(RepresentationConfig(channels=1)).eval()
+    assert learnt(generator.images_of(generator.mean_latent()[None])).dtype == torch.float32
+    assert learnt.double()(torch.zeros(1, 1, 8, 8)).dtype == torch.float64
+    shape = EncoderConfig(
+        image_channels=1, size=8, num_layers=1, dim=4, widths=(8,), blocks=(1,), neck=8
+    )
+    inverting = train_encoder(generator, shape, EncoderTraining(steps=1, batch=4))
+    assert {value.dtype for value in inverting.parameters()} == {torch.float32}
 
 
 def test_a_generator_is_where_most_of_it_is():

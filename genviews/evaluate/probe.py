@@ -253,7 +253,7 @@ class KNNProbe(Probe):
     def _fit(self, h: Tensor, targets: Tensor) -> Sequence[Mapping[str, float]]:
         remedy = "give fewer neighbours, or more rows"
         check_count(self.neighbours[-1], "neighbours", most=len(h), remedy=remedy)
-        self._bank, self._targets = F.normalize(h, dim=1), targets
+        self._bank, self._targets = _unit_rows(h), targets
         return [{"neighbours": float(k)} for k in self.neighbours]
 
     def _cost_per_row(self) -> int:
@@ -261,7 +261,7 @@ class KNNProbe(Probe):
 
     def _predict(self, h: Tensor, which: Sequence[int]) -> Tensor:
         wanted = [self.neighbours[i] for i in which]
-        cosines = F.normalize(h.to(self._bank), dim=1) @ self._bank.T
+        cosines = _unit_rows(h.to(self._bank)) @ self._bank.T
         near, rows = cosines.topk(max(wanted), dim=1)
         # The largest weight is 1, whatever the temperature, so that none overflows.
         weights = ((near - near[:, :1]) / self.temperature).exp()
@@ -273,6 +273,13 @@ class KNNProbe(Probe):
             for k in wanted
         ]
         return torch.stack([vote.argmax(1) for vote in votes])
+
+
+def _unit_rows(h: Tensor) -> Tensor:
+    """Rows of length 1, those of zeros apart; of extreme rows the squares are beyond float32."""
+    largest = h.abs().amax(1, keepdim=True)
+    extreme = (largest > 0) & ((largest < 1e-9) | (largest > 1e9))
+    return F.normalize(h / torch.where(extreme, largest, 1.0) if bool(extreme.any()) else h, dim=1)
 
 
 def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float:

@@ -157,7 +157,8 @@ class InversionEncoder(nn.Module):
         nn.init.zeros_(self.read_out.bias)
         if mean_latent is None:
             mean_latent = torch.zeros(config.num_layers, config.dim)
-        self.register_buffer("mean_latent", mean_latent.detach().clone())
+        own = mean_latent.detach().to(self.read_out.weight.dtype, copy=True)  # not half or double
+        self.register_buffer("mean_latent", own)
 
     def forward(self, images: Images, masks: Masks | None = None) -> Latents:
         """Estimate latents; `masks` is 1 where a pixel is known, None where all are.

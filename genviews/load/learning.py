@@ -97,5 +97,9 @@ def load_real(
             out = len(found) - len(rows)
             notes = (*notes, f"{out} images of --real are in val or test of --data: left out")
             found = found.select(rows)
+    copies = len(found) - len(set(found.hashes()))
+    if copies:
+        told = "copies of others, which an objective that tells images apart takes for other images"
+        notes = (*notes, f"{copies} of the {len(found)} images of --real are {told}")
     found.notes = notes
     return found

@@ -161,7 +161,7 @@ class RepresentationEncoder(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, images: Float[Tensor, "*batch C H W"]) -> Float[Tensor, "*batch E"]:
-        """Return the features h of images in [-1, 1], with any leading axes.
+        """Return the features h of images in [-1, 1], with any leading axes and of any float type.
 
         Raises:
             ValueError: another number of channels, or a backbone that gives other than (N, E).
@@ -169,7 +169,7 @@ class RepresentationEncoder(nn.Module):
         channels = self.config.channels
         remedy = "convert them, or use an encoder with this number of channels"
         check_shape(images, ("...", channels, "H", "W"), "images", remedy)
-        flat = images.reshape(-1, *images.shape[-3:])
+        flat = images.reshape(-1, *images.shape[-3:]).to(self.mean.dtype)
         h: Tensor = self.backbone((flat - self.mean) / self.std)
         remedy = "let the module pool and flatten, or correct `features`"
         check_shape(h, (len(flat), self.features_dim), "features of the backbone", remedy)

@@ -276,8 +276,8 @@ class LatentViews(AnchorViews):
         return None
 
     def _render(self, latents: Float[Tensor, "B V L D"], label: Tensor | None) -> Tensor:
-        """Images of the views' latents, of the class of their anchors, as they come."""
-        return render(self.generator, latents, label=label, batch_size=self.batch_size)
+        """Images of the views' latents, of the class of their anchors, float32 as stored ones."""
+        return render(self.generator, latents, label=label, batch_size=self.batch_size).float()
 
     def _streams(self, ids: Sequence[int]) -> Streams:
         return Rng(self.seed, "latent views").streams(ids)

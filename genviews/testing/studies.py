@@ -84,9 +84,12 @@ def _toy_images(generator: Generator, name: str, count: int) -> ImageSet:
     labels = torch.arange(count) % len(CLASSES)
     z = Rng(0, "toy images").streams(ids).normal(1, (generator.z_dim,))[:, 0]
     images = generator.synthesize(generator.map(z, labels))
-    shifted = images + torch.tensor(SHIFTS)[labels].view(-1, 1, 1, 1)
+    shifted = images.float() + torch.tensor(SHIFTS)[labels].view(-1, 1, 1, 1).float()
     return ImageSet(
-        images=shifted.clamp(-1, 1).detach(), ids=tuple(ids), labels=labels, class_names=CLASSES
+        images=shifted.float().clamp(-1, 1).detach(),
+        ids=tuple(ids),
+        labels=labels,
+        class_names=CLASSES,
     )
 
 

@@ -338,6 +338,14 @@ class TestSGD:
             SGDProbe(SGDConfig(learning_rate=1e38)).fit(*make_features(0, 100))
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
+@pytest.mark.parametrize("probe", [KNNProbe((10,)), LinearProbe((1.0,))], ids=["knn", "linear"])
+def test_answers_do_not_hang_on_the_unit_of_features(make_features, probe, scale):
+    (h, y), (h2, _) = make_features(0, 90), make_features(1, 40)
+    wanted = probe.fit(h, y).predict(h2)
+    assert torch.equal(probe.fit(h * scale, y).predict(h2 * scale), wanted)
+
+
 class TestKNN:
     @pytest.mark.parametrize("temperature", [0.07, 1.0])
     def test_is_the_naive_loop(self, make_features, temperature):
