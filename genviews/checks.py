@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from contextlib import suppress
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -102,9 +103,10 @@ def lookup(name: str, table: Mapping[str, T], kind: str) -> T:
         Traceback (most recent call last):
         ValueError: layer range: expected one of coarse, fine, got 'fnie'; did you mean 'fine'?.
     """
-    if name in table:
+    text = isinstance(name, str)
+    if text and name in table:
         return table[name]
-    close = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
+    close = difflib.get_close_matches(name, table, n=3, cutoff=0.4) if text else []
     hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else "none is close"
     if len(table) == 1:  # one that is not close is still the only one
         hint = f"write {next(iter(table))!r}"
@@ -193,10 +195,14 @@ def check_number(
 
 
 def check_fraction(value: float, what: str) -> float:
-    """Return `value`, a number in [0, 1], or raise."""
-    if not isinstance(value, SupportsFloat) or not 0.0 <= value <= 1.0:
+    """Return `value`, a number in [0, 1] of any library, or raise."""
+    number = math.nan
+    if isinstance(value, SupportsFloat) and not isinstance(value, bool):
+        with suppress(TypeError, ValueError, RuntimeError):  # arrays of several numbers
+            number = float(value)
+    if not 0.0 <= number <= 1.0:
         fail(what, expected="a number in [0, 1]", got=repr(value), remedy="change it")
-    return float(value)
+    return number
 
 
 def check_ascending(values: Sequence[float], what: str, *, least: float = 0) -> None:

@@ -300,7 +300,10 @@ class GenerativeTTA(nn.Module):
         return found.argmax(-1).masked_fill(found.isnan().any(-1), -1)
 
     def forward(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
-        """Logits (log-probabilities) of the ensemble: a drop-in for the classifier at test time."""
+        """Logits (log-probabilities) of the ensemble: a drop-in for the classifier at test time.
+
+        No gradient reaches the images: an inversion is a search.
+        """
         probabilities = self.predict_proba(images)
         smallest = torch.finfo(images.dtype).tiny
         return probabilities.clamp_min(smallest).log().to(images)

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,12 @@ def test_lookup_lists_all_names_and_the_closest() -> None:
     expected = "one of isotropic, pca, stylemix, got 'stylmix'; did you mean 'stylemix'"
     with pytest.raises(ValueError, match=re.escape(expected)):
         lookup("stylmix", table, "kind")
+
+
+@pytest.mark.parametrize("name", [None, 3, ["fine"], {"fine": 1}, ("fine", []), float("nan")])
+def test_lookup_refuses_what_is_no_name(name) -> None:
+    with pytest.raises(ValueError, match=r"range: expected one of coarse, fine, got .*close"):
+        inspect.unwrap(lookup)(name, {"fine": 3, "coarse": 1}, "range")
 
 
 def test_lookup_offers_two_close_names() -> None:
@@ -96,15 +103,18 @@ def test_count_returns_the_value_from_the_least_on() -> None:
         check_count(1, "n", least=2)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0001, float("nan"), float("inf")])
-def test_fraction_rejects(value: float) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [-0.1, 1.0001, float("nan"), float("inf"), True, "0.5", None, 1j, torch.zeros(2), np.ones(3)],
+)
+def test_fraction_rejects(value: object) -> None:
     with pytest.raises(ValueError, match=r"alpha: expected a number in \[0, 1\], got"):
-        check_fraction(value, "alpha")
+        inspect.unwrap(check_fraction)(value, "alpha")
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, torch.tensor(0.25), np.float32(0.5)])
 def test_fraction_returns_the_value(value: float) -> None:
-    assert check_fraction(value, "alpha") == value
+    assert inspect.unwrap(check_fraction)(value, "alpha") == float(value)
 
 
 def test_what_goes_with_each_image_is_counted() -> None:

@@ -118,6 +118,7 @@ class ViewPlan:
     def __post_init__(self) -> None:
         check_count(self.batch_size, "batch_size")
         check_count(self.num_views, "num_views")
+        Rng(self.seed)  # refuses what is no seed
         names = ["image", "reconstruction", *(view_set.name for view_set in self.view_sets)]
         remedy = "give each once; 'image' and 'reconstruction' are taken"
         check_different(names, "view sets", remedy)

@@ -131,3 +131,9 @@ def test_what_is_sure_has_one_view_whatever_the_images(task, pixels, count, imag
 def test_names_must_differ(task):
     with pytest.raises(ValueError, match="view sets: expected all different"):
         views_of(task, [ViewSet(pixels=CROP), ViewSet(pixels=RandomCrop(padding=2))])
+
+
+def test_what_is_no_seed_is_refused_before_any_view():
+    ViewPlan(view_sets=())  # signatures are checked at the first call in a test
+    with pytest.raises(TypeError, match="seed: expected an integer, got 'a'"):
+        ViewPlan(view_sets=(), seed="a")
