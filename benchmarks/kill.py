@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -88,15 +88,33 @@ def write_inputs(folder: Path, *, images: int = 1500) -> None:
             Image.fromarray(pixels).save(target / f"{number:05d}.png")
 
 
-def start(words: Sequence[str], folder: Path, out: Path) -> subprocess.Popen[bytes]:
-    """Start a command of genviews in a folder."""
+def start(
+    words: Sequence[str],
+    folder: Path,
+    out: Path,
+    *,
+    errors: int | IO[bytes] = subprocess.PIPE,
+    temporary: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command of genviews in a folder, as the first of a group of processes.
+
+    Args:
+        words: of the command.
+        folder: where it runs.
+        out: its run folder.
+        errors: takes what it says.
+        temporary: folder of its temporary files; None is the system's.
+    """
     root = str(Path(__file__).resolve().parents[1])
+    more = {} if temporary is None else {"TMPDIR": str(temporary)}
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "genviews.cli", *words, "--out", str(out), "--device", "cpu"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": root, **threads, **more},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
     )
 
 

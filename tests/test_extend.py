@@ -20,7 +20,7 @@ EXAMPLES = sorted((ROOT / "examples/extend").glob("*.py"))
 LOOK = """
 import torch, genviews
 from genviews import GeneratorKit, ToyGenerator
-from genviews.cli.app import main
+from genviews.cli import main
 from genviews.perturb.base import perturbation
 from genviews.represent.losses import choose_objective
 from genviews.studies.registry import find_study

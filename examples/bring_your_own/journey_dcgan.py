@@ -19,7 +19,7 @@ from pathlib import Path
 
 import your_files
 
-from genviews.cli.app import main as genviews
+from genviews.cli import main as genviews
 
 __all__ = ["QUICK", "ask", "main"]
 

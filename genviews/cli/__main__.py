@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from genviews.cli.app import main
+from genviews.cli import main
 
 sys.exit(main())

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
 import genviews
 from genviews.cli import verbs
+from genviews.cli.console import Terminal, say
 from genviews.cli.flags import PLAIN
 from genviews.cli.run import NO_VERDICT
+from genviews.cli.stop import check_stopped
 from genviews.cli.studies import add_studies, list_studies
 
-__all__ = ["app", "explain", "main"]
+__all__ = ["app", "explain", "run"]
 
 DONE, FAILED, USAGE = 0, 1, 2
-STOPPED = 130  # 128 and the number of the signal, as shells have it
 
 app = App(
     name="genviews",
@@ -69,26 +66,12 @@ def studies(
         return USAGE
 
 
-class TerminatedError(BaseException):
-    """SIGTERM, or SIGHUP of a closed terminal. No `Exception`, so that nothing swallows it."""
+def run(words: Sequence[str]) -> int:
+    """Do what words after the program's name say; returns the exit code, see `genviews.cli.main`.
 
-    def __init__(self, number: int) -> None:
-        """Keep the number of the signal."""
-        super().__init__(number)
-        self.number = number
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the entry point of the console script.
-
-    Args:
-        arguments: words after the program's name; None takes those of the process.
-
-    Returns:
-        0 done, 1 failed, 2 wrong usage, 3 done but a check failed (`NO_VERDICT`), 130 stopped by
-        ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+    Raises:
+        StoppedError: a signal came.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
     # "package.module:function" may name a module of the folder that the user works in, as it may
     # with `python -m`; the console script alone would not look there.
     try:
@@ -108,44 +91,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             return USAGE
     try:
-        with _terminable():
-            if words[:1] == ["study"]:
-                add_studies(study)
-            outcome = app(words, exit_on_error=False, result_action="return_value")
+        if words[:1] == ["study"]:
+            add_studies(study)
+        outcome = app(
+            words,
+            console=Terminal(),
+            error_console=Terminal(stderr=True),
+            exit_on_error=False,
+            result_action="return_value",
+        )
     except CycloptsError:
         return USAGE  # cyclopts has explained it on the error console
-    except (KeyboardInterrupt, TerminatedError) as error:
-        with suppress(OSError):  # the terminal may be what is gone
-            _say("stopped; the same command again continues where it was")
-        return STOPPED if isinstance(error, KeyboardInterrupt) else 128 + error.number
     except Exception as error:  # every failure ends as one line and an exit code
+        check_stopped()  # what a signal cut short may fail in any way
         if "--debug" in words:
             traceback.print_exc()
         _say(explain(error))
         return FAILED
     return outcome if isinstance(outcome, int) else DONE
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as ctrl-C does: files whole, a word of what to do."""
-
-    def end(number: int, frame: object) -> None:
-        raise TerminatedError(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
-        return
-    wanted = [n for n in signal.Signals if n.name in ("SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
-    before = {n: signal.getsignal(n) for n in wanted}
-    changed = [n for n in wanted if before[n] is not signal.SIG_IGN]  # nohup means go on
-    for number in changed:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in changed:
-            signal.signal(number, before[number])
 
 
 def explain(error: Exception) -> str:
@@ -164,10 +127,5 @@ def explain(error: Exception) -> str:
 
 
 def _say(text: str) -> None:
-    from genviews.report.words import printable
-
-    console = Console(stderr=True)
-    style = "red" if console.is_terminal else ""
-    console.print(
-        f"genviews: {printable(text)}", style=style, markup=False, highlight=False, soft_wrap=True
-    )
+    console = Terminal(stderr=True)
+    say(console, f"genviews: {text}", "red" if console.is_terminal else "")

@@ -13,6 +13,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from genviews.cli.stop import check_stopped
+
 __all__ = ["Stages", "duration"]
 
 logger = logging.getLogger("genviews.cli")
@@ -71,7 +73,9 @@ class Stages:
     def __call__(self, stage: str, unit: str, done: int, total: int, note: str = "") -> None:
         """Take note that `done` of `total` items of `stage` are ready.
 
-        What the first call of a stage says was done before it, and counts for no rate.
+        What the first call of a stage says was done before it, and counts for no rate. A signal
+        that other code swallowed ends the run here.
+
 
         Args:
             stage: its name.
@@ -80,6 +84,7 @@ class Stages:
             total: items in all.
             note: shown beside the rate, such as "mean loss 0.02".
         """
+        check_stopped()
         if stage != self._stage:
             self._end()
             self._stage, self._unit, self._earlier, self._said = stage, unit, done, self._clock()
@@ -96,6 +101,7 @@ class Stages:
 
     def note(self, stage: str) -> None:
         """End a stage that counted nothing, such as loading."""
+        check_stopped()
         self._end()
         self._stage = stage
         self._end()

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.text import Text
-
 from genviews.checks import check_count, fail, is_url
 from genviews.cli.check import check_flags
 from genviews.cli.command import command, plain
+from genviews.cli.console import Terminal, say
 from genviews.cli.flags import RunFlags
 from genviews.cli.progress import Stages, duration
 
@@ -83,8 +79,7 @@ def run_verb(
         find_device(flags.device)
         try_models(groups, lambda kit: study.check(kit, options))
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
-        with _reader_may_leave():
-            sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        Terminal().out(json.dumps(told, indent=2), highlight=False)
         return 0
     from genviews.cli.inputs import load_inputs
     from genviews.data.kept_hashes import HASHES, kept_hashes
@@ -104,7 +99,7 @@ def run_verb(
     if before is None and not flags.force:
         _check_foreign(folder, (PAGE, "results.csv", ANSWERS))
     hashes = kept_hashes(folder / HASHES)
-    with hashes, ExitStack() as kept, Stages(Console(stderr=True)) as stages:
+    with hashes, ExitStack() as kept, Stages(Terminal(stderr=True)) as stages:
         # Begun once, as soon as it is known that there is something to do.
         begin = cache(lambda: kept.enter_context(_log(folder / LOG, words)))
         try:
@@ -137,23 +132,25 @@ def run_verb(
             )
             if not study.keeps_work and flags.work is None:
                 shutil.rmtree(pixels, ignore_errors=True)
-        except BaseException:
+        except BaseException as error:
             begin()
-            logger.exception("failed")
+            if isinstance(error, KeyboardInterrupt):
+                logger.info("stopped")
+            else:
+                logger.exception("failed")
             raise
         known = before is not None and before == _stamp(folder / RESULT_FILE)
         if not known:
             took = duration(sum(stages.seconds.values()))
             logger.info("done in %s: %s", took, found.verdict)
-    console = Console()
-    with _reader_may_leave():
-        if known:
-            text = f"{out} already holds the results of this run; nothing to do"
-            _say(console, f"{text} (--force runs it again).")
-            show_alarm(found, console)
-        else:
-            show(found, console)
-        _say(console, f"Report: {out / PAGE}")
+    console = Terminal()
+    if known:
+        text = f"{out} already holds the results of this run; nothing to do"
+        say(console, f"{text} (--force runs it again).")
+        show_alarm(found, console)
+    else:
+        show(found, console)
+    say(console, f"Report: {out / PAGE}")
     return NO_VERDICT if found.shut else 0
 
 
@@ -185,16 +182,6 @@ def _check_foreign(folder: Path, names: Sequence[str]) -> None:
         fail(f"--out {folder}", expected=expected, got=", ".join(there), remedy=remedy)
 
 
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Let who reads our output stop, as `head` does: what was asked for is done all the same."""
-    try:
-        yield
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich ends the process
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _engine(flags: RunFlags, device: torch.device) -> Engine:
     """Workers of Ray share this machine's threads and, with a GPU as the device, its GPUs."""
     import torch
@@ -219,7 +206,7 @@ def _watcher(stages: Stages, begin: Callable[[], None]) -> Watcher:
     class Told(Watcher):
         def tell(self, text: str) -> None:
             logger.info(text)
-            _say(Console(stderr=True), text)
+            say(Terminal(stderr=True), text)
 
         def note(self, stage: str) -> None:
             begin()  # by now it is known that there is something to do
@@ -229,12 +216,6 @@ def _watcher(stages: Stages, begin: Callable[[], None]) -> Watcher:
             stages(stage, unit, done, total, note)
 
     return Told()
-
-
-def _say(console: Console, text: str) -> None:
-    from genviews.report.words import printable
-
-    console.print(Text(printable(text)), soft_wrap=True)
 
 
 def _stamp(file: Path) -> int | None:

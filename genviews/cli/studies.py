@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App
-from rich.console import Console
 
 from genviews.checks import fail
+from genviews.cli.console import Terminal
 from genviews.cli.flags import ModelFlags, RunFlags, StudyFlags
 from genviews.cli.learning_flags import KitFlags, LearnFlags, VOCFlags
 from genviews.cli.run import run_verb
@@ -44,7 +44,7 @@ def list_studies() -> int:
         )
         for study in STUDIES.values()
     )
-    console = Console()
+    console = Terminal()
     caption = (
         "Minutes on two cores. What is in [brackets] may be left out. More: genviews study NAME "
         "--help"
