@@ -64,7 +64,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     "study": ("study", "learning/pool", *GENERATOR, *TRAINING, "--seeds", "1"),
 }
 TIMES = {
-    *("seconds", "samples_per_second", "waiting_for_views", "views_seconds", "data_share"),
+    *("seconds", "samples_per_second", "images_per_second", "inverted_by_earlier_runs"),
+    *("waiting_for_views", "views_seconds", "data_share"),
     *("versions", "command", "environment", "speed", "created"),
 }
 

@@ -4,10 +4,10 @@ Command: python -m benchmarks.signals
 Claim: SIGINT, SIGTERM and SIGHUP at any instant end a run with 130, 143 or 129 and with one line
 that says how to go on; no half-written or temporary file is left, and the same command then gives
 the results of a run that nobody stopped. Signals go to all processes of a run, as from a terminal,
-at an instant drawn over the length of a stage; every third comes twice. A stage begins when the one
-before it has told its end: the first is the loading of Python's modules, the last what is written.
-An instant beyond the end of its stage falls into the next one, or finds the run done: such a folder
-is compared, and another one begun. Toys throughout, so that a run takes seconds.
+at an instant drawn over the first four fifths of a stage; every third comes twice. A stage begins
+when the one before it has told its end: the first is the loading of Python's modules, the last what
+is written. An instant that comes too late falls into the next stage, or finds the run done: such a
+folder is compared, and another one begun. Toys throughout, so that a run takes seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,25 @@ def differences(one: object, other: object, place: str = "") -> list[str]:
     return [] if one == other else [f"{place}: {str(one)[:60]} and {str(other)[:60]}"]
 
 
-def stages_of(out: Path, whole: float) -> dict[str, float]:
-    """Seconds of each stage of a finished run, as it told them itself."""
-    record = json.loads((out / "results.json").read_text(encoding="utf-8"))["record"]
-    told: dict[str, float] = record["seconds"]
+def stages_of(out: Path, began: float, ended: float) -> dict[str, float]:
+    """Seconds of each stage of a finished run, as its log told them.
+
+    Args:
+        out: of the run.
+        began: when its process began, in seconds since 1970.
+        ended: when it ended.
+    """
     lines = (out / "log.txt").read_text(encoding="utf-8").splitlines()
-    told = {n: s for n, s in told.items() if any(f" {n}: " in line for line in lines)}
-    return {FIRST: max(0.5, 0.7 * (whole - sum(told.values()))), **told, LAST: 0.3}
+    said = [(moment(line), line.partition(" INFO ")[2].partition(": ")[0]) for line in lines]
+    record = json.loads((out / "results.json").read_text(encoding="utf-8"))["record"]
+    told = [(when, name) for when, name in said if name in record["seconds"]]
+    own = {name: record["seconds"][name] for _, name in told}
+    return {FIRST: said[0][0] - began, **own, LAST: ended - told[-1][0]}
+
+
+def moment(line: str) -> float:
+    """The time of a line of a log."""
+    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
 
 
 def left_over(out: Path, temporary: Path) -> list[str]:
@@ -220,7 +233,7 @@ def signal_often(
 
     for place, stage in enumerate(names):
         for number in CODES if not stages or stage in stages else ():
-            delay = float(random.uniform(0, 1)) * seconds[stage]
+            delay = float(random.uniform(0, 0.8)) * seconds[stage]
             twice = bool(random.uniform() < 1 / 3)
             where, bad = stop(words, folder, out, stage, names[:place], delay, number, twice=twice)
             stopped[where] += 1
@@ -248,8 +261,9 @@ def main(*, verbs: Mapping[str, Sequence[str]] = VERBS, seed: int = 0, out: Path
         folder = Path(name)
         write_inputs(folder, images=240)
         for verb in dict.fromkeys((*(NEEDS[v] for v in verbs if v in NEEDS), *verbs)):
-            place = folder / "whole" / verb
-            seconds[verb] = stages_of(place, finish(VERBS[verb], folder, place))
+            place, began = folder / "whole" / verb, time.time()
+            finish(VERBS[verb], folder, place)
+            seconds[verb] = stages_of(place, began, time.time())
         for verb, words in verbs.items():
             found[verb] = signal_often(verb, words, folder, seconds[verb], seed=seed)
             print(f"{verb}: {json.dumps(found[verb], indent=2)}", flush=True)

@@ -97,7 +97,7 @@ class Stages:
             self._end()
         elif now - self._said >= EVERY:
             self._said = now
-            self._say(f"{done:,} of {total:,}" + (f", {pace}" if pace else ""))
+            self._say(f"{done:,} of {total:,}" + (f", {pace}" if pace else ""), stage)
 
     def note(self, stage: str) -> None:
         """End a stage that counted nothing, such as loading."""
@@ -115,12 +115,14 @@ class Stages:
         line = f"{self._done:,} in {duration(spent)}" if self._done else duration(spent)
         before = f"{self._earlier:,} of them done before" if self._earlier else ""
         end = "" if finished else "not finished"
-        self._say(", ".join(part for part in (line, before, self._pace(0), end) if part))
-        self._began, self._stage, self._task = now, "", None
+        told = ", ".join(part for part in (line, before, self._pace(0), end) if part)
+        stage, self._stage = self._stage, ""  # a signal from here on tells no stage twice
+        self._say(told, stage)
+        self._began, self._task = now, None
         self._done, self._earlier, self._note = 0, 0, ""
 
-    def _say(self, text: str) -> None:
-        line = f"{self._stage}: {text}"
+    def _say(self, text: str, stage: str) -> None:
+        line = f"{stage}: {text}"
         logger.info(line)
         if not self._console.is_terminal:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,154 @@
+"""A signal at any instant: one line, the code that shells know, and the same results afterwards."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.signals import CODES, FIRST, SAID, differences, left_over, result, stop
+from genviews.cli import main
+from genviews.cli.console import Terminal
+from genviews.cli.progress import Stages
+from tests import processes
+
+SIGNALS = pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+RUN = ["invert", "--images", "images", "--generator", "mine:decode", "--z-dim", "8"]
+RUN += ["--steps", "4", "--batch-size", "8"]
+
+
+@SIGNALS
+def test_while_modules_are_loaded(tmp_path, number):
+    where, wrong = stop(RUN, tmp_path, tmp_path / "out", FIRST, [], 0.0, number, twice=False)
+    assert (where, wrong) == (FIRST, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shown.txt", "temporary"]
+
+
+def invert(folder: str, out: str) -> None:
+    """Run `invert` in a process of its own."""
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    raise SystemExit(main([*RUN, "--out", out]))
+
+
+def begun(log: Path, times: int) -> bool:
+    """Whether a run has been begun so often."""
+    return log.exists() and log.read_text().count(" started: ") == times
+
+
+def test_while_shards_are_written(image_folder, user_module, here):
+    """Twice from another process, then to the end; as a run that nobody stopped."""
+    log = here / "stopped" / "log.txt"
+    for times, number in enumerate((signal.SIGINT, signal.SIGTERM), 1):
+        shown = here / "shown.txt"
+        process = processes.start(invert, str(here), "stopped", printed=shown)
+        processes.wait_until(partial(begun, log, times), alive=process)
+        os.kill(process.pid, number)
+        process.join(processes.LONG)
+        assert process.exitcode == CODES[number]
+        text = shown.read_text()
+        assert text.splitlines()[-1] == SAID
+        assert "Traceback" not in text
+        assert left_over(here / "stopped", here / "none") == []
+        assert log.read_text().count(" INFO stopped\n") == times
+    for out in ("stopped", "whole"):
+        process = processes.start(invert, str(here), out, printed=here / "shown.txt")
+        process.join(processes.LONG)
+        assert process.exitcode == 0
+    assert differences(result(here / "stopped"), result(here / "whole")) == []
+
+
+class TestWhatOthersMakeOfIt:
+    @pytest.fixture
+    def stopped(self, monkeypatch, capsys):
+        """A function (number, verb) that runs a stand-in for a verb; returns code and text."""
+
+        def run(verb):
+            monkeypatch.setattr("genviews.cli.verbs.run_verb", lambda *_, **__: verb())
+            code = main(["demo"])
+            return code, capsys.readouterr().err
+
+        return run
+
+    @SIGNALS
+    def test_a_second_one_does_not_cut_the_cleaning_short(self, stopped, number):
+        cleaned = []
+
+        def verb():
+            try:
+                os.kill(os.getpid(), number)
+            finally:
+                os.kill(os.getpid(), number)
+                os.kill(os.getpid(), signal.SIGINT)
+                cleaned.append(True)
+
+        assert stopped(verb) == (CODES[number], SAID + "\n")
+        assert cleaned == [True]
+
+    @SIGNALS
+    def test_swallowed_it_comes_back_with_the_next_step(self, stopped, number):
+        def verb():
+            stages = Stages(Console(file=io.StringIO()))
+            try:
+                os.kill(os.getpid(), number)
+            except BaseException:
+                stages("invert", "images", 1, 9)
+            return 0
+
+        assert stopped(verb) == (CODES[number], SAID + "\n")
+
+    @SIGNALS
+    def test_turned_into_another_error(self, stopped, number):
+        def verb():
+            try:
+                os.kill(os.getpid(), number)
+            except BaseException as error:
+                raise ImportError("half a module") from error
+
+        assert stopped(verb) == (CODES[number], SAID + "\n")
+
+    def test_nothing_stays_of_it(self, stopped):
+        def verb():
+            Stages(Console(file=io.StringIO()))("invert", "images", 1, 9)
+            return 0
+
+        before = [signal.getsignal(number) for number in CODES]
+        assert stopped(lambda: os.kill(os.getpid(), signal.SIGINT))[0] == 130
+        assert stopped(verb) == (0, "")
+        assert [signal.getsignal(number) for number in CODES] == before
+
+
+@pytest.mark.parametrize("code", [0, 3, 7])
+def test_the_code_of_code_that_ends_the_process_is_kept(monkeypatch, code):
+    def verb(*_: object, **__: object) -> int:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("genviews.cli.verbs.run_verb", verb)
+    with pytest.raises(SystemExit) as ended:
+        main(["demo"])
+    assert ended.value.code == code
+
+
+def test_a_reader_who_leaves_ends_nothing():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as file:
+        os.close(reading)
+        console = Terminal(file=file)
+        for _ in range(3):
+            console.print("a line")
+        print("and one that is not ours", file=file)
+
+
+def test_files_that_are_half_there_are_seen(tmp_path: Path):
+    """The check itself: each kind of file that a run may leave."""
+    (tmp_path / "a.json").write_text('{"a": ')
+    (tmp_path / "b.safetensors").write_bytes(b"12")
+    (tmp_path / ".c.json.0123456789ab.tmp").write_bytes(b"")
+    (tmp_path / ".run.lock").write_bytes(b"")
+    assert len(left_over(tmp_path, tmp_path / "none")) == 4
