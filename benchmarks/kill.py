@@ -89,6 +89,12 @@ def write_inputs(folder: Path, *, images: int = 1500) -> None:
             Image.fromarray(pixels).save(target / f"{number:05d}.png")
 
 
+def hear_signals() -> None:
+    """Ignore none of the signals that stop a run, as what was begun by `nohup` or `&` does."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def start(
     words: Sequence[str],
     folder: Path,
@@ -116,6 +122,7 @@ def start(
         stdout=subprocess.DEVNULL,
         stderr=errors,
         start_new_session=True,
+        preexec_fn=hear_signals,
     )
 
 

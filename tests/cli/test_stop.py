@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from benchmarks.kill import hear_signals
 from benchmarks.signals import CODES, FIRST, SAID, differences, left_over, result, stop
 from genviews.cli import main
 from genviews.cli.console import Terminal
@@ -27,7 +28,8 @@ RUN += ["--steps", "4", "--batch-size", "8"]
 def test_while_modules_are_loaded(tmp_path, number):
     """The last of them, the user's, takes long: a slow machine sends its signal in time as well."""
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(600)\n")
-    words = ["invert", "--images", ".", "--generator", "slow:decode", "--z-dim", "8"]
+    (tmp_path / "images").mkdir()
+    words = ["invert", "--images", "images", "--generator", "slow:decode", "--z-dim", "8"]
     where, wrong = stop(words, tmp_path, tmp_path / "out", FIRST, [], 0.0, number, twice=False)
     assert (where, wrong) == (FIRST, [])
     assert not (tmp_path / "out").exists()
@@ -35,6 +37,7 @@ def test_while_modules_are_loaded(tmp_path, number):
 
 def invert(folder: str, out: str) -> None:
     """Run `invert` in a process of its own."""
+    hear_signals()
     os.chdir(folder)
     sys.path.insert(0, folder)
     raise SystemExit(main([*RUN, "--out", out]))
@@ -78,6 +81,15 @@ class TestWhatOthersMakeOfIt:
             return code, capsys.readouterr().err
 
         return run
+
+    @pytest.fixture(autouse=True)
+    def heard(self):
+        """Nothing is ignored, as it is where the tests were begun by `nohup` or `&`."""
+        before = {number: signal.getsignal(number) for number in CODES}
+        hear_signals()
+        yield
+        for number, one in before.items():
+            signal.signal(number, one)
 
     @SIGNALS
     def test_a_second_one_does_not_cut_the_cleaning_short(self, stopped, number):
