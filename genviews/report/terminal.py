@@ -78,18 +78,19 @@ def _say_skipped(console: Console, result: Result) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shape:
-    """Which columns are shown, and which of them with their intervals."""
+    """Which columns are shown, which of them with intervals, and whether heads of numbers wrap."""
 
     columns: tuple[int, ...]
     intervals: frozenset[int]
+    wrapped: bool = False
 
 
 def terminal_table(table: Table, width: int = 80) -> RichTable:
     """A table that fits a terminal, with the columns that there is room for.
 
-    Names wrap between words and numbers stay whole; where there is too little room, intervals and
-    columns go, those of the least weight first. A star marks a difference that chance does not
-    explain, whatever the colours.
+    Names wrap between words and numbers stay whole; where there is too little room, heads wrap and
+    intervals and columns go, those of the least weight first. A star marks a difference that chance
+    does not explain, whatever the colours.
 
     Args:
         table: what is shown.
@@ -122,7 +123,8 @@ def terminal_table(table: Table, width: int = 80) -> RichTable:
             least = max(_least(cells, 0), min(longest, _NAME if gap > 1 else 0))
             found.add_column(head, width=max(1, min(longest, least + free)))
         else:
-            found.add_column(head, justify="right", no_wrap=True)
+            wide = _of_numbers(table, cells, place, shape)
+            found.add_column(head, justify="right", width=wide)
     for place, row in enumerate(cells):
         tone = table.tones[place] if table.tones else ""
         bold = "bold " if place == table.highlight else ""
@@ -147,6 +149,7 @@ def _fit(table: Table, cells: list[list[Shown]], width: int, gap: int) -> _Shape
     # right. Columns of priority 0 never go.
     steps = [(table.columns[at].priority + 0.5, -at, at, True) for at in shape.intervals]
     steps += [(float(c.priority), at, at, False) for at, c in enumerate(table.columns) if at]
+    shape = replace(shape, wrapped=_width(table, cells, shape, gap) > width)
     for priority, _, at, interval in sorted(steps, reverse=True):
         if _width(table, cells, shape, gap) <= width:
             break
@@ -167,8 +170,15 @@ def _width(table: Table, cells: list[list[Shown]], shape: _Shape, gap: int) -> i
             longest = max([len(head), *(len(row[at].text) for row in cells)])
             total += max(words, min(longest, _NAME if gap > 1 else 0))
         else:
-            total += max([len(head), *(len(_text(at, row[at], shape)) for row in cells)])
+            total += _of_numbers(table, cells, at, shape)
     return total + gap * (len(shape.columns) - 1)
+
+
+def _of_numbers(table: Table, cells: list[list[Shown]], at: int, shape: _Shape) -> int:
+    """The width of a column of numbers, which never wrap; a unit stays with the word before it."""
+    head = header(table.columns[at])
+    heads = unbroken(head, _HELD).split() if shape.wrapped else [head]
+    return max(map(len, [*heads, *(_text(at, row[at], shape) for row in cells)]))
 
 
 def _least(cells: list[list[Shown]], at: int) -> int:

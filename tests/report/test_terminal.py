@@ -57,6 +57,18 @@ def test_a_name_that_fits_nowhere_is_folded():
     assert max(map(len, table_text(30, table).splitlines())) <= 30
 
 
+def test_long_heads_wrap_before_a_column_goes():
+    names = ("accuracy on reconstructions", "accuracy of the ensemble")
+    numbers = (Column(name=name, kind="percent", priority=0) for name in names)
+    table = Table(
+        title="t", columns=(Column(name="steps", kind="count"), *numbers), rows=((25, 0.5, 0.6),)
+    )
+    whole, narrow = (table_text(width, table) for width in (80, 50))
+    assert "accuracy on reconstructions, %" in whole
+    assert re.search(r"steps +reconstructions, % +ensemble, %\n25 +50.0 +60.0\n", narrow)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in narrow
+
+
 class TestShow:
     def text(self, found, width=80):
         return printed(lambda console: show(found, console), width)
