@@ -39,6 +39,7 @@ __all__ = [
     "is_url",
     "lookup",
     "option",
+    "stands_for",
 ]
 
 T = TypeVar("T")
@@ -133,9 +134,15 @@ def check_file(
     remedy: str = "correct the path; relative ones start in the current folder",
     folders: bool = False,
 ) -> None:
-    """Raise FileNotFoundError unless a file is there, or a folder where that will do."""
+    """Raise FileNotFoundError unless a file is there, or a folder where that will do.
+
+    A file that was never fetched (see `stands_for`) is a ValueError.
+    """
     found = expanded(path)
     if is_there(found, folders=folders):
+        if found.is_file():
+            with suppress(PermissionError), found.open("rb") as file:
+                check_fetched(file.read(64), what)
         return
     got = f"no file {str(path)!r}"
     if is_url(path):
@@ -148,6 +155,21 @@ def check_file(
     else:
         got += ", but a named pipe, a socket or a device"
     fail(what, expected=expected, got=got, remedy=remedy, error=FileNotFoundError)
+
+
+def stands_for(start: bytes) -> str | None:
+    """What a file is, by its first bytes, that stands for one that was never fetched; else None."""
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS"
+    return "a web page" if text.startswith((b"<!doctype html", b"<html")) else None
+
+
+def check_fetched(start: bytes, what: str) -> None:
+    """Raise ValueError where the first bytes of a file say that it stands for another."""
+    if (told := stands_for(start)) is not None:
+        remedy = "fetch the file itself, such as with `git lfs pull`"
+        fail(what, expected="the file itself", got=told, remedy=remedy)
 
 
 def check_given(value: T | None, what: str, expected: str, remedy: str) -> T:

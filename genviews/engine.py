@@ -16,6 +16,7 @@ import logging
 import os
 import pickle
 import shutil
+import socket
 import tempfile
 import traceback
 from abc import ABC, abstractmethod
@@ -26,7 +27,7 @@ from typing import Any
 
 import torch
 
-from genviews.checks import check_count, fail, lookup
+from genviews.checks import check_count, fail, lookup, option
 from genviews.claim import claim
 from genviews.named import find_package
 
@@ -93,7 +94,7 @@ class RayEngine(Engine):
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
-        ValueError: a count out of range.
+        ValueError: a count out of range, or nobody answers at that address.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class RayEngine(Engine):
         self.max_retries = check_count(max_retries, "max_retries", least=0)
         self.num_gpus_per_actor, self.address = num_gpus_per_actor, address
         _import_ray()
+        _check_answers(address)
 
     def run(self, shards: Sequence[int], make_worker: Callable[[], Worker], report: Report) -> None:
         """Run the shards on actors; what an actor raised is raised here."""
@@ -161,6 +163,22 @@ class RayEngine(Engine):
                         ray.shutdown()
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise unless somebody answers at host:port; Ray itself would ask for six minutes."""
+    host, _, port = (address or "").rpartition("/")[2].rpartition(":")
+    if not (host and port.isdecimal()):  # such as "auto", which Ray itself is quick about
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        fail(
+            option("ray_address"),
+            expected="the address of a running cluster",
+            got=f"{address!r}, where nobody answers ({error})",
+            remedy="start it with `ray start --head`, which says its address, or leave it out",
+        )
 
 
 def _remove_left_folders() -> None:

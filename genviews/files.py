@@ -186,6 +186,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: no such file.
         ValueError: not valid JSON, or no object; the message names the file.
     """
+    check_file(path, f"file {path}")
     size = Path(path).stat().st_size
     if size > MOST_BYTES:
         got, remedy = f"a file of {size / 1e9:.1f} GB", "name the right file"
@@ -272,7 +273,7 @@ def _safetensors(path: str | Path, what: str) -> Iterator[None]:
         )
 
 
-_FETCH = "write or fetch it again; a pointer of Git LFS is a few lines of text"
+_FETCH = "write or fetch it again"
 
 _TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16}
 _TYPES |= {"BF16": torch.bfloat16, "C64": torch.complex64, "BOOL": torch.bool}

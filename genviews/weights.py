@@ -59,11 +59,12 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
         ValueError: not such a file, or missing, unused or misshapen weights, which are named.
     """
     weights, header = load_header(path, f"{kind} in")
-    what, remedy = f"{kind} in {Path(path).name}", "name a file that `save` of this class wrote"
-    if header.get("network", kind) != kind or "config" not in header:
-        name = header.get("network")
+    what, remedy = f"{kind} in {Path(path).name}", f"name a file that `{kind}.save` wrote"
+    name = header.get("network")
+    if name not in (None, kind) or "config" not in header:
         got = "a file that names no network" if name is None else f"a file of {name!r}"
-        fail(what, expected=f"a {kind}", got=got, remedy=remedy)
+        got += " without its config" * (name == kind)
+        fail(what, expected=f"a file of {kind!r}", got=got, remedy=remedy)
     config = parse_object(header["config"], f"config of the {what}")
     with described_by(what, f"the config of a {kind}", remedy), at_most(weights):
         network = make(config)

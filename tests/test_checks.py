@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from genviews.checks import (
     fail,
     lookup,
 )
+from genviews.files import load_arrays, load_header, load_plain, load_tensors, read_json
+from genviews.text import read_csv, read_lines
 
 
 def test_message_says_what_expected_got_and_remedy() -> None:
@@ -88,6 +91,31 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="expected a file that exists, got no file"):
             check_file(tmp_path / name if name[0] != "~" else name, "file")
     check_file(tmp_path, "folder", folders=True)
+
+
+STAND_INS = {
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    "a web page": b"\xef\xbb\xbf\n<!DOCTYPE HTML><html>404</html>",
+}
+READERS: dict[str, Callable[[Path], object]] = {
+    "a.safetensors": load_tensors,
+    "b.safetensors": lambda path: load_header(path, "walks"),
+    "a.pt": lambda path: load_plain(path, path.name),
+    "a.npz": lambda path: load_arrays(path, path.name),
+    "a.json": read_json,
+    "a.csv": lambda path: read_csv(path, "labels", "the columns file and label"),
+    "a.txt": lambda path: read_lines(path, "class names"),
+}
+
+
+@pytest.mark.parametrize("told", STAND_INS)
+@pytest.mark.parametrize("name", READERS)
+def test_what_stands_for_a_file_is_named_by_every_reader(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / name).write_bytes(STAND_INS[told])
+    with pytest.raises(ValueError, match=rf"{name}: expected the file itself, got {told}; fetch"):
+        READERS[name](tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,14 @@ class TestFind:
         monkeypatch.setitem(sys.modules, "ray", None)
         with pytest.raises(ModuleNotFoundError, match=r"`pip install 'genviews\[ray\]'`"):
             find_engine("ray")
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+    def test_a_cluster_that_does_not_answer(self, address):
+        """Ray itself asks for six minutes."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # nobody else's, and nobody listens
+            with pytest.raises(ValueError, match=r"\(--ray-address\): .* nobody answers"):
+                RayEngine(address=address.format(taken.getsockname()[1]))
 
     @pytest.mark.parametrize(
         ("options", "name"),

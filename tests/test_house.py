@@ -250,6 +250,13 @@ class TestFiles:
         assert found == []
 
 
+def laws() -> list[list[str]]:
+    """The commands that show what the README promises, by words."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split("## What it will not do silently")[1].split("\n## ")[0]
+    return [one.split() for one in re.findall(r"`((?:pytest|python) [^`]+)` \|\n", table)]
+
+
 class TestReadme:
     def test_python_blocks_run_in_order(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -268,12 +275,26 @@ class TestReadme:
         assert [target for target in targets if not (ROOT / target).exists()] == []
 
     def test_commands_that_show_its_laws_can_be_run(self):
-        text = (ROOT / "README.md").read_text(encoding="utf-8")
-        laws = text.split("## What it will not do silently")[1].split("\n## ")[0]
-        commands = re.findall(r"`((?:pytest|python) [^`]+)` \|\n", laws)
+        """What they run is this suite, so they are not run again: all that they name is there."""
+        commands = laws()
         assert len(commands) == 10
-        for command in commands:
-            module = re.search(r"-m ([\w.]+)", command)
-            paths = [] if module is None else [module[1].replace(".", "/") + ".py"]
-            paths += [word for word in command.split() if "/" in word]
-            assert [path for path in paths if not (ROOT / path).exists()] == []
+        for _, *words in (one for one in commands if one[0] == "pytest"):
+            chosen = words[words.index("-k") + 1] if "-k" in words else "def test_"
+            for path in (ROOT / word for word in words if "/" in word):
+                files = path.rglob("test_*.py") if path.is_dir() else [path]
+                assert any(chosen in file.read_text(encoding="utf-8") for file in files), path
+
+    def test_what_shows_a_law_without_pytest_has_a_test_of_its_own(self):
+        """In quick form: as written they take minutes. `test_scripts` starts each of them."""
+        quick = [
+            "tests/test_bring_your_own.py: journey_mistakes",
+            "tests/benchmarks/test_robust.py: kill.",
+            "tests/benchmarks/test_hostile.py: hostile.",
+        ]
+        scripts = [one for one in laws() if one[0] == "python"]
+        assert len(scripts) == len(quick)
+        for words, (file, used) in zip(scripts, (one.split(": ") for one in quick), strict=True):
+            path = words[-1] if words[1] != "-m" else words[2].replace(".", "/") + ".py"
+            assert (ROOT / path).is_file()
+            assert Path(path).stem == used.rstrip(".")
+            assert used in (ROOT / file).read_text(encoding="utf-8")

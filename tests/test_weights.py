@@ -45,6 +45,13 @@ def test_numbers_of_another_kind_are_refused(saved, change, got):
         SmallResNet.load(saved)
 
 
+def test_a_file_that_lost_its_config_is_not_told_that_it_is_what_it_is(saved):
+    tensors, header = load_tensors(saved)
+    save_tensors(saved, tensors, {k: v for k, v in header.items() if k != "config"})
+    with pytest.raises(ValueError, match=r"got .*'SmallResNet' without its config; name a file"):
+        SmallResNet.load(saved)
+
+
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_floats_of_another_width_are_taken(saved, kind):
     before = SmallResNet.load(saved).head.weight

@@ -76,7 +76,7 @@ def run_verb(
         from genviews.cli.inputs import try_models
         from genviews.environment import find_device
 
-        find_device(flags.device)
+        _engine(flags, find_device(flags.device))
         try_models(groups, lambda kit: study.check(kit, options))
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
         Terminal().out(json.dumps(told, indent=2), highlight=False)

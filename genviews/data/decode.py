@@ -24,7 +24,7 @@ from PIL import EpsImagePlugin, Image, ImageChops, UnidentifiedImageError
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from genviews.checks import option
+from genviews.checks import option, stands_for
 from genviews.data.metadata import OpenFile, without_metadata
 from genviews.types import ImageSpec
 
@@ -58,13 +58,9 @@ _TURNS = {2: (0, 1, 0), 3: (0, 1, 1), 4: (0, 0, 1), 5: (1, 0, 0), 6: (1, 1, 0), 
 _TURNS |= {8: (1, 0, 1)}
 
 _OTHERS = {
-    b"version https://git-lfs": "is a pointer of Git LFS, not the image: fetch it with "
-    "`git lfs pull`",
     b"%!PS": "is a PostScript file (EPS), no raster image",
     b"\xc5\xd0\xd3\xc6": "is a PostScript file (EPS), no raster image",
     b"%PDF": "is a PDF file, no raster image",
-    b"<!doctype html": "is a web page, not the image",
-    b"<html": "is a web page, not the image",
     b"<?xml": "is not an image but XML, such as SVG, which is no raster image",
     b"<svg": "is not an image but SVG, which is no raster image",
 }
@@ -351,6 +347,8 @@ def _what_else(file: OpenFile) -> str:
         )
     if start[4:8] == b"ftyp" and start[8:12] in AVIF:
         return "is an AVIF picture, which this Pillow was built without: convert it to PNG"
+    if (told := stands_for(start)) is not None:
+        return f"is {told}, not the image: fetch it, such as with `git lfs pull`"
     lowered = start.lstrip().lower()
     return next(
         (

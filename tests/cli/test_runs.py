@@ -246,10 +246,11 @@ class TestEnsemble:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--walks", "pointer.safetensors"], "walks pointer.safetensors: expected a safetens"),
-            (["--encoder", "pointer.safetensors"], "InversionEncoder in pointer.safetensors"),
-            (["--weights", "pointer.pt"], "classifier weights pointer.pt: expected"),
-            (["--classifier", "pointer.safetensors"], "classifier pointer.safetensors: expected"),
+            (["--walks", "pointer.safetensors"], "got a pointer of Git LFS; fetch the file"),
+            (["--encoder", "pointer.safetensors"], "--encoder: expected the file itself, got a"),
+            (["--weights", "pointer.pt"], "--weights: expected the file itself, got a pointer of"),
+            (["--classifier", "pointer.safetensors"], "classifier 'pointer.safetensors': expected"),
+            (["--engine", "ray", "--ray-address", "127.0.0.1:1"], "where nobody answers"),
             (["--perturb", "pca_all_1.0"], "take isotropic_all_1.00"),
             (["--perturb", "steer_all_1.0"], "(--walks)"),
             (["--classifier", "mine:Broken"], "Broken"),

@@ -71,11 +71,6 @@ class TestFile:
         monkeypatch.setenv("HOME", str(weights.parent))
         assert load_generator("~/net.safetensors").generator.z_dim == 8
 
-    def test_pointer_of_git_lfs_is_named(self, weights):
-        weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-        with pytest.raises(ValueError, match=r"generator net.safetensors: .*Git LFS"):
-            load_generator(weights)
-
 
 @pytest.fixture
 def user_module(tmp_path, monkeypatch):
@@ -100,12 +95,6 @@ class TestWalks:
         other = load_generator(tmp_path / "other", walks=tmp_path / "walks.safetensors")
         with pytest.raises(ValueError, match=r"walks: .* it now renders other images"):
             other.perturbation("steer_all_1.00")
-
-    def test_a_pointer_of_git_lfs_is_named(self, tmp_path):
-        GeneratorKit(ToyGenerator()).save(tmp_path / "toy")
-        (tmp_path / "w.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
-        with pytest.raises(ValueError, match=r"walks w.safetensors: .* Git LFS"):
-            load_generator(tmp_path / "toy", walks=tmp_path / "w.safetensors")
 
 
 class TestCallable:

@@ -251,7 +251,7 @@ class TestFiles:
         for config, message in (
             ("{", "expected a JSON object, got no JSON"),
             ('{"mean": [0], "std": [1], "width": 3}', "unexpected keyword argument 'width'"),
-            ("{}", r"\(KeyError: 'mean'\); name a file that `save`"),
+            ("{}", r"\(KeyError: 'mean'\); name a file that `RepresentationEncoder.save`"),
         ):
             header = {**kind, "config": config}
             save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors", header)
