@@ -134,12 +134,15 @@ class TestGenerativeTTA:
 class TestLearning:
     """Batches are made ahead by a thread, as they are on a GPU."""
 
-    @pytest.mark.parametrize("name", OBJECTIVES)
-    def test_train_representation(self, name, tmp_path):
+    @pytest.mark.parametrize(
+        ("name", "default"),
+        [*((name, False) for name in OBJECTIVES), ("nt-xent", True), ("classifier", True)],
+    )
+    def test_train_representation(self, name, default, tmp_path):
         config = RepresentationTraining(
             schedule=StepCosine(steps=4), log_every=1, monitor_every=2, checkpoint_every=2
         )
-        with pretended_device() as device:
+        with pretended_device() as device, torch.device(device if default else "cpu"):
             toy = ToyGenerator(num_classes=3).to(device)
             objective, head = choose_objective(name, z_dim=toy.z_dim, num_classes=3)
             encoder = RepresentationEncoder(RepresentationConfig(channels=1, **head)).to(device)
@@ -169,8 +172,9 @@ class TestLearning:
         assert [row.name for row in found.rows] == ["mixed"]
         assert set(found.facts["floor"]["untrained"]) == {"linear", "knn", "voc"}
 
-    def test_inversion_encoders_and_walks(self):
-        with pretended_device() as device:
+    @pytest.mark.parametrize("default", [False, True])
+    def test_inversion_encoders_and_walks(self, default):
+        with pretended_device() as device, torch.device(device if default else "cpu"):
             toy = ToyGenerator(num_classes=3).to(device)
             found = train_encoder(toy, encoder().config, EncoderTraining(steps=1, batch=4))
             assert found(toy.images_of(toy.mean_latent()[None])).device == device

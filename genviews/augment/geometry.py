@@ -213,7 +213,7 @@ class RandomResizedCrop(PixelViews):
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
         unit = streams.child("resizedcrop").uniform(views.shape[1], (ATTEMPTS, 4)).flatten(0, 1)
         boxes = random_boxes(unit, (views.shape[-2], views.shape[-1]), self.area, self.ratio)
-        straight = torch.zeros(len(boxes), dtype=torch.bool)
+        straight = torch.zeros(len(boxes), dtype=torch.bool, device="cpu")
         flat = crop_and_resize(views.flatten(0, 1), boxes, straight, (self.size, self.size))
         return _split(flat, views)
 

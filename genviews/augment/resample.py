@@ -51,8 +51,8 @@ def random_boxes(
     left = (unit[:, :, 3] * (width - wide + 1)).floor()
     fits = (tall >= 1) & (wide >= 1) & (tall <= height) & (wide <= width)
     boxes = torch.stack([top, left, tall, wide], dim=2).long()
-    first = boxes[torch.arange(len(unit)), fits.int().argmax(1)]
-    central = torch.tensor(_central_box(height, width, ratio))
+    first = boxes[torch.arange(len(unit), device="cpu"), fits.int().argmax(1)]
+    central = torch.tensor(_central_box(height, width, ratio), device="cpu")
     return torch.where(fits.any(1, keepdim=True), first, central)
 
 

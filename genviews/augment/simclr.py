@@ -132,7 +132,7 @@ class SimCLR(PixelViews):
         """
         unit = streams.child("simclr").uniform(num_views, (4 * ATTEMPTS + _WIDTH,)).flatten(0, 1)
         boxes, unit = unit.tensor_split([4 * ATTEMPTS], dim=1)
-        strengths = torch.tensor(self._strengths)
+        strengths = torch.tensor(self._strengths, device="cpu")
         least = torch.cat([(1 - strengths[:3]).clamp(min=0), -strengths[3:]])
         most = torch.cat([1 + strengths[:3], strengths[3:]])
         low, high = self.sigma
@@ -163,7 +163,7 @@ class SimCLR(PixelViews):
             got = images.shape[1]
             fail("SimCLR views", expected="1 or 3 channels", got=got, remedy="convert the images")
         views = crop_and_resize(images, draws.box, draws.flip, (self.size, self.size))
-        chosen = draws.jittered[:, None] & (torch.tensor(self._strengths) > 0)
+        chosen = draws.jittered[:, None] & (torch.tensor(self._strengths, device="cpu") > 0)
         views = change_colours(views, draws.order, draws.amounts, chosen)
         views = to_grey(views, draws.grey)
         if draws.blurred.any():

@@ -120,7 +120,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # not one of ours
         name = "a file" if error.filename is None else f"file {str(error.filename)!r}"
         return f"{name} could not be read or written: {error.strerror.lower()}"
-    ours = isinstance(error, TypeError) and "expected" in text
+    ours = ": expected " in text and ", got " in text  # of `fail`, as whatever kind
     if text and (ours or isinstance(error, (ValueError, OSError))):
         return text
     return f"{type(error).__name__}: {text or 'no message'}; run again with --debug to see where"

@@ -74,8 +74,8 @@ class EncoderTraining:
 
 def random_masks(batch: int, size: tuple[int, int], rng: torch.Generator) -> Masks:
     """Smooth random masks: 1 (known) where bilinear 6x6 uniform noise < c, with c ~ U(0.3, 1)."""
-    noise = torch.rand(batch, 1, 6, 6, generator=rng)
-    cut = torch.empty(batch, 1, 1, 1).uniform_(0.3, 1.0, generator=rng)
+    noise = torch.rand(batch, 1, 6, 6, generator=rng, device="cpu")
+    cut = torch.empty(batch, 1, 1, 1, device="cpu").uniform_(0.3, 1.0, generator=rng)
     smooth = F.interpolate(noise, size=size, mode="bilinear", align_corners=False)
     return (smooth < cut).float()
 
@@ -93,17 +93,19 @@ def _batch(
     batch, rows, device = config.batch, generator.latent_spec.num_layers, generator.device
     label = None
     if generator.num_classes:
-        label = torch.randint(generator.num_classes, (batch,), generator=rng).to(device)
-    z = torch.randn(2, batch, generator.z_dim, generator=rng).to(device)
+        label = torch.randint(generator.num_classes, (batch,), generator=rng, device="cpu").to(
+            device
+        )
+    z = torch.randn(2, batch, generator.z_dim, generator=rng, device="cpu").to(device)
     first, second = generator.map(z[0], label), generator.map(z[1], label)
-    cross = torch.randint(1, max(rows, 2), (batch,), generator=rng)
-    mixed = torch.rand(batch, generator=rng) < config.mixing
-    take_second = mixed[:, None] & (torch.arange(rows)[None] >= cross[:, None])
+    cross = torch.randint(1, max(rows, 2), (batch,), generator=rng, device="cpu")
+    mixed = torch.rand(batch, generator=rng, device="cpu") < config.mixing
+    take_second = mixed[:, None] & (torch.arange(rows, device="cpu")[None] >= cross[:, None])
     latents = torch.where(take_second[:, :, None].to(first.device), second, first)
     label = label if generator.renders_label else None
     images = generator.images_of(latents, label)
     masks = random_masks(batch, (images.shape[2], images.shape[3]), rng)
-    masks[torch.rand(batch, generator=rng) >= config.masked] = 1.0
+    masks[torch.rand(batch, generator=rng, device="cpu") >= config.masked] = 1.0
     good = finite_rows(latents) & finite_rows(images)
     latents, images, masks = latents[good], images[good], masks.to(images)[good]
     return latents, images, masks, None if label is None else label[good]

@@ -99,7 +99,7 @@ class Normal:
             return self.std * streams.normal(num_views, shape)
         # The middle of each step: neither 0 nor 1 is drawn, and the law is exactly symmetric.
         uniform = streams.uniform(num_views, shape).double() + 0.5 / STEPS
-        low = torch.special.ndtr(torch.tensor(-self.bound, dtype=torch.float64))
+        low = torch.special.ndtr(torch.tensor(-self.bound, dtype=torch.float64, device="cpu"))
         drawn = torch.special.ndtri(low + uniform * (1.0 - 2.0 * low))
         inside: Tensor = self.std * drawn.clamp(-self.bound, self.bound)
         return inside.float()

@@ -180,8 +180,8 @@ def _covariance(
 ) -> Float64[Tensor, "D D"]:
     """Covariance of w from its first and second moments, summed over batches."""
     dim, count = generator.latent_spec.dim, 0
-    first = torch.zeros(dim, dtype=torch.float64)
-    second = torch.zeros(dim, dim, dtype=torch.float64)
+    first = torch.zeros(dim, dtype=torch.float64, device="cpu")
+    second = torch.zeros(dim, dim, dtype=torch.float64, device="cpu")
     for start in range(0, num_samples, batch_size):
         ids = range(start, min(start + batch_size, num_samples))
         w = _sample_w(generator, rng, ids)

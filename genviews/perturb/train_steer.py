@@ -245,7 +245,7 @@ def _loss(
 ) -> Tensor:
     """The loss of samples moved by steps along all directions; those without a walk stay at 0."""
     channels = generator.image_spec.channels
-    used = torch.tensor([name in walks.names for name in directions_of(channels)])
+    used = torch.tensor([name in walks.names for name in directions_of(channels)], device="cpu")
     steps = (steps * used).to(generator.device)
     with torch.no_grad():
         anchors = config.prior.sample(generator, streams)
@@ -289,7 +289,7 @@ def measure_walks(
     found = {}
     with torch.no_grad():
         for name in walks.names:
-            alone = drawn * torch.tensor([name == other for other in every])
+            alone = drawn * torch.tensor([name == other for other in every], device="cpu")
             found[name] = {
                 key: _loss(generator, which, alone, config, streams).item()
                 for key, which in (("loss", walks), ("unmoved", still))

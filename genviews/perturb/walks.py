@@ -275,7 +275,9 @@ class Steer(Perturbation):
         channels = generator.image_spec.channels
         steps = self.walks.ranges.draw(streams, rows.shape[1], channels)
         given = dict.fromkeys(self.walks.edits, 1.0) if self.gains is None else dict(self.gains)
-        gains = torch.tensor([given.get(edit_of(name), 0.0) for name in self.walks.names])
+        gains = torch.tensor(
+            [given.get(edit_of(name), 0.0) for name in self.walks.names], device="cpu"
+        )
         steps = self.walks.of_all(steps, channels) * gains
         at = generator.latent_spec.layers(self.layers).rows
         return self.walks.move(rows, self.strength * steps, at)

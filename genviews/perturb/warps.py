@@ -239,7 +239,7 @@ def _sources(
 
 def _centres(length: int) -> Tensor:
     """Places of the pixels of a line, from its middle."""
-    return torch.arange(length) + 0.5 - length / 2
+    return torch.arange(length, device="cpu") + 0.5 - length / 2
 
 
 def _inside(x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:

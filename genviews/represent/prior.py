@@ -178,12 +178,14 @@ class Prior:
             which = (drawn * len(known)).long()
         else:
             which = self._blocks(streams) % len(known)
-        return torch.tensor(list(known))[which]
+        return torch.tensor(list(known), device="cpu")[which]
 
     def _blocks(self, streams: Streams) -> Int[Tensor, " B"]:
         """Which block of `per_class` ids each id is in."""
         assert self.per_class is not None
-        return torch.tensor(check_ids(streams.ids), dtype=torch.long) // self.per_class
+        return (
+            torch.tensor(check_ids(streams.ids), dtype=torch.long, device="cpu") // self.per_class
+        )
 
 
 def check_ids(ids: Sequence[int | str], count: int | None = None) -> tuple[int, ...]:

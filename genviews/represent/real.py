@@ -182,12 +182,12 @@ class MixedViews(AnchorViews):
         if self.mix == "sampled":
             streams = Rng(self.seed, "mix").streams(ids).from_view(visit)
             return streams.uniform(1, (1,)).flatten() < self.share
-        return self._replaced[torch.tensor(ids, dtype=torch.long)]
+        return self._replaced[torch.tensor(ids, dtype=torch.long, device="cpu")]
 
     @cached_property
     def _replaced(self) -> Tensor:
         order = Rng(self.seed, "mix").numpy().permutation(self.num_samples)
-        replaced = torch.zeros(self.num_samples, dtype=torch.bool)
+        replaced = torch.zeros(self.num_samples, dtype=torch.bool, device="cpu")
         replaced[torch.from_numpy(order[: round(self.share * self.num_samples)])] = True
         return replaced
 
@@ -201,7 +201,11 @@ class MixedViews(AnchorViews):
         chosen = [(self.real, ~which), (self.generated, which)]
         rows = [(views, mask.nonzero().flatten().tolist()) for views, mask in chosen]
         parts = [views([ids[row] for row in some], visit) for views, some in rows if some]
-        order = torch.tensor([row for _, some in rows for row in some]).argsort().to(self.device)
+        order = (
+            torch.tensor([row for _, some in rows for row in some], device="cpu")
+            .argsort()
+            .to(self.device)
+        )
         labels = [part.labels for part in parts if part.labels is not None]
         images = torch.cat([part.images.to(self.device) for part in parts])[order]
         return ViewBatch(

@@ -130,7 +130,7 @@ class StoredViews(AnchorViews):
             FileNotFoundError: a shard is missing.
         """
         ids = check_ids(ids, self.num_samples)
-        anchor = torch.zeros(len(ids), 1, dtype=torch.long)
+        anchor = torch.zeros(len(ids), 1, dtype=torch.long, device="cpu")
         shown = torch.cat([anchor, 1 + self.choose(ids, visit)], dim=1)
         read = self._gather(ids, shown).items()
         rows: dict[str, Any] = {name: value.to(self.device) for name, value in read}

@@ -298,7 +298,7 @@ class _Maker:
         """Parts of the batches of steps [start, stop), or without end."""
         held: dict[int, ViewBatch] = {}
         side = _side_stream(self.views.device)
-        rows = torch.arange(self.plan.batch_size).tensor_split(processes)[process]
+        rows = torch.arange(self.plan.batch_size, device="cpu").tensor_split(processes)[process]
         buffer = self.buffer if self.reuse > 1 else 1
         for step in count(start) if stop is None else range(start, stop):
             window, inside = divmod(step, self.reuse * buffer)
@@ -342,7 +342,7 @@ class _Maker:
         # two visits of the samples are not mixed: a sample must not be its own negative.
         streams = Rng(self.plan.seed, f"reuse {use}").streams([window])
         draws = streams.uniform(1, (len(parts), self.plan.batch_size))[0, 0].double()
-        epochs = torch.tensor([part.visits[0] for part in parts])
+        epochs = torch.tensor([part.visits[0] for part in parts], device="cpu")
         which = (draws + epochs[:, None]).argsort(dim=0)[slot, rows]
         own = parts[0].tensors().items()
         tensors: dict[str, Any] = {name: value.clone() for name, value in own}

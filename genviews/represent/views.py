@@ -111,7 +111,7 @@ class AnchorViews(ABC):
         """Which of the P positives of a pool a visit shows, from (seed, id, visit) alone."""
         assert self.pool is not None
         if self.pool == self.positives:
-            return torch.arange(self.pool).expand(len(ids), -1)
+            return torch.arange(self.pool, device="cpu").expand(len(ids), -1)
         streams = Rng(self.seed, "pool of positives").streams(ids).from_view(visit)
         return streams.uniform(1, (self.pool,))[:, 0].argsort(dim=1)[:, : self.positives]
 

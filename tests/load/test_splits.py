@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from genviews.data.split import FITTED, check_fit
+from genviews.load.learning import load_real
 from genviews.load.splits import load_splits
 from genviews.types import ImageSpec
 
@@ -178,6 +179,14 @@ def test_copies_in_one_folder_stay_on_one_side(tmp_path):
     for part in found:
         plain = {name.replace("copy", "") for name in part.ids}
         assert len(plain) == 8
+
+
+def test_copies_among_images_to_learn_from_are_told(tmp_path):
+    fill(tmp_path, 3)
+    assert load_real(tmp_path, SPEC).notes == ()
+    shutil.copy(tmp_path / "cat/0.png", tmp_path / "dog/again.png")
+    (note,) = load_real(tmp_path, SPEC).notes
+    assert note.startswith("1 of the 7 images of --real are copies of others")
 
 
 @pytest.mark.parametrize("split", ["test", "predict", "val-report", "tests", "Test", " test"])
