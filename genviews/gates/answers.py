@@ -329,18 +329,18 @@ def number_gate(plain: int, count: int, what: str) -> Gate | None:
     """Whether the answers to views are numbers, but for a few images; None where all are.
 
     Args:
-        plain: images with a view whose answer is none.
+        plain: images that have the answer to the image alone, for want of one to a view.
         count: of the images.
         what: they are, for messages.
     """
-    found = f"For {plain:,} of {count:,} {what} an answer to a view is not a finite number: "
     if not plain:
         return None
     return Gate(
         name="answers that are numbers",
-        found=f"{found}that to the image itself stands for those to its views.",
+        found=f"For {plain:,} of {count:,} {what} the answer to the image itself stands for those "
+        "to its views: one of them is not a finite number, or the inversion failed.",
         threshold=FEW_FAIL,
-        remedy="Run the classifier in float32, or look at its answer to such a view.",
+        remedy="Run classifier and generator in float32, or look at the answer to such a view.",
         passed=not too_many(plain, count),
         noted=True,
     )

@@ -17,6 +17,7 @@ from genviews.data.source import ImageSource
 from genviews.ensemble.fill import NO_ANSWER, refuse_silence
 from genviews.ensemble.photos import Photos
 from genviews.ensemble.significance import counted_report
+from genviews.gates.answers import number_gate
 from genviews.identity import identify
 from genviews.memory import images_in_shard
 from genviews.pipeline import GenerativeTTA
@@ -72,7 +73,9 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
     write_atomic(bench.products / ANSWERS, _lines(store, source, size, views, counts))
     if not counts.single.sum():
         refuse_silence(dict(counts.skipped))
-    return counts.result(bench, options).behind(options.doubts)
+    plain = number_gate(counts.plain, int(counts.single.sum()), "images")
+    doubts = (*options.doubts, *([] if plain is None or plain.passed else [plain]))
+    return counts.result(bench, options).behind(doubts)
 
 
 def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) -> Shard:

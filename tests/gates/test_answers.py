@@ -239,7 +239,7 @@ class TestProbabilities:
 def test_answers_to_views_that_are_no_numbers(plain, passed):
     """That to the image stands for those: for few images a note, for many no verdict."""
     gate = number_gate(plain, 100, "test images")
-    assert gate.found.startswith(f"For {plain} of 100 test images an answer to a view is not")
+    assert gate.found.startswith(f"For {plain} of 100 test images the answer to the image itself")
     assert (gate.passed, gate.noted, gate.decides) == (passed, True, True)
     assert number_gate(0, 100, "test images") is None
 

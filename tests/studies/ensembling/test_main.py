@@ -388,7 +388,7 @@ def test_an_image_without_an_answer_is_left_out_and_told(module, tmp_path):
     assert bool(told) == (module is main)
     if module is main:
         assert found.record.data["num_test"] == len(problem.test) - 1
-        assert all("that to the image itself stands for" in text for text in told)
+        assert all("the answer to the image itself stands for" in text for text in told)
 
 
 def test_answers_without_a_view_are_counted_and_noted(tmp_path):
