@@ -21,12 +21,12 @@ from genviews.align.base import Aligner, Geometry
 from genviews.augment.base import PixelViews
 from genviews.augment.presets import for_renders
 from genviews.augment.presets import pixel_views as pixel_views_named
-from genviews.checks import check_type
+from genviews.checks import check_type, fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource
-from genviews.data.split import SplitName
+from genviews.data.split import SplitName, check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import conditioning_task
 from genviews.ensemble.held import HeldEnsemble
@@ -194,7 +194,7 @@ class GenerativeTTA(nn.Module):
     def fit(
         self,
         images: Given,
-        labels: Tensor | Sequence[int],
+        labels: Tensor | Sequence[int] | None = None,
         *,
         masks: Tensor | None = None,
         geometry: Sequence[Geometry] | None = None,
@@ -210,7 +210,8 @@ class GenerativeTTA(nn.Module):
         Args:
             images: (N, C, H, W) in [-1, 1] on any device, or a source that they are read from,
                 `batch_size` at a time. An image that comes several times counts as often.
-            labels: class indices, in the order of the classifier's class names.
+            labels: class indices, in the order of the classifier's class names; None takes those of
+                the source.
             masks: (N, 1, H, W), 1 where a pixel is known; inversion does not look at the others.
             geometry: box or landmarks of each image, for the aligner.
             ids: names of the images, which seed their views; None takes those of the source, or
@@ -220,10 +221,17 @@ class GenerativeTTA(nn.Module):
         Raises:
             TypeError: images that are no floats.
             ValueError: images of another size or far outside [-1, 1], or that are not finite (they
-                are named); labels that are not class indices; equal ids of different images; alpha
-                was given.
+                are named); a source that is the split `test`; labels that are not class indices;
+                equal ids of different images; alpha was given.
         """
         self.weighing.check_fitting()
+        if isinstance(images, ImageSource | ImageSet):
+            if images.split is not None:
+                check_fit(images.split, "choose alpha")
+            labels = images.labels if labels is None else labels
+        if labels is None:
+            remedy = "give class indices, or a source that has labels"
+            fail("labels", expected="one for each image", got="none", remedy=remedy)
         photos = self._photos(images, ids, masks, geometry)
         known = check_labels(labels, photos, self.classifier.class_names)
         photos.check_finite()

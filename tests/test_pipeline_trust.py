@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -276,6 +277,9 @@ class TestOneBadImage:
         assert found.isnan().any(1).tolist() == [False, False, True]
 
 
+SET = ImageSet(images=IMAGES, ids=tuple("abcdefghij"))
+
+
 class TestBeforeAnyWork:
     CASES = (
         ({"labels": LABELS.float()}, ValueError, "labels: expected integers"),
@@ -299,6 +303,9 @@ class TestBeforeAnyWork:
         ({"masks": 255 * torch.ones(10, 1, 8, 8)}, ValueError, "divide masks of 0 and 255"),
         ({"images": IMAGES[[0] * 10]}, ValueError, "one class for one image"),
         ({"geometry": [Box(0, 0, 8, 8)] * 10}, ValueError, "geometry alone"),
+        ({"images": SET, "labels": None}, ValueError, "labels: expected one for each image, got"),
+        ({"images": replace(SET, split="test")}, ValueError, "choose alpha on: .* got 'test'"),
+        ({"images": MemorySource(SET).as_split("predict")}, ValueError, "got 'predict'"),
     )
 
     @pytest.mark.parametrize(("given", "error", "message"), CASES)
@@ -311,6 +318,13 @@ class TestBeforeAnyWork:
         with pytest.raises(error, match=message):
             made.fit(given.pop("images", IMAGES), labels, **given)
         assert generator.seen == made.classifier.module.seen == []
+
+    def test_a_source_brings_its_labels(self):
+        labelled = replace(SET, labels=LABELS, class_names=("dark", "bright"), split="val")
+        fits = [(labelled,), (MemorySource(labelled),), (SET, LABELS)]
+        curves = [tta(alpha=None).fit(*given).ensemble_.curve_ for given in fits]
+        assert torch.equal(curves[0], curves[1])
+        assert torch.equal(curves[0], curves[2])
 
     def test_predict_refuses_equal_ids_of_different_images(self):
         with pytest.raises(ValueError, match="whose pixels differ"):
