@@ -278,6 +278,10 @@ class PartSource(ImageSource):
         """A hash of the whole source's fingerprint and of which images these are."""
         return content_hash(repr((self._source.fingerprint(), self.ids)).encode())
 
+    def __describe__(self) -> dict[str, object]:
+        """Which images, and the source: one that renders is known by what it renders as well."""
+        return {**super().__describe__(), "of": self._source}
+
 
 Row = tuple[Tensor, str, Tensor | None]
 """An image, its hash, and its mask where there are masks."""

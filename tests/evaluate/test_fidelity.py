@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
+from genviews.data.pixels import StoredPixels
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.fidelity import (
     GeneratedSource,
@@ -20,6 +21,7 @@ from genviews.evaluate.fidelity import (
     moments,
     precision_recall_manifolds,
 )
+from genviews.generators.callable import CallableGenerator
 from genviews.rng import Rng
 
 
@@ -226,6 +228,27 @@ class TestGeneratedSource:
         with torch.no_grad():
             next(iter(toy.buffers() if not list(toy.parameters()) else toy.parameters())).mul_(0.9)
         assert len({*prints, sources[0].fingerprint()}) == 5
+
+    @pytest.mark.parametrize(
+        "way", [lambda s: s, lambda s: s.select(range(3)), lambda s: s.as_split("test")]
+    )
+    @pytest.mark.parametrize("kept", ["features", "pixels"])
+    def test_code_behind_a_name_is_not_taken_for_what_it_was(self, kept, way, tmp_path):
+        factor = {"of z": 1.0}
+
+        def sample(z):
+            return (factor["of z"] * z).tanh().reshape(-1, 1, 2, 2)
+
+        def read():
+            source = way(GeneratedSource(CallableGenerator(sample, z_dim=4), 5))
+            if kept == "pixels":
+                return StoredPixels(source, tmp_path)
+            return extract_features(FeatureExtractor(torch.nn.Flatten()), source, folder=tmp_path)
+
+        assert len(read()) == len(read())
+        factor["of z"] = -1.0
+        with pytest.raises(ValueError, match="it now renders other images"):
+            read()
 
     def test_truncated_generator_is_precise_and_narrow(self, toy):
         extract = FeatureExtractor(torch.nn.Flatten())
