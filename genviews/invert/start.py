@@ -323,8 +323,8 @@ def class_means(
         batch_size: samples at once.
 
     Raises:
-        ValueError: an unconditional generator without a classifier, a class without samples, or a
-            classifier of more classes.
+        ValueError: an unconditional generator without a classifier, a class without samples, a
+            classifier of more classes, or other classes than a conditional generator's.
     """
     streams = Rng(seed, "class means").streams(range(num))
     shape = (num_classes, *generator.latent_spec.shape)
@@ -332,6 +332,10 @@ def class_means(
     if not generator.num_classes and classifier is None:
         got = "an unconditional generator alone"
         fail("class means", expected="a source of classes", got=got, remedy="pass a classifier")
+    if generator.num_classes not in (0, num_classes):
+        expected = f"{generator.num_classes}, those of the generator"
+        remedy = "class means of a conditional generator are of its own classes, all of them"
+        fail("number of classes", expected=expected, got=num_classes, remedy=remedy)
     for begin in range(0, num, batch_size):
         z = generator.sample(streams[begin : begin + batch_size])
         if generator.num_classes:

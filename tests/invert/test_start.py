@@ -202,6 +202,12 @@ class TestClassMeanStart:
         with pytest.raises(ValueError, match="class means: expected classes below 2, got class"):
             class_means(toy, 2, ByRule(toy, 5), num=50)
 
+    @pytest.mark.parametrize("number", [2, 4])
+    def test_other_classes_than_the_generators_are_refused(self, number):
+        """Whoever they are given to would take one's numbers for the other's."""
+        with pytest.raises(ValueError, match="expected 3, those of the generator, got"):
+            class_means(ToyGenerator(num_classes=3), number, num=50)
+
     def test_each_image_starts_from_the_mean_of_its_class(self, case):
         toy, latents, images = case
         means = torch.arange(3.0)[:, None, None].expand(3, 4, 4)

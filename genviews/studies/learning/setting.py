@@ -12,7 +12,8 @@ import torch
 from genviews.augment.base import PixelViews
 from genviews.checks import check_count, fail
 from genviews.data.images import ImageSet
-from genviews.data.source import ImageSource
+from genviews.data.leakage import check_leakage
+from genviews.data.source import ImageSource, as_source
 from genviews.evaluate.encoders import ProbeData
 from genviews.generators.base import Generator
 from genviews.generators.callable import z_space
@@ -62,7 +63,8 @@ class LearningSetting:
         monitor: what a training looks at beside its loss; it changes no result.
 
     Raises:
-        ValueError: neither generator nor real images, or images of different shapes.
+        ValueError: neither generator nor real images, images of different shapes, or one to train
+            on that encoders are judged on.
     """
 
     training: Callable[[int], RepresentationTraining]
@@ -100,6 +102,9 @@ class LearningSetting:
                 got=sorted(shapes) or "neither generator nor images",
                 remedy="resize or convert the images to what the generator makes",
             )
+        if self.real is not None and self.probe is not None:
+            seen = {"real": self.real, "val": self.probe.val, "test": self.probe.test}
+            check_leakage({name: as_source(images) for name, images in seen.items()})
 
     def _images(self) -> list[ImageSet | ImageSource]:
         found = [] if self.real is None else [self.real]

@@ -54,6 +54,13 @@ class TestChecks:
         with pytest.raises(ValueError, match=r"images of the study: expected one shape .*\(1, 8, "):
             small(**changes)
 
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_images_that_encoders_are_judged_on(self, split) -> None:
+        copies = images(split, 30 if split == "val" else 45).select(range(20, 30))
+        renamed = replace(copies, ids=tuple(f"real/{i}" for i in range(10)))
+        with pytest.raises(ValueError, match=f"real and {split}: .* 10 with the same content"):
+            small(real=renamed)
+
     def test_nothing_to_learn_from(self) -> None:
         with pytest.raises(ValueError, match="got neither generator nor images"):
             small(generator=None, real=None, probe=None)
