@@ -226,8 +226,7 @@ class GenerativeTTA(nn.Module):
         """
         self.weighing.check_fitting()
         if isinstance(images, ImageSource | ImageSet):
-            if images.split is not None:
-                check_fit(images.split, "choose alpha")
+            check_fit(images.split, "choose alpha")
             labels = images.labels if labels is None else labels
         if labels is None:
             remedy = "give class indices, or a source that has labels"

@@ -446,3 +446,17 @@ class TestTransforms:
         assert made.ensemble_.image_views == ()
         plain = tta().bank(IMAGES, split="predict").logits["stylemix_fine"]
         assert not torch.allclose(bank.logits["flip+stylemix_fine"], plain)
+
+
+@pytest.mark.parametrize("kind", [MemorySource, lambda images: images], ids=["source", "set"])
+@pytest.mark.parametrize("split", ["test", "predict", "val", None])
+def test_alpha_is_not_chosen_on_images_that_are_for_the_report(kind, split):
+    names, labels = ("dark", "bright"), LABELS
+    images = ImageSet(
+        images=IMAGES, ids=tuple(map(str, range(10))), labels=labels, class_names=names, split=split
+    )
+    if split in ("test", "predict"):
+        with pytest.raises(ValueError, match=f"split to choose alpha on: .*got '{split}'"):
+            tta(alpha=None).fit(kind(images), labels)
+    else:
+        assert 0 <= tta(alpha=None).fit(kind(images), labels).ensemble_.alpha_ <= 1

@@ -48,8 +48,10 @@ def check_split(split: str, what: str = "split") -> SplitName:
     return lookup(split, {name: name for name in get_args(SplitName)}, what)
 
 
-def check_fit(split: str, doing: str = "fit") -> None:
+def check_fit(split: str | None, doing: str = "fit") -> None:
     """Raise ValueError unless something may be fitted to, or chosen on, this split (law 4).
+
+    Of images of which nobody said what they are for (None), it may.
 
     Example:
         >>> check_fit("calibration")
@@ -57,7 +59,7 @@ def check_fit(split: str, doing: str = "fit") -> None:
         Traceback (most recent call last):
         ValueError: split to fit on: expected one of train, calibration, val, ...
     """
-    if split not in FITTED:
+    if split is not None and split not in FITTED:
         fail(
             f"split to {doing} on",
             expected=f"one of {', '.join(FITTED)}",

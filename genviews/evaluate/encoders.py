@@ -18,6 +18,7 @@ from genviews.data.images import ImageSet
 from genviews.data.leakage import check_leakage
 from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import ImageSource, as_source
+from genviews.data.split import check_fit
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.linear import LinearProbe
@@ -72,6 +73,8 @@ class ProbeData:
                 f"classes, {twice} ids twice",
                 remedy="read the three with the same class names, and give each image one split",
             )
+        check_fit(self.train.split, "fit probes")
+        check_fit(self.val.split, "choose settings")
         check_leakage({name: as_source(images) for name, images in parts.items()})
 
     @classmethod

@@ -13,6 +13,7 @@ from genviews.classify.task import Task
 from genviews.data.images import ImageSet
 from genviews.data.leakage import check_leakage
 from genviews.data.source import ImageSource, as_source
+from genviews.data.split import check_fit
 from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
@@ -81,6 +82,8 @@ class Inputs:
     def check_splits(self) -> None:
         """Raise ValueError for labels that tasks cannot use, or images in both splits."""
         for split, images in self.splits.items():
+            if split != "test":
+                check_fit(images.split, "choose")
             for task in self.tasks:
                 what = f"labels of the {split} images for task {task.name!r}"
                 column = lookup(task.labels, images.columns, what)

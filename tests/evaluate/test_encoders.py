@@ -113,8 +113,16 @@ class TestProbeData:
             ({"test": images("test", 6, classes=4)}, "2 kinds of images or classes"),
             ({"val": images("val", 6, size=16)}, "2 kinds of images or classes"),
             ({"test": images("train", 4)}, "4 ids twice"),
+            (
+                {"train": replace(images("train", 6), split="test")},
+                "fit probes on: .*test",
+            ),
+            (
+                {"val": replace(images("val", 6), split="test")},
+                "settings on: .*test",
+            ),
         ],
-        ids=["labels", "classes", "size", "ids"],
+        ids=["labels", "classes", "size", "ids", "train", "val"],
     )
     def test_splits_that_do_not_fit(self, changes, message):
         with pytest.raises(ValueError, match=message):

@@ -297,6 +297,9 @@ def test_labels_and_splits_are_checked_before_the_work():
     unlabelled = MemorySource(replace(problem.test, labels=None))
     with pytest.raises(ValueError, match="labels of the test images for task 'images'"):
         toy_bench(splits={**inputs.splits, "test": unlabelled}).check(STUDY)
+    reported = MemorySource(replace(problem.calibration, split="test"))
+    with pytest.raises(ValueError, match=r"split to choose on: .*got 'test'"):
+        toy_bench(splits={**inputs.splits, "calibration": reported}).check(STUDY)
     with pytest.raises(ValueError, match="study ensembling/main"):
         toy_bench(tasks=()).check(STUDY)
 
