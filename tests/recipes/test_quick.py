@@ -96,6 +96,8 @@ def test_learn_runs_a_table_once(tmp_path):
     assert [row[0] for row in study.answer.rows] == [
         "classifier, real + T_x",
         "classifier, generated + T_x",
+        "untrained encoder",  # with the next, the floor
+        "no encoder",
     ]
     made = sorted(tmp_path.rglob("row.json"))
     assert len(made) == 3  # and an untrained encoder, the floor
