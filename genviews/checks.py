@@ -9,8 +9,8 @@ import difflib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Sized
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -35,6 +35,7 @@ __all__ = [
     "fail",
     "finite_rows",
     "first_reasons",
+    "for_flag",
     "is_there",
     "is_url",
     "lookup",
@@ -114,6 +115,24 @@ def lookup(name: str, table: Mapping[str, T], kind: str) -> T:
     known = sorted(table)
     told = known if len(known) <= MOST_LISTED else [*known[:3], f"... ({len(known)} in all)"]
     fail(kind, expected=f"one of {', '.join(told)}", got=repr(name), remedy=hint)
+
+
+@contextmanager
+def for_flag(flag: str) -> Iterator[None]:
+    """Put a flag before a message about what it named, where that does not name it.
+
+    Example:
+        >>> with for_flag("--views"):
+        ...     lookup("fnie", {"fine": 1}, "layer range")
+        Traceback (most recent call last):
+        ValueError: --views: layer range: expected one of fine, got 'fnie'; write 'fine'.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        if flag in str(error):
+            raise
+        raise type(error)(f"{flag}: {error}") from error
 
 
 def option(name: str) -> str:

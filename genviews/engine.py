@@ -16,8 +16,10 @@ import logging
 import os
 import pickle
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -156,7 +158,8 @@ class RayEngine(Engine):
                 }
             try:
                 with claim(Path(folder, _OWNER)):
-                    ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+                    with _own_signals():
+                        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
                     try:
                         yield
                     finally:
@@ -179,6 +182,26 @@ def _check_answers(address: str | None) -> None:
             got=f"{address!r}, where nobody answers ({error})",
             remedy="start it with `ray start --head`, which says its address, or leave it out",
         )
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep our handlers of signals: Ray ends on SIGTERM while it starts, and aborts later."""
+    ours = threading.current_thread() is threading.main_thread()  # else nobody sets any
+    numbers = (signal.SIGINT, signal.SIGTERM) if ours else ()
+    before = [(number, signal.getsignal(number)) for number in numbers]
+    came = 0
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code != signal.SIGTERM:
+            raise
+        came = signal.SIGTERM
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came)
 
 
 def _remove_left_folders() -> None:

@@ -88,10 +88,12 @@ def find_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     # What torch raises for a device that it has not, by kind of device.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        unknown = reason.startswith("Expected one of")  # all that torch has heard of
         fail(
-            "device",
-            expected="auto, cpu, or a device of this machine",
-            got=f"{name!r} ({str(error).splitlines()[0]})",
+            "device (--device)",
+            expected="auto, cpu, or a device of this machine, such as cuda or cuda:1",
+            got=repr(name) + ("" if unknown else f" ({reason})"),
             remedy="use --device cpu",
         )
     return device

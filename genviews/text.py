@@ -9,16 +9,18 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from genviews.checks import check_file, fail
 
-__all__ = ["CSVLine", "read_csv", "read_lines", "read_text"]
+__all__ = ["CSVLine", "printable", "read_csv", "read_lines", "read_text"]
 
 CSVLine = tuple[int, dict[str | None, Any]]
 """(number of the line in the file, column -> cell)."""
 
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of Unicode that draw nothing
 MOST_BYTES = 2**29  # of a text file; millions of lines take less
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
@@ -105,3 +107,24 @@ def read_csv(path: Path, what: str, wanted: str) -> tuple[list[str], list[CSVLin
 
 def _trim(cell: Any) -> Any:  # noqa: ANN401 (text, None, or a list of text)
     return cell.strip() if isinstance(cell, str) else cell
+
+
+def printable(text: str) -> str:
+    r"""The text with whatever could steer a terminal, reorder a line or break a row written out.
+
+    Names of files come from strangers, and may hold escape sequences or bytes that are no text.
+
+    Example:
+        >>> printable("a\x1b[2J.png"), printable("caf\u00e9 \udcff")
+        ('a\\x1b[2J.png', 'café \\udcff')
+    """
+    if text.isprintable():  # most texts are
+        return text
+    return "".join(_visible(letter) for letter in text)
+
+
+def _visible(letter: str) -> str:
+    if unicodedata.category(letter) not in _HIDDEN:
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

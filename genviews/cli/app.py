@@ -107,8 +107,17 @@ def run(words: Sequence[str]) -> int:
         if "--debug" in words:
             traceback.print_exc()
         _say(explain(error))
-        return FAILED
+        return USAGE if _is_usage(error) else FAILED
     return outcome if isinstance(outcome, int) else DONE
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether what was given cannot be used; a disk, memory, a package or a bug is no such case."""
+    if isinstance(error, FileNotFoundError):
+        return error.strerror is None  # one of ours
+    return isinstance(error, ValueError) or (
+        isinstance(error, TypeError) and "expected" in str(error)
+    )
 
 
 def explain(error: Exception) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from genviews.checks import check_count, check_file, expanded, fail, is_url
+from genviews.checks import check_count, check_file, expanded, fail, for_flag, is_url, lookup
 from genviews.cli.command import changed, flag_of
 from genviews.cli.flags import (
     DemoFlags,
@@ -22,7 +22,17 @@ from genviews.cli.flags import (
 from genviews.cli.learning_flags import KitFlags, LearnFlags, ProbeFlags, VOCFlags
 from genviews.text import read_lines
 
-__all__ = ["check_apart", "check_flags", "class_names_of", "fraction", "settings_of"]
+__all__ = [
+    "check_apart",
+    "check_flags",
+    "check_words",
+    "class_names_of",
+    "fraction",
+    "settings_of",
+]
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SHIPPED = {"calibration": 500, "test": 1000}  # images of the demo
 
@@ -91,6 +101,20 @@ def class_names_of(flags: FunctionFlags) -> list[str]:
     return list(read_lines(expanded(word), "--generator-class-names"))
 
 
+def check_words(group: DataclassInstance) -> None:
+    """Find a count below 0, and a list in one word, in any group of flags."""
+    for f in fields(group):
+        value = getattr(group, f.name)
+        if isinstance(value, int) and not isinstance(value, bool) and "seed" not in f.name:
+            check_count(value, flag_of(f.name), least=0)
+        elif is_dataclass(value) and not isinstance(value, type):
+            check_words(value)
+        elif isinstance(value, tuple) and len(value) == 1 and "," in str(value[0]):
+            flag = flag_of(f.name)
+            words = " ".join(f"{flag} {word.strip()}" for word in str(value[0]).split(","))
+            _refuse(flag, "one name at a time", repr(value[0]), f"write {words}")
+
+
 @singledispatch
 def check_flags(flags: object, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with a group of flags; options of a study check themselves.
@@ -108,7 +132,6 @@ def check_flags(flags: object, places: Mapping[str, Path | None]) -> None:
 def _check_frame(flags: FrameFlags) -> list[str]:
     """Find what is wrong with alignment and masks; returns those options that are used."""
     from genviews.align.aligners import ALIGNERS
-    from genviews.checks import lookup
 
     lookup(flags.align, {"none": None, **ALIGNERS}, "--align")
     if (flags.align == "none") != (flags.geometry is None):
@@ -137,6 +160,7 @@ def _demo(flags: DemoFlags, places: Mapping[str, Path | None]) -> None:
 def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with labelled images, a classifier, a generator and the views to try."""
     from genviews.augment.presets import pixel_views
+    from genviews.domains import DOMAINS
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
     from genviews.load.networks import check_classifier
@@ -145,7 +169,8 @@ def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
     kind_of(flags.images, [*column, *_check_frame(flags)])
     part = fraction(flags.calibration)
     if part is None:
-        kind_of(flags.calibration)
+        with for_flag("--calibration"):
+            kind_of(flags.calibration)
     elif not 0.0 < part < 1.0:
         expected = "a fraction strictly between 0 and 1, or other images"
         _refuse("--calibration", expected, flags.calibration, "0.5 takes half of the images")
@@ -165,9 +190,17 @@ def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
     check_apart(places, {"--images": flags.images, "--calibration": other})
     check_generator(flags.generator, **settings_of(flags))
     check_classifier(flags.classifier)
-    for name in (*(flags.augment or ()), flags.photo_transform, flags.render_transform):
-        if name is not None:
-            pixel_views(name)
+    for flag, names in (
+        ("--augment", flags.augment or ()),
+        ("--photo-transform", (flags.photo_transform,)),
+        ("--render-transform", (flags.render_transform,)),
+    ):
+        with for_flag(flag):
+            for name in names:
+                if name is not None:
+                    pixel_views(name)
+    if flags.domain is not None:
+        lookup(flags.domain, DOMAINS, "--domain")
 
 
 @check_flags.register
@@ -192,7 +225,6 @@ def _predict(flags: PredictFlags, places: Mapping[str, Path | None]) -> None:
 @check_flags.register
 def _invert(flags: InvertFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with images to invert and what inverts them."""
-    from genviews.checks import lookup
     from genviews.invert.inverter import PRESETS
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
@@ -200,8 +232,9 @@ def _invert(flags: InvertFlags, places: Mapping[str, Path | None]) -> None:
     used = [name for name in ("root", "resize", "convert") if getattr(flags, name)]
     kind_of(flags.images, [*used, *_check_frame(flags)])
     check_apart(places, {"--images": flags.images, "--start-from": flags.start_from})
-    read = ("encoder", "root", "lpips_weights")
-    _check_exist({flag_of(name): getattr(flags, name) for name in read})
+    _check_exist({"--root": flags.root})
+    files = {"--encoder": flags.encoder, "--lpips-weights": flags.lpips_weights}
+    _check_exist(files, folders=False)
     check_generator(flags.generator, **settings_of(flags))
     if flags.preset != "default":
         lookup(flags.preset, dict.fromkeys(PRESETS), "--preset")
@@ -215,10 +248,14 @@ def _learn(flags: LearnFlags, places: Mapping[str, Path | None]) -> None:
 
     used = [name for name in ("resize", "convert") if getattr(flags, name)]
     if flags.data is not None:
-        kind_of(flags.data, ["label_column"] if flags.label_column else [])
+        with for_flag("--data"):
+            kind_of(flags.data, ["label_column"] if flags.label_column else [])
     elif flags.label_column is not None:
         _refuse("--label-column", "--data, whose labels it has", "none")
-    kind = flags.real and kind_of(flags.real, [*used, "size"] if flags.generator is None else used)
+    if flags.generator is None:
+        used.append("size")
+    with for_flag("--real"):
+        kind = flags.real and kind_of(flags.real, used)
     if flags.size is not None:
         check_count(flags.size, "--size")
         if flags.generator is not None:
@@ -249,7 +286,8 @@ def _probe(flags: ProbeFlags, places: Mapping[str, Path | None]) -> None:
     from genviews.load.images import kind_of
 
     _check_exist({"--encoder": flags.encoder}, folders=False)
-    kind_of(flags.data, ["label_column"] if flags.label_column else [])
+    with for_flag("--data"):
+        kind_of(flags.data, ["label_column"] if flags.label_column else [])
     check_apart(places, {"--data": flags.data})
     if flags.size is not None:
         check_count(flags.size, "--size")

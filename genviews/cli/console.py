@@ -20,6 +20,6 @@ class Terminal(Console):
 
 def say(console: Console, text: str, style: str = "") -> None:
     """Print text as it is, with nothing in it that steers the terminal."""
-    from genviews.report.words import printable
+    from genviews.text import printable
 
     console.print(Text(printable(text), style), soft_wrap=True)

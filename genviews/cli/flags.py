@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import CycloptsError, Group, Parameter, convert
 
 from genviews.classify.settings import ClassifierSettings
 from genviews.ensemble.rule import EnsembleRule
@@ -42,8 +42,25 @@ OF_RANGE = Parameter(group=_FUNCTION, allow_leading_hyphen=True)
 STUDY = Group("Study", sort_key=2)
 _RUN = Group("Running", sort_key=3)
 
+
+def _exact(kind: Any, words: Any) -> Any:  # noqa: ANN401  (any flag's)
+    """A value as cyclopts reads it, but for 1.5 in the place of a whole number, which it rounds."""
+
+    def one(kind: type, word: str) -> Any:  # noqa: ANN401
+        if kind is int and "." in word and not float(word).is_integer():
+            raise ValueError(word)
+        try:
+            return convert(kind, [word])
+        except CycloptsError as error:  # which knows no flag
+            raise ValueError(word) from error
+
+    return convert(kind, words, converter=one)
+
+
 PLAIN = Parameter(
-    negative=(), show_default=lambda value: None if value is False or value == () else value
+    converter=_exact,
+    negative=(),
+    show_default=lambda value: None if value is False or value == () else value,
 )
 """Of every flag: a switch has no `--no-`, and nothing is no default to show."""
 

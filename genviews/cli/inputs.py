@@ -16,7 +16,7 @@ from genviews import zoo
 from genviews.align.aligners import ALIGNERS
 from genviews.align.table import read_geometry
 from genviews.augment.presets import pixel_views, pixel_views_apart
-from genviews.checks import lookup
+from genviews.checks import for_flag, lookup
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.cli.check import class_names_of, fraction, settings_of
@@ -88,7 +88,8 @@ def _try_classifier(flags: ModelFlags) -> None:
     kit = _load_kit(flags.generator, flags)
     kit.inverter.check(kit.generator)
     if flags.perturb:
-        kit.perturbations(flags.perturb)
+        with for_flag("--perturb"):
+            kit.perturbations(flags.perturb)
     spec = kit.generator.image_spec
     how = Reading(
         labels=None if flags.labels == "subfolders" else flags.labels,
@@ -137,7 +138,8 @@ def _models(flags: ModelFlags, found: Inputs, decoding: Decoding) -> Inputs:
     kit = _load_kit(flags.generator, flags)
     kit.inverter.check(kit.generator)
     pixels = pixel_views_apart(flags.augment) if flags.augment else kit.baselines
-    perturbations = kit.perturbations(flags.perturb)
+    with for_flag("--perturb"):
+        perturbations = kit.perturbations(flags.perturb)
     spec, part = kit.generator.image_spec, fraction(flags.calibration)
     splits = load_splits(
         flags.images,
@@ -269,7 +271,8 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
         masks=flags.mask,
     )
     if flags.start_from is not None:
-        inverter = replace(inverter, start=earlier_start(flags.start_from, source))
+        with for_flag("--start-from"):
+            inverter = replace(inverter, start=earlier_start(flags.start_from, source))
     bare = GeneratorKit(kit.generator, name=kit.name, inverter=inverter)
     return replace(found, kit=bare, images=source, notes=tuple(kit.notes))
 

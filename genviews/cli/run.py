@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genviews.checks import check_count, fail, is_url
-from genviews.cli.check import check_flags
+from genviews.checks import check_count, fail, is_there, is_url
+from genviews.cli.check import check_flags, check_words
 from genviews.cli.command import command, plain
 from genviews.cli.console import Terminal, say
 from genviews.cli.flags import RunFlags
@@ -65,18 +65,24 @@ def run_verb(
 
     Returns:
         The exit code: 0, or `NO_VERDICT`; failures are exceptions.
+
+    Raises:
+        ValueError: what the command says or names cannot be used.
     """
     out = flags.out or Path("runs", verb.partition(" ")[0])
     words = command(verb, out, *groups)
     _check_flags(flags, out)
     for group in groups:
+        check_words(group)
         check_flags(group, {"--out": out, "--work": flags.work})
     options.check()
+    from genviews.environment import find_device  # loads torch, as the next ones do
+
+    device = find_device(flags.device)
     if flags.dry_run:
         from genviews.cli.inputs import try_models
-        from genviews.environment import find_device
 
-        _engine(flags, find_device(flags.device))
+        _engine(flags, device)
         try_models(groups, lambda kit: study.check(kit, options))
         told = {"verb": verb, **plain(*groups), **(about or {}), "out": str(out)}
         Terminal().out(json.dumps(told, indent=2), highlight=False)
@@ -84,7 +90,6 @@ def run_verb(
     from genviews.cli.inputs import load_inputs
     from genviews.data.kept_hashes import HASHES, kept_hashes
     from genviews.data.pixels import Decoding
-    from genviews.environment import find_device
     from genviews.memory import keep_freed_memory
     from genviews.report import PAGE, check_output_dir, show, show_alarm
     from genviews.studies.base import run_study
@@ -92,7 +97,6 @@ def run_verb(
     from genviews.studies.ensembling.answers import ANSWERS
     from genviews.studies.result import RESULT_FILE
 
-    device = find_device(flags.device)
     keep_freed_memory()
     folder = check_output_dir(out)
     before = _stamp(folder / RESULT_FILE)
@@ -160,9 +164,9 @@ def _check_flags(flags: RunFlags, out: Path) -> None:
         if path is not None and is_url(path):
             got, remedy = f"{str(path)!r}, a URL", "name a folder, and copy the results from there"
             fail(flag, expected="a folder of this machine", got=got, remedy=remedy)
-    if flags.work is not None and flags.work.exists() and not flags.work.is_dir():
-        got, remedy = f"the file {str(flags.work)!r}", "choose another folder with --work"
-        fail("--work", expected="a folder", got=got, remedy=remedy)
+        if path is not None and is_there(path, folders=True) and not path.is_dir():
+            got, remedy = f"the file {str(path)!r}", f"choose another folder with {flag}"
+            fail(flag, expected="a folder", got=got, remedy=remedy)
     check_count(flags.batch_size, "--batch-size")
     check_count(flags.workers, "--workers")
     for flag, given in (

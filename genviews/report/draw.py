@@ -24,8 +24,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from genviews.report.words import printable, value_words
+from genviews.report.words import value_words
 from genviews.studies.blocks import BarColumn, Bars, Chart, Kind, Mark, Series
+from genviews.text import printable
 
 __all__ = ["bars_svg", "chart_svg", "standalone"]
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from genviews.report.words import printable
+from genviews.text import printable
 
 __all__ = ["file_names"]
 

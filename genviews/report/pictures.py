@@ -19,8 +19,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from genviews.report.words import printable
 from genviews.studies.blocks import Images, Picture
+from genviews.text import printable
 
 __all__ = ["Sheet", "contact_sheet", "make_sheet", "png_bytes", "tile_size", "to_picture"]
 

@@ -9,9 +9,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genviews.report.text import claims_table
-from genviews.report.words import Shown, header, printable, table_words, unbroken
+from genviews.report.words import Shown, header, table_words, unbroken
 from genviews.studies.blocks import Note, Table
 from genviews.studies.result import Result
+from genviews.text import printable
 
 __all__ = ["show", "show_alarm", "terminal_table"]
 

@@ -6,9 +6,10 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from genviews.report.words import header, printable, short_range, table_words
+from genviews.report.words import header, short_range, table_words
 from genviews.studies.blocks import Cell, Column, Estimate, Note, Table
 from genviews.studies.result import Claim, Result
+from genviews.text import printable
 
 __all__ = [
     "STARRED",

@@ -22,12 +22,12 @@ from genviews.report.words import (
     cell_words,
     duration,
     header,
-    printable,
     table_words,
     unbroken,
 )
 from genviews.studies.blocks import Bars, Block, Curves, Images, Picture, Table, Tone
 from genviews.studies.result import Result
+from genviews.text import printable
 
 __all__ = ["render_page"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from genviews.studies.blocks import Cell, Column, Estimate, Kind, Table
+from genviews.text import printable
 
 __all__ = [
     "DASH",
@@ -17,7 +17,6 @@ __all__ = [
     "duration",
     "header",
     "number",
-    "printable",
     "short_range",
     "table_words",
     "unbroken",
@@ -32,7 +31,6 @@ _HELD = re.compile(
     r"(?<=\d) (?=(?:%|(?:percentage )?points?|s|min|h|[kMG]i?B)(?!\w))|(?<=,) (?=%)"
     r"|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=\bL[12]) (?=\d)|(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)"
 )
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of Unicode that draw nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +45,6 @@ class Shown:
         """On one line: "+1.9 [+0.9 to +2.9] *"."""
         shown = f" [{self.interval}]" if self.interval and interval else ""
         return self.text + shown + (f" {star}" if self.star else "")
-
-
-def printable(text: str) -> str:
-    r"""The text with whatever could steer a terminal, reorder a line or break a row written out.
-
-    Names of files come from strangers, and may hold escape sequences or bytes that are no text.
-
-    Example:
-        >>> printable("a\x1b[2J.png"), printable("caf\u00e9 \udcff")
-        ('a\\x1b[2J.png', 'café \\udcff')
-    """
-    if text.isprintable():  # most texts are
-        return text
-    return "".join(_visible(letter) for letter in text)
-
-
-def _visible(letter: str) -> str:
-    if unicodedata.category(letter) not in _HIDDEN:
-        return letter
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def unbroken(text: str, space: str = "\N{NO-BREAK SPACE}") -> str:

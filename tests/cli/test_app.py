@@ -124,6 +124,10 @@ REQUIRED = ["ensemble", "--images", ".", "--classifier", "a:b", "--generator", "
         (["dmo"], 'Unknown command "dmo". Did you mean "demo"?'),
         (["demo", "--num-view", "3"], "Unknown option: --num-view. Did you mean --num-views?"),
         (["demo", "--num-views", "many"], 'unable to convert "many" into int'),
+        (["demo", "--num-views", "1.5"], '--num-views: unable to convert "1.5" into int'),
+        (["demo", "--seed", "nan"], '--seed: unable to convert "nan" into int'),
+        (["demo", "--steps", "-1"], "--steps: expected an integer of at least 0, got -1"),
+        (["demo", "--device", "gpu"], "(--device): expected auto, cpu, or a device of this"),
         (["demo", "extra"], "Unused Tokens: ['extra']"),
         (["ensemble"], "requires an argument"),
         (["invert", "--images", "."], "requires an argument"),
@@ -161,9 +165,12 @@ class TestFailures:
 
     def test_our_message_is_one_line_without_traceback(self, fail_with):
         assert fail_with(ValueError("views: expected 1,\n got 0.")) == (
-            1,
+            2,
             "genviews: views: expected 1, got 0.\n",
         )
+
+    def test_a_file_that_went_away_is_no_wrong_usage(self, fail_with):
+        assert fail_with(FileNotFoundError(2, "No such file", "a.png"))[0] == 1
 
     def test_disk_errors_too(self, fail_with):
         assert fail_with(OSError("no room")) == (1, "genviews: no room\n")
@@ -175,7 +182,7 @@ class TestFailures:
 
     def test_debug_shows_the_traceback(self, fail_with):
         code, text = fail_with(ValueError("views: bad"), "--debug")
-        assert code == 1
+        assert code == 2
         assert "Traceback (most recent call last)" in text
         assert text.endswith("genviews: views: bad\n")
 
@@ -205,7 +212,7 @@ class TestFailures:
 
     def test_nothing_in_a_message_steers_the_terminal(self, fail_with):
         code, text = fail_with(ValueError("file 'a\x1b[2J\u202eb\udcff.png': bad"))
-        assert code == 1
+        assert code == 2
         assert text == "genviews: file 'a\\x1b[2J\\u202eb\\udcff.png': bad\n"
 
     def test_markup_in_a_message_is_text(self, fail_with):

@@ -90,7 +90,7 @@ class TestRun:
         assert go("--data", "data") == 0
         assert "nothing to do (--force runs it again)" in capsys.readouterr().out
         assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
-        assert go("--data", "data", "--seed", "1") == 1
+        assert go("--data", "data", "--seed", "1") == 2
         assert "options.seed: 0 in the store, 1 asked" in capsys.readouterr().err
 
     def test_backbone_is_the_encoders_under_plain_names(self, go, here):
@@ -115,7 +115,7 @@ class TestRun:
         assert "the same command again continues" in capsys.readouterr().err
         assert list((here / "run" / "work").rglob("checkpoint.pt"))
         assert not names(here / "run") & {"results.json", "encoder.safetensors"}
-        assert go("--seed", "1") == 1
+        assert go("--seed", "1") == 2
         assert "options.seed: 0 in the store, 1 asked" in capsys.readouterr().err
 
         trained.clear()
@@ -162,7 +162,7 @@ class TestData:
         files = sorted(p.relative_to(here) for p in (here / "images").rglob("*.png"))
         (here / "list.csv").write_text("file\n" + "".join(f"{f.as_posix()}\n" for f in files))
         assert go_real("--real", "list.csv") == 0
-        assert go_real("--real", "list.csv", "--objective", "supcon", "--out", "x") == 1
+        assert go_real("--real", "list.csv", "--objective", "supcon", "--out", "x") == 2
         assert "expected data with two classes or more, got none" in capsys.readouterr().err
 
     def test_a_mix(self, go, here, image_folder):
@@ -200,13 +200,13 @@ class TestData:
         steered = ("--views", "steer_all_1.00", "--walks", "walks.safetensors", "--updates", "1")
         assert go(*steered) == 0
         other = ["learn", "--generator", "fashion32", *SMALL]
-        assert main(with_flags(other, [*steered, "--out", "other"])) == 1
+        assert main(with_flags(other, [*steered, "--out", "other"])) == 2
         assert "learn walks for this generator" in capsys.readouterr().err
 
     def test_larger_images_need_resize(self, go_real, here, capsys):
         for file in (here / "images").glob("*/[0-9]*.png"):
             Image.open(file).resize((16, 16)).save(file)
-        assert go_real("--size", "8") == 1
+        assert go_real("--size", "8") == 2
         assert "at least one readable image, got none of 41" in capsys.readouterr().err
         assert not (here / "run" / "work").exists()  # nothing that stands in the way
         assert go_real("--size", "8", "--resize", "--updates", "1") == 0
@@ -255,21 +255,24 @@ class TestMistakes:
             (["--positives", "3", "--pool", "2"], "--pool: expected an integer of at least 3"),
             (["--pixels", "fashion32/simclr-weka"], "did you mean 'fashion32/simclr-weak'"),
             (["--backbone", "compct"], "did you mean 'compact'"),
+            (["--views", "gausian_all_0.2"], "--views: kind of perturbation: expected one of"),
+            (["--views", "gaussian_all_-1"], "--views: std of Gaussian: expected a finite"),
+            (["--views", "gaussian_fine_0.2"], "--views: layer range: expected one of all"),
             (["--updates", "0"], "--updates: expected an integer of at least 1"),
             (["--samples", "7"], "--samples: expected an integer of at least 8"),
             (["--lr", "-1"], "--lr: expected a finite number above 0"),
             (["--size", "8"], "--size: expected no generator"),
             (["--out", "images/run", "--real", "images", "--share", "0.5"], "apart from --real"),
-            (["--device", "gpu9"], "device: expected auto, cpu"),
+            (["--device", "gpu9"], "(--device): expected auto, cpu"),
         ],
     )
     def test_each_is_one_clear_line(self, go, here, image_folder, says_in_one_line, more, message):
-        assert go(*more) == 1
+        assert go(*more) == 2
         says_in_one_line(message)
         assert not (here / "run" / "work").exists()
 
     def test_nothing_to_learn_from(self, here, capsys):
-        assert main(["learn"]) == 1
+        assert main(["learn"]) == 2
         assert "expected --generator, --real or both, got neither" in capsys.readouterr().err
 
 

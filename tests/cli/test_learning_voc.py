@@ -127,7 +127,7 @@ def test_mistakes_are_found_before_anything_is_trained(
         code = main([*WORDS[:start], *out, *WORDS[start + 2 :], *words])
     else:
         code = go(*words)
-    assert code == 1
+    assert code == 2
     says_in_one_line(message)
     assert trained == []
 
@@ -145,6 +145,6 @@ def test_a_photo_that_cannot_be_read_is_named(go, here, capsys):
 
 def test_a_missing_photo_is_found_before_anything_is_trained(go, here, capsys, trained):
     (here / "VOCdevkit/VOC2007/JPEGImages/000103.jpg").unlink()
-    assert go(*VOC) == 1
+    assert go(*VOC) == 2
     assert "000103" in capsys.readouterr().err
     assert trained == []

@@ -143,14 +143,14 @@ class TestPredict:
     def test_images_of_which_none_has_an_answer(self, fitted, here, capsys):
         (here / "large").mkdir()
         Image.new("L", (9, 9)).save(here / "large" / "a.png")
-        assert main(["large" if word == "images" else word for word in PREDICT]) == 1
+        assert main(["large" if word == "images" else word for word in PREDICT]) == 2
         error = " ".join(capsys.readouterr().err.split())
         assert "expected at least one with an answer, got none: a.png is 9x9 pixels" in error
 
     def test_another_classifier_or_generator_is_refused(self, fitted, here, capsys):
         code = (here / "mine.py").read_text()
         (here / "other.py").write_text(code.replace("[-mean, mean]", "[mean, -mean]"))
-        assert main([*PREDICT, "--classifier", "other:network"]) == 1
+        assert main([*PREDICT, "--classifier", "other:network"]) == 2
         error = " ".join(capsys.readouterr().err.split())
         assert "the ensemble of 'run': expected what it was made from" in error
         assert "--classifier" in error
@@ -159,7 +159,7 @@ class TestPredict:
         moved = ["--generator", "moved:decode", "--classifier", "moved:network"]
         assert main([*PREDICT, *moved, "--dry-run"]) == 0
         (here / "third.py").write_text(code.replace("toy.map(z)", "toy.map(2 * z)"))
-        assert main([*PREDICT, "--generator", "third:decode"]) == 1
+        assert main([*PREDICT, "--generator", "third:decode"]) == 2
         assert "generator" in capsys.readouterr().err
 
     def test_takes_masks_and_boxes(self, fitted, here, capsys):
@@ -172,7 +172,7 @@ class TestPredict:
         (here / "boxes.csv").write_text("\n".join(rows))
         framed = [*PREDICT[:-1], "framed", "--align", "centre", "--geometry", "boxes.csv"]
         assert main(framed) == 0
-        assert main([*framed, "--mask", "masks"]) == 1
+        assert main([*framed, "--mask", "masks"]) == 2
         assert "--mask: expected no --align" in capsys.readouterr().err
 
     def test_a_classifier_of_another_size_than_the_generator(
@@ -185,7 +185,7 @@ class TestPredict:
             *("isotropic_all_0.20", "--generator", "mine:decode", "--z-dim", "8", "--steps", "1"),
             *("--num-views", "1", "--augment", "car/val", "--out", "run"),
         ]
-        assert main(words) == 1
+        assert main(words) == 2
         assert "those of val after 'val'; bring them to its size" in " ".join(
             capsys.readouterr().err.split()
         )
@@ -194,11 +194,11 @@ class TestPredict:
         assert main(PREDICT) == 0
 
     def test_what_is_no_run_is_refused(self, here, image_folder, capsys):
-        assert main(PREDICT) == 1
+        assert main(PREDICT) == 2
         assert "--ensemble: expected the run folder of a finished" in capsys.readouterr().err
         (here / "run").mkdir()
         (here / "run" / "results.json").write_text(json.dumps({"title": 1}))
-        assert main(PREDICT) == 1
+        assert main(PREDICT) == 2
         assert "Traceback" not in capsys.readouterr().err
 
     @pytest.mark.parametrize(
@@ -216,5 +216,5 @@ class TestPredict:
         record = json.loads(results.read_text())
         record["record"]["data"]["ensemble"] |= change
         results.write_text(json.dumps(record))
-        assert main(PREDICT) == 1
+        assert main(PREDICT) == 2
         says_in_one_line(message)

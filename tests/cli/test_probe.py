@@ -84,7 +84,7 @@ class TestRun:
         assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
         test = here / "data" / "test"
         shutil.copy(next((test / "light").glob("*.png")), test / "dark" / "new.png")
-        assert go() == 1
+        assert go() == 2
         assert "inputs.probe.test." in capsys.readouterr().err
 
     def test_the_floor_stands_beside_it(self, go, here, encoder, capsys):
@@ -153,12 +153,12 @@ class TestRun:
 
     def test_size(self, go, here, encoder, capsys):
         encoder.save(here / "encoder.safetensors")  # does not say the size of its images
-        assert go() == 1
+        assert go() == 2
         assert "add --size" in capsys.readouterr().err
         assert go("--size", "8") == 0
         for path in (here / "data").rglob("*.png"):
             Image.open(path).resize((16, 16), Image.Resampling.NEAREST).save(path)
-        assert go("--size", "8", "--out", "b") == 1
+        assert go("--size", "8", "--out", "b") == 2
         assert "is 16x16 pixels, not 8x8" in capsys.readouterr().err
         assert go("--size", "8", "--out", "b", "--resize") == 0
         ours, theirs = (findings(here / n)["probes"] for n in ("run", "b"))
@@ -180,23 +180,23 @@ class TestRun:
             (["--data", "fashion32", "--size", "8"], "an encoder of 32x32 grey images"),
             (["--size", "0"], "--size: expected an integer of at least 1"),
             (["--out", "data/run"], "--out: expected a folder apart from --data"),
-            (["--device", "gpu9"], "device: expected auto, cpu"),
+            (["--device", "gpu9"], "(--device): expected auto, cpu"),
         ],
     )
     def test_each_mistake_is_one_clear_line(self, go, here, says_in_one_line, more, message):
         (here / "other.safetensors").write_bytes(b"something else")
-        assert go(*more) == 1
+        assert go(*more) == 2
         says_in_one_line(message)
 
     def test_a_file_that_does_not_match_is_refused(self, go, here, encoder, capsys):
         encoder.export_backbone(here / "backbone.safetensors")
-        assert go("--encoder", "backbone.safetensors") == 1
+        assert go("--encoder", "backbone.safetensors") == 2
         assert "expected a RepresentationEncoder" in capsys.readouterr().err
         other = RepresentationConfig(backbone="resnet18", channels=1)
         other_encoder = RepresentationEncoder(other)
         other_encoder.config = encoder.config  # the weights of one under the name of another
         other_encoder.save(here / "wrong.safetensors")
-        assert go("--encoder", "wrong.safetensors") == 1
+        assert go("--encoder", "wrong.safetensors") == 2
         assert "missing " in capsys.readouterr().err
 
 

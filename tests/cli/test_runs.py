@@ -82,7 +82,7 @@ class TestDemo:
         assert {p: p.stat().st_mtime_ns for p in files} == before
 
     def test_another_run_in_the_folder_is_refused(self, done, capsys):
-        assert main([*DEMO, "--seed", "1"]) == 1
+        assert main([*DEMO, "--seed", "1"]) == 2
         error = capsys.readouterr().err
         assert "seed" in error
         assert "Traceback" not in error
@@ -118,8 +118,11 @@ class TestDemo:
         assert after == before
 
     def test_unknown_device(self, here, toy_entry, capsys):
-        assert main([*DEMO, "--device", "gpu9"]) == 1
-        assert "device: expected auto, cpu, or a device of this machine" in capsys.readouterr().err
+        assert main([*DEMO, "--device", "gpu9"]) == 2
+        assert (
+            "device (--device): expected auto, cpu, or a device of this machine"
+            in capsys.readouterr().err
+        )
 
 
 class TestEnsemble:
@@ -232,7 +235,7 @@ class TestEnsemble:
 
     def test_changed_images_are_another_run(self, done, words, image_folder, capsys):
         next(iter((image_folder / "light").glob("*.png"))).unlink()
-        assert main(words) == 1
+        assert main(words) == 2
         assert "splits" in capsys.readouterr().err
 
     def test_dry_run(self, words, here, capsys):
@@ -268,7 +271,7 @@ class TestEnsemble:
         with (here / "mine.py").open("a") as file:
             file.write("\n\ndef Broken():\n    raise KeyError('layers')\n")
         importlib.reload(importlib.import_module("mine"))
-        assert main([*with_flags(words, more), "--dry-run"]) == 1
+        assert main([*with_flags(words, more), "--dry-run"]) == 2
         says_in_one_line(message)
         assert not (here / "run").exists()
 
@@ -280,7 +283,7 @@ class TestEnsemble:
     def test_files_of_other_work_are_not_written_over(self, words, here, says_in_one_line):
         (here / "run").mkdir()
         (here / "run" / "report.html").write_text("mine")
-        assert main(words) == 1
+        assert main(words) == 2
         says_in_one_line("expected no files but our own of the names of results, got report.html")
         assert (here / "run" / "report.html").read_text() == "mine"
 
@@ -293,7 +296,7 @@ class TestEnsemble:
                 picture.putpixel((0, 0), 50 if split == "val" or number else 51)
                 suffix = "png" if split == "val" else "bmp"
                 picture.save(here / "images" / split / name / f"a.{suffix}")
-        assert main(words) == 1
+        assert main(words) == 2
         says_in_one_line(
             "images of calibration and test: expected other images in each split, got 1"
         )
@@ -317,15 +320,22 @@ class TestEnsemble:
             (["--perturb", "isotropic_fine_0.1"], "layer range"),
             (["--perturb", "isotropc_all_0.1"], "did you mean 'isotropic'"),
             (["--augment", "fashion32/flp"], "did you mean 'fashion32/flip'"),
+            (["--perturb", "isotropic_all_nan"], "--perturb: sigma of Isotropic: expected"),
+            (["--perturb", "stylemix_all,isotropic_all_0.1"], "write --perturb stylemix_all --"),
+            (["--output-names", "dark,light"], "write --output-names dark --output-names light"),
+            (["--photo-transform", "car/vla"], "--photo-transform: pixel views: expected one"),
+            (["--domain", "horse"], "--domain: expected one of car, cat"),
+            (["--calibration", "nowhere"], "--calibration: images 'nowhere': expected a folder"),
+            (["--z-dim", "-8"], "--z-dim: expected an integer of at least 0, got -8"),
             (["--num-views", "0"], "--num-views: expected an integer of at least 1"),
         ],
     )
     def test_mistakes_are_one_clear_line(self, words, with_flags, says_in_one_line, more, message):
-        assert main(with_flags(words, more)) == 1
+        assert main(with_flags(words, more)) == 2
         says_in_one_line(message)
 
     def test_unlabelled_images_say_what_is_needed(self, words, here, image_folder, capsys):
         for path in list(image_folder.rglob("*.png")):
             path.rename(image_folder / path.name)
-        assert main(words) == 1
+        assert main(words) == 2
         assert "labels" in capsys.readouterr().err

@@ -105,7 +105,7 @@ class TestRun:
         assert go("table1", REAL, GAUSSIAN, "--seeds", "2") == 0
         assert len(trained) == 8
         assert findings(here / "run")["seeds"] == [0, 1]
-        assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
+        assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 2
         error = capsys.readouterr().err
         assert "folder 'run': expected what it was made from, got options.updates: 2" in error
         assert go("table1", REAL, GAUSSIAN, "--force", "--updates", "1") == 0
@@ -115,7 +115,7 @@ class TestRun:
         with killed_after(3):
             assert go("table1", REAL, GAUSSIAN) == 130
         assert "results.json" not in names(here / "run")
-        assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 1
+        assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 2
         assert "expected what it was made from, got options.updates: 2" in capsys.readouterr().err
         trained.clear()
         assert go("table1", REAL, GAUSSIAN) == 0
@@ -196,12 +196,12 @@ class TestMistakes:
     def test_each_is_one_clear_line_and_nothing_is_trained(
         self, go, here, says_in_one_line, trained, table, more, message
     ):
-        assert go(table, *more) == 1
+        assert go(table, *more) == 2
         says_in_one_line(message)
         assert trained == []
 
     def test_rows_are_known_before_an_image_is_read(self, go, here, says_in_one_line):
-        assert go("table1", "rows=Gausian") == 1
+        assert go("table1", "rows=Gausian") == 2
         says_in_one_line("did you mean 'Gaussian'")
         assert not (here / "run" / "pixels").exists()
         assert not (here / "run" / "work" / "rows").exists()
@@ -209,16 +209,16 @@ class TestMistakes:
     def test_what_is_missing_is_named(self, user_module, image_folder, labelled_data, capsys):
         generator = ("--generator", "mine:decode", "--z-dim", "8")
         real = ("study", "learning/table1", "--data", "data", "--real", "images")
-        assert main(["study", "learning/table1", *generator]) == 1
+        assert main(["study", "learning/table1", *generator]) == 2
         assert "expected --data, labelled images in train" in capsys.readouterr().err
-        assert main(["study", "learning/table1", "--data", "data"]) == 1
+        assert main(["study", "learning/table1", "--data", "data"]) == 2
         assert "expected --generator, --real or both, got neither" in capsys.readouterr().err
-        assert main(["study", "learning/table1", "--data", "data", *generator]) == 1
+        assert main(["study", "learning/table1", "--data", "data", *generator]) == 2
         assert (
             "row 'real + T_x': expected at least 20000 real images, got 0; add some (--real)"
             in capsys.readouterr().err
         )
-        assert main([*real, "--batch", "8"]) == 1
+        assert main([*real, "--batch", "8"]) == 2
         assert (
             "expected a generator, got none; add one (--generator), or choose"
             in capsys.readouterr().err

@@ -125,11 +125,11 @@ class TestFolder:
         assert draw("figure4", "--show", "1", "--show", "3", "--force") == 0
         assert (here / PICTURE).read_bytes() == before
         assert draw("figure4", "--show", "2") == 0
-        assert draw("figure4", "--show", "1", "--std", "0.3") == 1
+        assert draw("figure4", "--show", "1", "--std", "0.3") == 2
         assert "expected what it was made from, got options.std" in capsys.readouterr().err
 
     def test_dry_run(self, here, capsys):
-        assert draw("figure11", "--dry-run") == 1  # what the run itself would be refused for
+        assert draw("figure11", "--dry-run") == 2  # what the run itself would be refused for
         assert "class-conditional" in capsys.readouterr().err
         assert draw("figure11", "--dry-run", generator="fashion32-classes") == 0
         config = json.loads(capsys.readouterr().out)
@@ -164,7 +164,7 @@ class TestFolder:
     ],
 )
 def test_mistakes_are_one_clear_line(here, capsys, figure, flags, message):
-    assert draw(figure, *flags) == 1
+    assert draw(figure, *flags) == 2
     error = capsys.readouterr().err.splitlines()
     assert message in error[-1]
     assert error[-1].startswith("genviews: ")
@@ -172,7 +172,7 @@ def test_mistakes_are_one_clear_line(here, capsys, figure, flags, message):
 
 
 def test_a_generator_is_needed(here, capsys):
-    assert main(["study", "learning/figure4"]) == 1
+    assert main(["study", "learning/figure4"]) == 2
     assert (
         "study learning/figure4: expected --generator, a generator, got none"
         in capsys.readouterr().err

@@ -63,7 +63,7 @@ class TestGenerators:
     def test_two_functions_in_one_folder(self, write, images, capsys):
         write()
         assert invert() == 0
-        assert invert(name="two") == 1
+        assert invert(name="two") == 2
         error = capsys.readouterr().err
         assert 'inputs.generator.function.function: "mine:one" in the store' in error
         assert "choose another folder with --out, or begin anew with --force" in error
@@ -73,7 +73,7 @@ class TestGenerators:
         write()
         assert invert(name=name) == 0
         write(-1.0)
-        assert invert(name=name) == 1
+        assert invert(name=name) == 2
         error = capsys.readouterr().err
         assert "expected what it was made from" in error
         if name == "one":
@@ -109,7 +109,7 @@ class TestParts:
             for ours, theirs in zip(other.parameters(), one.parameters(), strict=True):
                 ours.copy_(theirs + 0.1)
         other.save("encoder.safetensors")
-        assert invert(*flags) == 1
+        assert invert(*flags) == 2
         error = capsys.readouterr().err
         assert "expected what it was made from" in error
         assert "inverter.start.network.weights" in error
@@ -120,7 +120,7 @@ class TestParts:
         learn_walks(0.05)
         assert ensemble(*flags) == 0
         learn_walks(0.06)
-        assert ensemble(*flags) == 1
+        assert ensemble(*flags) == 2
         error = capsys.readouterr().err
         assert "expected what it was made from" in error
         assert "walks" in error
@@ -133,7 +133,7 @@ class TestParts:
         give_weight("steer-zoom_all_0.50")
         assert predict("one") == 0
         learn_walks(0.06)
-        assert predict("two") == 1
+        assert predict("two") == 2
         error = " ".join(capsys.readouterr().err.split())
         assert "the ensemble of 'run': expected perturbations as they were then" in error
         assert "behind the name 'steer-zoom_all_0.50'" in error
@@ -173,7 +173,7 @@ class TestParts:
         for copy in copies.values():
             copy.join(LONG)
         printed = {steps: (tmp_path / f"{steps}.txt").read_text() for steps in copies}
-        refused = [steps for steps, text in printed.items() if "exit code 1" in text]
+        refused = [steps for steps, text in printed.items() if "exit code 2" in text]
         done = [steps for steps, text in printed.items() if "exit code 0" in text]
         assert (len(refused), len(done)) == (1, 1), printed
         assert "expected what it was made from" in printed[refused[0]]
@@ -198,14 +198,14 @@ class TestClassifiers:
         assert edited != text
         (images.parent / "mine.py").write_text(edited)
         sys.modules.pop("mine", None)
-        assert ensemble() == 1
+        assert ensemble() == 2
         assert "it now gives other answers" in capsys.readouterr().err
 
     def test_labels_edited(self, write, images, capsys):
         write()
         assert ensemble() == 0
         shutil.move(images / "dark" / "0.png", images / "light" / "0.png")
-        assert ensemble() == 1
+        assert ensemble() == 2
         assert "expected what it was made from" in capsys.readouterr().err
 
 
@@ -244,7 +244,7 @@ class TestData:
         path.write_bytes(bytes(data))
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         assert path.stat().st_size == status.st_size
-        assert invert() == 1
+        assert invert() == 2
         assert "inputs.images.images" in capsys.readouterr().err
 
     def test_a_moved_folder_and_a_touched_file_are_no_difference(self, write, images, capsys):
@@ -286,7 +286,7 @@ class TestForce:
         write()
         assert invert() == 0
         before = sorted(p.name for p in (images.parent / "run").iterdir())
-        assert invert("--force", name="absent") == 1
+        assert invert("--force", name="absent") == 2
         assert sorted(p.name for p in (images.parent / "run").iterdir()) == before
         assert invert() == 0
         assert "nothing to do" in capsys.readouterr().out

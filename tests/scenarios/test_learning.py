@@ -52,12 +52,12 @@ class TestLearn:
         write(size=8)
         assert learn() == 0
         before = weights()
-        assert learn(name="two") == 1
+        assert learn(name="two") == 2
         error = capsys.readouterr().err
         assert '"mine:one" in the store' in error
         assert "--force" in error
         write(-1.0, size=8)
-        assert learn() == 1
+        assert learn() == 2
         assert "it now renders other images" in capsys.readouterr().err
         assert equal(weights(), before)
         assert learn("--force") == 0
@@ -68,7 +68,7 @@ class TestLearn:
         write(size=8)
         assert learn("--work", "work", out="first") == 0
         kept = weights("first")
-        assert learn("--work", "work", name="two", out="beside") == 1
+        assert learn("--work", "work", name="two", out="beside") == 2
         assert '"mine:one" in the store, "mine:two" asked' in capsys.readouterr().err
         assert not Path("beside", "encoder.safetensors").exists()
         assert learn("--work", "work", out="again") == 0
@@ -95,7 +95,7 @@ class TestLearn:
         assert judged(0) == 0
         assert judged(0) == 0
         assert "nothing to do" in capsys.readouterr().out
-        assert judged(1) == 1
+        assert judged(1) == 2
         assert "expected what it was made from" in capsys.readouterr().err
         assert judged(1, "--force") == 0
         again = record()["probes"]
@@ -124,7 +124,7 @@ class TestDirections:
         assert run(100) == 0
         assert run(100) == 0
         assert "nothing to do" in capsys.readouterr().out
-        assert run(200) == 1
+        assert run(200) == 2
         error = capsys.readouterr().err
         assert "expected what it was made from" in error
         assert "pca" in error or "statistics" in error

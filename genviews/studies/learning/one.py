@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 
-from genviews.checks import fail
+from genviews.checks import fail, for_flag
 from genviews.data.source import as_source
 from genviews.evaluate.encoders import ProbeData, probe_encoder
+from genviews.generators.callable import z_space
+from genviews.kit import GeneratorKit
+from genviews.perturb.pca import PCA
 from genviews.report.words import number, short_range
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses import OBJECTIVES
@@ -366,6 +369,18 @@ def _history(history: Sequence[Json]) -> Table:
     return Table(title="Training", columns=columns, rows=tuple(rows), folded=True)
 
 
+def _check_views(kit: GeneratorKit | None, options: LearnOptions) -> None:
+    """Refuse views that the generator cannot have; principal directions are found later."""
+    name = options.views or "none"
+    if kit is None or name == "none" or name.startswith(PCA.kind):
+        return
+    generator = kit.generator
+    if options.space == "z" and generator.latent_spec.space != "z":
+        generator = z_space(generator)
+    with for_flag("--views"):
+        GeneratorKit(generator, walks=kit.walks).perturbation(name)
+
+
 LEARN = Study(
     "learn",
     learn,
@@ -374,6 +389,7 @@ LEARN = Study(
     uses=(Need.KIT, Need.REAL, Need.PROBES),
     products=(BACKBONE, ENCODER),
     keeps_work=False,
+    check=_check_views,
 )
 """What `genviews learn` runs."""
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
-from genviews.checks import check_count, check_fraction, check_number, fail, lookup
+from genviews.checks import check_count, check_fraction, check_number, fail, for_flag, lookup
 from genviews.studies.options import Options
 
 __all__ = [
@@ -80,7 +80,8 @@ class TrainingOptions(Options):
         if self.backbone is not None:
             make_backbone(self.backbone, channels=3, stem=self.stem or "imagenet")
         if self.pixels not in (None, "none"):
-            pixel_views(str(self.pixels))
+            with for_flag("--pixels"):
+                pixel_views(str(self.pixels))
 
     def quick(self: Own) -> Own:
         """Two updates of six samples."""
@@ -117,14 +118,19 @@ class LearnOptions(TrainingOptions):
     seed: int = field(default=0, metadata={"least": 0})
 
     def check(self) -> None:
-        """Find numbers out of range, and an unknown objective.
+        """Find numbers out of range, and an unknown objective or kind of views.
 
         Raises:
-            ValueError: one of either; the objectives with the closest names are listed.
+            ValueError: one of them; the closest names are listed.
         """
-        from genviews.represent.losses import OBJECTIVES  # loads torch
+        # These load torch, which the flags alone do not need.
+        from genviews.perturb.base import lacks_strength
+        from genviews.represent.losses import OBJECTIVES
 
         lookup(self.objective, OBJECTIVES, "--objective")
+        if self.views not in (None, "none"):
+            with for_flag("--views"):
+                lacks_strength(str(self.views))
         if self.share is not None:
             check_fraction(self.share, "--share")
         if self.pool is not None:
