@@ -7,12 +7,14 @@ the results of a run that nobody stopped. Signals go to all processes of a run, 
 at an instant drawn over the first four fifths of a stage; every third comes twice. A stage begins
 when the one before it has told its end: the first is the loading of Python's modules, the last what
 is written. An instant that comes too late falls into the next stage, or finds the run done: such a
-folder is compared, and another one begun. Toys throughout, so that a run takes seconds.
+folder is compared, and another one begun. Toys throughout; but for the first and the last stage a
+run is a copy of a process that has loaded all modules.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import signal
@@ -24,12 +26,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import torch
 from safetensors import safe_open
 
-from benchmarks.kill import GENERATOR, finish, start, without_times, write_inputs
+from benchmarks.kill import (
+    GENERATOR,
+    finish,
+    hear_signals,
+    start,
+    without_times,
+    write_inputs,
+)
+from genviews.cli import main as genviews_main
 from genviews.environment import environment
 from genviews.files import write_json
 
@@ -38,6 +49,8 @@ RESULT = Path("results/benchmarks/signals.json")
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SAID = "genviews: stopped; the same command again continues where it was"
 FIRST, LAST = "start", "write"
+TIMED = ("images a second", "waiting", "samples per second", "waiting for views")
+"""Columns of tables that differ from run to run."""
 
 IMAGES = ("--images", "images", "--classifier", "mine:network", *GENERATOR, "--steps", "20")
 DATA = (*GENERATOR, "--data", "data", "--batch", "32")
@@ -52,8 +65,11 @@ VERBS: dict[str, tuple[str, ...]] = {
         *("study", "learning/pool", *DATA),
         *("--samples", "600", "--updates", "20", "--seeds", "1"),
     ),
-    "demo": (*("demo", "--calibration", "40", "--test", "40", "--steps", "8", "--num-views", "3"),),
+    "demo": (*("demo", "--calibration", "24", "--test", "24", "--steps", "4", "--num-views", "3"),),
 }
+LOADED = ("genviews.cli.inputs", "genviews.report", "genviews.studies.registry", "sklearn.svm")
+"""Modules that a `Copy` need not load."""
+
 NEEDS = {"predict": "ensemble", "probe": "learn"}
 
 
@@ -62,7 +78,7 @@ def result(out: Path) -> Any:  # noqa: ANN401  (JSON)
     found = json.loads((out / "results.json").read_text(encoding="utf-8"))
     for block in (found.get("answer"), *found.get("blocks", ())):
         columns = (block or {}).get("columns", ())
-        timed = [i for i, one in enumerate(columns) if one.get("kind") == "seconds"]
+        timed = [i for i, one in enumerate(columns) if one["name"] in TIMED]
         for row in (block or {}).get("rows", ()) if timed else ():
             for place in timed:
                 row[place] = None
@@ -103,7 +119,8 @@ def moment(line: str) -> float:
 
 def left_over(out: Path, temporary: Path) -> list[str]:
     """Files that a stopped run should not have left: half-written, claims, or of no content."""
-    found = [f"{path.name} in {path.parent.name}" for path in temporary.rglob("*")]
+    there = [p for p in temporary.rglob("*") if not p.name.startswith("torchinductor")]  # of torch
+    found = [f"{path.name} in {path.parent.name}" for path in there]
     for path in out.rglob("*") if out.is_dir() else ():
         if path.name.endswith((".tmp", ".lock")):
             found.append(f"{path.name} left")
@@ -121,7 +138,59 @@ def left_over(out: Path, temporary: Path) -> list[str]:
     return found
 
 
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
+class Copy:
+    """A run in a copy of this process, which has loaded all modules; seconds of CPU less.
+
+    Args:
+        words: of the verb.
+        folder: where it runs.
+        out: the run folder.
+        errors: file for what it says.
+        temporary: folder of its temporary files.
+    """
+
+    def __init__(
+        self, words: Sequence[str], folder: Path, out: Path, errors: IO[bytes], temporary: Path
+    ) -> None:
+        self.pid, self._code = os.fork(), None
+        if not self.pid:
+            code = 1
+            try:
+                os.setsid()
+                hear_signals()
+                os.chdir(folder)
+                os.dup2(errors.fileno(), 2)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                tempfile.tempdir = str(temporary)
+                torch.set_num_threads(1)
+                sys.argv = ["genviews", *words, "--out", str(out), "--device", "cpu"]
+                code = genviews_main()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+
+    def poll(self) -> int | None:
+        """Its exit code, once it has ended."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code.
+
+        Raises:
+            TimeoutError: it lives longer.
+        """
+        end = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                raise TimeoutError(f"process {self.pid} does not end")
+            time.sleep(0.01)
+        return code
+
+
+def wait_until(true: Callable[[], bool], process: Copy | subprocess.Popen[bytes]) -> bool:
     """Look again and again while a process lives; returns whether it came true."""
     while process.poll() is None:
         if true():
@@ -130,7 +199,7 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> bo
     return False
 
 
-def listens(process: subprocess.Popen[bytes]) -> bool:
+def listens(process: Copy | subprocess.Popen[bytes]) -> bool:
     """Whether a process catches SIGTERM, which Python alone does not: ours has begun."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
@@ -169,7 +238,11 @@ def stop(
     shown, temporary = folder / "shown.txt", folder / "temporary"
     temporary.mkdir(exist_ok=True)
     with shown.open("wb") as errors:
-        process = start(words, folder, out, errors=errors, temporary=temporary)
+        process: Copy | subprocess.Popen[bytes]
+        if stage in (FIRST, LAST):
+            process = start(words, folder, out, errors=errors, temporary=temporary)
+        else:
+            process = Copy(words, folder, out, errors, temporary)
 
     def told() -> str:
         return shown.read_text(encoding="utf-8", errors="replace")
@@ -208,7 +281,7 @@ def signal_often(
     seconds: Mapping[str, float],
     *,
     seed: int,
-    stages: Sequence[str] = (),
+    each: int = len(CODES),
 ) -> dict[str, Any]:
     """Signal a verb in each stage by each signal; returns what was found.
 
@@ -218,7 +291,7 @@ def signal_often(
         folder: with the inputs, and `whole/VERB`, a finished run.
         seconds: of each stage, see `stages_of`.
         seed: of the instants.
-        stages: those that are tried; none is all.
+        each: signals in a stage, in turn where they are not all.
     """
     whole, random = folder / "whole" / verb, np.random.default_rng([seed, len(verb)])
     names, wanted, runs = list(seconds), result(whole), 0
@@ -227,12 +300,16 @@ def signal_often(
     out = folder / "stopped" / f"{verb}{runs}"
 
     def compare() -> None:
-        finish(words, folder, out)
+        with (folder / "shown.txt").open("wb") as errors:
+            code = Copy(words, folder, out, errors, folder / "temporary").wait(600)
+        if code not in (0, 3):
+            raise RuntimeError((folder / "shown.txt").read_text(encoding="utf-8"))
         wrong.extend(f"{out.name}: {d}" for d in differences(wanted, result(out)))
         wrong.extend(f"{out.name}: {left}" for left in left_over(out, folder / "temporary"))
 
     for place, stage in enumerate(names):
-        for number in CODES if not stages or stage in stages else ():
+        turn = [*CODES, *CODES][place % len(CODES) :]
+        for number in turn[:each]:
             delay = float(random.uniform(0, 0.8)) * seconds[stage]
             twice = bool(random.uniform() < 1 / 3)
             where, bad = stop(words, folder, out, stage, names[:place], delay, number, twice=twice)
@@ -253,34 +330,44 @@ def signal_often(
     }
 
 
-def main(*, verbs: Mapping[str, Sequence[str]] = VERBS, seed: int = 0, out: Path = RESULT) -> bool:
+def main(
+    *,
+    verbs: Mapping[str, Sequence[str]] = VERBS,
+    seed: int = 0,
+    each: int = len(CODES),
+    out: Path = RESULT,
+) -> bool:
     """Stop each verb, write the JSON; returns whether nothing was wrong.
 
     What the JSON says of verbs that are not asked for, by the same seed, stays.
     """
-    before = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"seed": None}
-    found: dict[str, Any] = before["verbs"] if before["seed"] == seed else {}
+    found: dict[str, Any] = {}
     seconds: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        torch.set_num_threads(1)  # of copies, which have none of its threads
         write_inputs(folder, images=240)
         for verb in dict.fromkeys((*(NEEDS[v] for v in verbs if v in NEEDS), *verbs)):
             place, began = folder / "whole" / verb, time.time()
             finish(VERBS[verb], folder, place)
             seconds[verb] = stages_of(place, began, time.time())
+        for name in LOADED:
+            importlib.import_module(name)
         for verb, words in verbs.items():
-            found[verb] = signal_often(verb, words, folder, seconds[verb], seed=seed)
+            found[verb] = signal_often(verb, words, folder, seconds[verb], seed=seed, each=each)
             print(f"{verb}: {json.dumps(found[verb], indent=2)}", flush=True)
     wrong = sum(len(one["wrong"]) for one in found.values())
+    before = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"seed": None}
+    found = {**(before["verbs"] if before["seed"] == seed else {}), **found}
     counts = {key: sum(one[key] for one in found.values()) for key in ("signals", "folders")}
     write_json(
         out,
         {
             "benchmark": "signals",
-            "command": "python -m benchmarks.signals",
+            "command": f"python -m benchmarks.signals --each {each}",
             "seed": seed,
-            "config": {"signals": [one.name for one in CODES], "verbs": VERBS},
-            "sum": {**counts, "wrong": wrong},
+            "config": {"signals": [one.name for one in CODES], "each": each, "verbs": VERBS},
+            "sum": {**counts, "wrong": sum(len(one["wrong"]) for one in found.values())},
             "verbs": found,
             "environment": environment(),
         },
@@ -291,8 +378,9 @@ def main(*, verbs: Mapping[str, Sequence[str]] = VERBS, seed: int = 0, out: Path
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--each", type=int, default=len(CODES), help="signals in a stage")
     parser.add_argument("--verbs", nargs="*", default=list(VERBS), choices=list(VERBS))
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     chosen = {verb: VERBS[verb] for verb in given.verbs}
-    sys.exit(0 if main(verbs=chosen, seed=given.seed, out=given.out) else 1)
+    sys.exit(0 if main(verbs=chosen, seed=given.seed, each=given.each, out=given.out) else 1)

@@ -85,7 +85,7 @@ def run(words: Sequence[str]) -> int:
         os.environ.pop("COLUMNS", None)  # no width, in which nothing could be shown
     for before, word in pairwise(["genviews", *words]):
         # Mostly a shell variable that is not set; as a path it would be the current folder.
-        if not word or (word.startswith("--") and word.endswith("=")):
+        if not word or (word.startswith("--") and word.find("=") == len(word) - 1):
             _say(
                 f"{word[:-1] or before}: expected a value, got nothing; give one, or leave it out."
             )

@@ -258,6 +258,11 @@ def test_dry_run_prints_the_config_and_writes_nothing(tmp_path, monkeypatch, cap
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_value_may_end_with_an_equals_sign(capsys):
+    assert main(["demo", "--dry-run", "--out=a="]) == 0
+    assert json.loads(capsys.readouterr().out)["out"] == "a="
+
+
 def test_a_width_of_nothing_is_no_width(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "0")
     assert main(["--help"]) == 0
