@@ -11,7 +11,11 @@ import torch
 
 from genviews.classify.network import SmallResNet
 from genviews.files import load_header, load_tensors, save_tensors
-from genviews.represent.encoder import make_backbone
+from genviews.represent.encoder import (
+    RepresentationConfig,
+    RepresentationEncoder,
+    make_backbone,
+)
 from genviews.weights import load_strictly
 
 
@@ -74,6 +78,24 @@ def test_a_header_is_read_alone(saved):
         key: (one.shape, one.dtype) for key, one in tensors.items()
     }
     assert all(one.is_meta for one in shapes.values())
+
+
+@pytest.mark.parametrize(
+    ("network", "change"),
+    [
+        (SmallResNet(width=4), {"width": 3000}),
+        (RepresentationEncoder(RepresentationConfig(channels=1)), {"backbone": "resnet101"}),
+        (RepresentationEncoder(RepresentationConfig(channels=1)), {"projection": 10**8}),
+    ],
+)
+def test_a_network_far_larger_than_its_file_is_not_built(tmp_path, network, change):
+    """Gigabytes would be made and filled, only to be refused for their shapes."""
+    network.save(tmp_path / "a.safetensors")
+    tensors, header = load_tensors(tmp_path / "a.safetensors")
+    header["config"] = json.dumps({**json.loads(header["config"]), **change})
+    save_tensors(tmp_path / "a.safetensors", tensors, header)
+    with pytest.raises(ValueError, match=r"a\.safetensors: .*a far larger one"):
+        type(network).load(tmp_path / "a.safetensors")
 
 
 def test_eight_gigabytes_are_not_read_to_be_refused(tmp_path):
