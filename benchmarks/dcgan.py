@@ -62,7 +62,7 @@ class Training:
     seed: int = 0
 
 
-QUICK = Training(width=2, z_dim=8, updates=6, batch=8)
+QUICK = Training(width=2, z_dim=8, updates=10, batch=8, lr=0.02)
 
 
 def generator_network(z_dim: int, width: int) -> nn.Sequential:
