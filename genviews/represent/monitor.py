@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_each
+from genviews.checks import check_count, check_each, fail, option
 from genviews.represent.encoder import RepresentationEncoder
 
 __all__ = ["OnlineKNN", "alignment", "rankme", "uniformity"]
@@ -141,7 +141,12 @@ class OnlineKNN:
             check_features(h)
         except ValueError:
             if not bool(h.isfinite().all()):
-                raise
+                fail(
+                    "features of the encoder that learns",
+                    expected="finite numbers",
+                    got="NaN or infinity",
+                    remedy=f"lower the learning rate, {option('lr')}, or check the images",
+                )
             # Collapsed: all neighbours are equally near. A monitor must not end the run.
             return float((query_labels == bank_labels.mode().values).double().mean())
         probe = KNNProbe((self.neighbours,)).fit(h, bank_labels, split="train")

@@ -239,7 +239,7 @@ def encoder_result(
         verdict=_verdict(probes, floor, history),
         blocks=(
             _probe_block(probes, floor, about),
-            *_training_blocks(history, judged.get("training", {}).get("threads")),
+            *_training_blocks(history, judged.get("training", {}).get("threads"), floor),
         ),
         record=replace(record, data=data),
     )
@@ -249,7 +249,8 @@ def _verdict(probes: Mapping[str, Json], floor: Json | None, history: Sequence[J
     said = ""
     if history:
         last = history[-1]
-        said = f"Learnt in {last['step']:,} updates, to a loss of {number(last['loss'])}. "
+        updates = "1 update" if last["step"] == 1 else f"{last['step']:,} updates"
+        said = f"Learnt in {updates}, to a loss of {number(last['loss'])}. "
     if not probes:
         return f"{said}No labelled images were given, so its features were not judged."
     told = [
@@ -305,7 +306,9 @@ def _probe_block(probes: Mapping[str, Json], floor: Json | None, about: str) -> 
     )
 
 
-def _training_blocks(history: Sequence[Json], threads: int | None) -> tuple[Block, ...]:
+def _training_blocks(
+    history: Sequence[Json], threads: int | None, floor: Json | None
+) -> tuple[Block, ...]:
     """The loss and what was looked at beside it, as charts and as a table."""
     if not history:
         return ()
@@ -318,6 +321,7 @@ def _training_blocks(history: Sequence[Json], threads: int | None) -> tuple[Bloc
             title=_MONITORS.get(name, name),
             x_label="updates",
             kind="percent" if name == "knn" else "number",
+            level=None if name != "knn" or floor is None else floor["unseen"]["knn"],
             series=(
                 Series(
                     name=name,
@@ -333,6 +337,8 @@ def _training_blocks(history: Sequence[Json], threads: int | None) -> tuple[Bloc
         "Everything but the loss was looked at and not learnt from. A falling loss alone does not "
         "show that features are good: some objectives are lowest where all features are equal."
     )
+    if floor is not None and seen["knn"]:
+        caption += " The line below nearest neighbours is the most frequent class, on test."
     if threads is not None:
         count = "1 thread" if threads == 1 else f"{threads} threads"
         caption += (
