@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import asdict
 
 import torch
@@ -94,12 +95,15 @@ class TestBlocks:
         words = "The floor: an untrained encoder 60.0 %, the most frequent class (a) 50.0 %."
         assert words in found.verdict  # 75.0 % [53.1, 88.8] may be that of untrained ones
         assert "Not surely above it, so that nothing learnt can be seen: this" in found.verdict
-        lines = table_csv(found.answer).splitlines()
-        assert [line.split(",")[:2] for line in lines[3:]] == [
-            ["Linear probe", " untrained encoder"],
-            ["Nearest neighbours", " untrained encoder"],
+        lines = csv.reader(table_csv(found.answer).splitlines())
+        assert [line[:2] for line in lines][3:] == [
+            ["Linear probe, untrained encoder", "0.6"],
+            ["Nearest neighbours, untrained encoder", "0.7"],
             ["Most frequent class", "0.5"],
-        ] or '"Linear probe, untrained encoder",0.6' in lines[3]
+        ]
+        charts = next(block for block in found.blocks if isinstance(block, Curves)).charts
+        levels = {chart.title: chart.level for chart in charts if chart.level is not None}
+        assert levels == {"nearest neighbours on val, accuracy": 0.5}
         assert found.record.data["floor"] == floor
         low = {**floor, "untrained": {"linear": 0.5, "knn": 0.7}}
         assert "Not surely above" not in made(floor=low).verdict
