@@ -17,6 +17,7 @@ from genviews.represent.train import StepRecord
 from genviews.studies.blocks import Curves, Table
 from genviews.studies.learning.one import encoder_result
 from genviews.studies.result import Record
+from tests.pages import shown
 
 
 def scores():
@@ -76,7 +77,7 @@ def made(**changes):
 class TestBlocks:
     def test_probes_charts_and_facts(self):
         found = made()
-        page = render_page(found)
+        page = shown(render_page(found))
         assert found.verdict in page
         assert "linear probe 75.0 % [53.1, 88.8]" in page  # Wilson's, of 15 of 20
         assert page.count("<svg") == 3  # loss, rank and neighbours
@@ -111,7 +112,7 @@ class TestBlocks:
     def test_without_labels(self):
         found = made(judged={"training": training()})
         assert "were not judged" in found.verdict
-        assert "add --data to the command" in render_page(found)
+        assert "add --data to the command" in shown(render_page(found))
 
     def test_of_what_was_only_judged(self):
         found = made(judged=scores().record(), facts=None)
@@ -124,7 +125,7 @@ class TestBlocks:
         assert charts[0].title == "loss"
         assert [chart.kind for chart in charts] == ["number", "percent", "number"]
         assert charts[0].series[0].x[:2] == (10.0, 20.0)
-        assert "Learnt with 3 threads of torch: another number" in render_page(made())
+        assert "Learnt with 3 threads of torch: another number" in shown(render_page(made()))
 
     def test_history_leaves_empty_what_was_not_looked_at(self):
         table = next(b for b in made().blocks if isinstance(b, Table) and b.title == "Training")

@@ -20,6 +20,7 @@ from genviews.studies.learning.result import SWEEPS, row_words, table_result
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.tables import TABLES, learning_table
 from genviews.studies.result import Record, Result
+from tests.pages import shown
 from tests.studies.learning.made import REFERENCE, difference, make_study, with_voc
 
 
@@ -164,7 +165,7 @@ class TestSweep:
 class TestShown:
     def test_page_terminal_and_record(self, study):
         found = made(study, left_out=("steered views, which need walks",))
-        page = render_page(found)
+        page = shown(render_page(found))
         for row in study.rows:
             assert f">{row.name}" in page
         assert study.verdict in page
