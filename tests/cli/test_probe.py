@@ -191,7 +191,7 @@ class TestRun:
     def test_a_file_that_does_not_match_is_refused(self, go, here, encoder, capsys):
         encoder.export_backbone(here / "backbone.safetensors")
         assert go("--encoder", "backbone.safetensors") == 2
-        assert "expected a RepresentationEncoder" in capsys.readouterr().err
+        assert "expected a file of 'RepresentationEncoder'" in capsys.readouterr().err
         other = RepresentationConfig(backbone="resnet18", channels=1)
         other_encoder = RepresentationEncoder(other)
         other_encoder.config = encoder.config  # the weights of one under the name of another
