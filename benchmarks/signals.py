@@ -78,7 +78,7 @@ def result(out: Path) -> Any:  # noqa: ANN401  (JSON)
     found = json.loads((out / "results.json").read_text(encoding="utf-8"))
     for block in (found.get("answer"), *found.get("blocks", ())):
         columns = (block or {}).get("columns", ())
-        timed = [i for i, one in enumerate(columns) if one["name"] in TIMED]
+        timed = [i for i, one in enumerate(columns) if one.get("name") in TIMED]
         for row in (block or {}).get("rows", ()) if timed else ():
             for place in timed:
                 row[place] = None
