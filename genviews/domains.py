@@ -260,7 +260,7 @@ def measure_scales(
     if generator.num_classes:
         label = torch.zeros(SAMPLES, dtype=torch.long, device=generator.device)
     with torch.no_grad():
-        latents = generator.map(generator.sample(rng.streams(range(SAMPLES))), label)
+        latents = generator.latents_of(generator.sample(rng.streams(range(SAMPLES))), label)
     images = render(generator, latents, label=label)
     good = finite_views(images[:, None])[:, 0] & finite_rows(latents)
     check_number(int(good.sum()), "finite samples of the generator", least=2, remedy="mend it")

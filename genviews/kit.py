@@ -40,6 +40,7 @@ from genviews.perturb.base import (
 )
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
+from genviews.signature import checked
 from genviews.zoo.card import checked_file, read_card, record_file, save_part, start_card
 
 __all__ = ["GeneratorKit", "read_generator"]
@@ -90,6 +91,7 @@ class GeneratorKit(Parts):
         Isotropic(layers='fine', sigma=0.3)
     """
 
+    @checked
     def __init__(
         self,
         generator: Generator,
@@ -204,6 +206,7 @@ class GeneratorKit(Parts):
             return False
         return True
 
+    @checked
     def perturbation(self, name: str | Perturbation) -> Perturbation:
         """Return a perturbation by its name, such as "stylemix_fine" or "steer-zoom_all_1.00".
 

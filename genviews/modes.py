@@ -13,6 +13,7 @@ import torch
 from torch import nn, overrides
 from torch.utils import _python_dispatch as dispatch
 
+from genviews.checks import check_type
 from genviews.rng import Rng
 
 Parts = TypeVar("Parts")
@@ -34,6 +35,7 @@ def evaluated(module: Module) -> Module:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module and all its parts in eval mode, and each back as it was afterwards."""
+    check_type(module, nn.Module, "network", "a torch module", "give it as an nn.Module")
     modes = [(part, part.training) for part in module.modules()]
     # Set by hand: `eval()` is refused by exported modules, and merges weights in some others.
     try:

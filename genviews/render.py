@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, fail
-from genviews.generators.base import Generator
+from genviews.generators.base import Generator, check_is_generator
 from genviews.types import Progress, silent
 from genviews.user_code import user_code
 
@@ -70,6 +70,7 @@ def render(
         >>> render(generator, latents).shape
         torch.Size([3, 1, 8, 8])
     """
+    check_is_generator(generator)
     spec = generator.latent_spec
     check_count(batch_size, "batch_size")
     spec.check(latents)

@@ -44,6 +44,7 @@ __all__ = [
     "Progress",
     "Status",
     "Values",
+    "check_classes",
     "check_floats",
     "check_masks",
     "check_tensor",
@@ -52,6 +53,9 @@ __all__ = [
 ]
 
 LatentSpace = Literal["z", "w", "w+"]
+
+_PACKED = {getattr(torch, name) for name in dir(torch) if name.startswith(("float4", "float8"))}
+"""Kinds of numbers to store, which torch can hardly reckon with."""
 
 Images = Float[Tensor, "B C H W"]
 """A batch of images in [-1, 1]."""
@@ -104,12 +108,13 @@ def check_tensor(value: object, what: str, *, floats: bool = False, shapes: bool
         shapes: its shape is all that is read, so that it may be on "meta".
     """
     if isinstance(value, Tensor):
-        if value.layout == torch.strided and (shapes or value.device.type != "meta"):
+        plain = value.layout == torch.strided and not (value.is_nested or value.is_quantized)
+        if plain and (shapes or value.device.type != "meta") and value.dtype not in _PACKED:
             if floats and not value.is_floating_point():
                 remedy = "convert it with `.float()`"
                 fail(what, expected="floats", got=value.dtype, remedy=remedy, error=TypeError)
             return value
-        got = f"one that is {value.layout} on {value.device}"
+        got = f"one of {value.dtype} that is {value.layout} on {value.device}"
     else:
         got = f"a {type(value).__name__}"
     remedy = "make one with `torch.as_tensor` or `to_dense`"
@@ -178,6 +183,19 @@ def check_masks(masks: object, count: int, size: Sequence[int]) -> None:
             remedy="divide masks of 0 and 255 by 255, or compare them with a level, as in "
             "`masks > 0`",
         )
+
+
+def check_classes(
+    labels: Tensor,
+    classes: int,
+    what: str,
+    remedy: str = "count classes from 0, in the order of the class names",
+) -> None:
+    """Raise ValueError unless labels are indices of so many classes."""
+    low, high = (int(found) for found in labels.aminmax()) if labels.numel() else (0, 0)
+    if low < 0 or high >= classes:
+        got = f"labels from {low} to {high}"
+        fail(what, expected=f"classes from 0 to {classes - 1}", got=got, remedy=remedy)
 
 
 @runtime_checkable

@@ -81,7 +81,7 @@ def in_short(value: object) -> str:
     """A tensor's shape and type; anything else in a few words."""
     from torch import Tensor  # messages only: nothing heavy is loaded before there is one
 
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and not value.is_nested:
         return f"{tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
     text = repr(value)
     return text if len(text) <= 60 else type(value).__name__

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import sys
 import types
 from collections.abc import Callable
@@ -24,6 +25,7 @@ _checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 _checks = 0  # counts how often all are checked anew
 _place: object = None
+_nothing = False
 _calls: dict[types.CodeType, list[int]] = {}  # of each function: when it was checked last
 _jaxtyped = jaxtyping.jaxtyped
 
@@ -35,14 +37,20 @@ def install() -> None:
     jaxtyping.install_import_hook("genviews", f"{_checker.__name__}.check")
 
 
-def check_anew(place: object) -> None:
-    """Check the next call of every function, unless the last were checked for the same place."""
-    global _checks, _place
+def check_anew(place: object, *, nothing: bool = False) -> None:
+    """Check the next call of every function, unless the last were checked for the same place.
+
+    Where `nothing` is to be checked, all run as in a user's program.
+    """
+    global _checks, _place, _nothing
+    _nothing = nothing
     if place != _place:
         _checks, _place = _checks + 1, place
 
 
-def _first_call(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
+def _first_call(*context: str, typechecker: Callable[..., Any] | None = None) -> Any:
+    if context:  # letters that stand for one size, as the package asks for them
+        return _jaxtyped(*context)
     return functools.partial(_decorate, functools.partial(_jaxtyped, typechecker=typechecker))
 
 
@@ -55,13 +63,13 @@ def _decorate(check: Callable[[Any], Any], target: Any) -> Any:
         return type(target)(_decorate(check, target.__func__))
     if not isinstance(target, types.FunctionType):
         return check(target)
-    called = _calls.setdefault(target.__code__, [0])
+    called = _calls.setdefault(inspect.unwrap(target).__code__, [0])
     checked: Callable[..., Any] | None = None
 
     @functools.wraps(target)
     def function(*args: Any, **options: Any) -> Any:
         nonlocal checked
-        if called[0] == _checks:
+        if _nothing or called[0] == _checks:
             return target(*args, **options)
         called[0] = _checks
         checked = checked or check(target)

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = "checks described user_code style_rows types text memory environment claim files weights"
-BASE += " named rng modes shard identity store record_store"
+BASE = "checks described user_code style_rows types signature text memory environment claim"
+BASE += " files weights named rng modes shard identity store record_store"
 JOINTS_BELOW = "rows engine work"
 STEPS = "generators render align data augment perturb invert classify ensemble represent evaluate"
 JOINTS_ABOVE = "zoo domains kit load"

@@ -20,6 +20,7 @@ from torch import Tensor
 from genviews.align.base import Aligned, Aligner, Box, Geometry, UnalignableError, check_source
 from genviews.align.warp import Affine, hide_unknown, known_pixels, resize_lanczos, warp
 from genviews.checks import check_count, check_each, check_number, check_type, fail
+from genviews.signature import checked
 from genviews.types import ImageSpec, check_shape
 
 __all__ = [
@@ -201,6 +202,7 @@ class FaceQuad(Aligner):
         to_source = Affine(across[0], down[0], nw[0], across[1], down[1], nw[1])
         return _align(image, to_source, self.size)
 
+    @checked
     def quad(self, landmarks: Float[Tensor, "N 2"]) -> Float[Tensor, "4 2"]:
         """Return the corners in the photo: top left, bottom left, bottom right, top right.
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from genviews.align.warp import Affine, hide_unknown, pixels_within, warp
 from genviews.checks import fail
+from genviews.signature import checked
 from genviews.types import Images, Masks, check_floats, check_shape
 
 __all__ = ["Aligned", "Aligner", "Box", "Geometry", "UnalignableError", "check_source", "stack"]
@@ -62,6 +63,7 @@ class Aligned:
     to_source: Affine
     source_size: tuple[int, int]
 
+    @checked
     def paste_back(
         self, edited: Float[Tensor, "C H W"], source: Float[Tensor, "C h w"]
     ) -> Float[Tensor, "C h w"]:

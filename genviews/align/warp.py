@@ -24,6 +24,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from genviews.signature import checked
+
 __all__ = ["Affine", "hide_unknown", "known_pixels", "pixels_within", "resize_lanczos", "warp"]
 
 _LOBES = 3
@@ -110,6 +112,7 @@ def known_pixels(
     return (x >= 0) & (x < source_size[1]) & (y >= 0) & (y < source_size[0])
 
 
+@checked
 def pixels_within(
     to_output: Affine, size: tuple[int, int], mask: Float[Tensor, "1 H W"]
 ) -> Bool[Tensor, "h w"]:
@@ -131,6 +134,7 @@ def pixels_within(
     return inside & (mask[0, rows, columns] > 0)
 
 
+@checked
 def hide_unknown(
     image: Float[Tensor, "C H W"], known: Bool[Tensor, "H W"]
 ) -> Float[Tensor, "C H W"]:
@@ -138,6 +142,7 @@ def hide_unknown(
     return torch.where(known.to(image.device), image, image.new_zeros(()))
 
 
+@checked
 def warp(
     image: Float[Tensor, "C H W"], to_image: Affine, size: tuple[int, int]
 ) -> Float[Tensor, "C h w"]:
@@ -162,6 +167,7 @@ def warp(
     return _bilinear(small, x, y)
 
 
+@checked
 def resize_lanczos(image: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Tensor, "C h w"]:
     """Resize with the Lanczos filter of 3 lobes, widened to the output's pixels when it shrinks.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.rng import Streams
+from genviews.signature import checked
 
 __all__ = ["CHANGES", "ColorJitter", "change_colours", "check_jitter", "to_grey"]
 
@@ -82,6 +83,7 @@ def check_jitter(brightness: float, contrast: float, saturation: float, hue: flo
         )
 
 
+@checked
 def change_colours(
     images: Float[Tensor, "N C H W"],
     order: Int[Tensor, "N 4"],
@@ -100,6 +102,9 @@ def change_colours(
         amounts: factors of brightness, contrast and saturation, and the turn of the hue.
         chosen: which changes are made. Those of colour are never made on grey images (C = 1).
     """
+    if not bool((order.sort(1).values == torch.arange(4)).all()):
+        expected, remedy = "0, 1, 2 and 3 in each row", "make it with `argsort`"
+        fail("order of the changes", expected=expected, got="others", remedy=remedy)
     chosen = chosen.clone()
     if images.shape[1] == 1:
         chosen[:, 2:] = False
@@ -132,6 +137,7 @@ def _change(values: Tensor, order: Tensor, amounts: Tensor, chosen: Tensor) -> T
     return values
 
 
+@checked
 def to_grey(
     images: Float[Tensor, "N C H W"], chosen: Bool[Tensor, " N"]
 ) -> Float[Tensor, "N C H W"]:

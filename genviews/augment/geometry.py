@@ -146,7 +146,9 @@ class Resize(PixelViews):
             target = (self.size * height // short, self.size * width // short)
         if target == (height, width):
             return views
-        flat = F.interpolate(views.flatten(0, 1), target, mode="bilinear", antialias=True)
+        flat = views.flatten(0, 1)
+        wide = flat if flat.dtype.itemsize >= 4 else flat.float()  # not resized everywhere in half
+        flat = F.interpolate(wide, target, mode="bilinear", antialias=True).to(flat.dtype)
         return _split(flat, views)
 
 

@@ -37,6 +37,7 @@ from genviews.augment.geometry import (
 )
 from genviews.augment.simclr import SimCLR
 from genviews.checks import lookup
+from genviews.signature import checked
 
 __all__ = ["GENREP_SIDE", "GENREP_SIZE", "for_renders", "pixel_views", "pixel_views_apart"]
 
@@ -120,6 +121,7 @@ _RENDERED = {
 }  # photos have no black bars, and come in sizes of their own
 
 
+@checked
 def for_renders(views: PixelViews) -> PixelViews:
     """Return what renders go through where photos go through a published transform.
 

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from genviews.signature import checked
+
 __all__ = ["ATTEMPTS", "blur", "blur_size", "crop_and_resize", "random_boxes"]
 
 ATTEMPTS = 10  # windows drawn before the largest central one is taken, as in torchvision
@@ -23,6 +25,7 @@ ATTEMPTS = 10  # windows drawn before the largest central one is taken, as in to
 LARGE = 48 * 48
 
 
+@checked
 def random_boxes(
     unit: Float[Tensor, "N attempts 4"],
     size: tuple[int, int],
@@ -65,6 +68,7 @@ def _central_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[i
     return ((height - tall) // 2, (width - wide) // 2, tall, wide)
 
 
+@checked
 def crop_and_resize(
     images: Float[Tensor, "N C H W"],
     box: Int[Tensor, "N 4"],
@@ -125,6 +129,7 @@ def blur_size(height: int) -> int:
     return 2 * round(height / 20) + 1
 
 
+@checked
 def blur(
     images: Float[Tensor, "N C H W"], sigma: Float[Tensor, " N"], width: int
 ) -> Float[Tensor, "N C H W"]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from genviews.checks import fail
 from genviews.classify.settings import Outputs
+from genviews.signature import checked
 from genviews.user_code import GUIDE
 
 __all__ = ["as_logits", "rows_of"]
@@ -40,8 +41,9 @@ def rows_of(answer: object, count: int, classes: int) -> Float[Tensor, "N O"]:
         answer = _pick(answer, count, classes)
     if not answer.is_floating_point():
         _refuse("a tensor of floats", f"{answer.dtype}", "return its logits, before any argmax")
-    if answer.layout != torch.strided or answer.is_nested:
-        _refuse("a dense tensor", f"{answer.layout}", "return its logits with `.to_dense()`")
+    if answer.layout != torch.strided or answer.is_nested or answer.is_meta:
+        layout = f"{answer.layout} on {answer.device}"
+        _refuse("a dense tensor", layout, "return its logits with `.to_dense()`")
     found = _fitted(answer, count, classes)
     if found is not None:
         return found
@@ -62,6 +64,7 @@ def rows_of(answer: object, count: int, classes: int) -> Float[Tensor, "N O"]:
     )
 
 
+@checked
 def as_logits(outputs: Float[Tensor, "N O"], kind: Outputs) -> Float[Tensor, "N Y"]:
     """Return outputs as logits, at least two of them.
 

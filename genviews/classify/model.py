@@ -27,6 +27,7 @@ from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings, InputRange, Interpolation, Outputs
 from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating
+from genviews.signature import checked
 from genviews.types import ImageSpec, Progress, check_floats, check_shape, silent
 from genviews.user_code import GUIDE, user_code
 from genviews.weights import check_filled
@@ -213,8 +214,10 @@ class Classifier(nn.Module):
         logits = logits if self._columns is None else logits[:, self._columns]
         return logits.reshape(*images.shape[:-3], self.num_classes)
 
+    @checked
     def answer(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N O"]:
         """What the module itself says of images in [-1, 1], one row an image."""
+        self.image_spec.check(images, "images for the classifier")
         if self.settings.input_range is not None:  # generators overshoot -1 and 1
             images = images.clamp(-1, 1)
         given = reshaped(images, self.settings, self.input_spec).to(self.mean)
@@ -280,6 +283,7 @@ def predict_logits(
 
 def _place(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Device and floating dtype of a module; the CPU and float32 for one without weights."""
+    check_type(module, nn.Module, "classifier", "a torch module", "give it as an nn.Module")
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
@@ -318,6 +322,7 @@ def _listed(value: PerChannel, what: str) -> tuple[float, ...]:
         fail(what, expected="numbers", got=repr(value), remedy="give one, or one a channel")
 
 
+@checked
 def call_module(module: nn.Module, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
     """Return the logits of a `Classifier`, or of any module that gives logits alone.
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating, undisturbed
+from genviews.signature import checked
 from genviews.types import ImageSpec
 from genviews.user_code import GUIDE
 
@@ -59,6 +60,7 @@ def tolerance(found: Tensor) -> float:
     return max(SAME, LAST_BITS * eps)
 
 
+@checked
 def probe_classifier(classifier: Classifier) -> None:
     """Raise for what would make a classifier's answers wrong; its mode and chance are left alone.
 

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from genviews.checks import check_different, fail, lookup
 from genviews.classify.model import Classifier
+from genviews.signature import checked
 
 __all__ = ["Task", "attribute_tasks", "task_classifiers"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
     """A column of labels and the classifier, or the head of one, that answers it.
@@ -93,6 +95,7 @@ class Task:
         """Y."""
         return len(self.class_names)
 
+    @checked
     def answer(self, logits: Float[Tensor, "*batch O"]) -> Float[Tensor, "*batch Y"]:
         """This task's logits among those of its classifier."""
         if not self.outputs:
@@ -102,6 +105,7 @@ class Task:
         return torch.cat([torch.zeros_like(own), own], -1) if len(self.outputs) == 1 else own
 
 
+@checked
 def attribute_tasks(
     classifier: Classifier, class_names: tuple[str, str] = ("no", "yes")
 ) -> tuple[Task, ...]:
@@ -120,6 +124,7 @@ def attribute_tasks(
     )
 
 
+@checked
 def task_classifiers(tasks: Sequence[Task]) -> tuple[Classifier, ...]:
     """The classifiers of some tasks, each once, in the order in which they come.
 

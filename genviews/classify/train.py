@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genviews.augment.base import PixelViews
-from genviews.checks import check_count, check_each, check_number, fail
+from genviews.checks import check_count, check_each, check_number, check_type, fail
 from genviews.classify.config import TrainConfig
 from genviews.classify.model import call_module, predict_logits
 from genviews.classify.views import ViewSource
@@ -31,7 +31,7 @@ from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
 from genviews.modes import gradients, own_dropout
 from genviews.rng import Rng
-from genviews.types import Progress, check_floats, check_shape, silent
+from genviews.types import Progress, check_classes, check_floats, check_shape, check_tensor, silent
 
 __all__ = ["EpochRecord", "Trained", "train_classifier"]
 
@@ -116,6 +116,7 @@ def train_classifier(
         >>> (predict_logits(trained.module, x).argmax(1) == y).all()
         tensor(True)
     """
+    check_type(module, nn.Module, "classifier", "a torch module", "give it as an nn.Module")
     _check(images, labels, config, views, validation)
     run = _Run(copy.deepcopy(module), images, labels, config, views, validation)
     path = None if checkpoint is None else Path(checkpoint)
@@ -350,10 +351,7 @@ def _make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
 def _check_classes(logits: Tensor, labels: Tensor) -> None:
     """Find labels that are none of the classes, and what cannot be trained."""
     remedy = "count classes from 0, and give the module a logit for each"
-    top = logits.shape[1] - 1
-    if int(labels.min()) < 0 or int(labels.max()) > top:
-        got = f"labels from {int(labels.min())} to {int(labels.max())}"
-        fail("training labels", expected=f"classes from 0 to {top}", got=got, remedy=remedy)
+    check_classes(labels, logits.shape[1], "training labels", remedy)
     if not logits.requires_grad:
         remedy = "make its weights require gradients, and take no_grad out of its forward"
         fail("classifier", expected="logits with a gradient", got="none", remedy=remedy)
@@ -364,10 +362,10 @@ def _check_pairs(images: Tensor, labels: Tensor, which: str) -> None:
     what, remedy = f"{which} images", "add the axes of batch and channels"
     check_shape(check_floats(images, what), ("N", "C", "H", "W"), what, remedy)
     what, remedy = f"{which} labels", "give class indices, such as labels.long()"
+    check_shape(check_tensor(labels, what), ("N",), what, "give one class index for each image")
     if labels.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8):
         fail(what, expected="integers", got=labels.dtype, remedy=remedy)
     check_each(labels, len(images), what)
-    check_shape(labels, (len(images),), what, "give one class index for each image")
 
 
 def _check(

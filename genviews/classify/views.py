@@ -21,6 +21,7 @@ from genviews.generators.base import Generator
 from genviews.perturb.base import Perturbation
 from genviews.render import render
 from genviews.rng import Rng
+from genviews.signature import checked
 
 __all__ = ["LatentViewSource", "ViewSource"]
 
@@ -41,6 +42,7 @@ class ViewSource(Protocol):
         """
 
 
+@checked
 @dataclass(eq=False)
 class LatentViewSource:
     """Views rendered from the inverted latents of the training images.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genviews.checks import check_different, check_each, check_finite, fail
 from genviews.data.split import SplitName, check_split, stratified
+from genviews.signature import checked
 from genviews.types import ImageSpec
 
 __all__ = ["ImageSet", "Rows", "row_numbers"]
@@ -27,6 +28,7 @@ Rows = slice | Sequence[int] | Tensor
 _RANGE_TOLERANCE = 1e-4
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ImageSet:
     """Images with their ids, labels and class names.

@@ -23,6 +23,7 @@ from genviews.data.content import content_hash
 from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet, Rows, row_numbers
 from genviews.data.split import SplitName
+from genviews.signature import checked
 from genviews.types import ImageSpec, check_masks
 
 __all__ = [
@@ -245,6 +246,7 @@ class ImageSource(ABC):
         )
 
 
+@checked
 def as_source(images: ImageSet | ImageSource) -> ImageSource:
     """Return a source as it is, and a set as the source of its images."""
     return MemorySource(images) if isinstance(images, ImageSet) else images

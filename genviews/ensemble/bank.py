@@ -29,7 +29,8 @@ from genviews.data.images import Rows, row_numbers
 from genviews.data.split import SplitName, check_split
 from genviews.described import described_by
 from genviews.files import load_tensors, save_tensors
-from genviews.types import check_shape, check_tensor
+from genviews.signature import checked
+from genviews.types import check_classes, check_shape, check_tensor
 
 __all__ = ["PredictionBank", "ViewBank"]
 
@@ -141,6 +142,7 @@ class PredictionBank:
         )
 
     @staticmethod
+    @checked
     def concatenate(banks: Sequence[PredictionBank]) -> PredictionBank:
         """Join banks of different images; shards filled apart equal one bank filled at once.
 
@@ -200,6 +202,7 @@ class PredictionBank:
             )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ViewBank(Mapping[str, PredictionBank]):
     """The logits of all classifiers of T tasks for N images and their views, by task name.
@@ -281,16 +284,14 @@ def _check_labels(labels: Tensor | None, num_images: int, num_classes: int) -> N
     if tuple(labels.shape) != (num_images,) or not whole:
         got = f"{labels.dtype} of shape {tuple(labels.shape)}"
         _refuse("labels", f"{num_images} integers", got, "give one class index for each image")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        known, remedy = f"classes 0 to {num_classes - 1}", "check the order of the class names"
-        _refuse("labels", known, f"{low} to {high}", remedy)
+    check_classes(labels, num_classes, "prediction bank: labels")
 
 
 def _check_logits(key: str, logits: Tensor, ids: Sequence[str], num_classes: int) -> None:
     views = 1 if key in ("image", "reconstruction") else "K"
     what = f"prediction bank: logits {key!r}"
     shape = (len(ids), views, num_classes)
+    check_tensor(logits, what)
     check_shape(logits, shape, what, "images x views x classes is the order")
     check_count(logits.shape[1], f"{what}, number of views")
     check_finite(logits, what, ids, "look at these images and their latents")

@@ -23,6 +23,8 @@ from genviews.ensemble.combine import Evaluation, Method, score
 from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.views import ViewSet
 from genviews.perturb.base import Perturbation
+from genviews.signature import checked
+from genviews.types import check_shape
 
 __all__ = ["Chosen", "Combined", "Picks", "choose_combined", "group_candidates", "methods", "pick"]
 
@@ -66,6 +68,7 @@ class Chosen:
         return (*self.pixels, *self.latents.values(), *both)
 
 
+@checked
 def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Perturbation, ...]]:
     """Row name such as "isotropic fine" -> its candidates, in the order given.
 
@@ -88,6 +91,7 @@ def group_candidates(candidates: Sequence[Perturbation]) -> dict[str, tuple[Pert
     return groups
 
 
+@checked
 def choose_combined(
     chosen: Chosen, bank: PredictionBank, *, rule: EnsembleRule = _RULE, per_latent: int = 1
 ) -> Combined | None:
@@ -159,6 +163,7 @@ class Picks:
     kinds: tuple[str, ...]
 
 
+@checked
 def pick(single: Evaluation, ensemble: Evaluation, loss: Float[Tensor, " N"], count: int) -> Picks:
     """Choose up to `count` images: fixed, broke, best and worst reconstructions, then typical ones.
 
@@ -172,6 +177,7 @@ def pick(single: Evaluation, ensemble: Evaluation, loss: Float[Tensor, " N"], co
         loss: inversion loss of each test image; images whose loss is not finite are not shown.
         count: number of images wanted.
     """
+    check_shape(loss, (len(single.proba),), "loss", "give one of each test image")
     loss = loss.cpu()  # predictions are there; inversions stay where they were made
     finite = torch.isfinite(loss)
     change = (ensemble.proba - single.proba).abs().amax(1)

@@ -20,6 +20,7 @@ from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.significance import GainReport, gain_report, holm
 from genviews.ensemble.weigh import Ensemble, alpha_grid, log_loss, merged, pixel_average
+from genviews.signature import checked
 
 __all__ = [
     "AlphaCurve",
@@ -103,6 +104,7 @@ class AlphaCurve:
     test: tuple[float, ...]
 
     @staticmethod
+    @checked
     def of(ensemble: Ensemble, test: PredictionBank, row: str, task: str) -> AlphaCurve:
         """That of a fitted ensemble."""
         return AlphaCurve(
@@ -164,12 +166,14 @@ class Method:
             self.views, image_views=self.image_views, image_size=self.image_size, rule=rule
         )
 
+    @checked
     def fixed_proba(self, bank: PredictionBank, rule: EnsembleRule) -> Float[Tensor, "N Y"]:
         """Class probabilities of a method without alpha."""
         if self.weighing == "equal":
             return pixel_average(bank, self.views, rule.merge)
         return merged(bank, self.views or ("image",), rule.merge)
 
+    @checked
     def count(self, bank: PredictionBank) -> int:
         """Number of predictions beside that of the image itself."""
         ensemble = self.ensemble()
@@ -178,6 +182,7 @@ class Method:
         return ensemble.image_pool(bank).shape[1] + ensemble.view_pool(bank).shape[1] - 1
 
 
+@checked
 def ranked(
     bank: PredictionBank, keys: Sequence[str], *, rule: EnsembleRule = _RULE
 ) -> list[Ensemble]:
@@ -233,6 +238,7 @@ class Evaluation:
         return (*image_term, *(ensemble.pool_keys if alpha > 0 else ()))
 
 
+@checked
 def score(method: Method, bank: PredictionBank, *, rule: EnsembleRule = _RULE) -> float:
     """What the rule chooses a method by, at its own best alpha where it has one.
 
@@ -249,6 +255,7 @@ def score(method: Method, bank: PredictionBank, *, rule: EnsembleRule = _RULE) -
     return _accuracy(_correct(proba, bank))
 
 
+@checked
 def evaluate(
     method: Method,
     calibration: PredictionBank,

@@ -25,6 +25,7 @@ from genviews.checks import (
     check_different,
     check_each,
     check_finite,
+    check_given,
     fail,
     finite_rows,
     first_reasons,
@@ -42,8 +43,9 @@ from genviews.invert.job import InversionStore
 from genviews.memory import images_in_shard
 from genviews.perturb.redraw import REDRAWN
 from genviews.shard import join_shards
+from genviews.signature import checked
 from genviews.store import MemoryStore, Shard, ShardStore
-from genviews.types import Progress, Status
+from genviews.types import Progress, Status, check_shape
 from genviews.user_code import GUIDE
 from genviews.work import Tell, run_shards
 
@@ -70,6 +72,7 @@ NOT_INVERTED = "could not be inverted: the answer to the image stands for those 
 SHARD = 250  # images, or fewer where they are large
 
 
+@checked
 def view_logits(
     tasks: Sequence[Task],
     plan: ViewPlan,
@@ -185,6 +188,7 @@ def refuse_silence(notes: Mapping[str, str] | None = None) -> NoReturn:
     fail("images", expected="at least one with an answer", got=got, remedy=remedy)
 
 
+@checked
 def fill_from_source(
     tasks: Sequence[Task],
     plan: ViewPlan,
@@ -306,6 +310,7 @@ def fill_from_source(
     )
 
 
+@checked
 def conditioning_task(tasks: Sequence[Task], generator: Generator) -> Task | None:
     """The task whose predicted class a conditional generator renders; None for other generators.
 
@@ -330,6 +335,7 @@ def conditioning_task(tasks: Sequence[Task], generator: Generator) -> Task | Non
     )
 
 
+@checked
 def rendered_label(
     tasks: Sequence[Task],
     generator: Generator,
@@ -354,10 +360,14 @@ def predicted_label(
     return label_of(task, generator, task.answer(logits))
 
 
+@checked
 def label_of(task: Task, generator: Generator, answers: Float[Tensor, "N Y"]) -> Int[Tensor, " N"]:
     """Return the generator's class that the answers to a task say."""
-    table = generator.classes_of(task.class_names)
-    assert table is not None
+    found = generator.classes_of(task.class_names)
+    remedy = "take the task that `conditioning_task` finds"
+    expected = "classes of the generator"
+    table: Tensor = check_given(found, f"classes of task {task.name!r}", expected, remedy)
+    check_shape(answers, ("N", len(table)), "answers", "give those to this task")
     chosen = answers.argmax(-1)
     return table.to(chosen.device)[chosen]
 

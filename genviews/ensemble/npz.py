@@ -23,6 +23,7 @@ from genviews.checks import fail
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.files import atomic_write_bytes, load_arrays
+from genviews.signature import checked
 from genviews.types import check_shape
 
 __all__ = ["export_npz", "import_npz"]
@@ -31,6 +32,7 @@ RENAMED = {"original": "image", "reconstructed": "reconstruction"}
 SMALLEST = 1e-38  # a probability of 0 has no finite logit; this is the least that float32 holds
 
 
+@checked
 def export_npz(
     bank: PredictionBank, path: str | Path, *, binary: bool = False, random_seed: int | None = None
 ) -> None:

@@ -32,6 +32,7 @@ from genviews.ensemble.photos import Photos, Read
 from genviews.ensemble.views import ViewPlan
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
+from genviews.signature import checked
 from genviews.types import Progress, Status, silent
 from genviews.work import Tell
 
@@ -53,6 +54,7 @@ class PhotoBank:
     notes: Mapping[str, str]
 
 
+@checked
 def photo_banks(
     photos: Photos,
     classifier: Classifier,

@@ -29,6 +29,7 @@ from genviews.checks import (
 from genviews.data.content import content_hash
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
+from genviews.signature import checked
 from genviews.types import ImageSpec, check_floats, check_masks, check_shape, check_tensor
 from genviews.user_code import in_short
 
@@ -258,6 +259,7 @@ def _first_of_each(ids: Sequence[str], contents: Sequence[str]) -> list[int]:
     return list(first.values())
 
 
+@checked
 def check_labels(
     labels: Tensor | Sequence[int], photos: Photos, class_names: Sequence[str]
 ) -> Int[Tensor, " N"]:

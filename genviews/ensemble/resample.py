@@ -23,6 +23,7 @@ from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.merge import find_merge
 from genviews.ensemble.rule import MergeName
 from genviews.ensemble.weigh import Ensemble, alpha_grid, grid_accuracies, mix, pool
+from genviews.signature import checked
 
 __all__ = [
     "SIZES",
@@ -82,6 +83,7 @@ class Resampled:
         return float(np.mean(self.calibration))
 
 
+@checked
 def resample_members(
     ensemble: Ensemble,
     calibration: PredictionBank,
@@ -135,6 +137,7 @@ def resample_members(
     return Resampled(size=size, accuracies=accuracies, calibration=fitted, alphas=chosen)
 
 
+@checked
 def resample_pixels(
     bank: PredictionBank,
     keys: Sequence[str],
@@ -160,6 +163,7 @@ def resample_pixels(
     return _by_size(members[:, 0], members, bank, sizes, times, seed, find_merge(merge).join)[0]
 
 
+@checked
 def ensemble_size_study(
     ensemble: Ensemble,
     calibration: PredictionBank,
@@ -200,6 +204,7 @@ def ensemble_size_study(
     return _by_size(image, views, test, sizes, times, seed, weighed)
 
 
+@checked
 def pixel_size_study(
     bank: PredictionBank,
     keys: Sequence[str],

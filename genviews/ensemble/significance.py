@@ -25,6 +25,7 @@ from scipy import special, stats
 from torch import Tensor
 
 from genviews.checks import check_count, check_fraction, fail
+from genviews.signature import checked
 
 __all__ = [
     "MARGIN",
@@ -260,6 +261,7 @@ def _mcnemar_power(total: int, changed: float, gain: float, level: float) -> flo
     return float((stats.binom.pmf(counts, total, share) * found).sum())
 
 
+@checked
 def gain_report(correct: Bool[Tensor, " N"], baseline: Bool[Tensor, " N"]) -> GainReport:
     """Compare a method with a baseline: accuracy, gain, both intervals, what changed, the tests.
 

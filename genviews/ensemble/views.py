@@ -24,11 +24,13 @@ from genviews.perturb.base import Perturbation
 from genviews.perturb.redraw import redraw
 from genviews.render import render
 from genviews.rng import Rng, Streams
+from genviews.signature import checked
 from genviews.types import ImageSpec
 
 __all__ = ["ViewPlan", "ViewSet"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class ViewSet:
     """One way to make views: of pixels, by the generator, or of the pixels of generated views.
@@ -87,6 +89,7 @@ class ViewSet:
         return "latent" if self.pixels is None else "combined"
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class ViewPlan:
     """All the views that are made of each image: of which kinds, how many, from which draws.
@@ -123,6 +126,7 @@ class ViewPlan:
         remedy = "give each once; 'image' and 'reconstruction' are taken"
         check_different(names, "view sets", remedy)
 
+    @checked
     def views(
         self,
         images: Float[Tensor, "N C H W"],
@@ -137,6 +141,7 @@ class ViewPlan:
         for key, blocks in found.items():
             yield key, torch.cat(blocks, 1)
 
+    @checked
     def shown(
         self, images: Float[Tensor, "N C H W"], ids: Sequence[str], *, rendered: bool = False
     ) -> Float[Tensor, "N C h w"]:
@@ -146,6 +151,7 @@ class ViewPlan:
             return _shown(images[:, None], self.render_transform, streams.child("rendered"))[:, 0]
         return _shown(images[:, None], self.photo_transform, streams.child("photo"))[:, 0]
 
+    @checked
     def blocks(
         self,
         images: Float[Tensor, "N C H W"],

@@ -31,6 +31,8 @@ from genviews.data.split import check_fit
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.merge import find_merge
 from genviews.ensemble.rule import EnsembleRule, MergeName
+from genviews.signature import checked
+from genviews.types import check_classes
 
 __all__ = [
     "Ensemble",
@@ -125,6 +127,7 @@ class Ensemble:
         first = ("reconstruction",) if self.include_reconstruction else ()
         return tuple(dict.fromkeys((*first, *self.views)))
 
+    @checked
     def fit(self, bank: PredictionBank) -> Ensemble:
         """Choose alpha: the smallest that does best on a calibration bank.
 
@@ -168,6 +171,7 @@ class Ensemble:
             expected, got = "no alpha, where it is to be chosen", f"alpha={self.alpha}"
             fail("fit", expected=expected, got=got, remedy="leave out alpha, or do not fit")
 
+    @checked
     def predict_proba(self, bank: PredictionBank) -> Float[Tensor, "N Y"]:
         """Class probabilities of the ensemble, float64.
 
@@ -177,6 +181,7 @@ class Ensemble:
         alpha = self._fitted_alpha()
         return self._merge.probs(mix(*self.terms(bank), alpha))
 
+    @checked
     def predict(self, bank: PredictionBank) -> Int[Tensor, " N"]:
         """The most probable class of each image.
 
@@ -185,18 +190,22 @@ class Ensemble:
         """
         return mix(*self.terms(bank), self._fitted_alpha()).argmax(-1)
 
+    @checked
     def curve(self, bank: PredictionBank) -> Float[Tensor, " G"]:
         """Accuracy at every alpha of the grid; needs no fit and changes nothing."""
         return grid_accuracies(*self.terms(bank), bank.known_labels(), alpha_grid(self.grid))
 
+    @checked
     def terms(self, bank: PredictionBank) -> tuple[Float[Tensor, "N Y"], Float[Tensor, "N Y"]]:
         """The image term and the views' mean (or what else merges them) of equation 7, float64."""
         return self._merge.join(self.image_pool(bank)), self._merge.join(self.view_pool(bank))
 
+    @checked
     def image_pool(self, bank: PredictionBank) -> Float[Tensor, "N I Y"]:
         """The members of the image term: the image, then its pixel views if any."""
         return pool(bank, ("image", *self.image_views), self.rule.merge)[:, : self.image_size]
 
+    @checked
     def view_pool(self, bank: PredictionBank) -> Float[Tensor, "N M Y"]:
         """The members of the pool of views: the reconstruction, then the views in order."""
         return pool(bank, self.pool_keys, self.rule.merge)
@@ -213,6 +222,7 @@ class Ensemble:
             )
 
 
+@checked
 def pixel_average(
     bank: PredictionBank, keys: str | Sequence[str], merge: MergeName = "mean"
 ) -> Float[Tensor, "N Y"]:
@@ -228,18 +238,21 @@ def pixel_average(
     return merged(bank, ("image", *_keys(keys)), merge)
 
 
+@checked
 def merged(bank: PredictionBank, keys: Sequence[str], merge: MergeName) -> Float[Tensor, "N Y"]:
     """Class probabilities of all predictions of some keys, each with equal weight."""
     rule = find_merge(merge)
     return rule.probs(rule.join(pool(bank, keys, merge)))
 
 
+@checked
 def pool(bank: PredictionBank, keys: Sequence[str], merge: MergeName) -> Float[Tensor, "N M Y"]:
     """All predictions of some keys side by side, as the values that a merge joins; float64."""
     values = find_merge(merge).values
     return torch.cat([values(bank.get(key).double()) for key in keys], 1)
 
 
+@checked
 def mix(
     image: Float[Tensor, "N Y"], views: Float[Tensor, "N Y"], alpha: float
 ) -> Float[Tensor, "N Y"]:
@@ -252,6 +265,7 @@ def alpha_grid(size: int = 21) -> Float[Tensor, " G"]:
     return torch.arange(size, dtype=torch.float64) / (size - 1)
 
 
+@checked
 def grid_accuracies(
     image: Float[Tensor, "N Y"],
     views: Float[Tensor, "N Y"],
@@ -259,6 +273,7 @@ def grid_accuracies(
     alphas: Float[Tensor, " G"],
 ) -> Float[Tensor, " G"]:
     """Accuracy of equation 7 at every alpha, for all at once in blocks of images."""
+    check_count(len(alphas), "number of alphas")
     step = max(1, BLOCK // (len(alphas) * image.shape[1]))
     weight = alphas[:, None, None]
     hits = torch.zeros(len(alphas), dtype=torch.long)
@@ -269,6 +284,7 @@ def grid_accuracies(
     return hits.double() / len(image)
 
 
+@checked
 def grid_log_losses(
     image: Float[Tensor, "N Y"],
     views: Float[Tensor, "N Y"],
@@ -278,6 +294,8 @@ def grid_log_losses(
     merge: MergeName = "mean",
 ) -> Float[Tensor, " G"]:
     """Log-loss of equation 7 at every alpha, see `log_loss`."""
+    check_count(len(alphas), "number of alphas")
+    check_classes(labels, image.shape[1], "labels")
     probs = find_merge(merge).probs
     return torch.stack([log_loss(probs(mix(image, views, float(a))), labels) for a in alphas])
 
@@ -294,6 +312,7 @@ def _keys(keys: str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
+@checked
 def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> Float[Tensor, " T"]:
     """Reconstruction errors below which the given fractions of the calibration images lie.
 
@@ -317,6 +336,7 @@ def cutoff_thresholds(loss: Float[Tensor, " N"], fractions: Sequence[float]) -> 
     return found
 
 
+@checked
 def cutoff_grid(
     ensemble: Ensemble,
     bank: PredictionBank,
@@ -339,7 +359,7 @@ def cutoff_grid(
 
     Source: Chai et al. 2021, supplementary figure 14.
     """
-    check_each(loss, len(bank), "loss")
+    check_count(len(thresholds), "number of thresholds")
     image, views = ensemble.terms(bank)
     alphas, labels = alpha_grid(ensemble.grid), bank.known_labels()
     trusted = [_trusted(image, views, loss, float(t)) for t in thresholds]
@@ -348,6 +368,7 @@ def cutoff_grid(
     return torch.stack([grid_accuracies(image, t, labels, alphas) for t in trusted])
 
 
+@checked
 def cutoff_proba(
     ensemble: Ensemble,
     bank: PredictionBank,
@@ -364,5 +385,6 @@ def cutoff_proba(
 
 def _trusted(image: Tensor, views: Tensor, loss: Tensor, threshold: float) -> Tensor:
     """The views' term where the reconstruction is good enough, else the image term."""
+    check_each(loss, len(image), "loss")
     trusted = (loss.double() <= threshold) & torch.isfinite(loss)
     return torch.where(trusted[:, None], views, image)

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_each, fail, lookup
 from genviews.evaluate.precision import curve_precision, precision_recall
+from genviews.signature import checked
 
 __all__ = ["BoxAnnotations", "DetectionScore", "Detections", "detection_ap"]
 
@@ -34,6 +35,7 @@ Method = Literal["11point", "area"]
 _PERCENT = range(50, 100, 5)  # thresholds of overlap
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoxAnnotations:
     """The annotated boxes of one image.
@@ -49,6 +51,7 @@ class BoxAnnotations:
     difficult: Bool[Tensor, " M"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Detections:
     """What a detector found in one image.
@@ -81,6 +84,7 @@ class DetectionScore:
     per_class: tuple[float, ...]
 
 
+@checked
 def detection_ap(
     found: Sequence[Detections],
     truth: Sequence[BoxAnnotations],

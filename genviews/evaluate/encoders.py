@@ -23,10 +23,12 @@ from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.linear import LinearProbe
 from genviews.evaluate.probe import KNNProbe, Probe, ProbeScore, mean_class_accuracy
+from genviews.signature import checked
 
 __all__ = ["EncoderScores", "ProbeData", "majority_score", "probe_encoder"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProbeData:
     """Three labelled splits of one task: fit, select and report.
@@ -129,6 +131,7 @@ class EncoderScores:
         return {name: {**asdict(score), "val": self.val[name]} for name, score in found.items()}
 
 
+@checked
 def probe_encoder(
     extractor: FeatureExtractor,
     data: ProbeData,

@@ -29,8 +29,9 @@ from genviews.memory import images_in_shard
 from genviews.modes import evaluating
 from genviews.rng import Rng
 from genviews.shard import Shard
+from genviews.signature import checked
 from genviews.store import MemoryStore, ShardStore
-from genviews.types import Progress, check_floats, check_shape
+from genviews.types import Progress, check_floats, check_shape, check_tensor
 from genviews.user_code import user_code
 from genviews.work import Tell, run_shards
 
@@ -82,6 +83,7 @@ class FeatureExtractor:
         torch.Size([5, 3])
     """
 
+    @checked
     def __init__(
         self,
         network: nn.Module | Callable[[Tensor], Tensor],
@@ -104,6 +106,7 @@ class FeatureExtractor:
         if self.module is not None and not allow_untrained:
             _check_trained(self.module)
 
+    @checked
     def __call__(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n E"]:
         """Return float32 features of images in [-1, 1], on the CPU.
 
@@ -141,6 +144,7 @@ class FeatureExtractor:
         return {name: getattr(self, name) for name in names}
 
 
+@checked
 def centre_view(
     images: Float[Tensor, "n C H W"], size: int, short: int | None = None
 ) -> Float[Tensor, "n C S S"]:
@@ -161,6 +165,7 @@ def centre_view(
     return cropped[:, 0]
 
 
+@checked
 def l2_normalise(h: Float[Tensor, "N E"], eps: float = 1e-5) -> Float[Tensor, "N E"]:
     """Scale each row to unit length: h / (|h| + eps).
 
@@ -204,6 +209,7 @@ class Features:
         return len(self.ids)
 
 
+@checked
 def extract_features(
     extractor: FeatureExtractor,
     images: ImageSource | ImageSet,
@@ -281,6 +287,7 @@ def extract_features(
     return Features(h=kept.tensors["features"], ids=kept.ids, skipped=tuple(kept.notes.items()))
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class AugmentedFeatures:
     """Features of freshly augmented images for each epoch: what `SGDProbe.fit_epochs` takes.
@@ -334,6 +341,8 @@ class AugmentedFeatures:
 def _as_rows(found: object, count: int) -> Tensor:
     if isinstance(found, Tensor) and found.ndim == 4 and found.shape[2:] == (1, 1):
         found = found.flatten(1)
+    if isinstance(found, Tensor):
+        check_tensor(found, "features")
     if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != count:
         got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         fail(

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genviews.checks import check_count, fail, finite_rows
+from genviews.checks import check_count, check_finite, fail, finite_rows
 from genviews.data.content import content_hash
 from genviews.data.source import ImageSource, SourceBatch
 from genviews.evaluate.extractor import check_features
@@ -25,6 +25,7 @@ from genviews.generators.base import Generator
 from genviews.identity import key
 from genviews.render import render
 from genviews.rng import Rng
+from genviews.signature import checked
 
 __all__ = [
     "FidelityReport",
@@ -63,6 +64,7 @@ class GeneratedSource(ImageSource):
         torch.Size([1, 1, 8, 8])
     """
 
+    @checked
     def __init__(
         self,
         generator: Generator,
@@ -87,7 +89,7 @@ class GeneratedSource(ImageSource):
             label = torch.as_tensor(rows, dtype=torch.long, device=device) % classes
         with torch.no_grad():
             z = self.generator.sample(Rng(self.seed, "generated source").streams(ids))
-            latents = self.generator.map(z, label, psi=self.psi)
+            latents = self.generator.latents_of(z, label, psi=self.psi)
         images = render(
             self.generator, latents, label=label, batch_size=self.batch_size, out_device="cpu"
         )
@@ -142,6 +144,7 @@ class FidelityReport:
     num_generated: int
 
 
+@checked
 def measure_fidelity(
     real: Float[Tensor, "N E"],
     generated: Float[Tensor, "M E"],
@@ -185,6 +188,7 @@ def measure_fidelity(
     )
 
 
+@checked
 def frechet_inception_distance(
     real: Float[Tensor, "N E"], generated: Float[Tensor, "M E"]
 ) -> float:
@@ -203,6 +207,7 @@ def frechet_inception_distance(
     return frechet_distance(*moments(real), *moments(generated))
 
 
+@checked
 def frechet_distance(
     mean: Float[Tensor, " E"],
     covariance: Float[Tensor, "E E"],
@@ -228,6 +233,8 @@ def frechet_distance(
         >>> round(frechet_distance(torch.zeros(2), one, torch.ones(2), 4 * one), 6)
         4.0
     """
+    for given in (covariance, other_covariance):
+        check_finite(given, "covariance", range(len(given)), "look at the features")
     a, b = covariance.double(), other_covariance.double()
     cross = torch.linalg.svdvals(_root(a) @ _root(b)).sum()
     shift = (mean.double() - other_mean.double()).square().sum()
@@ -240,6 +247,7 @@ def _root(covariance: Tensor) -> Tensor:
     return root
 
 
+@checked
 def moments(h: Float[Tensor, "N E"]) -> tuple[Float[Tensor, " E"], Float[Tensor, "E E"]]:
     """Return mean and covariance (divided by N - 1) of features, float64."""
     mean = torch.stack([part.double().sum(0) for part in h.split(_ROWS)]).sum(0) / len(h)
@@ -250,6 +258,7 @@ def moments(h: Float[Tensor, "N E"]) -> tuple[Float[Tensor, " E"], Float[Tensor,
     return mean, scatter / (len(h) - 1)
 
 
+@checked
 def kernel_inception_distance(
     real: Float[Tensor, "N E"],
     generated: Float[Tensor, "M E"],
@@ -297,6 +306,7 @@ def _squared_mmd(x: Tensor, y: Tensor) -> float:
     return within / (n * (n - 1)) - 2 * float(kernel(x, y).mean())
 
 
+@checked
 def precision_recall_manifolds(
     real: Float[Tensor, "N E"], generated: Float[Tensor, "M E"], *, neighbours: int = 3
 ) -> tuple[float, float]:

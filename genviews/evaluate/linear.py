@@ -20,6 +20,7 @@ from torch import Tensor
 from genviews.checks import check_count, check_number
 from genviews.data.split import check_fit
 from genviews.evaluate.probe import Probe, ProbeScore, check_pair
+from genviews.signature import checked
 
 __all__ = ["COSTS", "LinearProbe", "linear_predict", "stratified_folds"]
 
@@ -74,6 +75,7 @@ class LinearProbe(Probe):
         self.standardise, self.tolerance = standardise, tolerance
         self.max_iter = check_count(max_iter, "max_iter")
 
+    @checked
     def select_by_folds(
         self,
         h: Float[Tensor, "N E"],
@@ -235,6 +237,7 @@ class _Rows:
             yield (rows.double() - self._shift) / self._scale
 
 
+@checked
 def linear_predict(x: Float[Tensor, "n E"], candidates: Sequence[Tensor]) -> Int[Tensor, "S n"]:
     """Return the class positions by several linear maps, each (Y, E + 1) with the bias last."""
     answers = []
@@ -244,6 +247,7 @@ def linear_predict(x: Float[Tensor, "n E"], candidates: Sequence[Tensor]) -> Int
     return torch.stack(answers)
 
 
+@checked
 def stratified_folds(y: Int[Tensor, " N"], folds: int = 3) -> list[Tensor]:
     """Return, for each fold, the mask of the rows that are held out; each class is spread evenly.
 
@@ -257,7 +261,7 @@ def stratified_folds(y: Int[Tensor, " N"], folds: int = 3) -> list[Tensor]:
         ValueError: too few rows of a class.
     """
     check_count(folds, "folds", least=2)
-    place = torch.empty_like(y)
+    place = torch.empty_like(y, dtype=torch.long)
     for label in y.unique():
         rows = torch.nonzero(y == label).flatten()
         what = f"number of rows of class {int(label)}"

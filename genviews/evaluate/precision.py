@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genviews.checks import check_count, check_each, check_finite, lookup
+from genviews.signature import checked
 
 __all__ = [
     "AveragePrecision",
@@ -24,6 +25,7 @@ __all__ = [
 AveragePrecision = Literal["area", "11point", "step"]
 
 
+@checked
 def precision_recall(
     scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"]
 ) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:
@@ -53,6 +55,7 @@ def precision_recall(
     return (hits / count)[last], (hits / hits[-1])[last]
 
 
+@checked
 def average_precision(
     scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"], method: AveragePrecision = "area"
 ) -> float:
@@ -85,6 +88,7 @@ def average_precision(
     return curve_precision(*precision_recall(scores, positive), method)
 
 
+@checked
 def curve_precision(
     precision: Float[Tensor, " T"], recall: Float[Tensor, " T"], method: AveragePrecision
 ) -> float:
@@ -112,6 +116,7 @@ def curve_precision(
     return float((steps * precision).sum())
 
 
+@checked
 def resampled_precision(
     scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"], counts: Int[Tensor, "N B"]
 ) -> Float[Tensor, " B"]:

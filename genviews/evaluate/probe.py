@@ -23,6 +23,7 @@ from genviews.checks import check_count, check_number, fail
 from genviews.data.split import check_fit
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import check_features
+from genviews.signature import checked
 from genviews.types import check_tensor
 
 __all__ = [
@@ -86,6 +87,7 @@ class Probe(ABC):
     def _predict(self, h: Tensor, which: Sequence[int]) -> Tensor:
         """Class positions (S, n) by the S candidates `which`."""
 
+    @checked
     def fit(self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "train") -> Probe:
         """Fit every candidate setting.
 
@@ -105,6 +107,7 @@ class Probe(ABC):
         self._end(self._fit(h.detach(), torch.searchsorted(self.classes_, y)))
         return self
 
+    @checked
     def select(self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "val") -> Probe:
         """Choose the setting that does best on a named validation split; the first of equals.
 
@@ -127,6 +130,7 @@ class Probe(ABC):
         self.splits_["select"] = split
         return self
 
+    @checked
     def predict(self, h: Float[Tensor, "N E"]) -> Int[Tensor, " N"]:
         """Return the class of each row, by the selected setting.
 
@@ -135,6 +139,7 @@ class Probe(ABC):
         """
         return self._chunked(h, [self._selected()])[0]
 
+    @checked
     def score(
         self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "test"
     ) -> ProbeScore:
@@ -282,6 +287,7 @@ def _unit_rows(h: Tensor) -> Tensor:
     return F.normalize(h / torch.where(extreme, largest, 1.0) if bool(extreme.any()) else h, dim=1)
 
 
+@checked
 def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float:
     """Mean over the classes in `y` of the share of the class that was found, in [0, 1].
 

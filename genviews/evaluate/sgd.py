@@ -21,6 +21,7 @@ from genviews.checks import check_count, check_number, lookup
 from genviews.evaluate.linear import linear_predict
 from genviews.evaluate.probe import Probe, ProbeScore
 from genviews.rng import Rng
+from genviews.signature import checked
 
 __all__ = ["SGDConfig", "SGDProbe", "sgd_preset"]
 
@@ -141,6 +142,7 @@ class SGDProbe(Probe):
     def __init__(self, config: SGDConfig | None = None) -> None:
         self.config = SGDConfig() if config is None else config
 
+    @checked
     def fit_epochs(
         self,
         features: Callable[[int], Float[Tensor, "N E"]],
@@ -167,6 +169,7 @@ class SGDProbe(Probe):
         self._end(self._train(lambda epoch: features(epoch) if epoch else first, targets))
         return self
 
+    @checked
     def score_last(
         self, h: Float[Tensor, "N E"], y: Int[Tensor, " N"], *, split: str = "test"
     ) -> ProbeScore:

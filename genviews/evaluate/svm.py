@@ -26,7 +26,8 @@ from genviews.checks import check_count, check_number, fail, lookup
 from genviews.data.split import check_fit
 from genviews.evaluate.extractor import check_features, l2_normalise
 from genviews.evaluate.precision import AveragePrecision, average_precision
-from genviews.types import Progress, silent
+from genviews.signature import checked
+from genviews.types import Progress, check_shape, silent
 
 __all__ = ["SVM_COSTS", "MultiLabelScore", "MultiLabelSVM", "counted"]
 
@@ -106,12 +107,14 @@ class MultiLabelSVM:
         check_count(self.max_iter, "max_iter")
         self._models: list[Any] = []
 
+    @checked
     def check_labels(self, labels: Int[Tensor, "N Y"]) -> None:
         """Raise ValueError if a class has fewer positives or negatives than there are folds."""
         for index, column in enumerate(labels.cpu().T):
             keep, positive = counted(column, self.difficult)
             self._check_folds(index, positive[keep].numpy())
 
+    @checked
     def fit(
         self,
         h: Float[Tensor, "N E"],
@@ -151,6 +154,7 @@ class MultiLabelSVM:
             tell(index + 1, labels.shape[1])
         return self
 
+    @checked
     def decision(self, h: Float[Tensor, "N E"]) -> Float[Tensor, "N Y"]:
         """Return w h + b of each class, float64.
 
@@ -159,9 +163,13 @@ class MultiLabelSVM:
         """
         if not self._models:
             fail("SVMs", expected="fitted ones", got="none yet", remedy="call `fit` first")
+        check_features(h, "features to decide on")
+        remedy = "take features of the network that it was fitted on"
+        check_shape(h, ("N", self._models[0].n_features_in_), "features to decide on", remedy)
         x = self._rows(h)
         return torch.from_numpy(np.stack([m.decision_function(x) for m in self._models], 1))
 
+    @checked
     def score(
         self,
         h: Float[Tensor, "N E"],
@@ -260,6 +268,7 @@ class MultiLabelSVM:
         check_count(fewest, what, least=self.folds, remedy="give more images, or fewer folds")
 
 
+@checked
 def counted(
     labels: Int[Tensor, " N"], difficult: str
 ) -> tuple[Bool[Tensor, " N"], Bool[Tensor, " N"]]:

@@ -23,6 +23,8 @@ from genviews.gates.gate import (
     sign_test,
     too_many,
 )
+from genviews.signature import checked
+from genviews.types import check_classes
 
 __all__ = [
     "accuracy_gate",
@@ -44,6 +46,7 @@ USEFUL = 0.2
 """Part of the way from guessing to certainty that even a weak classifier goes (chosen by us)."""
 
 
+@checked
 def prediction_gates(
     logits: Float[Tensor, "N Y"],
     labels: Int[Tensor, " N"],
@@ -73,6 +76,7 @@ def prediction_gates(
     return [gate for gate in found if gate is not None]
 
 
+@checked
 def order_gate(
     said: Int[Tensor, " N"],
     labels: Int[Tensor, " N"],
@@ -88,6 +92,7 @@ def order_gate(
     classes that it moves, half of the errors, at least, are gone. Source: the assignment is
     that of Kuhn 1955; the test, McNemar 1947.
     """
+    _check_classes(said, labels, len(class_names))
     halves = _halves(labels)
     better = worse = errors = 0
     for fit in (halves, ~halves):
@@ -126,6 +131,7 @@ def order_gate(
     )
 
 
+@checked
 def answers_gate(
     said: Int[Tensor, " N"],
     labels: Int[Tensor, " N"],
@@ -135,6 +141,7 @@ def answers_gate(
     level: float = LEVEL,
 ) -> Gate | None:
     """Whether the classifier tells any classes apart; None where the images are of one class."""
+    _check_classes(said, labels, len(class_names))
     count, shares = len(labels), labels.bincount(minlength=len(class_names)).double() / len(labels)
     if float(shares.max()) > MOST:
         return None
@@ -153,6 +160,7 @@ def answers_gate(
     )
 
 
+@checked
 def bank_gates(bank: PredictionBank) -> list[Gate]:
     """The gates of a bank with labels, and of the reconstructions in it."""
     logits, names = bank.get("image")[:, 0], bank.class_names
@@ -164,6 +172,7 @@ def bank_gates(bank: PredictionBank) -> list[Gate]:
     return found
 
 
+@checked
 def classes_gate(
     calibration: Int[Tensor, " N"], test: Int[Tensor, " M"], class_names: Sequence[str]
 ) -> Gate:
@@ -198,6 +207,7 @@ def classes_gate(
     )
 
 
+@checked
 def accuracy_gate(
     said: Int[Tensor, " N"],
     labels: Int[Tensor, " N"],
@@ -233,6 +243,7 @@ def accuracy_gate(
     )
 
 
+@checked
 def probability_gate(
     logits: Float[Tensor, "N Y"],
     labels: Int[Tensor, " N"],
@@ -268,6 +279,7 @@ def probability_gate(
     )
 
 
+@checked
 def class_gate(
     before: Int[Tensor, " n"],
     after: Int[Tensor, " n"],
@@ -283,6 +295,7 @@ def class_gate(
         class_names: Y names.
         level: of the test.
     """
+    _check_classes(before, after, len(class_names))
     count = len(after)
     counts = after.bincount(minlength=len(class_names))
     top = int(counts.argmax())
@@ -346,9 +359,11 @@ def number_gate(plain: int, count: int, what: str) -> Gate | None:
     )
 
 
+@checked
 def guessing(said: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float:
     """How often the same answers are right on average, given to the images in any order."""
     most = int(max(said.max(), labels.max())) + 1
+    _check_classes(said, labels, most)
     own, true = (row.bincount(minlength=most).double() for row in (said, labels))
     return float(own @ true) / len(labels) ** 2
 
@@ -364,6 +379,11 @@ def is_informed(
 def part_of_the_way(part: float, guess: float) -> float:
     """The accuracy that is so far on the way from guessing to certainty."""
     return guess + part * (1 - guess)
+
+
+def _check_classes(said: Tensor, labels: Tensor, classes: int) -> None:
+    check_classes(said, classes, "classes that are said")
+    check_classes(labels, classes, "labels")
 
 
 def _is_one(many: int, share: float, count: int, level: float) -> bool:

@@ -17,6 +17,7 @@ from genviews.classify.settings import InputRange
 from genviews.gates.answers import guessing, part_of_the_way
 from genviews.gates.gate import LEVEL, Gate, percent, sign_test
 from genviews.modes import evaluating, undisturbed
+from genviews.signature import checked
 from genviews.user_code import GUIDE
 
 __all__ = ["FORMS", "Form", "batch_gate", "chance_gate", "form_gate"]
@@ -111,6 +112,7 @@ FORMS = (
 """Those that are tried, where networks have the channels and images the shape."""
 
 
+@checked
 def chance_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate:
     """Whether the same images in the same batch get the same answer a second time."""
     with undisturbed():
@@ -127,6 +129,7 @@ def chance_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate
     )
 
 
+@checked
 def batch_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate | None:
     """Whether an image gets the same answer alone and among others; None of a single image."""
     if len(images) < 2:
@@ -145,6 +148,7 @@ def batch_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate 
     )
 
 
+@checked
 def form_gate(
     classifier: Classifier,
     images: Float[Tensor, "n C H W"],

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genviews.checks import finite_rows
 from genviews.gates.gate import FEW_FAIL, GUESSING, LEVEL, MOST_OF, Gate, too_many
+from genviews.signature import checked
 from genviews.types import Status
 from genviews.user_code import GUIDE
 
@@ -29,6 +30,7 @@ ALIKE = 0.02
 """Spread of images, which lie in [-1, 1], below which they are themselves one picture."""
 
 
+@checked
 def finite_gate(images: Float[Tensor, "n C H W"], what: str = "samples of the generator") -> Gate:
     """Whether the pixels that a generator draws are numbers, but for a few pictures."""
     bad = int((~finite_rows(images)).sum())
@@ -65,6 +67,7 @@ def redrawn_gate(count: int, total: int, what: str) -> Gate | None:
     )
 
 
+@checked
 def picture_gate(
     made: Float[Tensor, "n C H W"],
     images: Float[Tensor, "m C H W"],
@@ -133,6 +136,7 @@ def copies_gate(copies: int, count: int, what: str) -> Gate:
     )
 
 
+@checked
 def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"]) -> Gate | None:
     """Whether generator and images have one range of values: [0, 1] is not [-1, 1]."""
     made = made[finite_rows(made)]
@@ -153,6 +157,7 @@ def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"])
     )
 
 
+@checked
 def status_gates(status: Int[Tensor, " N"], what: str = "images") -> list[Gate]:
     """How inversions ended: few may have failed, and most must be better than their start.
 

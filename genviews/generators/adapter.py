@@ -199,7 +199,7 @@ def _is_images(found: Tensor, batch: int, spec: ImageSpec | None) -> bool:
 
 def is_plain(tensor: Tensor) -> bool:
     """Whether a tensor is dense and real: neither sparse, nested, quantized nor complex."""
-    dense = tensor.layout == torch.strided and not tensor.is_nested
+    dense = tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_meta)
     return dense and not tensor.is_quantized and not tensor.is_complex()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from genviews.checks import check_count, check_number, check_type, fail, finite_rows
 from genviews.identity.answers import shrink
 from genviews.rng import Rng, Streams
+from genviews.signature import checked
 from genviews.types import (
     Draws,
     Images,
@@ -90,6 +91,7 @@ class Generator(nn.Module, ABC):
                 class, and it is not looked at.
         """
 
+    @checked
     def images_of(self, latents: Latents, label: Label | None = None) -> Images:
         """`synthesize`, checked: what calls a generator that may be a user's own class calls this.
 
@@ -104,8 +106,21 @@ class Generator(nn.Module, ABC):
         check_shape(
             check_floats(images, what), (len(latents), *self.image_spec.shape), what, remedy
         )
-        return images
+        return images.to(latents.dtype)
 
+    def latents_of(
+        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
+    ) -> Latents:
+        """`map`, checked, as `images_of` checks `synthesize`."""
+        what = f"latents of {type(self).__name__}"
+        with user_code(what, z):
+            latents = self.map(z, label, psi=psi, cutoff=cutoff)
+        remedy = "let `map` give what `latent_spec` says"
+        check_tensor(latents, what, floats=True)
+        check_shape(latents, (len(z), *self.latent_spec.shape), what, remedy)
+        return latents
+
+    @checked
     def synthesize_views(
         self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0, label: Label | None = None
     ) -> Float[Tensor, "B K C H W"]:
@@ -143,7 +158,7 @@ class Generator(nn.Module, ABC):
         if kept is None or kept[0] != key:
             with torch.no_grad():
                 z = self.sample(Rng(seed, "mean_latent").streams(range(num)))
-                latents = self.map(z, self.labels_in_turn(range(num)))
+                latents = self.latents_of(z, self.labels_in_turn(range(num)))
                 finite = finite_rows(latents)
                 kept = (key, (latents if finite.all() else latents[finite]).mean(0))
             self._mean_kept = kept
@@ -184,7 +199,7 @@ class Generator(nn.Module, ABC):
         """What it renders for four fixed samples, of the first classes of a conditional one."""
         z = self.sample(Rng(0, "answers").streams(range(4)))
         label = self.labels_in_turn(range(len(z)))
-        latents = self.map(z, label)
+        latents = self.latents_of(z, label)
         images = [  # one by one: the memory of a large image
             self.images_of(latents[i : i + 1], None if label is None else label[i : i + 1])
             for i in range(len(z))

@@ -27,6 +27,7 @@ from genviews.generators.base import Generator
 from genviews.generators.probe import probe
 from genviews.modes import evaluated
 from genviews.named import find_named
+from genviews.signature import checked
 from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 from genviews.user_code import user_code
 from genviews.weights import check_filled
@@ -263,6 +264,7 @@ def load_callable(
     return generator
 
 
+@checked
 def z_space(
     generator: Generator, *, psi: float = 1.0, cutoff: int | None = None
 ) -> CallableGenerator:
@@ -318,5 +320,5 @@ class _Mapped(nn.Module):
 
     def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
         label = None if one_hot is None else one_hot.argmax(-1)
-        latents = self.generator.map(z, label, psi=self._psi, cutoff=self._cutoff)
+        latents = self.generator.latents_of(z, label, psi=self._psi, cutoff=self._cutoff)
         return self.generator.synthesize(latents, label)

@@ -25,6 +25,7 @@ from torch import Tensor
 from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.rng import Rng
+from genviews.signature import checked
 from genviews.style_rows import LayerRange
 from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
 
@@ -149,6 +150,7 @@ class ToyGenerator(Generator):
         pixels = waves * torch.rsqrt(1.0 + waves.square())
         return pixels.reshape(-1, *self.image_spec.shape).to(latents.dtype)
 
+    @checked
     def invert(self, images: Images) -> Latents:
         """The latents of images: exact for images this generator made, a projection for any other.
 
@@ -167,6 +169,7 @@ class ToyGenerator(Generator):
         latents = torch.einsum("rij,bri->brj", self._mix.double(), mixed)
         return latents.to(images.dtype)
 
+    @checked
     def classes(
         self, latents: Float[Tensor, "*N L D"], num_classes: int | None = None
     ) -> Int[Tensor, "*N"]:

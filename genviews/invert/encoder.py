@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from genviews.checks import check_count, fail
 from genviews.files import save_tensors
 from genviews.generators.base import Generator
+from genviews.signature import checked
 from genviews.types import Images, Latents, Masks, check_masks, check_shape
 from genviews.weights import load_network
 
@@ -110,6 +111,7 @@ class _Block(nn.Module):
                 nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out)
             )
 
+    @checked
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu_(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))

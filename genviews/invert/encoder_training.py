@@ -97,7 +97,7 @@ def _batch(
             device
         )
     z = torch.randn(2, batch, generator.z_dim, generator=rng, device="cpu").to(device)
-    first, second = generator.map(z[0], label), generator.map(z[1], label)
+    first, second = generator.latents_of(z[0], label), generator.latents_of(z[1], label)
     cross = torch.randint(1, max(rows, 2), (batch,), generator=rng, device="cpu")
     mixed = torch.rand(batch, generator=rng, device="cpu") < config.mixing
     take_second = mixed[:, None] & (torch.arange(rows, device="cpu")[None] >= cross[:, None])
@@ -228,5 +228,5 @@ def _check_fits(architecture: EncoderConfig, generator: Generator) -> None:
 def _spread(generator: Generator, seed: int) -> Tensor:
     """The mean variance of a latent's numbers over the prior, classes included."""
     z = generator.sample(Rng(seed, "spread").streams(range(2048)))
-    first = generator.map(z, generator.labels_in_turn(range(len(z))))[:, 0]
+    first = generator.latents_of(z, generator.labels_in_turn(range(len(z))))[:, 0]
     return first[finite_rows(first)].var(0).mean()

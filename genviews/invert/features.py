@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import check_number, check_type, fail
+from genviews.checks import check_number, fail
 from genviews.invert.objective import Kept, Target, Term, blank, masked_mean
 from genviews.modes import evaluating
-from genviews.types import Images, Latents, Masks, Values, check_shape
+from genviews.signature import checked
+from genviews.types import Images, Latents, Masks, Values, check_shape, check_tensor
 from genviews.user_code import user_code
 
 __all__ = [
@@ -63,6 +64,7 @@ class ModuleFeatures(nn.Module):
         [(2, 4, 6, 6), (2, 4, 6, 6)]
     """
 
+    @checked
     def __init__(self, module: nn.Module, layers: Sequence[str]) -> None:
         super().__init__()
         self.module = module
@@ -204,6 +206,7 @@ class Feature(Term):
         return [] if self.distance.module is None else [self.distance.module]
 
 
+@checked
 @dataclass(frozen=True)
 class Predictions(Term):
     """Divergence of a classifier's predictions for the rendering from those for the image, in nats.
@@ -236,6 +239,7 @@ class Predictions(Term):
         """See `Term`."""
         return self.label
 
+    @checked
     def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """The log-probabilities of the images."""
         return [self._log_probs(hide(images, masks))]
@@ -249,7 +253,7 @@ class Predictions(Term):
         what, remedy = "logits of the predictions term", "wrap the classifier in `Classifier`"
         with evaluating(self.classifier), user_code("classifier", images):
             answer = self.classifier(images)
-        logits = check_type(answer, Tensor, what, "a tensor", remedy)
+        logits = check_tensor(answer, what, floats=True)
         check_shape(logits, (len(images), "Y"), what, remedy)
         if logits.shape[1] < 2:
             fail(what, expected="2 classes or more", got=logits.shape[1], remedy=remedy)

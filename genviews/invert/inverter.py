@@ -30,6 +30,7 @@ from genviews.invert.optimizer import Adam, Optimizer
 from genviews.invert.perceptual import LPIPS
 from genviews.invert.samples import SampleStart
 from genviews.invert.start import EncoderStart, MeanStart, Start
+from genviews.signature import checked
 
 __all__ = [
     "PRESETS",
@@ -115,6 +116,7 @@ class Inverter:
         """The inversion encoder of the start, if it has one."""
         return self.start.encoder
 
+    @checked
     def check(self, generator: Generator) -> None:
         """Raise ValueError where a generator gives no gradient, and there are steps to make."""
         if self.steps:
@@ -133,6 +135,7 @@ class Inverter:
             "steps": (self.steps, self.patience, self.tolerance, self.stages, self.optimizer),
         }
 
+    @checked
     def follow(self, generator: Generator) -> None:
         """Move the networks to the device of a generator."""
         for module in self.modules():

@@ -40,6 +40,7 @@ from genviews.invert.optimize import invert
 from genviews.memory import images_in_shard
 from genviews.render import render
 from genviews.shard import Shard, join_shards
+from genviews.signature import checked
 from genviews.store import ShardStore
 from genviews.types import Inversion, Progress, Status, Values
 from genviews.work import Tell, run_shards
@@ -51,6 +52,7 @@ logger = logging.getLogger("genviews.invert")
 SHARD = 512  # images, or fewer where they are large; about a minute of work on 32x32 pixels
 
 
+@checked
 def invert_source(
     source: ImageSource,
     generator: Generator,

@@ -96,7 +96,7 @@ class SampleStart(Start):
         z = generator.sample(Rng(self.seed, "starts").streams(range(self.samples)))
         apart = max(generator.num_classes // self.samples, 1)  # of more classes, some from all over
         classes = generator.labels_in_turn(range(0, apart * self.samples, apart))
-        latents = generator.map(z, classes).to(images)
+        latents = generator.latents_of(z, classes).to(images)
         error = images.new_empty(len(images), self.samples)
         if label is None:
             error = _errors(generator, latents, images, masks, None, size)

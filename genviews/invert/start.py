@@ -24,7 +24,8 @@ from genviews.invert.encoder import InversionEncoder
 from genviews.invert.objective import masked_mean
 from genviews.modes import evaluating
 from genviews.rng import Rng
-from genviews.types import Images, Label, Masks
+from genviews.signature import checked
+from genviews.types import Images, Label, Masks, check_shape, check_tensor
 from genviews.user_code import user_code
 
 __all__ = [
@@ -171,6 +172,7 @@ class EncoderStart(Start):
         return best[:, None]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class ClassMeanStart(Start):
     """The mean latent of the class that a classifier sees in the image.
@@ -194,13 +196,15 @@ class ClassMeanStart(Start):
         label: Label | None = None,
     ) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
-        with evaluating(self.classifier), user_code("classifier", images):
-            predicted = self.classifier(images).argmax(1)
+        remedy = "take those of this generator"
+        check_shape(self.means, ("Y", *generator.latent_spec.shape), "class means", remedy)
+        predicted = _classes(self.classifier, images)
         remedy = "make them with `class_means` for this classifier"
         _check_enough(self.means, int(predicted.max()), "class means", "class", remedy)
         return self.means.to(images)[predicted][:, None]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class GivenStart(Start):
     """Latents that the user has, one or several for each image given to `invert`.
@@ -302,6 +306,7 @@ class Starts(Start):
 
 
 @torch.no_grad()
+@checked
 def class_means(
     generator: Generator,
     num_classes: int,
@@ -340,12 +345,11 @@ def class_means(
         z = generator.sample(streams[begin : begin + batch_size])
         if generator.num_classes:
             label = (torch.arange(len(z)) + begin) % num_classes
-            latents = generator.map(z, label.to(z.device))
+            latents = generator.latents_of(z, label.to(z.device))
         else:
             assert classifier is not None
-            latents = generator.map(z)
-            with evaluating(classifier):
-                label = classifier(generator.images_of(latents)).argmax(1).cpu()
+            latents = generator.latents_of(z)
+            label = _classes(classifier, generator.images_of(latents)).cpu()
             _check_most(label, num_classes)
         good = finite_rows(latents).cpu()
         total.index_add_(0, label[good], latents.double().cpu()[good])
@@ -354,6 +358,16 @@ def class_means(
         got, remedy = f"none of class {missing}", "draw more samples, or use another start"
         fail("class means", expected="samples of every class", got=got, remedy=remedy)
     return (total / count[:, None, None]).float().to(generator.device)
+
+
+def _classes(classifier: nn.Module, images: Tensor) -> Tensor:
+    """The class that a user's network sees in each image."""
+    with evaluating(classifier), user_code("classifier", images):
+        answer = classifier(images)
+    what, remedy = "logits of the classifier", "wrap it in `Classifier`"
+    check_shape(check_tensor(answer, what, floats=True), (len(images), "Y"), what, remedy)
+    said: Tensor = answer.argmax(1)
+    return said
 
 
 def _check_most(label: Tensor, num_classes: int) -> None:

@@ -35,6 +35,7 @@ from genviews.generators.base import Generator
 from genviews.identity import Identity, identify
 from genviews.named import Registry
 from genviews.rng import Streams
+from genviews.signature import checked
 from genviews.style_rows import Layers, layers_name, plain_layers
 from genviews.types import Label, Latents, check_shape
 
@@ -62,6 +63,7 @@ Rows = Float[Tensor, "B K R D"]
 """The R rows of latents that a perturbation edits, for K views of each image."""
 
 
+@checked
 def identity_of(generator: Generator) -> Identity:
     """What parts that are learnt or measured know of their generator: what it renders.
 
@@ -157,6 +159,7 @@ class Perturbation(ABC):
         """
         generator.latent_spec.layers(self.layers)
 
+    @checked
     def __call__(
         self,
         generator: Generator,

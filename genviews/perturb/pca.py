@@ -20,6 +20,7 @@ from genviews.generators.base import Generator
 from genviews.identity import Identity
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength, identity_of
 from genviews.rng import Rng, Streams
+from genviews.signature import checked
 from genviews.types import Label, check_floats, check_shape, check_tensor
 
 __all__ = ["PCA", "PCAStatistics"]
@@ -28,6 +29,7 @@ Scaling = Literal["stddev", "eigenvalue", "none"]
 _SCALINGS: dict[str, Scaling] = {"pca-eigenvalue": "eigenvalue", "pca-none": "none"}
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class PCAStatistics:
     """Principal directions of a generator's w and the standard deviation along each, largest first.
@@ -77,6 +79,7 @@ class PCAStatistics:
             identity_of(generator).check(self.generator, "PCA statistics", remedy)
 
     @classmethod
+    @checked
     def measure(
         cls,
         generator: Generator,
@@ -194,11 +197,15 @@ def _covariance(
 
 def _sample_w(generator: Generator, rng: Rng, ids: range) -> Float64[Tensor, "n D"]:
     with torch.no_grad():
-        latents = generator.map(generator.sample(rng.streams(ids)), generator.labels_in_turn(ids))
+        z = generator.sample(rng.streams(ids))
+        latents = generator.latents_of(z, generator.labels_in_turn(ids))
+            generator.sample(rng.streams(ids)), generator.labels_in_turn(ids)
+        )
     w = latents[:, 0].cpu().double()
     return w[w.isfinite().all(1)]
 
 
+@checked
 @dataclass(frozen=True)
 class PCA(Perturbation):
     """Moves the selected rows along one principal direction, drawn anew for each view.

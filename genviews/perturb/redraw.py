@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from genviews.checks import fail
+from genviews.signature import checked
 
 __all__ = ["REDRAWN", "check_most_finite", "finite_views", "redraw"]
 
@@ -28,12 +29,14 @@ Again = Callable[[list[int], int], Views]
 """Draws and renders all views of some rows again: rows, attempt -> latents, images."""
 
 
+@checked
 def finite_views(images: Float[Tensor, "B K C H W"]) -> Bool[Tensor, "B K"]:
     """Whether each view is finite."""
     # A sum is not finite where a value is not; it takes one pass.
     return images.flatten(2).sum(2, dtype=torch.float32).isfinite()
 
 
+@checked
 def redraw(
     latents: Float[Tensor, "B K L D"], images: Float[Tensor, "B K C H W"], again: Again
 ) -> tuple[int, Bool[Tensor, "B K"]]:

@@ -138,7 +138,9 @@ def _mix(
         )
     each = None if label is None else label.to(generator.device).repeat_interleave(z.shape[1])
     with torch.no_grad():
-        mapped = generator.map(generator.place(z.flatten(0, 1)), each, psi=psi, cutoff=cutoff)
+        mapped = generator.latents_of(
+            generator.place(z.flatten(0, 1)), each, psi=psi, cutoff=cutoff
+        )
     selected = generator.latent_spec.layers(perturbation.layers).rows
     mixed = mapped[:, selected].reshape(rows.shape).to(rows)
     # lerp is exact at both ends.

@@ -42,6 +42,7 @@ from genviews.perturb.warps import (
 )
 from genviews.represent.prior import Prior  # up: walks are learnt where latents are drawn
 from genviews.rng import Rng, Streams
+from genviews.signature import checked
 from genviews.style_rows import Layers, plain_layers
 
 __all__ = ["SteerTraining", "measure_walks", "train_walks"]
@@ -104,6 +105,7 @@ class SteerTraining:
 
 
 @gradients()
+@checked
 def train_walks(
     generator: Generator,
     config: SteerTraining | None = None,
@@ -262,6 +264,7 @@ def _loss(
     return steering_loss(made, target, mask)
 
 
+@checked
 def measure_walks(
     generator: Generator, walks: Walks, config: SteerTraining | None = None, samples: int = 256
 ) -> dict[str, dict[str, float]]:

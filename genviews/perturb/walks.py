@@ -31,11 +31,13 @@ from genviews.identity import Identity
 from genviews.perturb.base import Parts, Perturbation, Rows, format_strength, identity_of
 from genviews.perturb.warps import EDITS, StepRanges, directions_of, edit_of
 from genviews.rng import Streams
+from genviews.signature import checked
 from genviews.types import Label, check_floats, check_shape
 
 __all__ = ["PUBLISHED_GAINS", "Steer", "Walks"]
 
 
+@checked
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Walks:
     """The walks of a generator: a vector in the latent for each direction, and their card.
@@ -90,6 +92,7 @@ class Walks:
         known = {edit_of(name) for name in self.names}
         return tuple(edit for edit in EDITS if edit in known)
 
+    @checked
     def check(self, generator: Generator, *, same_images: bool = True) -> None:
         """Raise unless these walks are of `generator`.
 
@@ -152,6 +155,7 @@ class Walks:
             walks.check(generator)
         return walks
 
+    @checked
     def move(
         self,
         rows: Float[Tensor, "*N R D"],
@@ -166,11 +170,15 @@ class Walks:
             at: index of these rows among the L of the latents.
         """
         directions = self.directions[:, at].to(rows)
+        remedy = "take latents of the generator of these walks"
+        check_shape(rows, ("...", *directions.shape[1:]), "rows of latents", remedy)
+        check_shape(steps, ("...", len(directions)), "steps", "give one along each walk")
         moved, steps = rows, steps.to(rows)
         for index, direction in enumerate(directions):  # one by one: the batch rounds nothing
             moved = moved + steps[..., index, None, None] * direction
         return moved
 
+    @checked
     def of_all(self, steps: Float[Tensor, "*N M"], channels: int) -> Float[Tensor, "*N J"]:
         """Of steps along all directions, those along these."""
         every = directions_of(channels)
@@ -181,6 +189,7 @@ PUBLISHED_GAINS = {"rot3d": 5.0}
 """What the published code multiplies steps with when it makes views; 1 for the other edits."""
 
 
+@checked
 @dataclass(frozen=True)
 class Steer(Perturbation):
     """Random steps along learnt walks.
@@ -228,6 +237,7 @@ class Steer(Perturbation):
             check_number(gain, f"gain of {edit}", least=0)
 
     @classmethod
+    @checked
     def published(cls, walks: Walks, layers: str = "all", strength: float = 1.0) -> Steer:
         """Every edit, with the gains of the published code (5 for rot3d)."""
         gains = tuple((edit, PUBLISHED_GAINS.get(edit, 1.0)) for edit in walks.edits)

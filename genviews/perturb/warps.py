@@ -39,6 +39,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_number, lookup
 from genviews.rng import Streams
+from genviews.signature import checked
 from genviews.types import Images, Masks, check_shape
 
 __all__ = [
@@ -159,6 +160,7 @@ def _level(unit: Tensor, count: int) -> Tensor:
     return 2 * (unit * count).floor() / (count - 1) - 1
 
 
+@checked
 def warp(
     images: Images,
     steps: Float[Tensor, "B J"],
@@ -248,6 +250,7 @@ def _inside(x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
     return (x.abs() <= (width - 1) / 2 + _SLACK) & (y.abs() <= (height - 1) / 2 + _SLACK)
 
 
+@checked
 def steering_loss(edited: Images, target: Images, mask: Masks) -> Float[Tensor, ""]:
     """Mean squared error over the valid values of a batch.
 

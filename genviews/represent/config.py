@@ -11,6 +11,7 @@ from torch import nn
 
 from genviews.checks import check_count, check_number, fail, lookup
 from genviews.represent.schedule import EpochCosine, Schedule
+from genviews.signature import checked
 
 __all__ = ["RepresentationTraining", "published_training"]
 
@@ -75,6 +76,7 @@ class RepresentationTraining:
             check_number(rate, "momentum or beta", least=0, below=1)
         check_number(self.weight_decay, "weight_decay", least=0)
 
+    @checked
     def make_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of a module's parameters, at the rate of the first step."""
         parameters = [p for p in module.parameters() if p.requires_grad]

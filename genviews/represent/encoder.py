@@ -29,6 +29,7 @@ from genviews.files import save_tensors
 from genviews.modes import evaluating, own_dropout
 from genviews.named import find_package
 from genviews.rng import Rng
+from genviews.signature import checked
 from genviews.types import check_shape
 from genviews.weights import load_network, save_network
 
@@ -130,6 +131,7 @@ class RepresentationEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @checked
     def __init__(
         self, config: RepresentationConfig, backbone: nn.Module | None = None, *, seed: int = 0
     ) -> None:
@@ -160,6 +162,7 @@ class RepresentationEncoder(nn.Module):
             value = torch.tensor(getattr(config, name)).view(-1, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
+    @checked
     def forward(self, images: Float[Tensor, "*batch C H W"]) -> Float[Tensor, "*batch E"]:
         """Return the features h of images in [-1, 1], with any leading axes and of any float type.
 
@@ -175,15 +178,19 @@ class RepresentationEncoder(nn.Module):
         check_shape(h, (len(flat), self.features_dim), "features of the backbone", remedy)
         return h.reshape(*images.shape[:-3], self.features_dim)
 
+    @checked
     def project(self, h: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch P"]:
         """Return the projections u of features, of length 1 where the config normalises."""
-        u: Tensor = self.head(h)
+        remedy = "give what this encoder gives"
+        check_shape(h, ("...", self.features_dim), "features to project", remedy)
+        u: Tensor = self.head(h.to(self.mean.dtype))
         if not self.config.normalize:
             return u
         # In float32 also under autocast: bfloat16 rows have lengths of 1 only to some 4e-3.
         with torch.autocast(u.device.type, enabled=False):
             return F.normalize(u.to(torch.promote_types(u.dtype, torch.float32)), dim=-1)
 
+    @checked
     def features(
         self, images: Float[Tensor, "N C H W"], batch_size: int = 512
     ) -> Float[Tensor, "N E"]:

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_each, fail, option
 from genviews.represent.encoder import RepresentationEncoder
+from genviews.signature import checked
 
 __all__ = ["OnlineKNN", "alignment", "rankme", "uniformity"]
 
 
+@checked
 def alignment(u: Float[Tensor, "B V P"]) -> float:
     """Mean squared distance between two views of a sample, on the unit sphere: 0 to 4, low is good.
 
@@ -45,6 +47,7 @@ def alignment(u: Float[Tensor, "B V P"]) -> float:
     return float((square / (views * (views - 1))).mean())
 
 
+@checked
 def uniformity(u: Float[Tensor, "N P"]) -> float:
     """Log of the mean Gaussian potential of two rows on the unit sphere: 0 collapsed, low is good.
 
@@ -69,6 +72,7 @@ def uniformity(u: Float[Tensor, "N P"]) -> float:
     return float(potential.logsumexp(0)) - math.log(len(potential))
 
 
+@checked
 def rankme(h: Float[Tensor, "N E"]) -> float:
     """Effective rank of features: 1 collapsed, at most min(N, E).
 
@@ -83,11 +87,13 @@ def rankme(h: Float[Tensor, "N E"]) -> float:
         >>> round(rankme(torch.eye(4)), 3)
         4.0
     """
+    check_finite(h, "features", range(len(h)), "look at the images and the encoder")
     sigma = torch.linalg.svdvals(h.detach().double())
     p = sigma / sigma.sum().clamp(min=1e-300) + 1e-7
     return float((-(p * p.log()).sum()).exp())
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnlineKNN:
     """Accuracy of nearest neighbours on held-out labelled images, while an encoder is trained.
@@ -129,6 +135,7 @@ class OnlineKNN:
         check_count(len(self.bank), "number of bank images", least=self.neighbours)
         check_count(len(self.queries), "number of queries")
 
+    @checked
     def __call__(self, encoder: RepresentationEncoder) -> float:
         """Return the accuracy in [0, 1]; of equal features, the share of the commonest class."""
         # Here: a training that is not watched imports none of what judges.

@@ -24,6 +24,7 @@ from genviews.generators.base import Generator
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.perturb.stylemix import Independent
 from genviews.rng import Streams
+from genviews.signature import checked
 
 __all__ = ["Anchors", "Prior", "check_ids"]
 
@@ -98,6 +99,7 @@ class Prior:
             check_count(len(self.classes), "number of classes of Prior")
             check_different(self.classes, "classes of Prior", "None is all of the generator's")
 
+    @checked
     def sample(
         self, generator: Generator, streams: Streams, labels: Int[Tensor, " B"] | None = None
     ) -> Anchors:
@@ -119,7 +121,7 @@ class Prior:
         with torch.no_grad():
             z = self._z(generator, streams)
             label = None if labels is None else labels.to(generator.device)
-            latents = generator.map(z, label, psi=self.psi, cutoff=self.cutoff)
+            latents = generator.latents_of(z, label, psi=self.psi, cutoff=self.cutoff)
         pseudo = None
         if self.pseudo_classes:
             pseudo = (self._blocks(streams) % self.pseudo_classes).to(generator.device)
@@ -129,6 +131,7 @@ class Prior:
         """The perturbation that draws another sample of this prior, of the anchor's class."""
         return Independent(layers, noise=self.noise, psi=self.psi, cutoff=self.cutoff)
 
+    @checked
     def check(self, generator: Generator) -> None:
         """Raise ValueError if `generator` cannot be sampled so."""
         generator.check_truncation(self.psi, self.cutoff)

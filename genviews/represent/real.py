@@ -22,6 +22,7 @@ from genviews.identity import key
 from genviews.represent.prior import check_ids
 from genviews.represent.views import AnchorViews, ViewBatch
 from genviews.rng import Rng
+from genviews.signature import checked
 
 __all__ = ["MixedViews", "RealViews"]
 
@@ -49,6 +50,7 @@ class RealViews(AnchorViews):
         torch.Size([2, 2, 1, 8, 8])
     """
 
+    @checked
     def __init__(
         self,
         images: ImageSet | ImageSource,
@@ -144,6 +146,7 @@ class MixedViews(AnchorViews):
         0.25
     """
 
+    @checked
     def __init__(
         self,
         real: AnchorViews,

@@ -37,6 +37,7 @@ from genviews.render import render
 from genviews.represent.prior import Prior, check_ids
 from genviews.represent.views import AnchorViews, LatentViews, ViewBatch
 from genviews.rows import StoredRows
+from genviews.signature import checked
 from genviews.store import Shard, ShardStore
 from genviews.style_rows import LayerRange
 from genviews.types import ImageSpec, Progress
@@ -77,6 +78,7 @@ class StoredViews(AnchorViews):
         ValueError: no views; K too large; no generator where it is needed, or another one.
     """
 
+    @checked
     def __init__(
         self,
         folder: str | Path,
@@ -166,6 +168,7 @@ class StoredViews(AnchorViews):
         return found
 
 
+@checked
 def write_views(
     views: LatentViews,
     folder: str | Path,
@@ -234,6 +237,7 @@ def write_views(
     return _write_manifest(folder, identity, -(-num_samples // shard_size), views.batch_size)
 
 
+@checked
 def recreate_views(
     manifest: Mapping[str, Any] | str | Path,
     generator: Generator,

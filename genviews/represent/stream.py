@@ -27,6 +27,7 @@ from genviews.modes import surroundings
 from genviews.represent.plan import SamplePlan
 from genviews.represent.views import AnchorViews, ViewBatch
 from genviews.rng import Rng
+from genviews.signature import checked
 
 __all__ = ["Prefetcher", "StreamStats", "StreamedBatches"]
 
@@ -181,6 +182,7 @@ class StreamedBatches:
         >>> batches.close()
     """
 
+    @checked
     def __init__(
         self,
         views: AnchorViews,

@@ -32,6 +32,7 @@ from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses import Objective
 from genviews.represent.monitor import OnlineKNN, alignment, rankme, uniformity
 from genviews.rng import Rng
+from genviews.signature import checked
 
 __all__ = [
     "StepRecord",
@@ -83,6 +84,7 @@ class TrainedRepresentation:
 
 
 @gradients()
+@checked
 def train_representation(
     encoder: RepresentationEncoder,
     batches: Batches,

@@ -27,6 +27,7 @@ from genviews.perturb.stylemix import Independent
 from genviews.render import render
 from genviews.represent.prior import Anchors, Prior, check_ids
 from genviews.rng import Rng, Streams
+from genviews.signature import checked
 from genviews.types import ImageSpec
 
 __all__ = ["AnchorViews", "LatentViews", "ViewBatch"]
@@ -157,6 +158,7 @@ class LatentViews(AnchorViews):
         True
     """
 
+    @checked
     def __init__(
         self,
         generator: Generator,
@@ -265,6 +267,7 @@ class LatentViews(AnchorViews):
         moved = self._positives(anchors.latents, anchors.labels, streams, visit)
         return anchors, torch.cat([anchors.latents[:, None], moved], dim=1)
 
+    @checked
     def view_z(
         self, z: Float[Tensor, "B Z"], latents: Float[Tensor, "B V L D"]
     ) -> Float[Tensor, "B V Z"] | None:

@@ -267,7 +267,7 @@ def _samples(bench: Bench) -> Float[Tensor, "n C H W"]:
     spec = generator.image_spec
     drawn = range(MANY if spec.height * spec.width <= SMALL else FEW)
     label = generator.labels_in_turn(drawn)
-    latents = generator.map(generator.sample(Rng(0, "gates").streams(drawn)), label)
+    latents = generator.latents_of(generator.sample(Rng(0, "gates").streams(drawn)), label)
     rendered = label if generator.renders_label else None
     return render(generator, latents, label=rendered, batch_size=bench.batch_size).cpu()
 

@@ -81,7 +81,7 @@ def test_misuse_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     latents = latents_of(generator)
     with pytest.raises(ValueError, match=r"ids of the latents: expected 6, .*, got 2"):
         LatentViewSource(generator, latents, ids=["a", "b"])
-    with pytest.raises(ValueError, match=r"labels of the latents: expected 6, .*, got 3"):
+    with pytest.raises(ValueError, match=r"labels of LatentViewSource: .* \(6\), got \(3,\)"):
         LatentViewSource(generator, latents, labels=torch.zeros(3, dtype=torch.long))
     with pytest.raises(ValueError, match="latents: expected shape"):
         LatentViewSource(generator, latents[:, :2])

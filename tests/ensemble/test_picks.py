@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from types import SimpleNamespace
 
 import torch
@@ -45,4 +46,4 @@ def test_what_is_missing_goes_to_typical_images():
 
 def raw(function):
     """The function without the runtime check of its annotations."""
-    return getattr(function, "__wrapped__", function)
+    return inspect.unwrap(function)

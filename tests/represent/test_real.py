@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from statistics import NormalDist
 
@@ -38,7 +39,7 @@ MIXES = pytest.mark.parametrize("mix", ["fixed", "sampled"])
 
 def raw(function):
     """The function without the runtime check of its annotations."""
-    return getattr(function, "__wrapped__", function)
+    return inspect.unwrap(function)
 
 
 def mixed(share=0.3, mix="fixed", count=COUNT, **options):

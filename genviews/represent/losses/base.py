@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import check_count, fail
 from genviews.represent.batches import gather_rows
+from genviews.signature import checked
 
 __all__ = ["Objective"]
 
@@ -69,6 +70,7 @@ class Objective(ABC):
     def _terms(self, u: Tensor, labels: Tensor | None, z: Tensor | None) -> dict[str, Tensor]:
         """The summands of the loss, from the checked (B, V, P) projections of the whole batch."""
 
+    @checked
     def terms(
         self,
         u: Float[Tensor, "B V P"],
@@ -86,6 +88,7 @@ class Objective(ABC):
             ValueError: something it needs is missing or has another number of samples; projections
                 of another `width`, or that are not of length 1 where they must be, or not finite.
         """
+        check_count(len(u), "samples of a batch")
         given = {"labels": labels, "z": z}
         targets = {name: given[name] if name in self.needs else None for name in given}
         for name, value in targets.items():
