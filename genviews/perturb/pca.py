@@ -199,8 +199,6 @@ def _sample_w(generator: Generator, rng: Rng, ids: range) -> Float64[Tensor, "n 
     with torch.no_grad():
         z = generator.sample(rng.streams(ids))
         latents = generator.latents_of(z, generator.labels_in_turn(ids))
-            generator.sample(rng.streams(ids)), generator.labels_in_turn(ids)
-        )
     w = latents[:, 0].cpu().double()
     return w[w.isfinite().all(1)]
 
