@@ -111,7 +111,6 @@ class _Block(nn.Module):
                 nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out)
             )
 
-    @checked
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu_(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
@@ -162,6 +161,7 @@ class InversionEncoder(nn.Module):
         own = mean_latent.detach().to(self.read_out.weight.dtype, copy=True)  # not half or double
         self.register_buffer("mean_latent", own)
 
+    @checked
     def forward(self, images: Images, masks: Masks | None = None) -> Latents:
         """Estimate latents; `masks` is 1 where a pixel is known, None where all are.
 

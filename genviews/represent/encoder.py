@@ -31,6 +31,7 @@ from genviews.named import find_package
 from genviews.rng import Rng
 from genviews.signature import checked
 from genviews.types import check_shape
+from genviews.user_code import user_code
 from genviews.weights import load_network, save_network
 
 __all__ = ["CompactBackbone", "RepresentationConfig", "RepresentationEncoder", "make_backbone"]
@@ -173,7 +174,8 @@ class RepresentationEncoder(nn.Module):
         remedy = "convert them, or use an encoder with this number of channels"
         check_shape(images, ("...", channels, "H", "W"), "images", remedy)
         flat = images.reshape(-1, *images.shape[-3:]).to(self.mean.dtype)
-        h: Tensor = self.backbone((flat - self.mean) / self.std)
+        with user_code("backbone of the encoder", flat):
+            h: Tensor = self.backbone((flat - self.mean) / self.std)
         remedy = "let the module pool and flatten, or correct `features`"
         check_shape(h, (len(flat), self.features_dim), "features of the backbone", remedy)
         return h.reshape(*images.shape[:-3], self.features_dim)
