@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genviews.align.base import UnalignableError
-from genviews.checks import check_different, fail, first_reasons, option
+from genviews.checks import check_different, check_type, fail, first_reasons, option
 from genviews.data.content import content_hash
 from genviews.data.decode import UnfitImageError
 from genviews.data.images import ImageSet, Rows, row_numbers
@@ -342,6 +342,7 @@ class MemorySource(RowSource):
     name = "an array"
 
     def __init__(self, images: ImageSet, masks: Float[Tensor, "N 1 H W"] | None = None) -> None:
+        check_type(images, ImageSet, "images", "an ImageSet", "make one, or use `load_images`")
         self.image_spec = images.image_spec
         self.ids, self.skipped, self.split = images.ids, images.skipped, images.split
         if masks is not None:

@@ -23,8 +23,15 @@ from torch.nn import functional as F
 from genviews.checks import check_count, fail
 from genviews.files import save_tensors
 from genviews.generators.base import Generator
-from genviews.signature import checked
-from genviews.types import Images, Latents, Masks, check_masks, check_shape
+from genviews.types import (
+    Images,
+    Latents,
+    Masks,
+    check_floats,
+    check_masks,
+    check_shape,
+    check_tensor,
+)
 from genviews.weights import load_network
 
 __all__ = ["EncoderConfig", "InversionEncoder"]
@@ -161,12 +168,14 @@ class InversionEncoder(nn.Module):
         own = mean_latent.detach().to(self.read_out.weight.dtype, copy=True)  # not half or double
         self.register_buffer("mean_latent", own)
 
-    @checked
     def forward(self, images: Images, masks: Masks | None = None) -> Latents:
         """Estimate latents; `masks` is 1 where a pixel is known, None where all are.
 
         Images of another float type than the weights are converted, and the latents back.
         """
+        check_floats(images, "images")
+        if masks is not None:
+            check_tensor(masks, "masks")
         own = images.to(self.mean_latent.dtype)
         x = self.features(own, None if masks is None else masks.to(own.dtype))[-1]
         x = F.leaky_relu(self.neck(x), 0.2).flatten(1)
