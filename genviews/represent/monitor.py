@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_each, fail, option
+from genviews.checks import check_count, check_each, check_finite, fail, option
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.signature import checked
 
