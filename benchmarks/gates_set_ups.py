@@ -41,7 +41,6 @@ SHARED = 6
 SIZE = 8
 POOL, POPULATION = 2500, 1500  # images to train on and to take splits from; those that tell truth
 STEPS = 4
-INVERTED = 64  # images at most: gates look at no more pictures
 
 MAKERS = ("style layers", "conditional", "convolutions", "components", "conditional components")
 NETWORKS = ("least squares", "least squares, spoilt", "class means", "perceptron", "convolutions")

@@ -38,7 +38,7 @@ from benchmarks.hostile_tables import table_cases
 from genviews import checks
 from genviews.environment import environment
 from genviews.files import write_json
-from genviews.report.words import printable
+from genviews.text import printable
 
 __all__ = ["Outcome", "every_case", "main", "try_case"]
 

@@ -139,7 +139,7 @@ def measure(
     steps, seeds = setting.steps, range(setting.seeds)
     invert(generator, images[:2], inverter=Inverter(steps=1))  # what is made once is made now
 
-    def tried(starts: list[Start], steps: int) -> None:
+    def tried(name: str, starts: list[Start], steps: int) -> None:
         runs = [once(generator, images, start, steps) for start in starts]
         errors = torch.stack([errors for errors, _ in runs]).double()
         rows[name] = {"steps": steps, **summary(errors, [cost for _, cost in runs])}
@@ -147,20 +147,16 @@ def measure(
 
     rows: dict[str, Row] = {}
     of_images: dict[str, Tensor] = {}
-    name = "mean latent"
-    tried([MeanStart()], steps)
+    tried("mean latent", [MeanStart()], steps)
     for count in setting.random:
         name = f"{count} random start" + "s" * (count > 1)
-        tried([random_start(generator, count, len(images), seed) for seed in seeds], steps)
+        tried(name, [random_start(generator, count, len(images), seed) for seed in seeds], steps)
     defaults: list[Start] = [SampleStart(seed=seed) for seed in seeds]
-    name = "default start"
-    tried(defaults, steps)
-    name = "nearest sample"
+    tried("default start", defaults, steps)
     alone = [SampleStart(seed=seed, nearest=1, descents=1, trial=1) for seed in seeds]
-    tried([*alone], steps)
-    name = EQUAL
+    tried("nearest sample", [*alone], steps)
     allowed = rows[RANDOM]["evaluations_per_image"]
-    tried(defaults, fitting_steps(generator, images, allowed, steps))
+    tried(EQUAL, defaults, fitting_steps(generator, images, allowed, steps))
     return rows, of_images
 
 

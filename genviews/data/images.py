@@ -19,7 +19,7 @@ from genviews.data.split import SplitName, check_split, stratified
 from genviews.signature import checked
 from genviews.types import ImageSpec
 
-__all__ = ["ImageSet", "Rows", "row_numbers"]
+__all__ = ["ImageSet", "Rows", "row_numbers", "spread_rows"]
 
 Rows = slice | Sequence[int] | Tensor
 """Which rows: a slice, their numbers, or a mask that is true for each."""
@@ -188,6 +188,17 @@ def _check_labels(labels: Tensor, num_images: int, num_classes: int) -> None:
             got=f"shape {tuple(labels.shape)}, with indices from {low} to {high}",
             remedy="count classes from 0 and name every class",
         )
+
+
+def spread_rows(count: int, most: int) -> list[int]:
+    """Return at most so many rows, spread evenly over a set, which may be sorted by class.
+
+    Example:
+        >>> spread_rows(9, 3)
+        [0, 4, 8]
+    """
+    rows: list[int] = torch.linspace(0, count - 1, min(count, most)).round().long().tolist()
+    return rows
 
 
 def row_numbers(rows: Rows, size: int) -> Tensor:

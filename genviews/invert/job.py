@@ -18,6 +18,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import fields, replace
 from itertools import groupby
 from pathlib import Path
@@ -232,6 +233,7 @@ class InversionStore:
         self.identity = self._store.identity
         exact = self.identity.exact
         self.folder, self._left_out = str(folder), left_out
+        self._snapshot: int | None = None
         if not {"images", "shard_size", "inverter"} <= exact.keys():
             fail(
                 f"store {folder}",
@@ -265,6 +267,13 @@ class InversionStore:
         """Return one shard; see `iter_shards`."""
         return self._store.read(index)
 
+    def at(self, snapshot: int) -> InversionStore:
+        """The same, but that `select` gives the latents of a snapshot, by its place among them."""
+        found = copy(self)
+        found._snapshot = snapshot
+        found.identity = identify(inversions=self.identity, snapshot=snapshot)
+        return found
+
     def select(self, rows: Sequence[int], ids: Sequence[str]) -> dict[str, Tensor]:
         """Return the tensors of some images, reading no shard but theirs.
 
@@ -289,7 +298,10 @@ class InversionStore:
                     remedy="invert the changed images into another folder",
                 )
             chosen = torch.tensor([places[name] for name in wanted], dtype=torch.long)
-            for key, value in shard.tensors.items():
+            own = dict(shard.tensors)
+            if self._snapshot is not None:
+                own["latents"] = own["snapshots"][:, self._snapshot]
+            for key, value in own.items():
                 found.setdefault(key, []).append(value[chosen])
         return {key: torch.cat(parts) for key, parts in found.items()}
 

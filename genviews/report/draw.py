@@ -319,7 +319,6 @@ def _fitted(figure: Figure) -> Bbox:
     """The box of all that is drawn, in inches; matplotlib's own "tight" would draw it twice."""
     figure.set_dpi(_SVG_DPI)
     # matplotlib does not annotate its renderers.
-    # Matplotlib has no types there.
     renderer = RendererSVG(*figure.bbox.size, io.StringIO())  # type: ignore[no-untyped-call]
     return figure.get_tightbbox(renderer).padded(0.06)
 

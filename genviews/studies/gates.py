@@ -18,6 +18,7 @@ from torch import Tensor
 
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
+from genviews.data.images import spread_rows
 from genviews.data.leakage import ALIKE, check_leakage
 from genviews.data.source import ImageSource, as_source
 from genviews.data.split import SplitName
@@ -40,6 +41,7 @@ from genviews.gates.pictures import (
     redrawn_gate,
     status_gates,
 )
+from genviews.invert.job import InversionStore
 from genviews.invert.quality import Reconstructions
 from genviews.memory import images_in_shard
 from genviews.render import render
@@ -145,7 +147,7 @@ def gates_of_inputs(bench: Bench) -> tuple[Gate, ...]:
 
 def gates_of_reconstructions(source: ImageSource, made: Reconstructions) -> tuple[Gate, ...]:
     """The gate of pictures that are there: whether they differ as their images do."""
-    _, ids, images = _read(source, _few(source))
+    _, ids, images = _read(source, _inverted(source, made.inversions))
     drawn = made.select(ids)
     pictures = torch.stack([drawn[name] for name in ids])
     differ = picture_gate(pictures, images, "reconstructions", STUCK)
@@ -165,9 +167,7 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
         if split != "calibration":
             continue
         source = bench.images(split)
-        rows, ids, images = _read(
-            source, _spread(len(source), images_in_shard(source.image_spec, 64))
-        )
+        rows, ids, images = _read(source, _inverted(source, store))
         kept = store.select(rows, ids)
         label, latents = kept.get("label"), kept["latents"].to(bench.kit.generator.device)
         with torch.no_grad():
@@ -214,7 +214,7 @@ def _ask(bench: Bench, split: SplitName) -> _Asked | None:
     classifiers = task_classifiers(bench.inputs.tasks)
     keep = images_in_shard(source.image_spec, TRIED)
     rows, logits, images = list[int](), [list[Tensor]() for _ in classifiers], list[Tensor]()
-    wanted = _spread(len(source), LOOKED_AT)
+    wanted = spread_rows(len(source), LOOKED_AT)
     for start in range(0, len(wanted), bench.batch_size):
         part, ids, seen = _read(source, wanted[start : start + bench.batch_size])
         if not part:
@@ -280,7 +280,7 @@ def _images(bench: Bench) -> Float[Tensor, "n C H W"] | None:
     if every is None:
         return None
     source = as_source(every)
-    images = _read(source, _few(source))[2]
+    images = _read(source, _few(source, range(len(source))))[2]
     same = images.shape[1:] == bench.kit.generator.image_spec.shape
     return images if same else None
 
@@ -293,11 +293,12 @@ def _read(
     return source.rows_of(batch.ids, rows), batch.ids, batch.images.cpu()
 
 
-def _few(source: ImageSource) -> list[int]:
-    return _spread(len(source), images_in_shard(source.image_spec, COMPARED))
+def _inverted(source: ImageSource, store: InversionStore) -> list[int]:
+    """Some rows of those that could be read when they were inverted."""
+    unread = dict(store.skipped)
+    return _few(source, [row for row, name in enumerate(source.ids) if name not in unread])
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """Rows spread evenly over a set, which may be sorted by class."""
-    rows: list[int] = torch.linspace(0, count - 1, min(count, most)).round().long().tolist()
-    return rows
+def _few(source: ImageSource, rows: Sequence[int]) -> list[int]:
+    places = spread_rows(len(rows), images_in_shard(source.image_spec, COMPARED))
+    return [rows[place] for place in places]

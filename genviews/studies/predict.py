@@ -118,12 +118,13 @@ def _lines(
     """The file, a shard at a time."""
     columns = [*answer_columns(views), "note"]
     yield csv_rows([columns])
-    known = source.labels
-    names = None if known is None else [source.class_names[label] for label in known.tolist()]
+    known, names = source.labels, list[str | None]([None] * len(source))
+    if known is not None:
+        names = [source.class_names[label] for label in known.tolist()]
     content = dict(zip(source.ids, source.hashes(), strict=True))
     for index, start in enumerate(range(0, len(source), size)):
-        shard, ids = store.read(index), source.ids[start : start + size]
-        label = dict(zip(ids, [None] * len(ids) if names is None else names[start:], strict=False))
+        shard, part = store.read(index), slice(start, start + size)
+        label = dict(zip(source.ids[part], names[part], strict=True))
         lines: dict[str, list[object]] = {}
         if len(shard):
             told = shard.tensors
@@ -143,7 +144,7 @@ def _lines(
         counts.plain += sum(name in lines for name in shard.notes)
         blank = [None] * (len(columns) - 3)
         yield csv_rows(
-            lines.get(name, [name, label[name], *blank, shard.notes.get(name)]) for name in ids
+            lines.get(name, [name, label[name], *blank, shard.notes.get(name)]) for name in label
         )
 
 

@@ -14,6 +14,7 @@ task.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -55,7 +56,7 @@ from genviews.studies.ensembling.copied import (
     task_gains,
 )
 from genviews.studies.ensembling.evidence import differences
-from genviews.studies.ensembling.reconstruct import distances, stored
+from genviews.studies.ensembling.reconstruct import distances
 from genviews.studies.inverted import best_and_worst, measured_terms
 from genviews.studies.result import Result
 from genviews.studies.statistics import Gap, accuracy_of, gains_of, weigh
@@ -195,10 +196,10 @@ def _inverters(bench: Bench, options: Inverters) -> dict[str, Inverter]:
 
 def _verdict(rows: Sequence[_Row]) -> str:
     """Which error is lowest, and how accuracies stand to that of the first inversion."""
-    lowest, first = min(rows, key=lambda row: row.distances["l1"]), rows[0]
-    own = first.reconstructions.accuracy
+    first, errors = rows[0], {row.inversion: row.distances.get("l1", math.inf) for row in rows}
+    own, lowest = first.reconstructions.accuracy, min(errors, key=errors.__getitem__)
     text = (
-        f"Lowest error: {lowest.inversion} (L1 {lowest.distances['l1']:.4f}). Accuracy on the "
+        f"Lowest error: {lowest} (L1 {errors[lowest]:.4f}). Accuracy on the "
         f"reconstructions of {first.inversion} is {100 * own:.1f} %, on the images "
         f"{100 * (own - first.reconstructions.gain):.1f} %"
     )
@@ -215,32 +216,34 @@ def _row(
     perturbation = bench.perturbations[0]
     sets = [ViewSet(perturbation=perturbation)]
     sets += [ViewSet(pixels=pixels) for pixels in bench.pixel_views[:1]]
-    first, last = bench.banks(sets, options.num_views, stores)
+    banks = [
+        bench.bank(split, sets, num_views=options.num_views, latents=store)
+        for split, store in stores.items()
+    ]
+    task, rule = bench.tasks[0].name, options.rule
+    first, last = (bank[task] for bank in banks)
     on_images, again = last.correct(), last.correct("reconstruction")
-    every = bench.bank("test", sets, num_views=options.num_views, latents=stores["test"])
     judges = {}
     for judge in bench.tasks[1:]:
         if judge.labels == bench.tasks[0].labels:
-            own = every[judge.name]
+            own = banks[1][judge.name]
             judges[judge.name] = gain_report(own.correct("reconstruction"), own.correct())
     mixed, *pixels = [views.name for views in sets]
     methods = [Method(name=perturbation.kind, group="latent", views=(mixed,), weighing="alpha")]
     methods += [
         replace(methods[0], name="combined", group="combined", image_views=(key,)) for key in pixels
     ]
-    task, rule = bench.tasks[0].name, options.rule
     found = [
         evaluate(method, first, last, task=task, baseline=on_images, rule=rule)
         for method in methods
     ]
     spent = stores["test"].columns("evaluations")["evaluations"]
     before, after = (last.get(key)[:, 0].argmax(-1) for key in ("image", "reconstruction"))
-    drawn = stored(bench, stores["test"])
     compared = bench.kit.inverter.encoder is not None and name in COMPARED
     row = _Row(
         inversion=name,
         objective=describe(inverter.objective),
-        distances=distances(bench, last.ids, drawn, measured_terms(inverter)),
+        distances=distances(bench, stores["test"], last.ids, measured_terms(inverter)),
         evaluations=float(spent.double().mean()),
         reconstructions=gain_report(again, on_images),
         over_first=None if first_right is None else gain_report(again, first_right),
@@ -287,7 +290,9 @@ def _table(
 
 def _quality(rows: Sequence[_Row]) -> Table:
     columns: dict[Column, Sequence[Cell]] = {
-        Column(name="L1", kind="number", digits=4, priority=0): [r.distances["l1"] for r in rows],
+        Column(name="L1", kind="number", digits=4, priority=0): [
+            r.distances.get("l1") for r in rows
+        ],
         Column(name="evaluations", kind="count", priority=2): [r.evaluations for r in rows],
         Column(name="classifier on reconstructions", kind="percent"): [
             accuracy_of(r.reconstructions) for r in rows

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from genviews.ensemble.bank import PredictionBank
 from genviews.invert.job import InversionStore
@@ -15,45 +14,49 @@ from genviews.render import render
 from genviews.studies.bench import Bench
 from genviews.types import Status
 
-__all__ = ["distances", "measure_reconstructions", "stored"]
-
-Draw = Callable[[Sequence[int], Sequence[str], Float[Tensor, "n C H W"]], Float[Tensor, "n C H W"]]
-"""(rows of the source, ids, images) -> what is compared with the images."""
+__all__ = ["distances", "measure_reconstructions"]
 
 
 @torch.no_grad()
 def distances(
-    bench: Bench, ids: Sequence[str], draw: Draw, terms: Sequence[Term]
+    bench: Bench,
+    store: InversionStore,
+    ids: Sequence[str],
+    terms: Sequence[Term],
+    *,
+    encoder: nn.Module | None = None,
 ) -> dict[str, float]:
-    """Mean distances of some test images to what is drawn of them, by the names of the terms."""
-    source, generator, objective = (
-        bench.images("test"),
-        bench.kit.generator,
-        Objective(tuple(terms)),
-    )
+    """Mean distances of test images to their reconstructions, by the names of the terms.
+
+    Unknown pixels, and images whose inversion failed, count for nothing; {} where each one failed.
+
+    Args:
+        bench: generator and images.
+        store: the inversions of the test images.
+        ids: of the images.
+        terms: none that looks at latents.
+        encoder: of images and masks; its latents take the place of those in the store.
+    """
+    source, generator, size = bench.images("test"), bench.kit.generator, bench.batch_size
+    objective, parts = Objective(tuple(terms)), list[dict[str, Tensor]]()
     every = source.rows_of(ids)
-    parts = []
-    for start in range(0, len(ids), bench.batch_size):
-        names = ids[start : start + bench.batch_size]
-        rows = every[start : start + bench.batch_size]
-        images = source.read(rows).images.to(generator.device)
-        anywhere = generator.mean_latent().expand(len(rows), -1, -1)  # no term looks at latents
-        target = objective.target(images, torch.ones_like(images[:, :1]), anywhere)
-        found = objective.parts(target, draw(rows, names, images), anywhere)
-        parts.append({name: values.cpu() for name, values in found.items()})
-    return {name: float(torch.cat([p[name] for p in parts]).double().mean()) for name in parts[0]}
-
-
-def stored(bench: Bench, store: InversionStore, snapshot: int | None = None) -> Draw:
-    """Draws the reconstructions of a store, or those of one of its snapshots."""
-
-    def draw(rows: Sequence[int], ids: Sequence[str], images: Tensor) -> Tensor:
-        kept = {name: value.to(images.device) for name, value in store.select(rows, ids).items()}
-        latents = kept["latents"] if snapshot is None else kept["snapshots"][:, snapshot]
-        label, size = kept.get("label"), bench.batch_size
-        return render(bench.kit.generator, latents, label=label, batch_size=size)
-
-    return draw
+    for start in range(0, len(ids), size):
+        rows, names = every[start : start + size], ids[start : start + size]
+        batch, kept = source.read(rows), store.select(rows, names)
+        good = kept["status"] != Status.FAILED
+        if not bool(good.any()):
+            continue
+        kept = {name: value[good].to(generator.device) for name, value in kept.items()}
+        images = batch.images[good].to(generator.device)
+        masks = torch.ones_like(images[:, :1])
+        if batch.masks is not None:
+            masks = batch.masks[good].to(images)
+        latents = kept["latents"] if encoder is None else encoder(images, masks)
+        rendered = render(generator, latents, label=kept.get("label"), batch_size=size)
+        found = objective.parts(objective.target(images, masks, latents), rendered, latents)
+        parts.append({name: values.double().cpu() for name, values in found.items()})
+    names = [term.name for term in objective.active] if parts else []
+    return {name: float(torch.cat([part[name] for part in parts]).mean()) for name in names}
 
 
 def measure_reconstructions(bench: Bench, bank: PredictionBank) -> dict[str, float]:
@@ -65,30 +68,21 @@ def measure_reconstructions(bench: Bench, bank: PredictionBank) -> dict[str, flo
 
     Returns:
         "l1", mean absolute pixel difference (images span -1 to 1), and "encoder_l1", that of the
-        inversion encoder alone where there is one; "loss" and "start_loss", mean objective where it
-        is finite; "failed", number of images without an inversion; "accuracy_on_images" and
-        "accuracy_on_reconstructions".
+        inversion encoder alone where there is one, see `distances`; "loss" and "start_loss", mean
+        objective where it is finite; "failed", number of images without an inversion;
+        "accuracy_on_images" and "accuracy_on_reconstructions". What no image has is left out.
     """
-    found, kit = bench.inversions("test"), bench.kit
+    found, encoder = bench.inversions("test"), bench.kit.inverter.encoder
     kept = found.columns("loss", "start_loss", "status")
+    losses = {name: kept[name][kept[name].isfinite()] for name in ("loss", "start_loss")}
     measured = {
-        **distances(bench, bank.ids, stored(bench, found), (L1(),)),
-        "loss": _finite_mean(kept["loss"]),
-        "start_loss": _finite_mean(kept["start_loss"]),
+        **distances(bench, found, bank.ids, (L1(),)),
+        **{name: float(loss.double().mean()) for name, loss in losses.items() if len(loss)},
         "failed": float((kept["status"] == Status.FAILED).sum()),
         "accuracy_on_images": bank.accuracy(),
         "accuracy_on_reconstructions": float(bank.correct("reconstruction").double().mean()),
     }
-    encoder = kit.inverter.encoder
     if encoder is not None:
-
-        def encoded(rows: Sequence[int], ids: Sequence[str], images: Tensor) -> Tensor:
-            return kit.generator.synthesize(encoder(images, torch.ones_like(images[:, :1])))
-
-        measured["encoder_l1"] = distances(bench, bank.ids, encoded, (L1(),))["l1"]
+        alone = distances(bench, found, bank.ids, (L1(),), encoder=encoder)
+        measured |= {f"encoder_{name}": value for name, value in alone.items()}
     return measured
-
-
-def _finite_mean(values: Float[Tensor, " N"]) -> float:
-    finite = values[torch.isfinite(values)]
-    return float(finite.double().mean()) if len(finite) else 0.0

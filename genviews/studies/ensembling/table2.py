@@ -11,17 +11,15 @@ from dataclasses import asdict, dataclass, replace
 
 from torch import Tensor
 
-from genviews.data.source import ImageSource
 from genviews.ensemble.combine import ranked
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.ensemble.views import ViewSet
-from genviews.invert.job import InversionStore
 from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.blocks import Column, Curves, Table, chart_of
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.evidence import differences, weight_words
-from genviews.studies.ensembling.reconstruct import distances, stored
+from genviews.studies.ensembling.reconstruct import distances
 from genviews.studies.inverted import measured_terms
 from genviews.studies.result import Result
 from genviews.studies.statistics import MARGIN, Gap, accuracy_of, gains_of, lasting
@@ -64,13 +62,12 @@ def run(bench: Bench, options: Steps) -> Result:
         bench.kit.inverter, steps=max(options.steps), snapshots=options.steps, tolerance=0.0
     )
     inversions = {split: bench.inversions(split, inverter) for split in SPLITS}
-    snapshots = {split: _aligned(bench.images(split), inversions[split]) for split in SPLITS}
-    terms, store = measured_terms(inverter), inversions["test"]
+    terms = measured_terms(inverter)
     candidates, rows = [ViewSet(perturbation=p) for p in bench.perturbations], list[_Row]()
     kept: Tensor | None = None  # where the classifier is right on the last reconstructions
     for place in reversed(range(len(options.steps))):
-        latents = {split: every[:, place] for split, every in snapshots.items()}
-        first, test = bench.banks(candidates, options.num_views, latents)
+        reached = {split: store.at(place) for split, store in inversions.items()}
+        first, test = bench.banks(candidates, options.num_views, reached)
         # Chosen once, after the most steps: the rows differ in nothing but the steps.
         rule = ranked(first, [v.name for v in candidates], rule=options.rule)[0]
         candidates = [views for views in candidates if views.name == rule.views[0]]
@@ -79,7 +76,7 @@ def run(bench: Bench, options: Steps) -> Result:
         kept = again if kept is None else kept
         row = _Row(
             steps=options.steps[place],
-            distances=distances(bench, test.ids, stored(bench, store, place), terms),
+            distances=distances(bench, reached["test"], test.ids, terms),
             reconstructions=gain_report(again, single),
             against_last=gain_report(again, kept),
             ensemble=gain_report(right, single),
@@ -94,26 +91,17 @@ def run(bench: Bench, options: Steps) -> Result:
     if enough == last.steps:
         shown = "after fewer it is not seen to be as high"
     table, names = _table(rows), [name.upper() for name in rows[0].distances]
-    errors = chart_of(table, names, title="Error", y_label="error")
-    accuracies = chart_of(table, ACCURACIES, title="Accuracy", y_label="accuracy")
+    charts = [chart_of(table, names, title="Error", y_label="error")] if names else []
+    charts.append(chart_of(table, ACCURACIES, title="Accuracy", y_label="accuracy"))
     return Result(
         title="How many optimisation steps does an inversion need?",
         verdict=f"After {last.steps} steps accuracy on the reconstructions is "
         f"{100 * last.reconstructions.accuracy:.2f} %: {reconstructions} over the images "
         f"themselves; {shown}, within {100 * MARGIN:g} point. The ensemble "
         f"({candidates[0].name!r}, {weight_words(last.alpha)}): {ensemble} over the single image.",
-        blocks=(table, Curves(title="By optimisation steps", charts=(errors, accuracies))),
+        blocks=(table, Curves(title="By optimisation steps", charts=tuple(charts))),
         record=bench.record(options, {"rows": [asdict(row) for row in rows]}),
     )
-
-
-def _aligned(source: ImageSource, store: InversionStore) -> Tensor:
-    """Snapshots with a row for each image of the source; zeros for one that could not be read."""
-    kept = store.read_all()
-    made = kept.tensors["snapshots"]
-    every = made.new_zeros(len(source), *made.shape[1:])
-    every[source.rows_of(kept.ids)] = made
-    return every
 
 
 def _table(rows: Sequence[_Row]) -> Table:

@@ -10,9 +10,8 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from genviews.checks import fail, for_flag
+from genviews.data.images import spread_rows
 from genviews.data.source import as_source
 from genviews.evaluate.encoders import ProbeData, probe_encoder
 from genviews.generators.callable import z_space
@@ -176,21 +175,16 @@ def probe(bench: Bench, options: Options) -> Result:
 
 def _monitor(data: ProbeData) -> OnlineKNN:
     """Nearest neighbours on parts of train and val, to be looked at while training."""
-    bank, queries = _spread(len(data.train), BANK), _spread(len(data.val), QUERIES)
+    bank, queries = spread_rows(len(data.train), BANK), spread_rows(len(data.val), QUERIES)
     assert data.train.labels is not None  # checked by ProbeData
     assert data.val.labels is not None
     return OnlineKNN(
-        bank=as_source(data.train).read(bank.tolist()).images,
+        bank=as_source(data.train).read(bank).images,
         bank_labels=data.train.labels[bank],
-        queries=as_source(data.val).read(queries.tolist()).images,
+        queries=as_source(data.val).read(queries).images,
         query_labels=data.val.labels[queries],
         neighbours=min(20, len(bank)),
     )
-
-
-def _spread(count: int, most: int) -> torch.Tensor:
-    """Rows spread evenly over a set, which may be sorted by class."""
-    return torch.linspace(0, count - 1, min(count, most)).round().long()
 
 
 def encoder_result(
