@@ -590,7 +590,6 @@ CALLS: dict[str, Callable[[Inputs], object]] = {
     "evaluate.probe Probe.predict": lambda u: get("probe").predict(u.features),
     "evaluate.probe Probe.score": lambda u: get("probe").score(u.features, u.labels),
     "evaluate.probe mean_class_accuracy": lambda u: probe.mean_class_accuracy(u.said, u.labels),
-    "evaluate.probe check_pair": lambda u: probe.check_pair(u.features, u.labels),
     "evaluate.linear LinearProbe.select_by_folds": lambda u: (
         g.LinearProbe((1.0,), max_iter=3).select_by_folds(u.features, u.labels, folds=2).curve_
     ),

@@ -31,7 +31,7 @@ from genviews.rng import Rng
 from genviews.shard import Shard
 from genviews.signature import checked
 from genviews.store import MemoryStore, ShardStore
-from genviews.types import Progress, check_floats, check_shape, check_tensor
+from genviews.types import Progress, check_tensor
 from genviews.user_code import user_code
 from genviews.work import Tell, run_shards
 
@@ -114,8 +114,6 @@ class FeatureExtractor:
             ValueError: images of 0 to 255 or 0 to 1; features of another shape, or that are not
                 finite (the rows are named).
         """
-        check_floats(images, "images")
-        check_shape(images, ("n", "C", "H", "W"), "images", "give a batch of images")
         check_pixels(images, "images of the extractor", as_set=True)
         parts = [self._chunk(chunk) for chunk in images.split(self.batch_size)]
         return torch.cat(parts)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_number
 from genviews.data.split import check_fit
-from genviews.evaluate.probe import Probe, ProbeScore, check_pair
+from genviews.evaluate.probe import Probe, ProbeScore
 from genviews.signature import checked
 
 __all__ = ["COSTS", "LinearProbe", "linear_predict", "stratified_folds"]
@@ -101,7 +101,6 @@ class LinearProbe(Probe):
         Source: the authors' transfer_classification (3 folds, mean accuracy of the folds).
         """
         check_fit(split, "select")
-        check_pair(h, y)
         curves = []
         for held in stratified_folds(y, folds):
             self.fit(h[~held], y[~held], split=split).select(h[held], y[held], split=split)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_each, check_finite, lookup
+from genviews.checks import check_count, check_finite, lookup
 from genviews.signature import checked
 
 __all__ = [
@@ -42,7 +42,6 @@ def precision_recall(
         >>> precision_recall(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, True]))[0]
         tensor([1.0000, 0.5000, 0.6667], dtype=torch.float64)
     """
-    check_each(scores, len(positive), "scores of average precision")
     remedy = "look at these images and at the weights that gave the scores"
     check_finite(scores[:, None], "scores of average precision", range(len(scores)), remedy)
     remedy = "leave out a class that the split does not hold"

@@ -24,13 +24,11 @@ from genviews.data.split import check_fit
 from genviews.ensemble.significance import accuracy_interval
 from genviews.evaluate.extractor import check_features
 from genviews.signature import checked
-from genviews.types import check_tensor
 
 __all__ = [
     "KNNProbe",
     "Probe",
     "ProbeScore",
-    "check_pair",
     "mean_class_accuracy",
 ]
 
@@ -162,7 +160,7 @@ class Probe(ABC):
 
     def _begin(self, h: Tensor, y: Tensor, split: str) -> None:
         check_fit(split, "fit")
-        check_pair(h, y)
+        check_count(len(y), "labelled rows")
         check_features(h, "features to fit")
         self.classes_ = y.unique()
         check_count(len(self.classes_), "number of different labels", least=2)
@@ -215,9 +213,8 @@ class Probe(ABC):
     def _check(self, h: Tensor, y: Tensor | None = None) -> None:
         self._check_fitted()
         if y is not None:
-            check_pair(h, y)
-        check_tensor(h, "features")
-        if h.ndim != 2 or h.shape[1] != self._width or not bool(h.isfinite().all()):
+            check_count(len(y), "labelled rows")
+        if h.shape[1] != self._width or not bool(h.isfinite().all()):
             fail(
                 "features",
                 expected=f"finite, shape (N, {self._width}) as `fit` saw",
@@ -297,18 +294,3 @@ def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float
     """
     shares = [(found[y == c] == c).double().mean() for c in y.unique()]
     return float(torch.stack(shares).mean())
-
-
-def check_pair(h: Tensor, y: Tensor) -> None:
-    """Raise ValueError unless there is one integer label for each row of (N, E) features."""
-    check_tensor(h, "features")
-    check_tensor(y, "labels")
-    whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    rows = h.ndim == 2 and y.shape == h.shape[:1] and len(y) > 0
-    if not (rows and whole and h.is_floating_point()):
-        fail(
-            "features and labels",
-            expected="floats of shape (N, E), and integers of shape (N,)",
-            got=f"{tuple(h.shape)} {h.dtype} and {tuple(y.shape)} {y.dtype}",
-            remedy="match them by row",
-        )

@@ -22,6 +22,7 @@ from genviews.evaluate.linear import linear_predict
 from genviews.evaluate.probe import Probe, ProbeScore
 from genviews.rng import Rng
 from genviews.signature import checked
+from genviews.types import check_shape, check_tensor
 
 __all__ = ["SGDConfig", "SGDProbe", "sgd_preset"]
 
@@ -164,6 +165,8 @@ class SGDProbe(Probe):
             ValueError: as `fit`.
         """
         first = features(0)  # once: it may take as long as an epoch of training the encoder
+        what, remedy = "features of the first epoch", "give a row for each label"
+        check_shape(check_tensor(first, what, floats=True), (len(y), "E"), what, remedy)
         self._begin(first, y, split)
         targets = torch.searchsorted(self.classes_, y)
         self._end(self._train(lambda epoch: features(epoch) if epoch else first, targets))

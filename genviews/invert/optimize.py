@@ -27,6 +27,7 @@ from genviews.invert.batch import fitting_batch, in_parts, rows_alike
 from genviews.invert.inverter import Inverter
 from genviews.invert.objective import Target, blank
 from genviews.invert.optimizer import PerImage, State
+from genviews.invert.start import ToInvert
 from genviews.modes import frozen, gradients, ordinary
 from genviews.render import render
 from genviews.types import (
@@ -211,8 +212,15 @@ class _Run:
         progress("invert", "images", told, len(self.images))
         if len(queue):
             with torch.no_grad():
-                given = (self.images, self.masks, self.rows, self.label, self.part)
-                self.start = self.inverter.start.for_images(self.generator, *given)
+                every = ToInvert(
+                    generator=self.generator,
+                    images=self.images,
+                    masks=self.masks,
+                    rows=self.rows,
+                    label=self.label,
+                    size=self.part,
+                )
+                self.start = self.inverter.start.for_images(every)
         position, active = 0, None
         # Refilling in groups keeps the encoder's and the objective's set-up batched. The candidates
         # of an image come together, so they need room for all.
@@ -249,9 +257,14 @@ class _Run:
         device, inverter = image.device, self.inverter
 
         def candidates(part: Tensor) -> tuple[Tensor]:
-            label = None if self.label is None else self.label[image[part]]
-            given = (images[part], masks[part], image[part].cpu(), label)
-            return (self.start.candidates(self.generator, *given),)
+            some = ToInvert(
+                generator=self.generator,
+                images=images[part],
+                masks=masks[part],
+                rows=image[part].cpu(),
+                label=None if self.label is None else self.label[image[part]],
+            )
+            return (self.start.candidates(some),)
 
         with torch.no_grad():
             start = in_parts(candidates, len(image), device, self.part)[0].flatten(0, 1)

@@ -8,19 +8,17 @@ z = 0, the gradient there is exactly 0 and no optimizer moves. So the mean compe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import check_count
-from genviews.generators.base import Generator
-from genviews.invert.batch import ALIKE, in_parts
+from genviews.invert.batch import in_parts
 from genviews.invert.objective import blank
-from genviews.invert.start import GivenStart, Start
+from genviews.invert.start import GivenStart, Start, ToInvert
 from genviews.rng import Rng
-from genviews.types import Images, Label, Masks
 
 __all__ = ["SampleStart"]
 
@@ -71,59 +69,41 @@ class SampleStart(Start):
         """See `Start`."""
         return (*(min(self.descents, self.count),) * (self.trial - 1), 1)
 
-    def candidates(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None = None,
-    ) -> Float[Tensor, "B S L D"]:
+    def candidates(self, wanted: ToInvert) -> Float[Tensor, "B S L D"]:
         """See `Start`; the samples are rendered for these images alone."""
-        found = self.for_images(generator, images, masks, rows, label, ALIKE)
-        return found.candidates(generator, images, masks, torch.arange(len(images)), label)
+        found, rows = self.for_images(wanted), torch.arange(len(wanted))
+        return found.candidates(replace(wanted, rows=rows))
 
-    def for_images(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None,
-        size: int,
-    ) -> Start:
+    def for_images(self, every: ToInvert) -> Start:
         """Find the candidates of all images, with the samples rendered once."""
+        generator, images, label = every.generator, every.images, every.label
         z = generator.sample(Rng(self.seed, "starts").streams(range(self.samples)))
         apart = max(generator.num_classes // self.samples, 1)  # of more classes, some from all over
         classes = generator.labels_in_turn(range(0, apart * self.samples, apart))
         latents = generator.latents_of(z, classes).to(images)
         error = images.new_empty(len(images), self.samples)
         if label is None:
-            error = _errors(generator, latents, images, masks, None, size)
+            error = _errors(every, latents)
         else:
             for one in label.unique():
-                of_class = label == one
-                given = (images[of_class], masks[of_class], one)
-                error[of_class] = _errors(generator, latents, *given, size)
+                rows = label == one
+                some = replace(every, images=images[rows], masks=every.masks[rows], label=one)
+                error[rows] = _errors(some, latents)
         near = error.nan_to_num(torch.inf).argsort(dim=1, stable=True)[:, : self.nearest]
         mean = generator.mean_latent().to(images).expand(len(images), 1, -1, -1)
         return GivenStart(torch.cat([mean, latents[near]], 1))
 
 
-def _errors(
-    generator: Generator,
-    latents: Float[Tensor, "M L D"],
-    images: Images,
-    masks: Masks,
-    label: Tensor | None,
-    size: int,
-) -> Float[Tensor, "B M"]:
-    """Squared error of known pixels, less what it would be for a black picture, of each pair."""
+def _errors(of: ToInvert, latents: Float[Tensor, "M L D"]) -> Float[Tensor, "B M"]:
+    """Squared error of known pixels, less what it would be for a black picture, of each pair.
+
+    The images are of one class, which is their only label, or of none.
+    """
+    images, masks, label = of.images, of.masks, of.label
 
     def of_samples(part: Tensor) -> tuple[Tensor]:
-        rendered = generator.images_of(
-            latents[part], None if label is None else label.expand(len(part))
-        )
+        own = None if label is None else label.expand(len(part))
+        rendered = of.generator.images_of(latents[part], own)
         flat, energy = rendered.flatten(1).T, rendered.square().sum(1).flatten(1).T
 
         def of_images(rows: Tensor) -> tuple[Tensor]:
@@ -131,6 +111,6 @@ def _errors(
             seen = blank(images[rows], known) * known
             return (known.flatten(1) @ energy - 2 * seen.flatten(1) @ flat,)
 
-        return (in_parts(of_images, len(images), images.device, size)[0].T,)
+        return (in_parts(of_images, len(images), images.device, of.size)[0].T,)
 
-    return in_parts(of_samples, len(latents), images.device, size)[0].T
+    return in_parts(of_samples, len(latents), images.device, of.size)[0].T

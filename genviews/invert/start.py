@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from genviews.checks import check_count, fail, finite_rows
 from genviews.generators.base import Generator
+from genviews.invert.batch import ALIKE
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.objective import masked_mean
 from genviews.modes import evaluating
@@ -35,31 +36,42 @@ __all__ = [
     "MeanStart",
     "Start",
     "Starts",
+    "ToInvert",
     "class_means",
 ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ToInvert:
+    """Images that a start is wanted for.
+
+    Args:
+        generator: that the latents belong to.
+        images: on its device; unknown pixels are 0 where candidates are asked for, and may be
+            anything before.
+        masks: 1 where a pixel is known.
+        rows: positions of these images among those given to `invert`.
+        label: of each image, where the generator renders it.
+        size: images to render or compare at once, see `genviews.invert.batch.in_parts`.
+    """
+
+    generator: Generator
+    images: Images
+    masks: Masks
+    rows: Int[Tensor, " B"]
+    label: Label | None = None
+    size: int = ALIKE
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 class Start(ABC):
     """Candidate latents for images; leaves are frozen dataclasses."""
 
     @abstractmethod
-    def candidates(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None = None,
-    ) -> Float[Tensor, "B S L D"]:
-        """S candidates for each image, on the images' device; called without gradients.
-
-        Args:
-            generator: that the latents belong to.
-            images: unknown pixels are 0.
-            masks: 1 where a pixel is known.
-            rows: positions of these images among those given to `invert`.
-            label: of each image, where the generator renders it.
-        """
+    def candidates(self, wanted: ToInvert) -> Float[Tensor, "B S L D"]:
+        """S candidates for each image, on the images' device; called without gradients."""
 
     @property
     def count(self) -> int:
@@ -74,27 +86,11 @@ class Start(ABC):
         """
         return (self.count,)
 
-    def for_images(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None,
-        size: int,
-    ) -> Start:
+    def for_images(self, every: ToInvert) -> Start:
         """The start to ask for candidates of these images; itself, unless something serves all.
 
-        `invert` calls it once, with all its images, without gradients; the `rows` that it asks the
-        answer for are then positions among these.
-
-        Args:
-            generator: see `candidates`.
-            images: unknown pixels may be anything.
-            masks: see `candidates`.
-            rows: positions of these images in a larger set.
-            label: see `candidates`.
-            size: images to render or compare at once, see `genviews.invert.batch.in_parts`.
+        `invert` calls it once, with all its images, whose `rows` are positions in a larger set; the
+        `rows` that it asks the answer for are then positions among these. Without gradients.
         """
         return self
 
@@ -112,17 +108,10 @@ class Start(ABC):
 class MeanStart(Start):
     """The generator's mean latent, measured on 10,000 samples."""
 
-    def candidates(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None = None,
-    ) -> Float[Tensor, "B 1 L D"]:
+    def candidates(self, wanted: ToInvert) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
-        mean = generator.mean_latent().to(images)
-        return mean.expand(len(images), 1, -1, -1).clone()
+        mean = wanted.generator.mean_latent().to(wanted.images)
+        return mean.expand(len(wanted), 1, -1, -1).clone()
 
 
 @dataclass(frozen=True)
@@ -147,24 +136,17 @@ class EncoderStart(Start):
     def __post_init__(self) -> None:
         check_count(self.passes, "passes of the encoder")
 
-    def candidates(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None = None,
-    ) -> Float[Tensor, "B 1 L D"]:
+    def candidates(self, wanted: ToInvert) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         with evaluating(self.network):
-            seen: Tensor = self.network(images, masks)
-            generator.latent_spec.check(seen, "the encoder's latents")
+            seen: Tensor = self.network(wanted.images, wanted.masks)
+            wanted.generator.latent_spec.check(seen, "the encoder's latents")
             best = seen
             if self.passes > 1:
-                error, rendered = _error(generator, seen, images, masks, label)
+                error, rendered = _error(wanted, seen)
             for _ in range(self.passes - 1):
-                latents = best + seen - self.network(rendered, masks)
-                new_error, new_rendered = _error(generator, latents, images, masks, label)
+                latents = best + seen - self.network(rendered, wanted.masks)
+                new_error, new_rendered = _error(wanted, latents)
                 better = new_error < error
                 best = torch.where(better[:, None, None], latents, best)
                 error = torch.where(better, new_error, error)
@@ -187,21 +169,14 @@ class ClassMeanStart(Start):
     means: Float[Tensor, "Y L D"]
     classifier: nn.Module
 
-    def candidates(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None = None,
-    ) -> Float[Tensor, "B 1 L D"]:
+    def candidates(self, wanted: ToInvert) -> Float[Tensor, "B 1 L D"]:
         """See `Start`."""
         remedy = "take those of this generator"
-        check_shape(self.means, ("Y", *generator.latent_spec.shape), "class means", remedy)
-        predicted = _classes(self.classifier, images)
+        check_shape(self.means, ("Y", *wanted.generator.latent_spec.shape), "class means", remedy)
+        predicted = _classes(self.classifier, wanted.images)
         remedy = "make them with `class_means` for this classifier"
         _check_enough(self.means, int(predicted.max()), "class means", "class", remedy)
-        return self.means.to(images)[predicted][:, None]
+        return self.means.to(wanted.images)[predicted][:, None]
 
 
 @checked
@@ -220,37 +195,21 @@ class GivenStart(Start):
         """See `Start`."""
         return self.latents.shape[1] if self.latents.ndim == 4 else 1
 
-    def for_images(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None,
-        size: int,
-    ) -> Start:
+    def for_images(self, every: ToInvert) -> Start:
         """Those of these images."""
-        self._check(generator, rows)
-        return GivenStart(self.latents[rows.to(self.latents.device)])
+        return GivenStart(self._chosen(every))
 
-    def candidates(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None = None,
-    ) -> Float[Tensor, "B S L D"]:
+    def candidates(self, wanted: ToInvert) -> Float[Tensor, "B S L D"]:
         """See `Start`."""
-        self._check(generator, rows)
-        chosen = self.latents[rows.to(self.latents.device)].to(images)
+        chosen = self._chosen(wanted).to(wanted.images)
         return chosen if chosen.ndim == 4 else chosen[:, None]
 
-    def _check(self, generator: Generator, rows: Tensor) -> None:
-        generator.latent_spec.check(self.latents, "given latents")
+    def _chosen(self, of: ToInvert) -> Tensor:
+        of.generator.latent_spec.check(self.latents, "given latents")
         remedy = "pass the latents of these images, in their order"
-        last = int(rows.max()) if len(rows) else -1
+        last = int(of.rows.max()) if len(of.rows) else -1
         _check_enough(self.latents, last, "given latents", "image", remedy)
+        return self.latents[of.rows.to(self.latents.device)]
 
 
 @dataclass(frozen=True)
@@ -268,17 +227,9 @@ class Starts(Start):
         """See `Start`."""
         return sum(start.count for start in self.starts)
 
-    def candidates(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None = None,
-    ) -> Float[Tensor, "B S L D"]:
+    def candidates(self, wanted: ToInvert) -> Float[Tensor, "B S L D"]:
         """See `Start`."""
-        given = (generator, images, masks, rows, label)
-        return torch.cat([s.candidates(*given) for s in self.starts], 1)
+        return torch.cat([start.candidates(wanted) for start in self.starts], 1)
 
     @property
     def schedule(self) -> tuple[int, ...]:
@@ -287,18 +238,9 @@ class Starts(Start):
         each = [(*s.schedule, *s.schedule[-1:] * (length - len(s.schedule))) for s in self.starts]
         return tuple(map(sum, zip(*each, strict=True)))
 
-    def for_images(
-        self,
-        generator: Generator,
-        images: Images,
-        masks: Masks,
-        rows: Int[Tensor, " B"],
-        label: Label | None,
-        size: int,
-    ) -> Start:
+    def for_images(self, every: ToInvert) -> Start:
         """See `Start`."""
-        given = (generator, images, masks, rows, label, size)
-        return Starts(tuple(start.for_images(*given) for start in self.starts))
+        return Starts(tuple(start.for_images(every) for start in self.starts))
 
     def modules(self) -> list[nn.Module]:
         """See `Start`."""
@@ -382,8 +324,6 @@ def _check_enough(rows: Tensor, last: int, what: str, each: str, remedy: str) ->
         fail(what, expected=expected, got=len(rows), remedy=remedy)
 
 
-def _error(
-    generator: Generator, latents: Tensor, images: Tensor, masks: Tensor, label: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    rendered = generator.images_of(latents, label)
-    return masked_mean((rendered - images).abs(), masks), rendered
+def _error(wanted: ToInvert, latents: Tensor) -> tuple[Tensor, Tensor]:
+    rendered = wanted.generator.images_of(latents, wanted.label)
+    return masked_mean((rendered - wanted.images).abs(), wanted.masks), rendered

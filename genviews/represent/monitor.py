@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_each, check_finite, fail, option
+from genviews.checks import check_count, check_finite, fail, option
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.signature import checked
 
@@ -130,8 +130,6 @@ class OnlineKNN:
 
     def __post_init__(self) -> None:
         check_count(self.neighbours, "neighbours")
-        check_each(self.bank_labels, len(self.bank), "labels of the bank")
-        check_each(self.query_labels, len(self.queries), "labels of the queries")
         check_count(len(self.bank), "number of bank images", least=self.neighbours)
         check_count(len(self.queries), "number of queries")
 

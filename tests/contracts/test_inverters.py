@@ -130,8 +130,9 @@ class BrokenStart(Start):
 
     law: str
 
-    def candidates(self, generator, images, masks, rows, label=None) -> Tensor:
-        best = generator.mean_latent().to(images).expand(len(images), 1, -1, -1).clone()
+    def candidates(self, wanted) -> Tensor:
+        images = wanted.images
+        best = wanted.generator.mean_latent().to(images).expand(len(images), 1, -1, -1).clone()
         if self.law == "it_reproduces_images_of_the_generator":
             return best + 1e9
         if self.law == "a_bad_image_harms_nobody":

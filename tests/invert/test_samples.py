@@ -20,7 +20,7 @@ from genviews.invert.card import inverter_from, inverter_settings
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.objective import L2, Objective
 from genviews.invert.samples import SampleStart
-from genviews.invert.start import EncoderStart, GivenStart, MeanStart, Starts
+from genviews.invert.start import EncoderStart, GivenStart, MeanStart, Starts, ToInvert
 from genviews.types import ImageSpec, Status
 
 SPEC = ImageSpec(channels=1, height=4, width=4)
@@ -63,7 +63,10 @@ class Drawn(nn.Module):
 def ask(start, generator, images, masks=None, label=None):
     masks = torch.ones_like(images[:, :1]) if masks is None else masks
     with torch.no_grad():
-        return start.candidates(generator, images, masks, torch.arange(len(images)), label)
+        rows = torch.arange(len(images))
+        return start.candidates(
+            ToInvert(generator=generator, images=images, masks=masks, rows=rows, label=label)
+        )
 
 
 class TestCandidates:

@@ -24,6 +24,7 @@ from genviews.invert.start import (
     MeanStart,
     Start,
     Starts,
+    ToInvert,
     class_means,
 )
 from genviews.types import Status
@@ -56,7 +57,8 @@ def candidates(start, generator, images, masks=None, rows=None):
     masks = known(images) if masks is None else masks
     rows = torch.arange(len(images)) if rows is None else torch.tensor(rows)
     with torch.no_grad():
-        return start.candidates(generator, images, masks, rows)
+        wanted = ToInvert(generator=generator, images=images, masks=masks, rows=rows)
+        return start.candidates(wanted)
 
 
 class ByRule(nn.Module):
@@ -357,8 +359,8 @@ class Fixed(Start):
 
     latents: torch.Tensor
 
-    def candidates(self, generator, images, masks, rows, label=None):
-        return self.latents[rows][:, None]
+    def candidates(self, wanted):
+        return self.latents[wanted.rows][:, None]
 
 
 class TestBadStarts:
