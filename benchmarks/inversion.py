@@ -176,6 +176,8 @@ def evaluation_ms(generator: Generator, images: Tensor, starts: Tensor, repeats:
 
 def best_threads(generator: Generator, image: Tensor, start: Tensor, most: int) -> int:
     """The number of threads that evaluates one image fastest."""
+    if most == 1:
+        return most
     times = {}
     for threads in range(1, most + 1):
         torch.set_num_threads(threads)
@@ -230,7 +232,8 @@ def bounds(generator: Generator, images: Tensor, starts: Tensor, threads: int) -
     with FlopCounterMode(display=False) as counter:
         OBJECTIVE(target, generator.synthesize(latents), latents).sum().backward()
     torch.set_num_threads(threads)
-    batches = {b: evaluation_ms(generator, images[:b], starts[:b], 9) for b in (1, 8, 16, 32, 64)}
+    sizes = [b for b in (1, 8, 16, 32, 64) if b <= len(images)]
+    batches = {b: evaluation_ms(generator, images[:b], starts[:b], 9) for b in sizes}
     flops = counter.get_total_flops()
     with _OperatorCounter() as calls:
         evaluation_ms(generator, images[:1], starts[:1], 1)
@@ -239,7 +242,7 @@ def bounds(generator: Generator, images: Tensor, starts: Tensor, threads: int) -
         "gflop_per_evaluation": flops / 1e9,
         "bytes_kept_per_image": bytes_per_image(generator, OBJECTIVE),
         "milliseconds_per_image_by_batch": batches,
-        "gflop_per_second_at_64": flops / batches[64] / 1e6,
+        f"gflop_per_second_at_{sizes[-1]}": flops / batches[sizes[-1]] / 1e6,
     }
 
 

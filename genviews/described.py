@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from genviews.checks import fail
@@ -27,6 +28,9 @@ REMEDY = "it is damaged or of another kind: write or fetch it again"
 # values that first weights are drawn from. Chosen by us; ours need a quarter of it.
 _SPARE_TENSORS, _SPARE_NUMBERS = 2000, 2**22
 _FACTOR = 8
+
+# First weights are not drawn where a file replaces them: most of the time of loading went there.
+_DRAWS = (torch.ops.aten.normal_.default, torch.ops.aten.uniform_.default)
 
 
 def parse_json(text: str | bytes, what: str, expected: str = "JSON") -> Any:  # noqa: ANN401 (JSON)
@@ -117,6 +121,8 @@ class _Bound(TorchDispatchMode):
         if self._tensors < 0 or self._numbers < 0:
             got = "the description of a far larger one"
             fail("network", expected=f"one of {self._file}", got=got, remedy=REMEDY)
+        if func in _DRAWS and isinstance(args[0], nn.Parameter):
+            return args[0]
         return func(*args, **(kwargs or {}))
 
 

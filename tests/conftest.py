@@ -27,7 +27,8 @@ torch.set_warn_always(True)
 CPU_SECONDS = 15
 
 # Folders of whole runs: each of their tests calls much of the package.
-WHOLE_RUNS = {"benchmarks", "cli", "learning", "ensembling", "recipes", "scenarios"}
+WHOLE_RUNS = {"benchmarks", "cli", "contracts", "ensembling", "learning"}
+WHOLE_RUNS |= {"recipes", "scenarios", "studies"}
 
 # Watches every file that the process opens, and cannot stop: what comes after it would be slower.
 WATCHING = "test_hostile.py"

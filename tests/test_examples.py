@@ -36,7 +36,7 @@ def test_views_of_an_image(tmp_path):
 
 
 def test_any_generator():
-    assert _load("any_generator").main() == pytest.approx(1.0, abs=0.1)
+    assert _load("any_generator").main(images=24) == pytest.approx(1.0, abs=0.1)
 
 
 def test_invert_images(capsys):

@@ -22,7 +22,6 @@ from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
 from genviews.engine import Engine, Facts, Worker
 from genviews.evaluate.encoders import ProbeData
-from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
@@ -48,12 +47,11 @@ NO_SPACE = 28  # errno.ENOSPC
 def toy_inputs() -> Inputs:
     """Everything that a study may need, made by the toy generator in a second."""
     kit = _toy_kit()
-    generator = kit.generator
     made = {
-        name: _toy_images(generator, name, count)
+        name: _toy_images(name, count)
         for name, count in (("calibration", 24), ("test", 24), ("train", 64), ("val", 24))
     }
-    classifier = Classifier(_Brightness(), generator.image_spec, CLASSES)
+    classifier = Classifier(_Brightness(), kit.generator.image_spec, CLASSES)
     return Inputs(
         kit=kit,
         tasks=(Task(name="brightness", classifier=classifier),),
@@ -79,7 +77,9 @@ class _Brightness(torch.nn.Module):
         return -(((images.flatten(1).mean(1)[:, None] - levels) * 4) ** 2)
 
 
-def _toy_images(generator: Generator, name: str, count: int) -> ImageSet:
+@functools.cache
+def _toy_images(name: str, count: int) -> ImageSet:
+    generator = _toy_kit().generator
     ids = [f"{name}/{i}" for i in range(count)]
     labels = torch.arange(count) % len(CLASSES)
     z = Rng(0, "toy images").streams(ids).normal(1, (generator.z_dim,))[:, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -120,25 +121,42 @@ def write_images(folder, count, split):
 
 @pytest.fixture(scope="session")
 def written_images(tmp_path_factory):
-    """Folders of images that tests copy."""
+    """Folders of images that tests copy, or look at where they lie."""
     place = tmp_path_factory.mktemp("written")
     write_images(place / "images", 40, "folder")
+    shutil.copytree(place / "images", place / "readable")
     (place / "images" / "dark" / "broken.png").write_bytes(b"no image")
     for split, count in (("train", 48), ("val", 24), ("test", 32)):
         write_images(place / "data" / split, count, split)
     return place
 
 
+# Without times and permissions, which cost more than the few bytes of an image.
+_copied = partial(shutil.copytree, copy_function=shutil.copyfile)
+
+
 @pytest.fixture
 def image_folder(here, written_images):
     """40 images in two subfolders, and one file that is no image."""
-    return Path(shutil.copytree(written_images / "images", here / "images"))
+    return Path(_copied(written_images / "images", here / "images"))
 
 
 @pytest.fixture
 def labelled_data(here, written_images):
     """A folder with train, val and test, each with the two classes: 48, 24 and 32 images."""
-    return Path(shutil.copytree(written_images / "data", here / "data"))
+    return Path(_copied(written_images / "data", here / "data"))
+
+
+@pytest.fixture
+def readable_images(here, written_images):
+    """The 40 images, which no test may change."""
+    (here / "images").symlink_to(written_images / "readable")
+
+
+@pytest.fixture
+def readable_data(here, written_images):
+    """As `labelled_data`, which no test may change."""
+    (here / "data").symlink_to(written_images / "data")
 
 
 class Mean(nn.Module):

@@ -29,7 +29,7 @@ LEARNING = ("--samples", "8", "--batch", "8", "--updates", "2", "--data", "data"
     ids=lambda words: " ".join(words[: 1 + (words[0] == "study")]),
 )
 def test_a_generator_that_is_not_finite(
-    words, here, user_module, image_folder, labelled_data, capsys
+    words, here, user_module, image_folder, readable_data, capsys
 ):
     """Of two in five latents it draws no numbers: no verdict, whatever rests on its pictures."""
     assert main([*words, *HOLES]) == 3

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from genviews.cli import main
 from genviews.generators.callable import load_callable
 from genviews.perturb.train_steer import SteerTraining, train_walks
-from genviews.represent.encoder import RepresentationEncoder
 from genviews.represent.losses import OBJECTIVES
 from genviews.studies.learning.one import one_row
 from genviews.studies.learning.options import LearnOptions, TrainingOptions
@@ -48,7 +46,7 @@ def equal(one, other):
 
 
 class TestRun:
-    def test_folder_terminal_and_second_call(self, go, here, labelled_data, capsys):
+    def test_folder_terminal_and_second_call(self, go, here, readable_data, capsys):
         assert go("--data", "data") == 0
         run = here / "run"
         assert names(run) == FILES | {"hashes.json", "results.csv"}
@@ -77,6 +75,10 @@ class TestRun:
         assert page.count("<svg") == 5  # the loss and four monitors
         assert "<script" not in page
 
+        backbone = load_file(run / "backbone.safetensors")
+        whole = {name: value for name, value in weights(run).items() if "head" not in name}
+        assert equal({f"backbone.{name}": value for name, value in backbone.items()}, whole)
+
         out, error = capsys.readouterr()
         assert summary["verdict"] in " ".join(out.split())
         assert "Report: run/report.html" in out
@@ -92,20 +94,6 @@ class TestRun:
         assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
         assert go("--data", "data", "--seed", "1") == 2
         assert "options.seed: 0 in the store, 1 asked" in capsys.readouterr().err
-
-    def test_backbone_is_the_encoders_under_plain_names(self, go, here):
-        assert go("--backbone", "resnet18", "--updates", "1") == 0
-        import torchvision
-
-        network = torchvision.models.resnet18(weights=None)
-        network.conv1 = torch.nn.Conv2d(1, 64, 3, 1, 1, bias=False)
-        network.maxpool = torch.nn.Identity()
-        network.fc = torch.nn.Identity()
-        network.load_state_dict(load_file(here / "run" / "backbone.safetensors"))
-        encoder = RepresentationEncoder.load(here / "run" / "encoder.safetensors")
-        images = torch.linspace(-1, 1, 128).view(2, 1, 8, 8)
-        with torch.no_grad():
-            assert torch.allclose(network.eval()(images), encoder(images), atol=1e-5)
 
     def test_a_killed_run_goes_on_to_the_same_weights(
         self, go, here, killed_after, trained, capsys
@@ -134,13 +122,6 @@ class TestRun:
         views = [p for p in (here / "shared").rglob("*.safetensors") if "views" in p.parts]
         assert before & set(views)
         assert set(views) - before
-
-    def test_force_begins_anew(self, go, here):
-        assert go() == 0
-        first = weights(here / "run")
-        assert go("--force", "--updates", "5") == 0
-        assert not equal(first, weights(here / "run"))
-        assert findings(here / "run")["config"]["options"]["updates"] == 5
 
 
 class TestData:
@@ -266,7 +247,9 @@ class TestMistakes:
             (["--device", "gpu9"], "(--device): expected auto, cpu"),
         ],
     )
-    def test_each_is_one_clear_line(self, go, here, image_folder, says_in_one_line, more, message):
+    def test_each_is_one_clear_line(
+        self, go, here, readable_images, says_in_one_line, more, message
+    ):
         assert go(*more) == 2
         says_in_one_line(message)
         assert not (here / "run" / "work").exists()

@@ -9,12 +9,9 @@ import os
 import shutil
 
 import pytest
-import torch
 from PIL import Image
 
 from genviews.cli import main
-from genviews.perturb.walks import Walks
-from genviews.perturb.warps import directions_of
 from genviews.studies.result import Result
 from tests.folders import names
 from tests.pages import read_page
@@ -86,13 +83,6 @@ class TestDemo:
         error = capsys.readouterr().err
         assert "seed" in error
         assert "Traceback" not in error
-
-    def test_force_replaces_and_gives_the_same_numbers(self, done):
-        folder, _ = done
-        first = json.loads((folder / "results.json").read_text())
-        assert main([*DEMO, "--force"]) == 0
-        second = json.loads((folder / "results.json").read_text())
-        assert first["record"]["data"] == second["record"]["data"]
 
     def test_bad_folder_is_refused_before_the_work(self, here, toy_entry, capsys):
         (here / "file").write_text("")
@@ -194,23 +184,13 @@ class TestEnsemble:
         rows = json.loads((here / "run" / "results.json").read_text())["record"]["data"]["rows"]
         assert rows[0]["accuracy"] > 0.8
 
-    def test_steered_views(self, words, here):
-        every = directions_of(1)
-        walks = Walks(directions=torch.ones(len(every), 1, 8) / 20, names=every)
-        walks.save(here / "walks.safetensors")
-        more = ("--walks", "walks.safetensors", "--perturb", "steer-zoom_all_0.50")
-        assert main([*words, *more]) == 0
-        result = json.loads((here / "run" / "results.json").read_text())
-        rows = result["record"]["data"]["rows"]
-        assert ["steer-zoom_all_0.50"] in [row["views"] for row in rows]
-
     def test_what_was_taken_for_want_of_a_setting_is_said(self, done, here):
         error = " ".join(done[1].split())
         assert "note: strengths of views: measured on mine:decode" in error
         assert "note: calibration: 20 images, cut off the images by seed 0" in error
         assert "measured on mine:decode" in (here / "run" / "results.json").read_text()
 
-    def test_the_folder_that_probe_takes(self, words, here, labelled_data, with_flags):
+    def test_the_folder_that_probe_takes(self, words, here, readable_data, with_flags):
         more = ["--images", "data", "--perturb", "isotropic_all_0.20"]
         assert main(with_flags(words, more)) == 0
         result = json.loads((here / "run" / "results.json").read_text())

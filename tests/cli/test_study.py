@@ -26,9 +26,8 @@ WORDS = [
 
 
 @pytest.fixture
-def go(user_module, image_folder, labelled_data, with_flags):
+def go(user_module, readable_images, readable_data, with_flags):
     """A function (table, further flags) that runs rows with one seed, in two updates."""
-    (image_folder / "dark" / "broken.png").unlink()
 
     def run(table, *more):
         # `with_flags` keeps one flag of a name, and these are repeated.
@@ -110,19 +109,6 @@ class TestRun:
         assert "folder 'run': expected what it was made from, got options.updates: 2" in error
         assert go("table1", REAL, GAUSSIAN, "--force", "--updates", "1") == 0
         assert len(trained) == 10
-
-    def test_a_killed_table_goes_on(self, go, here, killed_after, trained, capsys):
-        with killed_after(3):
-            assert go("table1", REAL, GAUSSIAN) == 130
-        assert "results.json" not in names(here / "run")
-        assert go("table1", REAL, GAUSSIAN, "--updates", "3") == 2
-        assert "expected what it was made from, got options.updates: 2" in capsys.readouterr().err
-        trained.clear()
-        assert go("table1", REAL, GAUSSIAN) == 0
-        assert trained == [1]  # the second update of the second row
-        assert go("table1", REAL, GAUSSIAN, "--out", "whole") == 0
-        ours, theirs = (findings(here / n) for n in ("run", "whole"))
-        assert [r["accuracy"] for r in ours["rows"]] == [r["accuracy"] for r in theirs["rows"]]
 
     def test_tables_share_encoders(self, go, here, trained):
         work = ("--work", "work")
@@ -206,7 +192,7 @@ class TestMistakes:
         assert not (here / "run" / "pixels").exists()
         assert not (here / "run" / "work" / "rows").exists()
 
-    def test_what_is_missing_is_named(self, user_module, image_folder, labelled_data, capsys):
+    def test_what_is_missing_is_named(self, user_module, image_folder, readable_data, capsys):
         generator = ("--generator", "mine:decode", "--z-dim", "8")
         real = ("study", "learning/table1", "--data", "data", "--real", "images")
         assert main(["study", "learning/table1", *generator]) == 2

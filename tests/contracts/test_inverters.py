@@ -63,10 +63,8 @@ def near() -> Tensor:
 
 STARTS: dict[str, Callable[[], Start]] = {
     "mean": MeanStart,
-    "encoder": lambda: EncoderStart(encoder()),
-    "encoder, 2 passes": lambda: EncoderStart(encoder(), passes=2),
+    "encoder": lambda: EncoderStart(encoder(), passes=2),
     "class mean": lambda: ClassMeanStart(class_means(ToyGenerator(), 2, Slope(), num=200), Slope()),
-    "given": lambda: GivenStart(near()),
     "given two": lambda: GivenStart(torch.stack([near(), -near()], 1)),
     "samples": lambda: SampleStart(samples=20, nearest=3, descents=2, trial=4),
     "best of": lambda: Starts((MeanStart(), EncoderStart(encoder()))),
@@ -80,7 +78,7 @@ PAIRS = [("mean", name) for name in OPTIMIZERS] + [(name, "lbfgs") for name in S
 
 
 def inverter(begin: str, method: str, **settings) -> Inverter:
-    return Inverter(start=STARTS[begin](), optimizer=OPTIMIZERS[method][0], steps=40, **settings)
+    return Inverter(start=STARTS[begin](), optimizer=OPTIMIZERS[method][0], steps=25, **settings)
 
 
 def test_the_table_is_complete() -> None:

@@ -10,7 +10,6 @@ from recipes.fashion32 import (
     choose_views,
     compare_losses,
     fidelity,
-    inversion,
     invert,
     learn,
     learn_bfloat16,
@@ -49,24 +48,6 @@ def test_invert_makes_only_what_is_missing(tmp_path):
     stamp = shards[0].stat().st_mtime_ns
     invert.main(folder=tmp_path, quick=True)
     assert shards[0].stat().st_mtime_ns == stamp
-
-
-def test_inversion_compares_every_inversion_and_step(tmp_path):
-    result = inversion.main(folder=tmp_path / "study", quick=True).record.data
-    assert [row["inversion"] for row in result["inversions"]] == [
-        "pixel",
-        "encoder features",
-        "classifier features",
-        "classifier predictions",
-        "in-domain",
-    ]
-    for row in result["inversions"]:
-        assert set(row["ensembles"]) == {"stylemix", "combined"}
-        assert set(row["judges"]) == {"judge"}
-    steps = result["table_2"]["rows"]
-    assert steps[-1]["distances"]["l1"] < steps[0]["distances"]["l1"]
-    files = {p.name for p in (tmp_path / "study-quick").iterdir()}
-    assert {"report.html", "results.csv", "tables", "figures", "pictures", "steps"} <= files
 
 
 def test_plans_cover_reconstructions_and_views():

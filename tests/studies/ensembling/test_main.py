@@ -282,7 +282,8 @@ def test_memory_holds_neither_images_nor_reconstructions():
         "calibration": Watched(toy_problem().calibration),
         "test": Watched(toy_problem().test),
     }
-    study(replace(OPTIONS, gallery_images=2), splits=splits, batch_size=16)
+    options = replace(OPTIONS, gallery_images=2)
+    study(options, splits=splits, batch_size=16, perturbations=CANDIDATES[2:3], pixel_views=())
     assert 0 < Watched.most <= 250
 
 

@@ -48,13 +48,12 @@ KINDS = [
         ),
         {},
     ),
-    (LearningRow(name="decoupled", views="gaussian_all_0.20", objective="decoupled"), {}),
-    (LearningRow(name="vicreg", views="gaussian_all_0.20", objective="vicreg"), {}),
     (LearningRow(name="inverter", objective="inverter"), {"generator": CLASSES}),
-    (LearningRow(name="real classes", data="real", objective="supcon"), {"generator": None}),
-    (LearningRow(name="made classes", objective="supcon"), {"generator": CLASSES}),
     (replace(MIXED, name="mixed classes", objective="supcon"), {"generator": CLASSES}),
-    (LearningRow(name="real classifier", data="real", objective="classifier"), {}),
+    (
+        LearningRow(name="real classifier", data="real", objective="classifier"),
+        {"generator": None},
+    ),
     (LearningRow(name="made classifier", objective="classifier"), {"generator": CLASSES}),
     (LearningRow(name="sampled", data="mixed", share=0.5, mix="sampled"), {"stored": False}),
 ]
