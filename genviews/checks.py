@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
@@ -132,7 +133,9 @@ def for_flag(flag: str) -> Iterator[None]:
     except (ValueError, FileNotFoundError) as error:
         if flag in str(error):
             raise
-        raise type(error)(f"{flag}: {error}") from error
+        # Not its own class: such as UnicodeDecodeError is not made of a text.
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"{flag}: {error}") from error
 
 
 def option(name: str) -> str:
@@ -227,7 +230,8 @@ def check_number(
         ValueError: tolerance: expected a finite number of at least 0 and below 1, got 1.5; ...
     """
     number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and least <= value <= most and above < value < below):
+    finite = number and abs(value) <= sys.float_info.max  # also of an integer too long for floats
+    if not (finite and least <= value <= most and above < value < below):
         bounds = {"of at least": least, "above": above, "of at most": most, "below": below}
         told = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
         expected = f"a finite number {' and '.join(told)}".strip()
@@ -239,7 +243,8 @@ def check_fraction(value: float, what: str) -> float:
     """Return `value`, a number in [0, 1] of any library, or raise."""
     number = math.nan
     if isinstance(value, SupportsFloat) and not isinstance(value, bool):
-        with suppress(TypeError, ValueError, RuntimeError):  # arrays of several numbers
+        # Arrays of several numbers, and integers too long for floats.
+        with suppress(TypeError, ValueError, RuntimeError, OverflowError):
             number = float(value)
     if not 0.0 <= number <= 1.0:
         fail(what, expected="a number in [0, 1]", got=repr(value), remedy="change it")

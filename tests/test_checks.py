@@ -18,8 +18,10 @@ from genviews.checks import (
     check_file,
     check_finite,
     check_fraction,
+    check_number,
     expanded,
     fail,
+    for_flag,
     lookup,
 )
 from genviews.files import load_arrays, load_header, load_plain, load_tensors, read_json
@@ -124,6 +126,23 @@ def test_count_rejects(value: object) -> None:
         inspect.unwrap(check_count)(value, "num_views")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 10**400, True, "1", 1j])
+def test_number_rejects(value: object) -> None:
+    with pytest.raises(ValueError, match="rate: expected a finite number, got"):
+        inspect.unwrap(check_number)(value, "rate")
+
+
+@pytest.mark.parametrize("cause", [ValueError, FileNotFoundError])
+def test_a_flag_stands_before_an_error_of_its_kind(cause: type[Exception]) -> None:
+    with pytest.raises(cause, match=r"^--data: no$"), for_flag("--data"):
+        raise cause("no")
+
+
+def test_a_flag_stands_before_an_error_that_is_made_of_more_than_text() -> None:
+    with pytest.raises(ValueError, match=r"^--data: 'utf-8' codec"), for_flag("--data"):
+        b"\xff".decode()
+
+
 def test_count_returns_the_value_from_the_least_on() -> None:
     assert check_count(1, "n") == 1
     assert check_count(0, "n", least=0) == 0
@@ -133,7 +152,19 @@ def test_count_returns_the_value_from_the_least_on() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [-0.1, 1.0001, float("nan"), float("inf"), True, "0.5", None, 1j, torch.zeros(2), np.ones(3)],
+    [
+        -0.1,
+        1.0001,
+        float("nan"),
+        float("inf"),
+        10**400,
+        True,
+        "0.5",
+        None,
+        1j,
+        torch.zeros(2),
+        np.ones(3),
+    ],
 )
 def test_fraction_rejects(value: object) -> None:
     with pytest.raises(ValueError, match=r"alpha: expected a number in \[0, 1\], got"):

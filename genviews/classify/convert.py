@@ -25,7 +25,8 @@ def input_spec(images: ImageSpec, settings: ClassifierSettings) -> ImageSpec:
     """What the network is given, where `images` are what its user has.
 
     Raises:
-        ValueError: channels that cannot be made of those of the images.
+        ValueError: channels that cannot be made of those of the images, or more to cut out than is
+            left of the images when they are resized.
     """
     height, width = (*settings.input_size, *settings.input_size)[:2] or images.shape[1:]
     channels = settings.input_channels or images.channels
@@ -36,7 +37,22 @@ def input_spec(images: ImageSpec, settings: ClassifierSettings) -> ImageSpec:
             got=channels,
             remedy="only grey images become coloured ones, and coloured ones grey",
         )
+    resized = _resized(images.shape[1:], settings.input_resize, (height, width))
+    if resized[0] < height or resized[1] < width:
+        fail(
+            option("input_resize"),
+            expected=f"images from which {height}x{width} can be cut out",
+            got=f"{resized[0]}x{resized[1]}, of images of {images.height}x{images.width}",
+            remedy=f"resize to more, or cut out less with {option('input_size')}",
+        )
     return ImageSpec(channels=channels, height=height, width=width)
+
+
+def _resized(size: tuple[int, int], short: int | None, whole: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that images are resized to: by their short side, or else to all of it."""
+    if short is None:
+        return whole
+    return short * size[0] // min(size), short * size[1] // min(size)
 
 
 def reshaped(
@@ -48,11 +64,9 @@ def reshaped(
     """
     if spec.channels == 1 and images.shape[1] == 3:
         images = (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    size, wanted = tuple(images.shape[2:]), spec.shape[1:]
-    if settings.input_resize is not None:
-        short, scaled = min(size), settings.input_resize
-        wanted = (scaled * size[0] // short, scaled * size[1] // short)
-    if wanted != size:
+    height, width = images.shape[2:]
+    wanted = _resized((height, width), settings.input_resize, spec.shape[1:])
+    if wanted != (height, width):
         # In float32 at least: half precision is not resized everywhere.
         images = images if images.dtype.itemsize >= 4 else images.float()
         soft = settings.interpolation != "nearest"

@@ -35,7 +35,8 @@ from genviews.weights import check_filled
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-__all__ = ["Classifier", "as_module", "call_module", "needed_arguments", "predict_logits"]
+__all__ = ["Classifier", "as_module", "call_module", "needed_arguments"]
+__all__ += ["place_of", "predict_logits"]
 
 PerChannel = float | Sequence[float]
 
@@ -133,7 +134,7 @@ class Classifier(nn.Module):
         spec, settings = self.input_spec, self.settings
         mean = _per_channel(settings.mean, "mean", spec)
         std = _per_channel(settings.std, "std", spec)
-        device, dtype = _place(self.module)
+        device, dtype = place_of(self.module)
         for name, values in zip(
             ("mean", "std"), in_signed_range(mean, std, settings.input_range), strict=True
         ):
@@ -269,7 +270,7 @@ def predict_logits(
     if isinstance(classifier, Classifier) and images.ndim == 4:
         check_pixels(images, "images to classify", as_set=True)
     flat = images.reshape(-1, *images.shape[-3:])
-    device, parts = _place(classifier)[0], []
+    device, parts = place_of(classifier)[0], []
     tell = partial(progress or silent, "classify", "images")
     tell(0, len(flat))
     with evaluating(classifier), torch.no_grad():
@@ -281,8 +282,8 @@ def predict_logits(
     return logits.reshape(*images.shape[:-3], logits.shape[-1])
 
 
-def _place(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Device and floating dtype of a module; the CPU and float32 for one without weights."""
+def place_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return device and floating dtype of a module; CPU and float32 for one without weights."""
     check_type(module, nn.Module, "classifier", "a torch module", "give it as an nn.Module")
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.checks import fail
-from genviews.identity.answers import fixed_images
+from genviews.identity.answers import fixed_images, largest_difference
 from genviews.modes import evaluating, undisturbed
 from genviews.signature import checked
 from genviews.types import ImageSpec
@@ -150,20 +150,13 @@ def _check_alone(classifier: Classifier, images: Tensor, found: Tensor) -> None:
     """Find answers that depend on the other images of a batch, on their order, or on chance."""
     largest = float(found[found.isfinite()].abs().max())
     allowed = tolerance(found) * largest
-
-    def differ(other: Tensor, same: Tensor) -> float:
-        # Equal infinities do not differ; NaN for one image alone does.
-        return float(
-            torch.where(other == same, 0.0, other - same).abs().nan_to_num(torch.inf).max()
-        )
-
     turned = classifier.answer(images.flip(0)).flip(0)
     alone = torch.cat([classifier.answer(images[row : row + 1]) for row in (0, -1 % len(images))])
-    apart = max(differ(turned, found), differ(alone, found[[0, -1]]))
+    apart = max(largest_difference(turned, found), largest_difference(alone, found[[0, -1]]))
     if apart <= allowed:
         return
     got = f"answers that differ by {apart:.2g} (largest output {largest:.2g})"
-    again = differ(classifier.answer(images), found)
+    again = largest_difference(classifier.answer(images), found)
     if again > allowed:
         _refuse(
             "the same answer for the same image",

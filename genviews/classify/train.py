@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from genviews.augment.base import PixelViews
 from genviews.checks import check_count, check_each, check_number, check_type, fail
 from genviews.classify.config import TrainConfig
-from genviews.classify.model import call_module, predict_logits
+from genviews.classify.model import call_module, place_of, predict_logits
 from genviews.classify.views import ViewSource
 from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
@@ -148,7 +148,7 @@ class _Run:
     best_weights: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
-        self.device = next(self.module.parameters()).device
+        self.device = place_of(self.module)[0]
         self.rng = Rng(self.config.seed, "train classifier")
         self.optimizer = _make_optimizer(self.module, self.config)
         self.steps = math.ceil(len(self.images) / self.config.batch_size)
@@ -337,6 +337,9 @@ def _make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
             got=repr(config.head),
             remedy="name the last layer, or leave head_learning_rate at None",
         )
+    if not groups:
+        remedy = "make its weights require gradients; a function without weights learns nothing"
+        fail("classifier", expected="weights to train", got="none", remedy=remedy)
     ordered = sorted(groups.items(), key=lambda item: item[0][0] != config.learning_rate)
     params = [
         {"params": p, "lr": rate, "weight_decay": decay, "base": rate}

@@ -147,6 +147,12 @@ def _check_frame(flags: FrameFlags) -> list[str]:
     return [name for name, value in used.items() if value is not None]
 
 
+def _column(flags: ModelFlags | PredictFlags) -> list[str]:
+    """The option of a table, where none but the images can be one."""
+    tabled = flags.labels not in (None, "subfolders")
+    return ["label_column"] if flags.label_column and not tabled else []
+
+
 @check_flags.register
 def _demo(flags: DemoFlags, places: Mapping[str, Path | None]) -> None:
     """Find more images asked for than ship."""
@@ -165,8 +171,7 @@ def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
     from genviews.load.images import kind_of
     from genviews.load.networks import check_classifier
 
-    column = ["label_column"] if flags.label_column and flags.labels == "subfolders" else []
-    kind_of(flags.images, [*column, *_check_frame(flags)])
+    kind_of(flags.images, [*_column(flags), *_check_frame(flags)])
     part = fraction(flags.calibration)
     if part is None:
         with for_flag("--calibration"):
@@ -218,7 +223,7 @@ def _predict(flags: PredictFlags, places: Mapping[str, Path | None]) -> None:
         _check_exist({f"--{n}": getattr(models, n) for n in ("weights", "encoder", "walks")})
     _check_exist({"--labels": None if flags.labels in (None, "subfolders") else Path(flags.labels)})
     used = [n for n in ("labels", "resize", "convert") if getattr(flags, n)]
-    kind_of(flags.images, [*used, *_check_frame(flags)])
+    kind_of(flags.images, [*used, *_column(flags), *_check_frame(flags)])
     check_apart(places, {"--images": flags.images, "--ensemble": flags.ensemble})
 
 

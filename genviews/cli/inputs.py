@@ -339,7 +339,8 @@ def _judged(
         convert=flags.convert,
         decoding=decoding,
     )
-    return replace(found, probe=probe, skipped=probe.skipped, notes=probe.notes)
+    skipped, notes = (*found.skipped, *probe.skipped), (*found.notes, *probe.notes)
+    return replace(found, probe=probe, skipped=skipped, notes=notes)
 
 
 @_load.register

@@ -76,7 +76,6 @@ class Stages:
         What the first call of a stage says was done before it, and counts for no rate. A signal
         that other code swallowed ends the run here.
 
-
         Args:
             stage: its name.
             unit: of the items, in the plural.

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genviews.checks import check_count, check_type, expanded, fail, lookup
+from genviews.checks import check_count, check_each, check_type, expanded, fail, lookup
 from genviews.data.content import content_hash
 from genviews.data.decode import UnfitImageError, decode_image, no_programs
 from genviews.data.source import LabelColumn, Row, RowSource
@@ -77,7 +77,7 @@ class DatasetSource(RowSource):
         with user_code(f"length of {type(dataset).__name__}"):
             count = len(dataset)
         self.ids = tuple(f"{i:06d}" for i in range(check_count(count, "items")))
-        labels = _labels_of(dataset)
+        labels = _labels_of(dataset, len(self.ids))
         self.columns = {} if labels is None else {"label": labels}
 
     def row(self, row: int) -> Row:
@@ -149,22 +149,19 @@ def _is_picture(value: object) -> bool:
     )
 
 
-def _labels_of(dataset: object) -> LabelColumn | None:
+def _labels_of(dataset: object, items: int) -> LabelColumn | None:
     """The labels that data sets of torchvision carry as `targets`, with `classes`."""
     targets, names = getattr(dataset, "targets", None), getattr(dataset, "classes", None)
-    if targets is None or not len(targets):
-        return None
     try:
         values = torch.as_tensor(targets)
-    except (TypeError, ValueError, RuntimeError):  # words, or rows of several lengths
+    except (TypeError, ValueError, RuntimeError):  # none, words, or rows of several lengths
         return None
-    if values.ndim != 1 or values.is_floating_point():
+    if values.ndim != 1 or values.is_floating_point() or not len(values):
         return None
+    check_each(values, items, f"targets of {type(dataset).__name__}", "item")
     count = int(values.max()) + 1
-    classes = tuple(map(str, names)) if names and len(names) >= count else None
-    return LabelColumn(
-        values=values.long(), class_names=classes or tuple(str(i) for i in range(count))
-    )
+    known = names if isinstance(names, list | tuple) and len(names) >= count else range(count)
+    return LabelColumn(values=values.long(), class_names=tuple(map(str, known)))
 
 
 def load_dataset(spec: str) -> MapDataset:
@@ -206,13 +203,13 @@ def _of_torchvision(spec: str, rest: str) -> MapDataset:
     options = _split_options(spec, kind, split) if split else {}
     try:
         dataset: MapDataset = kind(str(expanded(root)), **options)
-    except (RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # of what is no such data set torchvision raises nearly anything
         fail(
             f"data set {spec!r}",
             expected=f"{name} in the folder {root}",
             got=" ".join(str(error).split()),
             remedy="correct the folder or the split; nothing is downloaded",
-            error=ValueError if isinstance(error, ValueError) else FileNotFoundError,
+            error=FileNotFoundError if isinstance(error, RuntimeError | OSError) else ValueError,
         )
     return dataset
 

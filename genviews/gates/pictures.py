@@ -137,8 +137,8 @@ def copies_gate(copies: int, count: int, what: str) -> Gate:
 
 
 @checked
-def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m C H W"]) -> Gate | None:
-    """Whether generator and images have one range of values: [0, 1] is not [-1, 1]."""
+def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m c h w"]) -> Gate | None:
+    """Whether generator and images, of any size, have one range of values: [0, 1] is not [-1, 1]."""
     made = made[finite_rows(made)]
     if not len(made) or not len(images):
         return None

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genviews.checks import finite_rows
+from genviews.checks import LARGEST_PIXEL, finite_rows
 from genviews.generators.adapter import (
     CONTRACT,
     Adapter,
@@ -29,6 +29,7 @@ from genviews.generators.adapter import (
     refuse,
 )
 from genviews.generators.arguments import call_remedy, takes_indices, takes_pixels
+from genviews.identity.answers import largest_difference
 from genviews.modes import ordinary, undisturbed
 from genviews.rng import Rng
 from genviews.types import ImageSpec
@@ -39,7 +40,6 @@ FEW = 5  # samples that say the shapes: no number of channels, so that no axis i
 SAMPLES = 64  # that say the range ...
 PIXELS = SAMPLES * 256 * 256  # ... or fewer, but FEW, where images are larger than 256 x 256
 CHUNK = 16
-LARGEST = 10.0  # beyond +-10 an image does not overshoot [-1, 1] but is in another range
 SAME = 1e-3  # a sample alone and in a batch may differ by round-off, not by more
 ASKEW = 0.25  # lowest value, over the highest: nearer to 0 than this is [0, 1] overshot, or dark
 _CHANGING: tuple[type[nn.Module], ...] = (
@@ -330,10 +330,8 @@ class _Probe:
     def _like_images(self, value: object) -> bool:
         if not isinstance(value, Tensor | np.ndarray) or value.ndim not in (3, 4):
             return False
-        return len(value) == FEW and (value.ndim == 3 or self._colours(value.shape))
-
-    def _colours(self, shape: tuple[int, ...]) -> bool:
-        return 1 <= shape[1] <= 4 or 1 <= shape[3] <= 4
+        coloured = value.ndim == 3 or 1 <= value.shape[1] <= 4 or 1 <= value.shape[3] <= 4
+        return len(value) == FEW and coloured
 
     def _stated_range(self) -> ImageRange | None:
         """The range that the spec of the images states, where it is not the default."""
@@ -341,7 +339,7 @@ class _Probe:
         return None if self.spec is None else known.get(self.spec.range)
 
     def _check_same(self, one: Tensor, other: Tensor, when: str, how: str) -> None:
-        differ = (one - other).nan_to_num().abs().max().item()
+        differ = largest_difference(one, other)
         if differ > SAME:
             self._refuse_chance(f"images that differ by {differ:.3g} {when}: they change {how}")
 
@@ -362,10 +360,10 @@ def _range(low: float, high: float) -> ImageRange | None:
     if 0 <= low == high:
         return None  # one colour says nothing
     if low >= 0 and high > 1.0:
-        return "0..255" if LARGEST < high <= 256 else None
+        return "0..255" if LARGEST_PIXEL < high <= 256 else None
     if low >= 0:
         return "0..1"  # no pixel of any sample darker than mid-grey, if it were [-1, 1]
-    if max(-low, high) > LARGEST or -low < ASKEW * high:
+    if max(-low, high) > LARGEST_PIXEL or -low < ASKEW * high:
         return None
     return "-1..1"
 
@@ -376,7 +374,7 @@ def _fits(stated: str, low: float, high: float) -> bool:
         return low >= -ASKEW and high <= 1 + ASKEW
     if stated == "0..255":
         return low >= -255 * ASKEW and 1.0 < high <= 255 * (1 + ASKEW)
-    return max(-low, high) <= LARGEST
+    return max(-low, high) <= LARGEST_PIXEL
 
 
 def _flag(name: str) -> str:

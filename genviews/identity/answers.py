@@ -14,7 +14,7 @@ from genviews.modes import evaluating, undisturbed
 from genviews.rng import Rng
 from genviews.types import ImageSpec
 
-__all__ = ["Answering", "answers_of", "fixed_images", "shrink"]
+__all__ = ["Answering", "answers_of", "fixed_images", "largest_difference", "shrink"]
 
 LARGEST_SIDE = 32  # pixels of an image that is kept as an answer: 12 kB in colour
 
@@ -36,6 +36,20 @@ def answers_of(thing: Answering) -> Tensor:
     quiet = evaluating(thing) if isinstance(thing, nn.Module) else nullcontext()
     with torch.no_grad(), undisturbed(), quiet:
         return thing.__answers__().detach().to("cpu", torch.float32).contiguous()
+
+
+def largest_difference(one: Tensor, other: Tensor) -> float:
+    """Return how far the answers of two calls differ at most.
+
+    Equal infinities do not differ, nor does NaN from NaN; NaN in one alone differs without end.
+
+    Example:
+        >>> largest_difference(torch.tensor([1.0, torch.nan]), torch.tensor([1.5, torch.nan]))
+        0.5
+    """
+    apart = (one.double() - other.double()).abs()
+    found = apart.masked_fill((one == other) | (one.isnan() & other.isnan()), 0.0)
+    return float(found.nan_to_num(torch.inf).max()) if found.numel() else 0.0
 
 
 def fixed_images(spec: ImageSpec, num: int = 8) -> Float[Tensor, "N C H W"]:

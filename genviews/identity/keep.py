@@ -18,6 +18,7 @@ from torch import Tensor
 from genviews.checks import fail
 from genviews.described import parse_object
 from genviews.files import create_bytes, read_metadata, tensor_bytes
+from genviews.identity.answers import largest_difference
 from genviews.identity.describe import Description, Identified, key_of
 from genviews.shard import key_difference, key_text
 
@@ -108,7 +109,7 @@ class Identity(Identified):
             if ours is None or theirs is None or ours.shape != theirs.shape:
                 found.append(what + "its answers have another shape now")
                 continue
-            largest, allowed = _difference(theirs, ours), TOLERANCE * _largest(theirs)
+            largest, allowed = largest_difference(theirs, ours), TOLERANCE * _largest(theirs)
             if not largest <= allowed:
                 said, asked = "renders other images", "latents"
                 if ours.ndim != 4:
@@ -238,13 +239,6 @@ def _name_at(exact: Mapping[str, Any], path: str) -> str:
     if isinstance(function, dict) and "function" in function:
         return str(function["function"])
     return str(found.get("type", "")) if isinstance(found, dict) else ""
-
-
-def _difference(kept: Tensor, ours: Tensor) -> float:
-    apart = (kept.double() - ours.double()).abs()
-    same = (kept == ours) | (kept.isnan() & ours.isnan())
-    found = apart.masked_fill(same, 0.0)
-    return float(found.nan_to_num(float("inf")).max()) if found.numel() else 0.0
 
 
 def _largest(values: Tensor) -> float:

@@ -91,6 +91,13 @@ class Reading:
         found = replace(found, splits=splits, notes=notes)
         if table is not None:
             return self._labelled(found, table, read_table(table, folder, self.columns))
+        if self.columns:
+            fail(
+                f"{option('label_column')} of the images {str(folder)!r}",
+                expected="a table of labels",
+                got="a folder",
+                remedy=f"name the table with {option('labels')}, or leave it out",
+            )
         needed = self.labels is not None or in_splits
         classes = folder_classes(found.files, int(splits is not None), needed=needed)
         if classes is None:

@@ -125,6 +125,8 @@ def read_images(
     kind = kind_of(word, [name for name in _TAKEN_BY if getattr(how, name, None)])
     if kind in ("folder", "table"):
         return how.source(how.listing(word), spec, split)
+    if how.columns:
+        kind_of(word, ["label_column"])
     found: ImageSource
     if kind == "store":
         found = StoreSource(str(word), spec)

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from torch import nn
 
 from genviews.checks import check_file, check_type, expanded, fail, lookup, option
@@ -214,8 +213,7 @@ def trained_spec(
     path, channels = expanded(word), encoder.config.channels
     if size is not None:
         return ImageSpec(channels=channels, height=size, width=size)
-    with safe_open(str(path), framework="pt") as file:
-        text = (file.metadata() or {}).get("images", "")
+    text = load_header(path, "encoder")[1].get("images", "")
     sides = text.split("x")
     if len(sides) != 3 or not all(side.isdigit() for side in sides):
         fail(

@@ -144,7 +144,13 @@ def load_splits(
         share = float(calibration)
     else:
         known = class_names or next(iter(there.values())).class_names
-        how = replace(how, labels=calibration_labels, class_names=known)
+        tabled = calibration_labels is not None or kind_of(calibration) == "table"
+        how = replace(
+            how,
+            labels=calibration_labels,
+            class_names=known,
+            columns=columns if tabled else None,
+        )
         other = read_images(calibration, spec, how, "calibration")
         _check_labelled(other, str(calibration))
         there = {"val": other, "test": there.get("test") or _one(there, word)}

@@ -123,6 +123,10 @@ def test_arguments_of_a_classifier_and_settings_of_its_flags_are_the_same() -> N
         ({"input_size": 0}, "input_size .*at least 1, got 0"),
         ({"input_resize": 9}, "input_size .*expected given with input_resize"),
         ({"input_resize": 9, "input_size": 10}, "input_resize .*at least 10, got 9"),
+        (
+            {"input_resize": 12, "input_size": (12, 24)},
+            "input_resize .*from which 12x24 can be cut out, got 12x20, of images of 12x20",
+        ),
         ({"input_range": "0..2"}, "input_range .*one of 0..1, 0..255"),
         ({"interpolation": "cubic"}, "did you mean 'bicubic'"),
         ({"outputs": "softmax"}, "outputs .*one of logits, probs, sigmoids"),

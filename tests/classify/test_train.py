@@ -61,7 +61,7 @@ class Marked:
 
     def batch(self, rows: Sequence[int], epoch: int) -> Tensor:
         self.asked.append((list(rows), epoch))
-        return torch.stack([torch.full((1, 4, 4), 10.0 + row) for row in rows])
+        return torch.stack([torch.full((1, 4, 4), 2 + row / 64) for row in rows])
 
 
 class Watching(nn.Module):
@@ -193,15 +193,15 @@ def test_views_take_the_place_of_a_share_of_the_images(fraction: float) -> None:
     config = replace(PLAIN, epochs=4, batch_size=50, view_fraction=fraction)
     trained = train_classifier(module, images, labels, config, views=views)
     shown = torch.cat(module.seen)[:, 0, 0, 0]
-    is_view = shown >= 10
+    is_view = shown >= 2
     share = is_view.float().mean().item()
     assert share == pytest.approx(fraction, abs=4 * math.sqrt(fraction * (1 - fraction) / 800))
     assert np.mean([r.view_share for r in trained.history]) == pytest.approx(share)
     # Only what is shown is rendered, once, and it is asked for by its own row and epoch.
-    asked = sorted(float(row) + 10 for rows, _ in views.asked for row in rows)
+    asked = sorted(2 + row / 64 for rows, _ in views.asked for row in rows)
     assert asked == sorted(shown[is_view].tolist())
     if fraction == 1.0:
-        assert sorted(shown[:200].tolist()) == [10.0 + i for i in range(200)]
+        assert sorted(shown[:200].tolist()) == [2 + i / 64 for i in range(200)]
         assert {epoch for _, epoch in views.asked} == {0, 1, 2, 3}
 
 
@@ -238,8 +238,8 @@ def test_labels_follow_their_images_through_the_mixture() -> None:
         for image, target in zip(batch, targets, strict=True):
             value = image[0, 0, 0].item()
             row = (
-                int(value) - 10
-                if value >= 10
+                round((value - 2) * 64)
+                if value >= 2
                 else int((images == image).flatten(1).all(1).nonzero())
             )
             assert target == labels[row]
@@ -250,7 +250,7 @@ def test_a_batch_coin_shows_whole_batches_of_views() -> None:
     module = Watching()
     config = replace(PLAIN, epochs=10, batch_size=10, coin="batch")
     train_classifier(module, images, labels, config, views=Marked(120))
-    shares = [(b[:, 0, 0, 0] >= 10).float().mean().item() for b in module.seen]
+    shares = [(b[:, 0, 0, 0] >= 2).float().mean().item() for b in module.seen]
     assert set(shares) == {0.0, 1.0}
     assert np.mean(shares) == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(120))
 
@@ -263,7 +263,7 @@ def test_the_coins_are_fresh_each_epoch_and_do_not_depend_on_the_batch() -> None
         config = replace(PLAIN, epochs=2, batch_size=batch_size)
         train_classifier(module, images, labels, config, views=Marked(60))
         firsts = torch.cat(module.seen)[:, 0, 0, 0].view(2, 60)
-        return [set(epoch[epoch >= 10].tolist()) for epoch in firsts]
+        return [set(epoch[epoch >= 2].tolist()) for epoch in firsts]
 
     small, large = chosen(5), chosen(60)
     assert small == large
@@ -277,12 +277,12 @@ def test_views_have_their_own_augmentation() -> None:
     module = Watching()
     train_classifier(module, images, labels, config, views=Marked(40))
     batch = torch.cat(module.seen)
-    views = batch[batch.flatten(1).max(1).values >= 10]
-    assert bool((views.flatten(1).min(1).values >= 10).all())
+    views = batch[batch.flatten(1).max(1).values >= 2]
+    assert bool((views.flatten(1).min(1).values >= 2).all())
     module = Watching()
     train_classifier(module, images, labels, replace(config, augment_views=None), views=Marked(40))
     batch = torch.cat(module.seen)
-    views = batch[batch.flatten(1).max(1).values >= 10]
+    views = batch[batch.flatten(1).max(1).values >= 2]
     assert bool((views == -1).any())
 
 
@@ -561,6 +561,13 @@ def test_wrong_data_are_explained(monkeypatch) -> None:
     images[3] = math.nan
     with pytest.raises(ValueError, match="training loss of epoch 0: expected a finite number"):
         train_classifier(network(), images, labels, PLAIN)
+
+
+@pytest.mark.parametrize("module", [nn.Flatten(), network().requires_grad_(False)])
+def test_a_module_without_weights_to_train(module: nn.Module) -> None:
+    images, labels = data()
+    with pytest.raises(ValueError, match="classifier: expected weights to train, got none"):
+        train_classifier(module, images, labels, PLAIN)
 
 
 def test_an_unknown_preset_lists_the_closest() -> None:

@@ -9,6 +9,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from genviews.cli import main
+from genviews.cli.inputs import load_inputs
+from genviews.cli.learning_flags import LearnFlags
+from genviews.data.pixels import IN_MEMORY
 from genviews.generators.callable import load_callable
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.represent.losses import OBJECTIVES
@@ -173,6 +176,13 @@ class TestData:
         )
         assert stored["loss"] == pytest.approx(streamed["loss"], abs=0.02)
         assert stored["loss"] != streamed["loss"]
+
+    def test_what_was_found_of_the_generator_is_said_beside_the_splits(
+        self, user_module, labelled_data
+    ):
+        flags = LearnFlags(generator="mine:holes", z_dim=8, data="data")
+        notes = load_inputs([flags], IN_MEMORY, lambda kit: None).notes
+        assert "samples are not finite" in notes[0]
 
     def test_steered_views_need_the_walks_of_the_generator(self, go, with_flags, here, capsys):
         decode = load_callable("mine:decode", 8)

@@ -221,6 +221,23 @@ class TestDataset:
         data.targets = ["cat", "dog", "cat"]
         assert DatasetSource(data, SPEC).columns == {}
 
+    @pytest.mark.parametrize("targets", [3, "cat", lambda: [0, 1, 0], [], [[0], [1], [0]]])
+    def test_targets_of_another_kind_are_no_labels(self, targets):
+        data = Broken()
+        data.targets = targets
+        assert DatasetSource(data, SPEC).columns == {}
+
+    def test_classes_of_another_kind_name_none(self):
+        data = Broken()
+        data.targets, data.classes = [0, 1, 0], lambda: 2
+        assert DatasetSource(data, SPEC).class_names == ("0", "1")
+
+    def test_targets_of_other_items_are_refused(self):
+        data = Broken()
+        data.targets = [0, 1, 0, 1]
+        with pytest.raises(ValueError, match="targets of Broken: expected 3, one for each item"):
+            DatasetSource(data, SPEC)
+
     def test_sizes(self):
         large = [(Image.fromarray(pixels(0, 8)), 0)]
         assert "8x8 pixels" in DatasetSource(large, SPEC).read([0]).skipped[0][1]
@@ -273,6 +290,8 @@ class TestLoadDataset:
             ("torchvision:FashionMNIST:no/where:train", FileNotFoundError, "not found"),
             ("torchvision:SVHN:no/where:trian", ValueError, "split"),
             ("torchvision:Caltech101:no/where:train", ValueError, "Caltech101 has none"),
+            ("torchvision:UCF101:no/where:train", ValueError, "UCF101 in the folder .*annotation"),
+            ("torchvision:DatasetFolder:no/where", ValueError, "missing 1 .* 'loader'"),
             ("users_data:mak", ValueError, r"it has .*make"),
             ("users_data:size", ValueError, "expected a function that returns a data set, got int"),
             ("users_data:stream", TypeError, "expected a map-style data set"),

@@ -247,6 +247,7 @@ def bright(z):
         (lambda z: decode(z).to_sparse(), {}, "tensor of images, got torch.sparse_coo"),
         (DCGAN(), {}, r"BatchNorm2d 'main.1' in training mode; call \.eval\(\)"),
         (noisy, {}, r"differ by .* when it is called twice: they change by chance"),
+        (lambda z: decode((z - z.mean(0)) / z.std(0)), {}, "by inf alone and in a batch: they"),
         (lambda z: decode(z - z.mean(0)), {}, "alone and in a batch: they change with its batch"),
         (
             lambda z: decode(z) * 0.05 + 0.5,

@@ -504,6 +504,8 @@ class TestWords:
                 {"root": "b"},
                 r"root \(--root\) of the images .*: expected a table, got a folder",
             ),
+            ("a", {"columns": ["b"]}, r"label_column .*: expected a table of labels, got a folder"),
+            ("mine:data", {"columns": ["b"]}, "label_column .*: expected a table, got a dataset"),
             ("labels.csv", {"labels": "b"}, r"labels \(--labels\) .* got a table; write them into"),
             (
                 "mine:data",
