@@ -70,7 +70,7 @@ def redrawn_gate(count: int, total: int, what: str) -> Gate | None:
 @checked
 def picture_gate(
     made: Float[Tensor, "n C H W"],
-    images: Float[Tensor, "m C H W"],
+    images: Float[Tensor, "m c h w"],
     what: str,
     remedy: str,
 ) -> Gate | None:
@@ -138,7 +138,7 @@ def copies_gate(copies: int, count: int, what: str) -> Gate:
 
 @checked
 def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m c h w"]) -> Gate | None:
-    """Whether generator and images, of any size, have one range of values: [0, 1] is not [-1, 1]."""
+    """Whether generator and images, which may be larger, have one range: [0, 1] is not [-1, 1]."""
     made = made[finite_rows(made)]
     if not len(made) or not len(images):
         return None
