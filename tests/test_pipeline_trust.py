@@ -332,6 +332,11 @@ class TestBeforeAnyWork:
         same = tta().predict_proba(IMAGES[[0, 0, 1]], ids=["a", "a", "b"])
         assert torch.equal(same[0], same[1])
 
+    def test_the_line_of_a_copy_has_no_name_that_another_image_has(self):
+        bank = tta().bank(IMAGES[[0, 0, 1]], split="predict", ids=["a", "a", "a#1"], generate=False)
+        assert bank.ids[::2] == ("a", "a#1")
+        assert len(set(bank.ids)) == 3
+
     def test_sources_too(self):
         source = MemorySource(ImageSet(images=IMAGES[:, :, :6].clone(), ids=tuple("abcdefghij")))
         with pytest.raises(ValueError, match="what the generator makes"):

@@ -151,13 +151,17 @@ def joined_bank(
     if not parts:
         refuse_silence()
     place = {row: place for place, row in enumerate(row for part in parts for row in part.rows)}
-    copies, first = photos.copies, set(photos.rows)
+    copies, taken = photos.copies, set(photos.ids)
     rows = [row for row, original in enumerate(copies) if original in place]
     chosen = [place[copies[row]] for row in rows]
+    ids = [photos.ids[row] for row in rows]
+    for at, row in enumerate(rows):
+        while copies[row] != row and ids[at] in taken:
+            ids[at] += f"#{row}"
     whole = PredictionBank.concatenate([part.bank for part in parts])
     return replace(
         whole,
-        ids=tuple(photos.ids[row] + ("" if row in first else f"#{row}") for row in rows),
+        ids=tuple(ids),
         labels=None if labels is None else labels[rows],
         logits={key: logits[chosen] for key, logits in whole.logits.items()},
     )

@@ -196,6 +196,8 @@ class Bench:
         for start in range(0, len(images), self.batch_size):
             rows = range(len(images))[start : start + self.batch_size]
             batch = images.read(rows)
+            if not len(batch):
+                continue
             shown = plan.shown(batch.images, batch.ids)
             found = rendered_label(
                 self.tasks, self.kit.generator, shown, batch_size=self.batch_size

@@ -94,49 +94,78 @@ def test_a_failed_inversion_has_no_view_at_any_number_of_steps():
     assert table2.STUDY.run(bench, options).record.data["rows"][0]["distances"]["l1"] > 0
 
 
-def test_an_encoder_beside_a_generator_that_renders_the_class():
-    toy = ToyGenerator()
-    shift = torch.tensor([-0.3, 0.3])
+def conditional_bench(start=None, source=MemorySource):
+    """A bench of a generator that is told which class to draw, two images a batch."""
+    toy, shift = ToyGenerator(), torch.tensor([-0.3, 0.3])
 
     def draw(z, classes):
         moved = toy.synthesize(toy.map(z)) + (classes @ shift)[:, None, None, None]
         return moved.clamp(-1, 1)
 
-    generator = CallableGenerator(draw, toy.z_dim, num_classes=2, class_names=("dark", "light"))
-    encoder = InversionEncoder(EncoderConfig.for_generator(generator, widths=(8,))).eval()
+    names = ("dark", "light")
+    generator = CallableGenerator(draw, toy.z_dim, num_classes=2, class_names=names)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
     with torch.no_grad():
         network[1].weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 64))
-    task = Task(
-        name="images", classifier=Classifier(network, generator.image_spec, ("dark", "light"))
-    )
+    task = Task(name="images", classifier=Classifier(network, generator.image_spec, names))
     labels = torch.arange(8) % 2
     z = generator.sample(Rng(0).streams(range(8)))
     images = ImageSet(
         images=generator.synthesize(generator.map(z, labels), labels).detach(),
         ids=tuple(map(str, range(8))),
         labels=labels,
-        class_names=("dark", "light"),
+        class_names=names,
     )
-    kit = GeneratorKit(generator, inverter=Inverter(start=EncoderStart(encoder), steps=1))
-    splits = {"calibration": MemorySource(images), "test": MemorySource(images)}
-    bench = toy_bench(kit=kit, tasks=(task,), splits=splits, perturbations=(), pixel_views=())
+    how = Inverter(steps=1) if start is None else Inverter(start=start(generator), steps=1)
+    return toy_bench(
+        kit=GeneratorKit(generator, inverter=how),
+        tasks=(task,),
+        splits={"calibration": source(images), "test": source(images)},
+        perturbations=(),
+        pixel_views=(),
+        batch_size=2,
+    )
+
+
+def test_an_encoder_beside_a_generator_that_renders_the_class():
+    def start(generator):
+        config = EncoderConfig.for_generator(generator, widths=(8,))
+        return EncoderStart(InversionEncoder(config).eval())
+
+    bench = conditional_bench(start)
     measured = measure_reconstructions(bench, bench.bank("test", (), num_views=1)["images"])
     assert 0 < measured["l1"] <= measured["encoder_l1"]
 
 
 class Broken(MemorySource):
-    """Every image is broken that a look at a few of them would take, were they not left out."""
+    """Some images cannot be read."""
+
+    def is_broken(self, name):
+        return int(name) < 4
 
     def read(self, rows):
         batch = super().read(rows)
-        good = [place for place, name in enumerate(batch.ids) if int(name) % 2]
+        good = [place for place, name in enumerate(batch.ids) if not self.is_broken(name)]
         return SourceBatch(
             images=batch.images[good],
             ids=tuple(batch.ids[place] for place in good),
             hashes=tuple(batch.hashes[place] for place in good),
-            skipped=tuple((name, "is broken") for name in batch.ids if not int(name) % 2),
+            skipped=tuple((name, "is broken") for name in batch.ids if self.is_broken(name)),
         )
+
+
+def test_a_class_for_each_image_where_a_whole_batch_cannot_be_read():
+    bench = conditional_bench(source=Broken)
+    store = bench.inversions("test")
+    assert [name for name, _ in store.skipped] == ["0", "1", "2", "3"]
+    assert store.read_all().ids == ("4", "5", "6", "7")
+
+
+class Odd(Broken):
+    """Every image is broken that a look at a few of them would take, were they not left out."""
+
+    def is_broken(self, name):
+        return int(name) % 2 == 0
 
 
 def test_gates_look_at_what_was_inverted():
@@ -149,7 +178,7 @@ def test_gates_look_at_what_was_inverted():
         labels=known.labels[rows],
         class_names=known.class_names,
     )
-    bench = toy_bench(splits={"calibration": Broken(many), "test": MemorySource(known)})
+    bench = toy_bench(splits={"calibration": Odd(many), "test": MemorySource(known)})
     store = bench.inversions("calibration")
     names = {gate.name for gate in gates_of_inversions(bench)}
     assert "likeness of reconstructions" in names
