@@ -30,10 +30,16 @@ SampleId = int | str
 DTYPE = np.float32
 
 
-@lru_cache(maxsize=2**15, typed=True)  # the same samples are drawn again and again
 def _hash64(*parts: object) -> int:
     text = "\x1f".join(f"{type(p).__name__}:{p}" for p in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+@lru_cache(maxsize=2**15, typed=True)  # the same samples are drawn again and again
+def _hash_id(sample: SampleId) -> int:
+    """`_hash64` of one part, in half the time: this is most of what a first draw costs."""
+    text = f"{type(sample).__name__}:{sample}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
 def _plain(sample: object) -> SampleId:
@@ -128,19 +134,15 @@ class Streams:
 
     def normal(self, num_views: int, shape: Sequence[int]) -> Tensor:
         """Standard normal draws."""
-        return self._draw(num_views, shape, lambda g, out: g.standard_normal(out=out, dtype=DTYPE))
+        return self._draw(num_views, shape, np.random.Generator.standard_normal)
 
     def uniform(self, num_views: int, shape: Sequence[int]) -> Tensor:
         """Draws uniform on [0, 1)."""
-        return self._draw(num_views, shape, lambda g, out: g.random(out=out, dtype=DTYPE))
+        return self._draw(num_views, shape, np.random.Generator.random)
 
-    def _draw(
-        self,
-        num_views: int,
-        shape: Sequence[int],
-        fill: Callable[[np.random.Generator, np.ndarray], object],
-    ) -> Tensor:
-        out = np.empty((len(self.ids), num_views, math.prod(shape)), dtype=DTYPE)
+    def _draw(self, num_views: int, shape: Sequence[int], fill: Callable[..., object]) -> Tensor:
+        out = np.empty((len(self.ids) * num_views, math.prod(shape)), dtype=DTYPE)
+        rows = iter(out)
         # Making a Philox costs ten times more than moving one to another stream, so one serves all.
         philox = np.random.Philox(key=0)
         generator = np.random.Generator(philox)
@@ -153,10 +155,11 @@ class Streams:
             "has_uint32": 0,
             "uinteger": 0,
         }
-        for views, sample in zip(out, self.ids, strict=True):
-            key[1] = _hash64(sample)
-            for index, view in enumerate(views, self.first_view):
-                counter[1] = index
+        views = range(self.first_view, self.first_view + num_views)
+        for sample in self.ids:
+            key[1] = _hash_id(sample)
+            for view in views:
+                counter[1] = view
                 philox.state = start
-                fill(generator, view)
+                fill(generator, dtype=DTYPE, out=next(rows))
         return torch.from_numpy(out.reshape(len(self.ids), num_views, *shape))
