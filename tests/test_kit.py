@@ -377,7 +377,7 @@ class TestSaved:
             GeneratorKit(ToyGenerator(), inverter=inverter).save(tmp_path / "mine")
 
     def test_a_folder_with_a_kit_is_left_alone(self, tmp_path):
-        GeneratorKit(ToyGenerator()).save(tmp_path)
+        whole_toy().save(tmp_path)
         before = (tmp_path / "card.json").read_bytes()
         with pytest.raises(ValueError, match=r"expected none yet, got a folder with a card.json"):
             GeneratorKit(ToyGenerator(seed=1)).save(tmp_path)

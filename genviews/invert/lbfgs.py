@@ -324,13 +324,14 @@ class LBFGS(WolfeSearch, Optimizer[_LBFGSState]):
         ages = torch.arange(1, int(count.max()) + 1, device=rows.device)[:, None]
         slots = (state.head[rows] - ages) % self.history
         rhos = torch.where(ages <= count, state.rho[rows, slots], 0.0)
-        pairs = list(zip(slots.unbind(), rhos.unbind(), strict=True))  # the youngest first
-        for slot, rho in pairs:
-            weight = rho * (state.moves[rows, slot] * q).sum(1)
-            q = torch.addcmul(q, weight[:, None], state.changes[rows, slot], value=-1)
+        moves, changes = state.moves[rows, slots], state.changes[rows, slots]
+        pairs = list(zip(moves.unbind(), changes.unbind(), rhos.unbind(), strict=True))
+        for move, change, rho in pairs:  # the youngest first
+            weight = rho * (move * q).sum(1)
+            q = torch.addcmul(q, weight[:, None], change, value=-1)
             weights.append(weight)
         r = q * state.scale[rows, None]
-        for slot, rho in reversed(pairs):
-            back = rho * (state.changes[rows, slot] * r).sum(1)
-            r = torch.addcmul(r, (weights.pop() - back)[:, None], state.moves[rows, slot])
+        for move, change, rho in reversed(pairs):
+            back = rho * (change * r).sum(1)
+            r = torch.addcmul(r, (weights.pop() - back)[:, None], move)
         return r

@@ -238,6 +238,8 @@ class _Run:
                 self._store(active.select(torch.nonzero(finished).flatten()))
                 keep = torch.nonzero(~finished).flatten()
                 active = active.select(keep) if len(keep) else None
+            if progress is silent:
+                continue
             done = unusable + int(position - (0 if active is None else self._to_do(active)))
             if done > told:
                 told = done

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,9 +13,10 @@ from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import invert_source
 from genviews.invert.optimize import invert
+from genviews.invert.start import MeanStart
 from genviews.rng import Rng
 
-INVERTER = Inverter(steps=4)
+INVERTER = Inverter(start=MeanStart(), steps=4)
 
 
 def toy_images(count, name):
@@ -50,8 +53,8 @@ def test_equals_inversion_at_once(parts):
 
 
 def test_snapshots_are_those_of_the_inverter(parts):
-    found = run(parts, Inverter(steps=4, snapshots=(0, 2)))
-    whole = invert(parts[0], parts[1].images, inverter=Inverter(steps=4, snapshots=(0, 2)))
+    found = run(parts, replace(INVERTER, snapshots=(0, 2)))
+    whole = invert(parts[0], parts[1].images, inverter=replace(INVERTER, snapshots=(0, 2)))
     torch.testing.assert_close(
         found.columns("snapshots")["snapshots"], whole.snapshots, rtol=0, atol=1e-5
     )
@@ -86,5 +89,8 @@ def test_whatever_changes_the_result_is_made_anew(parts, counted, change):
         images = toy_images(7, "other")
     if change == "weights":
         generator = ToyGenerator(seed=1)
-    run((generator, images, folder), Inverter(steps=3) if change == "settings" else INVERTER)
+    run(
+        (generator, images, folder),
+        replace(INVERTER, steps=3) if change == "settings" else INVERTER,
+    )
     assert counted == [3, 3, 1]

@@ -77,7 +77,7 @@ def test_training_gives_a_better_start_than_the_mean_latent():
     encoder = train_encoder(
         toy,
         architecture,
-        EncoderTraining(steps=150, batch=32, masked=0.0),
+        EncoderTraining(steps=100, batch=32, masked=0.0),
         report=lambda step, parts: losses.append(parts["pixel"]),
     )
     images = toy.synthesize(toy.map(toy.sample(Rng(9).streams(range(64)))))

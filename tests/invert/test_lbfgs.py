@@ -40,8 +40,8 @@ class TestReference:
     @pytest.mark.parametrize(
         ("problems", "steps"),
         [
-            ([bent(i) for i in range(8)], 28),  # converged by then: what follows is round-off
-            ([bent(i, kinks=0.5) for i in range(8)], 40),
+            ([bent(i) for i in range(4)], 28),  # converged by then: what follows is round-off
+            ([bent(i, kinks=0.5) for i in range(4)], 40),
             ([quadratic(i) for i in range(4)], 20),
             ([logistic(i) for i in range(4)], 20),
             ([rosenbrock] * 4, 20),
@@ -179,7 +179,7 @@ class TestSafe:
         assert bad.costs == [1]
         assert len(good.losses) == 6
 
-    @pytest.mark.parametrize(("lapse", "recovers"), [(11, True), (22, False), (10**6, False)])
+    @pytest.mark.parametrize(("lapse", "recovers"), [(11, True), (22, False)])
     def test_a_failed_search_drops_the_memory_and_a_second_ends_the_image(self, lapse, recovers):
         calls, inside = [], bent(2)
 
@@ -271,8 +271,8 @@ class TestSafe:
 class TestConvergence:
     @pytest.mark.parametrize(("history", "steps"), [(1, 150), (30, 60)])
     def test_reaches_the_minimum_that_scipy_finds(self, history, steps):
-        problems = [logistic(0), logistic(1), quadratic(0), quadratic(1)]
-        start = starts(4, seed=1)
+        problems = [logistic(0), quadratic(1)]
+        start = starts(2, seed=1)
         for row, f, x in zip(
             drive(LBFGS(history=history), problems, start, steps),
             problems,
@@ -291,7 +291,7 @@ class TestConvergence:
             assert sum(row.costs) < 35
 
     def test_rosenbrock_from_anywhere(self):
-        problems, start = 10 * [rosenbrock], 1.5 * starts(10, seed=2, size=4)
+        problems, start = 6 * [rosenbrock], 1.5 * starts(6, seed=2, size=4)
         for row in drive(LBFGS(), problems, start, 150):
             # In four dimensions there is a second, local minimum near (-1, 1, 1, 1).
             near = np.abs(row.x[-1] - np.where(row.x[-1] < 0, -0.7757, 1)).max() < 0.02

@@ -32,9 +32,10 @@ def value(term, images, rendered, masks, latents):
     return objective(objective.target(images, masks, latents), rendered, latents)
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("leak", [False, True])
+@pytest.mark.parametrize(
+    ("net", "masked", "leak"),
+    [("alex", False, False), ("alex", True, False), ("alex", True, True), ("vgg", True, False)],
+)
 def test_equals_the_package(net, masked, leak, lpips_random, lpips_backbone):
     images, rendered, masks, latents = case()
     masks = masks if masked else torch.ones_like(masks)

@@ -155,7 +155,7 @@ class TestDeadMean:
     @pytest.mark.parametrize("start", [FEW, Starts((MeanStart(), FEW))])
     def test_a_batch_gives_each_image_what_it_gets_alone(self, start):
         generator, images = rectified(), samples_of(rectified(), 1, 9)
-        inverter = Inverter(start=start, steps=12)
+        inverter = Inverter(start=start, steps=6)
         whole = invert(generator, images, inverter=inverter)
         parts = [invert(generator, images[i : i + 3], inverter=inverter) for i in (0, 3, 6)]
         few = invert(generator, images.flip(0), inverter=inverter, batch_size=8)

@@ -6,11 +6,13 @@ import sys
 import pytest
 from safetensors.torch import save_file
 
+from genviews.domains import DOMAINS
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.kit import GeneratorKit
 from genviews.load.generator import check_generator, load_generator
+from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.train_steer import SteerTraining, train_walks
 
 CONFIG = {"resolution": 16, "img_channels": 1, "z_dim": 8, "w_dim": 8, "mapping_layers": 2}
@@ -40,8 +42,7 @@ class TestFile:
             assert not kit.generator.training
 
     def test_strengths_are_those_of_the_domain_or_measured(self, weights):
-        names = [p.name for p in load_generator(weights, domain="face").candidates]
-        assert "pca_coarse_2.00" in names
+        assert load_generator(weights, domain="face").domain is DOMAINS["face"]
         kit = load_generator(weights)
         assert {p.layers for p in kit.candidates} <= {"coarse", "fine"}
         assert "measured on net" in kit.notes[0]
@@ -86,12 +87,15 @@ def user_module(tmp_path, monkeypatch):
 class TestWalks:
     def test_of_a_file(self, tmp_path):
         toy = ToyGenerator(seed=2)
-        GeneratorKit(toy).save(tmp_path / "toy")
-        walks = train_walks(toy, SteerTraining(samples=64, lr=0.05, edits=("zoom",)))
+        few = PCAStatistics.measure(toy, 100)
+        GeneratorKit(toy, directions=few).save(tmp_path / "toy")
+        walks = train_walks(toy, SteerTraining(samples=16, lr=0.05, edits=("zoom",)))
         walks.save(tmp_path / "walks.safetensors")
         kit = load_generator(tmp_path / "toy", walks=tmp_path / "walks.safetensors")
         assert kit.perturbation("steer_all_1.00").name == "steer_all_1.00"
-        GeneratorKit(ToyGenerator(seed=3)).save(tmp_path / "other")
+        third = ToyGenerator(seed=3)
+        few = PCAStatistics.measure(third, 100)
+        GeneratorKit(third, directions=few).save(tmp_path / "other")
         other = load_generator(tmp_path / "other", walks=tmp_path / "walks.safetensors")
         with pytest.raises(ValueError, match=r"walks: .* it now renders other images"):
             other.perturbation("steer_all_1.00")
@@ -118,6 +122,9 @@ class TestChoices:
         kit = load_generator(str(weights))
         found = kit.perturbations(("stylemix_coarse", "isotropic_fine_0.25"))
         assert [p.name for p in found] == ["stylemix_coarse", "isotropic_fine_0.25"]
+
+    def test_none_named_are_all_candidates(self, user_module):
+        kit = load_generator(f"{user_module}:decode", z_dim=8)
         assert kit.perturbations(None) == kit.candidates
         assert kit.perturbations(()) == kit.candidates
 
