@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ import torch
 from jaxtyping import TypeCheckError
 
 import genviews
+from genviews.perturb.base import format_strength
 
 ROOT = Path(__file__).resolve().parents[1]
 MEGABYTE = 1_000_000
 
 
+@cache
 def repository_files() -> list[Path]:
     """Files that git tracks or would track; every plain file where this is no git checkout."""
     git = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -37,6 +40,7 @@ def repository_files() -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -182,6 +186,10 @@ class TestChecksAreOn:
     def test_shapes_are_checked_in_tests(self, toy):
         with pytest.raises(TypeCheckError):
             toy.synthesize(torch.zeros(3))
+
+    def test_so_are_functions_without_shapes(self):
+        with pytest.raises(TypeCheckError, match="format_strength"):
+            format_strength("0.3")
 
     @pytest.mark.parametrize(
         ("module", "name"),

@@ -50,8 +50,18 @@ CASES = [
 IDS = [f"{type(aligner).__name__}-{i}" for i, (aligner, _) in enumerate(CASES)]
 
 
+REGIONS = {}
+
+
 def region(aligned):
-    """Source pixels whose centre falls into a known output pixel, in a plain loop."""
+    """Source pixels whose centre falls into a known output pixel, in a plain loop, once a case."""
+    case = (str(aligned.to_source), aligned.mask.shape, int(aligned.mask.sum()))
+    if case not in REGIONS:
+        REGIONS[case] = slow_region(aligned)
+    return REGIONS[case]
+
+
+def slow_region(aligned):
     back = aligned.to_source.inverse()
     there = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     height, width = aligned.mask.shape[1:]

@@ -95,11 +95,10 @@ class TestEquations:
         got = copy.deepcopy(case).double().map(z, labels(case, 3))
         np.testing.assert_allclose(got.detach().numpy(), wanted, rtol=1e-10, atol=1e-10)
 
-    @pytest.mark.parametrize("noise", ["const", "none"])
-    def test_synthesis(self, case, noise):
+    def test_synthesis(self, case):
         latents = Rng(1).streams(range(3)).normal(1, case.latent_spec.shape)[:, 0]
-        wanted = naive(case).synthesize(latents.numpy(), noise)
-        got = case.synthesis(latents, noise=noise)
+        wanted = naive(case).synthesize(latents.numpy(), "const")
+        got = case.synthesis(latents, noise="const")
         np.testing.assert_allclose(got.detach().numpy(), wanted, atol=1e-4)
 
     @pytest.mark.parametrize("noise", ["const", "none"])
