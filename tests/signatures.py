@@ -82,8 +82,9 @@ def _decorate(check: Callable[[Any], Any], target: Any) -> Any:
 
 
 def _has_shapes(target: Callable[..., Any]) -> bool:
-    """Whether an annotation is one of jaxtyping's, or not known yet."""
+    """Whether an annotation is one of jaxtyping's, or only jaxtyping knows what to do with it."""
     try:
-        return "jaxtyping" in repr(get_type_hints(target))
+        hints = repr(get_type_hints(target))
     except (NameError, TypeError):
         return True
+    return "jaxtyping" in hints or ".kwargs" in hints  # of a ParamSpec

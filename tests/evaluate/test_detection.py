@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -39,9 +41,14 @@ def weights():
     return weights_of(resnet18())
 
 
+@pytest.fixture(scope="module")
+def made(weights):
+    return c4_detector(weights, CONFIG, architecture="resnet18")
+
+
 @pytest.fixture
-def small(weights):
-    return weights, c4_detector(weights, CONFIG, architecture="resnet18")
+def small(weights, made):
+    return weights, copy.deepcopy(made)
 
 
 def scene():
@@ -133,7 +140,7 @@ class TestStep:
             sum(
                 detection_step(detector, optimizer, images, targets, step=s, config=CONFIG).values()
             )
-            for s in range(5)
+            for s in range(7)
         ]
         assert losses[-1] < 0.9 * losses[0]
         assert torch.equal(torch.get_rng_state(), state)
