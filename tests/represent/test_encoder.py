@@ -32,7 +32,7 @@ class TestBackbones:
     def test_feature_sizes(self, name, features, stem):
         with torch.device("meta"):  # shapes alone
             found = encoder(name, stem=stem).eval()
-            assert found(IMAGES.to("meta")).shape == (2, features)
+            assert found.backbone(IMAGES.to("meta")).shape == (2, features)
         assert found.features_dim == features
 
     def test_resnet101_has_the_layers_of_torchvision(self):
