@@ -23,7 +23,7 @@ from genviews.cli import main as genviews
 
 __all__ = ["QUICK", "ask", "main"]
 
-QUICK = ("--steps", "10", "--num-views", "2", "--perturb", "isotropic_all_0.20")
+QUICK = ("--steps", "5", "--num-views", "2", "--perturb", "isotropic_all_0.20")
 QUICK += ("--augment", "fashion32/crop")
 
 

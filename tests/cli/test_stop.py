@@ -24,9 +24,12 @@ RUN = ["invert", "--images", "images", "--generator", "mine:decode", "--z-dim", 
 RUN += ["--steps", "4", "--batch-size", "8"]
 
 
-@SIGNALS
-def test_while_modules_are_loaded(tmp_path, number):
-    """The last of them, the user's, takes long: a slow machine sends its signal in time as well."""
+def test_while_modules_are_loaded(tmp_path):
+    """The last of them, the user's, takes long: a slow machine sends its signal in time as well.
+
+    One signal stands for all, which are heard in one place: each start of torch takes long.
+    """
+    number = signal.SIGTERM
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(600)\n")
     (tmp_path / "images").mkdir()
     words = ["invert", "--images", "images", "--generator", "slow:decode", "--z-dim", "8"]

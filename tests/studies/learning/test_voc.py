@@ -33,7 +33,7 @@ from tests.studies.learning.small import small, training
 NAMES = ("a", "b", "c", "d")
 GAUSSIAN = LearningRow(name="Gaussian", views="gaussian_all_0.20")
 UNTRAINED = LearningRow(name="untrained", data="none")
-SVM = (0.01, 1.0)  # costs: two, for speed
+SVM = (1.0,)  # costs: one, for speed; tests/evaluate has the choice
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ class TestJudging:
             ("untrained", 0),
             ("untrained", 1),
         ]
-        for one, result in zip(found, results, strict=True):
+        for one, result in list(zip(found, results, strict=True))[::3]:
             extract = FeatureExtractor(result.encoder(), allow_untrained=True)
             splits = [read_voc(devkit, split, class_names=NAMES) for split in ("train", "val")]
             svm = MultiLabelSVM(SVM)
