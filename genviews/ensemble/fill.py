@@ -50,9 +50,7 @@ from genviews.user_code import GUIDE
 from genviews.work import Tell, run_shards
 
 __all__ = [
-    "NOT_INVERTED",
     "NO_ANSWER",
-    "PLAIN",
     "Answered",
     "answered",
     "conditioning_task",
@@ -140,12 +138,12 @@ class Answered:
     Args:
         rows: of the images that have one.
         logits: of these, all finite, as `view_logits` has them.
-        plain: those of the rows whose views have no answer, so that the image's stand for them.
+        plain: those of the rows for whose views the image's logits stand, and why.
     """
 
     rows: list[int]
     logits: tuple[dict[str, Tensor], ...]
-    plain: list[int]
+    plain: dict[int, str]
 
 
 def answered(
@@ -169,15 +167,17 @@ def answered(
     none = torch.zeros_like(finite[0]["image"])
     good = torch.stack([own["image"] for own in finite]).all(0) & ~(none if bad is None else bad)
     usable = [torch.stack(list(own.values())).all(0) for own in finite]
-    kept = [whole & ~(none if failed is None else failed) for whole in usable]
+    lost = none if failed is None else failed
+    kept = [whole & ~lost for whole in usable]
     rows = good.nonzero().flatten()
+    silent = (good & ~torch.stack(kept).all(0)).nonzero().flatten().tolist()
     return Answered(
         rows=rows.tolist(),
         logits=tuple(
             {k: torch.where(whole[:, None, None], v, own["image"])[rows] for k, v in own.items()}
             for own, whole in zip(logits, kept, strict=True)
         ),
-        plain=(good & ~torch.stack(usable).all(0)).nonzero().flatten().tolist(),
+        plain={row: NOT_INVERTED if lost[row] else PLAIN for row in silent},
     )
 
 
@@ -273,9 +273,9 @@ def fill_from_source(
         )
         notes |= {REDRAWN: str(sum(redrawn))} if sum(redrawn) else {}
         kept = answered(said, failed=failed)
-        good, plain = set(kept.rows), set(kept.plain)
+        good = set(kept.rows)
         notes |= {name: NO_ANSWER for row, name in enumerate(batch.ids) if row not in good}
-        notes |= {name: PLAIN for row, name in enumerate(batch.ids) if row in plain}
+        notes |= {batch.ids[row]: why for row, why in kept.plain.items()}
         tensors = {
             f"{place}/{what}": logits.contiguous()
             for place, own in enumerate(kept.logits)

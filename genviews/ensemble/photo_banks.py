@@ -21,8 +21,6 @@ from genviews.classify.task import Task
 from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import (
-    NOT_INVERTED,
-    PLAIN,
     answered,
     refuse_silence,
     rendered_label,
@@ -108,12 +106,10 @@ def photo_banks(
                     logits=kept.logits[0],
                     meta=shown.facts,
                 )
-                why = {place: PLAIN for place in kept.plain}
-                why |= {place: NOT_INVERTED for place in kept.rows if failed[place]}
                 yield PhotoBank(
                     rows=[part.rows[place] for place in kept.rows],
                     bank=bank,
-                    notes={ids[place]: text for place, text in why.items()},
+                    notes={ids[place]: why for place, why in kept.plain.items()},
                 )
         tell(min(start + plan.batch_size, len(rows)), len(rows))
 

@@ -83,7 +83,7 @@ class Bench:
 
     Attributes:
         plain_answers: split -> ids of images whose own answers stand for those of their views,
-            which are no numbers.
+            which are no numbers, or for want of an inversion.
         redrawn: split -> how many views were not finite, and drawn again, and of how many.
     """
 

@@ -88,7 +88,7 @@ def result_of(compared: Mapping[str, Mapping[str, RowSummary]], record: Record) 
         Column(name="p", kind="p"),
         Column(name="neighbours, difference", kind="points", priority=2),
     )
-    which = f"lose accuracy: {', '.join(lost)}" if lost else "loses no accuracy that can be seen"
+    which = f"loses accuracy in {', '.join(lost)}" if lost else "loses no accuracy that can be seen"
     return Result(
         title="Trained in bfloat16",
         verdict=f"The same rows and seeds, the encoder under autocast: it {which}.",

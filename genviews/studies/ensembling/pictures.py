@@ -111,7 +111,7 @@ def _gallery(
     rows = torch.tensor(picks.rows)
     asked = conditioning_task(bench.tasks, bench.kit.generator)
     ids = [bank.ids[row] for row in picks.rows]
-    places = [source.ids.index(name) for name in ids]
+    places = source.rows_of(ids)
     label = None
     if asked is not None:
         label = label_of(asked, bench.kit.generator, test[asked.name].get("image")[rows, 0])

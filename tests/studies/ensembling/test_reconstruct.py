@@ -91,6 +91,7 @@ def test_a_failed_inversion_has_no_view_at_any_number_of_steps():
         bank = bench.bank("test", (), num_views=1, latents=store.at(place))["images"]
         same = (bank.get("reconstruction") == bank.get("image")).flatten(1).all(1)
         assert same.nonzero().flatten().tolist() == list(range(FAILED))
+    assert bench.plain_answers["test"] == set(bench.images("test").ids[:FAILED])
     assert table2.STUDY.run(bench, options).record.data["rows"][0]["distances"]["l1"] > 0
 
 
