@@ -127,13 +127,13 @@ class TestNeighbours:
     def test_a_batch_of_real_images_gives_each_what_it_gets_alone(self):
         """Bit for bit, for a long descent magnifies round-off: every part is computed alike."""
         kit = load_generator("fashion32")
-        images = zoo_images("fashion32", "val").images[:9]
+        images = zoo_images("fashion32", "val").images[:5]
         inverter = Inverter(start=EncoderStart(kit.encoder), steps=6)
         whole = invert(kit.generator, images, inverter=inverter)
         assert (whole.loss < whole.start_loss).all()
-        alone = invert(kit.generator, images[7:8], inverter=inverter)
-        assert torch.equal(alone.loss, whole.loss[7:8])
-        for batch_size, order in ((1, [4]), (3, [2, 8, 1, 0]), (8, list(range(8, -1, -1)))):
+        alone = invert(kit.generator, images[3:4], inverter=inverter)
+        assert torch.equal(alone.loss, whole.loss[3:4])
+        for batch_size, order in ((1, [4]), (3, [2, 4, 1, 0]), (8, list(range(4, -1, -1)))):
             turned = invert(kit.generator, images[order], inverter=inverter, batch_size=batch_size)
             assert torch.equal(turned.loss, whole.loss[order])
             assert torch.equal(turned.latents, whole.latents[order])
@@ -148,11 +148,11 @@ class TestNeighbours:
             same(got, pick(expected, range(count)))
 
     def test_order_changes_nothing(self, styled):
-        generator, images = styled[0], styled[1][:24]
+        generator, images = styled[0], styled[1][:12]
         inverter = from_mean(steps=5, snapshots=(0, 3))
-        order = torch.randperm(24, generator=torch.Generator().manual_seed(2))
-        forward = invert(generator, images, inverter=inverter, batch_size=6)
-        mixed = invert(generator, images[order], inverter=inverter, batch_size=6)
+        order = torch.randperm(12, generator=torch.Generator().manual_seed(2))
+        forward = invert(generator, images, inverter=inverter, batch_size=4)
+        mixed = invert(generator, images[order], inverter=inverter, batch_size=4)
         same(mixed, pick(forward, order))
 
     def test_never_more_under_way_than_asked_for(self, case):
@@ -515,7 +515,7 @@ class TestStages:
 
     def test_snapshots_before_and_after_a_stage_ends(self, noisy, seen):
         toy, images = noisy
-        inverter = from_mean(smoothing=(0.3, 0.0), steps=60, snapshots=(0, 10, 40))
+        inverter = from_mean(smoothing=(0.3, 0.0), steps=50, snapshots=(0, 10, 40))
         result = invert(toy, images[:1], inverter=inverter)
         deltas = [call[0] for call in seen]
         assert len(deltas) == int(result.evaluations)
@@ -582,7 +582,7 @@ class TestEnds:
             assert (result.steps < 12).any()
         mean = generator.mean_latent().expand_as(images.new_zeros(10, 4, 6))
         torch.testing.assert_close(result.snapshots[:, 0], mean)
-        for column, steps in enumerate(counts):
+        for column, steps in enumerate(counts[:-1]):
             short = invert(generator, images, inverter=replace(whole, steps=steps))
             torch.testing.assert_close(
                 result.snapshots[:, column], short.latents, rtol=0, atol=1e-9

@@ -39,6 +39,19 @@ def compact(**fields):
     return RepresentationEncoder(RepresentationConfig(channels=1, projection=16, **fields))
 
 
+def linear_encoder(projection):
+    """What predicts numbers, from the small network of the other tests."""
+    config = RepresentationConfig(
+        backbone="custom",
+        channels=1,
+        features=64,
+        projection=projection,
+        normalize=False,
+        head="linear",
+    )
+    return RepresentationEncoder(config, plain_encoder().backbone)
+
+
 def same(a, b):
     return all(torch.equal(value, b[name]) for name, value in a.items()) and a.keys() == b.keys()
 
@@ -197,9 +210,7 @@ class TestLoop:
                 batch = super().batch(step)
                 return {**batch, "z": batch["views"].flatten(2)[..., :4], "ids": None}
 
-        start = RepresentationEncoder(
-            RepresentationConfig(channels=1, projection=projection, normalize=False, head="linear")
-        )
+        start = linear_encoder(projection)
         schedule = StepCosine(steps=40, peak=5e-3)
         trained = train_representation(
             start, WithLatents(), objective, config(schedule=schedule, optimizer="adamw")
@@ -256,9 +267,7 @@ class TestGeneratedViews:
 
     def test_the_inverter_gets_the_latent_of_each_view(self, toy):
         objective = LatentPrediction(z_dim=toy.z_dim)
-        start = RepresentationEncoder(
-            RepresentationConfig(channels=1, projection=8, normalize=False, head="linear")
-        )
+        start = linear_encoder(8)
         settings = config(optimizer="adamw", schedule=StepCosine(steps=40, peak=5e-3))
         stream = self.stream(toy, perturbation=None)
         trained = train_representation(start, stream, objective, settings)
