@@ -10,12 +10,21 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, SupportsFloat, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Literal,
+    NoReturn,
+    SupportsFloat,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 if TYPE_CHECKING:  # messages are wanted where torch is not
     from torch import Tensor
@@ -32,6 +41,7 @@ __all__ = [
     "check_type",
     "check_number",
     "check_pixels",
+    "check_words",
     "expanded",
     "fail",
     "finite_rows",
@@ -337,6 +347,27 @@ def check_pixels(images: Tensor, what: str, *, as_set: bool = False) -> None:
             remedy="scale 0 to 1 with `x * 2 - 1`; if 0 is your grey and nothing is darker, give "
             f"fewer than {ENOUGH_IMAGES} images at once",
         )
+
+
+def check_words(settings: object, called: Callable[[str], str] = str) -> None:
+    """Raise ValueError where a field that takes one of some words has another.
+
+    Args:
+        settings: an object whose class annotates such fields as a `Literal`, or as that or None.
+        called: what messages call a field, of its name.
+
+    Example:
+        >>> class Photo:
+        ...     size: Literal["small", "large"] = "samll"
+        >>> check_words(Photo())
+        Traceback (most recent call last):
+        ValueError: size: expected one of large, small, got 'samll'; did you mean 'small'?.
+    """
+    for name, hint in get_type_hints(type(settings)).items():
+        words = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
+        value = getattr(settings, name)
+        if words and not (value is None and type(None) in get_args(hint)):
+            lookup(value, dict.fromkeys(get_args(words[0])), called(name))
 
 
 def first_reasons(skipped: Iterable[tuple[str, str]]) -> str:

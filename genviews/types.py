@@ -49,6 +49,7 @@ __all__ = [
     "check_masks",
     "check_tensor",
     "check_shape",
+    "luma",
     "silent",
 ]
 
@@ -196,6 +197,15 @@ def check_classes(
     if low < 0 or high >= classes:
         got = f"labels from {low} to {high}"
         fail(what, expected=f"classes from 0 to {classes - 1}", got=got, remedy=remedy)
+
+
+def luma(images: Float[Tensor, "*N 3 H W"]) -> Float[Tensor, "*N 1 H W"]:
+    """Return colour images as grey ones, as photos are made grey.
+
+    Source: ITU-R BT.601, as Pillow and torchvision.
+    """
+    weights = images.new_tensor((0.299, 0.587, 0.114))[:, None, None]
+    return (images * weights).sum(-3, keepdim=True)
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 
 from genviews.checks import fail
 
-__all__ = ["GUIDE", "in_short", "user_code"]
+__all__ = ["GUIDE", "in_short", "is_memory", "user_code"]
 
 GUIDE = "docs/bring_your_own.md"
 """The page that says what a generator and a classifier are given and must give."""
@@ -60,7 +60,7 @@ def user_code(
     except (Exception, SystemExit) as error:  # a script that ends itself must not end ours
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         ours = Path(frames[-1].f_code.co_filename) == _PACKAGE / "checks.py"
-        if ours or _is_memory(error):
+        if ours or is_memory(error):
             raise
         asked = f" to {', '.join(map(in_short, given))}" if given else ""
         text = " ".join(str(error).split())
@@ -72,8 +72,8 @@ def user_code(
             raise told from error
 
 
-def _is_memory(error: BaseException) -> bool:
-    """Whether memory ran out, which other sizes or other callers may help."""
+def is_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, which other sizes or other callers may help."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 

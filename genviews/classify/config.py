@@ -8,7 +8,7 @@ from typing import Literal
 from genviews.augment.base import PixelViews
 from genviews.augment.geometry import HorizontalFlip
 from genviews.augment.presets import pixel_views
-from genviews.checks import check_count, check_fraction, check_number, lookup
+from genviews.checks import check_count, check_fraction, check_number, check_words, lookup
 
 __all__ = ["TrainConfig", "training_preset"]
 
@@ -71,8 +71,7 @@ class TrainConfig:
         check_fraction(self.view_fraction, "view_fraction")
         check_fraction(self.warmup, "warmup")
         check_fraction(self.label_smoothing, "label_smoothing")
-        for field, known in _WORDS.items():
-            lookup(getattr(self, field), dict.fromkeys(known), field)
+        check_words(self)
         if self.patience is not None:
             check_count(self.patience, "patience")
         check_number(self.learning_rate, "learning_rate", above=0)
@@ -82,14 +81,6 @@ class TrainConfig:
     def needs_validation(self) -> bool:
         """Whether some setting looks at the validation accuracy."""
         return self.select == "best" or self.patience is not None or self.schedule == "plateau"
-
-
-_WORDS = {
-    "optimizer": ("adamw", "adam", "sgd"),
-    "schedule": ("cosine", "constant", "plateau"),
-    "coin": ("sample", "batch"),
-    "select": ("last", "best"),
-}
 
 
 # Every published setting keeps the epoch that is best on validation.

@@ -14,11 +14,9 @@ from torch import Tensor
 
 from genviews.checks import fail, option
 from genviews.classify.settings import ClassifierSettings, InputRange
-from genviews.types import ImageSpec
+from genviews.types import ImageSpec, luma
 
 __all__ = ["from_unit_range", "in_signed_range", "input_spec", "reshaped"]
-
-LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as Pillow's
 
 
 def input_spec(images: ImageSpec, settings: ClassifierSettings) -> ImageSpec:
@@ -63,7 +61,7 @@ def reshaped(
     Source: torchvision's `ImageClassification` preset: resize with antialias, cut the centre.
     """
     if spec.channels == 1 and images.shape[1] == 3:
-        images = (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+        images = luma(images)
     height, width = images.shape[2:]
     wanted = _resized((height, width), settings.input_resize, spec.shape[1:])
     if wanted != (height, width):

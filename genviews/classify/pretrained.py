@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from torch import nn
 
 from genviews.checks import check_type, fail, lookup
+from genviews.classify.settings import Interpolation
 from genviews.named import find_package
 from genviews.types import ImageSpec
 from genviews.user_code import GUIDE, user_code
@@ -26,7 +27,6 @@ __all__ = ["timm_parts", "torchvision_parts"]
 _FETCH = (
     "fetch the weights where there is a network (they are kept on disk), or give {} that you made"
 )
-_SOFT = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
 
 
 def torchvision_parts(
@@ -171,6 +171,7 @@ def _parts(
         got, remedy = "none known of this model", f"pass class_names, in order; see {GUIDE}"
         fail("class names", expected="one for each output", got=got, remedy=remedy)
     height, width = size
+    known = {word: word for word in get_args(Interpolation)}
     return {
         "module": module,
         "image_spec": image_spec or ImageSpec(channels=len(mean), height=height, width=width),
@@ -179,7 +180,7 @@ def _parts(
         "std": tuple(std),
         "input_size": size,
         "input_resize": resize,
-        "interpolation": lookup(interpolation, _SOFT, "interpolation of the weights"),
+        "interpolation": lookup(interpolation, known, "interpolation of the weights"),
         "input_channels": len(mean),
         "input_range": "0..1",
         "output_names": names,

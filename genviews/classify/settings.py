@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from genviews.checks import check_count, check_number, fail, lookup, option
+from genviews.checks import check_count, check_number, check_words, fail, option
 
 __all__ = ["ClassifierSettings", "InputRange", "Interpolation", "Outputs"]
 
@@ -56,9 +56,7 @@ class ClassifierSettings:
     output_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, known in _WORDS.items():
-            if (word := getattr(self, name)) is not None:
-                lookup(word, dict.fromkeys(known), option(name))
+        check_words(self, option)
         for name in ("input_size", "mean", "std"):
             numbers, most = getattr(self, name), 2 if name == "input_size" else 3
             if len(numbers) > most:
@@ -104,10 +102,3 @@ class ClassifierSettings:
         """The fields that do not have their defaults."""
         given = {f.name: getattr(self, f.name) for f in fields(ClassifierSettings)}
         return {n: v for n, v in given.items() if v != getattr(ClassifierSettings, n)}
-
-
-_WORDS = {
-    "interpolation": ("bilinear", "bicubic", "nearest"),
-    "input_range": ("0..1", "0..255"),
-    "outputs": ("logits", "probs", "sigmoids"),
-}

@@ -19,6 +19,7 @@ from genviews.cli.flags import PLAIN
 from genviews.cli.run import NO_VERDICT
 from genviews.cli.stop import check_stopped
 from genviews.cli.studies import add_studies, list_studies
+from genviews.user_code import is_memory
 
 __all__ = ["app", "explain", "run"]
 
@@ -124,7 +125,7 @@ def explain(error: Exception) -> str:
     """One line for a user: our own messages as they are, anything else with its type and a hint."""
     text = " ".join(str(error).split())
     full = isinstance(error, RuntimeError) and "can't allocate memory" in text  # torch, on a CPU
-    if full or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if full or is_memory(error):
         return "out of memory; run again with a smaller --batch-size, or where there is more memory"
     if isinstance(error, OSError) and error.strerror:  # not one of ours
         name = "a file" if error.filename is None else f"file {str(error.filename)!r}"

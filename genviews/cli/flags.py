@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import CycloptsError, Group, Parameter, convert
 
+from genviews.checks import expanded
 from genviews.classify.settings import ClassifierSettings
 from genviews.ensemble.rule import EnsembleRule
 
@@ -44,15 +45,19 @@ _RUN = Group("Running", sort_key=3)
 
 
 def _exact(kind: Any, words: Any) -> Any:  # noqa: ANN401  (any flag's)
-    """A value as cyclopts reads it, but for 1.5 in the place of a whole number, which it rounds."""
+    """A value as cyclopts reads it, but for 1.5 in the place of a whole number, which it rounds.
+
+    `~` is the home folder in every path: a shell leaves it as it is in --work=~/runs.
+    """
 
     def one(kind: type, word: str) -> Any:  # noqa: ANN401
         if kind is int and "." in word and not float(word).is_integer():
             raise ValueError(word)
         try:
-            return convert(kind, [word])
+            found = convert(kind, [word])
         except CycloptsError as error:  # which knows no flag
             raise ValueError(word) from error
+        return expanded(found) if isinstance(found, Path) else found
 
     return convert(kind, words, converter=one)
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from genviews.checks import option, stands_for
 from genviews.data.metadata import OpenFile, without_metadata
-from genviews.types import ImageSpec
+from genviews.types import ImageSpec, luma
 
 __all__ = ["MOST_BYTES", "UnfitImageError", "decode_image", "decode_pixels", "no_programs"]
 
@@ -332,8 +332,7 @@ def _spread(pixels: Tensor, channels: int, convert: bool) -> Tensor:
         return pixels[:1]
     if not convert:
         raise UnfitImageError(f"is in colour, 1 channel is wanted{_NOT_CONVERTED}")
-    weights = pixels.new_tensor([0.299, 0.587, 0.114])[:, None, None]
-    return (pixels * weights).sum(0, keepdim=True).clamp(-1, 1)
+    return luma(pixels).clamp(-1, 1)
 
 
 def _what_else(file: OpenFile) -> str:

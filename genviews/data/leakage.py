@@ -26,6 +26,7 @@ from genviews.checks import fail, first_reasons, option
 from genviews.data.content import content_hash
 from genviews.data.source import ImageSource
 from genviews.memory import images_in_shard
+from genviews.types import luma
 
 __all__ = ["ALIKE", "SIDE", "check_leakage", "count_apart", "wave_signs"]
 
@@ -36,7 +37,6 @@ ALIKE = 10
 """Of 255 signs, those in which copies differ at most: see `benchmarks/near_copies.py`."""
 
 _WAVES, _SMALL, _FLAT = 16, 32, 0.03  # of pictures without contrast, signs are left to chance
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _PAIRS = 1 << 20  # compared at once
 
 Signs = np.ndarray[tuple[int, int], np.dtype[np.uint64]]
@@ -117,9 +117,7 @@ def _looked_at(what: str, source: ImageSource) -> tuple[dict[str, str], Looks]:
 
 def _grey(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N H W"]:
     """What JPEG keeps of colours: it spreads them over the pixels around."""
-    if images.shape[1] != len(_LUMA):
-        return images.mean(1)
-    return torch.einsum("nchw,c->nhw", images, images.new_tensor(_LUMA))
+    return luma(images)[:, 0] if images.shape[1] == 3 else images.mean(1)
 
 
 def wave_signs(grey: Float[Tensor, "N H W"]) -> Signs:

@@ -15,14 +15,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_number, fail, lookup
+from genviews.checks import check_count, check_number, check_words, fail
 from genviews.data.split import check_fit
 from genviews.evaluate.extractor import check_features, l2_normalise
 from genviews.evaluate.precision import AveragePrecision, average_precision
@@ -102,7 +102,7 @@ class MultiLabelSVM:
 
     def __post_init__(self) -> None:
         check_number(min(self.costs, default=0.0), "smallest cost", above=0, remedy="use SVM_COSTS")
-        lookup(self.difficult, dict.fromkeys(get_args(Difficult)), "difficult")
+        check_words(self)
         check_count(self.folds, "folds", least=2)
         check_count(self.max_iter, "max_iter")
         self._models: list[Any] = []

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genviews.checks import fail, lookup
-from genviews.types import ImageSpec
+from genviews.checks import check_words, fail
+from genviews.types import ImageSpec, luma
 from genviews.user_code import GUIDE, user_code
 
-__all__ = ["CONTRACT", "GREY", "Adapter", "is_plain", "parts_of", "refuse"]
+__all__ = ["CONTRACT", "Adapter", "is_plain", "parts_of", "refuse"]
 
 ZShape = Literal["rows", "pixels"]
 Classes = Literal["one-hot", "index"]
@@ -29,7 +29,6 @@ Axes = Literal["channels-first", "channels-last", "no-channels", "flat"]
 ImageRange = Literal["-1..1", "0..1", "0..255"]
 Colours = Literal["as-made", "grey", "rgb"]
 
-GREY = (0.299, 0.587, 0.114)  # luma of R, G and B, ITU-R BT.601, as photos are made grey
 _SCALES = {"-1..1": (1.0, 0.0), "0..1": (2.0, -1.0), "0..255": (1 / 127.5, -1.0)}
 
 
@@ -59,11 +58,7 @@ class Adapter:
     colours: Colours = "as-made"
 
     def __post_init__(self) -> None:
-        known = {"z_shape": ZShape, "classes": Classes, "axes": Axes, "range": ImageRange}
-        for name, words in {**known, "colours": Colours}.items():
-            value = getattr(self, name)
-            if value is not None:
-                lookup(value, dict.fromkeys(get_args(words)), name)
+        check_words(self)
 
     def stated(self) -> dict[str, str]:
         """The fields that say something else than the contract: what a card must hold."""
@@ -175,8 +170,7 @@ class Adapter:
         if self.colours == "rgb" and channels == 1:
             return images.expand(-1, 3, -1, -1)
         if self.colours == "grey" and channels == 3:
-            weights = images.new_tensor(GREY)[:, None, None]
-            return (images * weights).sum(1, keepdim=True)
+            return luma(images)
         refuse(
             what,
             expected="1 or 3 channels, which can be made grey or rgb",

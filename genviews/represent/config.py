@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from genviews.checks import check_count, check_number, fail, lookup
+from genviews.checks import check_count, check_number, check_words, fail, lookup
 from genviews.represent.schedule import EpochCosine, Schedule
 from genviews.signature import checked
 
@@ -61,7 +61,7 @@ class RepresentationTraining:
     data: str = ""
 
     def __post_init__(self) -> None:
-        lookup(self.optimizer, dict.fromkeys(("sgd", "adamw")), "optimizer")
+        check_words(self)
         check_count(self.log_every, "log_every")
         check_count(self.checkpoint_every, "checkpoint_every")
         monitored = 0 if self.monitor_every is None else check_count(self.monitor_every, "monitor")

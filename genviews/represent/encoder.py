@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genviews.checks import check_count, check_pixels, check_type, fail, lookup
+from genviews.checks import check_count, check_pixels, check_type, check_words, fail, lookup
 from genviews.classify.network import SmallResNet
 from genviews.classify.norm import rectified_norm
 from genviews.files import save_tensors
@@ -85,8 +85,7 @@ class RepresentationConfig:
             check_count(self.input_size, "input_size")
         check_type(self.backbone, str, "backbone", "a name", "see `make_backbone`")
         check_type(self.normalize, bool, "normalize", "true or false", "change it")
-        lookup(self.head, dict.fromkeys(("mlp", "linear")), "head")
-        lookup(self.stem, dict.fromkeys(("imagenet", "small")), "stem")
+        check_words(self)
         if (self.features is None) == (self.backbone == "custom"):
             fail(
                 "features",

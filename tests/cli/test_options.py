@@ -65,3 +65,12 @@ def test_command_of_an_inversion():
     words = shlex.split(command("invert", Path("y"), flags))
     _, bound, _ = app.parse_args(words[1:])
     assert bound.arguments["flags"] == flags
+
+
+def test_the_home_folder_in_a_path_that_a_shell_leaves_as_it_is():
+    words = ["probe", "--encoder=~/a", "--data=~/b", "--work=~/c", "--out", "~nobody-here/d"]
+    _, bound, _ = app.parse_args(words)
+    found, run = bound.arguments["flags"], bound.arguments["run"]
+    assert (found.encoder, run.work) == (Path.home() / "a", Path.home() / "c")
+    assert run.out == Path("~nobody-here/d")  # told to be nobody's home, and not made
+    assert found.data == "~/b"  # a word, which may be a path
