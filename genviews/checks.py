@@ -365,9 +365,8 @@ def check_words(settings: object, called: Callable[[str], str] = str) -> None:
     """
     for name, hint in get_type_hints(type(settings)).items():
         words = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
-        value = getattr(settings, name) if words else None
-        if words and not (value is None and type(None) in get_args(hint)):
-            lookup(value, dict.fromkeys(get_args(words[0])), called(name))
+        if words and not (getattr(settings, name) is None and type(None) in get_args(hint)):
+            lookup(getattr(settings, name), dict.fromkeys(get_args(words[0])), called(name))
 
 
 def first_reasons(skipped: Iterable[tuple[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -74,7 +75,8 @@ class ColorJitter(PixelViews):
 
 def check_jitter(brightness: float, contrast: float, saturation: float, hue: float) -> None:
     """Raise ValueError unless the strengths are in range."""
-    if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
+    known = all(0 <= one < math.inf for one in (brightness, contrast, saturation, hue))  # not NaN
+    if not known or hue > 0.5:
         fail(
             "colour jitter",
             expected="strengths of at least 0, and a hue of at most 0.5",
