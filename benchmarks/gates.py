@@ -262,7 +262,7 @@ def main(
         "benchmark": "benchmarks.gates",
         "command": "python -m benchmarks.gates",
         "config": {
-            "numbers": [min(numbers), max(numbers)],
+            "seed": [min(numbers), max(numbers)],
             "useful": USEFUL,
             "strong": STRONG,
             "planted_in_one_of": planted,

@@ -44,12 +44,14 @@ def checked(target: F) -> F:
         ValueError: a tensor of another shape, or one that does not go with those before it.
 
     Example:
+        >>> from jaxtyping import Float
         >>> @checked
         ... def mean(h: Float[Tensor, "N E"]) -> Tensor:
         ...     return h.mean(0)
         >>> mean([[1.0]])
         Traceback (most recent call last):
-        TypeError: h of mean: expected floats of shape (N, E), got list: ...
+        TypeError: h of mean: expected floats of shape (N, E), got list; make one with
+        `torch.as_tensor`.
     """
     if isinstance(target, type):
         target.__init__ = checked(target.__init__)  # type: ignore[misc]

@@ -32,7 +32,7 @@ def test_accuracy_is_that_of_the_images(make_bank):
     [
         ({"ids": ("a", "a")}, r"ids: expected all different, got 'a' more than once"),
         ({"ids": ("a", "b", "c")}, r"labels: expected 3 integers"),
-        ({"labels": torch.tensor([0, 2])}, "expected classes 0 to 1, got 0 to 2"),
+        ({"labels": torch.tensor([0, 2])}, "expected classes from 0 to 1, got labels from 0 to 2"),
         ({"logits": {"fine": torch.zeros(2, 3, 2)}}, "expected 'image' among them"),
         ({"logits": {"image": torch.zeros(2, 2, 2)}}, r"'image'.*shape \(2, 1, 2\)"),
         ({"logits": {"image": torch.zeros(2, 1, 3)}}, r"shape \(2, 1, 2\).*\(2, 1, 3\)"),
