@@ -269,7 +269,7 @@ def gain_report(correct: Bool[Tensor, " N"], baseline: Bool[Tensor, " N"]) -> Ga
         correct: where the method is right.
         baseline: where the baseline is right, for the same images in the same order.
     """
-    fixed, broke = _count(correct, baseline)
+    fixed, broke = (int((a & ~b).sum()) for a, b in ((correct, baseline), (baseline, correct)))
     return counted_report(int(correct.sum()), fixed, broke, len(correct))
 
 
@@ -285,9 +285,10 @@ def counted_report(hits: int, fixed: int, broke: int, total: int) -> GainReport:
     Raises:
         ValueError: counts that cannot be.
     """
+    interval = accuracy_interval(hits, total)  # which refuses no image
     return GainReport(
         accuracy=hits / total,
-        interval=accuracy_interval(hits, total),
+        interval=interval,
         gain=(fixed - broke) / total,
         gain_interval=gain_interval(fixed, broke, total),
         fixed=fixed,
@@ -322,14 +323,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, scaled))
         adjusted[index] = highest
     return adjusted
-
-
-def _count(correct: Tensor, baseline: Tensor) -> tuple[int, int]:
-    if correct.shape != baseline.shape or correct.ndim != 1 or len(correct) == 0:
-        fail(
-            "paired comparison",
-            expected="one answer of each method for each image",
-            got=f"shapes {tuple(correct.shape)} and {tuple(baseline.shape)}",
-            remedy="judge both methods on the same images in the same order",
-        )
-    return int((correct & ~baseline).sum()), int((baseline & ~correct).sum())

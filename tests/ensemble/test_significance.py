@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from genviews.ensemble.significance import (
     accuracy_interval,
+    counted_report,
     detectable_gain,
     gain_interval,
     gain_report,
@@ -30,6 +31,8 @@ def test_wilson_refuses_impossible_counts():
         accuracy_interval(6, 5)
     with pytest.raises(ValueError, match="number of images"):
         accuracy_interval(0, 0)
+    with pytest.raises(ValueError, match="number of images"):
+        counted_report(0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +175,10 @@ def test_report_counts_what_changed():
 
 
 def test_report_refuses_other_images():
-    with pytest.raises(ValueError, match="the same images in the same order"):
-        gain_report(torch.tensor([], dtype=torch.bool), torch.tensor([], dtype=torch.bool))
+    with pytest.raises(ValueError, match="number of images: expected an integer of at least 1"):
+        gain_report(torch.zeros(0).bool(), torch.zeros(0).bool())
+    with pytest.raises(ValueError, match=r"baseline of gain_report: expected .* shape \(3\)"):
+        gain_report(torch.ones(3).bool(), torch.ones(2).bool())
 
 
 class TestDetectableGain:
