@@ -85,7 +85,7 @@ def result_of(compared: Mapping[str, Mapping[str, RowSummary]], record: Record) 
         Column(name="in 32 bits", kind="percent", priority=0),
         Column(name="in bfloat16", kind="percent", priority=0),
         Column(name="difference", kind="points"),
-        Column(name="p", kind="p"),
+        Column(name="Holm p", kind="p"),
         Column(name="neighbours, difference", kind="points", priority=2),
     )
     which = f"loses accuracy in {', '.join(lost)}" if lost else "loses no accuracy that can be seen"
