@@ -29,7 +29,7 @@ REMEDY = "it is damaged or of another kind: write or fetch it again"
 _SPARE_TENSORS, _SPARE_NUMBERS = 2000, 2**22
 _FACTOR = 8
 
-# First weights are not drawn where a file replaces them: most of the time of loading went there.
+# First weights are not drawn where a file replaces them: much of the time of loading went there.
 _DRAWS = (torch.ops.aten.normal_.default, torch.ops.aten.uniform_.default)
 
 

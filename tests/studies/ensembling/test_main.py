@@ -23,7 +23,7 @@ from genviews.studies import predict
 from genviews.studies.base import run_study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Curves, Images, Table
-from genviews.studies.ensembling import fig6, fig14, main, table2
+from genviews.studies.ensembling import main, table2
 from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.studies.ensembling.saved import SavedEnsemble
 from genviews.studies.result import Result
@@ -378,7 +378,7 @@ class _Silent(torch.nn.Module):
         return logits.masked_fill(chosen[:, None], torch.nan)
 
 
-@pytest.mark.parametrize("module", [main, fig6, fig14, table2], ids=lambda m: m.__name__[-6:])
+@pytest.mark.parametrize("module", [main, table2], ids=lambda m: m.__name__[-6:])
 def test_an_image_without_an_answer_is_left_out_and_told(module, tmp_path):
     problem, network = toy_problem(), _Silent()
     classifier = Classifier(network, problem.generator.image_spec, problem.calibration.class_names)

@@ -29,6 +29,7 @@ REAL = LearningRow(name="real", data="real", pixels=True)
 GAUSSIAN = LearningRow(name="Gaussian", views="gaussian_all_0.20")
 UNTRAINED = LearningRow(name="untrained", data="none")
 MIXED = LearningRow(name="mixed", data="mixed", share=0.25, pixels=True)
+PAIR = [UNTRAINED, GAUSSIAN]
 
 # Of every kind of data, space and objective: row, changes of the setting.
 KINDS = [
@@ -200,6 +201,13 @@ def uninterrupted(tmp_path_factory):
     return cache(lambda row: run_row(row, small(updates=6), 0, tmp_path_factory.mktemp("row")))
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A pair of rows with two seeds: their folder, results and reports."""
+    folder, reports = tmp_path_factory.mktemp("finished"), Reports()
+    return folder, run_rows(PAIR, small(), (3, 0), folder, report=reports), reports
+
+
 class TestResume:
     @pytest.mark.parametrize(
         ("row", "kill_at"), [(REAL, 5), (GAUSSIAN, 1), (GAUSSIAN, 3), (MIXED, 3)]
@@ -249,15 +257,14 @@ class TestResume:
         assert same(weights(whole), weights(resumed))
         assert resumed.record["training"]["loss"] == whole.record["training"]["loss"]
 
-    def test_finished_rows_are_read(self, setting, tmp_path) -> None:
-        rows = [UNTRAINED, GAUSSIAN]
-        first = run_rows(rows, setting, (0, 1), tmp_path)
-        before, reports = stamps(tmp_path), Reports()
-        again = run_rows(rows, setting, (0, 1), tmp_path, report=reports)
+    def test_finished_rows_are_read(self, setting, finished) -> None:
+        folder, first, _ = finished
+        before, reports = stamps(folder), Reports()
+        again = run_rows(PAIR, setting, (3, 0), folder, report=reports)
         assert [(r.row, r.seed, r.stage) for r in reports] == [
-            (row.name, seed, "done") for seed in (0, 1) for row in rows
+            (row.name, seed, "done") for seed in (3, 0) for row in PAIR
         ]
-        assert stamps(tmp_path) == before
+        assert stamps(folder) == before
         for a, b in zip(first, again, strict=True):
             assert (a.row, a.seed, a.folder) == (b.row, b.seed, b.folder)
             assert same(answers(a), answers(b))
@@ -280,13 +287,12 @@ BAD = {
 
 
 class TestRows:
-    def test_all_rows_of_a_seed_come_before_the_next(self, setting, tmp_path) -> None:
-        rows, reports = [UNTRAINED, GAUSSIAN], Reports()
-        results = run_rows(rows, setting, (3, 0), tmp_path, report=reports)
+    def test_all_rows_of_a_seed_come_before_the_next(self, finished) -> None:
+        _, results, reports = finished
         done = [(r.row, r.seed) for r in reports if r.stage == "done"]
-        assert done == [(row.name, seed) for seed in (3, 0) for row in rows]
+        assert done == [(row.name, seed) for seed in (3, 0) for row in PAIR]
         assert [(r.row, r.seed) for r in results] == [
-            (row, seed) for row in rows for seed in (3, 0)
+            (row, seed) for row in PAIR for seed in (3, 0)
         ]
         assert len({r.folder for r in results}) == 4
 
@@ -378,8 +384,8 @@ class TestOtherSetting:
         run_rows([REAL, UNTRAINED], small(generator=CLASSES), (0,), tmp_path, report=reports)
         assert {r.stage for r in reports} == {"done"}
 
-    def test_how_to_run_may_change_in_the_middle(self, tmp_path) -> None:
-        whole = run_row(REAL, small(updates=6), 0, tmp_path / "whole")
+    def test_how_to_run_may_change_in_the_middle(self, uninterrupted, tmp_path) -> None:
+        whole = uninterrupted(REAL)
         with pytest.raises(Killed):
             run_row(REAL, small(updates=6), 0, tmp_path, report=Reports(4))
 
