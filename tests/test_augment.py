@@ -341,6 +341,8 @@ def test_the_presets_of_learning_are_those_of_the_paper() -> None:
         (lambda: Rotate(-3.0), "degrees of rotation: expected a finite number of at least 0"),
         (lambda: ColorJitter(hue=0.6), "colour jitter: expected strengths"),
         (lambda: ColorJitter(contrast=float("nan")), "colour jitter: .* got 0.0, nan, 0.0, 0.0"),
+        (lambda: RandomResizedCrop(8, ratio=(1, float("inf"))), "resized crop: expected 0 <"),
+        (lambda: SimCLR(8, sigma=(1, float("inf"))), "sigma of the blur: expected 0 <"),
         (lambda: ColorJitter(float("inf")), "colour jitter: expected strengths"),
         (lambda: SimCLR(8, (0.2, 1.2)), "resized crop: expected 0 < area"),
         (lambda: SimCLR(8, hue=0.6), "colour jitter: expected strengths"),

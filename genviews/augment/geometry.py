@@ -7,6 +7,7 @@ bilinearly.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -222,7 +223,7 @@ class RandomResizedCrop(PixelViews):
 
 def check_window(area: tuple[float, float], ratio: tuple[float, float]) -> None:
     """Raise ValueError unless both are ranges that a random window can have."""
-    if not (0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]):
+    if not (0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1] < math.inf):
         fail(
             "resized crop",
             expected="0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]",

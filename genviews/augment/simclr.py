@@ -8,6 +8,7 @@ in few passes (`SimCLR.apply`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
@@ -118,7 +119,7 @@ class SimCLR(PixelViews):
         check_count(self.size, "crop size")
         for chance in ("flip", "jitter", "grey", "blurred"):
             check_fraction(getattr(self, chance), f"probability of {chance}")
-        if not 0 < self.sigma[0] <= self.sigma[1]:
+        if not 0 < self.sigma[0] <= self.sigma[1] < math.inf:
             wanted, got = "0 < least <= most", self.sigma
             fail("sigma of the blur", expected=wanted, got=got, remedy="swap them")
 

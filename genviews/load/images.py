@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NoReturn
 
+import torch
 from torch import Tensor
 
 from genviews.checks import expanded, fail, is_there, lookup, option
@@ -29,7 +30,7 @@ from genviews.data.dataset_source import DatasetSource, MapDataset, load_dataset
 from genviews.data.decode import Picture, UnfitImageError, decode_pixels
 from genviews.data.fashion import fashion_mnist
 from genviews.data.file_source import Alignment
-from genviews.data.source import ImageSource, MemorySource
+from genviews.data.source import ImageSource, LabelColumn, MemorySource
 from genviews.data.split import SplitName, check_split
 from genviews.data.store_source import StoreSource
 from genviews.load.files import ClassOrder, Reading
@@ -135,7 +136,21 @@ def read_images(
         found = DatasetSource(data, spec, resize=how.resize, convert=how.convert)
     else:
         found = _fashion(str(word), spec)
+    if how.class_names is not None and not isinstance(how.class_names, str):
+        found.columns = _in_order(found.columns, how.class_names, str(word))
     return found if split is None else found.as_split(split)
+
+
+def _in_order(
+    columns: Mapping[str, LabelColumn], names: Sequence[str], word: str
+) -> dict[str, LabelColumn]:
+    """The labels of a data set with its classes in the order that the user gives."""
+    place, found = {name: index for index, name in enumerate(names)}, {}
+    for column, known in columns.items():
+        places = [lookup(name, place, f"class of {word}") for name in known.class_names]
+        values = torch.tensor(places)[known.values]
+        found[column] = LabelColumn(values=values, class_names=tuple(names))
+    return found
 
 
 def kind_of(word: str | Path, options: Iterable[str] = ()) -> WordKind:

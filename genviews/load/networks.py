@@ -117,7 +117,7 @@ def _own(
         fail(what, expected="no settings: it has its own", got=got, remedy=remedy)
     spec, names = image_spec or made.image_spec, class_names or made.class_names
     if spec.shape == made.image_spec.shape and names == made.class_names:
-        return made
+        return evaluated(made)
     own = made.image_spec
     return Classifier(
         evaluated(made),

@@ -546,6 +546,10 @@ class TestWords:
         found = load_images("sets:pictures", SPEC, split="train")
         assert (found.class_names, found.labels.tolist()) == (("cat", "dog"), [1, 0, 1])
         assert found.load().split == "train"
+        turned = load_images("sets:pictures", SPEC, class_names=("dog", "cow", "cat"))
+        assert (turned.class_names[2], turned.labels.tolist()) == ("cat", [0, 2, 0])
+        with pytest.raises(ValueError, match="class of sets:pictures: expected one of cow, dog"):
+            load_images("sets:pictures", SPEC, class_names=("dog", "cow"))
         assert images_spec("sets:pictures").shape == (1, 4, 4)
 
     def test_the_first_that_can_be_read_says_the_size(self, tmp_path):
