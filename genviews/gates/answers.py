@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from genviews.checks import check_count
 from genviews.ensemble.bank import PredictionBank
 from genviews.gates.gate import (
     FEW_FAIL,
@@ -253,6 +254,7 @@ def probability_gate(
 ) -> Gate | None:
     """Whether the numbers can be logits: probabilities would be softened a second time."""
     values, (count, classes) = logits.double(), logits.shape
+    check_count(count, "number of images")
     single = classes == 2 and bool((values[:, 0] == 0).all())  # the logit of a binary network
     own = values[:, 1:] if single else values
     low, high, total = float(own.min()), float(own.max()), values.sum(1)
@@ -362,6 +364,7 @@ def number_gate(plain: int, count: int, what: str) -> Gate | None:
 @checked
 def guessing(said: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float:
     """How often the same answers are right on average, given to the images in any order."""
+    check_count(len(labels), "number of images")
     most = int(max(said.max(), labels.max())) + 1
     _check_classes(said, labels, most)
     own, true = (row.bincount(minlength=most).double() for row in (said, labels))
@@ -382,6 +385,7 @@ def part_of_the_way(part: float, guess: float) -> float:
 
 
 def _check_classes(said: Tensor, labels: Tensor, classes: int) -> None:
+    check_count(len(labels), "number of images")
     check_classes(said, classes, "classes that are said")
     check_classes(labels, classes, "labels")
 

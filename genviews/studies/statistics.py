@@ -215,7 +215,7 @@ def could_be_seen(total: int, changed: int) -> str:
         >>> could_be_seen(5, 0)
         '5 test images cannot show any gain, however large'
     """
-    least = detectable_gain(total, changed / total, power=POWER, level=SIGNIFICANCE)
+    least = detectable_gain(total, changed / max(total, 1), power=POWER, level=SIGNIFICANCE)
     if least is None:
         return f"{total:,} test images cannot show any gain, however large"
     share = max(changed / total, least)

@@ -273,3 +273,20 @@ def test_fitting_warns():
 def test_sign_test():
     assert sign_test(3, 0) == pytest.approx(1 / 8)
     assert sign_test(0, 0) == 1.0
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        lambda none: order_gate(none, none, NAMES),
+        lambda none: answers_gate(none, none, NAMES),
+        lambda none: accuracy_gate(none, none, 3),
+        lambda none: class_gate(none, none, NAMES),
+        lambda none: drawn_gate(none, none, NAMES),
+        lambda none: probability_gate(torch.zeros(0, 3), none),
+        lambda none: prediction_gates(torch.zeros(0, 3), none, NAMES),
+    ],
+)
+def test_of_no_image_nothing_is_told(gate):
+    with pytest.raises(ValueError, match="number of images: expected an integer of at least 1"):
+        gate(torch.zeros(0).long())

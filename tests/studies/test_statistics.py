@@ -134,3 +134,8 @@ def test_an_interval_without_0_is_shown_without_it(fixed, broke, total):
 )
 def test_what_is_said_from_a_place_on_holds_from_there_on(held, place):
     assert lasting(held) == place
+
+
+def test_of_no_image_nothing_could_be_seen():
+    with pytest.raises(ValueError, match="number of images"):
+        could_be_seen(0, 0)
