@@ -261,13 +261,13 @@ def check_fraction(value: float, what: str) -> float:
     return number
 
 
-def check_ascending(values: Sequence[float], what: str, *, least: float = 0) -> None:
-    """Raise ValueError unless there are values, each above the one before, from `least` on."""
+def check_ascending(values: Sequence[float], what: str) -> None:
+    """Raise ValueError unless there are values, each above the one before, from 0 on."""
     rising = all(one < other for one, other in pairwise(values))
-    if not values or not rising or values[0] < least:
+    if not values or not rising or values[0] < 0:
         fail(
             what,
-            expected=f"ascending numbers of at least {least}",
+            expected="ascending numbers of at least 0",
             got=", ".join(map(str, values)) or "none",
             remedy="list each once, the smallest first",
         )

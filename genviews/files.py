@@ -208,13 +208,12 @@ def save_tensors(
 
 
 def load_tensors(
-    path: str | Path, device: torch.device | str = "cpu", *, what: str = "file"
+    path: str | Path, *, what: str = "file"
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file whole; no code of it is run.
+    """Read a safetensors file whole, to the CPU; no code of it is run.
 
     Args:
         path: the file.
-        device: of the tensors.
         what: it holds, for messages.
 
     Returns:
@@ -227,7 +226,7 @@ def load_tensors(
     check_file(path, f"{what} {Path(path).name}")
     with (
         _safetensors(path, what),
-        safe_open(str(path), framework="pt", device=str(device)) as file,
+        safe_open(str(path), framework="pt") as file,
     ):
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
         return tensors, file.metadata() or {}
@@ -260,17 +259,12 @@ def load_header(path: str | Path, what: str) -> tuple[dict[str, Tensor], dict[st
 def _safetensors(path: str | Path, what: str) -> Iterator[None]:
     try:
         yield
-    except MemoryError:
-        got = f"a file of {Path(path).stat().st_size / 1e9:.1f} GB, for which memory is lacking"
-        remedy = "free some memory, or name the right file"
+    except (MemoryError, SafetensorError) as error:
+        got, remedy = str(error), _FETCH
+        if isinstance(error, MemoryError):
+            got = f"a file of {Path(path).stat().st_size / 1e9:.1f} GB, for which memory is lacking"
+            remedy = "free some memory, or name the right file"
         fail(f"{what} {Path(path).name}", expected="a safetensors file", got=got, remedy=remedy)
-    except SafetensorError as error:
-        fail(
-            f"{what} {Path(path).name}",
-            expected="a safetensors file",
-            got=error,
-            remedy=_FETCH,
-        )
 
 
 _FETCH = "write or fetch it again"

@@ -70,7 +70,8 @@ class StoreSource(RowSource):
 
     def row(self, row: int) -> Row:
         """Read a sample; the hash is that of its pixels."""
-        values = self._stored(*self._places[row])
+        index, place = self._places[row]
+        values = {name: stored[place] for name, stored in self._shard(index).tensors.items()}
         image, mask = _pixels(values), values.get("masks")
         return image, content_hash(image), None if mask is None else mask.float()
 
@@ -79,10 +80,6 @@ class StoreSource(RowSource):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_last": None}
-
-    def _stored(self, index: int, row: int) -> Mapping[str, Tensor]:
-        """The tensors of one sample."""
-        return {name: values[row] for name, values in self._shard(index).tensors.items()}
 
     def _shard(self, index: int) -> Shard:
         if self._last is None or self._last[0] != index:

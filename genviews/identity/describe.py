@@ -81,7 +81,7 @@ def key(*things: object) -> str:
         >>> key("a", 1) == key("a", 1.0), key("a", 1) == key("a", 2)
         (True, False)
     """
-    return hashlib.blake2b(_text([describe(t) for t in things]), digest_size=8).hexdigest()
+    return key_of([describe(t) for t in things])
 
 
 @dataclass(frozen=True, eq=False)

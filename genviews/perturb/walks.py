@@ -238,10 +238,10 @@ class Steer(Perturbation):
 
     @classmethod
     @checked
-    def published(cls, walks: Walks, layers: str = "all", strength: float = 1.0) -> Steer:
+    def published(cls, walks: Walks) -> Steer:
         """Every edit, with the gains of the published code (5 for rot3d)."""
         gains = tuple((edit, PUBLISHED_GAINS.get(edit, 1.0)) for edit in walks.edits)
-        return cls(layers, walks, strength, gains)
+        return cls("all", walks, gains=gains)
 
     @classmethod
     def of_kind(cls, kind: str, layers: str, strength: float, parts: Parts) -> Steer:

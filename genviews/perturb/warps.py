@@ -124,12 +124,6 @@ class StepRanges:
         lookup(self.zoom_law, dict.fromkeys(get_args(ZoomLaw), True), "zoom_law")
         check_number(self.zoom, "zoom of the step ranges", least=1, remedy="use 4")
 
-    def extent(self, direction: str) -> float:
-        """The largest step along a direction."""
-        if direction == "zoom":
-            return math.log(self.zoom)
-        return self.colour if direction.startswith("colour") else 1.0
-
     def draw(
         self, streams: Streams, num_views: int, channels: int
     ) -> Float[Tensor, "B K {5+channels}"]:

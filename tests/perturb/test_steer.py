@@ -265,7 +265,7 @@ def test_a_walk_moves_the_picture_as_the_edit_that_it_imitates() -> None:
     every = directions_of(1)
     for index, name in enumerate(walks.names):
         for step in (-1.0, -0.5, 0.0, 0.5, 1.0):
-            along = step * walks.ranges.extent(name)
+            along = step * (walks.ranges.colour if name == "colour0" else 1.0)
             steps = along * torch.eye(3)[index]
             moved = latent.clone()
             moved[0, index] += along * KNOWN[index, 0, index]
