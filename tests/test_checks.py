@@ -24,7 +24,11 @@ from genviews.checks import (
     for_flag,
     lookup,
 )
+from genviews.ensemble.weigh import alpha_grid, grid_accuracies, log_loss
+from genviews.evaluate.fidelity import moments
+from genviews.evaluate.probe import mean_class_accuracy
 from genviews.files import load_arrays, load_header, load_plain, load_tensors, read_json
+from genviews.represent.monitor import alignment, rankme
 from genviews.text import read_csv, read_lines
 
 
@@ -194,3 +198,20 @@ def test_rows_that_are_not_finite_are_named(bad: float) -> None:
 def test_the_home_of_nobody_is_a_path_like_any_other() -> None:
     assert expanded("~nobody-at-all/a") == Path("~nobody-at-all/a")
     assert expanded("~/a") == Path.home() / "a"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        lambda none: mean_class_accuracy(none[:, 0].long(), none[:, 0].long()),
+        moments,
+        rankme,
+        lambda none: alignment(none[:, None].expand(-1, 2, -1)),
+        lambda none: grid_accuracies(none, none, none[:, 0].long(), alpha_grid()),
+        lambda none: log_loss(none, none[:, 0].long()),
+    ],
+)
+def test_a_number_of_nothing_is_refused(number):
+    """A mean of no row would be NaN, and a rank of none 1."""
+    with pytest.raises(ValueError, match=r"expected an integer of at least [12], got 0"):
+        number(torch.zeros(0, 3))

@@ -274,6 +274,7 @@ def grid_accuracies(
 ) -> Float[Tensor, " G"]:
     """Accuracy of equation 7 at every alpha, for all at once in blocks of images."""
     check_count(len(alphas), "number of alphas")
+    check_count(len(image), "number of images")
     step = max(1, BLOCK // (len(alphas) * image.shape[1]))
     weight = alphas[:, None, None]
     hits = torch.zeros(len(alphas), dtype=torch.long)
@@ -302,6 +303,7 @@ def grid_log_losses(
 
 def log_loss(probs: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> Float[Tensor, ""]:
     """Mean of -log of the probability of each label, in nats; 0 counts as the smallest float."""
+    check_count(len(labels), "number of images")
     least = torch.finfo(torch.float64).tiny
     return -probs.gather(1, labels[:, None]).double().clamp_min(least).log().mean()
 

@@ -249,7 +249,12 @@ def _root(covariance: Tensor) -> Tensor:
 
 @checked
 def moments(h: Float[Tensor, "N E"]) -> tuple[Float[Tensor, " E"], Float[Tensor, "E E"]]:
-    """Return mean and covariance (divided by N - 1) of features, float64."""
+    """Return mean and covariance (divided by N - 1) of features, float64.
+
+    Raises:
+        ValueError: fewer than two rows, which do not vary.
+    """
+    check_count(len(h), "rows of features", least=2)
     mean = torch.stack([part.double().sum(0) for part in h.split(_ROWS)]).sum(0) / len(h)
     scatter = mean.new_zeros(len(mean), len(mean))
     for part in h.split(_ROWS):

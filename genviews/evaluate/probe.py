@@ -292,5 +292,6 @@ def mean_class_accuracy(found: Int[Tensor, " N"], y: Int[Tensor, " N"]) -> float
         >>> mean_class_accuracy(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]))
         0.5
     """
+    check_count(len(y), "number of labels")
     shares = [(found[y == c] == c).double().mean() for c in y.unique()]
     return float(torch.stack(shares).mean())

@@ -41,6 +41,7 @@ def alignment(u: Float[Tensor, "B V P"]) -> float:
     """
     views = u.shape[1]
     check_count(views, "views for alignment", least=2, remedy="render more views")
+    check_count(len(u), "samples for alignment")
     unit = F.normalize(u.detach().double(), dim=-1)
     # Of all V x V pairs the V of a view with itself are 0.
     square = (unit[:, :, None] - unit[:, None]).square().sum(-1).sum((1, 2))
@@ -88,6 +89,7 @@ def rankme(h: Float[Tensor, "N E"]) -> float:
         4.0
     """
     check_finite(h, "features", range(len(h)), "look at the images and the encoder")
+    check_count(len(h), "rows for rankme")
     sigma = torch.linalg.svdvals(h.detach().double())
     p = sigma / sigma.sum().clamp(min=1e-300) + 1e-7
     return float((-(p * p.log()).sum()).exp())
