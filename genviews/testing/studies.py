@@ -25,6 +25,7 @@ from genviews.evaluate.encoders import ProbeData
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
+from genviews.perturb.pca import PCAStatistics
 from genviews.report.output import PAGE
 from genviews.report.terminal import show
 from genviews.report.text import markdown, table_csv
@@ -65,7 +66,9 @@ def toy_inputs() -> Inputs:
 @functools.cache
 def _toy_kit() -> GeneratorKit:
     """One for all studies, so that its directions are measured once."""
-    return GeneratorKit(ToyGenerator(num_classes=len(CLASSES)), name="toy", steps=8)
+    toy = ToyGenerator(num_classes=len(CLASSES))
+    directions = PCAStatistics.measure(toy, num_samples=2000)
+    return GeneratorKit(toy, directions=directions, name="toy", steps=8)
 
 
 class _Brightness(torch.nn.Module):

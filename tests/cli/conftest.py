@@ -19,6 +19,7 @@ from genviews.data.images import ImageSet
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
+from genviews.perturb.pca import PCAStatistics
 from genviews.represent.train import TrainingRun
 from genviews.rng import Rng
 
@@ -172,7 +173,8 @@ def toy_entry(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.getbasetemp() / "entry"  # one for all: a run stamps its files
     if not folder.exists():
         scales = {"isotropic": {"fine": [0.1]}, "stylemix": {"fine": [1.0]}}
-        kit = GeneratorKit(toy, inverter=Inverter(steps=5), scales=scales)
+        directions = PCAStatistics.measure(toy, num_samples=2000)
+        kit = GeneratorKit(toy, inverter=Inverter(steps=5), scales=scales, directions=directions)
         kit.save(folder / "fashion32")
     classifier = Classifier(Mean(), toy.image_spec, CLASSES)
     monkeypatch.setattr("genviews.zoo.ENTRIES", folder)

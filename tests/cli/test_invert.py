@@ -159,8 +159,6 @@ class TestFolder:
         assert go("--force") == 0
         assert sum(counted) == 40
         assert table(folder) == first
-        assert go("--force", "--steps", "2") == 0
-        assert "--steps 2" in summary(folder)["command"]
 
     def test_png_on_demand(self, done, go, counted):
         folder, _ = done
