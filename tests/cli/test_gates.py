@@ -18,7 +18,6 @@ LEARNING = ("--samples", "8", "--batch", "8", "--updates", "2", "--data", "data"
     "words",
     [
         ("ensemble", *CLASSIFIED, "--num-views", "2"),
-        ("study", "ensembling/fig6", *CLASSIFIED, "--sizes", "1", "--sizes", "2"),
         ("invert", *IMAGES),
         ("learn", *LEARNING),
         (
