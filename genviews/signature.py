@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from types import SimpleNamespace, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -147,9 +147,13 @@ def _suits(value: object, hint: Any) -> bool:  # noqa: ANN401 (an annotation)
 
 
 def _tensors(value: object) -> list[Tensor]:
-    """The tensors that are given, alone or by name."""
-    found = value.values() if isinstance(value, Mapping) else [value]
-    return [one for one in found if isinstance(one, Tensor)]
+    """The tensors that are given, alone, by name or in a row."""
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(parts, ValuesView | list | tuple):
+        return []
+    return [tensor for one in parts for tensor in _tensors(one)]
 
 
 def _note_sizes(value: object, hint: object, sizes: dict[str, int]) -> None:

@@ -5,7 +5,7 @@ The tables are read by hypothesis in `test_public_calls.py`; a new kind of oddit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ TENSORS: dict[str, Callable[[Tensor, int], object]] = {
     "one infinite": lambda x, n: _one(x, -torch.inf, n),
     "infinite": lambda x, n: x.float() + torch.inf,
     "large": lambda x, n: x * 10**6 + n,
-    "below zero": lambda x, n: -x - 1,
+    "below zero": lambda x, n: ~x if x.dtype == torch.bool else -x - 1,
     "constant": lambda x, n: x * 0,
     "elsewhere": lambda x, n: x.to("meta"),
     "sparse": lambda x, n: x.to_sparse(),
@@ -157,26 +157,28 @@ def _other_classifier(right: Classifier) -> Classifier:
     return Classifier(network, ImageSpec(channels=3, height=4, width=4), ("a", "b", "c"))
 
 
+def every(right: object) -> Iterator[tuple[str, object]]:
+    """(kind, something odd) of every kind for the place of what is right."""
+    if isinstance(right, Tensor):
+        yield from ((kind, turn(right.detach(), 1)) for kind, turn in TENSORS.items())
+        return
+    yield from ((kind, make(right)) for kind, make in THINGS.items())
+    if isinstance(right, ToyGenerator):
+        yield "another", CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), 16)
+        for part in ("map", "synthesize"):
+            for kind, turn in ANSWERS.items():
+                yield f"{kind} of {part}", Own(turn, part, num_classes=right.num_classes)
+    elif isinstance(right, Classifier):
+        yield "another", _other_classifier(right)
+        yield from ((f"answer {kind}", _classifiers(right, t)) for kind, t in ANSWERS.items())
+    elif isinstance(right, nn.Module):
+        yield from ((f"answer {kind}", Turned(right, turn)) for kind, turn in ANSWERS.items())
+
+
 @st.composite
 def odd(draw: st.DrawFn, right: object) -> tuple[str, object]:
     """(kind, something odd of that kind) for the place of what is right."""
     if isinstance(right, Tensor):
         kind = draw(st.sampled_from(list(TENSORS)))
         return kind, TENSORS[kind](right.detach(), draw(st.integers(0, 100)))
-    kinds = list(THINGS)
-    if isinstance(right, nn.Module):
-        kinds += [f"answer {name}" for name in ANSWERS] * 2
-    if isinstance(right, ToyGenerator | Classifier):
-        kinds.append("another")
-    kind = draw(st.sampled_from(kinds))
-    if kind in THINGS:
-        return kind, THINGS[kind](right)
-    turn = ANSWERS.get(kind.removeprefix("answer "), ANSWERS["right"])
-    if isinstance(right, ToyGenerator):
-        part = draw(st.sampled_from(["map", "synthesize"]))
-        if kind == "another":
-            return kind, CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), 16)
-        return f"{kind} of {part}", Own(turn, part, num_classes=right.num_classes)
-    if isinstance(right, Classifier):
-        return kind, _other_classifier(right) if kind == "another" else _classifiers(right, turn)
-    return kind, Turned(right, turn)
+    return draw(st.sampled_from(list(every(right))))

@@ -1,4 +1,7 @@
-"""Whatever a user gives to a public call: an answer, or one sentence of ours that says why not."""
+"""Whatever a user gives to a public call: an answer, or one sentence of ours that says why not.
+
+A few odd things a call in the suite; `pytest --slow tests/test_public_calls.py` tries them all.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 import genviews
 from genviews.align.base import UnalignableError
 from tests.public_calls import CALLS, Inputs, get
-from tests.strategies import odd
+from tests.strategies import every, odd
 
 pytestmark = [pytest.mark.as_installed, pytest.mark.filterwarnings("ignore")]
 
@@ -62,6 +65,16 @@ def test_an_odd_thing_is_answered_or_refused_in_one_sentence(name: str) -> None:
         refused(name, **{slot.replace(" ", "_"): thing})
 
     tried()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in SLOW])
+def test_every_odd_thing_is_answered_or_refused_in_one_sentence(name: str) -> None:
+    inputs = Inputs()
+    CALLS[name](inputs)
+    for slot in inputs.read:
+        for _, thing in every(get(slot)):
+            refused(name, **{slot.replace(" ", "_"): thing})
 
 
 def test_every_public_name_has_its_line() -> None:

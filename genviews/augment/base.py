@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genviews.checks import check_count, check_each, check_pixels
 from genviews.rng import Streams
-from genviews.types import Images, check_shape
+from genviews.types import Images, check_floats, check_shape
 
 __all__ = ["Compose", "Identity", "PixelViews", "Renamed"]
 
@@ -61,7 +61,7 @@ class PixelViews(ABC):
         """
         check_count(num_views, "num_views")
         remedy = "add the batch axis; views (B, K, C, H, W) go through `augment`"
-        check_shape(images, ("B", "C", "H", "W"), "images", remedy)
+        check_shape(check_floats(images, "images"), ("B", "C", "H", "W"), "images", remedy)
         check_pixels(images, "images of pixel views")
         return self.augment(images.unsqueeze(1).expand(-1, num_views, -1, -1, -1), streams)
 

@@ -28,7 +28,7 @@ from genviews.classify.settings import ClassifierSettings, InputRange, Interpola
 from genviews.identity.answers import fixed_images
 from genviews.modes import evaluating
 from genviews.signature import checked
-from genviews.types import ImageSpec, Progress, check_floats, check_shape, silent
+from genviews.types import ImageSpec, Progress, check_floats, check_shape, check_tensor, silent
 from genviews.user_code import GUIDE, user_code
 from genviews.weights import check_filled
 
@@ -338,9 +338,7 @@ def call_module(module: nn.Module, images: Float[Tensor, "N C H W"]) -> Float[Te
         "wrap it: Classifier(module, image_spec, class_names)",
     )
     logits = check_type(answer, Tensor, what, "a tensor of logits", f"{remedy}; see {GUIDE}")
-    if not logits.is_floating_point():
-        fail(what, expected="floats", got=logits.dtype, remedy=remedy, error=TypeError)
-    check_shape(logits, (len(images), "Y"), what, remedy)
+    check_shape(check_tensor(logits, what, floats=True), (len(images), "Y"), what, remedy)
     return logits
 
 

@@ -100,7 +100,7 @@ class StyleGAN2(Generator):
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render W+ latents with the fixed noise of the checkpoint."""
         self.latent_spec.check(latents, batch=True)
-        images: Tensor = self.synthesis(latents)
+        images: Tensor = self.synthesis(latents.to(self.mapping.w_avg.dtype))
         return images
 
     def synthesize_views(
@@ -109,7 +109,8 @@ class StyleGAN2(Generator):
         """Render K views of each image; the layers of the shared rows run once for each image."""
         self.latent_spec.check(latents)
         b, k = latents.shape[:2]
-        flat = self.synthesis(latents.flatten(0, 1), views=k, shared_rows=shared_rows)
+        rows = latents.flatten(0, 1).to(self.mapping.w_avg.dtype)
+        flat = self.synthesis(rows, views=k, shared_rows=shared_rows)
         images: Tensor = flat.unflatten(0, (b, k))
         return images
 
