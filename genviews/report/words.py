@@ -78,9 +78,11 @@ def probability(value: float) -> str:
     """A p-value to three digits behind the point, five where it would be rounded up to 0.05.
 
     Example:
-        >>> probability(0.1234), probability(0.04996)
-        ('0.123', '0.04996')
+        >>> probability(0.1234), probability(0.04996), probability(0.9999)
+        ('0.123', '0.04996', '1')
     """
+    if value >= 0.995:
+        return "1"
     return f"{min(value, 0.04999):.5f}" if 0.0495 <= value < 0.05 else f"{value:.3f}"
 
 
@@ -97,7 +99,7 @@ def value_words(value: float, kind: Kind, digits: int | None = None) -> str:
     if kind == "points":
         return f"{round(100 * value, behind) + 0.0:+.{behind}f}"  # + 0.0: never "-0.0"
     if kind == "p":
-        return "<0.001" if value < 0.001 else probability(value) if value < 0.995 else "1"
+        return "<0.001" if value < 0.001 else probability(value)
     if kind == "count":
         return f"{value:,.0f}"
     return duration(value) if kind == "seconds" else number(value, digits)

@@ -180,9 +180,7 @@ def _plan(row: LearningRow, setting: LearningSetting, seed: int) -> SamplePlan:
     unique = setting.samples_of(row)
     if unique < setting.batch:
         got = f"{unique}{'' if row.ratio == 1 else f', {row.ratio:g} times the base size'}"
-        remedy = (
-            "add images, raise `base` (--samples) or the row's ratio, or lower `batch` (--batch)"
-        )
+        remedy = "add images, raise `base` (--samples), or lower `batch` (--batch)"
         row.refuse(f"at least {setting.batch} samples, which make a batch", got, remedy)
     return SamplePlan(batch_size=setting.batch, num_unique=unique, seed=seed)
 
