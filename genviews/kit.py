@@ -171,11 +171,8 @@ class GeneratorKit(Parts):
         if self.domain is not None and self.domain.baselines:
             self.notes.append(f"pixel views: those of the domain {self.domain.name}")
             return pixel_views_apart(self.domain.baselines)
-        found = sized_baselines(self.generator.image_spec)
-        self.notes.append(
-            f"pixel views: flip, shifts by up to 1/16 of the size, colour ({found[1]})"
-        )
-        return found
+        self.notes.append("pixel views: flip, shifts by up to 1/16 of the size, both, colour")
+        return sized_baselines(self.generator.image_spec)
 
     def _table(self) -> ScaleTable:
         """The strengths to try, and a note of where they are from."""
