@@ -35,9 +35,13 @@ from genviews.represent.schedule import StepCosine
 from genviews.represent.stream import StreamedBatches
 from genviews.represent.train import train_representation
 from genviews.represent.views import LatentViews
+from genviews.studies.base import run_study
+from genviews.studies.bench import Bench
 from genviews.studies.learning.row import LearningRow
 from genviews.studies.learning.study import compare_rows
 from genviews.studies.learning.voc import SVMJudge
+from genviews.studies.registry import STUDIES
+from genviews.testing.studies import toy_inputs
 from tests.devkit import write_split
 from tests.pretended_device import pretended_device
 from tests.studies.learning.small import small
@@ -189,6 +193,14 @@ class TestLearning:
                 for seed in (0, 1)
             )
             assert measure_fidelity(real, made, neighbours=3, subsets=2, subset_size=10).fid > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_every_study(study, tmp_path):
+    with pretended_device() as device:
+        bench = Bench(toy_inputs().to(device), folder=tmp_path / "work", device=device)
+        run_study(study, bench, study.options().quick(), tmp_path / "run", command="toy")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
