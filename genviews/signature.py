@@ -54,6 +54,7 @@ def checked(target: F) -> F:
         `torch.as_tensor`.
     """
     if isinstance(target, type):
+        # mypy knows no class whose __init__ is replaced
         target.__init__ = checked(target.__init__)  # type: ignore[misc]
         return target
 

@@ -41,7 +41,7 @@ def refused(name: str, **instead: object) -> str | None:
         last = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__} {str(error)[:200]}, {last.filename[-40:]}:{last.lineno}"
         assert last.filename.endswith("checks.py"), text
-        assert SENTENCE.match(str(error)), text  # noqa: PT017
+        assert SENTENCE.match(str(error)), text  # noqa: PT017 (an answer is as good)
         return str(error)
     return None
 

@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 __all__ = ["StoppedError", "Stopping", "check_stopped", "say_stopped"]
 
@@ -38,7 +39,7 @@ class Stopping:
     """
 
     def __init__(self) -> None:
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Any] = {}
         self._when = 0.0
         self._code: int | None = None
 
@@ -46,7 +47,9 @@ class Stopping:
         if threading.current_thread() is threading.main_thread():  # signals are its own
             for one in signal.Signals:
                 ours = one.name in ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-                if ours and (before := signal.getsignal(one)) is not signal.SIG_IGN:  # of nohup
+                before = signal.getsignal(one)
+                # Ignored signals (of nohup) stay so; a handler that C set could not be put back.
+                if ours and before not in (signal.SIG_IGN, None):
                     self._before[one] = before
                     signal.signal(one, self._take)
         return self
@@ -55,7 +58,7 @@ class Stopping:
         if self._code is None:
             _came.clear()
             for one, before in self._before.items():
-                signal.signal(one, before)  # type: ignore[arg-type]
+                signal.signal(one, before)
 
     def end(self, code: int) -> None:
         """From now on a signal ends the process at once, with the code that it has come to."""
