@@ -35,8 +35,8 @@ from genviews.ensemble.photos import Photos, check_labels
 from genviews.ensemble.rule import ChooseBy, EnsembleRule, MergeName
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.ensemble.weigh import Ensemble, pixel_average
-from genviews.gates.answers import bank_gates
 from genviews.gates.gate import warn_of
+from genviews.gates.views import bank_gates
 from genviews.generators.base import Generator, check_is_generator
 from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit

@@ -35,7 +35,7 @@ from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate import detection_ap, extractor, fidelity, linear, precision, probe, sgd, svm
 from genviews.evaluate.encoders import ProbeData, probe_encoder
-from genviews.gates import answers, models, pictures
+from genviews.gates import answers, chance, models, pictures, views
 from genviews.invert import start
 from genviews.invert.encoder import EncoderConfig
 from genviews.invert.features import ModuleFeatures, Predictions
@@ -523,12 +523,12 @@ CALLS: dict[str, Callable[[Inputs], object]] = {
     ),
     "gates.answers order_gate": lambda u: answers.order_gate(u.said, u.labels, ("a", "b")),
     "gates.answers answers_gate": lambda u: answers.answers_gate(u.said, u.labels, ("a", "b")),
-    "gates.answers bank_gates": lambda u: answers.bank_gates(u.calibration),
+    "gates.views bank_gates": lambda u: views.bank_gates(u.calibration),
     "gates.answers classes_gate": lambda u: answers.classes_gate(u.said, u.labels, ("a", "b")),
     "gates.answers accuracy_gate": lambda u: answers.accuracy_gate(u.said, u.labels, 2),
     "gates.answers probability_gate": lambda u: answers.probability_gate(u.logits, u.labels),
-    "gates.answers class_gate": lambda u: answers.class_gate(u.said, u.labels, ("a", "b")),
-    "gates.answers guessing": lambda u: answers.guessing(u.said, u.labels),
+    "gates.views class_gate": lambda u: views.class_gate(u.said, u.labels, ("a", "b")),
+    "gates.chance guessing": lambda u: chance.guessing(u.said, u.labels),
     "gates.models chance_gate": lambda u: models.chance_gate(u.classifier, u.images),
     "gates.models batch_gate": lambda u: models.batch_gate(u.classifier, u.images),
     "gates.models form_gate": lambda u: models.form_gate(

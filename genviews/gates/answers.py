@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import comb
 
 import torch
@@ -13,38 +12,25 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from genviews.checks import check_count
-from genviews.ensemble.bank import PredictionBank
-from genviews.gates.gate import (
-    FEW_FAIL,
-    GUESSING,
-    LEVEL,
-    MOST,
-    Gate,
-    percent,
-    sign_test,
-    too_many,
+from genviews.gates.chance import (
+    USEFUL,
+    check_answers,
+    guessing,
+    is_informed,
+    is_one_answer,
+    part_of_the_way,
 )
+from genviews.gates.gate import LEVEL, MOST, Gate, percent, sign_test
 from genviews.signature import checked
-from genviews.types import check_classes
 
 __all__ = [
     "accuracy_gate",
     "answers_gate",
-    "bank_gates",
-    "class_gate",
     "classes_gate",
-    "drawn_gate",
-    "guessing",
-    "is_informed",
-    "part_of_the_way",
-    "number_gate",
     "order_gate",
     "prediction_gates",
     "probability_gate",
 ]
-
-USEFUL = 0.2
-"""Part of the way from guessing to certainty that even a weak classifier goes (chosen by us)."""
 
 
 @checked
@@ -93,7 +79,7 @@ def order_gate(
     classes that it moves, half of the errors, at least, are gone. Source: the assignment is
     that of Kuhn 1955; the test, McNemar 1947.
     """
-    _check_classes(said, labels, len(class_names))
+    check_answers(said, labels, len(class_names))
     halves = _halves(labels)
     better = worse = errors = 0
     for fit in (halves, ~halves):
@@ -142,7 +128,7 @@ def answers_gate(
     level: float = LEVEL,
 ) -> Gate | None:
     """Whether the classifier tells any classes apart; None where the images are of one class."""
-    _check_classes(said, labels, len(class_names))
+    check_answers(said, labels, len(class_names))
     count, shares = len(labels), labels.bincount(minlength=len(class_names)).double() / len(labels)
     if float(shares.max()) > MOST:
         return None
@@ -157,20 +143,8 @@ def answers_gate(
         f"p < {level:.2g}), or better than guessing",
         remedy="Check that the classifier has its weights, and that it gets images as in its "
         "training: size, channels, mean and std.",
-        passed=is_informed(said, labels) or not _is_one(many, share, count, level),
+        passed=is_informed(said, labels) or not is_one_answer(many, share, count, level),
     )
-
-
-@checked
-def bank_gates(bank: PredictionBank) -> list[Gate]:
-    """The gates of a bank with labels, and of the reconstructions in it."""
-    logits, names = bank.get("image")[:, 0], bank.class_names
-    found = prediction_gates(logits, bank.known_labels(), names)
-    if "reconstruction" in bank.logits:
-        before, after = logits.argmax(-1), bank.get("reconstruction")[:, 0].argmax(-1)
-        kept = class_gate(before, after, names)
-        found += [] if kept is None else [kept]
-    return found
 
 
 @checked
@@ -279,128 +253,6 @@ def probability_gate(
         remedy='Say outputs="probs" or "sigmoids" (--outputs), or leave the softmax out.',
         passed=not probabilities,
     )
-
-
-@checked
-def class_gate(
-    before: Int[Tensor, " n"],
-    after: Int[Tensor, " n"],
-    class_names: Sequence[str],
-    *,
-    level: float = LEVEL,
-) -> Gate | None:
-    """Whether reconstructions keep any difference of class that the classifier sees in images.
-
-    Args:
-        before: classes that it gives images.
-        after: those of their reconstructions.
-        class_names: Y names.
-        level: of the test.
-    """
-    _check_classes(before, after, len(class_names))
-    count = len(after)
-    counts = after.bincount(minlength=len(class_names))
-    top = int(counts.argmax())
-    share, many = float((before == top).double().mean()), int(counts[top])
-    if share > 0.9:
-        return None
-    return Gate(
-        name="classes of the reconstructions",
-        found=f"The classifier calls {many:,} of {count:,} reconstructions {class_names[top]!r}, "
-        f"but {100 * share:.0f} % of the images.",
-        threshold=f"below {100 * MOST:.0f} %, or no more than a weak classifier's (exact test, "
-        f"p < {level:.2g}), or closer to those of the images than by chance",
-        remedy="The views say nothing of the class: invert for more steps (--steps), from an "
-        "encoder (--encoder), or take a generator of these images.",
-        passed=is_informed(after, before) or not _is_one(many, share, count, level),
-    )
-
-
-def drawn_gate(
-    before: Int[Tensor, " n"],
-    after: Int[Tensor, " n"],
-    class_names: Sequence[str],
-    *,
-    level: float = LEVEL,
-) -> Gate:
-    """Whether a generator that is told a class draws that class: `order_gate` of its pictures.
-
-    Args:
-        before: classes that the classifier gives images.
-        after: those of their reconstructions.
-        class_names: Y names.
-        level: of the test.
-    """
-    found = order_gate(after, before, class_names, what="reconstructions", level=level)
-    return replace(
-        found,
-        name="order of the generator's classes",
-        remedy=found.remedy
-        and "Name the generator's classes in its own order, class_names (--generator-class-names).",
-    )
-
-
-def number_gate(plain: int, count: int, what: str) -> Gate | None:
-    """Whether the answers to views are numbers, but for a few images; None where all are.
-
-    Args:
-        plain: images that have the answer to the image alone, for want of one to a view.
-        count: of the images.
-        what: they are, for messages.
-    """
-    if not plain:
-        return None
-    return Gate(
-        name="answers that are numbers",
-        found=f"For {plain:,} of {count:,} {what} the answer to the image itself stands for those "
-        "to its views: one of them is not a finite number, or the inversion failed.",
-        threshold=FEW_FAIL,
-        remedy="Run classifier and generator in float32, or look at the answer to such a view.",
-        passed=not too_many(plain, count),
-        noted=True,
-    )
-
-
-@checked
-def guessing(said: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float:
-    """How often the same answers are right on average, given to the images in any order."""
-    check_count(len(labels), "number of images")
-    most = int(max(said.max(), labels.max())) + 1
-    _check_classes(said, labels, most)
-    own, true = (row.bincount(minlength=most).double() for row in (said, labels))
-    return float(own @ true) / len(labels) ** 2
-
-
-def is_informed(
-    said: Int[Tensor, " N"], labels: Int[Tensor, " N"], level: float = GUESSING
-) -> bool:
-    """Whether answers are better than guessing, by an exact one-sided test."""
-    count, hits = len(labels), int((said == labels).sum())
-    return bool(stats.binom.sf(hits - 1, count, guessing(said, labels)) < level)
-
-
-def part_of_the_way(part: float, guess: float) -> float:
-    """The accuracy that is so far on the way from guessing to certainty."""
-    return guess + part * (1 - guess)
-
-
-def _check_classes(said: Tensor, labels: Tensor, classes: int) -> None:
-    check_count(len(labels), "number of images")
-    check_classes(said, classes, "classes that are said")
-    check_classes(labels, classes, "labels")
-
-
-def _is_one(many: int, share: float, count: int, level: float) -> bool:
-    """Whether one answer to nearly all of the images is more than their own share of it explains.
-
-    That share is seen on as few images as the answers: two of each kind are added (Agresti and
-    Coull), or of two images a sound classifier, once wrong about both, would not be one. The rarer
-    the others are, the more of them a weak classifier calls like the rest: all but their share of
-    them, or all but `USEFUL`, where that is more.
-    """
-    others = 1 - (share * count + 2) / (count + 4)
-    known = 1 - others * max(others, USEFUL)
-    return many >= MOST * count and bool(stats.binom.sf(many - 1, count, known) < level)
 
 
 def _halves(labels: Tensor) -> Tensor:

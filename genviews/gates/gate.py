@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from scipy import stats
 
 __all__ = [
-    "FEW_FAIL",
     "GUESSING",
     "LEVEL",
     "MOST",
     "MOST_OF",
     "Gate",
     "GateWarning",
+    "few_gate",
     "percent",
     "sign_test",
-    "too_many",
     "warn_of",
 ]
 
@@ -33,10 +32,6 @@ MOST = 0.98
 
 FAILED, MOST_OF = 0.1, 0.5
 """Largest share of images, or views, that may fail one by one; and what most are."""
-
-FEW_FAIL = (
-    f"at most half, and not certainly more than {100 * FAILED:.0f} % (exact test, p < {LEVEL})"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +81,29 @@ def sign_test(better: int, worse: int) -> float:
     return float(stats.binom.sf(better - 1, better + worse, 0.5)) if better + worse else 1.0
 
 
-def too_many(failed: int, count: int) -> bool:
-    """Whether more fail than single images or latents explain: see `FEW_FAIL`."""
-    return failed > MOST_OF * count or bool(stats.binom.sf(failed - 1, count, FAILED) < LEVEL)
+def few_gate(
+    failed: int, count: int, *, name: str, found: str, remedy: str, noted: bool = False
+) -> Gate:
+    """Whether no more fail than single images or latents explain.
+
+    Args:
+        failed: how many did.
+        count: of all.
+        name: see `Gate`, as the rest.
+        found: what was seen.
+        remedy: what to do.
+        noted: whether it is worth a note where it holds.
+    """
+    certain = bool(stats.binom.sf(failed - 1, count, FAILED) < LEVEL)
+    return Gate(
+        name=name,
+        found=found,
+        threshold=f"at most half, and not certainly more than {100 * FAILED:.0f} % (exact test, "
+        f"p < {LEVEL})",
+        remedy=remedy,
+        passed=failed <= MOST_OF * count and not certain,
+        noted=noted,
+    )
 
 
 def percent(hits: int, count: int) -> str:

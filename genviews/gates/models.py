@@ -14,7 +14,7 @@ from torch.func import functional_call
 from genviews.classify.convert import in_signed_range
 from genviews.classify.model import Classifier, predict_logits
 from genviews.classify.settings import InputRange
-from genviews.gates.answers import guessing, part_of_the_way
+from genviews.gates.chance import guessing, part_of_the_way
 from genviews.gates.gate import LEVEL, Gate, percent, sign_test
 from genviews.modes import evaluating, undisturbed
 from genviews.signature import checked

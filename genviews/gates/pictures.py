@@ -8,7 +8,7 @@ from scipy import stats
 from torch import Tensor
 
 from genviews.checks import finite_rows
-from genviews.gates.gate import FEW_FAIL, GUESSING, LEVEL, MOST_OF, Gate, too_many
+from genviews.gates.gate import GUESSING, LEVEL, MOST_OF, Gate, few_gate
 from genviews.signature import checked
 from genviews.types import Status
 from genviews.user_code import GUIDE
@@ -34,12 +34,12 @@ ALIKE = 0.02
 def finite_gate(images: Float[Tensor, "n C H W"], what: str = "samples of the generator") -> Gate:
     """Whether the pixels that a generator draws are numbers, but for a few pictures."""
     bad = int((~finite_rows(images)).sum())
-    return Gate(
+    return few_gate(
+        bad,
+        len(images),
         name=f"numbers of {what}",
         found=f"{bad:,} of {len(images):,} {what} have pixels that are not finite.",
-        threshold=FEW_FAIL,
         remedy="The weights are damaged, or the generator overflows: load it again, or in float32.",
-        passed=not too_many(bad, len(images)),
     )
 
 
@@ -56,13 +56,13 @@ def redrawn_gate(count: int, total: int, what: str) -> Gate | None:
     """
     if not count:
         return None
-    return Gate(
+    return few_gate(
+        count,
+        total,
         name=f"numbers of views of {what}",
         found=f"{count:,} of {total:,} generated views of {what} had pixels that are not finite, "
         "and were drawn again.",
-        threshold=FEW_FAIL,
         remedy="Load the generator's weights again, run it in float32, or take smaller strengths.",
-        passed=not too_many(count, total),
         noted=True,
     )
 
@@ -127,12 +127,12 @@ def copies_gate(copies: int, count: int, what: str) -> Gate:
         count: of images.
         what: they are, for messages.
     """
-    return Gate(
+    return few_gate(
+        copies,
+        count,
         name=f"copies among {what}",
         found=f"{copies:,} of {count:,} {what} are copies of others among them.",
-        threshold=FEW_FAIL,
         remedy="Take each image once: a copy is no new evidence, but is counted as such.",
-        passed=not too_many(copies, count),
     )
 
 
@@ -168,13 +168,13 @@ def status_gates(status: Int[Tensor, " N"], what: str = "images") -> list[Gate]:
     count = len(status)
     failed, kept = (int((status == s).sum()) for s in (Status.FAILED, Status.START_KEPT))
     return [
-        Gate(
+        few_gate(
+            failed,
+            count,
             name=f"failed inversions of {what}",
             found=f"{failed:,} of {count:,} inversions of {what} failed: image, generator or loss "
             "gave numbers that are not finite.",
-            threshold=FEW_FAIL,
             remedy="Load the generator's weights again, or run it in float32.",
-            passed=not too_many(failed, count),
         ),
         Gate(
             name=f"starts of inversions of {what}",

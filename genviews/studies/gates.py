@@ -23,13 +23,7 @@ from genviews.data.leakage import ALIKE, check_leakage
 from genviews.data.source import ImageSource, as_source
 from genviews.data.split import SplitName
 from genviews.ensemble.fill import conditioning_task
-from genviews.gates.answers import (
-    class_gate,
-    classes_gate,
-    drawn_gate,
-    number_gate,
-    prediction_gates,
-)
+from genviews.gates.answers import classes_gate, prediction_gates
 from genviews.gates.gate import LEVEL, Gate
 from genviews.gates.models import batch_gate, chance_gate, form_gate
 from genviews.gates.pictures import (
@@ -41,6 +35,7 @@ from genviews.gates.pictures import (
     redrawn_gate,
     status_gates,
 )
+from genviews.gates.views import class_gate, drawn_gate, number_gate
 from genviews.invert.job import InversionStore
 from genviews.invert.quality import Reconstructions
 from genviews.memory import images_in_shard

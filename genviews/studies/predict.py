@@ -17,7 +17,7 @@ from genviews.data.source import ImageSource
 from genviews.ensemble.fill import NO_ANSWER, refuse_silence
 from genviews.ensemble.photos import Photos
 from genviews.ensemble.significance import counted_report
-from genviews.gates.answers import number_gate
+from genviews.gates.views import number_gate
 from genviews.identity import identify
 from genviews.memory import images_in_shard
 from genviews.pipeline import GenerativeTTA
