@@ -72,7 +72,7 @@ def _decorate(check: Callable[[Any], Any], target: Any) -> Any:
     @functools.wraps(target)
     def function(*args: Any, **options: Any) -> Any:
         nonlocal checked
-        if _nothing or called[0] == _checks or jaxtyping.config.jaxtyping_disable:
+        if _nothing or called[0] == _checks:
             return target(*args, **options)
         called[0] = _checks
         checked = checked or (check if _has_shapes(target) else _plain)(target)

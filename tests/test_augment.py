@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -369,8 +368,8 @@ def test_misuse_is_explained(make, message: str) -> None:
         make()
 
 
-def test_images_without_a_batch_axis_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_images_without_a_batch_axis_are_explained() -> None:
     with pytest.raises(ValueError, match=r"images: .* \(B, C, H, W\), got \(3, 10, 12\)"):
         Identity()(pictures()[0], 1, STREAMS)
     with pytest.raises(ValueError, match=r"views: expected shape \(B, K, C, H, W\)"):

@@ -4,7 +4,6 @@ import cmath
 import json
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -276,8 +275,8 @@ class TestMistakes:
         with pytest.raises(ValueError, match="size of the aligned image: expected an integer"):
             FaceQuad(0)
 
-    def test_shapes_without_the_type_checks_of_these_tests(self, monkeypatch):
-        monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    @pytest.mark.as_installed
+    def test_shapes_without_the_type_checks_of_these_tests(self):
         good, five = torch.zeros(3, 9, 9), torch.zeros(5, 2)
         told = []
         for image, points in [

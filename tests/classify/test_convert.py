@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -144,8 +143,8 @@ def test_arguments_of_a_classifier_and_settings_of_its_flags_are_the_same() -> N
         ({"output_names": ("dog", "dog")}, "at least two different names"),
     ],
 )
-def test_wrong_settings_are_refused(settings, message: str, monkeypatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_wrong_settings_are_refused(settings, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         seen(pixels(), **settings)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import jaxtyping
 import pytest
 import torch
 from torch import Tensor, nn
@@ -245,8 +244,8 @@ def test_misuse_of_predict_logits_is_explained() -> None:
         predict_logits(classifier, images(2, 3, 4, 6), 0)
 
 
-def test_uint8_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_uint8_images_are_refused() -> None:
     with pytest.raises(TypeError, match="convert uint8"):
         Classifier(Linear(), RGB, NAMES)(torch.zeros(2, 3, 4, 6, dtype=torch.uint8))
 

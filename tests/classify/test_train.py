@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -532,8 +531,8 @@ def test_the_small_network_trains() -> None:
         ({"select": "beast"}, "did you mean 'best'"),
     ],
 )
-def test_wrong_settings_are_explained(monkeypatch, change: dict[str, object], message: str) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_wrong_settings_are_explained(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(PLAIN, **change)
 
@@ -547,8 +546,8 @@ def test_settings_that_need_a_validation_set_say_so(change: dict[str, object]) -
         train_classifier(network(), images, labels, replace(PLAIN, **change))
 
 
-def test_wrong_data_are_explained(monkeypatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_wrong_data_are_explained() -> None:
     images, labels = data()
     with pytest.raises(ValueError, match="training labels: expected 12, one for each image"):
         train_classifier(network(), images, labels[:5], PLAIN)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -28,9 +27,7 @@ QUICK = settings(
 )
 
 
-@pytest.fixture(autouse=True)
-def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+pytestmark = pytest.mark.as_installed
 
 
 class Network(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jaxtyping
 import pytest
 import torch
 
@@ -75,8 +74,8 @@ def test_style_mixing_stays_within_the_class_of_a_conditional_generator() -> Non
     torch.testing.assert_close(source.batch([2], 0), generator.synthesize(want[:, 0]))
 
 
-def test_misuse_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_misuse_is_explained() -> None:
     generator = ToyGenerator()
     latents = latents_of(generator)
     with pytest.raises(ValueError, match=r"ids of the latents: expected 6, .*, got 2"):

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections import Counter
 from copy import copy
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
@@ -150,8 +149,8 @@ class TestSelect:
             (torch.ones(5).bool(), r"a mask of shape \(6,\), got 5 of torch.bool"),
         ],
     )
-    def test_mistakes_are_explained(self, indices, message, monkeypatch):
-        monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    @pytest.mark.as_installed
+    def test_mistakes_are_explained(self, indices, message):
         with pytest.raises(ValueError, match=message):
             make().select(indices)
         with pytest.raises(ValueError, match=message.replace("image ids: .* got 'i2'", "got 2")):

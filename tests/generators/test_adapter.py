@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -403,8 +402,8 @@ class TestByName:
             load_callable("own:lazy")
 
 
-def test_what_is_no_word_is_said_on_one_line(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_what_is_no_word_is_said_on_one_line(tmp_path) -> None:
     network = nn.Sequential(nn.Linear(WIDTH, 16), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
     calls = [
         lambda: load_generator(network),

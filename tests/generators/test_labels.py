@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jaxtyping
 import pytest
 import torch
 
@@ -20,10 +19,7 @@ GENERATORS = {
 WHOLE = torch.tensor([2, 0, 1])
 
 
-@pytest.fixture(autouse=True)
-def as_users_run_it(monkeypatch):
-    """Without the checks of types that tests have."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+pytestmark = pytest.mark.as_installed
 
 
 @pytest.fixture(params=GENERATORS)

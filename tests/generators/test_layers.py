@@ -6,7 +6,6 @@ import copy
 import math
 from typing import NamedTuple
 
-import jaxtyping
 import pytest
 import torch
 from torch.nn import functional as F
@@ -373,15 +372,7 @@ def test_the_constant_is_convolved_like_any_input(generator, latents, noise):
         torch.testing.assert_close(got[i : i + 1], x, atol=1e-5, rtol=1e-5)
 
 
-@pytest.fixture
-def without_type_checks():
-    """The shape checks of the tests cannot be traced."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.as_installed  # the checks of these tests cannot be traced
 def test_compiled_images_are_equal():
     generator = random_generator(resolution=8).requires_grad_(False)
     latents = Rng(1).streams(range(3)).normal(1, generator.latent_spec.shape)[:, 0]
@@ -390,7 +381,7 @@ def test_compiled_images_are_equal():
         assert torch.equal(compiled, generator.synthesize(latents))
 
 
-@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.as_installed  # the checks of these tests cannot be traced
 def test_compiled_gradients_are_equal():
     generator = random_generator(resolution=8).requires_grad_(False)
     latents = Rng(1).streams(range(3)).normal(1, generator.latent_spec.shape)[:, 0]

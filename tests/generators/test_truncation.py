@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import jaxtyping
 import pytest
 import torch
 
@@ -42,10 +41,7 @@ PASSED_ON = {
 }
 
 
-@pytest.fixture(autouse=True)
-def as_users_run_it(monkeypatch):
-    """Without the checks of types that tests have."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+pytestmark = pytest.mark.as_installed
 
 
 @pytest.mark.parametrize("place", PASSED_ON)

@@ -1,6 +1,5 @@
 """Masks, and what else inversion cannot take, are refused where they enter, with a sentence."""
 
-import jaxtyping
 import pytest
 import torch
 
@@ -38,11 +37,6 @@ def into_a_store(masks, folder):
     StoreSource(folder, TOY.image_spec)
 
 
-@pytest.fixture
-def as_users_run_it(monkeypatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-
-
 ENTRIES = [into_invert, into_an_encoder, into_a_source, into_a_store]
 
 
@@ -57,14 +51,16 @@ ENTRIES = [into_invert, into_an_encoder, into_a_source, into_a_store]
     ],
     ids=["0 to 255", "bytes", "-1 to 1", "above 1"],
 )
-def test_of_another_scale(enter, masks, got, tmp_path, as_users_run_it):
+@pytest.mark.as_installed
+def test_of_another_scale(enter, masks, got, tmp_path):
     with pytest.raises(ValueError, match=f"masks: expected values from 0 .* {got};"):
         enter(masks, tmp_path)
 
 
 @pytest.mark.parametrize("enter", ENTRIES, ids=lambda enter: enter.__name__)
 @pytest.mark.parametrize("shape", [(3, 8, 8), (3, 3, 8, 8), (3, 1, 4, 4), (2, 1, 8, 8)])
-def test_of_another_shape(enter, shape, tmp_path, as_users_run_it):
+@pytest.mark.as_installed
+def test_of_another_shape(enter, shape, tmp_path):
     if enter is into_a_store and shape[0] != 3:
         pytest.skip("a shard has a row of each tensor for each id")
     with pytest.raises(ValueError, match="masks: expected shape"):
@@ -102,7 +98,8 @@ def test_one_without_a_known_pixel_or_number_fails_its_image_alone():
         (IMAGES, {"rows": [0]}, "rows: expected 3"),
     ],
 )
-def test_other_input_that_inversion_cannot_take(images, given, message, as_users_run_it):
+@pytest.mark.as_installed
+def test_other_input_that_inversion_cannot_take(images, given, message):
     given = {"generator": TOY, "masks": None, "inverter": Inverter(steps=0), **given}
     generator, masks = given.pop("generator"), given.pop("masks")
     with pytest.raises((TypeError, ValueError), match=message):

@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -691,8 +690,8 @@ def test_gradients_and_modes_are_left_as_they_were(styled):
     first.requires_grad_(True)
 
 
-def test_wrong_input_is_refused(case, monkeypatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_wrong_input_is_refused(case):
     toy, _, images = case
     with pytest.raises(ValueError, match=r"images: expected shape \(..., 1, 8, 8\)"):
         invert(toy, images[:, :, :4], inverter=from_mean())

@@ -1,6 +1,5 @@
 """The published objectives: their terms, and their sum over a few lines of plain torch."""
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -121,7 +120,7 @@ def test_without_weights_the_error_names_the_file(tmp_path, monkeypatch):
         ({"optimizer": "lbfgs"}, "optimizer of the inverter: .* got 'lbfgs'"),
     ],
 )
-def test_parts_of_another_kind_are_refused(wrong, message, monkeypatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+@pytest.mark.as_installed
+def test_parts_of_another_kind_are_refused(wrong, message):
     with pytest.raises(TypeError, match=message):
         Inverter(**wrong)
