@@ -17,6 +17,7 @@ from genviews.cli.command import command, plain
 from genviews.cli.console import Terminal, say
 from genviews.cli.flags import RunFlags
 from genviews.cli.progress import Stages, duration
+from genviews.cli.stop import as_one
 
 if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     import torch
@@ -104,8 +105,13 @@ def run_verb(
         _check_foreign(folder, (PAGE, "results.csv", ANSWERS))
     hashes = kept_hashes(folder / HASHES)
     with hashes, ExitStack() as kept, Stages(Terminal(stderr=True)) as stages:
-        # Begun once, as soon as it is known that there is something to do.
-        begin = cache(lambda: kept.enter_context(_log(folder / LOG, words)))
+        begun = cache(lambda: kept.enter_context(_log(folder / LOG, words)))
+
+        def begin() -> None:
+            """Once, as soon as it is known that there is something to do."""
+            with as_one():  # half begun it would be begun again, and tell each line twice
+                begun()
+
         try:
             if before is None:
                 begin()
@@ -242,8 +248,8 @@ def _log(path: Path, command: str) -> Iterator[None]:
     level = log.level
     log.setLevel(logging.INFO)
     log.addHandler(handler)
-    logger.info("started: %s", command)
     try:
+        logger.info("started: %s", command)
         yield
     finally:
         log.removeHandler(handler)

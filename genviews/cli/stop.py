@@ -13,11 +13,12 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-__all__ = ["StoppedError", "Stopping", "check_stopped", "say_stopped"]
+__all__ = ["StoppedError", "Stopping", "as_one", "check_stopped", "say_stopped"]
 
 SAID = "genviews: stopped; the same command again continues where it was\n"
 
@@ -29,6 +30,7 @@ class StoppedError(KeyboardInterrupt):
 
 
 _came: list[int] = []  # signals of this process, of which a `Stopping` is told
+_waits = False  # whether one that comes now waits for the end of `as_one`
 
 
 class Stopping:
@@ -82,7 +84,21 @@ class Stopping:
             return
         self._when = time.monotonic()
         _came.append(number)
-        raise StoppedError(number)
+        if not _waits:
+            raise StoppedError(number)
+
+
+@contextmanager
+def as_one() -> Iterator[None]:
+    """Do a block as a whole: a signal that comes within it is heard at its end."""
+    global _waits
+    before, _waits = len(_came), True
+    try:
+        yield
+    finally:
+        _waits = False
+    if len(_came) > before:
+        raise StoppedError(_came[-1])
 
 
 def check_stopped() -> None:

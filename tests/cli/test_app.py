@@ -191,9 +191,9 @@ class TestFailures:
         assert code == 130
         assert "stopped; the same command again continues" in text
 
-    @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-    @pytest.mark.parametrize("ignored", [False, True])  # as nohup does
-    def test_other_signals_say_the_same(self, monkeypatch, capsys, name, code, ignored):
+    @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+    @pytest.mark.parametrize("ignored", [False, True])  # as `nohup` and `&` do
+    def test_signals_say_the_same(self, monkeypatch, capsys, name, code, ignored):
         def ended(*_: object, **__: object) -> int:
             os.kill(os.getpid(), number)
             return 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import io
+import logging
 import os
 import signal
 import sys
@@ -17,11 +20,22 @@ from benchmarks.signals import CODES, FIRST, SAID, differences, left_over, resul
 from genviews.cli import main
 from genviews.cli.console import Terminal
 from genviews.cli.progress import Stages
+from genviews.cli.stop import Stopping
 from tests import processes
 
 SIGNALS = pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 RUN = ["invert", "--images", "images", "--generator", "mine:decode", "--z-dim", "8"]
 RUN += ["--steps", "4", "--batch-size", "8"]
+
+
+@pytest.fixture
+def heard():
+    """Nothing is ignored, as it is where the tests were begun by `nohup` or `&`."""
+    before = {number: signal.getsignal(number) for number in CODES}
+    hear_signals()
+    yield
+    for number, one in before.items():
+        signal.signal(number, one)
 
 
 def test_while_modules_are_loaded(tmp_path):
@@ -73,6 +87,43 @@ def test_while_shards_are_written(image_folder, user_module, here):
     assert differences(result(here / "stopped"), result(here / "whole")) == []
 
 
+class Sends(logging.Handler):
+    """Sends a signal to this process while a line is written to the log."""
+
+    def __init__(self, text, number):
+        super().__init__()
+        self.text, self.number = text, number
+
+    def emit(self, record):
+        if record.getMessage().startswith(self.text):
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("text", ["started", "stopped"])
+@pytest.mark.parametrize("name", ["genviews", None], ids=["before-the-file", "after-it"])
+def test_while_the_log_is_written(image_folder, user_module, here, capsys, name, text):
+    """Each line stands in it once; the file is closed, and so not written to by a later run."""
+    log = logging.getLogger("genviews")
+    before, handlers = log.level, list(log.handlers)
+    for times in (1, 2):
+        sends = [Sends(text, signal.SIGTERM)]
+        sends += [Sends("started", signal.SIGINT)] if text == "stopped" else []
+        for one in sends:
+            logging.getLogger(name).addHandler(one)
+        try:
+            code = main([*RUN, "--out", "out"])
+        finally:
+            for one in sends:
+                logging.getLogger(name).removeHandler(one)
+        assert code == CODES[signal.SIGINT if text == "stopped" else signal.SIGTERM]
+        assert capsys.readouterr().err.splitlines()[-1] == SAID
+        lines = [line.split(" ", 3)[3] for line in (here / "out/log.txt").read_text().splitlines()]
+        assert [line.partition(":")[0] for line in lines] == ["started", "stopped"] * times
+    assert (log.level, log.handlers) == (before, handlers)
+
+
+@pytest.mark.usefixtures("heard")
 class TestWhatOthersMakeOfIt:
     @pytest.fixture
     def stopped(self, monkeypatch, capsys):
@@ -84,15 +135,6 @@ class TestWhatOthersMakeOfIt:
             return code, capsys.readouterr().err
 
         return run
-
-    @pytest.fixture(autouse=True)
-    def heard(self):
-        """Nothing is ignored, as it is where the tests were begun by `nohup` or `&`."""
-        before = {number: signal.getsignal(number) for number in CODES}
-        hear_signals()
-        yield
-        for number, one in before.items():
-            signal.signal(number, one)
 
     @SIGNALS
     def test_a_second_one_does_not_cut_the_cleaning_short(self, stopped, number):
@@ -140,6 +182,27 @@ class TestWhatOthersMakeOfIt:
         assert stopped(lambda: os.kill(os.getpid(), signal.SIGINT))[0] == 130
         assert stopped(verb) == (0, "")
         assert [signal.getsignal(number) for number in CODES] == before
+
+
+@SIGNALS
+def test_taken_by_c_before_python_began(tmp_path, number):
+    """As in a program that Python is a part of, which keeps it."""
+    processes.call(kept_by_c, int(number), printed=tmp_path / "printed")
+
+
+def kept_by_c(number: int) -> None:
+    """Let a function of C take a signal, then Python look at who takes which, as it begins."""
+    c = ctypes.CDLL(None)
+    c.signal.restype, c.signal.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    taker = ctypes.cast(c.abs, ctypes.c_void_p).value  # takes a number, and does nothing
+    c.signal(number, taker)
+    again = importlib.util.find_spec("_signal")
+    again.loader.exec_module(importlib.util.module_from_spec(again))
+    assert signal.getsignal(number) is None
+    with Stopping() as stopping:
+        os.kill(os.getpid(), number)
+    assert stopping.number == 0
+    assert c.signal(number, taker) == taker
 
 
 @pytest.mark.parametrize("code", [0, 3, 7])
