@@ -27,6 +27,7 @@ from genviews.files import load_tensors
 from genviews.generators.base import Generator
 from genviews.generators.callable import named_classes
 from genviews.generators.card import generator_description, generator_from
+from genviews.generators.families import FAMILIES
 from genviews.invert.card import inverter_from, inverter_settings
 from genviews.invert.encoder import InversionEncoder
 from genviews.invert.inverter import Inverter
@@ -45,7 +46,6 @@ from genviews.zoo.card import checked_file, read_card, record_file, save_part, s
 
 __all__ = ["GeneratorKit", "read_generator"]
 
-STYLEGAN2 = "stylegan2"  # the family whose weights are a part
 GENERATOR = "generator.safetensors"
 ENCODER = "encoder.safetensors"
 PCA = "pca.safetensors"
@@ -258,7 +258,7 @@ class GeneratorKit(Parts):
         place.mkdir(parents=True, exist_ok=True)
         start_card(place, sections)
         made_with: tuple[str, ...] = ()
-        if sections["generator"].get("family", STYLEGAN2) == STYLEGAN2:
+        if sections["generator"].get("family", "stylegan2") in FAMILIES:
             save_part(place, GENERATOR, self.generator.state_dict(), what="the generator")
             made_with = (GENERATOR,)
         parts = {

@@ -2,7 +2,7 @@
 
 A description is JSON values: a family, and what that family needs to build the generator.
 
-    {"family": "stylegan2", "config": {...}}                  weights beside it
+    {"family": "stylegan2", "config": {...}}     weights beside it (`genviews.generators.families`)
     {"family": "toy", "channels": 1, ...}                     none
     {"family": "callable", "function": "package.module:name", "z_dim": 128, "num_classes": 0}
                                       the user's own code: it is imported, its weights are its own;
@@ -12,28 +12,21 @@ A description is JSON values: a family, and what that family needs to build the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from genviews.checks import check_type, fail, lookup
-from genviews.described import at_most, described_by
-from genviews.files import load_header, load_tensors
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.families import FAMILIES, config_from, family_of, read_weights
 from genviews.generators.toy import ToyGenerator
 from genviews.named import find_named
 from genviews.types import ImageSpec
 
-__all__ = [
-    "called",
-    "generator_description",
-    "generator_from",
-    "read_stylegan2",
-    "stylegan2_config",
-]
+__all__ = ["called", "generator_description", "generator_from"]
 
 Ranges = Mapping[str, tuple[int, int]]
 
@@ -52,35 +45,19 @@ def generator_from(
         ValueError: an unknown family, or what its own reader refuses.
     """
 
-    def stylegan2() -> Generator:
+    def with_weights(name: str) -> Generator:
         values = check_type(description.get("config"), dict, "config", "a JSON object", "add it")
         values = values | ({} if ranges is None else {"ranges": ranges})
-        config = stylegan2_config(values, "config on the card")
-        return read_stylegan2(config, weights())
+        return read_weights(name, config_from(name, values, "config on the card"), weights())
 
     given = {key: value for key, value in description.items() if key != "family"}
     families: dict[str, Callable[[], Generator]] = {
-        "stylegan2": stylegan2,
+        **{name: partial(with_weights, name) for name in FAMILIES},
         "toy": lambda: ToyGenerator(**given),
         "callable": lambda: _function(**given),
     }
     make = lookup(description.get("family", "stylegan2"), families, "family of the generator")
     return make().eval().requires_grad_(False)
-
-
-def read_stylegan2(config: StyleGAN2Config, path: Path) -> StyleGAN2:
-    """Return a StyleGAN2 with the weights of a file, in eval mode.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: another file, or a config of another or a far larger network.
-    """
-    shapes = load_header(path, "generator")[0]
-    with described_by(f"generator {path.name}", "the network of its config"):
-        with at_most(shapes):
-            made = StyleGAN2(config)
-        made.check_weights(shapes)
-        return made.load_weights(load_tensors(path, what="generator")[0]).eval()
 
 
 def generator_description(generator: Generator) -> dict[str, Any]:
@@ -90,11 +67,8 @@ def generator_description(generator: Generator) -> dict[str, Any]:
         ValueError: a generator of no family that a card can hold, or a function without a name by
             which it could be imported, such as a lambda.
     """
-    if isinstance(generator, StyleGAN2):
-        config = {k: v for k, v in asdict(generator.config).items() if k != "ranges"}
-        channels = generator.config.block_channels.items()
-        config["channels"] = {str(size): width for size, width in channels}
-        return {"family": "stylegan2", "config": config}
+    if (found := family_of(generator)) is not None:
+        return {"family": found[0], "config": found[1]}
     if isinstance(generator, ToyGenerator):
         return {"family": "toy", **generator.settings}
     if isinstance(generator, CallableGenerator):
@@ -105,7 +79,7 @@ def generator_description(generator: Generator) -> dict[str, Any]:
         }
     fail(
         "generator on a card",
-        expected="a StyleGAN2, or a function of z with a name",
+        expected=f"one of {', '.join(FAMILIES)}, or a function of z with a name",
         got=type(generator).__name__,
         remedy="write a function without arguments around it that can be imported, and name that",
     )
@@ -125,30 +99,6 @@ def _function(function: str, **given: Any) -> Generator:  # noqa: ANN401 (JSON v
     if size is not None:
         size = ImageSpec(**size | {"range": tuple(size["range"])})
     return load_callable(function, image_spec=size, adapter=Adapter(**adapter), **given)
-
-
-def stylegan2_config(values: Mapping[str, Any], what: str) -> StyleGAN2Config:
-    """Return the architecture that JSON values describe; other keys are left alone.
-
-    Raises:
-        ValueError: no resolution, or values that `StyleGAN2Config` refuses; starts with `what`.
-    """
-    own = {f.name: values[f.name] for f in fields(StyleGAN2Config) if f.name in values}
-    if "resolution" not in own:
-        fail(
-            what,
-            expected="the fields of StyleGAN2Config, resolution among them",
-            got=", ".join(sorted(values)) or "nothing",
-            remedy="write the architecture of the weights into it",
-        )
-    with described_by(what, "the fields of StyleGAN2Config"):
-        if own.get("channels") is not None:
-            own["channels"] = {int(size): width for size, width in own["channels"].items()}
-        if "resample_filter" in own:
-            own["resample_filter"] = tuple(own["resample_filter"])
-        if own.get("ranges") is not None:
-            own["ranges"] = {name: (start, stop) for name, (start, stop) in own["ranges"].items()}
-        return StyleGAN2Config(**own)
 
 
 def _address(function: Callable[..., Any]) -> str:

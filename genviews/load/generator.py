@@ -2,6 +2,7 @@
 
 fashion32                   a kit that ships with genviews
 folder                      a kit that `kit.save` wrote
+net.safetensors             what `save_generator` wrote
 net.safetensors, net.json   a StyleGAN2: weights, and the config beside them
 package.module:name         the user's function or module that turns z into images
 """
@@ -27,7 +28,13 @@ from genviews.files import read_json
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
-from genviews.generators.card import called, read_stylegan2, stylegan2_config
+from genviews.generators.card import called
+from genviews.generators.families import (
+    config_from,
+    is_own_file,
+    read_generator_file,
+    read_weights,
+)
 from genviews.invert.encoder import InversionEncoder
 from genviews.kit import GeneratorKit, read_generator
 from genviews.modes import evaluated
@@ -133,7 +140,8 @@ def _find(
         return path.name, path, partial(read_generator, path)
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
-        for file in (config, weights):
+        own = not is_there(config) and is_there(weights) and is_own_file(weights)
+        for file in (weights,) if own else (config, weights):
             check_file(
                 file,
                 f"generator {word!r}",
@@ -141,7 +149,7 @@ def _find(
                 remedy="put the weights beside their config, the fields of StyleGAN2Config",
             )
         _refuse_said(word, z_dim, num_classes, adapter)
-        return path.stem, None, partial(_stylegan2, weights, config)
+        return path.stem, None, partial(_file, weights, config)
     if ":" in word:
         find_named(word, f"generator {word!r}")
         return word, None, partial(_function, word, z_dim, num_classes, adapter)
@@ -174,8 +182,12 @@ def _refuse_said(word: str, z_dim: int | None, num_classes: int, adapter: Adapte
         )
 
 
-def _stylegan2(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any]]:
-    return read_stylegan2(stylegan2_config(read_json(config), f"config {config.name}"), weights), {}
+def _file(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any]]:
+    """The generator of a file that `save_generator` wrote, or of a StyleGAN2 beside its config."""
+    if not is_there(config):
+        return read_generator_file(weights)[0], {}
+    made = config_from("stylegan2", read_json(config), f"config {config.name}")
+    return read_weights("stylegan2", made, weights), {}
 
 
 def _function(

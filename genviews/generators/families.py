@@ -1,0 +1,193 @@
+"""The families of generators that a card or a file can hold: a config, and the network made of it.
+
+    family and config, JSON values -> Config dataclass -> network -> weights of the very names
+
+A family is one line of `FAMILIES`. Its weights lie beside a card (`kit.save`), in a safetensors
+file whose header has family and config (`save_generator`), or, for StyleGAN2 alone, in one beside a
+JSON file of the config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from genviews.checks import fail, lookup
+from genviews.described import at_most, described_by, parse_object
+from genviews.files import load_header, load_tensors
+from genviews.generators.base import Generator
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.weights import check_weights, load_strictly, save_network
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "config_from",
+    "family_of",
+    "is_own_file",
+    "read_generator_file",
+    "read_weights",
+    "save_generator",
+]
+
+
+class Family(NamedTuple):
+    """A family of generators.
+
+    Args:
+        config: frozen dataclass of JSON values, tuples and mappings; describes the architecture.
+        network: a `Generator` that is made from the config alone and keeps it as `config`.
+    """
+
+    config: type[Any]
+    network: type[Any]
+
+
+FAMILIES: dict[str, Family] = {
+    "stylegan2": Family(StyleGAN2Config, StyleGAN2),
+}
+"""Name on a card -> family."""
+
+
+def family_of(generator: Generator) -> tuple[str, dict[str, Any]] | None:
+    """Return the family of a generator and its config as JSON values; None where it has none."""
+    for name, family in FAMILIES.items():
+        if isinstance(generator, family.network):
+            config: Any = vars(generator)["config"]
+            return name, {k: _as_json(v) for k, v in asdict(config).items() if k != "ranges"}
+    return None
+
+
+def config_from(name: str, values: Mapping[str, Any], what: str) -> Any:  # noqa: ANN401 (a config)
+    """Return the config of a family that JSON values describe; other keys are left alone.
+
+    Args:
+        name: of the family.
+        values: fields of its config.
+        what: holds them, for messages.
+
+    Raises:
+        ValueError: an unknown family, a field that has no default is missing, or values that the
+            config refuses; starts with `what`.
+    """
+    config = lookup(name, FAMILIES, "family of the generator").config
+    hints = get_type_hints(config)
+    own = {f.name: values[f.name] for f in fields(config) if f.name in values}
+    with described_by(what, f"the fields of {config.__name__}"):
+        try:
+            return config(**{key: _as_said(hints[key], value) for key, value in own.items()})
+        except TypeError as error:
+            if "required keyword-only argument" not in str(error):
+                raise
+    fail(
+        what,
+        expected=f"the fields of {config.__name__}, {_required(config)} among them",
+        got=", ".join(sorted(values)) or "nothing",
+        remedy="write the architecture of the weights into it",
+    )
+
+
+def read_weights(name: str, config: Any, path: Path) -> Generator:  # noqa: ANN401 (see `Family`)
+    """Return the generator of a family and config with the weights of a file, in eval mode.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another file, or a config of another or a far larger network.
+    """
+    shapes = load_header(path, "generator")[0]
+    with described_by(f"generator {path.name}", "the network of its config"):
+        with at_most(shapes):
+            made: Generator = FAMILIES[name].network(config)
+        what = f"{FAMILIES[name].network.__name__} weights"
+        check_weights(made, _without_filters(shapes), what, _REMEDY)
+        tensors = load_tensors(path, what="generator")[0]
+        load_strictly(made, _without_filters(tensors), what, _REMEDY)
+    return made.eval()
+
+
+def save_generator(
+    path: str | Path, generator: Generator, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a generator of a family to one safetensors file, with family and config in its header.
+
+    Args:
+        path: of the file, replaced as a whole.
+        generator: of one of `FAMILIES`.
+        metadata: further text of the header, such as source and licence.
+
+    Raises:
+        ValueError: a generator of no family.
+
+    Example:
+        >>> save_generator("net.safetensors", generator)  # doctest: +SKIP
+        >>> load_generator("net.safetensors")  # doctest: +SKIP
+    """
+    found = family_of(generator)
+    if found is None:
+        fail(
+            "generator in a file",
+            expected=f"one of a family ({', '.join(FAMILIES)})",
+            got=type(generator).__name__,
+            remedy="keep the code of it, and name it as package.module:function",
+        )
+    save_network(path, generator, found[0], found[1], metadata)
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether a safetensors file says itself which generator it holds."""
+    return load_header(path, "generator")[1].get("network") in FAMILIES
+
+
+def read_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
+    """Return the generator that `save_generator` wrote, in eval mode, and the text of the header.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another file.
+    """
+    header = load_header(path, "generator")[1]
+    what = f"generator {path.name}"
+    name = lookup(header.get("network", ""), {k: k for k in FAMILIES}, f"family of the {what}")
+    values = parse_object(header.get("config", ""), f"config of the {what}")
+    return read_weights(name, config_from(name, values, f"config of the {what}"), path), header
+
+
+_REMEDY = "check the sizes in the config: resolution, channels, classes"
+
+
+def _without_filters(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the constant filters of the official StyleGAN2, which the config holds."""
+    return {k: v for k, v in state.items() if not k.endswith("resample_filter")}
+
+
+def _required(config: type[Any]) -> str:
+    """The fields of a config that must be given: any config is refused without them."""
+    needed = (f for f in fields(config) if f.default is MISSING and f.default_factory is MISSING)
+    return ", ".join(f.name for f in needed)
+
+
+def _as_json(value: Any) -> Any:  # noqa: ANN401 (JSON values)
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(one) for key, one in value.items()}
+    return [_as_json(one) for one in value] if isinstance(value, tuple | list) else value
+
+
+def _as_said(kind: Any, value: Any) -> Any:  # noqa: ANN401 (a type, and JSON values)
+    """A JSON value as a field of a type holds it; of the wrong kind, it is left to the config."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        chosen = [one for one in inner if one is not type(None)]
+        return value if value is None or len(chosen) > 1 else _as_said(chosen[0], value)
+    if origin is tuple:
+        each = [inner[0]] * len(value) if inner[1:] == (...,) else inner
+        return tuple(_as_said(one, v) for one, v in zip(each, value, strict=True))
+    if origin is not None and issubclass(origin, Mapping):
+        return {_as_key(inner[0], k): _as_said(inner[1], v) for k, v in value.items()}
+    return value
+
+
+def _as_key(kind: Any, key: str) -> Any:  # noqa: ANN401 (a type)
+    return int(key) if kind is int else key

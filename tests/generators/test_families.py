@@ -1,0 +1,87 @@
+"""Families of generators: config and weights to a file, and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from genviews.files import load_tensors, save_tensors
+from genviews.generators.families import FAMILIES, config_from, family_of, save_generator
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.toy import ToyGenerator
+from genviews.load.generator import check_generator, load_generator
+from genviews.rng import Rng
+
+SMALL = {
+    "stylegan2": StyleGAN2Config(
+        resolution=8,
+        img_channels=1,
+        z_dim=6,
+        w_dim=8,
+        c_dim=2,
+        mapping_layers=2,
+        channels={4: 8, 8: 4},
+        conv_clamp=2.0,
+    ),
+}
+
+
+@pytest.fixture(params=SMALL)
+def generator(request):
+    family = FAMILIES[request.param]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return family.network(SMALL[request.param]).eval()
+
+
+def test_every_family_is_here():
+    assert SMALL.keys() == FAMILIES.keys()
+
+
+def test_a_file_holds_all_of_it(generator, tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_generator(path, generator, {"licence": "MIT"})
+    check_generator(path)
+    again = load_generator(path).generator
+    assert type(again) is type(generator)
+    assert again.config == generator.config
+    latents = generator.map(generator.sample(Rng(0).streams(range(2))), torch.tensor([0, 1]))
+    assert torch.equal(again.synthesize(latents), generator.synthesize(latents))
+    assert load_tensors(path)[1]["licence"] == "MIT"
+
+
+def test_a_config_is_json_and_back(generator):
+    name, values = family_of(generator)
+    config = config_from(name, json.loads(json.dumps(values)), "config")
+    assert asdict(config) == asdict(generator.config)
+
+
+def test_a_file_of_another_config_is_refused(generator, tmp_path):
+    path, (name, values) = tmp_path / "net.safetensors", family_of(generator)
+    for config, message in (
+        ({**values, "z_dim": 7}, "z_dim|shape"),
+        ({**values, "z_dim": 10**9}, "far larger"),
+        ({}, "resolution among them, got nothing"),
+    ):
+        header = {"network": name, "config": json.dumps(config)}
+        save_tensors(path, generator.state_dict(), header)
+        with pytest.raises(ValueError, match=rf"net.safetensors: .*({message})"):
+            load_generator(path)
+
+
+def test_a_generator_of_no_family(tmp_path):
+    assert family_of(ToyGenerator()) is None
+    with pytest.raises(ValueError, match=r"one of a family .* got ToyGenerator"):
+        save_generator(tmp_path / "toy.safetensors", ToyGenerator())
+
+
+def test_official_filters_may_be_there(tmp_path):
+    made = StyleGAN2(SMALL["stylegan2"])
+    path = tmp_path / "net.safetensors"
+    extra = {"synthesis.b8.resample_filter": torch.ones(4, 4)}
+    save_tensors(path, {**made.state_dict(), **extra})
+    path.with_suffix(".json").write_text(json.dumps(family_of(made)[1]))
+    load_generator(path)
