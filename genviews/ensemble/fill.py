@@ -39,7 +39,7 @@ from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.views import ViewPlan
 from genviews.generators.base import Generator
 from genviews.identity import identify, key
-from genviews.invert.job import InversionStore
+from genviews.invert.store import InversionStore
 from genviews.memory import images_in_shard
 from genviews.perturb.redraw import REDRAWN
 from genviews.shard import join_shards

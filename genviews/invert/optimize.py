@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,9 +23,9 @@ from torch import Tensor
 from genviews.checks import check_count, check_each, check_pixels, check_type, finite_rows
 from genviews.generators.base import Generator, check_is_generator
 from genviews.invert.batch import fitting_batch, in_parts, rows_alike
+from genviews.invert.descent import Active, Found
 from genviews.invert.inverter import Inverter
-from genviews.invert.objective import Target, blank
-from genviews.invert.optimizer import PerImage, State
+from genviews.invert.objective import blank
 from genviews.invert.start import ToInvert
 from genviews.modes import frozen, gradients, ordinary
 from genviews.render import render
@@ -43,12 +42,6 @@ from genviews.types import (
 )
 
 __all__ = ["invert"]
-
-# A stage of the smoothing before the last ends sooner than an inversion does, since its optimum is
-# not the one wanted: on this share of `patience`, with this multiple of `tolerance`. Chosen by us
-# on fashion32 `val`.
-EARLIER_PATIENCE = 0.5
-EARLIER_TOLERANCE = 5.0
 
 
 @gradients()
@@ -135,35 +128,8 @@ def invert(
     return run.result()
 
 
-@dataclass
-class _Jobs(PerImage):
-    """What is known of each job: the best iterate, also after some steps, and how it went."""
-
-    latents: Tensor
-    loss: Tensor
-    start_loss: Tensor
-    status: Tensor
-    steps: Tensor
-    evaluations: Tensor
-    snapshots: Tensor
-    snapshot_loss: Tensor
-
-
-@dataclass
-class _Active(PerImage):
-    """What is under way; row i of every tensor belongs to job `index[i]`."""
-
-    index: Tensor
-    target: Target
-    state: State
-    found: _Jobs
-    mark_loss: Tensor
-    mark_step: Tensor
-    stage: Tensor
-
-
 class _Run:
-    """The state of one call of `invert`: jobs, one for each image and candidate of its start."""
+    """One call of `invert`: a queue of descents, one for each candidate of each image."""
 
     def __init__(
         self,
@@ -183,27 +149,14 @@ class _Run:
         self.start, self.starts = inverter.start, inverter.start.count
         self.schedule = rows.new_tensor(inverter.start.schedule).to(images.device)
         self.mean = generator.mean_latent().to(images)
-        self.jobs = self._unknown(len(images) * self.starts)
+        self.found = self._nothing(len(images) * self.starts)
         self.smoothing = images.new_tensor(inverter.objective.stages(inverter.stages))
         finite = finite_rows(blank(images, masks))
         finite &= finite_rows(masks)
         self.usable = finite & (masks.flatten(1).sum(1) > 0)
 
-    def _unknown(self, count: int) -> _Jobs:
-        loss = self.mean.new_full((count,), math.nan)
-        steps = loss.new_zeros(count, dtype=torch.long)
-        shots = len(self.inverter.snapshots)
-        latents = self.mean.expand(count, -1, -1)
-        return _Jobs(
-            latents=latents.clone(),
-            loss=loss,
-            start_loss=loss.clone(),
-            status=steps + int(Status.FAILED),
-            steps=steps,
-            evaluations=steps.clone(),
-            snapshots=latents[:, None].repeat(1, shots, 1, 1),
-            snapshot_loss=loss[:, None].repeat(1, shots),
-        )
+    def _nothing(self, count: int) -> Found:
+        return Found.nothing(self.mean, count, len(self.inverter.snapshots))
 
     def execute(self, progress: Progress) -> None:
         """Work through the queue with a full batch."""
@@ -245,15 +198,15 @@ class _Run:
                 told = done
                 progress("invert", "images", done, len(self.images))
 
-    def _to_do(self, active: _Active) -> float:
+    def _to_do(self, active: Active) -> float:
         """What is left of the images under way, as a number of images."""
-        _, place, jobs = (active.index // self.starts).unique(
+        _, place, descents = (active.index // self.starts).unique(
             return_inverse=True, return_counts=True
         )
         left = 1 - active.state.made.clamp_min(0) / max(self.inverter.steps, 1)
-        return float((left / jobs[place]).sum())
+        return float((left / descents[place]).sum())
 
-    def _begin(self, image: Tensor) -> _Active:
+    def _begin(self, image: Tensor) -> Active:
         images, masks = self.images[image].clone(), self.masks[image]
         images[masks.expand_as(images) == 0] = 0.0
         device, inverter = image.device, self.inverter
@@ -274,9 +227,9 @@ class _Run:
         start = torch.where(lost[:, None, None], self.mean, start)
         images, masks = (t.repeat_interleave(self.starts, 0) for t in (images, masks))
         index = image[:, None] * self.starts + torch.arange(self.starts, device=device)
-        found = self._unknown(len(start))
+        found = self._nothing(len(start))
         found.latents, found.loss = start.clone(), torch.full_like(found.loss, math.inf)
-        return _Active(
+        return Active(
             index=index.flatten(),
             target=inverter.objective.target(images, masks, start),
             state=inverter.optimizer.begin(start.flatten(1), inverter.steps),
@@ -286,8 +239,8 @@ class _Run:
             stage=found.steps,
         )
 
-    def _evaluate(self, active: _Active) -> Tensor:
-        """Evaluate every point, note what is best, move on; returns which jobs are finished."""
+    def _evaluate(self, active: Active) -> Tensor:
+        """Evaluate every point, note what is best, move on; returns which descents are finished."""
         inverter, state, found = self.inverter, active.state, active.found
         latents = state.point.unflatten(1, self.mean.shape)
 
@@ -316,13 +269,13 @@ class _Run:
         found.loss = torch.where(better, loss, found.loss)
         inverter.optimizer.advance(state, descent, gradient, inverter.steps)
         for column, steps in enumerate(inverter.snapshots):
-            self._snapshot(found, column, (state.made >= steps) & (before < steps))
+            found.take_snapshot(column, (state.made >= steps) & (before < steps))
         hopeless = first & ~(loss.isfinite() & gradient.any(1))  # at a slope of 0 no method moves
-        finished = self._finished(active) | hopeless
+        finished = active.ended(inverter, len(self.smoothing)) | hopeless
         return finished | self._outdone(active, finished)
 
-    def _outdone(self, active: _Active, finished: Tensor) -> Tensor:
-        """Which jobs end because more others of their image than may go on have a lower loss."""
+    def _outdone(self, active: Active, finished: Tensor) -> Tensor:
+        """Which descents end as more others of their image than may go on have a lower loss."""
         last = len(self.schedule) - 1
         most = self.schedule[(active.found.evaluations - 1).clamp(max=last)]
         if bool((most >= self.starts).all()):
@@ -330,7 +283,7 @@ class _Run:
         images, place = (active.index // self.starts).unique(return_inverse=True)
         column = active.index % self.starts
         # Those that ended before count, but for what never moved; NaN are those that go on.
-        ended = torch.where(self.jobs.steps > 0, self.jobs.loss, math.inf)
+        ended = torch.where(self.found.steps > 0, self.found.loss, math.inf)
         standing = ended.unflatten(0, (-1, self.starts))[images].nan_to_num(math.inf)
         here = active.found.loss
         standing[place, column] = torch.where(finished & (active.state.made == 0), math.inf, here)
@@ -338,35 +291,11 @@ class _Run:
         outdone: Tensor = rank[place, column] >= most
         return outdone
 
-    def _snapshot(self, found: _Jobs, column: int, rows: Tensor) -> None:
-        found.snapshots[rows, column] = found.latents[rows]
-        found.snapshot_loss[rows, column] = found.loss[rows]
-
-    def _finished(self, active: _Active) -> Tensor:
-        """Which jobs have ended; one that has only ended a stage is handed to the next."""
-        inverter, made, mark = self.inverter, active.state.made, active.mark_loss
-        best = active.found.loss
-        last = active.stage == len(self.smoothing) - 1
-        goal, sooner = (mark * (1 - k * inverter.tolerance) for k in (1, EARLIER_TOLERANCE))
-        fell = best < torch.where(last, goal, sooner)
-        active.mark_loss = torch.where(fell, best, mark)
-        active.mark_step = torch.where(fell, made, active.mark_step)
-        earlier = max(int(EARLIER_PATIENCE * inverter.patience), 1)
-        stalled = made - active.mark_step >= torch.where(last, inverter.patience, earlier)
-        onward = ~last & (stalled | active.state.stuck)
-        if bool(onward.any()):
-            active.stage = active.stage + onward.long()
-            active.mark_loss = torch.where(onward, best, active.mark_loss)
-            active.mark_step = torch.where(onward, made, active.mark_step)
-            inverter.optimizer.renew(active.state, onward)
-        converged = last & stalled & (inverter.tolerance > 0)
-        return converged | active.state.stuck | (made >= inverter.steps)
-
-    def _store(self, ended: _Active) -> None:
+    def _store(self, ended: Active) -> None:
         found, made, steps = ended.found, ended.state.made, self.inverter.steps
         good = found.loss.isfinite()
         for column, after in enumerate(self.inverter.snapshots):
-            self._snapshot(found, column, good & (made < after))
+            found.take_snapshot(column, good & (made < after))
         status = torch.where(made >= steps, int(Status.STEP_LIMIT), int(Status.CONVERGED))
         if steps > 0:
             status[found.loss >= found.start_loss] = int(Status.START_KEPT)
@@ -374,32 +303,32 @@ class _Run:
         found.latents = torch.where(good[:, None, None], found.latents, self.mean)
         found.loss = torch.where(good, found.loss, torch.nan)
         found.status, found.steps = status, made
-        for name, value in vars(self.jobs).items():
+        for name, value in vars(self.found).items():
             value[ended.index] = vars(found)[name]
 
     def result(self) -> Inversion:
         """The best candidate of each image, rendered."""
-        jobs, snapshots = self.jobs.select(self._best(self.jobs.loss[:, None])[:, 0]), None
+        best, snapshots = self.found.select(self._best(self.found.loss[:, None])[:, 0]), None
         if self.inverter.snapshots:
-            columns = torch.arange(len(self.inverter.snapshots), device=jobs.loss.device)
-            snapshots = self.jobs.snapshots[self._best(self.jobs.snapshot_loss), columns]
+            columns = torch.arange(len(self.inverter.snapshots), device=best.loss.device)
+            snapshots = self.found.snapshots[self._best(self.found.snapshot_loss), columns]
         return Inversion(
-            latents=jobs.latents,
+            latents=best.latents,
             reconstructions=render(
-                self.generator, jobs.latents, label=self.label, batch_size=self.most
+                self.generator, best.latents, label=self.label, batch_size=self.most
             ),
-            loss=jobs.loss,
-            start_loss=jobs.start_loss,
-            status=jobs.status,
-            steps=jobs.steps,
-            evaluations=self.jobs.evaluations.unflatten(0, (-1, self.starts)).sum(1),
+            loss=best.loss,
+            start_loss=best.start_loss,
+            status=best.status,
+            steps=best.steps,
+            evaluations=self.found.evaluations.unflatten(0, (-1, self.starts)).sum(1),
             snapshots=snapshots,
             label=self.label,
         )
 
     def _best(self, loss: Tensor) -> Tensor:
-        """(J, T) losses of all jobs -> (B, T) the job of the best candidate of each image."""
+        """(J, T) losses of all descents -> (B, T) that of the best candidate of each image."""
         candidates = loss.unflatten(0, (-1, self.starts)).nan_to_num(math.inf).argmin(1)
         first = torch.arange(len(candidates), device=candidates.device) * self.starts
-        jobs: Tensor = first[:, None] + candidates
-        return jobs
+        descents: Tensor = first[:, None] + candidates
+        return descents

@@ -22,8 +22,8 @@ from genviews.data.source import ImageSource, SourceBatch
 from genviews.engine import Engine
 from genviews.generators.base import Generator
 from genviews.identity import identify
-from genviews.invert.job import InversionStore
 from genviews.invert.objective import L1, L2, Objective, Term
+from genviews.invert.store import InversionStore
 from genviews.render import render
 from genviews.shard import Shard
 from genviews.store import ShardStore

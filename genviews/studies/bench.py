@@ -33,7 +33,8 @@ from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate.encoders import ProbeData
 from genviews.identity import identify
 from genviews.invert.inverter import Inverter
-from genviews.invert.job import InversionStore, invert_source
+from genviews.invert.job import invert_source
+from genviews.invert.store import InversionStore
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.represent.encoder import RepresentationEncoder

@@ -36,8 +36,8 @@ from genviews.gates.pictures import (
     status_gates,
 )
 from genviews.gates.views import class_gate, drawn_gate, number_gate
-from genviews.invert.job import InversionStore
 from genviews.invert.quality import Reconstructions
+from genviews.invert.store import InversionStore
 from genviews.memory import images_in_shard
 from genviews.render import render
 from genviews.rng import Rng

@@ -22,11 +22,12 @@ from genviews.checks import fail, first_reasons
 from genviews.data.source import ImageSource
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
-from genviews.invert.job import InversionStore, invert_source
+from genviews.invert.job import invert_source
 from genviews.invert.objective import Objective, Term
 from genviews.invert.perceptual import LPIPS
 from genviews.invert.quality import Reconstructions, reconstruct
 from genviews.invert.start import GivenStart
+from genviews.invert.store import InversionStore
 from genviews.report.names import file_names
 from genviews.report.output import write_atomic
 from genviews.report.pictures import png_bytes, to_picture

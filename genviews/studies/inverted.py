@@ -15,9 +15,9 @@ from torch import Tensor
 from genviews.data.source import ImageSource
 from genviews.gates.pictures import status_gates
 from genviews.invert.inverter import Inverter
-from genviews.invert.job import spread
 from genviews.invert.objective import L1, L2, Term
 from genviews.invert.quality import ENDED, ImageQuality, Reconstructions, ended, extremes
+from genviews.invert.store import spread
 from genviews.report.text import csv_text
 from genviews.report.words import number
 from genviews.studies.blocks import (

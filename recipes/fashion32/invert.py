@@ -23,7 +23,8 @@ from genviews.data.source import ImageSource, MemorySource
 from genviews.generators.base import Generator
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
-from genviews.invert.job import InversionStore, inversion_identity, invert_source
+from genviews.invert.job import inversion_identity, invert_source
+from genviews.invert.store import InversionStore
 from genviews.rng import Rng
 from genviews.types import Inversion
 from recipes.recipe import Printed, run

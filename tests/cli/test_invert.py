@@ -22,7 +22,7 @@ from genviews.identity import describe
 from genviews.invert import job
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.inverter import inverter_preset
-from genviews.invert.job import InversionStore
+from genviews.invert.store import InversionStore
 from genviews.memory import images_in_shard
 from genviews.store import ShardStore
 from genviews.types import ImageSpec

@@ -17,9 +17,10 @@ from genviews.data.source import MemorySource
 from genviews.identity import Identity
 from genviews.invert.batch import fitting_batch
 from genviews.invert.inverter import Inverter
-from genviews.invert.job import InversionStore, inversion_identity, invert_source
+from genviews.invert.job import inversion_identity, invert_source
 from genviews.invert.optimize import invert
 from genviews.invert.start import GivenStart
+from genviews.invert.store import InversionStore
 from genviews.types import Inversion, Status
 from tests.invert.sharded import (
     INVERTER,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from genviews.ensemble.bank import PredictionBank
-from genviews.invert.job import InversionStore
 from genviews.invert.objective import L1, Objective, Term
+from genviews.invert.store import InversionStore
 from genviews.render import render
 from genviews.studies.bench import Bench
 from genviews.types import Status
