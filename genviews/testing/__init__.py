@@ -29,6 +29,7 @@ from genviews.testing.learning import (
     check_probe,
     check_schedule,
 )
+from genviews.testing.robustness import CORRUPTION_CHECKS, check_corruption
 from genviews.testing.studies import (
     ENGINE_CHECKS,
     STUDY_CHECKS,
@@ -48,6 +49,7 @@ from genviews.testing.views import (
 __all__ = [
     "ALIGNER_CHECKS",
     "ANCHOR_VIEWS_CHECKS",
+    "CORRUPTION_CHECKS",
     "ENGINE_CHECKS",
     "GENERATOR_CHECKS",
     "INVERTER_CHECKS",
@@ -62,6 +64,7 @@ __all__ = [
     "STUDY_CHECKS",
     "check_aligner",
     "check_anchor_views",
+    "check_corruption",
     "check_engine",
     "check_generator",
     "check_inverter",
