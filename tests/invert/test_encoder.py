@@ -1,12 +1,17 @@
 """The inversion encoder: shapes, masks, strict files; training that helps and resumes exactly."""
 
+import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
 from genviews import CallableGenerator, Rng, ToyGenerator
+from genviews.data.decode import UnfitImageError
+from genviews.data.images import ImageSet
+from genviews.data.source import MemorySource
 from genviews.generators.callable import z_space
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.encoder_training import EncoderTraining, random_masks, train_encoder
@@ -87,11 +92,61 @@ def test_training_gives_a_better_start_than_the_mean_latent():
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
-def test_resumes_bit_for_bit(tmp_path):
+def far_images(count=24):
+    """Images that the toy can render, all of them away from its samples in one direction."""
+    toy = ToyGenerator()
+    latents = toy.map(toy.sample(Rng(5).streams(range(count))))
+    away = toy.map(toy.sample(Rng(77).streams([0])))
+    images = toy.synthesize(latents + 1.5 * away).detach().clamp(-1, 1)
+    return ImageSet(images=images, ids=tuple(map(str, range(count))))
+
+
+def test_real_images_are_learned_without_labels():
+    toy, real = ToyGenerator(), far_images(48)
+    shape = EncoderConfig.for_generator(toy, widths=(8,))
+    config = EncoderTraining(steps=60, batch=16, masked=0.0, lr=3e-3)
+    seen, held = real.select(range(32)), real.select(range(32, 48)).images
+    errors = [
+        (toy.synthesize(train_encoder(toy, shape, config, real=given)(held)) - held).abs().mean()
+        for given in (seen, None)
+    ]
+    assert errors[0] < 0.7 * errors[1]
+
+
+class Partly(MemorySource):
+    """Every third image cannot be read, and none is known on the right."""
+
+    def row(self, row):
+        if row % 3 == 0:
+            raise UnfitImageError("broken")
+        return super().row(row)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.4, 1.0])
+def test_images_that_cannot_be_read_or_are_known_in_part_spoil_nothing(fraction):
+    toy, images, losses = ToyGenerator(), far_images(6), []
+    masks = torch.ones_like(images.images[:, :1])
+    masks[..., masks.shape[-1] // 2 :] = 0
+    config = EncoderTraining(steps=3, batch=4, real_fraction=fraction)
+    shape = EncoderConfig.for_generator(toy, widths=(8,))
+
+    def trained(pixels):
+        real = Partly(replace(images, images=pixels), masks)
+        return train_encoder(toy, shape, config, real=real, report=lambda _, at: losses.append(at))
+
+    hidden = torch.where(masks.bool(), images.images, torch.rand_like(images.images))
+    weights, others = trained(images.images).state_dict(), trained(hidden).state_dict()
+    assert all(torch.equal(value, others[name]) for name, value in weights.items())
+    assert all(math.isfinite(value) for one in losses for value in one.values())
+
+
+@pytest.mark.parametrize("real", [None, far_images()], ids=["samples alone", "real images"])
+def test_resumes_bit_for_bit(real, tmp_path):
     toy = ToyGenerator()
     architecture = EncoderConfig.for_generator(toy, widths=(8,))
     config = EncoderTraining(steps=8, batch=4)
-    whole = train_encoder(toy, architecture, config)
+    train = partial(train_encoder, toy, architecture, config, real=real)
+    whole = train()
 
     class Killed(Exception):
         pass
@@ -102,9 +157,9 @@ def test_resumes_bit_for_bit(tmp_path):
 
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        train_encoder(toy, architecture, config, checkpoint=path, checkpoint_every=2, report=kill)
+        train(checkpoint=path, checkpoint_every=2, report=kill)
     assert path.exists()
-    resumed = train_encoder(toy, architecture, config, checkpoint=path, checkpoint_every=2)
+    resumed = train(checkpoint=path, checkpoint_every=2)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
@@ -129,14 +184,25 @@ CONDITIONAL = {
 }
 
 
+def drawn_with_labels(generator, count=6):
+    """Samples as real images, with their classes."""
+    label = torch.arange(count) % 3
+    z = generator.sample(Rng(2).streams(range(count)))
+    rendered = label if generator.renders_label else None
+    images = generator.synthesize(generator.map(z, label), rendered).detach().clamp(-1, 1)
+    ids = tuple(map(str, range(count)))
+    return ImageSet(images=images, ids=ids, labels=label, class_names=("a", "b", "c"))
+
+
 @pytest.mark.parametrize("make", CONDITIONAL.values(), ids=CONDITIONAL)
 def test_of_a_conditional_generator(make):
     generator, losses = make(), []
-    config = EncoderTraining(steps=30, batch=8, masked=0.0, lr=3e-3)
+    config = EncoderTraining(steps=30, batch=8, masked=0.0, lr=3e-3, real_fraction=0.25)
     encoder = train_encoder(
         generator,
         EncoderConfig.for_generator(generator, widths=(8,)),
         config,
+        real=drawn_with_labels(generator),
         report=lambda step, parts: losses.append(parts["pixel"]),
     )
     assert sum(losses[-5:]) < sum(losses[:5])
@@ -167,7 +233,7 @@ def test_the_generator_is_left_as_it_was(training):
     assert network.level.grad is None
 
 
-@pytest.mark.parametrize("change", ["generator", "seed", "learning rate", "architecture"])
+@pytest.mark.parametrize("change", ["generator", "seed", "learning rate", "architecture", "real"])
 def test_a_checkpoint_of_something_else_is_refused(change, tmp_path):
     toy, path = ToyGenerator(), tmp_path / "c.pt"
     shape, config = EncoderConfig.for_generator(toy, widths=(8,)), EncoderTraining(steps=1, batch=2)
@@ -178,9 +244,11 @@ def test_a_checkpoint_of_something_else_is_refused(change, tmp_path):
         "seed": (toy, shape, replace(config, seed=1)),
         "learning rate": (toy, shape, replace(config, lr=0.1)),
         "architecture": (toy, replace(shape, neck=8), config),
+        "real": (toy, shape, config),
     }[change]
+    real = far_images() if change == "real" else None
     with pytest.raises(ValueError, match=r"c\.pt"):
-        train_encoder(*given, checkpoint=path)
+        train_encoder(*given, real=real, checkpoint=path)
     assert path.read_bytes() == before
 
 
@@ -212,6 +280,7 @@ def test_samples_that_are_no_numbers_spoil_nothing(where):
         ({"batch": 0}, "batch of the training: expected an integer of at least 1"),
         ({"lr": 0.0}, "lr: expected a finite number above 0"),
         ({"latent_weight": -1.0}, "latent_weight: expected a finite number of at least 0"),
+        ({"real_fraction": 1.5}, "real_fraction: expected a number in"),
     ],
 )
 def test_training_is_checked(change, message):
@@ -234,3 +303,17 @@ def test_what_cannot_be_trained_is_said_at_once():
 
     with pytest.raises(ValueError, match="expected finite images of some samples, got none in 1"):
         train_encoder(Empty(), EncoderConfig.for_generator(toy, widths=(8,)), config)
+
+
+def test_real_images_must_suit_the_generator():
+    config, shown = EncoderTraining(steps=1, batch=2), CONDITIONAL["the class is rendered"]()
+    blank = ImageSet(images=torch.zeros(2, 1, 8, 8), ids=("0", "1"))
+    fourth = replace(blank, labels=torch.tensor([0, 3]), class_names=("a", "b", "c", "d"))
+    for generator, real, message in (
+        (ToyGenerator(channels=3), blank, r"real images: expected \(3, "),
+        (shown, blank, "real images: expected the class of each"),
+        (shown, fourth, "labels of the real images: expected classes from 0 to 2"),
+    ):
+        shape = EncoderConfig.for_generator(generator, widths=(8,))
+        with pytest.raises(ValueError, match=message):
+            train_encoder(generator, shape, config, real=real)
