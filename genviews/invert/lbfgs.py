@@ -96,7 +96,7 @@ class WolfeSearch:
         Returns:
             Masks (B,): whose trial is taken, and whose search is used up.
         """
-        slope = (gradient * state.direction).sum(1)
+        slope = (gradient * state.direction).detach().sum(1)  # lengths are no function of images
         enough = state.f + self.c1 * state.t * state.slope
         if self.faithful:
             high = loss > enough
@@ -137,7 +137,8 @@ class WolfeSearch:
 
     def restart(self, state: SearchState, rows: Tensor) -> None:
         """Begin a search from `x` along `direction` with t = 1, for the images of the mask."""
-        state.slope = torch.where(rows, (state.g * state.direction).sum(1), state.slope)
+        slope = (state.g * state.direction).detach().sum(1)
+        state.slope = torch.where(rows, slope, state.slope)
         state.t = torch.where(rows, 1.0, state.t)
         state.low = torch.where(rows, 0.0, state.low)
         state.high = torch.where(rows, math.inf, state.high)

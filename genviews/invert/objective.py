@@ -65,7 +65,9 @@ class Term(ABC):
         return re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
-        """What the term needs of the images alone, a row an image; called without gradients.
+        """What the term needs of the images alone, a row an image.
+
+        Called without gradients, unless the inversion is unrolled.
 
         Args:
             images: in [-1, 1], as the user gave them: an unknown pixel may be anything.
@@ -222,15 +224,18 @@ class Objective:
         """The terms that count."""
         return tuple(term for term in self.terms if term.weight != 0)
 
-    def target(self, images: Images, masks: Masks, start: Latents) -> Target:
+    def target(
+        self, images: Images, masks: Masks, start: Latents, *, graded: bool = False
+    ) -> Target:
         """What stays fixed while the images are inverted, their features among it.
 
         Args:
             images: in [-1, 1]; an unknown pixel may be anything.
             masks: 1 where a pixel is known, 0 where it is not.
             start: the latents that the inversion starts from.
+            graded: what is kept carries the gradients of the images and of the start.
         """
-        with torch.no_grad():
+        with torch.set_grad_enabled(graded):
             kept = tuple(tuple(term.keep(images, masks, start)) for term in self.active)
         return Target(images=blank(images, masks), masks=masks, start=start, kept=kept)
 

@@ -54,6 +54,7 @@ def invert(
     label: Label | None = None,
     batch_size: int | None = 64,
     strictly: bool = False,
+    unroll: int | None = None,
     rows: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Inversion:
@@ -73,6 +74,11 @@ def invert(
             float32 magnifies. None takes what fits.
         strictly: never compute more rows at once than `batch_size`, not on a CPU either: results of
             batches of less than 16 then differ in round-off.
+        unroll: what attacks ask for (`genviews.robustness.adaptive`): the latents carry a gradient
+            to the images, through the start and this many steps of each image. It is exact but for
+            the lengths that a line search found and the choice of the best iterate, which are held
+            fixed; so is the slope that a later step follows. 0: through the start alone. Memory
+            grows with the steps. None: no gradient.
         rows: positions of the images in a larger set, for starts that know the set (`GivenStart`);
             None counts from 0.
         progress: called with ("invert", "images", done, all); of an image under way the share of
@@ -113,6 +119,7 @@ def invert(
     inverter.follow(generator)
     images = generator.place(images)
     images = images.clone() if images.is_inference() else images
+    images = images.detach() if unroll is None else images
     masks = generator.place(masks.float())
     places = range(len(images)) if rows is None else rows
     check_each(places, len(images), "rows", remedy="pass the position of each image")
@@ -123,7 +130,7 @@ def invert(
         label = generator.check_label(label, len(images)) if generator.renders_label else None
         given = (images, masks.to(images.dtype), torch.as_tensor(list(places)), label)
         part = rows_alike(generator, inverter.objective, images, batch_size, strictly=strictly)
-        run = _Run(generator, inverter, batch_size, part, *given)
+        run = _Run(generator, inverter, batch_size, part, unroll, *given)
         run.execute(progress or silent)
     return run.result()
 
@@ -137,6 +144,7 @@ class _Run:
         inverter: Inverter,
         batch_size: int,
         part: int,
+        unroll: int | None,
         images: Tensor,
         masks: Tensor,
         rows: Tensor,
@@ -144,7 +152,7 @@ class _Run:
     ) -> None:
         self.label = None if label is None else label.to(images.device)
         self.generator, self.inverter, self.most = generator, inverter, batch_size
-        self.part = part
+        self.part, self.unroll = part, unroll
         self.images, self.masks, self.rows = images, masks, rows
         self.start, self.starts = inverter.start, inverter.start.count
         self.schedule = rows.new_tensor(inverter.start.schedule).to(images.device)
@@ -221,7 +229,8 @@ class _Run:
             )
             return (self.start.candidates(some),)
 
-        with torch.no_grad():
+        graded = self.unroll is not None
+        with torch.set_grad_enabled(graded):
             start = in_parts(candidates, len(image), device, self.part)[0].flatten(0, 1)
         lost = ~finite_rows(start)
         start = torch.where(lost[:, None, None], self.mean, start)
@@ -231,7 +240,7 @@ class _Run:
         found.latents, found.loss = start.clone(), torch.full_like(found.loss, math.inf)
         return Active(
             index=index.flatten(),
-            target=inverter.objective.target(images, masks, start),
+            target=inverter.objective.target(images, masks, start, graded=graded),
             state=inverter.optimizer.begin(start.flatten(1), inverter.steps),
             found=found,
             mark_loss=found.loss,
@@ -248,7 +257,9 @@ class _Run:
             """The loss to descend on, the exact one, and the gradient (B, P) of the first."""
             smoothing, image = self.smoothing[active.stage[part]], active.index[part] // self.starts
             label = None if self.label is None else self.label[image]
-            leaf = latents[part].detach().requires_grad_(True)
+            point, onward = latents[part], state.made[part] + 1 < (self.unroll or 0)
+            follow = bool(onward.any())  # the slope's own derivative is wanted
+            leaf = point if follow and point.requires_grad else point.detach().requires_grad_(True)
             with torch.enable_grad():  # the caller may have turned it off
                 made = self.generator.images_of(leaf, label)
                 descent, loss = inverter.objective.smooth_and_exact(
@@ -257,7 +268,11 @@ class _Run:
                 total = descent.sum()
                 gradient = torch.zeros_like(leaf)  # of what gives none, where no step is asked for
                 if total.requires_grad:
-                    (gradient,) = torch.autograd.grad(total, leaf)
+                    (gradient,) = torch.autograd.grad(
+                        total, leaf, create_graph=follow, materialize_grads=True
+                    )
+            if follow:
+                gradient = torch.where(onward[:, None, None], gradient, gradient.detach())
             return descent.detach(), loss, gradient.flatten(1)
 
         descent, loss, gradient = in_parts(losses, len(latents), latents.device, self.part)

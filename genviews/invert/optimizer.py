@@ -151,7 +151,9 @@ class Adam(Optimizer[_AdamState]):
         state.second = state.second.lerp(gradient.square(), 1 - b2)
         count = (state.made + 1)[:, None].to(gradient.dtype)
         mean = state.first / (1 - b1**count)
-        spread = (state.second / (1 - b2**count)).sqrt()
+        # A root of 0 has no derivative, and an unrolled descent asks for one.
+        moved = state.second > 0
+        spread = torch.where(moved, state.second / (1 - b2**count), 1.0).sqrt() * moved
         rate = self.rate(state.made.to(gradient.dtype), steps)[:, None]
         state.point = state.point - rate * mean / (spread + 1e-8)
 

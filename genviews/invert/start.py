@@ -71,7 +71,10 @@ class Start(ABC):
 
     @abstractmethod
     def candidates(self, wanted: ToInvert) -> Float[Tensor, "B S L D"]:
-        """S candidates for each image, on the images' device; called without gradients."""
+        """S candidates for each image, on the images' device.
+
+        Called without gradients, unless the inversion is unrolled.
+        """
 
     @property
     def count(self) -> int:
