@@ -83,8 +83,7 @@ def load_classifier(
             got=str(weights),
             remedy="name the function that builds the network as the classifier",
         )
-    with user_code(what, remedy=f"see {GUIDE}"):
-        made = _find(text)()
+    made = _find(text)()
     network = made.module if isinstance(made, Classifier) else as_module(made, what)
     if weights is not None:
         path, named = expanded(weights), "classifier weights"
@@ -167,8 +166,12 @@ def _find(word: str) -> Callable[[], object]:
         needed_arguments(found) == 1 and not isinstance(found, type)
     ):
         return lambda: found  # a network, or a function of images
-    make: Callable[[], object] = found
-    return make
+
+    def build() -> object:
+        with user_code(what, remedy=f"see {GUIDE}"):
+            return found()
+
+    return build
 
 
 def _small_resnet(path: Path, what: str) -> SmallResNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import sys
 import types
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from genviews import load_classifier
+from genviews import load_classifier, load_encoder
 from genviews.classify.model import Classifier
 from genviews.classify.network import SmallResNet
 from genviews.classify.settings import ClassifierSettings
@@ -200,6 +201,21 @@ def test_files_that_are_not_there_are_named(tmp_path) -> None:
     for name in ("w.safetensors", "w.pt"):
         with pytest.raises(FileNotFoundError, match=name):
             load_classifier("users_nets:build", SPEC, NAMES, weights=tmp_path / name)
+
+
+@pytest.mark.parametrize("load", [load_classifier, load_encoder])
+def test_a_file_that_may_not_be_read_is_no_fault_of_the_users_code(load, tmp_path, monkeypatch):
+    """Nobody's code is in such a file, so the file system's own words are shown."""
+    path = tmp_path / "net.safetensors"
+    SmallResNet(num_classes=3, width=4).save(path)
+
+    def refuse(name, *args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", str(name))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(PermissionError) as error:
+        load(path)
+    assert error.value.filename == str(path)
 
 
 def test_weights_that_do_not_fit_name_their_keys(tmp_path) -> None:
