@@ -19,6 +19,7 @@ from genviews.augment.geometry import (
 )
 from genviews.augment.simclr import SimCLR
 from genviews.rng import Rng
+from genviews.robustness.augment import RandomCorruption
 from genviews.testing import PIXEL_VIEWS_CHECKS, check_pixel_views
 from genviews.types import ImageSpec
 from tests.contracts.complete import leaves
@@ -39,6 +40,7 @@ ALL = [
     Compose(HorizontalFlip(), RandomCrop(2), ColorJitter(0.3, 0.3)),
     Renamed(RandomCrop(2), "shift"),
     SimCLR(9, blurred=0.5),
+    RandomCorruption(["noise:3", "blur:2"]),
 ]
 
 ZERO = [
@@ -51,6 +53,7 @@ ZERO = [
     Compose(HorizontalFlip(0.0), ColorJitter(), RandomCrop()),
     Resize(10),
     CentreCrop(10, 12),
+    RandomCorruption(["noise:3"], share=0.0),
 ]
 
 
