@@ -13,7 +13,7 @@ Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -26,7 +26,7 @@ from genviews.checks import fail, first_reasons, option
 from genviews.data.content import content_hash
 from genviews.data.source import ImageSource
 from genviews.memory import images_in_shard
-from genviews.types import luma
+from genviews.types import Progress, luma, silent
 
 __all__ = ["ALIKE", "SIDE", "check_leakage", "count_apart", "wave_signs"]
 
@@ -47,7 +47,7 @@ Looks = tuple[list[str], Signs]
 
 
 def check_leakage(
-    parts: Mapping[str, ImageSource], *, pixels: bool = False
+    parts: Mapping[str, ImageSource], *, pixels: bool = False, progress: Progress = silent
 ) -> tuple[dict[str, tuple[int, int]], str]:
     """Raise ValueError where one image, by its content, is in two splits; the files are named.
 
@@ -55,6 +55,8 @@ def check_leakage(
         parts: name -> its images.
         pixels: read every image and compare pixels, so that a copy in another kind of file is
             found; False compares `hashes`, which of files are those of their bytes.
+        progress: called with ("look for copies", "images", done, all) as images are read for their
+            pixels, which of a large set takes minutes.
 
     Returns:
         For each name, how many of its images are copies of earlier ones, and of how many; and, with
@@ -64,9 +66,18 @@ def check_leakage(
         ValueError: one image in two splits; with `pixels`, a split without a readable image.
     """
     content, looks = dict[str, dict[str, str]](), dict[str, Looks]()
+    total, done = sum(map(len, parts.values())), 0
+
+    def tell(read: int) -> None:
+        """Say how many are done; the last is when all are compared."""
+        if done + read < total:
+            progress("look for copies", "images", done + read, total)
+
     for name, part in parts.items():
         if pixels:
-            content[name], looks[name] = _looked_at(name, part)
+            tell(0)
+            content[name], looks[name] = _looked_at(name, part, tell)
+            done += len(part)
         else:
             content[name] = dict(zip(part.ids, part.hashes(), strict=True))
     for (one, first), (two, second) in combinations(content.items(), 2):
@@ -85,17 +96,22 @@ def check_leakage(
         _alike(one, two, first, second)
         for (one, first), (two, second) in combinations(looks.items(), 2)
     ]
+    if pixels and total:
+        progress("look for copies", "images", total, total)
     copies = {name: (len(own) - len(set(own.values())), len(own)) for name, own in content.items()}
     return copies, " ".join(filter(None, said))
 
 
-def _looked_at(what: str, source: ImageSource) -> tuple[dict[str, str], Looks]:
+def _looked_at(
+    what: str, source: ImageSource, tell: Callable[[int], None]
+) -> tuple[dict[str, str], Looks]:
     """Hashes, as 8 bits hold them, of the images that can be read, by id; and their looks."""
     found, skipped = dict[str, str](), list[tuple[str, str]]()
     named, signs = list[str](), [np.zeros((0, 4), np.uint64)]
     step, spec = images_in_shard(source.image_spec, 512), source.image_spec
     for start in range(0, len(source), step):
-        batch = source.read(range(start, min(start + step, len(source))))
+        part = range(start, min(start + step, len(source)))
+        batch = source.read(part)
         images = batch.images.cpu()
         eight = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
         found |= dict(zip(batch.ids, map(content_hash, eight), strict=True))
@@ -105,6 +121,7 @@ def _looked_at(what: str, source: ImageSource) -> tuple[dict[str, str], Looks]:
             rows = torch.nonzero(grey.flatten(1).std(1) > _FLAT)[:, 0].tolist()
             named += [batch.ids[row] for row in rows]
             signs.append(wave_signs(grey[rows]))
+        tell(part.stop)
     if not found:
         fail(
             f"{what} images",

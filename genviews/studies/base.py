@@ -140,8 +140,10 @@ def run_study(
             return known
         save_hashes()
         own = bench.at(place)
-        gates = (*gates_of_copies(own.inputs.labelled()), *gates_of_inputs(own))
         bench.note("load")
+        gates = gates_of_copies(own.inputs.labelled(), bench.progress)
+        gates = (*gates, *gates_of_inputs(own))
+        bench.note("check")
         for gate in gates:
             if not gate.passed:
                 bench.tell(f"not to be trusted: {gate.text}")  # now, and not after hours

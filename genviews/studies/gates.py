@@ -41,6 +41,7 @@ from genviews.invert.store import InversionStore
 from genviews.memory import images_in_shard
 from genviews.render import render
 from genviews.rng import Rng
+from genviews.types import Progress, silent
 
 if TYPE_CHECKING:
     from genviews.studies.bench import Bench
@@ -84,13 +85,19 @@ class _Asked:
     images: Float[Tensor, "n C H W"]
 
 
-def gates_of_copies(splits: Mapping[str, ImageSource]) -> tuple[Gate, ...]:
+def gates_of_copies(
+    splits: Mapping[str, ImageSource], progress: Progress = silent
+) -> tuple[Gate, ...]:
     """The gates of copies within a split, and a note of pictures of two splits that may be copies.
+
+    Args:
+        splits: the images by the name of their split.
+        progress: see `check_leakage`.
 
     Raises:
         ValueError: one image in two splits, see `check_leakage`.
     """
-    copies, alike = check_leakage(splits, pixels=True)
+    copies, alike = check_leakage(splits, pixels=True, progress=progress)
     within = [
         copies_gate(*found, f"{split} images")
         for split, found in copies.items()

@@ -67,8 +67,9 @@ class TestDemo:
         assert "stylemix fine" in out
         assert f"Report: {os.path.join('run', 'report.html')}" in out
         stages = [line.split(":")[0] for line in error.splitlines()]
-        assert stages[:3] == ["load", "invert calibration images", "views of calibration"]
-        assert all(" images/s" in line for line in error.splitlines()[1:3])
+        assert stages[:3] == ["load", "look for copies", "check"]
+        assert stages[3:5] == ["invert calibration images", "views of calibration"]
+        assert all(" images/s" in line for line in error.splitlines()[3:5])
 
     def test_same_run_again_does_nothing(self, done, capsys):
         folder, _ = done

@@ -82,3 +82,13 @@ def test_the_benchmark(tmp_path, capsys):
     found = near_copies.main(quick=True, out=tmp_path / "found.json")
     assert found["taken_for_copies"]["clothes, 64x64"] == 0
     assert min(found["copies_found"]["clothes, 64x64"].values()) > 0.95
+
+
+def test_reading_a_large_set_says_how_far_it_is():
+    parts = {"one": source(pictures(1100, side=4), "a"), "two": source(pictures(3, side=4), "b")}
+    told = []
+    check_leakage(parts, pixels=True, progress=lambda *step: told.append(step))
+    assert {step[:2] for step in told} == {("look for copies", "images")}
+    assert [step[2:] for step in told] == [
+        (done, 1103) for done in (0, 512, 1024, 1100, 1100, 1103)
+    ]
