@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, SupportsIndex
@@ -140,9 +140,29 @@ class Streams:
         """Draws uniform on [0, 1)."""
         return self._draw(num_views, shape, np.random.Generator.random)
 
+    def poisson(self, rates: Tensor) -> Tensor:
+        """Poisson draws, in float64.
+
+        Args:
+            rates: (B, K, ...) means of at least 0, on any device.
+        """
+        means = rates.detach().to("cpu", torch.float64).numpy()
+        check_each(means, len(self), "rates", "sample")
+        count = means.shape[1]
+        drawn = np.empty((len(self) * count, math.prod(means.shape[2:])))
+        rows = means.reshape(drawn.shape)
+        for number, generator in enumerate(self._generators(count)):
+            drawn[number] = generator.poisson(rows[number])
+        return torch.from_numpy(drawn.reshape(means.shape))
+
     def _draw(self, num_views: int, shape: Sequence[int], fill: Callable[..., object]) -> Tensor:
         out = np.empty((len(self.ids) * num_views, math.prod(shape)), dtype=DTYPE)
-        rows = iter(out)
+        for row, generator in zip(out, self._generators(num_views), strict=True):
+            fill(generator, dtype=DTYPE, out=row)
+        return torch.from_numpy(out.reshape(len(self.ids), num_views, *shape))
+
+    def _generators(self, num_views: int) -> Iterator[np.random.Generator]:
+        """One object, at the start of the stream of each view of each sample in turn."""
         # Making a Philox costs ten times more than moving one to another stream, so one serves all.
         philox = np.random.Philox(key=0)
         generator = np.random.Generator(philox)
@@ -161,5 +181,4 @@ class Streams:
             for view in views:
                 counter[1] = view
                 philox.state = start
-                fill(generator, dtype=DTYPE, out=next(rows))
-        return torch.from_numpy(out.reshape(len(self.ids), num_views, *shape))
+                yield generator

@@ -45,6 +45,17 @@ def test_draws_equal_a_philox_made_for_each_view(
         assert np.array_equal(drawn[i, k].numpy(), draw(shape, dtype=np.float32))
 
 
+def test_counts_equal_a_philox_made_for_each_view() -> None:
+    ids, rates = ["a.png", 7], torch.rand(2, 3, 4) * 30
+    drawn = Rng(3).streams(ids).from_view(2).poisson(rates)
+    assert drawn.dtype == torch.float64
+    for (i, sample), k in itertools.product(enumerate(ids), range(3)):
+        wanted = philox(3, "", sample, 2 + k).poisson(rates[i, k].double().numpy())
+        assert np.array_equal(drawn[i, k].numpy(), wanted)
+    with pytest.raises(ValueError, match="rates: expected 2, one for each sample, got 1"):
+        Rng(3).streams(ids).poisson(rates[:1])
+
+
 def test_first_draws_never_change() -> None:
     """Stored latents and predictions depend on these: a change here is a new major version."""
     drawn = Rng(0).streams([0, "0"]).normal(1, (3,))[:, 0]

@@ -84,7 +84,7 @@ class Corruption(ABC):
 
     @property
     def name(self) -> str:
-        """Kind and severity, and the scale where it is not CIFAR-C's: "blur:2@imagenet-c"."""
+        """Kind and severity, and the scale where it is not CIFAR-C's: "fog:2@imagenet-c"."""
         tail = "" if self.scale == SCALES[0] else f"@{self.scale}"
         return f"{self.kind}:{self.severity}{tail}"
 
@@ -154,7 +154,7 @@ def corruption(name: str) -> Corruption:
     """Return the corruption of a name: kind, severity and, behind "@", the scale.
 
     Args:
-        name: such as "blur:2" or "blur:2@imagenet-c"; "noise" and "blur" are the Gaussian ones.
+        name: such as "fog:2" or "fog:2@imagenet-c"; "noise" and "blur" are the Gaussian ones.
 
     Raises:
         ValueError: an unknown kind or scale (the closest are listed), or a severity that is none.
@@ -162,9 +162,9 @@ def corruption(name: str) -> Corruption:
     Example:
         >>> corruption("blur:4@imagenet-c").name
         'gaussian_blur:4@imagenet-c'
-        >>> corruption("blurr:2")
+        >>> corruption("fogg:2")
         Traceback (most recent call last):
-        ValueError: kind of corruption: expected one of ..., got 'blurr'; did you mean 'blur' ...
+        ValueError: kind of corruption: expected one of ..., got 'fogg'; did you mean 'fog'?.
     """
     kind, colon, rest = name.partition(":")
     made = KINDS[lookup(kind, {one: one for one in KINDS} | SHORT, "kind of corruption")]
@@ -190,8 +190,21 @@ SHORT = {"noise": "gaussian_noise", "blur": "gaussian_blur", "jpeg_compression":
 KINDS: Registry[type[Corruption]] = Registry(
     {
         "gaussian_noise": "genviews.robustness.noise:GaussianNoise",
+        "shot_noise": "genviews.robustness.noise:ShotNoise",
+        "impulse_noise": "genviews.robustness.noise:ImpulseNoise",
+        "speckle_noise": "genviews.robustness.noise:SpeckleNoise",
         "gaussian_blur": "genviews.robustness.blur:GaussianBlur",
+        "defocus_blur": "genviews.robustness.blur:DefocusBlur",
+        "motion_blur": "genviews.robustness.blur:MotionBlur",
+        "zoom_blur": "genviews.robustness.blur:ZoomBlur",
+        "glass_blur": "genviews.robustness.blur:GlassBlur",
         "brightness": "genviews.robustness.colour:Brightness",
+        "contrast": "genviews.robustness.colour:Contrast",
+        "saturate": "genviews.robustness.colour:Saturate",
+        "fog": "genviews.robustness.weather:Fog",
+        "snow": "genviews.robustness.weather:Snow",
+        "elastic_transform": "genviews.robustness.digital:ElasticTransform",
+        "pixelate": "genviews.robustness.digital:Pixelate",
         "jpeg": "genviews.robustness.digital:JPEG",
     }
 )
