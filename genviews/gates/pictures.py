@@ -67,23 +67,55 @@ def redrawn_gate(count: int, total: int, what: str) -> Gate | None:
     )
 
 
+def _spread(images: Tensor, masks: Tensor | None) -> float:
+    """Standard deviation of a pixel over the images that know it, its mean over the pixels."""
+    values, known = _known(images, masks)
+    count = known.sum(0)
+    apart = torch.where(known, values - values.sum(0) / count.clamp_min(1), 0.0)
+    deviations = (apart.square().sum(0) / (count - 1).clamp_min(1)).sqrt()
+    told = count > 1
+    return float(deviations[told].mean()) if bool(told.any()) else 0.0
+
+
+def _known(images: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Values with unknown ones 0, and which are known: an unknown pixel may be no number."""
+    known = torch.ones_like(images, dtype=torch.bool)
+    if masks is not None:
+        known = (masks > 0).expand_as(images)
+    return torch.where(known, images.double(), 0.0), known
+
+
 @checked
 def picture_gate(
     made: Float[Tensor, "n C H W"],
     images: Float[Tensor, "m c h w"],
     what: str,
     remedy: str,
+    *,
+    masks: Float[Tensor, "m 1 h w"] | None = None,
+    made_masks: Float[Tensor, "n 1 H W"] | None = None,
 ) -> Gate | None:
-    """Whether pictures differ from one another as images do; None where the images are alike."""
-    made = made[finite_rows(made)]
-    if len(made) < 4 or len(images) < 4:
+    """Whether pictures differ from one another as images do; None where the images are alike.
+
+    Args:
+        made: the pictures.
+        images: the images.
+        what: the pictures are, for messages.
+        remedy: see `Gate`.
+        masks: of the images, 0 where a pixel is not known and says nothing; None: all known.
+        made_masks: of the pictures; those of their images, where they are reconstructions.
+    """
+    whole = finite_rows(made)
+    count = int(whole.sum())
+    if count < 4 or len(images) < 4:
         return None
-    own, theirs = (float(part.double().std(0).mean()) for part in (made, images))
+    own = _spread(made[whole], None if made_masks is None else made_masks[whole])
+    theirs = _spread(images, masks)
     if theirs < ALIKE:
         return None
     return Gate(
         name=f"differences of {what}",
-        found=f"{len(made):,} {what} differ from one another by {100 * own / theirs:.2g} % of what "
+        found=f"{count:,} {what} differ from one another by {100 * own / theirs:.2g} % of what "
         "the images differ by" + (": they are all one picture." if own < SPREAD * theirs else "."),
         threshold=f"at least {100 * SPREAD:.0f} % (standard deviation of a pixel, mean over them)",
         remedy=remedy,
@@ -91,20 +123,34 @@ def picture_gate(
     )
 
 
-def likeness_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "n C H W"]) -> Gate | None:
+@checked
+def likeness_gate(
+    made: Float[Tensor, "n C H W"],
+    images: Float[Tensor, "n C H W"],
+    masks: Float[Tensor, "n 1 H W"] | None = None,
+) -> Gate | None:
     """Whether reconstructions are of their images; None where that cannot be asked.
 
     Of all reconstructions its own is the nearest to an image, as a rule. Where an encoder, or
     latents, are of another generator or of other images, it is so by chance alone. It closes as
     `accuracy_gate` does: on what is not told from guessing, and surely below half of the way from
     there to certainty.
+
+    Args:
+        made: the reconstructions.
+        images: theirs, in the same order.
+        masks: of the images, 0 where a pixel is not known and not compared; None: all known.
     """
     whole = finite_rows(made)
-    made, images = (part[whole].double().flatten(1) for part in (made, images))
+    made, images = made[whole].double(), images[whole]
+    masks = None if masks is None else masks[whole]
     count = len(made)
-    if count < 4 or float(images.std(0).mean()) < ALIKE:
+    if count < 4 or _spread(images, masks) < ALIKE:
         return None
-    apart = torch.cdist(images, made)
+    values, known = (part.flatten(1).double() for part in _known(images, masks))
+    made = made.flatten(1)
+    # Of each image (rows) the squared distance to each reconstruction, over the pixels it knows.
+    apart = values.square().sum(1)[:, None] - 2 * values @ made.T + known @ made.square().T
     hits = int((apart.diagonal() <= apart.amin(1)).sum())
     half = 0.5 + 0.5 / count
     guessed = stats.binom.sf(hits - 1, count, 1 / count) >= GUESSING
@@ -137,19 +183,30 @@ def copies_gate(copies: int, count: int, what: str) -> Gate:
 
 
 @checked
-def range_gate(made: Float[Tensor, "n C H W"], images: Float[Tensor, "m c h w"]) -> Gate | None:
-    """Whether generator and images, which may be larger, have one range: [0, 1] is not [-1, 1]."""
+def range_gate(
+    made: Float[Tensor, "n C H W"],
+    images: Float[Tensor, "m c h w"],
+    masks: Float[Tensor, "m 1 h w"] | None = None,
+) -> Gate | None:
+    """Whether generator and images, which may be larger, have one range: [0, 1] is not [-1, 1].
+
+    Args:
+        made: pictures of the generator.
+        images: the images.
+        masks: of the images, 0 where a pixel is not known and not looked at; None: all known.
+    """
     made = made[finite_rows(made)]
-    if not len(made) or not len(images):
+    shown = images if masks is None else images[(masks > 0).expand_as(images)]
+    if not len(made) or not shown.numel():
         return None
-    ends = [(float(part.min()), float(part.float().mean())) for part in (made, images)]
-    dark = [float((part < -0.5).float().mean()) for part in (made, images)]
-    wrong = [ends[at][0] > -0.05 and dark[1 - at] > 0.02 for at in (0, 1)]
+    lows = [float(part.min()) for part in (made, shown)]
+    dark = [float((part < -0.5).float().mean()) for part in (made, shown)]
+    wrong = [lows[at] > -0.05 and dark[1 - at] > 0.02 for at in (0, 1)]
     which = "generator's pictures" if wrong[0] else "images"
     return Gate(
         name="value range of generator and images",
-        found=f"The least value of the generator's pictures is {ends[0][0]:.2f}, of the images "
-        f"{ends[1][0]:.2f}" + (f": the {which} look like [0, 1]." if any(wrong) else "."),
+        found=f"The least value of the generator's pictures is {lows[0]:.2f}, of the images "
+        f"{lows[1]:.2f}" + (f": the {which} look like [0, 1]." if any(wrong) else "."),
         threshold="both reach below -0.05, or neither has 2 % of its pixels below -0.5",
         remedy="Images must be in [-1, 1]; of a function say in which range it draws, range "
         f"(--generator-range), see {GUIDE}.",

@@ -78,11 +78,13 @@ class _Asked:
         rows: of the source.
         logits: of each classifier.
         images: as many as are small enough to keep.
+        masks: of the images, where there are any and the classifiers see the images as they are.
     """
 
     rows: list[int]
     logits: tuple[Float[Tensor, "N _"], ...]
     images: Float[Tensor, "n C H W"]
+    masks: Float[Tensor, "n 1 H W"] | None
 
 
 def gates_of_copies(
@@ -140,21 +142,32 @@ def gates_of_inputs(bench: Bench) -> tuple[Gate, ...]:
     if given.kit is not None:
         made = _samples(bench)
         found.append(finite_gate(made))
-        images = _images(bench) if asked is None else asked.images
+        images, masks = _images(bench) if asked is None else (asked.images, asked.masks)
         if images is not None:
-            found.append(range_gate(made, images))
-            found.append(picture_gate(made, images, "samples of the generator", _COLLAPSED))
+            found.append(range_gate(made, images, masks))
+            what = "samples of the generator"
+            found.append(picture_gate(made, images, what, _COLLAPSED, masks=masks))
     return _told(found)
 
 
 def gates_of_reconstructions(source: ImageSource, made: Reconstructions) -> tuple[Gate, ...]:
     """The gate of pictures that are there: whether they differ as their images do."""
-    _, ids, images = _read(source, _inverted(source, made.inversions))
+    _, ids, images, masks = _read(source, _inverted(source, made.inversions))
     drawn = made.select(ids)
     pictures = torch.stack([drawn[name] for name in ids])
-    differ = picture_gate(pictures, images, "reconstructions", STUCK)
-    like = likeness_gate(pictures, images) if differ is None or differ.passed else None
-    return _told([differ, like])
+    return _told(_gates_of_pictures(pictures, images, masks))
+
+
+def _gates_of_pictures(
+    made: Float[Tensor, "n C H W"],
+    images: Float[Tensor, "n C H W"],
+    masks: Float[Tensor, "n 1 H W"] | None,
+) -> list[Gate | None]:
+    """Whether reconstructions differ as their images do and, if so, are of their images."""
+    differ = picture_gate(made, images, "reconstructions", STUCK, masks=masks, made_masks=masks)
+    if differ is not None and not differ.passed:  # each is as near as any
+        return [differ]
+    return [differ, likeness_gate(made, images, masks)]
 
 
 def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
@@ -169,18 +182,16 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
         if split != "calibration":
             continue
         source = bench.images(split)
-        rows, ids, images = _read(source, _inverted(source, store))
+        rows, ids, images, masks = _read(source, _inverted(source, store))
         kept = store.select(rows, ids)
         label, latents = kept.get("label"), kept["latents"].to(bench.kit.generator.device)
         with torch.no_grad():
             made = render(bench.kit.generator, latents, label=label, batch_size=bench.batch_size)
         made = made.cpu()
-        differ = picture_gate(made, images, "reconstructions", STUCK)
-        found.append(differ)
-        if differ is None or differ.passed:  # else each is as near as any
-            found.append(likeness_gate(made, images))
+        own = _gates_of_pictures(made, images, masks)
+        found += own
         # One picture has one class; what is not finite has none.
-        told = bool(made.isfinite().all()) and (differ is None or differ.passed)
+        told = bool(made.isfinite().all()) and (own[0] is None or own[0].passed)
         plan = bench.plan()
         asked = conditioning_task(given.tasks, bench.kit.generator) if told else None
         for task in given.tasks if told else ():
@@ -215,10 +226,11 @@ def _ask(bench: Bench, split: SplitName) -> _Asked | None:
         return None
     classifiers = task_classifiers(bench.inputs.tasks)
     keep = images_in_shard(source.image_spec, TRIED)
-    rows, logits, images = list[int](), [list[Tensor]() for _ in classifiers], list[Tensor]()
+    rows, logits = list[int](), [list[Tensor]() for _ in classifiers]
+    images, known = list[Tensor](), list[Tensor]()
     wanted = spread_rows(len(source), LOOKED_AT)
     for start in range(0, len(wanted), bench.batch_size):
-        part, ids, seen = _read(source, wanted[start : start + bench.batch_size])
+        part, ids, seen, masks = _read(source, wanted[start : start + bench.batch_size])
         if not part:
             continue
         seen = bench.plan().shown(seen, ids)
@@ -227,10 +239,17 @@ def _ask(bench: Bench, split: SplitName) -> _Asked | None:
         for said, answer in zip(logits, answers, strict=True):
             said.append(answer[whole])
         images.append(seen[whole.to(seen.device)][: max(0, keep - len(rows))])
+        if masks is not None and bench.inputs.photo_transform is None:
+            known.append(masks[whole.to(masks.device)][: len(images[-1])])
         rows += [row for row, kept in zip(part, whole.tolist(), strict=True) if kept]
     if not rows:
         return None
-    return _Asked(rows=rows, logits=tuple(map(torch.cat, logits)), images=torch.cat(images))
+    return _Asked(
+        rows=rows,
+        logits=tuple(map(torch.cat, logits)),
+        images=torch.cat(images),
+        masks=torch.cat(known) if known else None,
+    )
 
 
 def _gates_of_task(bench: Bench, task: Task, asked: _Asked) -> list[Gate]:
@@ -274,25 +293,28 @@ def _samples(bench: Bench) -> Float[Tensor, "n C H W"]:
     return render(generator, latents, label=rendered, batch_size=bench.batch_size).cpu()
 
 
-def _images(bench: Bench) -> Float[Tensor, "n C H W"] | None:
-    """Some of the real images that a study without classifiers has."""
+def _images(
+    bench: Bench,
+) -> tuple[Float[Tensor, "n C H W"] | None, Float[Tensor, "n 1 H W"] | None]:
+    """Some of the real images that a study without classifiers has, and their masks."""
     given = bench.inputs
     labelled = None if given.probe is None else given.probe.train
     every = next((one for one in (given.images, given.real, labelled) if one is not None), None)
     if every is None:
-        return None
+        return None, None
     source = as_source(every)
-    images = _read(source, _few(source, range(len(source))))[2]
+    _, _, images, masks = _read(source, _few(source, range(len(source))))
     same = images.shape[1:] == bench.kit.generator.image_spec.shape
-    return images if same else None
+    return (images, masks) if same else (None, None)
 
 
 def _read(
     source: ImageSource, rows: Sequence[int]
-) -> tuple[list[int], tuple[str, ...], Float[Tensor, "n C H W"]]:
-    """Those of the rows that can be read, with their ids and images, on the CPU."""
+) -> tuple[list[int], tuple[str, ...], Float[Tensor, "n C H W"], Float[Tensor, "n 1 H W"] | None]:
+    """Those of the rows that can be read, with ids, images and masks if any, on the CPU."""
     batch = source.read(rows)
-    return source.rows_of(batch.ids, rows), batch.ids, batch.images.cpu()
+    masks = None if batch.masks is None else batch.masks.cpu()
+    return source.rows_of(batch.ids, rows), batch.ids, batch.images.cpu(), masks
 
 
 def _inverted(source: ImageSource, store: InversionStore) -> list[int]:

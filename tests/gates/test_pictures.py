@@ -87,6 +87,49 @@ class TestLikeness:
         assert likeness_gate(IMAGES[:1], IMAGES[:1]) is None
 
 
+class TestMasks:
+    """Of a masked image the known pixels tell; the others hold anything, even what is no number."""
+
+    KNOWN = (torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(2)) < 0.6).float()
+    WITHIN = torch.where(KNOWN > 0, IMAGES, torch.nan)
+
+    @pytest.mark.parametrize("unknown", [torch.nan, 3.0])
+    def test_reconstructions_differ_where_pixels_are_known(self, unknown):
+        images = torch.where(self.KNOWN > 0, IMAGES, unknown)
+        own = {"masks": self.KNOWN, "made_masks": self.KNOWN}
+        same = torch.where(self.KNOWN > 0, 0.0, IMAGES)  # they differ in unknown pixels alone
+        assert picture_gate(0.3 * IMAGES, images, "reconstructions", "", **own).passed
+        assert not picture_gate(same, images, "reconstructions", "", **own).passed
+        alike = torch.where(self.KNOWN > 0, 0.0, IMAGES)
+        assert picture_gate(IMAGES, alike, "samples", "", masks=self.KNOWN) is None
+
+    @pytest.mark.parametrize("what", ["image", "reconstruction"])
+    def test_spread_against_a_naive_loop(self, what):
+        values = [
+            float(torch.tensor(seen, dtype=torch.float64).std())
+            for pixel in self.WITHIN.flatten(1).T.tolist()
+            if len(seen := [v for v in pixel if v == v]) > 1
+        ]
+        ratio = IMAGES.double().std(0).mean() * len(values) / sum(values)
+        given = (IMAGES, self.WITHIN) if what == "image" else (self.WITHIN.nan_to_num(9), IMAGES)
+        masks = {"masks": self.KNOWN} if what == "image" else {"made_masks": self.KNOWN}
+        found = picture_gate(*given, "samples", "", **masks).found
+        ratio = ratio if what == "image" else 1 / ratio
+        assert f"by {100 * ratio:.2g} % of what" in found
+
+    def test_likeness_is_that_of_known_pixels(self):
+        made = torch.where(self.KNOWN > 0, IMAGES, IMAGES.roll(1, 0))
+        gate = likeness_gate(made, self.WITHIN, self.KNOWN)
+        assert gate.found.startswith("For 32 of 32 images")
+        other = torch.where(self.KNOWN > 0, IMAGES.roll(1, 0), IMAGES)
+        assert not likeness_gate(other, IMAGES, self.KNOWN).passed
+
+    def test_range_is_that_of_known_pixels(self):
+        unit = torch.where(self.KNOWN > 0, (IMAGES + 1) / 2, -1.0)
+        assert range_gate(IMAGES, unit).passed
+        assert not range_gate(IMAGES, unit, self.KNOWN).passed
+
+
 @pytest.mark.parametrize(
     ("copies", "count", "passed"), [(0, 3, True), (1, 3, True), (20, 200, True), (180, 200, False)]
 )

@@ -210,6 +210,21 @@ def test_latents_of_other_images(moved):
     assert found["likeness of reconstructions"] is (moved == 0)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_unknown_pixels_hold_tells_nothing(masked):
+    """Five rows of each image are of the next one, and its mask says so."""
+    toy, known = ToyGenerator(), toy_problem().calibration
+    masks = (torch.arange(8) < 3).float()[:, None].expand(len(known), 1, 8, 8)
+    mixed = torch.where(masks > 0, known.images, known.images.roll(1, 0))
+    inverter = Inverter(steps=0, start=GivenStart(toy.invert(known.images)))
+    source = MemorySource(replace(known, images=mixed), masks if masked else None)
+    kit = GeneratorKit(toy, name="toy", inverter=inverter)
+    bench = toy_bench(splits={"calibration": source}, kit=kit, tasks=(task(),))
+    bench.inversions("calibration")
+    found = {gate.name: gate.passed for gate in gates_of_inversions(bench)}
+    assert found["likeness of reconstructions"] is masked
+
+
 def test_a_split_of_one_class():
     bench = toy_bench(splits=with_labels("test", torch.zeros_like), tasks=(task(),))
     shut = {gate.name: gate.found for gate in gates_of_inputs(bench) if not gate.passed}
