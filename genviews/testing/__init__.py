@@ -11,6 +11,7 @@ checks them all. A test of your own class is three lines:
 It raises AssertionError, and the message begins with the law that is broken.
 """
 
+from genviews.testing.attacks import ATTACK_CHECKS, check_attack
 from genviews.testing.data import ALIGNER_CHECKS, SOURCE_CHECKS, check_aligner, check_source
 from genviews.testing.generators import GENERATOR_CHECKS, check_generator
 from genviews.testing.inversion import (
@@ -49,6 +50,7 @@ from genviews.testing.views import (
 __all__ = [
     "ALIGNER_CHECKS",
     "ANCHOR_VIEWS_CHECKS",
+    "ATTACK_CHECKS",
     "CORRUPTION_CHECKS",
     "ENGINE_CHECKS",
     "GENERATOR_CHECKS",
@@ -64,6 +66,7 @@ __all__ = [
     "STUDY_CHECKS",
     "check_aligner",
     "check_anchor_views",
+    "check_attack",
     "check_corruption",
     "check_engine",
     "check_generator",

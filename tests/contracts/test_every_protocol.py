@@ -10,6 +10,7 @@ from tests.contracts.complete import ROOT
 SUITES = {
     "Aligner": "check_aligner",
     "AnchorViews": "check_anchor_views",
+    "Attack": "check_attack",
     "Corruption": "check_corruption",
     "Engine": "check_engine",
     "Generator": "check_generator",
