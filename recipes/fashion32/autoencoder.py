@@ -43,7 +43,7 @@ from recipes.fashion32 import train_encoder
 from recipes.recipe import finish, folder_of, run
 
 FOLDER = Path("runs/fashion32/autoencoder")
-WIDTHS = (64, 64, 32)  # channels of the decoder at 8, 16 and 32 pixels
+WIDTHS = (32, 64, 32)  # channels of the decoder at 8, 16 and 32 pixels
 SHIFTS = ("gaussian_noise:2", "gaussian_noise:3@imagenet-c", "gaussian_blur:3@imagenet-c")
 
 
@@ -140,7 +140,7 @@ def train(images: ImageSet, settings: Settings, checkpoint: Path) -> Autoencoder
         loss.backward()
         optimiser.step()
         if (step + 1) % 500 == 0 or step + 1 == settings.steps:
-            print(step + 1, round(float(loss), 4), flush=True)
+            print(step + 1, round(loss.item(), 4), flush=True)
             parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
             write_checkpoint(checkpoint, identity, {**parts, "step": step + 1})
     return network.eval().requires_grad_(False)
@@ -169,7 +169,9 @@ def measured(network: Autoencoder, images: ImageSet, shift: str) -> dict[str, ob
     made = Autoencoded(network)(given)
     found: dict[str, object] = {"l1_to_clean": float((made - images.images).abs().mean())}
     for name, pixels in (("images", given), ("made", made)):
-        right = int((predict_logits(load_classifier("fashion32"), pixels).argmax(-1) == labels).sum())
+        right = int(
+            (predict_logits(load_classifier("fashion32"), pixels).argmax(-1) == labels).sum()
+        )
         interval = accuracy_interval(right, len(labels))
         found[name] = {"accuracy": right / len(labels), "interval": interval}
     return found

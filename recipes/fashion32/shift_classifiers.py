@@ -31,7 +31,7 @@ from genviews.data.images import ImageSet
 from genviews.files import write_json
 from genviews.rng import Rng
 from genviews.robustness.augment import RandomCorruption
-from genviews.robustness.corruption import KINDS, SCALES, SEVERITIES
+from genviews.robustness.corruption import SCALES, SEVERITIES, corruption
 from recipes.fashion32.train_classifier import measure
 from recipes.recipe import finish, folder_of, run
 
@@ -49,7 +49,7 @@ def augment_of(kinds: tuple[str, ...], plain: PixelViews | None) -> PixelViews |
     if not kinds:
         return plain
     every = [
-        KINDS[kind](severity, scale)
+        corruption(f"{kind}:{severity}@{scale}")
         for kind in kinds
         for scale in SCALES
         for severity in range(1, SEVERITIES + 1)
@@ -67,7 +67,7 @@ def settings(labels: int, seed: int, shown: str) -> TrainConfig:
 
 def labelled(train: ImageSet, labels: int, seed: int) -> ImageSet:
     """So many images of each class, drawn by the seed; those of fewer labels are among them."""
-    order = Rng(seed, "labelled").numpy().permutation(len(train))
+    order = Rng(seed, "labelled").numpy().permutation(len(train)).tolist()
     return labelled_subset(train.select(order), labels)
 
 

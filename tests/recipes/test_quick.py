@@ -4,15 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from genviews.zoo.card import ENTRIES
 from recipes.fashion32 import (
+    autoencoder,
+    choose_steps,
     choose_views,
     compare_losses,
     fidelity,
     invert,
     learn,
     learn_bfloat16,
+    shift_classifiers,
     train_classifier,
     train_encoder,
     train_on_views,
@@ -33,6 +37,42 @@ def test_train_encoder(tmp_path):
     errors = result["l1"]["generator_samples"]
     assert 0 < errors["encoder"] < errors["mean_latent"]
     assert (tmp_path.with_name(f"{tmp_path.name}-quick") / "encoder.safetensors").exists()
+
+
+def test_steps_are_chosen_by_the_least_work_that_is_good_enough():
+    found = choose_steps.main(quick=True)
+    assert set(found["encoders"]["shipped"]) == {"0", "adam 1", "lbfgs 1"}
+    rows = {
+        name: {"clean": {"accuracy": accuracy, "evaluations": evaluations}}
+        for name, accuracy, evaluations in (
+            ("0", 0.8, 1.0),
+            ("a", 0.896, 16.0),
+            ("b", 0.897, 18.0),
+            ("c", 0.9, 41.0),
+        )
+    }
+    assert choose_steps.chosen(rows) == "a"
+
+
+def test_an_autoencoder_goes_on_from_its_checkpoint(tmp_path):
+    first = autoencoder.main(out=tmp_path / "a", quick=True)
+    assert autoencoder.main(out=tmp_path / "a", quick=True)["val"] == first["val"]
+    network = autoencoder.Autoencoder.load(tmp_path / "a-quick" / "autoencoder.safetensors")
+    images = torch.linspace(-1, 1, 3 * 32 * 32).view(3, 1, 32, 32)
+    made = autoencoder.Autoencoded(network)(images)
+    assert made.shape == images.shape
+    assert made.abs().max() <= 1
+    assert torch.allclose(autoencoder.Autoencoded(network)(images[1:2]), made[1:2], atol=1e-5)
+
+
+def test_classifiers_for_shifts_are_trained_once(tmp_path):
+    first = shift_classifiers.main(out=tmp_path / "s", quick=True)["classifiers"]
+    assert [row["shown"] for row in first] == ["plain", "foreseen", "others"]
+    shift_classifiers.classifier_of(10, 0, "others", tmp_path / "s-quick")
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    again = shift_classifiers.main(out=tmp_path / "s", quick=True)["classifiers"]
+    assert json.loads(json.dumps(again)) == json.loads(json.dumps(first))
+    assert stamps == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
 
 
 def test_train_classifier(tmp_path):
