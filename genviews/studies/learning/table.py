@@ -115,7 +115,8 @@ def run_panel(name: str, bench: Bench, options: RowOptions) -> Result:
     }
     where = {"z": "z", "own": "the generator's own latents"}
     cells: list[tuple[Cell, ...]] = [(row.name, row.views, where[row.space]) for row in rows]
-    cells += [] if pixels is None else [("T_x", pixels, "pixels")]
+    if setting.pixels is not None:
+        cells.append(("T_x", named or setting.pixels.name, "pixels"))
     table = Table(
         title="Kinds of views",
         columns=(Column(name="kind", priority=0), Column(name="views"), Column(name="made in")),

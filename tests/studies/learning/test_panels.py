@@ -9,6 +9,7 @@ import torch
 
 from genviews import GeneratorKit
 from genviews.augment.presets import pixel_views
+from genviews.augment.simclr import SimCLR
 from genviews.generators.toy import ToyGenerator
 from genviews.represent.config import RepresentationTraining
 from genviews.represent.plan import SamplePlan
@@ -149,15 +150,19 @@ class TestImages:
         assert images.grids[0].rows == ("sample 4",)
         assert "then 3 views of each kind. An encoder" in images.caption
 
-    def test_as_a_result(self, tmp_path):
+    @pytest.mark.parametrize("named", ["fashion32/crop", None])
+    def test_as_a_result(self, named):
+        """Pixel views are named in words; all their numbers are in the record."""
         bench = Bench(Inputs(kit=GeneratorKit(ToyGenerator(), name="toy")))
-        options = PanelOptions(rows=("Gaussian",), pixels="fashion32/crop", show=(0, 1))
+        options = PanelOptions(rows=("Gaussian",), pixels=named, show=(0, 1))
         found = run_panel("figure4", bench, options)
         assert found.verdict == (
             "2 samples of toy and their views (Gaussian), with pixel views T_x beside each image."
         )
-        crop = repr(pixel_views("fashion32/crop"))
+        made = SimCLR(8, saturation=0.0, hue=0.0, grey=0.0)
+        made = pixel_views(named) if named else made
+        assert found.record.data["pixels"] == repr(made)
         assert found.answer.rows == (
             ("Gaussian", "gaussian_all_0.20", "z"),
-            ("T_x", crop, "pixels"),
+            ("T_x", named or "simclr", "pixels"),
         )
