@@ -116,7 +116,8 @@ opened, root = [], pathlib.Path(sys.argv[1])
 text = (root / "pyproject.toml").read_text()
 extras = tomllib.loads(text)["project"]["optional-dependencies"]
 lines = [line for name, lines in extras.items() if name != "all" for line in lines]
-absent = {line.partition(">")[0].partition("[")[0] for line in lines} | {"dlib", "kornia", "cv2"}
+absent = {line.partition(">")[0].partition("[")[0] for line in lines}
+absent |= {"dlib", "kornia", "cv2", "skimage"}
 sys.meta_path.insert(0, Absent())
 getpass.getuser = socket.getaddrinfo = socket.socket.connect = nobody
 import numpy, torch, cyclopts, rich.console, rich.progress

@@ -22,7 +22,7 @@ Differs: pictures are floats, before and after; theirs are cut to 8 bits, which 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -42,6 +42,8 @@ __all__ = [
     "Corruption",
     "Published",
     "Scale",
+    "as_images",
+    "as_values",
     "corruption",
 ]
 
@@ -137,17 +139,36 @@ class Corruption(ABC):
             >>> noise, noise(images, Rng(0).streams(["a.png", "b.png"])).shape
             (GaussianNoise(severity=3, scale='cifar-c'), torch.Size([2, 3, 8, 8]))
         """
-        check_shape(check_floats(images, "images"), ("B", "C", "H", "W"), "images", "add the axes")
-        check_each(
-            streams, len(images), "streams", remedy="make them with `Rng(seed).streams(ids)`"
-        )
+        values = as_values(images, "images to corrupt", streams.ids)
         channels, height, width = images.shape[1:]
         self.check(ImageSpec(channels=channels, height=height, width=width))
-        check_finite(images, "images to corrupt", streams.ids, "leave them out")
-        check_pixels(images, "images to corrupt")
-        wide = images if images.dtype == torch.float64 else images.float()
-        changed = self.change((wide.clamp(-1, 1) + 1) / 2, streams.child(self.kind))
-        return (changed.clamp(0, 1) * 2 - 1).to(images)
+        return as_images(self.change(values, streams.child(self.kind)), images)
+
+
+def as_values(images: Tensor, what: str, names: Sequence[object]) -> Tensor:
+    """Images in [-1, 1], checked, as values in [0, 1] in float32 or float64.
+
+    Args:
+        images: (B, C, H, W); values beyond [-1, 1] are cut off.
+        what: they are.
+        names: B names for messages, such as their ids.
+
+    Raises:
+        TypeError: no floats.
+        ValueError: another shape or number of images, values of 0 to 255, or not finite.
+    """
+    remedy = "add the batch axis"
+    check_shape(check_floats(images, what), ("B", "C", "H", "W"), what, remedy)
+    check_each(names, len(images), "streams", remedy="make them with `Rng(seed).streams(ids)`")
+    check_finite(images, what, names, "leave them out")
+    check_pixels(images, what)
+    wide = images if images.dtype == torch.float64 else images.float()
+    return (wide.clamp(-1, 1) + 1) / 2
+
+
+def as_images(values: Tensor, like: Tensor) -> Tensor:
+    """Values as images in [-1, 1] of the type and device of others; those beyond are cut off."""
+    return (values.clamp(0, 1) * 2 - 1).to(like)
 
 
 def corruption(name: str) -> Corruption:

@@ -30,7 +30,12 @@ from genviews.testing.learning import (
     check_probe,
     check_schedule,
 )
-from genviews.testing.robustness import CORRUPTION_CHECKS, check_corruption
+from genviews.testing.robustness import (
+    CORRUPTION_CHECKS,
+    RESTORATION_CHECKS,
+    check_corruption,
+    check_restoration,
+)
 from genviews.testing.studies import (
     ENGINE_CHECKS,
     STUDY_CHECKS,
@@ -60,6 +65,7 @@ __all__ = [
     "PERTURBATION_CHECKS",
     "PIXEL_VIEWS_CHECKS",
     "PROBE_CHECKS",
+    "RESTORATION_CHECKS",
     "SCHEDULE_CHECKS",
     "SOURCE_CHECKS",
     "LossInputs",
@@ -76,6 +82,7 @@ __all__ = [
     "check_perturbation",
     "check_pixel_views",
     "check_probe",
+    "check_restoration",
     "check_schedule",
     "check_source",
     "check_study",

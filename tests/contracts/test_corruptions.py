@@ -64,13 +64,13 @@ class Broken(Corruption):
         found = super().__call__(images, streams)
         if self.law == "the_type_is_that_of_the_images":
             return found.float()
-        return found * 2 if self.law == "images_keep_their_kind" else found
+        return found * 2 if self.law == "images_keep_their_shape" else found
 
     def change(self, values: Tensor, streams) -> Tensor:
         (strength,) = self.published[self.scale][(self.severity - 1) % 5]
         noise = streams.normal(1, values.shape[1:])[:, 0].to(values)
         match self.law:
-            case "streams_decide":
+            case "the_same_is_made_again":
                 noise = torch.randn(values.shape).to(values)
             case "neighbours_do_not_matter":
                 noise = noise - noise.mean(0)

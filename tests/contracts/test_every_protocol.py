@@ -20,6 +20,7 @@ SUITES = {
     "Perturbation": "check_perturbation",
     "PixelViews": "check_pixel_views",
     "Probe": "check_probe",
+    "Restoration": "check_restoration",
     "Schedule": "check_schedule",
     "Start": "check_inverter",
     "Term": "check_objective",
