@@ -9,11 +9,13 @@ JSON file of the config.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from torch import Tensor
 
 from genviews.checks import fail, lookup
 from genviews.described import at_most, described_by, parse_object
@@ -27,6 +29,7 @@ __all__ = [
     "Family",
     "config_from",
     "family_of",
+    "filled",
     "is_own_file",
     "read_generator_file",
     "read_weights",
@@ -97,14 +100,39 @@ def read_weights(name: str, config: Any, path: Path) -> Generator:  # noqa: ANN4
         FileNotFoundError: no such file.
         ValueError: another file, or a config of another or a far larger network.
     """
-    shapes = load_header(path, "generator")[0]
-    with described_by(f"generator {path.name}", "the network of its config"):
+    shapes = _without_filters(load_header(path, "generator")[0])
+
+    def weights() -> dict[str, Tensor]:
+        return _without_filters(load_tensors(path, what="generator")[0])
+
+    return filled(name, config, shapes, weights, f"generator {path.name}")
+
+
+def filled(
+    name: str,
+    config: Any,  # noqa: ANN401 (see `Family`)
+    shapes: Mapping[str, Tensor],
+    weights: Callable[[], Mapping[str, Tensor]],
+    what: str,
+) -> Generator:
+    """Return the generator of a family and config with some weights, in eval mode.
+
+    Args:
+        name: of the family.
+        config: of the family.
+        shapes: of the weights, as tensors on the meta device, by their names in the network.
+        weights: gives them; asked once the shapes fit.
+        what: they are, for messages.
+
+    Raises:
+        ValueError: other weights, or a config of another or a far larger network.
+    """
+    network = FAMILIES[name].network
+    with described_by(what, "the network of its config"):
         with at_most(shapes):
-            made: Generator = FAMILIES[name].network(config)
-        what = f"{FAMILIES[name].network.__name__} weights"
-        check_weights(made, _without_filters(shapes), what, _REMEDY)
-        tensors = load_tensors(path, what="generator")[0]
-        load_strictly(made, _without_filters(tensors), what, _REMEDY)
+            made: Generator = network(config)
+        check_weights(made, shapes, f"{network.__name__} weights", _REMEDY)
+        load_strictly(made, weights(), f"{network.__name__} weights", _REMEDY)
     return made.eval()
 
 
@@ -158,7 +186,7 @@ def read_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
 _REMEDY = "check the sizes in the config: resolution, channels, classes"
 
 
-def _without_filters(state: Mapping[str, Any]) -> dict[str, Any]:
+def _without_filters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Without the constant filters of the official StyleGAN2, which the config holds."""
     return {k: v for k, v in state.items() if not k.endswith("resample_filter")}
 

@@ -3,6 +3,7 @@
 fashion32                   a kit that ships with genviews
 folder                      a kit that `kit.save` wrote
 net.safetensors             what `save_generator` wrote
+net.pkl, net.pt ...         somebody else's, see `genviews.generators.checkpoints`
 net.safetensors, net.json   a StyleGAN2: weights, and the config beside them
 package.module:name         the user's function or module that turns z into images
 """
@@ -29,6 +30,7 @@ from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
 from genviews.generators.card import called
+from genviews.generators.checkpoints import open_checkpoint
 from genviews.generators.families import (
     config_from,
     is_own_file,
@@ -40,7 +42,6 @@ from genviews.kit import GeneratorKit, read_generator
 from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.perturb.walks import Walks
-from genviews.user_code import GUIDE
 from genviews.zoo import entry_folder
 from genviews.zoo import names as zoo_names
 
@@ -154,13 +155,8 @@ def _find(
         find_named(word, f"generator {word!r}")
         return word, None, partial(_function, word, z_dim, num_classes, adapter)
     if is_there(path):
-        fail(
-            f"generator {word!r}",
-            expected="weights in a .safetensors file beside their config in a .json file",
-            got=f"a file {path.suffix or 'without an ending'}, which may run code when it is read",
-            remedy="write a function that builds the generator and loads it, and name that as "
-            f"package.module:function; see {GUIDE}",
-        )
+        _refuse_said(word, z_dim, num_classes, adapter)
+        return path.stem, None, partial(_checkpoint, path)
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")
@@ -180,6 +176,14 @@ def _refuse_said(word: str, z_dim: int | None, num_classes: int, adapter: Adapte
             got=", ".join(str(given[name]) for name in asked),
             remedy="leave out what is said of a function",
         )
+
+
+def _checkpoint(path: Path) -> tuple[Generator, Mapping[str, Any]]:
+    """The generator of somebody else's file."""
+    opened = open_checkpoint(path)
+    about = {"text": f"{path.name}: {opened.source}"}
+    licence = {"licence": {"weights": opened.licence}} if opened.licence else {}
+    return opened.generator, {"about": about, **licence}
 
 
 def _file(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any]]:

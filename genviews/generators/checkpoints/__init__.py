@@ -1,0 +1,71 @@
+"""Files of other people's generators: one reader a format, and none runs what a file holds.
+
+    file -> first bytes -> Contents (decoded, nothing run) -> the reader that knows it -> generator
+
+A format is a module with a `READER` and its line in `READERS`. `knows` looks at what is decoded,
+never at the name of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from genviews.checks import fail
+from genviews.generators.checkpoints import stylegan2_ada, stylegan2_tf
+from genviews.generators.checkpoints.contents import Contents, open_contents
+from genviews.generators.checkpoints.reader import Opened, Reader
+from genviews.generators.checkpoints.strangers import WRITE, stranger_of_keys
+from genviews.generators.checkpoints.tensors import as_dict, told
+
+__all__ = ["READERS", "open_checkpoint"]
+
+READERS: tuple[Reader, ...] = (
+    stylegan2_ada.READER,
+    stylegan2_tf.READER,
+)
+"""Asked in this order whether they know a file."""
+
+
+def open_checkpoint(path: Path) -> Opened:
+    """Return the generator of a file, in eval mode and frozen; no code of the file is run.
+
+    What was left out, and that the file holds code, is said in the generator's `notes`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged file, or one of a format that is not opened, which is named.
+    """
+    contents = open_contents(path)
+    reader = next((one for one in READERS if one.knows(contents)), None)
+    if reader is None:
+        _refuse(contents)
+    opened = reader.read(contents)
+    generator = opened.generator.eval().requires_grad_(False)
+    notes = []
+    if opened.skipped:
+        notes.append(f"the file also holds {', '.join(opened.skipped)}, which was left out")
+    if contents.code:
+        some = ", ".join(contents.code[:5]) + " ..." * (len(contents.code) > 5)
+        notes.append(f"the file holds code ({some}), of which nothing was run")
+    generator.notes = (*generator.notes, *notes)
+    return replace(opened, generator=generator)
+
+
+def _refuse(contents: Contents) -> NoReturn:
+    """Raise ValueError that says what a file is that nobody knows."""
+    held = contents.keys()
+    for table in (held, *(as_dict(value) or {} for value in held.values())):
+        if (known := stranger_of_keys(table)) is not None:
+            known.refuse(contents.what)
+    network = contents.network("G_ema", "G", "ema")
+    if network is not None:
+        got = f"a network of class {network.kind} in a {contents.form}"
+    elif held:
+        some = ", ".join(sorted(map(str, held))[:5]) + " ..." * (len(held) > 5)
+        got = f"a {contents.form} of {len(held)} entries: {some}"
+    else:
+        got = f"{told(contents.root)} in a {contents.form}"
+    known_formats = " or ".join(reader.what for reader in READERS)
+    fail(contents.what, expected=known_formats, got=got, remedy=WRITE)
