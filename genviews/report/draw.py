@@ -166,13 +166,13 @@ def _limits(column: BarColumn) -> tuple[float, float]:
 
 @lru_cache(_DRAWN)
 def chart_svg(chart: Chart) -> str:
-    """Lines over one pair of axes, each named at its end or in a legend.
+    """Lines over one pair of axes, named below it where there are several.
 
     Returns:
         An `<svg>` element.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.7 * _WIDTH))
+        figure = Figure(figsize=(_WIDTH, 0.7 * _WIDTH), dpi=_SVG_DPI)
         axes = figure.add_axes((0.21, 0.2, 0.76, 0.7))
         if chart.log_x:
             axes.set_xscale("log")
@@ -196,7 +196,7 @@ def chart_svg(chart: Chart) -> str:
         _set_ticks(axes, chart)
         _set_flat(axes, chart)
         if len(chart.series) > 1:
-            axes.legend(loc="best").set_zorder(5)
+            _draw_legend(axes, len(chart.series), _renderer(figure))
         told = "; ".join(
             f"{one.name} from {value_words(one.y[0], chart.kind)} at {one.x[0]:g} to "
             f"{value_words(one.y[-1], chart.kind)} at {one.x[-1]:g}"
@@ -253,6 +253,23 @@ def _draw_mark(axes: Axes, mark: Mark, kind: Kind) -> None:
         ha="right" if left else "left",
         va="bottom",
     )
+
+
+def _draw_legend(axes: Axes, names: int, renderer: RendererSVG) -> None:
+    """Below the axis and its label, where no line can be; in one row, where the names fit."""
+    foot = axes.xaxis.get_tightbbox(renderer)
+    assert foot is not None
+    for columns in range(names, 0, -1):
+        legend = axes.legend(
+            loc="upper left",
+            bbox_to_anchor=(0.0, (foot.y0 - axes.bbox.y0) / axes.bbox.height),
+            borderaxespad=0.3,
+            columnspacing=1.2,
+            handlelength=1.6,
+            ncols=columns,
+        )
+        if legend.get_window_extent(renderer).width <= axes.bbox.width:
+            return
 
 
 def _set_ticks(axes: Axes, chart: Chart) -> None:
@@ -317,10 +334,13 @@ def _svg_element(figure: Figure, description: str, *, fit: bool = False) -> str:
 
 def _fitted(figure: Figure) -> Bbox:
     """The box of all that is drawn, in inches; matplotlib's own "tight" would draw it twice."""
-    figure.set_dpi(_SVG_DPI)
+    return figure.get_tightbbox(_renderer(figure)).padded(0.06)
+
+
+def _renderer(figure: Figure) -> RendererSVG:
+    """What measures words as they will be drawn."""
     # matplotlib does not annotate its renderers.
-    renderer = RendererSVG(*figure.bbox.size, io.StringIO())  # type: ignore[no-untyped-call]
-    return figure.get_tightbbox(renderer).padded(0.06)
+    return RendererSVG(*figure.bbox.size, io.StringIO())  # type: ignore[no-untyped-call]
 
 
 def _longhand(found: re.Match[str]) -> str:

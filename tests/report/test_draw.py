@@ -82,3 +82,28 @@ def test_a_name_with_a_dollar_is_no_formula():
     column = BarColumn(label="l", values=(Estimate(1.0),))
     bars = Bars(title="t", names=("a$b$",), columns=(column,))
     assert "a$b$" in words(bars_svg(bars, column))
+
+
+def lowest(svg, text):
+    """How far down a word stands, in points."""
+    return float(re.search(rf' y="([\d.]+)"[^<>]*>{text}<', svg)[1])
+
+
+@pytest.mark.parametrize("label", ["alpha", ""])
+@pytest.mark.parametrize("style", ["line", "dashed", "points", "steps"])
+def test_names_of_lines_stand_where_no_line_can_be(style, label):
+    """Whatever the lines: they fill the whole of this chart."""
+    x = tuple(place / 40 for place in range(41))
+    up, down = (tuple((place + odd) % 2 for place in range(41)) for odd in (0, 1))
+    y = (up, down) if style != "steps" else (up[1:], down[1:])
+    lines = tuple(Series(name=f"line {n}", x=x, y=y[n], style=style) for n in range(2))
+    svg = chart_svg(Chart(title=f"{style} {label}", x_label=label, series=lines))
+    above = lowest(svg, label or r"0\.5\d*")
+    assert lowest(svg, "line 0") == lowest(svg, "line 1") > above + 10
+
+
+def test_long_names_of_lines_stand_below_each_other():
+    names = ("style-mixing of the fine layers", "and pixel views of them beside")
+    chart = Chart(series=tuple(Series(name=name, x=(0.0, 1.0), y=(0.0, 1.0)) for name in names))
+    first, second = (lowest(chart_svg(chart), name) for name in names)
+    assert second > first + 10
