@@ -208,6 +208,8 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "pgd": "genviews.robustness.gradient:PGD",
         "pgd_l2": "genviews.robustness.gradient:PGD",
         "cw": "genviews.robustness.carlini_wagner:CarliniWagner",
+        "random": "genviews.robustness.random_search:RandomSearch",
+        "random_l2": "genviews.robustness.random_search:RandomSearch",
     }
 )
 """Kind -> attack, for names and the command line; a new one is a line here."""

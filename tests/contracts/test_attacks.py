@@ -13,6 +13,7 @@ from torch import Tensor
 from genviews.robustness.attack import ATTACKS, Attack, Norm, attack
 from genviews.robustness.carlini_wagner import CarliniWagner
 from genviews.robustness.gradient import FGSM, PGD
+from genviews.robustness.random_search import RandomSearch
 from genviews.testing import ATTACK_CHECKS, check_attack
 from tests.contracts.complete import leaves
 
@@ -21,6 +22,8 @@ TABLE: dict[str, Attack] = {
     "pgd": PGD(0.3, steps=4),
     "pgd margin": PGD(0.3, steps=3, loss="margin", restarts=2),
     "pgd_l2": PGD(1.5, steps=4, norm="l2"),
+    "random": RandomSearch(0.3, tries=12),
+    "random_l2": RandomSearch(1.5, tries=12, norm="l2"),
     "cw": CarliniWagner(3.0, steps=8, searches=4, stride=0.2),
 }
 
