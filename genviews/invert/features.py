@@ -19,9 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import check_number, fail
+from genviews.augment.base import PixelViews
+from genviews.checks import check_number, fail, option
 from genviews.invert.objective import Kept, Target, Term, blank, masked_mean
 from genviews.modes import evaluating
+from genviews.rng import Rng
 from genviews.signature import checked
 from genviews.types import Images, Latents, Masks, Values, check_shape, check_tensor
 from genviews.user_code import user_code
@@ -214,7 +216,7 @@ class Predictions(Term):
         KL( softmax(C(m x) / T) || softmax(C(m G(w)) / T) )
 
     The views are there to be classified: this keeps what the classifier sees, where pixel terms
-    spend the latent's freedom on what it does not. Label are not read.
+    spend the latent's freedom on what it does not. Labels are not read.
 
     Args:
         weight: factor of the term.
@@ -222,6 +224,13 @@ class Predictions(Term):
             is called in eval mode.
         temperature: T above 0; higher gives small probabilities more say. 1: as predicted.
         label: the term's name, to be changed where an objective has two of them.
+        photo_transform: how the classifier is shown an image, as in `ViewPlan`, such as a crop to
+            its size; None shows it as it is.
+        render_transform: how it is shown the rendering.
+
+    Raises:
+        ValueError: a temperature of 0 or below, or a transform that leaves something to chance: the
+            loss would be another one at each step.
 
     Source: chosen by us; the divergence is that of Hinton et al. 2015, arXiv 1503.02531, Sec. 2.
     Differs: not multiplied by T^2.
@@ -230,9 +239,20 @@ class Predictions(Term):
     classifier: nn.Module
     temperature: float = 1.0
     label: str = "predictions"
+    photo_transform: PixelViews | None = None
+    render_transform: PixelViews | None = None
 
     def __post_init__(self) -> None:
         check_number(self.temperature, "temperature", above=0, remedy="try 1.0")
+        for name in ("photo_transform", "render_transform"):
+            transform = getattr(self, name)
+            if transform is not None and transform.is_random:
+                fail(
+                    f"{option(name)} of the predictions term",
+                    expected="one that leaves nothing to chance",
+                    got=repr(transform.name),
+                    remedy="take one of plain evaluation, such as 'car/val'",
+                )
 
     @property
     def name(self) -> str:
@@ -242,14 +262,16 @@ class Predictions(Term):
     @checked
     def keep(self, images: Images, masks: Masks, start: Latents) -> list[Tensor]:
         """The log-probabilities of the images."""
-        return [self._log_probs(hide(images, masks))]
+        return [self._log_probs(hide(images, masks), self.photo_transform)]
 
     def loss(self, target: Target, kept: Kept, rendered: Images, latents: Latents) -> Values:
         """See the class docstring."""
-        log_probs = self._log_probs(hide(rendered, target.masks))
+        log_probs = self._log_probs(hide(rendered, target.masks), self.render_transform)
         return F.kl_div(log_probs, kept[0], reduction="none", log_target=True).sum(1)
 
-    def _log_probs(self, images: Tensor) -> Tensor:
+    def _log_probs(self, images: Tensor, transform: PixelViews | None) -> Tensor:
+        if transform is not None:  # a sure one, which reads no stream
+            images = transform.augment(images[:, None], Rng(0).streams(range(len(images))))[:, 0]
         what, remedy = "logits of the predictions term", "wrap the classifier in `Classifier`"
         with evaluating(self.classifier), user_code("classifier", images):
             answer = self.classifier(images)

@@ -9,6 +9,8 @@ import torch
 from scipy.special import rel_entr, softmax
 from torch import nn
 
+from genviews.augment.base import Compose
+from genviews.augment.geometry import CentreCrop, HorizontalFlip, RandomCrop, Resize
 from genviews.classify.model import Classifier
 from genviews.identity import describe, key
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
@@ -157,6 +159,31 @@ def test_predictions_equal_scipy(temperature):
         assert got[i] == pytest.approx(expected, rel=1e-3, abs=1e-7)
     same = parts(Objective((term,)), images, images, *given[2:])["predictions"]
     torch.testing.assert_close(same, torch.zeros(3), rtol=0, atol=1e-7)
+
+
+def test_predictions_are_of_what_the_classifier_is_shown():
+    """A photo and a rendering each go through their own transform, and gradients back through."""
+    images, rendered, masks, *rest = case(dtype=torch.float64)
+    photo, shown = HorizontalFlip(1.0), Compose(CentreCrop(4, 2), Resize((6, 4)))
+    net = made(Net, torch.float64).eval()
+    term = Predictions(1.0, net, photo_transform=photo, render_transform=shown)
+    rendered.requires_grad_(True)
+    got = parts(Objective((term,)), images, rendered, masks, *rest)["predictions"]
+    x = (images * masks).flip(-1)
+    y = (rendered * masks)[:, :, 1:5, 1:3]
+    y = nn.functional.interpolate(y, (6, 4), mode="bilinear", antialias=True)
+    p, q = (net(value.clone()).log_softmax(1) for value in (x, y))
+    wanted = (p.exp() * (p - q)).sum(1)
+    torch.testing.assert_close(got, wanted)
+    slopes = [torch.autograd.grad(loss.sum(), rendered)[0] for loss in (got, wanted)]
+    torch.testing.assert_close(*slopes)
+    assert float(slopes[0].abs().sum()) > 0
+
+
+@pytest.mark.parametrize("name", ["photo_transform", "render_transform"])
+def test_predictions_of_views_by_chance_are_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} .*of the predictions term: .*nothing to chance"):
+        Predictions(1.0, made(Net), **{name: RandomCrop(padding=1)})
 
 
 def test_predictions_of_a_classifier_with_one_logit():
@@ -311,6 +338,9 @@ def test_a_description_follows_the_settings():
         ReEncode(1.0, encoder, to="latents"),
         Predictions(1.0, net),
         Predictions(1.0, net, temperature=2.0),
+        Predictions(1.0, net, photo_transform=CentreCrop(2)),
+        Predictions(1.0, net, render_transform=CentreCrop(2)),
+        Predictions(1.0, net, render_transform=CentreCrop(1)),
         Feature(1.0, FeatureDistance(features)),
         Feature(1.0, FeatureDistance(features, normalise=False)),
         Feature(1.0, FeatureDistance(ModuleFeatures(net, ("second",)))),

@@ -21,6 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
+from genviews.checks import fail, option
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Evaluation, Method, Row, evaluate
 from genviews.ensemble.merge import find_merge
@@ -175,15 +176,28 @@ def run(bench: Bench, options: Inverters) -> Result:
 
 def _inverters(bench: Bench, options: Inverters) -> dict[str, Inverter]:
     """The inversions compared, by what they minimise; "in-domain" has settings of its own."""
-    base, classifier = bench.kit.inverter, bench.tasks[0].classifier
+    base, classifier, given = bench.kit.inverter, bench.tasks[0].classifier, bench.inputs
     encoder, weight = base.encoder, options.feature_weight
     more: dict[str, tuple[Term, ...]] = {"pixel": ()}
     if encoder is not None:
         more["encoder features"] = (Feature(weight, FeatureDistance(encoder.features)),)
     if options.features:
+        if given.photo_transform is not None or given.render_transform is not None:
+            fail(
+                "features of the classifier",  # of a crop, whose maps lie elsewhere than the masks
+                expected="images that it is shown as they are",
+                got="images that go through a transform",
+                remedy=f"leave {option('features')} out; its predictions are compared all the same",
+            )
         known = FeatureDistance(ModuleFeatures(classifier, options.features))
         more["classifier features"] = (Feature(weight, known),)
-    more["classifier predictions"] = (Predictions(options.prediction_weight, classifier),)
+    term = Predictions(
+        options.prediction_weight,
+        classifier,
+        photo_transform=given.photo_transform,
+        render_transform=given.render_transform,
+    )
+    more["classifier predictions"] = (term,)
     found = {
         name: replace(base, objective=Objective((L1(), L2(), *terms)))
         for name, terms in more.items()

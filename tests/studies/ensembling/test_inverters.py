@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from genviews.augment.geometry import CentreCrop
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.inverter import Inverter
 from genviews.invert.objective import L1, L2, Objective
 from genviews.invert.optimize import invert
-from genviews.invert.start import EncoderStart
+from genviews.invert.start import EncoderStart, MeanStart
 from genviews.kit import GeneratorKit
 from genviews.perturb.stylemix import StyleMix
 from genviews.studies.blocks import Curves, Images, Table
 from genviews.studies.ensembling.copied import class_fidelity, correlate, task_gains
 from genviews.studies.ensembling.inverters import STUDY, Inverters
+from genviews.types import ImageSpec
 from tests.problem import toy_problem
 from tests.studies.ensembling.benches import toy_bench
 
@@ -192,3 +196,28 @@ def test_best_and_worst_are_shown_by_error(result):
     assert worst == sorted(worst, reverse=True)
     assert best[-1] <= worst[-1]
     assert any(isinstance(block, Curves) for block in found.blocks)
+
+
+@pytest.mark.parametrize("features", [(), ("module",)])
+def test_a_classifier_of_a_crop_is_pleased_by_the_crop(features):
+    """Images of 8x8 are shown to a classifier of their middle; its feature maps have no masks."""
+    problem, spec = toy_problem(), ImageSpec(channels=1, height=6, width=6)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 2))
+    names = problem.calibration.class_names
+    task = Task(name="images", classifier=Classifier(network, spec, names))
+    crop = CentreCrop(6)
+    bench = toy_bench(
+        kit=GeneratorKit(problem.generator, inverter=Inverter(start=MeanStart(), steps=1)),
+        tasks=(task,),
+        perturbations=(StyleMix("fine"),),
+        pixel_views=(),
+        photo_transform=crop,
+        render_transform=crop,
+    )
+    options = Inverters(num_views=1, features=features)
+    if features:
+        with pytest.raises(ValueError, match=r"features of the classifier: .* leave features"):
+            STUDY.run(bench, options)
+        return
+    rows = STUDY.run(bench, options).record.data["inversions"]
+    assert [row["inversion"] for row in rows] == ["pixel", "classifier predictions"]
