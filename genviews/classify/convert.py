@@ -26,7 +26,8 @@ def input_spec(images: ImageSpec, settings: ClassifierSettings) -> ImageSpec:
         ValueError: channels that cannot be made of those of the images, or more to cut out than is
             left of the images when they are resized.
     """
-    height, width = (*settings.input_size, *settings.input_size)[:2] or images.shape[1:]
+    given = settings.input_size  # none, one number for both sides, or two
+    height, width = (given * 2)[:2] if given else images.shape[1:]
     channels = settings.input_channels or images.channels
     if channels != images.channels and {channels, images.channels} != {1, 3}:
         fail(
@@ -46,10 +47,10 @@ def input_spec(images: ImageSpec, settings: ClassifierSettings) -> ImageSpec:
     return ImageSpec(channels=channels, height=height, width=width)
 
 
-def _resized(size: tuple[int, int], short: int | None, whole: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that images are resized to: by their short side, or else to all of it."""
+def _resized(size: tuple[int, int], short: int | None, wanted: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after the resize: of a short side, or else those of what is wanted."""
     if short is None:
-        return whole
+        return wanted
     return short * size[0] // min(size), short * size[1] // min(size)
 
 

@@ -1,4 +1,4 @@
-"""The command line: verbs only; each calls one public function.
+"""The command line: verbs only; each runs one study on what its flags name.
 
 Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage, 3 done but a check failed and the
 result is not to be trusted, 128 and the number of a signal that stopped it. Nothing heavy is

@@ -28,7 +28,7 @@ __all__ = [
     "check_words",
     "class_names_of",
     "fraction",
-    "settings_of",
+    "function_settings",
 ]
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def fraction(text: str) -> float | None:
         return None
 
 
-def settings_of(flags: FunctionFlags) -> dict[str, Any]:
+def function_settings(flags: FunctionFlags) -> dict[str, Any]:
     """What flags say of a generator that is a function, as `load_generator` takes it."""
     from genviews.generators.adapter import Adapter
 
@@ -148,7 +148,7 @@ def _check_frame(flags: FrameFlags) -> list[str]:
 
 
 def _column(flags: ModelFlags | PredictFlags) -> list[str]:
-    """The option of a table, where none but the images can be one."""
+    """The option that only a table has, where the labels are none, so that the images must be."""
     tabled = flags.labels not in (None, "subfolders")
     return ["label_column"] if flags.label_column and not tabled else []
 
@@ -193,7 +193,7 @@ def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
     )
     other = flags.calibration if part is None else None
     check_apart(places, {"--images": flags.images, "--calibration": other})
-    check_generator(flags.generator, **settings_of(flags))
+    check_generator(flags.generator, **function_settings(flags))
     check_classifier(flags.classifier)
     for flag, names in (
         ("--augment", flags.augment or ()),
@@ -218,7 +218,7 @@ def _predict(flags: PredictFlags, places: Mapping[str, Path | None]) -> None:
 
     models = models_of(flags)
     if isinstance(models, ModelFlags):
-        check_generator(models.generator, **settings_of(models))
+        check_generator(models.generator, **function_settings(models))
         check_classifier(models.classifier)
         _check_exist({f"--{n}": getattr(models, n) for n in ("weights", "encoder", "walks")})
     _check_exist({"--labels": None if flags.labels in (None, "subfolders") else Path(flags.labels)})
@@ -240,7 +240,7 @@ def _invert(flags: InvertFlags, places: Mapping[str, Path | None]) -> None:
     _check_exist({"--root": flags.root})
     files = {"--encoder": flags.encoder, "--lpips-weights": flags.lpips_weights}
     _check_exist(files, folders=False)
-    check_generator(flags.generator, **settings_of(flags))
+    check_generator(flags.generator, **function_settings(flags))
     if flags.preset != "default":
         lookup(flags.preset, dict.fromkeys(PRESETS), "--preset")
 
@@ -270,7 +270,7 @@ def _learn(flags: LearnFlags, places: Mapping[str, Path | None]) -> None:
     check_apart(places, {"--real": flags.real, "--data": flags.data})
     _check_exist({"--walks": flags.walks}, folders=False)
     if flags.generator is not None:
-        check_generator(flags.generator, **settings_of(flags))
+        check_generator(flags.generator, **function_settings(flags))
     else:
         about = FunctionFlags(**{f.name: getattr(flags, f.name) for f in fields(FunctionFlags)})
         for name in (*(["walks"] if flags.walks else []), *changed(about)):

@@ -19,7 +19,7 @@ from genviews.augment.presets import pixel_views, pixel_views_apart
 from genviews.checks import for_flag, lookup
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
-from genviews.cli.check import class_names_of, fraction, settings_of
+from genviews.cli.check import class_names_of, fraction, function_settings
 from genviews.cli.flags import DemoFlags, FrameFlags, InvertFlags, ModelFlags, PredictFlags
 from genviews.cli.learning_flags import KitFlags, LearnFlags, ProbeFlags, VOCFlags
 from genviews.cli.saved import check_fitted_with, models_of, saved_ensemble
@@ -290,7 +290,7 @@ def _load_kit(word: str, flags: KitFlags | ModelFlags | InvertFlags) -> Generato
     known = ("encoder", "walks", "steps", "domain")
     rest = {name: value for name, value in vars(flags).items() if name in known}
     names = class_names_of(flags)
-    return load_generator(word, **settings_of(flags), class_names=names, **rest)
+    return load_generator(word, **function_settings(flags), class_names=names, **rest)
 
 
 @_load.register

@@ -104,7 +104,10 @@ def check_fitted_with(
 
 
 def _moved(kept: Identity, ours: Identity) -> Identity:
-    """The same with its generator's code where it is now: what it renders says which it is."""
+    """What was kept, with the generator's function under its name of now.
+
+    A user may rename or move a module; that it is the same function, its answers say.
+    """
     then, now = (one.exact.get("generator", {}).get("function", {}) for one in (kept, ours))
     names = {"function", "type"} & then.keys() & now.keys()
     if not names:

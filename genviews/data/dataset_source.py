@@ -204,12 +204,13 @@ def _of_torchvision(spec: str, rest: str) -> MapDataset:
     try:
         dataset: MapDataset = kind(str(expanded(root)), **options)
     except Exception as error:  # of what is no such data set torchvision raises nearly anything
+        absent = isinstance(error, RuntimeError | OSError)  # its "not found" is a RuntimeError
         fail(
             f"data set {spec!r}",
             expected=f"{name} in the folder {root}",
             got=" ".join(str(error).split()),
             remedy="correct the folder or the split; nothing is downloaded",
-            error=FileNotFoundError if isinstance(error, RuntimeError | OSError) else ValueError,
+            error=FileNotFoundError if absent else ValueError,
         )
     return dataset
 
