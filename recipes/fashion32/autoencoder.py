@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.encoder_training import random_masks
 from genviews.modes import evaluating
 from genviews.robustness.corruption import corruption
+from genviews.robustness.restore import Restoration
 from genviews.types import Images
 from genviews.weights import load_network, save_network
 from recipes.fashion32 import train_encoder
@@ -101,17 +103,22 @@ class Autoencoder(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Autoencoded:
-    """Images as an autoencoder knows them, in the place of the images."""
+class Autoencoded(Restoration):
+    """Images as an autoencoder knows them, in the place of the images.
+
+    Args:
+        network: that was trained.
+    """
 
     network: Autoencoder
-    name: str = "autoencoder"
+    kind: ClassVar[str] = "autoencoder"
 
     @torch.no_grad()
-    def __call__(self, images: Images) -> Images:
-        """The images that the network makes of these."""
+    def change(self, values: Tensor) -> Tensor:
+        """See `Restoration`."""
         with evaluating(self.network):
-            return torch.cat([self.network(part) for part in images.split(256)])
+            made = [self.network(part * 2 - 1) for part in values.float().split(256)]
+        return (torch.cat(made).to(values) + 1) / 2
 
 
 def train(images: ImageSet, settings: Settings, checkpoint: Path) -> Autoencoder:
