@@ -1,0 +1,101 @@
+"""Every family of generators against its original implementation, on files that this one writes.
+
+    python -m benchmarks.generators --originals FOLDER            # checkouts of the originals
+    python -m benchmarks.generators --originals FOLDER stylegan2  # of one family
+
+Small networks with random weights, made and saved by the original in a checkout (FOLDER/NAME, such
+as FOLDER/stylegan3), are read by `load_generator` and compared on a CPU in float32: latents for
+several truncations, images for each way of noise, of classes where there are some. Claim: the
+largest difference is below 1e-3 (of the largest value, where that is above 1).
+
+Writes results/generators/FAMILY.json. Where an original is absent, it says so and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from benchmarks import generators_stylegan2
+from benchmarks.agreement import Comparison, Section, commit_of
+from genviews.environment import environment
+from genviews.files import write_json
+
+__all__ = ["FAMILIES", "TOLERANCE", "agreement", "main"]
+
+TOLERANCE = 1e-3
+RESULTS = Path("results/generators")
+
+FAMILIES: dict[str, Section] = {
+    **generators_stylegan2.SECTIONS,
+}
+"""Name of a result -> what is compared."""
+
+
+def agreement(
+    section: Section, originals: Path, *, quick: bool = False
+) -> tuple[list[Comparison], str]:
+    """Compare a family with its original; the comparisons, and the commit of the original.
+
+    Raises:
+        FileNotFoundError: no checkout of the original.
+    """
+    checkout = originals / section.repository.partition("/")[2]
+    if not checkout.is_dir():
+        raise FileNotFoundError(f"no checkout {checkout.name} of {section.repository}")
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        return list(section.compare(checkout, Path(folder), quick)), commit_of(checkout)
+
+
+def largest(comparisons: Iterable[Comparison]) -> dict[str, float]:
+    """What was compared -> its largest difference in any case."""
+    found: dict[str, float] = {}
+    for one in comparisons:
+        for what, value in one.differences.items():
+            found[what] = max(found.get(what, 0.0), value)
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> bool:
+    """Compare the named families, all where none are; whether all agree."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("families", nargs="*", metavar="FAMILY", help=", ".join(FAMILIES))
+    parser.add_argument("--originals", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--quick", action="store_true", help="a few cases, and no result")
+    given = parser.parse_args(argv)
+    good = True
+    for name in given.families or FAMILIES:
+        section = FAMILIES[name]
+        try:
+            found, commit = agreement(section, given.originals, quick=given.quick)
+        except FileNotFoundError as error:
+            print(f"{name}: not compared: {error}")
+            continue
+        most = largest(found)
+        agrees = all(value <= TOLERANCE for value in most.values())
+        good &= agrees
+        told = ", ".join(f"{what} {value:.1e}" for what, value in most.items())
+        print(f"{name}: {len(found)} cases: {told}{'' if agrees else '  DIFFERENT'}")
+        if not given.quick:
+            write_json(
+                RESULTS / f"{name}.json",
+                {
+                    "command": f"python -m benchmarks.generators --originals FOLDER {name}",
+                    "original": {"repository": section.repository, "commit": commit},
+                    "tolerance": TOLERANCE,
+                    "largest": most,
+                    "cases": [asdict(one) for one in found],
+                    "environment": environment(),
+                },
+            )
+    return good
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)
