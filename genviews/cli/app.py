@@ -35,7 +35,10 @@ app = App(
     default_parameter=PLAIN,
 )
 
-for verb in (verbs.demo, verbs.ensemble, verbs.invert, verbs.learn, verbs.predict, verbs.probe):
+for verb in (
+    *(verbs.demo, verbs.ensemble, verbs.invert, verbs.learn, verbs.predict, verbs.probe),
+    verbs.corrupt,
+):
     app.command(verb)
 study = App(
     name="study",

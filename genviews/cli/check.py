@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from genviews.checks import check_count, check_file, expanded, fail, for_flag, is_url, lookup
 from genviews.cli.command import changed, flag_of
 from genviews.cli.flags import (
+    CorruptFlags,
     DemoFlags,
     FrameFlags,
     FunctionFlags,
@@ -243,6 +244,22 @@ def _invert(flags: InvertFlags, places: Mapping[str, Path | None]) -> None:
     check_generator(flags.generator, **function_settings(flags))
     if flags.preset != "default":
         lookup(flags.preset, dict.fromkeys(PRESETS), "--preset")
+
+
+@check_flags.register
+def _corrupt(flags: CorruptFlags, places: Mapping[str, Path | None]) -> None:
+    """Find what is wrong with images to corrupt, and with names of corruptions."""
+    from genviews.load.images import kind_of
+    from genviews.robustness.corruption import corruption
+
+    for word in flags.corruption:
+        with for_flag("--corruption"):
+            corruption(word)
+    used = [name for name in ("resize", "convert") if getattr(flags, name)]
+    kind_of(flags.images, [*used, "size"])
+    if flags.size is not None:
+        check_count(flags.size, "--size")
+    check_apart(places, {"--images": flags.images})
 
 
 @check_flags.register

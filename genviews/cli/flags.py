@@ -18,6 +18,7 @@ from genviews.ensemble.rule import EnsembleRule
 
 __all__ = [
     "INPUT",
+    "CorruptFlags",
     "OF_FUNCTION",
     "OF_RANGE",
     "STUDY",
@@ -336,3 +337,25 @@ class InvertFlags(FunctionFlags, FrameFlags):
     lpips_weights: Path | None = None
     start_from: str | None = None
     png: bool = False
+
+
+@Parameter(name="*", group=INPUT)
+@dataclass(frozen=True, kw_only=True)
+class CorruptFlags(FitFlags):
+    """What to corrupt, and how.
+
+    Args:
+        images: Images: a folder (its subfolders are kept), a CSV or JSON file with a column file, a
+            data set, such as torchvision:CIFAR10:FOLDER:test, or fashion32/sample/test.
+        corruption: Kind and severity, from 1 to 5, such as noise:3, blur:2 or fog:4; on the scale
+            of ImageNet-C with @imagenet-c behind, as in noise:2@imagenet-c, else on that of
+            CIFAR-C. Repeat the flag; docs/robustness.md has the kinds.
+        size: Height and width to bring the images to, in pixels. Without it: those of the first
+            image; images of another size are left out, unless --resize is given.
+        seed: Seed of what a corruption leaves to chance.
+    """
+
+    images: str
+    corruption: tuple[str, ...]
+    size: int | None = None
+    seed: int = 0

@@ -20,7 +20,14 @@ from genviews.checks import for_flag, lookup
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.cli.check import class_names_of, fraction, function_settings
-from genviews.cli.flags import DemoFlags, FrameFlags, InvertFlags, ModelFlags, PredictFlags
+from genviews.cli.flags import (
+    CorruptFlags,
+    DemoFlags,
+    FrameFlags,
+    InvertFlags,
+    ModelFlags,
+    PredictFlags,
+)
 from genviews.cli.learning_flags import KitFlags, LearnFlags, ProbeFlags, VOCFlags
 from genviews.cli.saved import check_fitted_with, models_of, saved_ensemble
 from genviews.data.file_source import Alignment
@@ -39,6 +46,7 @@ from genviews.load.networks import load_classifier, load_encoder, trained_spec
 from genviews.load.splits import load_splits
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
+from genviews.robustness.corruption import corruption
 from genviews.studies.inputs import Inputs
 from genviews.studies.invert import earlier_start
 from genviews.studies.learning.voc import DetectionJudge, SVMJudge
@@ -75,7 +83,7 @@ def try_models(groups: Sequence[object], check: Callable[[GeneratorKit | None], 
     for group in groups:
         if isinstance(group, ModelFlags):
             _try_classifier(group)
-        elif isinstance(group, InvertFlags | PredictFlags):
+        elif isinstance(group, InvertFlags | PredictFlags | CorruptFlags):
             _load(group, Inputs(), IN_MEMORY)  # images are read when they are asked for
         elif isinstance(group, KitFlags):
             check(_kit(group, Inputs(), IN_MEMORY).kit)
@@ -277,6 +285,24 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
     return replace(found, kit=bare, images=source, notes=tuple(kit.notes))
 
 
+@_load.register
+def _corrupt(flags: CorruptFlags, found: Inputs, decoding: Decoding) -> Inputs:
+    """The images, which every corruption must be possible for."""
+    spec = images_spec(flags.images, size=flags.size, convert=flags.convert)
+    for word in flags.corruption:
+        with for_flag("--corruption"):
+            corruption(word).check(spec)
+    source = load_images(
+        flags.images,
+        spec,
+        ask_order=False,
+        resize=flags.resize or flags.size is not None,
+        convert=flags.convert,
+    )
+    return replace(found, images=source, skipped=source.skipped, notes=source.notes)
+
+
+@_load.register
 def _kit(flags: KitFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The generator, if one is named."""
     if flags.generator is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genviews.cli.flags import (
+    CorruptFlags,
     DemoFlags,
     EnsembleFlags,
     InvertFlags,
@@ -20,7 +21,7 @@ from genviews.cli.learning_flags import LearnFlags, ObjectiveFlags, ProbeFlags
 from genviews.cli.run import run_verb
 from genviews.studies.learning.options import LearnOptions
 
-__all__ = ["demo", "ensemble", "invert", "learn", "predict", "probe", "title_of"]
+__all__ = ["corrupt", "demo", "ensemble", "invert", "learn", "predict", "probe", "title_of"]
 
 _DEMO, _ENSEMBLE, _RUN = DemoFlags(), EnsembleFlags(), RunFlags()
 _LEARNT_FROM, _OBJECTIVE = LearnFlags(), LearnOptions()
@@ -156,4 +157,24 @@ def probe(flags: ProbeFlags, *, run: RunFlags = _RUN) -> int:
         [flags],
         run,
         title=f"What {flags.encoder.name} knows of {flags.data}",
+    )
+
+
+def corrupt(flags: CorruptFlags, *, run: RunFlags = _RUN) -> int:
+    """Write images as a poor camera, the weather or a small file would leave them.
+
+    One folder of PNG files for each corruption, with the names and subfolders that the images had,
+    and a card that says kind, severity, scale and seed. A killed run started again continues where
+    it was.
+    """
+    from genviews.studies.corrupt import STUDY, CorruptOptions
+
+    return run_verb(
+        "corrupt",
+        STUDY,
+        CorruptOptions(corruption=flags.corruption),
+        [flags],
+        run,
+        title=f"{flags.images} after {', '.join(flags.corruption)}",
+        seed=flags.seed,
     )

@@ -22,16 +22,16 @@ Differs: pictures are floats, before and after; theirs are cut to 8 bits, which 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, SupportsIndex, get_args
 
 import torch
 from torch import Tensor
 
 from genviews.checks import check_count, check_each, check_finite, check_pixels, fail, lookup
 from genviews.named import Registry
-from genviews.rng import Streams
+from genviews.rng import Rng, Streams
 from genviews.types import Images, ImageSpec, check_floats, check_shape
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "as_images",
     "as_values",
     "corruption",
+    "corruption_streams",
 ]
 
 Scale = Literal["cifar-c", "imagenet-c"]
@@ -133,10 +134,9 @@ class Corruption(ABC):
                 channels that this kind does not take; another number of streams.
 
         Example:
-            >>> from genviews.rng import Rng
             >>> noise = corruption("noise:3")
             >>> images = torch.zeros(2, 3, 8, 8)
-            >>> noise, noise(images, Rng(0).streams(["a.png", "b.png"])).shape
+            >>> noise, noise(images, corruption_streams(0, ["a.png", "b.png"])).shape
             (GaussianNoise(severity=3, scale='cifar-c'), torch.Size([2, 3, 8, 8]))
         """
         values = as_values(images, "images to corrupt", streams.ids)
@@ -203,6 +203,16 @@ def corruption(name: str) -> Corruption:
 def _scale(word: str) -> Scale:
     known: dict[str, Scale] = {one: one for one in get_args(Scale)}
     return lookup(word, known, "scale of a corruption")
+
+
+def corruption_streams(seed: int, ids: Iterable[SupportsIndex | str]) -> Streams:
+    """The streams of images by which folders, studies and splits are corrupted: the same for all.
+
+    Args:
+        seed: of the corruption.
+        ids: of the images.
+    """
+    return Rng(seed, "corruption").streams(ids)
 
 
 SHORT = {"noise": "gaussian_noise", "blur": "gaussian_blur", "jpeg_compression": "jpeg"}

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from genviews.checks import fail, first_reasons
 from genviews.data.source import ImageSource
+from genviews.files import write_many
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.job import invert_source
@@ -189,8 +190,8 @@ def _check_any(store: InversionStore, folder: Path) -> None:
 
 def _write_png_files(made: Reconstructions, folder: Path, names: Mapping[str, str]) -> None:
     for shard in made.iter_shards():
-        for name, image in zip(shard.ids, shard.tensors["reconstructions"], strict=True):
-            write_atomic(folder / names[name], png_bytes(to_picture(image)))
+        pictures = zip(shard.ids, shard.tensors["reconstructions"], strict=True)
+        write_many((folder / names[name], png_bytes(to_picture(image))) for name, image in pictures)
 
 
 class _Losses:
