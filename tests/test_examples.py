@@ -18,7 +18,7 @@ def _load(name: str):
 
 def test_every_example_is_tested():
     tested = {"quickstart", "views_of_an_image", "any_generator", "invert_images"}
-    tested.add("learn_from_a_generator")
+    tested |= {"learn_from_a_generator", "attack_a_defence"}
     assert {p.stem for p in EXAMPLES.glob("*.py")} == tested
 
 
@@ -51,3 +51,10 @@ def test_learn_from_a_generator(capsys):
     said = capsys.readouterr().out
     assert "20 updates: loss" in said
     assert "linear probe" in said
+
+
+def test_attack_a_defence(capsys):
+    naive, adaptive = _load("attack_a_defence").main(images=20, steps=4).values()
+    assert not naive.believable
+    assert adaptive.accuracy[0] < naive.accuracy[0]
+    assert "Not to be believed as robustness." in capsys.readouterr().out

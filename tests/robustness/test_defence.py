@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -240,3 +242,11 @@ def test_rounding_stops_the_gradient_but_not_an_attack_that_knows_it() -> None:
 def test_misuse_is_told(change, told) -> None:
     with pytest.raises(ValueError, match=told):
         replace(VIEWS, **change)
+
+
+def test_the_page_of_attacks_runs(capsys) -> None:
+    page = Path(__file__).parents[2] / "docs" / "attacks.md"
+    names: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        exec(compile(block, str(page), "exec"), names)
+    assert float(capsys.readouterr().out.split()[0]) > 0.5
