@@ -28,10 +28,12 @@ from genviews.generators.modulation import (
 )
 
 __all__ = [
+    "FrozenCache",
     "FullyConnected",
     "ModulatedConv",
     "ToImage",
     "UpsampleImage",
+    "kernel_energy",
     "fir_kernel",
     "normalize",
 ]
@@ -160,7 +162,7 @@ class ModulatedConv(nn.Module):
         Without gradients x is overwritten: an activation has one reader left when it comes here.
         """
         style = self.affine(w)
-        energy = self._energy.get(lambda: _energy(self.weight), self.weight)
+        energy = self._energy.get(lambda: kernel_energy(self.weight), self.weight)
         weights = ConvWeights(
             self.weight.to(x.dtype),
             energy,
@@ -181,7 +183,7 @@ class ModulatedConv(nn.Module):
         basis = self._basis.get(lambda: self._constant_basis(const), const, self.weight)
         # The basis is laid out (in, h, w, out), which makes the product channels-last.
         x = (style @ basis).view(-1, *const.shape[1:], self.weight.shape[0]).permute(0, 3, 1, 2)
-        energy = self._energy.get(lambda: _energy(self.weight), self.weight)
+        energy = self._energy.get(lambda: kernel_energy(self.weight), self.weight)
         offsets = self._offsets(noise, field, x.dtype)
         weights = ConvWeights(self.weight, energy, offsets, clamp=self.clamp)
         return demodulate(x, style, weights)
@@ -208,7 +210,8 @@ class ModulatedConv(nn.Module):
         return offset[None].contiguous(memory_format=torch.channels_last)
 
 
-def _energy(weight: Tensor) -> Tensor:
+def kernel_energy(weight: Tensor) -> Tensor:
+    """(out, in, k, k) -> (in, out), the sums of squares over the kernel."""
     return weight.square().sum(dim=(2, 3)).t()
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "SLOPE",
     "ConvWeights",
     "demodulate",
+    "differentiate",
     "modulated_conv",
     "ordinary",
     "to_image",
@@ -140,7 +141,7 @@ class _ModulatedConv(torch.autograd.Function):
         x, style, scale, y, weight, energy, *offsets = ctx.saved_tensors
         weights = ConvWeights(weight, energy, tuple(offsets), *ctx.others)
         if torch.is_grad_enabled():
-            return *_differentiate(_modulated_conv, ctx, (x, style), (weights,), grad), None
+            return *differentiate(_modulated_conv, ctx, (x, style), (weights,), grad), None
         of_x, of_style, _ = ctx.needs_input_grad
         grad_x, grad_style = torch.empty_like(x), torch.empty_like(style)
         totals = torch.empty_like(scale)
@@ -181,7 +182,7 @@ class _ToImage(torch.autograd.Function):
     def backward(ctx: _Context, grad: Tensor) -> _Gradients:
         x, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiate(_to_image, ctx, (x, weight, bias), (), grad)
+            return differentiate(_to_image, ctx, (x, weight, bias), (), grad)
         of_x, of_weight, of_bias = ctx.needs_input_grad
         rows, grad_x = grad.flatten(2), None
         if of_x:
@@ -193,7 +194,7 @@ class _ToImage(torch.autograd.Function):
         return grad_x, grad_weight, rows.sum((0, 2)) if of_bias else None
 
 
-def _differentiate(
+def differentiate(
     function: Callable[..., Tensor],
     ctx: _Context,
     inputs: tuple[Tensor, ...],

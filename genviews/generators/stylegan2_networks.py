@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -144,20 +144,34 @@ class StyleGAN2Config:
         return tuple(LayerRange(name=n, start=a, stop=b) for n, (a, b) in cut.items() if a < b)
 
 
+@runtime_checkable
+class MappingSizes(Protocol):
+    """The fields of a config that a mapping network is made from."""
+
+    @property
+    def z_dim(self) -> int: ...
+    @property
+    def w_dim(self) -> int: ...
+    @property
+    def c_dim(self) -> int: ...
+    @property
+    def mapping_layers(self) -> int: ...
+    @property
+    def mapping_lr_multiplier(self) -> float: ...
+
+
 class MappingNetwork(nn.Module):
     """z (and class) -> w; holds `w_avg`, the mean w that truncation pulls towards."""
 
     w_avg: Tensor
+    embed: nn.Module
 
-    def __init__(self, config: StyleGAN2Config) -> None:
+    def __init__(self, config: MappingSizes) -> None:
         """Official layout: `embed` (if conditional), `fc0` ... `fcN`, buffer `w_avg`."""
         super().__init__()
         self.num_layers = config.mapping_layers
         self.c_dim = config.c_dim
-        width = config.z_dim
-        if config.c_dim:
-            self.embed = FullyConnected(config.c_dim, config.w_dim)
-            width += config.w_dim
+        width = config.z_dim + (self._embed(config) if config.c_dim else 0)
         for i in range(config.mapping_layers):
             lr = config.mapping_lr_multiplier
             self.add_module(
@@ -166,13 +180,26 @@ class MappingNetwork(nn.Module):
             width = config.w_dim
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
+    def _embed(self, config: MappingSizes) -> int:
+        """Make the embedding of classes; return its width."""
+        self.embed = FullyConnected(config.c_dim, config.w_dim)
+        return config.w_dim
+
+    def embedded(self, label: Label) -> Float[Tensor, "B E"]:
+        """The embedding of each class."""
+        # A one-hot vector times the embedding is a row look-up.
+        rows: Tensor = self.embed(F.one_hot(label, self.c_dim).to(self.w_avg.dtype))
+        return rows
+
+    def mean(self, label: Label | None) -> Float[Tensor, "*B D"]:
+        """What truncation pulls a sample of this class towards."""
+        return self.w_avg
+
     def forward(self, z: Draws, label: Label | None = None) -> Float[Tensor, "B D"]:
         """Map without truncation; one w for each sample."""
         x = normalize(z.to(self.w_avg.dtype))
         if label is not None:
-            # A one-hot vector times the embedding is a row look-up.
-            embedded = self.embed(F.one_hot(label, self.c_dim).to(x.dtype))
-            x = torch.cat([x, normalize(embedded)], dim=1)
+            x = torch.cat([x, normalize(self.embedded(label))], dim=1)
         for i in range(self.num_layers):
             x = self.get_submodule(f"fc{i}")(x)
         return x

@@ -9,6 +9,7 @@ from torch import nn
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from genviews.generators.toy import ToyGenerator
 from genviews.testing import GENERATOR_CHECKS, check_generator
 
@@ -35,6 +36,18 @@ def stylegan2(resolution, img_channels, **options):
                 "torgb.weight"
             ):  # untrained weights overshoot [-1, 1] more than a picture
                 parameter.data.mul_(0.2)
+        generator.mapping.w_avg.normal_(std=0.3)
+    return generator
+
+
+def stylegan3(**options):
+    """Random latents on every row, images of some contrast."""
+    small = {"resolution": 8, "z_dim": 6, "w_dim": 8, "channel_max": 4, "margin_size": 2}
+    more = {"num_layers": 3, "filter_size": 4, "output_scale": 0.1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = StyleGAN3(StyleGAN3Config(**{**small, **more, **options})).eval()
+        generator.synthesis.input.affine.weight.data.normal_()
         generator.mapping.w_avg.normal_(std=0.3)
     return generator
 
@@ -77,6 +90,11 @@ GENERATORS = {
     "stylegan2 32px grey": lambda: stylegan2(32, 1),
     "stylegan2 32px clamp": lambda: stylegan2(
         32, 3, conv_clamp=2.0, resample_filter=(1.0, 2.0, 1.0)
+    ),
+    "stylegan3 t": stylegan3,
+    "stylegan3 r conditional": lambda: stylegan3(conv_kernel=1, use_radial_filters=True, c_dim=2),
+    "stylegan-xl": lambda: stylegan3(
+        resolution=16, heads=((3, 2),), c_dim=2, class_embedding=5, img_channels=1
     ),
 }
 
