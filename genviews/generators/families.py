@@ -22,6 +22,7 @@ from genviews.described import at_most, described_by, parse_object
 from genviews.files import load_header, load_tensors
 from genviews.generators.base import Generator
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from genviews.weights import check_weights, load_strictly, save_network
 
 __all__ = [
@@ -51,6 +52,7 @@ class Family(NamedTuple):
 
 FAMILIES: dict[str, Family] = {
     "stylegan2": Family(StyleGAN2Config, StyleGAN2),
+    "stylegan3": Family(StyleGAN3Config, StyleGAN3),
 }
 """Name on a card -> family."""
 

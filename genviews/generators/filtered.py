@@ -62,7 +62,7 @@ def lowpass(
 
     Example:
         >>> lowpass(4, cutoff=2.0, half_width=1.0, rate=16.0)
-        tensor([0.1744, 0.3256, 0.3256, 0.1744])
+            tensor([0.2230, 0.2770, 0.2770, 0.2230])
     """
     if taps == 1:
         return None

@@ -11,6 +11,7 @@ import torch
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.families import FAMILIES, config_from, family_of, save_generator
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan3 import StyleGAN3Config
 from genviews.generators.toy import ToyGenerator
 from genviews.load.generator import check_generator, load_generator
 from genviews.rng import Rng
@@ -25,6 +26,16 @@ SMALL = {
         mapping_layers=2,
         channels={4: 8, 8: 4},
         conv_clamp=2.0,
+    ),
+    "stylegan3": StyleGAN3Config(
+        resolution=16,
+        z_dim=6,
+        w_dim=8,
+        c_dim=2,
+        class_embedding=3,
+        channel_max=4,
+        num_layers=3,
+        heads=((3, 2),),
     ),
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from genviews.checks import fail
-from genviews.generators.checkpoints import stylegan2_ada, stylegan2_tf
+from genviews.generators.checkpoints import stylegan2_ada, stylegan2_tf, stylegan3
 from genviews.generators.checkpoints.contents import Contents, open_contents
 from genviews.generators.checkpoints.reader import Opened, Reader
 from genviews.generators.checkpoints.strangers import WRITE, stranger_of_keys
@@ -24,6 +24,7 @@ __all__ = ["READERS", "open_checkpoint"]
 READERS: tuple[Reader, ...] = (
     stylegan2_ada.READER,
     stylegan2_tf.READER,
+    stylegan3.READER,
 )
 """Asked in this order whether they know a file."""
 
