@@ -115,9 +115,7 @@ FORMS = (
 @checked
 def chance_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate:
     """Whether the same images in the same batch get the same answer a second time."""
-    with undisturbed():
-        first, second = (_probs(classifier, images, len(images)) for _ in range(2))
-    moved = float((first - second).abs().max())
+    moved = _apart(classifier, images, len(images), len(images))
     return Gate(
         name="the same answer twice",
         found=f"Asked twice about the same {len(images)} images, the classifier's probabilities "
@@ -134,9 +132,7 @@ def batch_gate(classifier: nn.Module, images: Float[Tensor, "n C H W"]) -> Gate 
     """Whether an image gets the same answer alone and among others; None of a single image."""
     if len(images) < 2:
         return None
-    with undisturbed():
-        alone, among = (_probs(classifier, images, size) for size in (1, len(images)))
-    moved = float((alone - among).abs().max())
+    moved = _apart(classifier, images, 1, len(images))
     return Gate(
         name="answers alone and in a batch",
         found=f"Asked about {len(images)} images one by one and together, the classifier's "
@@ -198,5 +194,11 @@ def form_gate(
     )
 
 
-def _probs(classifier: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    return predict_logits(classifier, images, batch_size=batch_size).double().softmax(-1)
+def _apart(classifier: nn.Module, images: Tensor, *sizes: int) -> float:
+    """How far probabilities differ where images are asked about in batches of two sizes."""
+    with undisturbed():
+        first, second = (
+            predict_logits(classifier, images, batch_size=size).double().softmax(-1)
+            for size in sizes
+        )
+    return float((first - second).abs().max())
