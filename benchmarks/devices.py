@@ -2,10 +2,10 @@
 
 Command: python -m benchmarks.devices [CHECKOUT ...]
 Claim: a `GenerativeTTA` that was moved by `.to(device)`, inversions by a generator that was moved,
-and `genviews demo --device` mix no tensors of two devices. At commit efc38a2 they did: the encoder
-of an inversion was no submodule and stayed behind, as did images and masks. Each checkout is tried
-in a process of its own, with the uses of `benchmarks.devices_cases` and the pretended device of the
-tests as they are here; what the JSON says of other commits stays.
+and `genviews demo --device` mix no tensors of two devices. At commit efc38a2 the first two did: the
+encoder of an inversion was no submodule and stayed behind, as did images and masks. Each checkout
+is tried in a process of its own, with the uses of `benchmarks.devices_cases` and the pretended
+device of the tests as they are here; what the JSON says of other commits stays.
 
     git worktree add /tmp/old efc38a2
     python -m benchmarks.devices . /tmp/old

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # these load torch, which the flags alone do not need
     from _typeshed import DataclassInstance
 
     from genviews.engine import Engine
+    from genviews.kit import GeneratorKit
     from genviews.studies.base import Study
     from genviews.studies.bench import Watcher
     from genviews.studies.options import Options
@@ -97,12 +98,24 @@ def run_verb(
     from genviews.studies.bench import Bench
     from genviews.studies.ensembling.answers import ANSWERS
     from genviews.studies.result import RESULT_FILE
+    from genviews.studies.run_folder import RunFolder
 
     keep_freed_memory()
     folder = check_output_dir(out)
     before = _stamp(folder / RESULT_FILE)
     if before is None and not flags.force:
         _check_foreign(folder, (PAGE, "results.csv", ANSWERS))
+
+    def check(kit: GeneratorKit | None) -> None:
+        """What can be refused before images are read."""
+        same_run(kit)
+        study.check(kit, options)
+
+    def same_run(kit: GeneratorKit | None) -> None:
+        if not flags.force:
+            RunFolder(folder, study.products).check_known(study.name, options, seed, kit)
+
+    same_run(None)  # before anything is loaded
     hashes = kept_hashes(folder / HASHES)
     with hashes, ExitStack() as kept, Stages(Terminal(stderr=True)) as stages:
         begun = cache(lambda: kept.enter_context(_log(folder / LOG, words)))
@@ -118,7 +131,7 @@ def run_verb(
             engine, watcher = _engine(flags, device), _watcher(stages, begin)
             pixels = (flags.work or folder) / PIXELS
             decoding = Decoding(folder=pixels, engine=engine, progress=stages)
-            inputs = load_inputs(groups, decoding, lambda kit: study.check(kit, options)).to(device)
+            inputs = load_inputs(groups, decoding, check).to(device)
             for note in dict.fromkeys(inputs.notes):
                 watcher.tell(f"note: {note}")
             bench = Bench(

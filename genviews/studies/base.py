@@ -19,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from genviews.checks import check_type
+from genviews.checks import check_type, expanded
 from genviews.data.kept_hashes import save_hashes
 from genviews.identity import identify
 from genviews.report.output import check_output_dir, write_result
@@ -130,6 +130,9 @@ def run_study(
         OSError: the folder cannot be written.
         TypeError: options of another study.
     """
+    if not force:
+        before = RunFolder(expanded(folder), study.products)
+        before.check_known(study.name, options, bench.seed, bench.inputs.kit)
     check_study_inputs(study, bench, options)
     place = check_output_dir(folder)
     run_folder = RunFolder(place, study.products)

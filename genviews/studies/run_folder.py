@@ -14,12 +14,16 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genviews.checks import fail
 from genviews.claim import claim
 from genviews.files import remove_half_written
-from genviews.identity import Identity
+from genviews.identity import Identity, describe
 from genviews.studies.result import RESULT_FILE
+
+if TYPE_CHECKING:
+    from genviews.kit import GeneratorKit
 
 __all__ = ["WORK", "RunFolder"]
 
@@ -41,11 +45,39 @@ class RunFolder:
 
     def __init__(self, folder: Path, products: Sequence[str] = ()) -> None:
         self.folder, self._products = folder, tuple(products)
+        self._what = f"output folder {str(folder)!r}"
 
     @property
     def is_complete(self) -> bool:
         """Whether the results of some run are there, with all its products."""
         return all((self.folder / name).exists() for name in (RESULT_FILE, *self._products))
+
+    def check_known(
+        self, study: str, options: object, seed: int, kit: GeneratorKit | None = None
+    ) -> None:
+        """Refuse the folder of another run by what is known before any image is read.
+
+        Args:
+            study: its name.
+            options: of the study.
+            seed: of the views.
+            kit: the generator and how images are inverted by it, once they are loaded.
+
+        Raises:
+            ValueError: the folder holds results or work of another run.
+        """
+        kept = Identity.kept_in(self.folder)
+        if kept is None or not self._has_work():
+            return
+        models = {} if kit is None else {"generator": kit.generator, "inverter": kit.inverter}
+        theirs = kept.within("inputs", "inputs", names=models).exact
+        used = {name: theirs[name] for name, one in theirs.items() if one is not None}
+        inputs = {"seed": seed, "inputs": {name: models[name] for name in used}}
+        ours = {"study": study, "options": options, "inputs": inputs}
+        then = {**kept.within("inputs", names=["seed"]).exact, "inputs": used}
+        Identity({name: describe(part) for name, part in ours.items()}).check(
+            Identity({**kept.exact, "inputs": then}), self._what, _REMEDY
+        )
 
     @contextmanager
     def claimed(self, identity: Identity, *, anew: bool = False) -> Iterator[None]:
@@ -62,13 +94,12 @@ class RunFolder:
             ValueError: the folder holds the results or the work of another run (the message says
                 what differs), or another process is at work where it is to begin anew.
         """
-        what = f"output folder {str(self.folder)!r}"
         for name in (".", *_RESULTS):
             remove_half_written(self.folder / name)
         with claim(self.folder / ".run.lock") as alone:
             if anew and not alone:
                 fail(
-                    what,
+                    self._what,
                     expected="no other run",
                     got="one that is at work there",
                     remedy="wait for it, or choose another folder with --out",
@@ -79,7 +110,7 @@ class RunFolder:
                 self._forget()  # of a run that was killed before it kept anything
             ours = False
             try:
-                identity.keep(self.folder, what, _REMEDY)
+                identity.keep(self.folder, self._what, _REMEDY)
                 ours = True
                 yield
             except BaseException:

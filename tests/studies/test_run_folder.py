@@ -3,9 +3,18 @@ from __future__ import annotations
 import pytest
 
 from genviews.claim import claim
+from genviews.cli import main
+from genviews.data.source import MemorySource
+from genviews.generators.toy import ToyGenerator
 from genviews.identity import identify
+from genviews.kit import GeneratorKit
+from genviews.studies import invert
+from genviews.studies.base import run_study
+from genviews.studies.bench import Bench
+from genviews.studies.inputs import Inputs
 from genviews.studies.run_folder import RunFolder
 from tests.folders import names
+from tests.studies.learning import small
 
 ONE, OTHER = identify(of="one"), identify(of="another")
 IDENTITY = {"identity.json", "identity.safetensors"}
@@ -86,3 +95,52 @@ def test_a_run_that_kept_nothing_stands_in_nobodys_way(tmp_path):
         raise KeyError
     with RunFolder(tmp_path).claimed(OTHER):
         pass
+
+
+class Watched(MemorySource):
+    """Two images of the toy, with a count of the times that they were asked for."""
+
+    def __init__(self):
+        super().__init__(small.images("test", 2))
+        self.asked = 0
+
+    def row(self, row):
+        self.asked += 1
+        return super().row(row)
+
+    def hashes(self):
+        self.asked += 1
+        return super().hashes()
+
+
+def inverted(folder, images, *, steps=1, seed=0, classes=0):
+    kit = GeneratorKit(ToyGenerator(num_classes=classes), steps=steps)
+    bench = Bench(Inputs(kit=kit, images=images), seed=seed)
+    return run_study(invert.STUDY, bench, invert.InvertOptions(), folder)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"steps": 2}, "inputs.inverter.steps: 1 in the store, 2 asked"),
+        ({"seed": 1}, "inputs.seed: 0 in the store, 1 asked"),
+        ({"classes": 3}, "inputs.generator.*: 0 in the store, 3 asked"),
+    ],
+)
+def test_another_run_is_refused_before_images_are_read(tmp_path, other, said):
+    inverted(tmp_path, Watched())
+    images = Watched()
+    with pytest.raises(ValueError, match=said):
+        inverted(tmp_path, images, **other)
+    assert images.asked == 0
+    inverted(tmp_path, images)
+    assert images.asked
+
+
+def test_another_verb_is_refused_before_anything_is_loaded(tmp_path, capsys):
+    inverted(tmp_path, Watched())
+    before = names(tmp_path)
+    assert main(["demo", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert 'study: "invert" in the store, "ensembling/main" asked' in error
+    assert names(tmp_path) == before  # nor is it written to its log
