@@ -45,11 +45,13 @@ class PhotoBank:
         rows: of the photos.
         bank: holds them in this order.
         notes: id -> why the answer to the image stands for those to its views.
+        redrawn: how many views of the photos were not finite, and drawn again.
     """
 
     rows: list[int]
     bank: PredictionBank
     notes: Mapping[str, str]
+    redrawn: int = 0
 
 
 @checked
@@ -95,7 +97,9 @@ def photo_banks(
             if inverter is not None:
                 done = partial(halfway, start)
                 latents, failed = _inverted(part, ids, task, plan, inverter, done)
-            said = view_logits([task], shown, part.images, ids, latents)
+            redrawn: list[int] = []
+            told = redrawn.append
+            said = view_logits([task], shown, part.images, ids, latents, redrawn=told)
             kept = answered(said, bad=part.bad, failed=failed)
             if kept.rows:
                 bank = PredictionBank(
@@ -110,6 +114,7 @@ def photo_banks(
                     rows=[part.rows[place] for place in kept.rows],
                     bank=bank,
                     notes={ids[place]: why for place, why in kept.plain.items()},
+                    redrawn=sum(redrawn),
                 )
         tell(min(start + plan.batch_size, len(rows)), len(rows))
 

@@ -8,8 +8,12 @@ not grow with their number and a killed run goes on. `genviews predict` runs thi
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
 
 import torch
 
@@ -17,9 +21,11 @@ from genviews.data.source import ImageSource
 from genviews.ensemble.fill import NO_ANSWER, refuse_silence
 from genviews.ensemble.photos import Photos
 from genviews.ensemble.significance import counted_report
+from genviews.gates.pictures import redrawn_gate
 from genviews.gates.views import number_gate
 from genviews.identity import identify
 from genviews.memory import images_in_shard
+from genviews.perturb.redraw import REDRAWN
 from genviews.pipeline import GenerativeTTA
 from genviews.report.output import write_atomic
 from genviews.report.text import csv_rows
@@ -37,6 +43,7 @@ from genviews.work import Tell, run_shards
 __all__ = ["STUDY", "run"]
 
 SHARD = 250  # images, or fewer where they are large
+_STORE = "answers-"  # and the digest of its identity
 
 
 def run(bench: Bench, options: SavedEnsemble) -> Result:
@@ -51,7 +58,7 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
         ensemble=options,
         shard=size,
     )
-    store = ShardStore(bench.place / f"answers-{identity.digest}", identity)
+    store = ShardStore(bench.place / f"{_STORE}{identity.digest}", identity)
 
     def make(rows: range, tell: Tell) -> Shard:
         return _answer(tta, source, rows, tell)
@@ -65,17 +72,30 @@ def run(bench: Bench, options: SavedEnsemble) -> Result:
         engine=bench.engine,
         progress=bench.progress,
     )
+    if not any(len(store.read(index)) for index in range(-(-len(source) // size))):
+        _refuse_silence(store, len(source), size, bench.place)
     counts = _Counts(options.class_names, set(options.chosen_on))
     views = [(v.name, count) for v, count in tta.plan.counts() if v.perturbation is None]
     if options.alpha > 0:
         views.append(("reconstruction", 1))
         views += [(v.name, count) for v, count in tta.plan.counts() if v.perturbation is not None]
     write_atomic(bench.products / ANSWERS, _lines(store, source, size, views, counts))
-    if not counts.single.sum():
-        refuse_silence(dict(counts.skipped))
-    plain = number_gate(counts.plain, int(counts.single.sum()), "images")
-    doubts = (*options.doubts, *([] if plain is None or plain.passed else [plain]))
+    total = int(counts.single.sum())
+    rendered = total * tta.plan.num_rendered if options.alpha > 0 else 0
+    plain = number_gate(counts.plain, total, "images")  # those that it passes are in the verdict
+    again = redrawn_gate(counts.redrawn, rendered, "images")
+    gates = (None if plain is None or plain.passed else plain, again)
+    doubts = (*options.doubts, *(gate for gate in gates if gate is not None))
     return counts.result(bench, options).behind(doubts)
+
+
+def _refuse_silence(store: ShardStore, count: int, size: int, place: Path) -> NoReturn:
+    """No image has an answer: leave no work, which another run could not go on with; say why."""
+    notes = dict(note for i in range(-(-count // size)) for note in store.read(i).notes.items())
+    shutil.rmtree(place / f"{_STORE}{store.identity.digest}")
+    with suppress(OSError):  # others may keep theirs there
+        place.rmdir()
+    refuse_silence(notes)
 
 
 def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) -> Shard:
@@ -86,7 +106,9 @@ def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) ->
     found: list[dict[str, torch.Tensor]] = []
     photos = Photos(part, tta.generator.image_spec)
     answers = tta.answers(photos, progress=lambda stage, unit, done, total: tell(done))
+    redrawn = 0
     for answer, proba in answers:
+        redrawn += answer.redrawn
         bank, notes = answer.bank, {**notes, **answer.notes}
         ids += bank.ids
         shown = [key for key in bank.logits if key != "image"]
@@ -102,6 +124,7 @@ def _answer(tta: GenerativeTTA, source: ImageSource, rows: range, tell: Tell) ->
     notes |= {part.ids[row]: NO_ANSWER for row in left}
     if left:
         notes |= dict(part.read(left).skipped)
+    notes |= {REDRAWN: str(redrawn)} if redrawn else {}
     tensors = {"single": torch.zeros(0, dtype=torch.long)}
     if found:
         tensors = {name: torch.cat([one[name] for one in found]) for name in found[0]}
@@ -140,7 +163,12 @@ def _lines(
             )
             named = zip(shard.ids, rows, strict=True)
             lines = {name: [*row, shard.notes.get(name)] for name, row in named}
-        counts.skipped += [(name, text) for name, text in shard.notes.items() if name not in lines]
+        counts.redrawn += int(shard.notes.get(REDRAWN, 0))
+        counts.skipped += [
+            (name, text)
+            for name, text in shard.notes.items()
+            if name not in lines and name != REDRAWN
+        ]
         counts.plain += sum(name in lines for name in shard.notes)
         blank = [None] * (len(columns) - 3)
         yield csv_rows(
@@ -154,7 +182,7 @@ class _Counts:
     def __init__(self, class_names: tuple[str, ...], chosen_on: set[str]) -> None:
         self.class_names, self.chosen_on, self.fitted = class_names, chosen_on, 0
         self.single, self.ensemble = (torch.zeros(len(class_names)).long() for _ in range(2))
-        self.changed = self.labelled = self.plain = 0
+        self.changed = self.labelled = self.plain = self.redrawn = 0
         self.right, self.fixed, self.broke = 0, 0, 0
         self.skipped: list[tuple[str, str]] = []
 

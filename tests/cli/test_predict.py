@@ -143,6 +143,7 @@ class TestPredict:
         assert main(["large" if word == "images" else word for word in PREDICT]) == 2
         error = " ".join(capsys.readouterr().err.split())
         assert "expected at least one with an answer, got none: a.png is 9x9 pixels" in error
+        assert main(["large" if word == "images" else word for word in [*PREDICT, "--resize"]]) == 0
 
     def test_another_classifier_or_generator_is_refused(self, fitted, here, capsys):
         code = (here / "mine.py").read_text()

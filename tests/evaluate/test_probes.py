@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from functools import partial
 from itertools import pairwise
@@ -16,9 +17,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from genviews.ensemble.significance import accuracy_interval
+from genviews.evaluate.encoders import probe_encoder
 from genviews.evaluate.linear import LinearProbe, _Rows, stratified_folds
 from genviews.evaluate.probe import KNNProbe, mean_class_accuracy
 from genviews.evaluate.sgd import SGDConfig, SGDProbe, sgd_preset
+from genviews.evaluate.svm import MultiLabelSVM
 from genviews.rng import Rng
 
 
@@ -381,3 +384,19 @@ class TestKNN:
             ValueError, match="neighbours: expected an integer of at least 1 and at most 100"
         ):
             KNNProbe().fit(*make_features(0, 100))
+
+
+@pytest.mark.parametrize(
+    ("tries", "told"),
+    [
+        (probe_encoder, "three decades"),
+        (LinearProbe, "Nine decades by default"),
+        (MultiLabelSVM, "The authors' 26 by default"),
+    ],
+)
+def test_the_docs_tell_how_many_costs_are_tried(tries, told):
+    costs = inspect.signature(tries).parameters["costs"].default
+    assert len(costs) == {"three": 3, "Nine": 9, "The": 26}[told.split()[0]]
+    assert told in " ".join(tries.__doc__.split())
+    if "decades" in told:
+        assert np.diff(np.log10(costs)) == pytest.approx(1)

@@ -19,6 +19,7 @@ from genviews.invert.inverter import Inverter
 from genviews.invert.start import GivenStart
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Isotropic
+from genviews.studies import predict
 from genviews.studies.base import run_study
 from genviews.studies.bench import Watcher
 from genviews.studies.blocks import Bars, Note, Table
@@ -157,6 +158,29 @@ class TestStudies:
         assert ([gate.passed for gate in told], found.is_withheld) == ([passed] * 2, not passed)
         notes = [block.text for block in found.blocks if isinstance(block, Note)]
         assert [gate.found in notes for gate in told] == [passed] * 2
+
+    @pytest.mark.parametrize(("limit", "passed"), [(2.5, True), (1.0, False)])
+    def test_views_drawn_again_by_a_saved_ensemble(self, tmp_path, limit, passed):
+        """As where it was fitted."""
+        kit = GeneratorKit(Limited(limit), name="limited", inverter=Inverter(steps=3))
+        bench = toy_bench(kit=kit, tasks=(task(),))
+        inputs = replace(bench.inputs, images=bench.images("test"), splits={})
+        options = predict.SavedEnsemble(
+            task="images",
+            class_names=task().class_names,
+            row="isotropic",
+            perturbation="isotropic_all_1.00",
+            alpha=0.5,
+            num_views=4,
+        )
+        found = run_study(predict.STUDY, replace(bench, inputs=inputs), options, tmp_path)
+        told = [gate for gate in found.gates if "drawn again" in gate.found]
+        assert [gate.passed for gate in told] == [passed]
+        notes = [block.text for block in found.blocks if isinstance(block, Note)]
+        assert [gate.found in notes for gate in told] == [gate.passed for gate in told]
+        total = 4 * found.record.data["images"]
+        assert all(f" of {total} generated views of images had" in gate.found for gate in told)
+        assert not found.record.skipped
 
     def test_sound(self, tmp_path):
         found = run_study(fig6.STUDY, toy_bench(), fig6.EnsembleSize().quick(), tmp_path)
