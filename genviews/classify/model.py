@@ -35,14 +35,8 @@ from genviews.weights import check_filled
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-__all__ = [
-    "Classifier",
-    "as_module",
-    "call_module",
-    "needed_arguments",
-    "place_of",
-    "predict_logits",
-]
+__all__ = ["Classifier", "as_module", "call_module", "needed_arguments"]
+__all__ += ["place_of", "predict_logits"]
 
 PerChannel = float | Sequence[float]
 
