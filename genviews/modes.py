@@ -19,7 +19,16 @@ from genviews.rng import Rng
 Parts = TypeVar("Parts")
 Module = TypeVar("Module", bound=nn.Module)
 __all__ = ["evaluated", "evaluating", "frozen", "gradients"]
-__all__ += ["ordinary", "own_dropout", "surroundings", "undisturbed"]
+__all__ += ["ordinary", "own_dropout", "place_of", "surroundings", "undisturbed"]
+
+
+def place_of(module: nn.Module, what: str = "classifier") -> tuple[torch.device, torch.dtype]:
+    """Return device and floating dtype of a module; CPU and float32 for one without weights."""
+    check_type(module, nn.Module, what, "a torch module", "give it as an nn.Module")
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
 
 
 def evaluated(module: Module) -> Module:

@@ -26,7 +26,7 @@ from genviews.classify.pretrained import timm_parts, torchvision_parts
 from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings, InputRange, Interpolation, Outputs
 from genviews.identity.answers import fixed_images
-from genviews.modes import evaluating
+from genviews.modes import evaluating, place_of
 from genviews.signature import checked
 from genviews.types import ImageSpec, Progress, check_floats, check_shape, check_tensor, silent
 from genviews.user_code import GUIDE, user_code
@@ -35,8 +35,7 @@ from genviews.weights import check_filled
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-__all__ = ["Classifier", "as_module", "call_module", "needed_arguments"]
-__all__ += ["place_of", "predict_logits"]
+__all__ = ["Classifier", "as_module", "call_module", "needed_arguments", "predict_logits"]
 
 PerChannel = float | Sequence[float]
 
@@ -280,15 +279,6 @@ def predict_logits(
             tell(start + len(chunk), len(flat))
     logits = torch.cat(parts)
     return logits.reshape(*images.shape[:-3], logits.shape[-1])
-
-
-def place_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return device and floating dtype of a module; CPU and float32 for one without weights."""
-    check_type(module, nn.Module, "classifier", "a torch module", "give it as an nn.Module")
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32
 
 
 def _check_names(class_names: Sequence[str]) -> tuple[str, ...]:

@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from genviews.augment.base import PixelViews
 from genviews.checks import check_count, check_each, check_number, check_type, fail
 from genviews.classify.config import TrainConfig
-from genviews.classify.model import call_module, place_of, predict_logits
+from genviews.classify.model import call_module, predict_logits
 from genviews.classify.views import ViewSource
 from genviews.identity import Identity, identify
 from genviews.identity.checkpoint import read_checkpoint, write_checkpoint
-from genviews.modes import gradients, own_dropout
+from genviews.modes import gradients, own_dropout, place_of
 from genviews.rng import Rng
 from genviews.types import Progress, check_classes, check_floats, check_shape, check_tensor, silent
 

@@ -26,7 +26,7 @@ from genviews.data.source import ImageSource, as_source
 from genviews.engine import Engine
 from genviews.identity import identify
 from genviews.memory import images_in_shard
-from genviews.modes import evaluating
+from genviews.modes import evaluating, place_of
 from genviews.rng import Rng
 from genviews.shard import Shard
 from genviews.signature import checked
@@ -119,7 +119,7 @@ class FeatureExtractor:
         return torch.cat(parts)
 
     def _chunk(self, images: Tensor) -> Tensor:
-        device, dtype = _place(self.module)
+        device, dtype = place_of(nn.Identity() if self.module is None else self.module, "network")
         with torch.no_grad(), nullcontext() if self.module is None else evaluating(self.module):
             shown = self._prepare(images.to(device, dtype))
             with user_code("network of the extractor", shown):
@@ -370,12 +370,6 @@ def _check_trained(module: nn.Module) -> None:
             remedy="load its weights; a random encoder is a baseline where allow_untrained=True "
             "says so, and `genviews probe` shows one beside every encoder",
         )
-
-
-def _place(module: nn.Module | None) -> tuple[torch.device, torch.dtype]:
-    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
-    found = next((t for t in tensors if t.is_floating_point()), torch.zeros(()))
-    return found.device, found.dtype
 
 
 def _is_fresh(part: nn.Module) -> bool | None:

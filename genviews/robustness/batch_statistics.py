@@ -21,8 +21,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from genviews.checks import check_count, check_type, fail
-from genviews.classify.model import call_module, place_of
-from genviews.modes import evaluating
+from genviews.classify.model import call_module
+from genviews.modes import evaluating, place_of
 from genviews.types import Images
 
 __all__ = ["with_batch_statistics"]
