@@ -87,6 +87,8 @@ class _Calls(TorchFunctionMode):
         device = kwargs.get("device")
         if device is not None:
             there = torch.device(device) == DEVICE
+            if there and kwargs.get("generator") is not None:
+                raise RuntimeError(f"{func.__name__}: a generator of the CPU draws for {DEVICE}")
             made = func(*args, **{**kwargs, "device": "cpu"} if there else kwargs)
             return self._moved(made, there)
         made = func(*args, **kwargs)

@@ -17,6 +17,9 @@ from genviews import (
 from genviews.augment.geometry import HorizontalFlip
 from genviews.evaluate.extractor import FeatureExtractor, extract_features
 from genviews.evaluate.fidelity import GeneratedSource, measure_fidelity
+from genviews.evaluate.linear import LinearProbe
+from genviews.evaluate.probe import KNNProbe
+from genviews.evaluate.sgd import SGDConfig, SGDProbe
 from genviews.evaluate.svm import MultiLabelSVM
 from genviews.generators.callable import z_space
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
@@ -78,6 +81,8 @@ class TestTheTool:
                 here[there.long()]
             with pytest.raises(TypeError, match="numpy"):
                 there.numpy()
+            with pytest.raises(RuntimeError, match="rand: a generator of the CPU draws for"):
+                torch.rand(3, device=device, generator=torch.Generator(device="cpu"))
 
     def test_allows_what_a_gpu_allows(self):
         with pretended_device() as device:
@@ -193,6 +198,18 @@ class TestLearning:
                 for seed in (0, 1)
             )
             assert measure_fidelity(real, made, neighbours=3, subsets=2, subset_size=10).fid > 0
+
+    def test_features_stay_where_they_are_whatever_the_default(self):
+        h = torch.randn(60, 6, generator=Rng(0).torch())
+        labels = torch.arange(60) % 3
+        columns = torch.where(h[:, :2] > 0, 1, -1)  # of VOC: there, or not
+        probes = (LinearProbe((0.1,)), KNNProbe((5,)), SGDProbe(SGDConfig(epochs=1)))
+        alone = [probe.fit(h, labels).predict(h) for probe in probes]
+        with pretended_device() as device, torch.device(device):
+            for probe, wanted in zip(probes, alone, strict=True):
+                assert torch.equal(probe.fit(h, labels).predict(h), wanted)
+            svm = MultiLabelSVM((0.1,), folds=2).fit(h, columns)
+            assert svm.score(h, columns).mean > 0.9
 
 
 @pytest.mark.slow

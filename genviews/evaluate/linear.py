@@ -271,8 +271,9 @@ def stratified_folds(y: Int[Tensor, " N"], folds: int = 3) -> list[Tensor]:
 
 def _moments(h: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each feature; 1 for a feature that never changes."""
-    mean = sum(part.double().sum(0) for part in h.split(_ROWS)) / len(h)
-    squares = sum((part.double() - mean).square().sum(0) for part in h.split(_ROWS)) / len(h)
-    deviation = torch.as_tensor(squares).sqrt()
+    none = h.new_zeros(h.shape[1], dtype=torch.float64)
+    mean = sum((part.double().sum(0) for part in h.split(_ROWS)), none) / len(h)
+    squares = sum(((part.double() - mean).square().sum(0) for part in h.split(_ROWS)), none)
+    deviation = (squares / len(h)).sqrt()
     floor = 1e-7 * deviation.max()
-    return torch.as_tensor(mean), torch.where(deviation > floor, deviation, 1.0)
+    return mean, torch.where(deviation > floor, deviation, 1.0)

@@ -246,7 +246,8 @@ class SGDProbe(Probe):
         classes = len(self.classes_)
         outputs = classes if self.config.outputs is None else self.config.outputs
         check_count(outputs, "outputs", least=classes, remedy="leave it at None")
-        draws = torch.rand(outputs, self._width + 1, generator=rng.child("start").torch())
+        shape, source = (outputs, self._width + 1), rng.child("start").torch()
+        draws = torch.rand(shape, generator=source, device="cpu")  # whatever the default device
         return ((2 * draws - 1) / math.sqrt(self._width)).to(device)
 
     def _predict(self, h: Tensor, which: Sequence[int]) -> Tensor:

@@ -176,7 +176,8 @@ class Generator(nn.Module, ABC):
                 expected="images whose gradient reaches z",
                 got=f"{self!r}, which gives none",
                 remedy="leave out torch.no_grad(), torch.inference_mode(), .detach(), .numpy() and "
-                f"rounding between z and the images ({GUIDE} shows how)",
+                f"rounding between z and the images ({GUIDE} shows how); where it has none of "
+                "these, z changes nothing in its images",
             )
 
     def labels_in_turn(self, rows: range) -> Label | None:
