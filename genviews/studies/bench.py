@@ -24,6 +24,7 @@ from torch import Tensor
 from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.classify.task import Task
+from genviews.data.joined_source import JoinedImages
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.engine import Engine
@@ -39,6 +40,7 @@ from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
+from genviews.robustness.shifted import Shift, ShiftedImages
 from genviews.studies.base import Need, Options, Study
 from genviews.studies.inputs import Inputs
 from genviews.studies.result import Record
@@ -86,6 +88,7 @@ class Bench:
         plain_answers: split -> ids of images whose own answers stand for those of their views,
             which are no numbers, or for want of an inversion.
         redrawn: split -> how many views were not finite, and drawn again, and of how many.
+        benches_under: those of the same inputs under a shift that were asked for, see `under`.
     """
 
     inputs: Inputs = field(kw_only=False)
@@ -100,6 +103,8 @@ class Bench:
     out: Path | None = None
     plain_answers: dict[str, set[str]] = field(default_factory=dict, init=False)
     redrawn: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
+    benches_under: list[Bench] = field(default_factory=list, init=False)
+    _where: str = field(default="", init=False)  # in the names of stages
     _left_out: dict[str, str] = field(default_factory=dict, init=False)
     _inversions: dict[tuple[str, str], InversionStore] = field(default_factory=dict, init=False)
 
@@ -162,6 +167,49 @@ class Bench:
         """The images of "calibration" or "test"."""
         return self.inputs.splits[split]
 
+    def under(
+        self,
+        shift: Shift | None,
+        *,
+        fit_on: Sequence[Shift] | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> Bench:
+        """The same bench with its images under a shift; its work lies in the same folder.
+
+        Args:
+            shift: of the test images, and of the calibration images; None leaves them as they are.
+            fit_on: calibrate on the images as they are and on copies of them under each of these,
+                and not under the shift; None calibrates under the shift.
+            counts: of splits, how many images are drawn by their ids; those of others are all kept.
+
+        Source: Chai et al. 2021, section 4.1, chooses alpha on validation images under the shift.
+        """
+        splits = {}
+        for name, images in self.inputs.splits.items():
+            most = (counts or {}).get(name)
+            few = images if most is None else images.select(self._drawn(images, most))
+            splits[name] = self._shifted(few, shift)
+            if name == "calibration" and fit_on is not None:
+                copies = {one.name: self._shifted(few, one) for one in fit_on}
+                splits[name] = JoinedImages({"": few, **copies}) if copies else few
+        same = {n: s for n, s in self.inversions_known.items() if splits[n] is self.images(n)}
+        inputs = replace(self.inputs, splits=splits)
+        found = replace(self, inputs=inputs, inversions_known=same)
+        found._where = "" if shift is None else f" under {shift.name}"
+        self.benches_under.append(found)
+        return found
+
+    def _shifted(self, images: ImageSource, shift: Shift | None) -> ImageSource:
+        return images if shift is None else ShiftedImages(images, shift, self.seed)
+
+    def _drawn(self, images: ImageSource, most: int) -> list[int]:
+        """Rows of so many images; which, only their ids and the seed decide."""
+        if most >= len(images):
+            return list(range(len(images)))
+        draws = Rng(self.seed, "scale images").streams(images.ids).uniform(1, (1,))
+        rows: list[int] = draws.flatten().argsort(stable=True)[:most].sort().values.tolist()
+        return rows
+
     def inversions(self, split: str, inverter: Inverter | None = None) -> InversionStore:
         """The inversions of a split, made once.
 
@@ -183,7 +231,7 @@ class Bench:
                 batch_size=self.batch_size,
                 engine=self.engine,
                 apart=True,
-                stage=f"invert {split} images",
+                stage=f"invert {split} images{self._where}",
                 progress=self.progress,
             )
         return self._inversions[key]
@@ -242,10 +290,7 @@ class Bench:
             stage: what is told of it; None is "views of SPLIT".
         """
         images = self.images(split)
-        rows = torch.arange(len(images))
-        if count is not None and count < len(images):
-            draws = Rng(self.seed, "scale images").streams(images.ids).uniform(1, (1,))
-            rows = draws.flatten().argsort(stable=True)[:count].sort().values
+        rows = self._drawn(images, len(images) if count is None else count)
         plan = self.plan(view_sets, num_views)
         found = fill_from_source(
             self.tasks if tasks is None else tasks,
@@ -254,10 +299,10 @@ class Bench:
             self.inversions(split) if latents is None else latents,
             {name: column.values for name, column in images.columns.items()},
             split=split,
-            rows=rows.tolist(),
+            rows=rows,
             folder=self.place / "predictions",
             engine=self.engine,
-            stage=stage,
+            stage=f"{stage or f'views of {split}'}{self._where}",
             progress=self.progress,
         )
         before = self.redrawn.get(split, (0, 0))
@@ -327,13 +372,15 @@ class Bench:
             options: of the study.
             data: further numbers, JSON values.
         """
-        unread = (note for found in self._inversions.values() for note in found.skipped)
+        every = (self, *self.benches_under)
+        unread = (note for b in every for s in b.inversions_made.values() for note in s.skipped)
+        left_out = [note for b in every for note in b._left_out.items()]
         return Record(
             seed=self.seed,
             config=asdict(options),
             data=data or {},
             images=self.inputs.named_images(),
-            skipped=tuple(dict.fromkeys((*self.inputs.skipped, *unread, *self._left_out.items()))),
+            skipped=tuple(dict.fromkeys((*self.inputs.skipped, *unread, *left_out))),
         )
 
 

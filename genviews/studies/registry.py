@@ -17,6 +17,7 @@ ADDRESSES = (
     "genviews.studies.ensembling.fig14:STUDY",
     "genviews.studies.ensembling.table2:STUDY",
     "genviews.studies.ensembling.inverters:STUDY",
+    "genviews.studies.ensembling.shifts:STUDY",
     "genviews.studies.learning.table:STUDIES",
 )
 """Where each study is, or a tuple of studies, in the order that lists show."""

@@ -21,7 +21,7 @@ from genviews.ensemble.views import ViewSet
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Grid, Images, Picture
 
-__all__ = ["pictures"]
+__all__ = ["pictures", "predicted"]
 
 # Kind of picked image -> title of its block, and what is said where there is none.
 _KINDS = {
@@ -133,15 +133,15 @@ def _grid(gallery: _Gallery, place: int, keys: Sequence[str]) -> Grid:
     rows = ["image", *(key for key in keys if key != "image")]
     return Grid(
         title=f"Image {bank.ids[place]}: {names[label]}",
-        text=f"Single image: {_said(bank.probs('image')[place, 0], names)}. "
-        f"Ensemble ({gallery.ensemble.row.name}): {_said(proba, names)}. "
+        text=f"Single image: {predicted(bank.probs('image')[place, 0], names)}. "
+        f"Ensemble ({gallery.ensemble.row.name}): {predicted(proba, names)}. "
         f"Reconstruction loss {float(gallery.loss[place]):.4g}.",
         rows=tuple(row.replace("_", " ") for row in rows),
         pictures=tuple(
             tuple(
                 Picture(
                     pixels=view,
-                    caption=_said(probs, names),
+                    caption=predicted(probs, names),
                     tone="right" if int(probs.argmax()) == label else "wrong",
                 )
                 for view, probs in zip(
@@ -153,7 +153,7 @@ def _grid(gallery: _Gallery, place: int, keys: Sequence[str]) -> Grid:
     )
 
 
-def _said(probs: Tensor, names: Sequence[str]) -> str:
+def predicted(probs: Tensor, names: Sequence[str]) -> str:
     """The predicted class and its probability; never "100 %" for less than certainty."""
     value, guess = torch.max(probs, 0)
     share = ">99 %" if 0.995 <= float(value) < 1 else f"{100 * float(value):.0f} %"

@@ -1,0 +1,264 @@
+"""The answer to where generated views pay: a sentence, tables and one figure of what was measured.
+
+Stars and words follow one family: of each table all that is compared in it, corrected together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genviews.ensemble.significance import GainReport
+from genviews.studies.blocks import (
+    BarColumn,
+    Bars,
+    Cell,
+    Column,
+    Estimate,
+    Table,
+    Tone,
+)
+from genviews.studies.ensembling.under_shift import CLEAN, Measured, Protocol
+from genviews.studies.statistics import Gap, accuracy_of, standing, tone_of, weigh
+
+__all__ = [
+    "answer",
+    "gain_bars",
+    "other_classifiers",
+    "pay_table",
+    "rival_table",
+    "weight_table",
+]
+
+VIEWS = "generated views"
+_SHOWN: tuple[tuple[str, str, str, str], ...] = (
+    ("single image", "", "single image", "the classifier alone"),
+    ("restoration", "", "best restoration", "the restored image, chosen under the shift"),
+    ("pixel views", "", "pixel views", "as many as generated ones, chosen under the shift"),
+    ("reconstruction", "", "reconstruction", "alone"),
+    (VIEWS, "known shift", VIEWS, "weighed against the image; weight fitted under the shift"),
+    ("both", "known shift", "both", "half pixel views, half generated ones"),
+    ("restored, then views", "known shift", "restored, then views", "the restored image inverted"),
+    (VIEWS, "one weight", "not knowing the shift", "one weight, from clean and mildly shifted images"),
+    (VIEWS, "noticing", "noticing it", "a weight for each image, fitted on the same"),
+)
+_PROTOCOLS: tuple[tuple[Protocol, str], ...] = (
+    ("known shift", "under the shift"),
+    ("unlabelled", "under the shift, without labels"),
+    ("clean", "clean images alone"),
+    ("one weight", "clean and a mild other shift"),
+    ("noticing", "the same, a weight for each image"),
+)
+RIVALS = ("pixel views", "restoration", "reconstruction")
+
+
+def _at(found: Sequence[Measured], shift: str, row: str, protocol: str) -> Measured | None:
+    same = (one for one in found if (one.shift, one.row, one.protocol) == (shift, row, protocol))
+    return next(same, None)
+
+
+def _shifts(found: Sequence[Measured]) -> list[str]:
+    return list(dict.fromkeys(one.shift for one in found))
+
+
+def pay_table(found: Sequence[Measured]) -> Table:
+    """Accuracy under each shift; a star is a difference from the single image."""
+    compared = [one for one in found if one.row != "single image"]
+    gaps = {id(o): g for o, g in zip(compared, weigh([Gap.of(o) for o in compared]), strict=True)}
+    rows = []
+    for shift in _shifts(found):
+        cells: list[Cell] = [shift]
+        for row, protocol, _, _ in _SHOWN:
+            one = _at(found, shift, row, protocol)
+            star = one is not None and id(one) in gaps and gaps[id(one)].differs
+            cells.append(None if one is None else Estimate(one.accuracy, one.interval, star))
+        rows.append(tuple(cells))
+    return Table(
+        title="Where do generated views pay?",
+        columns=(
+            Column(name="images", priority=0),
+            *(
+                Column(name=name, kind="percent", digits=1, help=told, priority=place)
+                for place, (_, _, name, told) in zip((0, 1, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True)
+            ),
+        ),
+        rows=tuple(rows),
+        breaks=tuple(
+            place
+            for place in range(1, len(rows))
+            if str(rows[place][0]).partition(":")[0] != str(rows[place - 1][0]).partition(":")[0]
+        ),
+        caption="Accuracy on test images under each shift, with its Wilson interval. A star: other "
+        "than that of the single image, all that is in the table corrected together (Holm).",
+    )
+
+
+def gain_bars(found: Sequence[Measured]) -> Bars:
+    """What generated views and the best restoration gain over the single image."""
+    shifts, columns = _shifts(found), []
+    for row, protocol, label in (
+        (VIEWS, "known shift", "generated views"),
+        (VIEWS, "one weight", "not knowing the shift"),
+        ("restoration", "", "best restoration"),
+    ):
+        own = [_at(found, shift, row, protocol) for shift in shifts]
+        if not any(own):
+            continue
+        family = weigh([Gap.of(one) for one in own if one is not None])
+        gaps = iter(family)
+        each = [None if one is None else next(gaps) for one in own]
+        columns.append(
+            BarColumn(
+                label=label,
+                values=tuple(None if gap is None else Estimate(gap.value, gap.interval) for gap in each),
+                kind="points",
+                level=0.0,
+                tones=tuple("" if gap is None else tone_of(gap) for gap in each),
+            )
+        )
+    return Bars(
+        title="Gain over the single image",
+        names=tuple(shifts),
+        columns=tuple(columns),
+        caption="In percentage points of accuracy. A filled dot is significant, a hollow one not.",
+    )
+
+
+def weight_table(found: Sequence[Measured]) -> Table:
+    """What it costs not to know the shift: accuracy of generated views by what they were fitted on."""
+    rows = []
+    for shift in _shifts(found):
+        cells: list[Cell] = [shift]
+        for protocol, _ in _PROTOCOLS:
+            one = _at(found, shift, VIEWS, protocol)
+            cells += [None, None] if one is None else [accuracy_of(one), one.alpha]
+        rows.append(tuple(cells))
+    columns = [Column(name="images", priority=0)]
+    for place, (protocol, told) in enumerate(_PROTOCOLS):
+        columns += [
+            Column(name=protocol, kind="percent", digits=1, help=f"fitted on: {told}", priority=place),
+            Column(name=f"weight, {protocol}", kind="number", digits=2, priority=5 + place),
+        ]
+    return Table(
+        title="How the weight of generated views was found",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        caption="Fitted on: " + "; ".join(f"{name}: {told}" for name, told in _PROTOCOLS) + ". The "
+        "mild shift is never of the kind that is measured.",
+    )
+
+
+def rival_table(found: Sequence[Measured]) -> Table:
+    """Generated views against each rival on the same test images."""
+    pairs: list[tuple[str, str, GainReport]] = []
+    for shift in _shifts(found):
+        one = _at(found, shift, VIEWS, "known shift")
+        pairs += [] if one is None else [
+            (shift, "single image", one),
+            *((shift, name, gain) for name, gain in one.against.items()),
+        ]
+    weighed = weigh([Gap.of(gain) for _, _, gain in pairs])
+    by_place = {(shift, name): gap for (shift, name, _), gap in zip(pairs, weighed, strict=True)}
+    names = list(dict.fromkeys(name for _, name, _ in pairs))
+    chosen = {
+        (one.shift, one.row): one.chosen for one in found if one.row in ("restoration", "pixel views")
+    }
+    return Table(
+        title="Generated views against each rival",
+        columns=(
+            Column(name="images", priority=0),
+            *(Column(name=f"over {name}", kind="points", digits=1) for name in names),
+            Column(name="restoration chosen", priority=2),
+            Column(name="pixel views chosen", priority=3),
+        ),
+        rows=tuple(
+            (
+                shift,
+                *(
+                    by_place[shift, name].estimate if (shift, name) in by_place else None
+                    for name in names
+                ),
+                chosen.get((shift, "restoration"), ""),
+                chosen.get((shift, "pixel views"), ""),
+            )
+            for shift in _shifts(found)
+        ),
+        caption="Paired differences in points of accuracy; a star: significant, all of this table "
+        "corrected together (Holm). Rivals were chosen on calibration images under the shift.",
+    )
+
+
+def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[Table]:
+    """Classifiers that were trained otherwise: alone, and with views; none where there is one."""
+    if len(tasks) < 2:
+        return []
+    pairs = [
+        one for one in found if one.row == VIEWS and one.protocol in ("known shift", "one weight")
+    ]
+    gaps = {id(o): g for o, g in zip(pairs, weigh([Gap.of(o) for o in pairs]), strict=True)}
+    rows = []
+    for shift in _shifts(found):
+        cells: list[Cell] = [shift]
+        for task in tasks:
+            own = [one for one in found if one.task == task]
+            alone = _at(own, shift, "single image", "")
+            cells.append(None if alone is None else accuracy_of(alone))
+            for protocol in ("known shift", "one weight"):
+                one = _at(own, shift, VIEWS, protocol)
+                star = one is not None and gaps[id(one)].differs
+                cells.append(None if one is None else Estimate(one.accuracy, one.interval, star))
+        rows.append(tuple(cells))
+    columns = [Column(name="images", priority=0)]
+    for task in tasks:
+        columns += [
+            Column(name=task, kind="percent", digits=1, priority=0),
+            Column(name=f"{task}, with views", kind="percent", digits=1),
+            Column(name=f"{task}, not knowing the shift", kind="percent", digits=1, priority=2),
+        ]
+    return [
+        Table(
+            title="Classifiers that were trained otherwise, alone and with generated views",
+            columns=tuple(columns),
+            rows=tuple(rows),
+            caption="A star: other than the same classifier alone, corrected together (Holm).",
+        )
+    ]
+
+
+def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
+    """Where generated views helped, in two sentences, and the tone of the whole."""
+    shifts = [shift for shift in _shifts(found) if shift != CLEAN]
+    own = [one for s in shifts if (one := _at(found, s, VIEWS, "known shift")) is not None]
+    gaps = weigh([Gap.of(one) for one in own])
+    helped = [one for one, gap in zip(own, gaps, strict=True) if standing(gap) == "above"]
+    harmed = [one for one, gap in zip(own, gaps, strict=True) if standing(gap) == "below"]
+    rivals = weigh([Gap.of(gain) for one in own for gain in one.against.values()])
+    each = iter(rivals)
+    beyond = [
+        one
+        for one, better in [
+            (one, [standing(next(each)) == "above" for _ in one.against]) for one in own
+        ]
+        if better and all(better) and one in helped
+    ]
+    clean = _at(found, CLEAN, VIEWS, "known shift")
+    said = []
+    if clean is not None:
+        gap = Gap.of(clean)
+        words = {
+            "above": "generated views helped",
+            "below": "generated views did harm",
+            "level": "generated views made no difference that matters",
+            "no difference seen": "no help from generated views was seen",
+        }[standing(gap)]
+        said.append(f"On clean images {words} ({100 * clean.gain:+.1f} points)")
+    if own:
+        best = max(own, key=lambda one: one.gain)
+        text = f"under {len(helped)} of {len(own)} shifts they raised accuracy significantly"
+        if helped:
+            text += f", by up to {100 * best.gain:.0f} points ({best.shift})"
+        text += f", under {len(beyond)} beyond every rival"
+        if harmed:
+            text += f", and under {len(harmed)} they lowered it"
+        said.append(text)
+    tone: Tone = "better" if helped and not harmed else "worse" if harmed and not helped else ""
+    return "; ".join(said) + ".", tone

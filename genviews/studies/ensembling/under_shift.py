@@ -1,0 +1,274 @@
+"""What is measured under one shift: the classifier alone, its rivals, and ensembles of views.
+
+Every row is fitted on calibration images and measured on test images once. What was known of the
+shift when it was fitted makes a *protocol*:
+
+- "known shift": calibration images under the same shift, with labels, as in the paper;
+- "unlabelled": images under the same shift without labels, and clean ones with labels;
+- "clean": clean calibration images alone;
+- "one weight" and "noticing": clean images and copies under one mild shift of another kind.
+
+Rivals (pixel views, restorations) are always chosen by the first, which favours them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genviews.augment.base import PixelViews
+from genviews.classify.task import Task
+from genviews.ensemble.bank import PredictionBank, ViewBank
+from genviews.ensemble.combine import Method, score
+from genviews.ensemble.notice import NoticingEnsemble, alpha_without_labels
+from genviews.ensemble.rule import EnsembleRule
+from genviews.ensemble.significance import GainReport, gain_report
+from genviews.ensemble.views import ViewSet
+from genviews.ensemble.weigh import Ensemble
+from genviews.perturb.base import Perturbation
+from genviews.robustness.shifted import Restored, Shift
+from genviews.studies.bench import Bench
+
+__all__ = ["CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
+
+CLEAN = "clean"
+"""The name of no shift."""
+
+Protocol = Literal["known shift", "unlabelled", "clean", "one weight", "noticing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(GainReport):
+    """One way to answer for images under a shift, compared with the single image.
+
+    Args:
+        shift: name of it.
+        task: whose classifier answers.
+        row: what is put together, such as "generated views".
+        protocol: what was known of the shift when it was fitted; "" where nothing is fitted.
+        chosen: what was chosen on calibration, such as "median:3"; "" where there was no choice.
+        alpha: weight of the views; the mean of the weights where each image has its own; None where
+            nothing is weighed.
+        against: row -> this one compared with that, on the same images.
+    """
+
+    shift: str
+    task: str
+    row: str
+    protocol: str = ""
+    chosen: str = ""
+    alpha: float | None = None
+    against: Mapping[str, GainReport]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rivals:
+    """What generated views are compared with, and what they are.
+
+    Args:
+        perturbation: that makes the views.
+        pixel_views: of the image.
+        restorations: of the image, each to be classified in its place.
+        num_views: generated views, and pixel views, of an image.
+        rule: how predictions become one, and what is best.
+    """
+
+    perturbation: Perturbation
+    pixel_views: tuple[PixelViews, ...]
+    restorations: tuple[PixelViews, ...]
+    num_views: int
+    rule: EnsembleRule
+
+    @property
+    def view_sets(self) -> list[ViewSet]:
+        """All kinds of views."""
+        pixels = [ViewSet(pixels=views) for views in (*self.pixel_views, *self.restorations)]
+        return [*pixels, ViewSet(perturbation=self.perturbation)]
+
+    @property
+    def views(self) -> str:
+        """Key of the generated views."""
+        return self.perturbation.name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibrated:
+    """Calibration images that other protocols fit on.
+
+    Args:
+        clean: predictions for them as they are.
+        mixed: and for them and copies under a mild shift.
+        loss: of the inversions of `mixed`.
+    """
+
+    clean: ViewBank
+    mixed: ViewBank
+    loss: Float[Tensor, " N"]
+
+
+def calibrate(bench: Bench, rivals: Rivals, mild: Shift, counts: Mapping[str, int]) -> Calibrated:
+    """What the classifiers say of clean calibration images, and of copies under a mild shift."""
+    sets = [ViewSet(perturbation=rivals.perturbation)]
+    clean = bench.under(None, counts=counts).bank("calibration", sets, num_views=rivals.num_views)
+    own = bench.under(None, fit_on=[mild], counts=counts)
+    mixed = own.bank("calibration", sets, num_views=rivals.num_views)
+    loss = own.inversions("calibration").loss_of(mixed.ids)
+    return Calibrated(clean=clean, mixed=mixed, loss=loss)
+
+
+def measure(
+    bench: Bench,
+    rivals: Rivals,
+    shift: Shift | None,
+    calibrated: Calibrated,
+    counts: Mapping[str, int],
+) -> list[Measured]:
+    """Measure every row of every task under a shift, the single image first.
+
+    Args:
+        bench: of clean images.
+        rivals: what is compared.
+        shift: None for none.
+        calibrated: what other protocols fit on.
+        counts: of splits, how many images.
+    """
+    own = bench.under(shift, counts=counts)
+    first, last = (
+        own.bank(split, rivals.view_sets, num_views=rivals.num_views)
+        for split in ("calibration", "test")
+    )
+    loss = own.inversions("test").loss_of(last.ids)
+    found = list[Measured]()
+    for task in bench.tasks:
+        rows = _Rows(CLEAN if shift is None else shift.name, task, first[task.name], last[task.name])
+        best = _plain_rows(rows, rivals)
+        _weighed_rows(rows, rivals, calibrated, loss)
+        if best is not None and task is bench.tasks[0]:
+            _restored_rows(rows, rivals, bench.under(Restored(shift, best), counts=counts))
+        found += rows.measured()
+    return found
+
+
+class _Rows:
+    """Answers of one task under one shift, each as rights and wrongs on test."""
+
+    def __init__(self, shift: str, task: Task, first: PredictionBank, last: PredictionBank) -> None:
+        self.shift, self.task, self.first, self.last = shift, task, first, last
+        self.correct: dict[tuple[str, str], Tensor] = {}
+        self.facts: dict[tuple[str, str], tuple[str, float | None]] = {}
+
+    def add(
+        self,
+        row: str,
+        proba: Tensor,
+        *,
+        protocol: str = "",
+        chosen: str = "",
+        alpha: float | None = None,
+    ) -> None:
+        self.correct[row, protocol] = proba.argmax(-1) == self.last.known_labels()
+        self.facts[row, protocol] = chosen, alpha
+
+    def measured(self) -> list[Measured]:
+        """Each row, with its comparisons with the rows that were not weighed by this protocol."""
+        single = self.correct["single image", ""]
+        plain = {row: own for (row, protocol), own in self.correct.items() if protocol == ""}
+        return [
+            Measured(
+                **vars(gain_report(right, single)),
+                shift=self.shift,
+                task=self.task.name,
+                row=row,
+                protocol=protocol,
+                chosen=self.facts[row, protocol][0],
+                alpha=self.facts[row, protocol][1],
+                against={
+                    name: gain_report(right, other)
+                    for name, other in plain.items()
+                    if protocol and name != "single image"
+                },
+            )
+            for (row, protocol), right in self.correct.items()
+        ]
+
+
+def _plain_rows(rows: _Rows, rivals: Rivals) -> PixelViews | None:
+    """What has no weight; returns the restoration that calibration chose."""
+    rule, first, last = rivals.rule, rows.first, rows.last
+    rows.add("single image", Method(name="", group="image").fixed_proba(last, rule))
+    pixels = [_averaged(views.name) for views in rivals.pixel_views]
+    if pixels:
+        best = max(pixels, key=lambda method: score(method, first, rule=rule))
+        rows.add("pixel views", best.fixed_proba(last, rule), chosen=best.name)
+    instead = [_alone(views.name) for views in rivals.restorations]
+    kept = None
+    if instead:
+        place = max(range(len(instead)), key=lambda i: score(instead[i], first, rule=rule))
+        kept, best = rivals.restorations[place], instead[place]
+        rows.add("restoration", best.fixed_proba(last, rule), chosen=best.name)
+    rows.add("reconstruction", _alone("reconstruction").fixed_proba(last, rule))
+    return kept
+
+
+def _weighed_rows(
+    rows: _Rows, rivals: Rivals, calibrated: Calibrated, loss: Float[Tensor, " N"]
+) -> None:
+    """Generated views, weighed by each protocol; and both kinds of views at the same budget."""
+    rule, first, last, name = rivals.rule, rows.first, rows.last, rows.task.name
+    clean, mixed = calibrated.clean[name], calibrated.mixed[name]
+    finer = replace(rule, choose_by="log-loss")
+    ensemble, views = Ensemble(rivals.views, rule=rule), "generated views"
+    fitted = {
+        "known shift": Ensemble(rivals.views, rule=rule).fit(first).alpha_,
+        "unlabelled": alpha_without_labels(ensemble, clean, first),
+        "clean": Ensemble(rivals.views, rule=rule).fit(clean).alpha_,
+        "one weight": Ensemble(rivals.views, rule=finer).fit(mixed).alpha_,
+    }
+    for protocol, alpha in fitted.items():
+        proba = Ensemble(rivals.views, rule=rule, alpha=alpha).predict_proba(last)
+        rows.add(views, proba, protocol=protocol, alpha=alpha)
+    noticing = NoticingEnsemble(ensemble).fit(mixed, calibrated.loss)
+    proba, mean = noticing.predict_proba(last, loss), noticing.weights(last, loss).mean()
+    rows.add(views, proba, protocol="noticing", alpha=float(mean))
+    chosen = rows.facts.get(("pixel views", ""), ("", None))[0]
+    if chosen:
+        half = 1 + rivals.num_views // 2
+        both = Ensemble(rivals.views, image_views=chosen, image_size=half, rule=rule).fit(first)
+        rows.add(
+            "both", both.predict_proba(last), protocol="known shift", chosen=chosen,
+            alpha=both.alpha_,
+        )
+
+
+def _restored_rows(rows: _Rows, rivals: Rivals, bench: Bench) -> None:
+    """Generated views of the restored image, weighed against it."""
+    sets = [ViewSet(perturbation=rivals.perturbation)]
+    first, last = (
+        bench.bank(split, sets, num_views=rivals.num_views, tasks=[rows.task])[rows.task.name]
+        for split in ("calibration", "test")
+    )
+    fitted = Ensemble(rivals.views, rule=rivals.rule).fit(first)
+    # An image that has no answer once it is restored keeps that to the image as it came.
+    answers = dict(zip(last.ids, fitted.predict_proba(last), strict=True))
+    plain = rows.last.probs("image")[:, 0]
+    each = [answers.get(name, own) for name, own in zip(rows.last.ids, plain, strict=True)]
+    rows.add(
+        "restored, then views",
+        torch.stack(each),
+        protocol="known shift",
+        chosen=rows.facts["restoration", ""][0],
+        alpha=fitted.alpha_,
+    )
+
+
+def _averaged(name: str) -> Method:
+    return Method(name=name, group="pixel", views=(name,), weighing="equal")
+
+
+def _alone(name: str) -> Method:
+    return Method(name=name, group="pixel", views=(name,), weighing="none")
