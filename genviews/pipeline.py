@@ -42,6 +42,7 @@ from genviews.invert.inverter import Inverter
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.perturb.held import HeldPerturbation
+from genviews.robustness.corruption import corruption
 from genviews.types import Progress
 
 __all__ = ["GenerativeTTA"]
@@ -199,6 +200,7 @@ class GenerativeTTA(nn.Module):
         masks: Tensor | None = None,
         geometry: Sequence[Geometry] | None = None,
         ids: Sequence[str] | None = None,
+        fit_on: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> GenerativeTTA:
         """Choose alpha on labelled calibration images that neither network was trained on.
@@ -216,6 +218,8 @@ class GenerativeTTA(nn.Module):
             geometry: box or landmarks of each image, for the aligner.
             ids: names of the images, which seed their views; None takes those of the source, or
                 derives them from the pixels.
+            fit_on: mild corruptions, such as ("noise:2",): alpha is chosen, by log-loss, on copies
+                of the images under them as well, so that it serves images under other shifts too.
             progress: called with ("calibrate", "images", done, all).
 
         Raises:
@@ -225,6 +229,9 @@ class GenerativeTTA(nn.Module):
                 equal ids of different images; alpha was given.
         """
         self.weighing.check_fitting()
+        shifts = [corruption(word) for word in fit_on]
+        for shift in shifts:
+            shift.check(self.generator.image_spec)
         if isinstance(images, ImageSource | ImageSet):
             check_fit(images.split, "choose alpha")
             labels = images.labels if labels is None else labels
@@ -236,7 +243,13 @@ class GenerativeTTA(nn.Module):
         photos.check_finite()
         bank = joined_bank(photos, self._banks(photos, "calibration", progress), known)
         warn_of(bank_gates(bank))
-        self.weighing.fit(bank)
+        copies = []
+        for shift in shifts:
+            changed = photos.under(shift, self._plan.seed)
+            own = joined_bank(changed, self._banks(changed, "calibration", progress), known)
+            copies.append(replace(own, ids=tuple(f"{name} ({shift.name})" for name in own.ids)))
+        bank = PredictionBank.concatenate([bank, *copies])
+        self.weighing.fit(bank, choose_by="log-loss" if shifts else None)
         return self
 
     def predict_proba(

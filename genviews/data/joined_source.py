@@ -85,9 +85,7 @@ class JoinedImages(ImageSource):
             images=_stacked([found[i].images[j] for i, j in kept], self.image_spec.shape),
             ids=tuple(ids),
             hashes=tuple(found[i].hashes[j] for i, j in kept),
-            masks=_stacked(
-                [_mask(found[i], j) for i, j in kept], (1, *self.image_spec.shape[1:])
-            )
+            masks=_stacked([_mask(found[i], j) for i, j in kept], (1, *self.image_spec.shape[1:]))
             if masked
             else None,
             skipped=tuple(skipped),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from genviews.checks import fail
 from genviews.described import described_by, parse_object
 from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.rule import ChooseBy
 from genviews.ensemble.weigh import Ensemble
 from genviews.identity import Identity, describe
 
@@ -55,9 +57,17 @@ class HeldEnsemble(nn.Module):
         """Raise ValueError where alpha was given, and so is not to be chosen."""
         self._rule.check_fitting()
 
-    def fit(self, bank: PredictionBank) -> None:
-        """Choose alpha on a calibration bank, see `Ensemble.fit`."""
-        self._known = copy(self._rule).fit(bank)
+    def fit(self, bank: PredictionBank, *, choose_by: ChooseBy | None = None) -> None:
+        """Choose alpha on a calibration bank, see `Ensemble.fit`.
+
+        Args:
+            bank: of calibration images.
+            choose_by: what it is chosen by; None takes that of the rule.
+        """
+        chosen = copy(self._rule)
+        if choose_by is not None:
+            chosen.rule = replace(chosen.rule, choose_by=choose_by)
+        self._known = chosen.fit(bank)
         self.alpha = self.alpha.new_tensor(self._known.alpha_)
 
     @property

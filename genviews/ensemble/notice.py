@@ -4,7 +4,8 @@ One weight for all images has to be right for those that the classifier knows an
 shift has made strange. `NoticingEnsemble` gives each image a weight of its own, from what can be
 seen without its class,
 
-    y_i = (1 - alpha_i) * image term + alpha_i * mean over the views,    alpha_i = sigmoid(b + w f_i)
+    y_i = (1 - alpha_i) * image term + alpha_i * mean over the views
+    alpha_i = sigmoid(b + w f_i)
 
 where f_i holds how sure the image term and the views are, whether they agree, whether the views
 agree among themselves and, where it is known, how far the reconstruction is from the image. b and w
@@ -19,8 +20,6 @@ unlabeled data to predict out-of-distribution performance", arXiv 2201.04234.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -149,7 +148,9 @@ class NoticingEnsemble:
             error = loss.double().cpu()
             finite = error.isfinite()
             largest = float(error[finite].max()) if bool(finite.any()) else 1.0
-            columns.append(error.where(finite, torch.full_like(error, largest)).clamp_min(1e-9).log())
+            columns.append(
+                error.where(finite, torch.full_like(error, largest)).clamp_min(1e-9).log()
+            )
         return torch.stack(columns, 1)
 
 
@@ -160,18 +161,19 @@ def _sureness(probs: Float[Tensor, "N Y"]) -> Float[Tensor, " N"]:
 
 
 def _entropy(probs: Float[Tensor, "*N Y"]) -> Float[Tensor, "*N"]:
-    return torch.special.entr(probs).sum(-1)
+    entropy: Tensor = torch.special.entr(probs).sum(-1)
+    return entropy
 
 
 @checked
 def alpha_without_labels(
     ensemble: Ensemble, labelled: PredictionBank, unlabelled: PredictionBank
 ) -> float:
-    """The weight that promises the highest accuracy on images without labels; the smallest of equals.
+    """The weight that promises the highest accuracy on images without labels.
 
     At each alpha, the share of labelled images that are answered wrongly gives a threshold: that
     share of them is less sure. The accuracy that is promised for others is the share of them that
-    is more sure than that.
+    is more sure than that. Of equal weights the smallest is taken.
 
     Args:
         ensemble: says what is pooled, and the grid of alphas; it need not be fitted.

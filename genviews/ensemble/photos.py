@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,8 @@ from genviews.checks import (
 from genviews.data.content import content_hash
 from genviews.data.images import ImageSet
 from genviews.data.source import ImageSource, MemorySource
+from genviews.rng import Rng
+from genviews.robustness.shifted import Shift
 from genviews.signature import checked
 from genviews.types import ImageSpec, check_floats, check_masks, check_shape, check_tensor
 from genviews.user_code import in_short
@@ -86,6 +89,8 @@ class Photos:
         aligner: Aligner | None = None,
         geometry: Sequence[Geometry] | None = None,
     ) -> None:
+        self._shift: Shift | None = None
+        self._seed = 0
         if isinstance(images, ImageSet):
             images = MemorySource(images)
         elif not isinstance(images, Tensor | Sequence | ImageSource) or isinstance(images, str):
@@ -123,6 +128,17 @@ class Photos:
         first = {self.ids[row]: row for row in self.rows}
         return [first[name] for name in self.ids]
 
+    def under(self, shift: Shift, seed: int = 0) -> Photos:
+        """The same photos under a shift, which changes each in the generator's frame as it is read.
+
+        Args:
+            shift: what happens to them.
+            seed: another seed, other noise.
+        """
+        found = copy(self)
+        found._shift, found._seed = shift, seed
+        return found
+
     def check_finite(self) -> None:
         """Raise ValueError that names tensors with a known pixel that is not finite.
 
@@ -151,6 +167,9 @@ class Photos:
         bad = ~_finite(images, masks)
         # Blank, not left out: the batch keeps its size, and the others their last bit.
         images = images.masked_fill(bad[:, None, None, None], 0.0).nan_to_num(0.0, 0.0, 0.0)
+        if self._shift is not None and found:
+            streams = Rng(self._seed, "shift").streams([self.ids[row] for row in found])
+            images = self._shift(images, streams)
         return Read(rows=found, images=images, masks=masks, bad=bad.cpu())
 
     def _align(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:

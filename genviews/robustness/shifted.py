@@ -99,7 +99,8 @@ class Restored:
     @property
     def name(self) -> str:
         """Both names, such as "gaussian_noise:3 restored by median:3"."""
-        return f"{'' if self.shift is None else self.shift.name} restored by {self.restoration.name}"
+        before = "clean images" if self.shift is None else self.shift.name
+        return f"{before} restored by {self.restoration.name}"
 
     def __call__(self, images: Images, streams: Streams) -> Images:
         """The images shifted, then restored."""

@@ -25,8 +25,10 @@ from genviews.ensemble.combine import (
 from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.weigh import Ensemble
 from genviews.invert.quality import ended
+from genviews.kit import GeneratorKit
 from genviews.report.output import write_atomic
 from genviews.report.text import csv_rows
+from genviews.robustness.corruption import Corruption, corruption
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Block
@@ -60,16 +62,52 @@ class MainStudy(Choices):
     """Options of the main study.
 
     Args:
+        shift: Ask about images under a corruption NAME:SEVERITY, such as noise:3: both splits are
+            corrupted. Without it: images as they are.
+        fit_on: Mild corruptions. All that calibration decides is then decided, by log-loss, on its
+            images as they are and on copies under each of these, and not under the shift.
         gallery_images: Test images shown; 0 shows none.
         gallery_views: Views shown of each kind.
     """
 
+    shift: str | None = None
+    fit_on: tuple[str, ...] = ()
     gallery_images: int = field(default=24, metadata={"least": 0})
     gallery_views: int = 6
 
     def quick(self) -> MainStudy:
         """Few views and pictures."""
         return replace(self, num_views=4, scale_views=2, gallery_images=6, gallery_views=2)
+
+    def check(self) -> None:
+        """Raise ValueError for an unknown corruption too."""
+        super().check()
+        self.corruptions()
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """All that are named."""
+        return tuple(corruption(word) for word in (self.shift, *self.fit_on) if word is not None)
+
+    @property
+    def rule(self) -> EnsembleRule:
+        """By log-loss where there are copies to fit on: accuracy hardly tells weights apart."""
+        found = super().rule
+        return replace(found, choose_by="log-loss") if self.fit_on else found
+
+    def under(self, bench: Bench) -> Bench:
+        """The bench with its images under the shift."""
+        if self.shift is None and not self.fit_on:
+            return bench
+        shift = None if self.shift is None else corruption(self.shift)
+        fit_on = [corruption(word) for word in self.fit_on] or None
+        return bench.under(shift, fit_on=fit_on)
+
+
+def check(kit: GeneratorKit | None, options: MainStudy) -> None:
+    """Refuse corruptions that the generator's images cannot have."""
+    if kit is not None:
+        for one in options.corruptions():
+            one.check(kit.generator.image_spec)
 
 
 def run(bench: Bench, options: MainStudy) -> Result:
@@ -84,6 +122,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
     Differs: intervals and tests are over test images, paired; p-values are adjusted over the table
         (Holm). `genviews.ensemble.resample` has the reference's error bars.
     """
+    bench = options.under(bench)
     choice = choose(bench, options, group_candidates(bench.perturbations))
     test = bench.bank("test", choice.view_sets, num_views=options.num_views)
     found = _evaluate(bench, options, choice, test)
@@ -277,4 +316,5 @@ STUDY = Study(
     "+0.13 combined; cars: 96.6 % with crops, 96.9 % with fine style-mixing",
     minutes=4,
     products=(ANSWERS,),
+    check=check,
 )

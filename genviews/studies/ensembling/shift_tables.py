@@ -38,7 +38,12 @@ _SHOWN: tuple[tuple[str, str, str, str], ...] = (
     (VIEWS, "known shift", VIEWS, "weighed against the image; weight fitted under the shift"),
     ("both", "known shift", "both", "half pixel views, half generated ones"),
     ("restored, then views", "known shift", "restored, then views", "the restored image inverted"),
-    (VIEWS, "one weight", "not knowing the shift", "one weight, from clean and mildly shifted images"),
+    (
+        VIEWS,
+        "one weight",
+        "not knowing the shift",
+        "one weight, from clean and mildly shifted images",
+    ),
     (VIEWS, "noticing", "noticing it", "a weight for each image, fitted on the same"),
 )
 _PROTOCOLS: tuple[tuple[Protocol, str], ...] = (
@@ -78,7 +83,9 @@ def pay_table(found: Sequence[Measured]) -> Table:
             Column(name="images", priority=0),
             *(
                 Column(name=name, kind="percent", digits=1, help=told, priority=place)
-                for place, (_, _, name, told) in zip((0, 1, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True)
+                for place, (_, _, name, told) in zip(
+                    (0, 1, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True
+                )
             ),
         ),
         rows=tuple(rows),
@@ -109,7 +116,9 @@ def gain_bars(found: Sequence[Measured]) -> Bars:
         columns.append(
             BarColumn(
                 label=label,
-                values=tuple(None if gap is None else Estimate(gap.value, gap.interval) for gap in each),
+                values=tuple(
+                    None if gap is None else Estimate(gap.value, gap.interval) for gap in each
+                ),
                 kind="points",
                 level=0.0,
                 tones=tuple("" if gap is None else tone_of(gap) for gap in each),
@@ -124,7 +133,7 @@ def gain_bars(found: Sequence[Measured]) -> Bars:
 
 
 def weight_table(found: Sequence[Measured]) -> Table:
-    """What it costs not to know the shift: accuracy of generated views by what they were fitted on."""
+    """What it costs not to know the shift: generated views by what their weight was fitted on."""
     rows = []
     for shift in _shifts(found):
         cells: list[Cell] = [shift]
@@ -135,7 +144,9 @@ def weight_table(found: Sequence[Measured]) -> Table:
     columns = [Column(name="images", priority=0)]
     for place, (protocol, told) in enumerate(_PROTOCOLS):
         columns += [
-            Column(name=protocol, kind="percent", digits=1, help=f"fitted on: {told}", priority=place),
+            Column(
+                name=protocol, kind="percent", digits=1, help=f"fitted on: {told}", priority=place
+            ),
             Column(name=f"weight, {protocol}", kind="number", digits=2, priority=5 + place),
         ]
     return Table(
@@ -152,15 +163,21 @@ def rival_table(found: Sequence[Measured]) -> Table:
     pairs: list[tuple[str, str, GainReport]] = []
     for shift in _shifts(found):
         one = _at(found, shift, VIEWS, "known shift")
-        pairs += [] if one is None else [
-            (shift, "single image", one),
-            *((shift, name, gain) for name, gain in one.against.items()),
-        ]
+        pairs += (
+            []
+            if one is None
+            else [
+                (shift, "single image", one),
+                *((shift, name, gain) for name, gain in one.against.items()),
+            ]
+        )
     weighed = weigh([Gap.of(gain) for _, _, gain in pairs])
     by_place = {(shift, name): gap for (shift, name, _), gap in zip(pairs, weighed, strict=True)}
     names = list(dict.fromkeys(name for _, name, _ in pairs))
     chosen = {
-        (one.shift, one.row): one.chosen for one in found if one.row in ("restoration", "pixel views")
+        (one.shift, one.row): one.chosen
+        for one in found
+        if one.row in ("restoration", "pixel views")
     }
     return Table(
         title="Generated views against each rival",

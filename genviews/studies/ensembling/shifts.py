@@ -7,7 +7,6 @@ reconstruction does. So do filters, which cost nothing. One table has them all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from genviews.checks import fail
@@ -39,7 +38,9 @@ _KINDS = ("gaussian_noise", "impulse_noise", "gaussian_blur", "jpeg", "brightnes
 TABLE = tuple(f"{kind}:{severity}@imagenet-c" for kind in _KINDS for severity in (1, 3, 5))
 """Six corruptions at three severities, fixed before any result was seen."""
 
-HEADLINES = tuple(f"{kind}:3@imagenet-c" for kind in ("gaussian_noise", "gaussian_blur", "brightness"))
+HEADLINES = tuple(
+    f"{kind}:3@imagenet-c" for kind in ("gaussian_noise", "gaussian_blur", "brightness")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +108,10 @@ class Shifts(Viewed):
 
 
 def check(kit: GeneratorKit | None, options: Shifts) -> None:
-    """Refuse shifts that mean nothing for the generator's images, such as of colour for grey ones."""
-    for name in (*options.shifts, *options.fit_on) if kit is not None else ():
-        corruption(name).check(kit.generator.image_spec)
+    """Refuse shifts that the generator's images cannot have, such as of colour for grey ones."""
+    if kit is not None:
+        for name in (*options.shifts, *options.fit_on):
+            corruption(name).check(kit.generator.image_spec)
 
 
 def run(bench: Bench, options: Shifts) -> Result:
@@ -176,7 +178,10 @@ def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
 
 def _best(bench: Bench, options: Shifts, mild: Corruption) -> Perturbation:
     few = {"calibration": options.scale_images}
-    own, named = bench.under(None, fit_on=[mild], counts=few), {p.name: p for p in bench.perturbations}
+    own, named = (
+        bench.under(None, fit_on=[mild], counts=few),
+        {p.name: p for p in bench.perturbations},
+    )
     sets = [ViewSet(perturbation=p) for p in named.values()]
     count = max(1, options.num_views // 2)
     bank = own.bank("calibration", sets, num_views=count, stage="strengths tried on calibration")

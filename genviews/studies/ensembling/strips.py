@@ -1,4 +1,4 @@
-"""A strip of pictures for a shift: clean, shifted, reconstruction, views, and what is said of each."""
+"""A strip of pictures for a shift: clean, shifted, reconstruction, views, and answers to each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genviews.ensemble.fill import conditioning_task, predicted_label
 from genviews.ensemble.views import ViewSet
 from genviews.robustness.shifted import Shift
 from genviews.studies.bench import Bench
-from genviews.studies.blocks import Grid, Images, Picture
+from genviews.studies.blocks import Grid, Images, Picture, Tone
 from genviews.studies.ensembling.pictures import predicted
 from genviews.studies.ensembling.under_shift import CLEAN, Rivals
 
@@ -49,7 +49,10 @@ def strips(
     labels = source.columns[task.labels].values[kept].tolist()
     grids = []
     for place, name in enumerate(batch.ids):
-        pixels = [("as shifted", made["image"][place]), ("reconstruction", made["reconstruction"][place])]
+        pixels = [
+            ("as shifted", made["image"][place]),
+            ("reconstruction", made["reconstruction"][place]),
+        ]
         if shift is not None and name in first:
             was = plan.shown(before.images[[first[name]]], [name])
             pixels.insert(0, ("clean", was))
@@ -58,7 +61,7 @@ def strips(
         for word, views in pixels:
             said = task.answer(predict_logits(task.classifier, views)).cpu().softmax(-1)
             for view, probs in zip(views.cpu(), said, strict=True):
-                tone = "right" if int(probs.argmax()) == labels[place] else "wrong"
+                tone: Tone = "right" if int(probs.argmax()) == labels[place] else "wrong"
                 caption = predicted(probs, task.class_names)
                 pictures.append(Picture(pixels=view, caption=caption, tone=tone))
                 columns.append("image" if shift is None and word == "as shifted" else word)

@@ -13,7 +13,7 @@ Rivals (pixel views, restorations) are always chosen by the first, which favours
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -145,7 +145,9 @@ def measure(
     loss = own.inversions("test").loss_of(last.ids)
     found = list[Measured]()
     for task in bench.tasks:
-        rows = _Rows(CLEAN if shift is None else shift.name, task, first[task.name], last[task.name])
+        rows = _Rows(
+            CLEAN if shift is None else shift.name, task, first[task.name], last[task.name]
+        )
         best = _plain_rows(rows, rivals)
         _weighed_rows(rows, rivals, calibrated, loss)
         if best is not None and task is bench.tasks[0]:
@@ -240,7 +242,10 @@ def _weighed_rows(
         half = 1 + rivals.num_views // 2
         both = Ensemble(rivals.views, image_views=chosen, image_size=half, rule=rule).fit(first)
         rows.add(
-            "both", both.predict_proba(last), protocol="known shift", chosen=chosen,
+            "both",
+            both.predict_proba(last),
+            protocol="known shift",
+            chosen=chosen,
             alpha=both.alpha_,
         )
 
