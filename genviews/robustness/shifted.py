@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from genviews.augment.base import PixelViews
 from genviews.checks import check_type
@@ -23,6 +23,7 @@ from genviews.types import Images, check_shape
 __all__ = ["Restored", "Shift", "ShiftedImages"]
 
 
+@runtime_checkable
 class Shift(Protocol):
     """What may happen to pictures: a change with a name."""
 

@@ -88,6 +88,7 @@ class Bench:
         plain_answers: split -> ids of images whose own answers stand for those of their views,
             which are no numbers, or for want of an inversion.
         redrawn: split -> how many views were not finite, and drawn again, and of how many.
+        where: " under SHIFT" of a bench of shifted images, else "".
         benches_under: those of the same inputs under a shift that were asked for, see `under`.
     """
 
@@ -104,7 +105,7 @@ class Bench:
     plain_answers: dict[str, set[str]] = field(default_factory=dict, init=False)
     redrawn: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
     benches_under: list[Bench] = field(default_factory=list, init=False)
-    _where: str = field(default="", init=False)  # in the names of stages
+    where: str = field(default="", init=False)
     _left_out: dict[str, str] = field(default_factory=dict, init=False)
     _inversions: dict[tuple[str, str], InversionStore] = field(default_factory=dict, init=False)
 
@@ -195,7 +196,7 @@ class Bench:
         same = {n: s for n, s in self.inversions_known.items() if splits[n] is self.images(n)}
         inputs = replace(self.inputs, splits=splits)
         found = replace(self, inputs=inputs, inversions_known=same)
-        found._where = "" if shift is None else f" under {shift.name}"
+        found.where = "" if shift is None else f" under {shift.name}"
         self.benches_under.append(found)
         return found
 
@@ -231,7 +232,7 @@ class Bench:
                 batch_size=self.batch_size,
                 engine=self.engine,
                 apart=True,
-                stage=f"invert {split} images{self._where}",
+                stage=f"invert {split} images{self.where}",
                 progress=self.progress,
             )
         return self._inversions[key]
@@ -302,7 +303,7 @@ class Bench:
             rows=rows,
             folder=self.place / "predictions",
             engine=self.engine,
-            stage=f"{stage or f'views of {split}'}{self._where}",
+            stage=f"{stage or f'views of {split}'}{self.where}",
             progress=self.progress,
         )
         before = self.redrawn.get(split, (0, 0))

@@ -171,14 +171,22 @@ def _gates_of_pictures(
 
 
 def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
-    """The gates of the inversions that a study has made of its calibration and test images."""
+    """The gates of the inversions that a study has made of its calibration and test images.
+
+    Of images under a shift it is only asked whether there are inversions and answers: what the
+    shift has made of the pictures is what the study is about.
+    """
     found, given = list[Gate | None](), bench.inputs
-    for split, plain in bench.plain_answers.items():
-        found.append(number_gate(len(plain), len(bench.images(split)), f"{split} images"))
-    for split, counts in bench.redrawn.items():
-        found.append(redrawn_gate(*counts, f"{split} images"))
+    for own in (bench, *bench.benches_under):
+        for split, plain in own.plain_answers.items():
+            what = f"{split} images{own.where}"
+            found.append(number_gate(len(plain), len(own.images(split)), what))
+        for split, counts in own.redrawn.items():
+            found.append(redrawn_gate(*counts, f"{split} images{own.where}"))
+        for (split, _), store in own.inversions_made.items():
+            status = store.columns("status")["status"]
+            found += status_gates(status, f"{split} images{own.where}")
     for (split, _), store in bench.inversions_made.items():
-        found += status_gates(store.columns("status")["status"], f"{split} images")
         if split != "calibration":
             continue
         source = bench.images(split)
