@@ -12,15 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+from torch import Tensor
+
 from genviews.augment.base import PixelViews
 from genviews.checks import check_type
 from genviews.data.content import content_hash
 from genviews.data.source import ImageSource, SourceBatch
 from genviews.identity import key
 from genviews.rng import Rng, Streams
+from genviews.robustness.restore import Restoration
 from genviews.types import Images, check_shape
 
-__all__ = ["Restored", "Shift", "ShiftedImages"]
+__all__ = ["Restored", "RestoredViews", "Shift", "ShiftedImages"]
 
 
 @runtime_checkable
@@ -91,11 +94,11 @@ class Restored:
 
     Args:
         shift: None for none.
-        restoration: pixel views of which one is made of each image.
+        restoration: of the shifted images.
     """
 
     shift: Shift | None
-    restoration: PixelViews
+    restoration: Restoration
 
     @property
     def name(self) -> str:
@@ -106,5 +109,26 @@ class Restored:
     def __call__(self, images: Images, streams: Streams) -> Images:
         """The images shifted, then restored."""
         shifted = images if self.shift is None else self.shift(images, streams)
-        views = self.restoration(shifted, 1, streams.child("restored"))
-        return views[:, 0].clamp(-1, 1)
+        return self.restoration(shifted)
+
+
+class RestoredViews(PixelViews):
+    """A restoration as pixel views: an ensemble of one, or of the image and it.
+
+    Args:
+        restoration: of images, and of views that exist already.
+    """
+
+    is_random = False
+
+    def __init__(self, restoration: Restoration) -> None:
+        self.restoration = restoration
+
+    @property
+    def name(self) -> str:
+        """That of the restoration."""
+        return self.restoration.name
+
+    def _transform(self, views: Tensor, streams: Streams) -> Tensor:
+        restored: Tensor = self.restoration(views.flatten(0, 1))
+        return restored.unflatten(0, views.shape[:2])

@@ -46,8 +46,9 @@ def accuracy(proba, found):
 def test_each_image_gets_the_weight_that_serves_it():
     found = NoticingEnsemble(Ensemble("views")).fit(both())
     clean, shifted = (bank(shifted=s, split="test", seed=1) for s in (False, True))
-    assert float(found.weights(clean).mean()) < 0.3
-    assert float(found.weights(shifted).mean()) > 0.7
+    for one, low, high in ((clean, 0.0, 0.4), (shifted, 0.6, 1.0)):
+        apart = one.get("image")[:, 0].argmax(-1) != one.get("views").mean(1).argmax(-1)
+        assert low <= float(found.weights(one)[apart].mean()) <= high  # where it decides
     one = Ensemble("views").fit(both())
     for other in (clean, shifted):
         assert accuracy(found.predict_proba(other), other) >= accuracy(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
-from genviews.augment.geometry import HorizontalFlip
 from genviews.data.images import ImageSet
 from genviews.data.joined_source import JoinedImages
 from genviews.data.source import MemorySource
 from genviews.rng import Rng
 from genviews.robustness.corruption import corruption
-from genviews.robustness.shifted import Restored, ShiftedImages
+from genviews.robustness.restore import restoration
+from genviews.robustness.shifted import Restored, RestoredViews, ShiftedImages
 
 NOISE = corruption("noise:3")
 
@@ -64,14 +66,20 @@ class TestShifted:
         )
 
     def test_a_restored_image_is_restored_after_the_shift(self):
-        flip, streams = HorizontalFlip(1.0), Rng(0, "shift").streams(["0.png"])
-        plain, both = source(1).read([0]).images, Restored(NOISE, flip)
-        assert torch.equal(both(plain, streams), NOISE(plain, streams).flip(-1))
-        assert both.name == "gaussian_noise:3 restored by flip"
+        median, streams = restoration("median:3"), Rng(0, "shift").streams(["0.png"])
+        plain, both = source(1).read([0]).images, Restored(NOISE, median)
+        assert torch.equal(both(plain, streams), median(NOISE(plain, streams)))
+        assert both.name == "gaussian_noise:3 restored by median:3"
+
+    def test_restored_views_are_restorations_of_each(self):
+        views = torch.rand(2, 3, 1, 8, 8, generator=Rng(0, "views").torch()) - 0.5
+        made = RestoredViews(restoration("median:3")).augment(views, Rng(0).streams(["a", "b"]))
+        assert torch.equal(made[1, 2], restoration("median:3")(views[1, 2:3])[0])
 
     def test_a_shift_that_changes_the_size_is_told(self):
+        @dataclass(frozen=True)
         class Half:
-            name = "half"
+            name: str = "half"
 
             def __call__(self, images, streams):
                 return images[..., ::2, ::2]

@@ -16,7 +16,7 @@ from genviews.ensemble.views import ViewSet
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.robustness.corruption import Corruption, corruption
-from genviews.robustness.restore import restorations
+from genviews.robustness.restore import RESTORATIONS, restoration
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling.choose import Viewed
@@ -56,6 +56,7 @@ class Shifts(Viewed):
             the first of another kind is taken.
         calibration_images: Calibration images of each shift. Without it: all.
         test_images: Test images of each shift but the headlines. Without it: all.
+        restorations: Rivals that restore an image, of which calibration chooses under each shift.
         scale_images: Calibration images on which strengths of views compete.
         gallery_images: Test images shown of each shift; 0 shows none.
     """
@@ -66,6 +67,7 @@ class Shifts(Viewed):
     fit_on: tuple[str, ...] = ("gaussian_noise:2", "gaussian_blur:3")
     calibration_images: int | None = 500
     test_images: int | None = 1000
+    restorations: tuple[str, ...] = RESTORATIONS
     scale_images: int = 250
     gallery_images: int = field(default=2, metadata={"least": 0})
 
@@ -87,6 +89,8 @@ class Shifts(Viewed):
         super().check()
         for name in (*self.shifts, *self.headlines, *self.fit_on):
             corruption(name)
+        for name in self.restorations:
+            restoration(name)
         if strange := [name for name in self.headlines if name not in self.shifts]:
             remedy = "name them among the shifts as well"
             fail("--headlines", expected="some of --shifts", got=strange[0], remedy=remedy)
@@ -170,7 +174,7 @@ def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
     return Rivals(
         perturbation=chosen,
         pixel_views=bench.pixel_views,
-        restorations=restorations(),
+        restorations=tuple(map(restoration, options.restorations)),
         num_views=options.num_views,
         rule=options.rule,
     )

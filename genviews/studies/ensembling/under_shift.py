@@ -31,7 +31,8 @@ from genviews.ensemble.significance import GainReport, gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble
 from genviews.perturb.base import Perturbation
-from genviews.robustness.shifted import Restored, Shift
+from genviews.robustness.restore import Restoration
+from genviews.robustness.shifted import Restored, RestoredViews, Shift
 from genviews.studies.bench import Bench
 
 __all__ = ["CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
@@ -80,14 +81,15 @@ class Rivals:
 
     perturbation: Perturbation
     pixel_views: tuple[PixelViews, ...]
-    restorations: tuple[PixelViews, ...]
+    restorations: tuple[Restoration, ...]
     num_views: int
     rule: EnsembleRule
 
     @property
     def view_sets(self) -> list[ViewSet]:
         """All kinds of views."""
-        pixels = [ViewSet(pixels=views) for views in (*self.pixel_views, *self.restorations)]
+        restored = (RestoredViews(one) for one in self.restorations)
+        pixels = [ViewSet(pixels=views) for views in (*self.pixel_views, *restored)]
         return [*pixels, ViewSet(perturbation=self.perturbation)]
 
     @property
@@ -199,7 +201,7 @@ class _Rows:
         ]
 
 
-def _plain_rows(rows: _Rows, rivals: Rivals) -> PixelViews | None:
+def _plain_rows(rows: _Rows, rivals: Rivals) -> Restoration | None:
     """What has no weight; returns the restoration that calibration chose."""
     rule, first, last = rivals.rule, rows.first, rows.last
     rows.add("single image", Method(name="", group="image").fixed_proba(last, rule))
