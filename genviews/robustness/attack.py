@@ -73,6 +73,9 @@ class Attack(ABC):
         """Make it from the words of a name; `kind` tells apart those of one class."""
         return cls(budget)
 
+    def check_installed(self) -> None:
+        """Raise ModuleNotFoundError where it needs a package that is not there."""
+
     @property
     def label(self) -> str:
         """`kind`, or what tells this one from others of its class."""

@@ -66,6 +66,10 @@ class CarliniWagner(Attack):
             check_number(getattr(self, name), f"{name} of CarliniWagner", above=0)
         check_number(self.confidence, "confidence of CarliniWagner", least=0)
 
+    def check_installed(self) -> None:
+        """See `Attack`: it needs foolbox."""
+        _foolbox()
+
     def search(self, ask: Ask, images: Images, streams: Streams) -> Images:
         """See `Attack`.
 

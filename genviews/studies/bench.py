@@ -24,7 +24,6 @@ from torch import Tensor
 from genviews.augment.base import PixelViews
 from genviews.checks import fail
 from genviews.classify.task import Task
-from genviews.data.joined_source import JoinedImages
 from genviews.data.source import ImageSource
 from genviews.data.split import SplitName
 from genviews.engine import Engine
@@ -40,7 +39,6 @@ from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng
-from genviews.robustness.shifted import Shift, ShiftedImages
 from genviews.studies.base import Need, Options, Study
 from genviews.studies.inputs import Inputs
 from genviews.studies.result import Record
@@ -89,7 +87,7 @@ class Bench:
             which are no numbers, or for want of an inversion.
         redrawn: split -> how many views were not finite, and drawn again, and of how many.
         where: " under SHIFT" of a bench of shifted images, else "".
-        benches_under: those of the same inputs under a shift that were asked for, see `under`.
+        benches_under: those of the same inputs under a shift that were asked for, see `derived`.
     """
 
     inputs: Inputs = field(kw_only=False)
@@ -168,43 +166,21 @@ class Bench:
         """The images of "calibration" or "test"."""
         return self.inputs.splits[split]
 
-    def under(
-        self,
-        shift: Shift | None,
-        *,
-        fit_on: Sequence[Shift] | None = None,
-        counts: Mapping[str, int] | None = None,
-    ) -> Bench:
-        """The same bench with its images under a shift; its work lies in the same folder.
+    def derived(self, splits: Mapping[str, ImageSource], where: str) -> Bench:
+        """The same bench with other images; its work lies in the same folder.
 
         Args:
-            shift: of the test images, and of the calibration images; None leaves them as they are.
-            fit_on: calibrate on the images as they are and on copies of them under each of these,
-                and not under the shift; None calibrates under the shift.
-            counts: of splits, how many images are drawn by their ids; those of others are all kept.
-
-        Source: Chai et al. 2021, section 4.1, chooses alpha on validation images under the shift.
+            splits: "calibration" and "test".
+            where: see `Attributes`.
         """
-        splits = {}
-        for name, images in self.inputs.splits.items():
-            most = (counts or {}).get(name)
-            few = images if most is None else images.select(self._drawn(images, most))
-            splits[name] = self._shifted(few, shift)
-            if name == "calibration" and fit_on is not None:
-                copies = {one.name: self._shifted(few, one) for one in fit_on}
-                splits[name] = JoinedImages({"": few, **copies}) if copies else few
         same = {n: s for n, s in self.inversions_known.items() if splits[n] is self.images(n)}
-        inputs = replace(self.inputs, splits=splits)
-        found = replace(self, inputs=inputs, inversions_known=same)
-        found.where = "" if shift is None else f" under {shift.name}"
+        found = replace(self, inputs=replace(self.inputs, splits=splits), inversions_known=same)
+        found.where = where
         self.benches_under.append(found)
         return found
 
-    def _shifted(self, images: ImageSource, shift: Shift | None) -> ImageSource:
-        return images if shift is None else ShiftedImages(images, shift, self.seed)
-
-    def _drawn(self, images: ImageSource, most: int) -> list[int]:
-        """Rows of so many images; which, only their ids and the seed decide."""
+    def drawn(self, images: ImageSource, most: int) -> list[int]:
+        """Rows of so many images, or of all; which, their ids and the seed alone decide."""
         if most >= len(images):
             return list(range(len(images)))
         draws = Rng(self.seed, "scale images").streams(images.ids).uniform(1, (1,))
@@ -291,7 +267,7 @@ class Bench:
             stage: what is told of it; None is "views of SPLIT".
         """
         images = self.images(split)
-        rows = self._drawn(images, len(images) if count is None else count)
+        rows = self.drawn(images, len(images) if count is None else count)
         plan = self.plan(view_sets, num_views)
         found = fill_from_source(
             self.tasks if tasks is None else tasks,

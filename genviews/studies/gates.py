@@ -177,15 +177,15 @@ def gates_of_inversions(bench: Bench) -> tuple[Gate, ...]:
     shift has made of the pictures is what the study is about.
     """
     found, given = list[Gate | None](), bench.inputs
-    for own in (bench, *bench.benches_under):
-        for split, plain in own.plain_answers.items():
-            what = f"{split} images{own.where}"
-            found.append(number_gate(len(plain), len(own.images(split)), what))
-        for split, counts in own.redrawn.items():
-            found.append(redrawn_gate(*counts, f"{split} images{own.where}"))
-        for (split, _), store in own.inversions_made.items():
+    for one in (bench, *bench.benches_under):
+        for split, plain in one.plain_answers.items():
+            what = f"{split} images{one.where}"
+            found.append(number_gate(len(plain), len(one.images(split)), what))
+        for split, counts in one.redrawn.items():
+            found.append(redrawn_gate(*counts, f"{split} images{one.where}"))
+        for (split, _), store in one.inversions_made.items():
             status = store.columns("status")["status"]
-            found += status_gates(status, f"{split} images{own.where}")
+            found += status_gates(status, f"{split} images{one.where}")
     for (split, _), store in bench.inversions_made.items():
         if split != "calibration":
             continue

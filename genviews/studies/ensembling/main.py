@@ -47,6 +47,7 @@ from genviews.studies.ensembling.pictures import pictures
 from genviews.studies.ensembling.reconstruct import measure_reconstructions
 from genviews.studies.ensembling.saved import SavedEnsemble
 from genviews.studies.result import Result
+from genviews.studies.under import under
 from genviews.types import Status
 
 __all__ = ["STUDY", "MainStudy", "run"]
@@ -100,7 +101,7 @@ class MainStudy(Choices):
             return bench
         shift = None if self.shift is None else corruption(self.shift)
         fit_on = [corruption(word) for word in self.fit_on] or None
-        return bench.under(shift, fit_on=fit_on)
+        return under(bench, shift, fit_on=fit_on)
 
 
 def check(kit: GeneratorKit | None, options: MainStudy) -> None:

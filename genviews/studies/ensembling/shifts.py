@@ -31,6 +31,7 @@ from genviews.studies.ensembling.shift_tables import (
 from genviews.studies.ensembling.strips import strips
 from genviews.studies.ensembling.under_shift import Measured, Rivals, calibrate, measure
 from genviews.studies.result import Result
+from genviews.studies.under import under
 
 __all__ = ["STUDY", "Shifts", "run"]
 
@@ -183,7 +184,7 @@ def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
 def _best(bench: Bench, options: Shifts, mild: Corruption) -> Perturbation:
     few = {"calibration": options.scale_images}
     own, named = (
-        bench.under(None, fit_on=[mild], counts=few),
+        under(bench, None, fit_on=[mild], counts=few),
         {p.name: p for p in bench.perturbations},
     )
     sets = [ViewSet(perturbation=p) for p in named.values()]

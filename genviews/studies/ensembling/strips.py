@@ -14,6 +14,7 @@ from genviews.studies.bench import Bench
 from genviews.studies.blocks import Grid, Images, Picture, Tone
 from genviews.studies.ensembling.pictures import predicted
 from genviews.studies.ensembling.under_shift import CLEAN, Rivals
+from genviews.studies.under import under
 
 __all__ = ["strips"]
 
@@ -32,7 +33,7 @@ def strips(
         counts: of splits, how many images were measured.
         images: how many are shown, spread over the split.
     """
-    own, clean = bench.under(shift, counts=counts), bench.under(None, counts=counts)
+    own, clean = under(bench, shift, counts=counts), under(bench, None, counts=counts)
     source, task = own.images("test"), bench.tasks[0]
     rows = torch.linspace(0, len(source) - 1, min(images, len(source))).long().unique().tolist()
     batch, before = source.read(rows), clean.images("test").read(rows)

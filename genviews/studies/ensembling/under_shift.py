@@ -34,6 +34,7 @@ from genviews.perturb.base import Perturbation
 from genviews.robustness.restore import Restoration
 from genviews.robustness.shifted import Restored, RestoredViews, Shift
 from genviews.studies.bench import Bench
+from genviews.studies.under import under
 
 __all__ = ["CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
 
@@ -116,8 +117,8 @@ class Calibrated:
 def calibrate(bench: Bench, rivals: Rivals, mild: Shift, counts: Mapping[str, int]) -> Calibrated:
     """What the classifiers say of clean calibration images, and of copies under a mild shift."""
     sets = [ViewSet(perturbation=rivals.perturbation)]
-    clean = bench.under(None, counts=counts).bank("calibration", sets, num_views=rivals.num_views)
-    own = bench.under(None, fit_on=[mild], counts=counts)
+    clean = under(bench, None, counts=counts).bank("calibration", sets, num_views=rivals.num_views)
+    own = under(bench, None, fit_on=[mild], counts=counts)
     mixed = own.bank("calibration", sets, num_views=rivals.num_views)
     loss = own.inversions("calibration").loss_of(mixed.ids)
     return Calibrated(clean=clean, mixed=mixed, loss=loss)
@@ -139,7 +140,7 @@ def measure(
         calibrated: what other protocols fit on.
         counts: of splits, how many images.
     """
-    own = bench.under(shift, counts=counts)
+    own = under(bench, shift, counts=counts)
     first, last = (
         own.bank(split, rivals.view_sets, num_views=rivals.num_views)
         for split in ("calibration", "test")
@@ -153,7 +154,7 @@ def measure(
         best = _plain_rows(rows, rivals)
         _weighed_rows(rows, rivals, calibrated, loss)
         if best is not None and task is bench.tasks[0]:
-            _restored_rows(rows, rivals, bench.under(Restored(shift, best), counts=counts))
+            _restored_rows(rows, rivals, under(bench, Restored(shift, best), counts=counts))
         found += rows.measured()
     return found
 
