@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from genviews.checks import check_each, check_number, check_words, fail, finite_rows, lookup
 from genviews.modes import evaluating, frozen, gradients
-from genviews.named import Registry
+from genviews.named import Registry, find_package
 from genviews.rng import Streams
 from genviews.robustness.ask import Ask
 from genviews.signature import checked
@@ -54,6 +54,9 @@ class Attack(ABC):
     kind: ClassVar[str]
     """First word of `name`, and the purpose of the random streams."""
 
+    package: ClassVar[str | None] = None
+    """That does the search; None where PyTorch does."""
+
     unnamed_budget: ClassVar[float | None] = None
     """The budget of a name that does not say one; None where every name must."""
 
@@ -75,6 +78,8 @@ class Attack(ABC):
 
     def check_installed(self) -> None:
         """Raise ModuleNotFoundError where it needs a package that is not there."""
+        if self.package is not None:
+            find_package(self.package, "robustness", f"attack {self.kind!r}")
 
     @property
     def label(self) -> str:

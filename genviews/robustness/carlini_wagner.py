@@ -51,6 +51,7 @@ class CarliniWagner(Attack):
     weight: float = 0.001
 
     kind: ClassVar[str] = "cw"
+    package: ClassVar[str | None] = "foolbox"
     unnamed_budget: ClassVar[float | None] = math.inf
 
     @property
@@ -65,10 +66,6 @@ class CarliniWagner(Attack):
         for name in ("stride", "weight"):
             check_number(getattr(self, name), f"{name} of CarliniWagner", above=0)
         check_number(self.confidence, "confidence of CarliniWagner", least=0)
-
-    def check_installed(self) -> None:
-        """See `Attack`: it needs foolbox."""
-        _foolbox()
 
     def search(self, ask: Ask, images: Images, streams: Streams) -> Images:
         """See `Attack`.

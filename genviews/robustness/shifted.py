@@ -130,5 +130,5 @@ class RestoredViews(PixelViews):
         return self.restoration.name
 
     def _transform(self, views: Tensor, streams: Streams) -> Tensor:
-        restored: Tensor = self.restoration(views.flatten(0, 1))
-        return restored.unflatten(0, views.shape[:2])
+        restored: Tensor = self.restoration(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+        return restored

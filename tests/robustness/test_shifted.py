@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from genviews.robustness.restore import restoration
 
 from genviews.data.images import ImageSet
 from genviews.data.joined_source import JoinedImages
 from genviews.data.source import MemorySource
 from genviews.rng import Rng
 from genviews.robustness.corruption import corruption
+from genviews.robustness.restore import restoration
 from genviews.robustness.shifted import Restored, RestoredViews, ShiftedImages
 
 NOISE = corruption("noise:3")
