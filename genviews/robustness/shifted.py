@@ -90,26 +90,22 @@ class ShiftedImages(ImageSource):
 
 @dataclass(frozen=True, eq=False)
 class Restored:
-    """A shift, and what is done about it before anything else: restored images are inverted.
+    """A restoration as a shift: restored images are inverted and classified in place of the others.
 
     Args:
-        shift: None for none.
-        restoration: of the shifted images.
+        restoration: of the images.
     """
 
-    shift: Shift | None
     restoration: Restoration
 
     @property
     def name(self) -> str:
-        """Both names, such as "gaussian_noise:3 restored by median:3"."""
-        before = "clean images" if self.shift is None else self.shift.name
-        return f"{before} restored by {self.restoration.name}"
+        """That of the restoration."""
+        return self.restoration.name
 
     def __call__(self, images: Images, streams: Streams) -> Images:
-        """The images shifted, then restored."""
-        shifted = images if self.shift is None else self.shift(images, streams)
-        return self.restoration(shifted)
+        """The restored images."""
+        return self.restoration(images)
 
 
 class RestoredViews(PixelViews):

@@ -67,9 +67,11 @@ class TestShifted:
 
     def test_a_restored_image_is_restored_after_the_shift(self):
         median, streams = restoration("median:3"), Rng(0, "shift").streams(["0.png"])
-        plain, both = source(1).read([0]).images, Restored(NOISE, median)
-        assert torch.equal(both(plain, streams), median(NOISE(plain, streams)))
-        assert both.name == "gaussian_noise:3 restored by median:3"
+        noisy = ShiftedImages(source(1), NOISE)
+        both = ShiftedImages(noisy, Restored(median))
+        expected = median(NOISE(source(1).read([0]).images, streams))
+        assert torch.equal(both.read([0]).images, expected)
+        assert both.name == "an array under gaussian_noise:3 under median:3"
 
     def test_restored_views_are_restorations_of_each(self):
         views = torch.rand(2, 3, 1, 8, 8, generator=Rng(0, "views").torch()) - 0.5

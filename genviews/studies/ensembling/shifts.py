@@ -7,7 +7,9 @@ reconstruction does. So do filters, which cost nothing. One table has them all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from typing import Self
 
 from genviews.checks import fail
 from genviews.ensemble.combine import ranked
@@ -15,11 +17,13 @@ from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.views import ViewSet
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
+from genviews.robustness.attack import attack
 from genviews.robustness.corruption import Corruption, corruption
 from genviews.robustness.restore import RESTORATIONS, restoration
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling.choose import Viewed
+from genviews.studies.ensembling.instant import Timed, by_time, time_blocks
 from genviews.studies.ensembling.shift_tables import (
     answer,
     gain_bars,
@@ -29,11 +33,11 @@ from genviews.studies.ensembling.shift_tables import (
     weight_table,
 )
 from genviews.studies.ensembling.strips import strips
-from genviews.studies.ensembling.under_shift import Measured, Rivals, calibrate, measure
+from genviews.studies.ensembling.under_shift import CLEAN, Measured, Rivals, calibrate, measure
 from genviews.studies.result import Result
-from genviews.studies.under import under
+from genviews.studies.under import under, under_attack
 
-__all__ = ["STUDY", "Shifts", "run"]
+__all__ = ["STUDY", "Shifts", "measure_shifts", "run"]
 
 _KINDS = ("gaussian_noise", "impulse_noise", "gaussian_blur", "jpeg", "brightness", "contrast")
 TABLE = tuple(f"{kind}:{severity}@imagenet-c" for kind in _KINDS for severity in (1, 3, 5))
@@ -53,11 +57,15 @@ class Shifts(Viewed):
         shifts: Corruptions NAME:SEVERITY, on the scale of CIFAR-10-C or, as
             NAME:SEVERITY@imagenet-c, on the stronger one of ImageNet-C.
         headlines: Of them, those that are measured on all test images, as clean images are.
+        attacks: Attacks NAME:BUDGET on the first classifier, which know of no views; budgets are in
+            units of images in [-1, 1].
         fit_on: Mild shifts to fit the weight of the views on, besides clean images; for each shift
             the first of another kind is taken.
         calibration_images: Calibration images of each shift. Without it: all.
         test_images: Test images of each shift but the headlines. Without it: all.
         restorations: Rivals that restore an image, of which calibration chooses under each shift.
+        steps: Numbers of optimisation steps after which ensembles are measured, and timed, on clean
+            images and under the headlines.
         scale_images: Calibration images on which strengths of views compete.
         gallery_images: Test images shown of each shift; 0 shows none.
     """
@@ -65,23 +73,27 @@ class Shifts(Viewed):
     num_views: int = 10
     shifts: tuple[str, ...] = TABLE
     headlines: tuple[str, ...] = HEADLINES
+    attacks: tuple[str, ...] = ("fgsm:0.05", "pgd:0.05", "pgd:0.1")
     fit_on: tuple[str, ...] = ("gaussian_noise:2", "gaussian_blur:3")
     calibration_images: int | None = 500
     test_images: int | None = 1000
     restorations: tuple[str, ...] = RESTORATIONS
+    steps: tuple[int, ...] = (0, 5, 15, 40)
     scale_images: int = 250
     gallery_images: int = field(default=2, metadata={"least": 0})
 
-    def quick(self) -> Shifts:
+    def quick(self) -> Self:
         """Two shifts, few views and images."""
         return replace(
             self,
             num_views=2,
             shifts=("gaussian_noise:3",),
+            attacks=("fgsm:0.05",),
             headlines=(),
             calibration_images=16,
             test_images=16,
             scale_images=8,
+            steps=(0, 2),
             gallery_images=1,
         )
 
@@ -95,19 +107,32 @@ class Shifts(Viewed):
         if strange := [name for name in self.headlines if name not in self.shifts]:
             remedy = "name them among the shifts as well"
             fail("--headlines", expected="some of --shifts", got=strange[0], remedy=remedy)
+        for name in self.attacks:
+            attack(name).check_installed()
         for name in self.shifts:
-            self.mild(corruption(name))
+            self.mild(name)
 
-    def mild(self, shift: Corruption | None) -> Corruption:
+    def counts(self, name: str) -> dict[str, int]:
+        """How many images of each split, where not all: of test, all for headlines and clean."""
+        whole = name in (CLEAN, *self.headlines)
+        return {split: most for split, most in self.few.items() if split != "test" or not whole}
+
+    @property
+    def few(self) -> dict[str, int]:
+        """How many images of each split, where not all."""
+        few = {"calibration": self.calibration_images, "test": self.test_images}
+        return {split: most for split, most in few.items() if most is not None}
+
+    def mild(self, name: str) -> Corruption:
         """What is fitted on for a shift: never its own kind."""
-        for name in self.fit_on:
-            found = corruption(name)
-            if shift is None or found.kind != shift.kind:
+        kind = corruption(name).kind if name in self.shifts else ""
+        for found in map(corruption, self.fit_on):
+            if found.kind != kind:
                 return found
         fail(
             "--fit-on",
             expected="for each shift a mild one of another kind",
-            got=f"{', '.join(self.fit_on) or 'none'} for {shift.name if shift else 'clean images'}",
+            got=f"{', '.join(self.fit_on) or 'none'} for {name}",
             remedy="name a second one, such as gaussian_blur:3",
         )
 
@@ -128,20 +153,15 @@ def run(bench: Bench, options: Shifts) -> Result:
     Differs: other corruptions, on published scales; rivals; weights that were chosen without
         knowledge of the shift.
     """
-    few = {"calibration": options.calibration_images, "test": options.test_images}
-    counts = {split: most for split, most in few.items() if most is not None}
-    whole = {split: most for split, most in counts.items() if split != "test"}
-    milds = {mild.name: mild for mild in map(corruption, options.fit_on)}
-    rivals = _rivals(bench, options, next(iter(milds.values())))
-    calibrated = {name: calibrate(bench, rivals, one, counts) for name, one in milds.items()}
-    found, shown = list[Measured](), []
-    for name in ("", *options.shifts):
+    rivals, found = measure_shifts(bench, options)
+    shown = [
+        strips(bench, own, name, rivals, options.gallery_images)
+        for name, own in (_benches(bench, options) if options.gallery_images else ())
+    ]
+    timed = list[Timed]()
+    for name in ("", *options.headlines) if options.steps else ():
         shift = corruption(name) if name else None
-        known = calibrated[options.mild(shift).name]
-        most = whole if not name or name in options.headlines else counts
-        found += measure(bench, rivals, shift, known, most)
-        if options.gallery_images:
-            shown.append(strips(bench, rivals, shift, most, options.gallery_images))
+        timed += by_time(bench, rivals, shift, options.steps, options.few)
     main = bench.tasks[0].name
     own = [one for one in found if one.task == main]
     verdict, tone = answer(own)
@@ -155,17 +175,39 @@ def run(bench: Bench, options: Shifts) -> Result:
             weight_table(own),
             rival_table(own),
             *other_classifiers(found, [task.name for task in bench.tasks]),
+            *time_blocks(timed),
             *shown,
         ),
         record=bench.record(
             options,
             data={
                 "views": rivals.views,
-                "mild": {one: options.mild(corruption(one)).name for one in options.shifts},
+                "mild": {one: options.mild(one).name for one in options.shifts},
                 "rows": [asdict(one) for one in found],
+                "timed": [asdict(one) for one in timed],
             },
         ),
     )
+
+
+def measure_shifts(bench: Bench, options: Shifts) -> tuple[Rivals, list[Measured]]:
+    """What is compared, and every row of every task on clean images and under each shift."""
+    milds = {mild.name: mild for mild in map(corruption, options.fit_on)}
+    rivals = _rivals(bench, options, next(iter(milds.values())))
+    calibrated = {name: calibrate(bench, rivals, one, options.few) for name, one in milds.items()}
+    found = list[Measured]()
+    for name, own in _benches(bench, options):
+        found += measure(own, name, rivals, calibrated[options.mild(name).name])
+    return rivals, found
+
+
+def _benches(bench: Bench, options: Shifts) -> Iterator[tuple[str, Bench]]:
+    """Clean images, and those under each shift and attack."""
+    yield CLEAN, under(bench, None, counts=options.counts(CLEAN))
+    for name in options.shifts:
+        yield name, under(bench, corruption(name), counts=options.counts(name))
+    for name in options.attacks:
+        yield name, under_attack(bench, attack(name), bench.tasks[0], counts=options.few)
 
 
 def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:

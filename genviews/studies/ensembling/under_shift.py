@@ -124,37 +124,27 @@ def calibrate(bench: Bench, rivals: Rivals, mild: Shift, counts: Mapping[str, in
     return Calibrated(clean=clean, mixed=mixed, loss=loss)
 
 
-def measure(
-    bench: Bench,
-    rivals: Rivals,
-    shift: Shift | None,
-    calibrated: Calibrated,
-    counts: Mapping[str, int],
-) -> list[Measured]:
+def measure(bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated) -> list[Measured]:
     """Measure every row of every task under a shift, the single image first.
 
     Args:
-        bench: of clean images.
+        bench: of images under the shift.
+        name: of the shift.
         rivals: what is compared.
-        shift: None for none.
         calibrated: what other protocols fit on.
-        counts: of splits, how many images.
     """
-    own = under(bench, shift, counts=counts)
     first, last = (
-        own.bank(split, rivals.view_sets, num_views=rivals.num_views)
+        bench.bank(split, rivals.view_sets, num_views=rivals.num_views)
         for split in ("calibration", "test")
     )
-    loss = own.inversions("test").loss_of(last.ids)
+    loss = bench.inversions("test").loss_of(last.ids)
     found = list[Measured]()
     for task in bench.tasks:
-        rows = _Rows(
-            CLEAN if shift is None else shift.name, task, first[task.name], last[task.name]
-        )
+        rows = _Rows(name, task, first[task.name], last[task.name])
         best = _plain_rows(rows, rivals)
         _weighed_rows(rows, rivals, calibrated, loss)
         if best is not None and task is bench.tasks[0]:
-            _restored_rows(rows, rivals, under(bench, Restored(shift, best), counts=counts))
+            _restored_rows(rows, rivals, under(bench, Restored(best)))
         found += rows.measured()
     return found
 

@@ -1,0 +1,257 @@
+"""Where do generated views pay when a classifier has learnt from few labels?
+
+A seed redraws everything that chance decides: the labels, the first weights and the order of the
+training, the calibration images, and the views.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Self
+
+import numpy as np
+from scipy import stats
+from torch import Tensor
+
+from genviews.checks import check_each, fail
+from genviews.classify.config import TrainConfig, training_preset
+from genviews.classify.model import Classifier
+from genviews.classify.network import SmallResNet
+from genviews.classify.task import Task
+from genviews.classify.train import train_classifier
+from genviews.data.source import as_source
+from genviews.identity import key
+from genviews.rng import Rng
+from genviews.studies.base import Need, Study
+from genviews.studies.bench import Bench
+from genviews.studies.blocks import BarColumn, Bars, Cell, Column, Estimate, Table
+from genviews.studies.ensembling.shifts import Shifts, check, measure_shifts
+from genviews.studies.ensembling.under_shift import Measured
+from genviews.studies.result import Result
+
+__all__ = ["STUDY", "FewLabels", "run"]
+
+STEPS = 1000
+"""Of each training, about: fewer labels make more epochs."""
+
+_ROWS = (
+    ("single image", ""),
+    ("restoration", ""),
+    ("pixel views", ""),
+    ("reconstruction", ""),
+    ("generated views", "known shift"),
+    ("generated views", "one weight"),
+    ("generated views", "noticing"),
+)
+_GAINS = (
+    ("restoration", ""),
+    ("generated views", "known shift"),
+    ("generated views", "one weight"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewLabels(Shifts):
+    """Options of the study of few labels.
+
+    Args:
+        labels: Labelled images of each class that classifiers are trained on.
+        seeds: Seeds, one after the other from that of the run.
+        perturb: Kind of generated views, such as stylemix_fine.
+    """
+
+    headlines: tuple[str, ...] = ()
+    labels: tuple[int, ...] = (10, 30, 120)
+    seeds: int = 3
+    perturb: str = "stylemix_fine"
+
+    def quick(self) -> Self:
+        """One seed, two numbers of labels."""
+        return replace(super().quick(), labels=(2, 3), seeds=1)
+
+
+def run(bench: Bench, options: FewLabels) -> Result:
+    """The table of shifts for classifiers that are trained on few labels, over seeds."""
+    found = [_of_seed(bench, options, bench.seed + seed) for seed in range(options.seeds)]
+    tasks = [_title(count) for count in options.labels]
+    shifts = list(dict.fromkeys(one.shift for one in found[0]))
+    data = [[asdict(one) for one in rows] for rows in found]
+    return Result(
+        title="Where do generated views pay when labels are few?",
+        verdict=_verdict(found, tasks, shifts),
+        blocks=(
+            *(_table(found, task, shifts) for task in tasks),
+            *(_bars(found, task, shifts) for task in tasks),
+        ),
+        record=bench.record(options, data={"seeds": data}),
+    )
+
+
+def _of_seed(bench: Bench, options: FewLabels, seed: int) -> list[Measured]:
+    """Every row of one seed."""
+    train, val, test = map(as_source, bench.probe.splits().values())
+    labels = train.labels
+    assert labels is not None  # of a probe
+    tasks = []
+    for count in options.labels:
+        rows = _drawn(labels, train.ids, count, len(train.class_names), seed)
+        batch = train.select(rows).load()
+        assert batch.labels is not None
+        classifier = _trained(bench, batch.images, batch.labels, batch.class_names, seed)
+        column = next(iter(val.columns))
+        tasks.append(Task(name=_title(count), classifier=classifier, labels=column))
+    inputs = replace(
+        bench.inputs,
+        tasks=tuple(tasks),
+        splits={"calibration": val, "test": test},
+        perturbations=bench.kit.perturbations([options.perturb]),
+        pixel_views=bench.kit.baselines,
+    )
+    own = replace(bench, inputs=inputs, seed=seed, folder=bench.place)
+    rows_found = measure_shifts(own, options)[1]
+    bench.benches_under.extend((own, *own.benches_under))
+    return rows_found
+
+
+def _title(count: int) -> str:
+    return f"{count} labels a class"
+
+
+def _drawn(labels: Tensor, ids: Sequence[str], count: int, classes: int, seed: int) -> list[int]:
+    """So many rows of each class; fewer are among those of more."""
+    order = Rng(seed, "labels").streams(ids).uniform(1, (1,)).flatten().argsort(stable=True)
+    rows = list[int]()
+    for number in range(classes):
+        own = order[labels[order] == number][:count].tolist()
+        if len(own) < count:
+            expected, remedy = f"{count} training images of each class", "ask for fewer --labels"
+            fail("labels", expected=expected, got=f"{len(own)} of class {number}", remedy=remedy)
+        rows += own
+    return sorted(rows)
+
+
+def _trained(
+    bench: Bench, images: Tensor, labels: Tensor, names: Sequence[str], seed: int
+) -> Classifier:
+    """A small network of these images; what is kept of a training that was killed goes on."""
+    spec = bench.kit.generator.image_spec
+    domain = bench.kit.domain
+    known = domain is not None and domain.name == "fashion32"
+    config = training_preset("fashion32") if known else TrainConfig()
+    batch = min(config.batch_size, max(2, len(images) // 2))
+    epochs = math.ceil(STEPS / max(1, len(images) // batch))
+    config = replace(config, seed=seed, batch_size=batch, epochs=epochs)
+    network = SmallResNet(channels=spec.channels, num_classes=len(names), seed=seed)
+    place = bench.place / "classifiers" / f"{key(images, labels, config)}.pt"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    trained = train_classifier(
+        network.to(bench.device), images, labels, config, checkpoint=place, progress=bench.progress
+    )
+    return Classifier(trained.module, spec, tuple(names))
+
+
+def _over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean, with the 95 % interval of Student's t over seeds; none of a single one."""
+    mean = float(np.mean(values))
+    if len(values) < 2 or len(set(values)) < 2:
+        return Estimate(mean)
+    low, high = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
+    return Estimate(mean, (float(low), float(high)))
+
+
+def _values(
+    found: Sequence[Sequence[Measured]], task: str, shift: str, row: tuple[str, str]
+) -> list[Measured]:
+    return [
+        one
+        for rows in found
+        for one in rows
+        if (one.task, one.shift) == (task, shift) and (one.row, one.protocol) == row
+    ]
+
+
+def _table(found: Sequence[Sequence[Measured]], task: str, shifts: Sequence[str]) -> Table:
+    rows = []
+    for shift in shifts:
+        cells: list[Cell] = [shift]
+        for row in _ROWS:
+            own = _values(found, task, shift, row)
+            check_each(own, len(found), f"{row[0]} of {task}", "seed") if own else None
+            cells.append(_over_seeds([one.accuracy for one in own]) if own else None)
+        rows.append(tuple(cells))
+    return Table(
+        title=f"Accuracy: {task}",
+        columns=(
+            Column(name="images", priority=0),
+            *(
+                Column(
+                    name=row if protocol in ("", "known shift") else f"{row}, {protocol}",
+                    kind="percent",
+                    digits=1,
+                    priority=place,
+                )
+                for place, (row, protocol) in zip((0, 1, 3, 4, 0, 2, 5), _ROWS, strict=True)
+            ),
+        ),
+        rows=tuple(rows),
+        caption=f"Mean over {len(found)} seeds with its 95 % interval (Student's t); generated "
+        "views are weighed under the shift, or without knowing it.",
+    )
+
+
+def _bars(found: Sequence[Sequence[Measured]], task: str, shifts: Sequence[str]) -> Bars:
+    columns = []
+    for row, protocol in _GAINS:
+        each = [_values(found, task, shift, (row, protocol)) for shift in shifts]
+        columns.append(
+            BarColumn(
+                label=row if protocol != "one weight" else "not knowing the shift",
+                values=tuple(
+                    _over_seeds([one.gain for one in own]) if own else None for own in each
+                ),
+                kind="points",
+                level=0.0,
+            )
+        )
+    return Bars(
+        title=f"Gain over the single image: {task}", names=tuple(shifts), columns=tuple(columns)
+    )
+
+
+def _verdict(
+    found: Sequence[Sequence[Measured]], tasks: Sequence[str], shifts: Sequence[str]
+) -> str:
+    """Mean gain over the shifts, for each number of labels."""
+    said = []
+    for task in tasks:
+        gains = [
+            float(np.mean([g[s].gain for s in range(len(found))]))
+            for g in (
+                _values(found, task, shift, ("generated views", "known shift"))
+                for shift in shifts[1:]
+            )
+        ]
+        clean = _over_seeds(
+            [
+                one.gain
+                for one in _values(found, task, shifts[0], ("generated views", "known shift"))
+            ]
+        )
+        text = f"with {task}, {100 * clean.value:+.1f} points on clean images"
+        if gains:
+            text += f" and {100 * float(np.mean(gains)):+.1f} on average over {len(gains)} shifts"
+        said.append(text)
+    return "Generated views change accuracy, " + "; ".join(said) + f" ({len(found)} seeds)."
+
+
+STUDY = Study(
+    "ensembling/few-labels",
+    run,
+    FewLabels,
+    needs=(Need.KIT, Need.PROBES),
+    source="ours, after Chai et al. 2021, section 4.3 (many images, few labels)",
+    minutes=90,
+    check=check,
+)
