@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import ClassVar, Literal
 
 import torch
@@ -78,7 +79,7 @@ class Attack(ABC):
 
     def check_installed(self) -> None:
         """Raise ModuleNotFoundError where it needs a package that is not there."""
-        if self.package is not None:
+        if self.package is not None and find_spec(self.package) is None:
             find_package(self.package, "robustness", f"attack {self.kind!r}")
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Self
 
 import numpy as np
 from scipy import stats
@@ -67,9 +66,9 @@ class FewLabels(Shifts):
     seeds: int = 3
     perturb: str = "stylemix_fine"
 
-    def quick(self) -> Self:
+    def quick(self) -> FewLabels:
         """One seed, two numbers of labels."""
-        return replace(super().quick(), labels=(2, 3), seeds=1)
+        return replace(super().quick(), attacks=(), steps=(), labels=(2, 3), seeds=1)
 
 
 def run(bench: Bench, options: FewLabels) -> Result:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Self
+from typing import TypeVar
 
 from genviews.checks import fail
 from genviews.ensemble.combine import ranked
@@ -48,6 +48,9 @@ HEADLINES = tuple(
 )
 
 
+Own = TypeVar("Own", bound="Shifts")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shifts(Viewed):
     """Options of the study of shifts.
@@ -82,7 +85,7 @@ class Shifts(Viewed):
     scale_images: int = 250
     gallery_images: int = field(default=2, metadata={"least": 0})
 
-    def quick(self) -> Self:
+    def quick(self: Own) -> Own:
         """Two shifts, few views and images."""
         return replace(
             self,
@@ -93,6 +96,7 @@ class Shifts(Viewed):
             calibration_images=16,
             test_images=16,
             scale_images=8,
+            restorations=("median:3", "stretch"),
             steps=(0, 2),
             gallery_images=1,
         )
