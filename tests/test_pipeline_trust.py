@@ -29,10 +29,14 @@ from genviews.align.base import Box
 from genviews.augment.geometry import CentreCrop, HorizontalFlip, RandomCrop
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource
+from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.merge import MERGES
 from genviews.ensemble.photos import Photos
+from genviews.ensemble.rule import EnsembleRule
+from genviews.ensemble.weigh import Ensemble
 from genviews.invert.optimizer import Adam
 from genviews.invert.start import GivenStart, MeanStart
+from genviews.robustness.corruption import corruption
 from tests.pretended_device import pretended_device
 
 TOY = ToyGenerator()
@@ -467,3 +471,49 @@ def test_alpha_is_not_chosen_on_images_that_are_for_the_report(kind, split):
             tta(alpha=None).fit(kind(images), labels)
     else:
         assert 0 <= tta(alpha=None).fit(kind(images), labels).ensemble_.alpha_ <= 1
+
+
+class TestFittedOnMildShifts:
+    """Alpha from clean images and copies of them under a corruption."""
+
+    def calibration(self):
+        return 0.9 * UNIT - 0.5 + 0.001 * torch.arange(20.0)[:, None, None, None], LABELS.repeat(2)
+
+    def test_alpha_is_the_best_by_log_loss_on_both(self):
+        images, labels = self.calibration()
+        one = tta(alpha=None, choose_by="accuracy")
+        one.fit(images, labels, ids=[str(i) for i in range(20)], fit_on=("noise:4",))
+        noise = corruption("noise:4")
+        ids = [str(i) for i in range(20)]
+        noisy = noise(images, Rng(0, "shift").streams(ids))
+        other = tta(alpha=None)
+        banks = [
+            other.bank(part, split="calibration", labels=labels, ids=ids)
+            for part in (images, noisy)
+        ]
+        banks[1] = replace(banks[1], ids=tuple(f"{name} again" for name in ids))
+        both = PredictionBank.concatenate(banks)
+        views = one.plan.view_sets[-1].name
+        expected = Ensemble(views, rule=EnsembleRule(choose_by="log-loss")).fit(both)
+        assert one.ensemble_.alpha_ == expected.alpha_
+        assert torch.allclose(one.ensemble_.curve_, expected.curve_)
+
+    def test_a_source_and_a_tensor_with_its_ids_are_the_same(self):
+        images, labels = self.calibration()
+        ids = tuple(str(i) for i in range(20))
+        source = MemorySource(
+            ImageSet(images=images, ids=ids, labels=labels, class_names=("dark", "bright"))
+        )
+        from_source = tta(alpha=None).fit(source, fit_on=("noise:4",))
+        from_tensor = tta(alpha=None).fit(images, labels, ids=ids, fit_on=("noise:4",))
+        assert torch.equal(from_source.ensemble_.curve_, from_tensor.ensemble_.curve_)
+
+    @pytest.mark.parametrize(
+        ("word", "told"), [("fogg:3", "did you mean 'fog'"), ("saturate:2", "colour images")]
+    )
+    def test_what_the_images_cannot_have_is_told_before_any_work(self, word, told):
+        one = tta(alpha=None)
+        before = list(one.classifier.module.seen)  # it is asked what it is when it is made
+        with pytest.raises(ValueError, match=told):
+            one.fit(UNIT, LABELS.repeat(2), fit_on=(word,))
+        assert one.classifier.module.seen == before

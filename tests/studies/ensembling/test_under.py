@@ -1,0 +1,121 @@
+"""Benches under a shift or an attack: what is changed, what is kept, what is fitted on what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genviews.ensemble.weigh import Ensemble
+from genviews.perturb.stylemix import StyleMix
+from genviews.rng import Rng
+from genviews.robustness.attack import attack
+from genviews.robustness.corruption import corruption
+from genviews.robustness.shifted import ShiftedImages
+from genviews.studies.ensembling.main import MainStudy
+from genviews.studies.ensembling.main import run as main_study
+from genviews.studies.under import under, under_attack
+from tests.problem import toy_problem
+from tests.studies.ensembling.benches import toy_bench
+
+NOISE = corruption("noise:5@imagenet-c")
+FINE = StyleMix("fine", 1.0)
+
+
+def pixels(bench, split):
+    return bench.images(split).load().images
+
+
+def test_both_splits_are_shifted_and_the_clean_ones_stay():
+    clean = toy_bench()
+    shifted = under(clean, NOISE)
+    for split in ("calibration", "test"):
+        expected = ShiftedImages(clean.images(split), NOISE, clean.seed).load().images
+        assert torch.equal(pixels(shifted, split), expected)
+        assert not torch.equal(pixels(clean, split), expected)
+
+
+def test_no_shift_is_the_same_images():
+    clean = toy_bench()
+    assert torch.equal(pixels(under(clean, None), "test"), pixels(clean, "test"))
+
+
+def test_calibration_on_mild_shifts_keeps_the_clean_images_too():
+    clean, mild = toy_bench(), corruption("noise:1")
+    found = under(clean, NOISE, fit_on=[mild])
+    count = len(clean.images("calibration"))
+    assert len(found.images("calibration")) == 2 * count
+    assert torch.equal(pixels(found, "calibration")[:count], pixels(clean, "calibration"))
+    assert torch.equal(
+        pixels(found, "calibration")[count:], pixels(under(clean, mild), "calibration")
+    )
+    assert torch.equal(pixels(found, "test"), pixels(under(clean, NOISE), "test"))
+
+
+def test_some_images_are_drawn_by_their_ids_and_the_seed():
+    clean = toy_bench()
+    few = under(clean, None, counts={"test": 7})
+    assert len(few.images("test")) == 7
+    assert few.images("test").ids == under(clean, NOISE, counts={"test": 7}).images("test").ids
+    assert len(few.images("calibration")) == len(clean.images("calibration"))
+    other = under(replace(clean, seed=5), None, counts={"test": 7})
+    assert other.images("test").ids != few.images("test").ids
+
+
+class TestAttacked:
+    def test_is_the_attack_on_the_classifier_with_the_true_classes(self):
+        clean, pgd = toy_bench(), attack("pgd:0.1")
+        task, images = clean.tasks[0], toy_problem().test
+        found = under_attack(clean, pgd, task, counts={"test": 8, "calibration": 4}).images("test")
+        rows = [images.ids.index(name) for name in found.ids]
+        streams = Rng(clean.seed, "attack").streams(found.ids)
+        expected = pgd(task.classifier, images.images[rows], images.labels[rows], streams)
+        assert torch.allclose(found.load().images, expected, atol=1e-6)
+        assert torch.equal(found.columns[task.labels].values, images.labels[rows])
+
+    def test_is_made_once(self, tmp_path):
+        bench = replace(toy_bench(), folder=tmp_path)
+        counts = {"test": 4, "calibration": 4}
+        under_attack(bench, attack("fgsm:0.1"), bench.tasks[0], counts=counts)
+        shards = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+        assert shards
+        under_attack(bench, attack("fgsm:0.1"), bench.tasks[0], counts=counts)
+        assert shards == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+
+    def test_it_lowers_accuracy(self):
+        clean = toy_bench()
+        hit = under_attack(clean, attack("pgd:0.3"), clean.tasks[0], counts={"calibration": 4})
+        before, after = (
+            bench.bank("test", [], num_views=1, tasks=clean.tasks[:1])[clean.tasks[0].name]
+            for bench in (clean, hit)
+        )
+        assert after.accuracy() < before.accuracy() - 0.2
+
+
+class TestMain:
+    OPTIONS = MainStudy(num_views=3, scale_views=2, gallery_images=0)
+
+    def answers(self, options):
+        bench = toy_bench(perturbations=(FINE,), pixel_views=())
+        return bench, main_study(bench, options).record.data["rows"]
+
+    def test_under_a_shift_all_is_measured_under_it(self):
+        bench, rows = self.answers(replace(self.OPTIONS, shift="noise:5@imagenet-c"))
+        bank = under(bench, NOISE).bank("test", [], num_views=1)[bench.tasks[0].name]
+        assert rows[0]["accuracy"] == pytest.approx(bank.accuracy())
+
+    def test_fitted_on_mild_shifts_alpha_is_that_of_both_by_log_loss(self):
+        from genviews.ensemble.views import ViewSet
+
+        bench, rows = self.answers(replace(self.OPTIONS, fit_on=("noise:2",)))
+        own = under(bench, None, fit_on=[corruption("noise:2")])
+        bank = own.bank("calibration", [ViewSet(perturbation=FINE)], num_views=3)
+        rule = replace(MainStudy().rule, choose_by="log-loss")
+        expected = Ensemble(FINE.name, rule=rule).fit(bank[bench.tasks[0].name]).alpha_
+        assert next(r for r in rows if r["name"] == "stylemix fine")["alpha"] == expected
+
+    @pytest.mark.parametrize("options", [{"shift": "fogg:3"}, {"fit_on": ("noise:9",)}])
+    def test_unknown_shifts_are_told_before_anything_is_loaded(self, options):
+        with pytest.raises(ValueError, match=r"did you mean|at most 5"):
+            replace(self.OPTIONS, **options).check()
