@@ -122,14 +122,16 @@ class DemoFlags:
     Args:
         seed: Seed of the views; another seed draws others.
         num_views: Views made of each image, of each kind.
-        steps: Most inversion steps for each image.
+        shifts: Corruptions NAME:SEVERITY that views are measured under as well.
+        steps: Most inversion steps for each image. Without it: those of the kit.
         calibration: Calibration images, at most 500.
         test: Test images, at most 1,000; more give narrower intervals.
     """
 
     seed: int = 0
-    num_views: int = 12
-    steps: int = 60
+    num_views: int = 10
+    shifts: tuple[str, ...] = ("gaussian_blur:1@imagenet-c", "gaussian_noise:3@imagenet-c")
+    steps: int | None = None
     calibration: int = 300
     test: int = 400
 
@@ -271,9 +273,16 @@ class EnsembleFlags(EnsembleRule):
 
     Args:
         num_views: Views made of each image, of each kind.
+        shift: Ask about your images under a corruption NAME:SEVERITY, such as noise:3, both those
+            to calibrate on and those to test on. Without it: as they are.
+        fit_on: Mild corruptions. The weight of the views, and all else that is chosen, is then
+            chosen by log-loss on your images as they are and on copies under each of these: for
+            pictures that may come under shifts that nobody knows yet.
     """
 
     num_views: int = 32
+    shift: str | None = None
+    fit_on: tuple[str, ...] = ()
 
 
 @Parameter(name="*", group=INPUT)

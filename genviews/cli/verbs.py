@@ -30,15 +30,15 @@ _LEARNT_FROM, _OBJECTIVE = LearnFlags(), LearnOptions()
 def demo(flags: DemoFlags = _DEMO, *, run: RunFlags = _RUN) -> int:
     """Try it: the whole study on images and weights that ship with the package, no download.
 
-    Inverts real images, makes views of them, chooses alpha on calibration images, measures the gain
-    on test images, and writes a report.
+    Inverts real images, as they are and under two corruptions, makes views of them, chooses weights
+    on calibration images, measures gains on test images, and writes a report.
     """
-    from genviews.studies.ensembling.main import STUDY, MainStudy
+    from genviews.studies.ensembling.demo import STUDY, Demo
 
     return run_verb(
         "demo",
         STUDY,
-        MainStudy(num_views=flags.num_views, scale_views=min(flags.num_views, 4)),
+        Demo(num_views=flags.num_views, scale_views=min(flags.num_views, 4), shifts=flags.shifts),
         [flags],
         run,
         title="fashion32: do generated views help this classifier?",

@@ -25,9 +25,15 @@ from genviews.classify.model import call_module
 from genviews.modes import evaluating, place_of
 from genviews.types import Images
 
-__all__ = ["with_batch_statistics"]
+__all__ = ["batch_norms", "with_batch_statistics"]
 
 Module = TypeVar("Module", bound=nn.Module)
+
+
+def batch_norms(classifier: nn.Module) -> list[BatchNorm]:
+    """Its batch norms that keep running statistics."""
+    every = classifier.modules()
+    return [m for m in every if isinstance(m, BatchNorm) and m.track_running_stats]
 
 
 @torch.no_grad()
@@ -56,7 +62,7 @@ def with_batch_statistics(classifier: Module, images: Images) -> Module:
     check_type(classifier, nn.Module, "classifier", "a torch module", "give it as an nn.Module")
     check_count(len(images), "images that give the statistics", least=2)
     adapted = copy.deepcopy(classifier)
-    norms = [m for m in adapted.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
+    norms = batch_norms(adapted)
     if not norms:
         remedy = "leave this rival out: other norms keep no statistics"
         fail("classifier", expected="batch norms with statistics", got="none", remedy=remedy)

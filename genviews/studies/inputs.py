@@ -18,6 +18,7 @@ from genviews.evaluate.encoders import ProbeData
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.represent.encoder import RepresentationEncoder
+from genviews.robustness.restore import Restoration
 from genviews.studies.base import Need
 from genviews.studies.learning.judge import KeptJudge
 
@@ -34,6 +35,7 @@ class Inputs:
         splits: "calibration" and "test", with labels.
         perturbations: of the generator's latents, to try.
         pixel_views: to compare them with.
+        restorations: further rivals of views that restore an image, such as an autoencoder.
         photo_transform: how classifiers are shown an image; None shows it as it is.
         render_transform: how they are shown what was rendered from one.
         real: images to learn from.
@@ -53,6 +55,7 @@ class Inputs:
     splits: Mapping[str, ImageSource] = field(default_factory=dict)
     perturbations: tuple[Perturbation, ...] = ()
     pixel_views: tuple[PixelViews, ...] = ()
+    restorations: tuple[Restoration, ...] = ()
     photo_transform: PixelViews | None = None
     render_transform: PixelViews | None = None
     real: ImageSet | ImageSource | None = None

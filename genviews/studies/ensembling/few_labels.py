@@ -68,7 +68,7 @@ class FewLabels(Shifts):
 
     def quick(self) -> FewLabels:
         """One seed, two numbers of labels."""
-        return replace(super().quick(), attacks=(), steps=(), labels=(2, 3), seeds=1)
+        return replace(super().quick(), attacks=(), labels=(2, 3), seeds=1)
 
 
 def run(bench: Bench, options: FewLabels) -> Result:

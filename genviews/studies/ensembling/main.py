@@ -164,7 +164,8 @@ def run(bench: Bench, options: MainStudy) -> Result:
         count, views = options.gallery_images, options.gallery_views
         blocks += pictures(bench, sets, found[reference], test, images=count, views=views)
     return Result(
-        title=bench.title or "Do generated views help this classifier?",
+        title=(bench.title or "Do generated views help this classifier?")
+        + (f" ({bench.where.strip()})" if bench.where else ""),
         verdict=verdict,
         tone=tone,
         blocks=(*blocks, measure_table(measured, ended(statuses)), HOW_TO_READ),

@@ -53,7 +53,6 @@ _PROTOCOLS: tuple[tuple[Protocol, str], ...] = (
     ("one weight", "clean and a mild other shift"),
     ("noticing", "the same, a weight for each image"),
 )
-RIVALS = ("pixel views", "restoration", "reconstruction")
 
 
 def _at(found: Sequence[Measured], shift: str, row: str, protocol: str) -> Measured | None:
@@ -200,7 +199,8 @@ def rival_table(found: Sequence[Measured]) -> Table:
             for shift in _shifts(found)
         ),
         caption="Paired differences in points of accuracy; a star: significant, all of this table "
-        "corrected together (Holm). Rivals were chosen on calibration images under the shift.",
+        "corrected together (Holm). Rivals were chosen on calibration images under the shift. "
+        "Batch statistics look at all test images of a shift at once, which nothing else may.",
     )
 
 

@@ -68,7 +68,8 @@ class Shifts(Viewed):
         test_images: Test images of each shift but the headlines. Without it: all.
         restorations: Rivals that restore an image, of which calibration chooses under each shift.
         steps: Numbers of optimisation steps after which ensembles are measured, and timed, on clean
-            images and under the headlines.
+            images and under the headlines; without headlines nothing is timed.
+        restored_views: Invert restored images, too, by the best restoration.
         scale_images: Calibration images on which strengths of views compete.
         gallery_images: Test images shown of each shift; 0 shows none.
     """
@@ -82,6 +83,7 @@ class Shifts(Viewed):
     test_images: int | None = 1000
     restorations: tuple[str, ...] = RESTORATIONS
     steps: tuple[int, ...] = (0, 5, 15, 40)
+    restored_views: bool = True
     scale_images: int = 250
     gallery_images: int = field(default=2, metadata={"least": 0})
 
@@ -92,7 +94,7 @@ class Shifts(Viewed):
             num_views=2,
             shifts=("gaussian_noise:3",),
             attacks=("fgsm:0.05",),
-            headlines=(),
+            headlines=("gaussian_noise:3",),
             calibration_images=16,
             test_images=16,
             scale_images=8,
@@ -163,7 +165,7 @@ def run(bench: Bench, options: Shifts) -> Result:
         for name, own in (_benches(bench, options) if options.gallery_images else ())
     ]
     timed = list[Timed]()
-    for name in ("", *options.headlines) if options.steps else ():
+    for name in ("", *options.headlines) if options.headlines else ():
         shift = corruption(name) if name else None
         timed += by_time(bench, rivals, shift, options.steps, options.few)
     main = bench.tasks[0].name
@@ -222,6 +224,8 @@ def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
         perturbation=chosen,
         pixel_views=bench.pixel_views,
         restorations=tuple(map(restoration, options.restorations)),
+        others=bench.inputs.restorations,
+        inverted=options.restored_views,
         num_views=options.num_views,
         rule=options.rule,
     )

@@ -13,7 +13,7 @@ Rivals (pixel views, restorations) are always chosen by the first, which favours
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +22,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.augment.base import PixelViews
+from genviews.classify.model import predict_logits
 from genviews.classify.task import Task
+from genviews.data.images import spread_rows
 from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.combine import Method, score
 from genviews.ensemble.notice import NoticingEnsemble, alpha_without_labels
@@ -30,13 +32,17 @@ from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.significance import GainReport, gain_report
 from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble
+from genviews.memory import images_in_shard
 from genviews.perturb.base import Perturbation
+from genviews.robustness.batch_statistics import batch_norms, with_batch_statistics
 from genviews.robustness.restore import Restoration
 from genviews.robustness.shifted import Restored, RestoredViews, Shift
 from genviews.studies.bench import Bench
 from genviews.studies.under import under
 
 __all__ = ["CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
+
+AT_ONCE = 1000  # images, or fewer where they are large, that statistics are taken from
 
 CLEAN = "clean"
 """The name of no shift."""
@@ -76,6 +82,8 @@ class Rivals:
         perturbation: that makes the views.
         pixel_views: of the image.
         restorations: of the image, each to be classified in its place.
+        others: further restorations, each with a row of its own.
+        inverted: whether the best restoration is inverted and viewed as well.
         num_views: generated views, and pixel views, of an image.
         rule: how predictions become one, and what is best.
     """
@@ -83,13 +91,15 @@ class Rivals:
     perturbation: Perturbation
     pixel_views: tuple[PixelViews, ...]
     restorations: tuple[Restoration, ...]
+    others: tuple[Restoration, ...]
+    inverted: bool
     num_views: int
     rule: EnsembleRule
 
     @property
     def view_sets(self) -> list[ViewSet]:
         """All kinds of views."""
-        restored = (RestoredViews(one) for one in self.restorations)
+        restored = (RestoredViews(one) for one in (*self.restorations, *self.others))
         pixels = [ViewSet(pixels=views) for views in (*self.pixel_views, *restored)]
         return [*pixels, ViewSet(perturbation=self.perturbation)]
 
@@ -142,8 +152,9 @@ def measure(bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated) -> 
     for task in bench.tasks:
         rows = _Rows(name, task, first[task.name], last[task.name])
         best = _plain_rows(rows, rivals)
+        _batch_statistics(rows, bench)
         _weighed_rows(rows, rivals, calibrated, loss)
-        if best is not None and task is bench.tasks[0]:
+        if best is not None and rivals.inverted and task is bench.tasks[0]:
             _restored_rows(rows, rivals, under(bench, Restored(best)))
         found += rows.measured()
     return found
@@ -206,8 +217,28 @@ def _plain_rows(rows: _Rows, rivals: Rivals) -> Restoration | None:
         place = max(range(len(instead)), key=lambda i: score(instead[i], first, rule=rule))
         kept, best = rivals.restorations[place], instead[place]
         rows.add("restoration", best.fixed_proba(last, rule), chosen=best.name)
+    for one in rivals.others:
+        rows.add(one.name, _alone(one.name).fixed_proba(last, rule))
     rows.add("reconstruction", _alone("reconstruction").fixed_proba(last, rule))
     return kept
+
+
+def _batch_statistics(rows: _Rows, bench: Bench) -> None:
+    """The classifier with the statistics of the test images, where it has batch norms."""
+    classifier, source, plan = rows.task.classifier, bench.images("test"), bench.plan()
+    if not batch_norms(classifier):
+        return
+    places, size = source.rows_of(rows.last.ids), images_in_shard(source.image_spec, AT_ONCE)
+    spread = [places[i] for i in spread_rows(len(places), size)]
+
+    def shown(part: Sequence[int]) -> Tensor:
+        batch = source.read(part)
+        return plan.shown(batch.images, batch.ids).to(bench.device)
+
+    adapted = with_batch_statistics(classifier, shown(spread))
+    parts = [places[start : start + size] for start in range(0, len(places), size)]
+    said = [predict_logits(adapted, shown(part), batch_size=bench.batch_size) for part in parts]
+    rows.add("batch statistics", rows.task.answer(torch.cat(said)).cpu().double().softmax(-1))
 
 
 def _weighed_rows(

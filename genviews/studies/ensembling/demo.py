@@ -1,0 +1,74 @@
+"""Try it: do generated views help on clean images, and under shifts?
+
+The main study on images as they are, and the study of shifts on the same images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from genviews.studies.base import Study
+from genviews.studies.bench import Bench
+from genviews.studies.ensembling import main, shifts
+from genviews.studies.result import Result
+
+__all__ = ["STUDY", "Demo", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(main.MainStudy):
+    """Options of the demo.
+
+    Args:
+        shifts: Corruptions NAME:SEVERITY that views are measured under.
+    """
+
+    shifts: tuple[str, ...] = ("gaussian_blur:1@imagenet-c", "gaussian_noise:3@imagenet-c")
+
+    def check(self) -> None:
+        """Raise ValueError for unknown shifts too."""
+        super().check()
+        self.under_shifts().check()
+
+    def under_shifts(self) -> shifts.Shifts:
+        """The options of the study of shifts, with nothing that takes long."""
+        return shifts.Shifts(
+            merge=self.merge,
+            choose_by=self.choose_by,
+            num_views=self.num_views,
+            shifts=self.shifts,
+            headlines=(),
+            attacks=(),
+            calibration_images=None,
+            test_images=None,
+            restored_views=False,
+            gallery_images=min(3, self.gallery_images),
+        )
+
+
+def run(bench: Bench, options: Demo) -> Result:
+    """Where views pay first, then all that the main study has to say of clean images."""
+    clean = main.run(bench, options)
+    fine = [one for one in bench.perturbations if one.name == "stylemix_fine_1.00"]
+    few = replace(bench.inputs, perturbations=tuple(fine) or bench.perturbations)
+    own = replace(bench, inputs=few)
+    found = shifts.run(own, options.under_shifts())
+    bench.benches_under.extend(own.benches_under)
+    data = {**clean.record.data, "shifts": found.record.data, "verdict_clean": clean.verdict}
+    return Result(
+        title=bench.title or found.title,
+        verdict=found.verdict,
+        tone=found.tone,
+        blocks=(*found.blocks, *clean.blocks),
+        record=replace(clean.record, data=data),
+    )
+
+
+STUDY = Study(
+    "ensembling/demo",
+    run,
+    Demo,
+    source="Chai et al. 2021, section 4 and figures 5, 7 and 8",
+    minutes=1,
+    products=main.STUDY.products,
+)
