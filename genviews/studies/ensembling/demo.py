@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
-from genviews.studies.ensembling import main, shifts
+from genviews.studies.ensembling import main
+from genviews.studies.ensembling.shifts import Shifts
+from genviews.studies.ensembling.shifts import run as run_under_shifts
 from genviews.studies.result import Result
 
 __all__ = ["STUDY", "Demo", "run"]
@@ -30,9 +32,9 @@ class Demo(main.MainStudy):
         super().check()
         self.under_shifts().check()
 
-    def under_shifts(self) -> shifts.Shifts:
+    def under_shifts(self) -> Shifts:
         """The options of the study of shifts, with nothing that takes long."""
-        return shifts.Shifts(
+        return Shifts(
             merge=self.merge,
             choose_by=self.choose_by,
             num_views=self.num_views,
@@ -52,7 +54,7 @@ def run(bench: Bench, options: Demo) -> Result:
     fine = [one for one in bench.perturbations if one.name == "stylemix_fine_1.00"]
     few = replace(bench.inputs, perturbations=tuple(fine) or bench.perturbations)
     own = replace(bench, inputs=few)
-    found = shifts.run(own, options.under_shifts())
+    found = run_under_shifts(own, options.under_shifts())
     bench.benches_under.extend(own.benches_under)
     data = {**clean.record.data, "shifts": found.record.data, "verdict_clean": clean.verdict}
     return Result(

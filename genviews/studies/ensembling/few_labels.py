@@ -32,9 +32,6 @@ from genviews.studies.result import Result
 
 __all__ = ["STUDY", "FewLabels", "run"]
 
-STEPS = 1000
-"""Of each training, about: fewer labels make more epochs."""
-
 _ROWS = (
     ("single image", ""),
     ("restoration", ""),
@@ -58,17 +55,20 @@ class FewLabels(Shifts):
     Args:
         labels: Labelled images of each class that classifiers are trained on.
         seeds: Seeds, one after the other from that of the run.
+        training_steps: Of each training, about; fewer labels make more epochs.
         perturb: Kind of generated views, such as stylemix_fine.
     """
 
     headlines: tuple[str, ...] = ()
     labels: tuple[int, ...] = (10, 30, 120)
     seeds: int = 3
+    training_steps: int = 1000
     perturb: str = "stylemix_fine"
 
     def quick(self) -> FewLabels:
         """One seed, two numbers of labels."""
-        return replace(super().quick(), attacks=(), labels=(2, 3), seeds=1)
+        few = replace(super().quick(), attacks=(), restored_views=False)
+        return replace(few, labels=(2, 3), seeds=1, training_steps=4)
 
 
 def run(bench: Bench, options: FewLabels) -> Result:
@@ -98,7 +98,8 @@ def _of_seed(bench: Bench, options: FewLabels, seed: int) -> list[Measured]:
         rows = _drawn(labels, train.ids, count, len(train.class_names), seed)
         batch = train.select(rows).load()
         assert batch.labels is not None
-        classifier = _trained(bench, batch.images, batch.labels, batch.class_names, seed)
+        known = batch.images, batch.labels, batch.class_names
+        classifier = _trained(bench, *known, seed, options.training_steps)
         column = next(iter(val.columns))
         tasks.append(Task(name=_title(count), classifier=classifier, labels=column))
     inputs = replace(
@@ -132,7 +133,7 @@ def _drawn(labels: Tensor, ids: Sequence[str], count: int, classes: int, seed: i
 
 
 def _trained(
-    bench: Bench, images: Tensor, labels: Tensor, names: Sequence[str], seed: int
+    bench: Bench, images: Tensor, labels: Tensor, names: Sequence[str], seed: int, steps: int
 ) -> Classifier:
     """A small network of these images; what is kept of a training that was killed goes on."""
     spec = bench.kit.generator.image_spec
@@ -140,7 +141,7 @@ def _trained(
     known = domain is not None and domain.name == "fashion32"
     config = training_preset("fashion32") if known else TrainConfig()
     batch = min(config.batch_size, max(2, len(images) // 2))
-    epochs = math.ceil(STEPS / max(1, len(images) // batch))
+    epochs = math.ceil(steps / max(1, len(images) // batch))
     config = replace(config, seed=seed, batch_size=batch, epochs=epochs)
     network = SmallResNet(channels=spec.channels, num_classes=len(names), seed=seed)
     place = bench.place / "classifiers" / f"{key(images, labels, config)}.pt"
