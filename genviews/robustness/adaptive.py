@@ -36,7 +36,7 @@ from genviews.store import MemoryStore, Shard, ShardStore
 from genviews.types import Images, Label, Progress
 from genviews.work import Tell, run_shards
 
-__all__ = ["AdaptiveAttack", "Attacked", "attack_defence", "view_streams"]
+__all__ = ["AdaptiveAttack", "Attacked", "answers", "attack_defence", "view_streams"]
 
 
 def view_streams(ids: Sequence[str], seed: int = 0) -> Streams:
@@ -162,6 +162,7 @@ def attack_defence(
     folder: str | Path | None = None,
     shard_size: int = ALIKE,
     engine: str | Engine = "local",
+    stage: str = "attack",
     progress: Progress | None = None,
 ) -> Attacked:
     """Attack a defence on many images, in shards that a killed run does not lose.
@@ -174,14 +175,15 @@ def attack_defence(
         attack: what is done.
         gradient_of: see `AdaptiveAttack.__call__`.
         seed: of the defence, as that of `GenerativeTTA`.
-        folder: of the shards, or its URL; None keeps them in memory. What was made for another
-            defence, attack or image there is refused.
+        folder: of this attack and others, each of which has a subfolder that is known by defence,
+            attack and images; or its URL. None keeps the shards in memory.
         shard_size: images of a shard; changes no result.
         engine: "local", "ray" or an `Engine`.
-        progress: called with ("attack", "images", done, all).
+        stage: what `progress` is told.
+        progress: called with (stage, "images", done, all).
 
     Raises:
-        TypeError, ValueError: as `Attack.__call__`; a folder of another attack.
+        TypeError, ValueError: as `Attack.__call__`; a number of ids that is not that of the images.
     """
     check_each(ids, len(images), "ids")
     check_each(labels, len(images), "labels")
@@ -191,31 +193,29 @@ def attack_defence(
         own = slice(rows.start, rows.stop)
         part, classes, drawn = images[own], labels[own], streams[own]
         changed = attack(defence, part, classes, drawn, gradient_of=gradient_of)
-        said = [_said(defence, some, classes, drawn) for some in (part, changed)]
+        said = [answers(defence, some, drawn) for some in (part, changed)]
         tensors = {"images": changed, "clean_logits": said[0], "logits": said[1]}
         return Shard(tensors={k: v.cpu() for k, v in tensors.items()}, ids=names[own])
 
     store: ShardStore | MemoryStore = MemoryStore()
     if folder is not None:
-        store = ShardStore(
-            folder,
-            identify(
-                defence=defence,
-                gradient_of=gradient_of,
-                attack=attack,
-                images=images,
-                labels=labels,
-                ids=list(names),
-                seed=seed,
-                shard_size=shard_size,
-            ),
+        identity = identify(
+            defence=defence,
+            gradient_of=gradient_of,
+            attack=attack,
+            images=images,
+            labels=labels,
+            ids=list(names),
+            seed=seed,
+            shard_size=shard_size,
         )
+        store = ShardStore(f"{folder}/{identity.digest}", identity)
     run_shards(
         store,
         len(images),
         make,
         shard_size=shard_size,
-        stage="attack",
+        stage=stage,
         engine=engine,
         progress=progress,
     )
@@ -223,11 +223,18 @@ def attack_defence(
     return Attacked(ids=names, labels=labels.cpu(), **found.tensors)
 
 
-def _said(defence: Defence, images: Tensor, labels: Tensor, streams: Streams) -> Tensor:
-    """What the defence says when it counts, as many images at a time as an attack asks about."""
+@checked
+def answers(defence: Defence, images: Images, streams: Streams) -> Float[Tensor, "B Y"]:
+    """What a defence says when it counts, in parts as an attack asks them, without a gradient.
+
+    Args:
+        defence: that is asked.
+        images: (B, C, H, W) in [-1, 1].
+        streams: of the defence, see `view_streams`.
+    """
 
     def answer(part: Tensor, rows: Tensor, draw: int) -> Tensor:
         return defence(part, streams[rows.cpu()])
 
     with torch.no_grad():
-        return Ask(answer, labels).logits(images)
+        return Ask(answer, torch.zeros(len(images), dtype=torch.long)).logits(images)

@@ -20,6 +20,7 @@ ADDRESSES = (
     "genviews.studies.ensembling.shifts:STUDY",
     "genviews.studies.ensembling.fig7:STUDY",
     "genviews.studies.ensembling.few_labels:STUDY",
+    "genviews.studies.ensembling.adaptive:STUDY",
     "genviews.studies.learning.table:STUDIES",
 )
 """Where each study is, or a tuple of studies, in the order that lists show."""

@@ -1,0 +1,321 @@
+"""Do generated views withstand somebody who attacks the ensemble, and knows of it?
+
+Beside the attack on the classifier alone, which every defence looks good against, stand those that
+follow the gradient through encoder, optimiser steps and generator. What counts is what withstands
+all of them, image by image, where no sign of a masked gradient was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genviews.checks import check_number, fail
+from genviews.ensemble.significance import gain_report
+from genviews.ensemble.weigh import alpha_grid, grid_log_losses
+from genviews.identity import identify
+from genviews.kit import GeneratorKit
+from genviews.record_store import RecordStore
+from genviews.rng import Rng
+from genviews.robustness.adaptive import AdaptiveAttack, answers, attack_defence, view_streams
+from genviews.robustness.corruption import corruption
+from genviews.robustness.defence import Undefended, ViewsDefence
+from genviews.robustness.gradient import PGD
+from genviews.robustness.masking import MaskingReport, check_masking
+from genviews.shard import key_text
+from genviews.studies.base import Options, Study
+from genviews.studies.bench import Bench
+from genviews.studies.ensembling.adaptive_tables import CLEAN, NAIVE, WORST, Row, shown
+from genviews.studies.result import Result
+from genviews.work import Tell, run_shards
+
+__all__ = ["STUDY", "Adaptive", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive(Options):
+    """Options of the study of adaptive attacks.
+
+    Args:
+        perturbation: Of the views. Without it: stylemix_fine, or isotropic_all of a generator
+            without fine rows.
+        num_views: Views of the defence, K, beside the reconstruction.
+        budgets: Largest change of a pixel, ascending, in units of images in [-1, 1].
+        steps: Steps of each attack.
+        repeats: Attacks from other random starts, of which the worst counts for each image.
+        optimizer_steps: Steps of the inversion, ascending, of one defence each; 0 is the encoder
+            alone.
+        unroll: First steps of the inversion through which the gradient is exact; later ones pass
+            it on.
+        gradient_views: Views in each gradient, drawn anew for each step.
+        fit_on: Corruption of the calibration images on which, and on clean ones, the weight of the
+            views is fitted by log-loss.
+        calibration_images: For that.
+        test_images: That are attacked.
+        masking_images: Of them, on which masked gradients are looked for.
+    """
+
+    perturbation: str | None = None
+    num_views: int = 10
+    budgets: tuple[float, ...] = (0.05, 0.1)
+    steps: int = 20
+    repeats: int = 2
+    optimizer_steps: tuple[int, ...] = (0, 10)
+    unroll: int = 10
+    gradient_views: int = 3
+    fit_on: str = "gaussian_noise:2"
+    calibration_images: int = 250
+    test_images: int = 200
+    masking_images: int = 48
+
+    def quick(self) -> Adaptive:
+        """Few images, steps and views."""
+        return replace(
+            self,
+            num_views=2,
+            budgets=(0.1,),
+            steps=1,
+            repeats=1,
+            optimizer_steps=(1,),
+            unroll=1,
+            gradient_views=1,
+            calibration_images=6,
+            test_images=6,
+            masking_images=4,
+        )
+
+    def check(self) -> None:
+        """Raise ValueError for an unknown corruption and a budget of 0 too."""
+        super().check()
+        corruption(self.fit_on)
+        check_number(self.budgets[0], "--budgets", above=0, remedy="try 0.05")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Images:
+    """Some images of a split, with their classes."""
+
+    images: Tensor
+    labels: Tensor
+    ids: tuple[str, ...]
+
+    def first(self, count: int) -> _Images:
+        return _Images(images=self.images[:count], labels=self.labels[:count], ids=self.ids[:count])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Target:
+    """A defence, and what its gradient is taken of."""
+
+    name: str
+    defence: ViewsDefence | Undefended
+    followed: ViewsDefence | Undefended
+
+
+def check(kit: GeneratorKit | None, options: Adaptive) -> None:
+    """Refuse a perturbation that the generator does not have, or a corruption of other images."""
+    if kit is not None:
+        corruption(options.fit_on).check(kit.generator.image_spec)
+        kit.generator.check_differentiable("adaptive attacks")
+        if options.perturbation is not None:
+            kit.perturbation(options.perturbation)
+
+
+def run(bench: Bench, options: Adaptive) -> Result:
+    """Accuracy of the classifier and of ensembles under attacks that know of them, and that do not.
+
+    The classifier is that of the first task. Each ensemble stands once with the views alone, and
+    once with the weight that was fitted on calibration.
+    """
+    if bench.inputs.photo_transform is not None or bench.inputs.render_transform is not None:
+        got, remedy = "a transform", "leave it out: no gradient is known of it"
+        fail("images of this study", expected="shown as they are", got=got, remedy=remedy)
+    calibration = _some(bench, "calibration", options.calibration_images)
+    test = _some(bench, "test", options.test_images)
+    targets, alphas = _targets(bench, options, calibration)
+    rows, right = list[Row](), dict[tuple[str, float], dict[str, Tensor]]()
+    for target in targets:
+        for budget in options.budgets:
+            found = _attacked(bench, options, targets[0], target, budget, test)
+            right[target.name, budget] = found
+            plain = right[targets[0].name, budget]
+            rows.append(
+                Row(
+                    defence=target.name,
+                    budget=budget,
+                    alpha=alphas.get(target.name),
+                    reports={way: gain_report(own, plain[CLEAN]) for way, own in found.items()},
+                    against=gain_report(found[WORST], plain[WORST]),
+                )
+            )
+    masking = _masking(bench, options, targets, test.first(options.masking_images))
+    facts = {"weights": alphas, "images": len(test.ids), "rows": [row.to_json() for row in rows]}
+    told = {name: {**vars(one), "words": one.words} for name, one in masking.items()}
+    return shown(rows, masking, bench.record(options, {**facts, "masking": told}))
+
+
+def _some(bench: Bench, split: str, most: int) -> _Images:
+    """Images of a split, drawn by their ids, that have a class."""
+    source, task = bench.images(split), bench.tasks[0]
+    draws = Rng(bench.seed, "attacked images").streams(source.ids).uniform(1, (1,)).flatten()
+    rows = draws.argsort(stable=True)[:most].tolist()
+    batch = source.read(rows)
+    if batch.masks is not None and not bool((batch.masks == 1).all()):
+        got, remedy = "unknown ones", "leave out the alignment that makes them"
+        fail("pixels of images to attack", expected="all known", got=got, remedy=remedy)
+    labels = source.columns[task.labels].values[source.rows_of(batch.ids, rows)]
+    return _Images(
+        images=batch.images.to(bench.device), labels=labels.to(bench.device), ids=batch.ids
+    )
+
+
+def _targets(
+    bench: Bench, options: Adaptive, calibration: _Images
+) -> tuple[list[_Target], dict[str, float]]:
+    """The classifier, then each ensemble; and the weights of the views in them."""
+    kit, classifier = bench.kit, bench.tasks[0].classifier
+    plain = Undefended(model=classifier)
+    found, alphas = [_Target(name="classifier", defence=plain, followed=plain)], {}
+    name = options.perturbation
+    if name is None:
+        fine = any(rows.name == "fine" for rows in kit.generator.latent_spec.ranges)
+        name = "stylemix_fine" if fine else "isotropic_all"
+    for steps in options.optimizer_steps:
+        alone = ViewsDefence(
+            classifier=classifier,
+            generator=kit.generator,
+            inverter=replace(kit.inverter, steps=steps),
+            perturbation=kit.perturbation(name),
+            num_views=options.num_views,
+            unroll=options.unroll,
+        )
+        weighed = replace(alone, alpha=_fitted(bench, options, alone, calibration))
+        for what, defence in {"views alone": alone, "image and views": weighed}.items():
+            told = f"{what}, {steps} steps"
+            followed = replace(defence, num_views=min(options.gradient_views, options.num_views))
+            found.append(_Target(name=told, defence=defence, followed=followed))
+            assert isinstance(defence.alpha, float)
+            alphas[told] = defence.alpha
+    return found, alphas
+
+
+def _fitted(bench: Bench, options: Adaptive, alone: ViewsDefence, given: _Images) -> float:
+    """The weight of the views with the least log-loss on clean images and corrupted copies."""
+    shift = corruption(options.fit_on)
+    copies = shift(given.images, Rng(bench.seed, "fit on").streams(given.ids))
+    streams, terms = view_streams(given.ids, bench.seed), []
+    for defence in (replace(alone, alpha=0.0), alone):
+        said = [answers(defence, images, streams) for images in (given.images, copies)]
+        terms.append(torch.cat(said).double().softmax(-1).cpu())
+    losses = grid_log_losses(terms[0], terms[1], given.labels.cpu().repeat(2), alpha_grid())
+    return float(alpha_grid()[losses.argmin()])
+
+
+def _ways(
+    options: Adaptive, plain: _Target, target: _Target, budget: float
+) -> dict[str, tuple[AdaptiveAttack, ViewsDefence | Undefended]]:
+    """The attacks on a defence by name, with what each follows the gradient of."""
+    once = PGD(budget, steps=options.steps)
+    most = replace(once, restarts=options.repeats)
+    margin = AdaptiveAttack(attack=replace(most, loss="margin"))
+    found = {
+        NAIVE: (AdaptiveAttack(attack=once), plain.followed),
+        "cross-entropy": (AdaptiveAttack(attack=most), target.followed),
+        "margin": (margin, target.followed),
+    }
+    if isinstance(target.defence, ViewsDefence) and isinstance(target.followed, ViewsDefence):
+        single = replace(margin, attack=replace(once, loss="margin"))
+        found["known draws"] = (replace(single, randomness="fixed"), target.defence)
+        found["pixels"] = (single, replace(target.followed, through="pixels"))
+    return found
+
+
+def _attacked(
+    bench: Bench, options: Adaptive, plain: _Target, target: _Target, budget: float, test: _Images
+) -> dict[str, Tensor]:
+    """Where a defence is right: clean, after each attack, and after all of them."""
+    right = dict[str, Tensor]()
+    for way, (attack, followed) in _ways(options, plain, target, budget).items():
+        found = attack_defence(
+            target.defence,
+            test.images,
+            test.labels,
+            test.ids,
+            attack,
+            gradient_of=followed,
+            seed=bench.seed,
+            folder=bench.place / "adaptive",
+            engine=bench.engine,
+            stage=f"attack {target.name} by {budget:g}, {way}",
+            progress=bench.progress,
+        )
+        right[CLEAN] = found.clean_right
+        right[way] = found.right
+    return {**right, WORST: torch.stack(list(right.values())).all(0)}
+
+
+def _masking(
+    bench: Bench, options: Adaptive, targets: list[_Target], test: _Images
+) -> dict[str, MaskingReport]:
+    """What tells of masked gradients, of each defence at the smallest budget."""
+    attack = AdaptiveAttack(attack=PGD(options.budgets[0], steps=options.steps, loss="margin"))
+    identities = [
+        identify(
+            defence=one.defence,
+            gradient_of=one.followed,
+            attack=attack,
+            images=test.images,
+            ids=list(test.ids),
+            seed=bench.seed,
+        )
+        for one in targets
+    ]
+    store = RecordStore(
+        [bench.place / "masking" / f"{identity.digest}.json" for identity in identities],
+        [key_text(identity.exact) for identity in identities],
+        [f"masked gradients of {one.name}" for one in targets],
+    )
+
+    def make(rows: range, tell: Tell) -> dict[str, Any]:
+        target = targets[rows.start]
+        found = check_masking(
+            target.defence,
+            test.images,
+            test.labels,
+            view_streams(test.ids, bench.seed),
+            attack,
+            gradient_of=target.followed,
+            transfer_from=None if target is targets[0] else targets[0].defence,
+        )
+        return dict(vars(found))
+
+    run_shards(
+        store,
+        len(targets),
+        make,
+        shard_size=1,
+        stage="look for masked gradients",
+        unit="defences",
+        progress=bench.progress,
+    )
+    return {one.name: _report(store.read(place)) for place, one in enumerate(targets)}
+
+
+def _report(kept: Mapping[str, Any]) -> MaskingReport:
+    lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
+    return MaskingReport(**{**{n: v for n, v in kept.items() if n != "key"}, **lists})
+
+
+STUDY = Study(
+    "ensembling/adaptive",
+    run,
+    Adaptive,
+    source="ours; the question is Athalye et al. 2018, arXiv 1802.00420, and arXiv 2411.16598",
+    reported="of defences by generative models, hardly any withstood attacks that know of them",
+    minutes=170,
+    check=check,
+)
