@@ -23,7 +23,8 @@ from genviews.load.generator import load_generator
 
 __all__ = ["SECTIONS"]
 
-_SMALL: dict[str, Any] = {"z_dim": 16, "w_dim": 24, "img_channels": 3}
+_SMALL: dict[str, Any] = {"z_dim": 16, "c_dim": 0, "w_dim": 24, "img_channels": 3}
+_ORDER = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 _CHANNELS: dict[str, Any] = {"channel_base": 512, "channel_max": 32}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "unconditional": ({"img_resolution": 32}, {}, {}),
@@ -47,7 +48,8 @@ SEED = 0
 def _cases(quick: bool) -> Iterator[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]]:
     for name, (whole, mapping, synthesis) in list(CASES.items())[: 2 if quick else None]:
         mapping = {"num_layers": 3, "lr_multiplier": 0.01, **mapping}
-        yield name, {**_SMALL, "c_dim": 0, **whole}, mapping, {**_CHANNELS, **synthesis}
+        whole = {**_SMALL, **whole}
+        yield name, {key: whole[key] for key in _ORDER}, mapping, {**_CHANNELS, **synthesis}
 
 
 def _pytorch(

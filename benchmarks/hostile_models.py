@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.hostile_case import Case, Want
+from benchmarks.hostile_checkpoints import Bomb, ExecutedError, checkpoint_cases
 from genviews.classify.network import SmallResNet
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -41,20 +42,6 @@ CONFIG = {
     "mapping_layers": 2,
     "channels": {"4": 8, "8": 8},
 }
-
-
-class ExecutedError(BaseException):
-    """A file was run; no `Exception`, so that nothing swallows it."""
-
-
-def executed() -> None:
-    """What a hostile pickle calls."""
-    raise ExecutedError
-
-
-class _Bomb:
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        return executed, ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +75,7 @@ def model_cases(folder: Path) -> Iterator[Case]:
     yield from _configs(folder)
     yield from _cards(folder)
     yield from _words(folder)
+    yield from checkpoint_cases(folder / "checkpoints")
 
 
 def _case(name: str, read: Callable[[], Any], *, names: str = "", want: Want = "refusal") -> Case:
@@ -163,8 +151,8 @@ def _changes(kind: _Kind, others: list[_Kind]) -> Mapping[str, Callable[[Path], 
         "a type that is none": headed({"dtype": "Q7"}),
         "places beyond the file": headed({"data_offsets": [0, 2**40]}),
         "8 GB of zeros in one tensor": lambda path: _sparse(path, header),
-        "a pickle that runs": lambda path: path.write_bytes(pickle.dumps(_Bomb())),
-        "a file of torch that runs": lambda path: torch.save(_Bomb(), path),
+        "a pickle that runs": lambda path: path.write_bytes(pickle.dumps(Bomb())),
+        "a file of torch that runs": lambda path: torch.save(Bomb(), path),
         "a picture": write(b"\x89PNG\r\n\x1a\n" + bytes(100)),
         "a folder": lambda path: path.mkdir(),
         "a named pipe": os.mkfifo,
@@ -407,7 +395,7 @@ def _words(folder: Path) -> Iterator[Case]:
     """Files of weights beside a function, and words that stand for nothing."""
     place = folder / "words"
     place.mkdir()
-    torch.save(_Bomb(), place / "bomb.pt")
+    torch.save(Bomb(), place / "bomb.pt")
     (place / "page.pt").write_bytes(b"<html>404</html>")
     (place / "empty.pt").write_bytes(b"")
     (place / "pointer.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")

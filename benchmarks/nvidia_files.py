@@ -20,7 +20,15 @@ from torch import nn
 from genviews.generators.stylegan2 import StyleGAN2
 from genviews.generators.stylegan2_networks import StyleGAN2Config
 
-__all__ = ["named_class", "persistent", "pytorch_pickle", "tensorflow_pickle"]
+__all__ = [
+    "SOURCE",
+    "named_class",
+    "persistence",
+    "persistent",
+    "pytorch_network",
+    "pytorch_pickle",
+    "tensorflow_pickle",
+]
 
 GAIN = np.sqrt(2)  # one number, which every layer shares
 SOURCE = "raise SystemExit('the source of a class was run')\n"
@@ -91,21 +99,28 @@ def persistent(
     return made
 
 
-def pytorch_pickle(generator: StyleGAN2, **extras: object) -> bytes:
+def pytorch_pickle(generator: nn.Module, **extras: object) -> bytes:
     """The file that stylegan2-ada-pytorch writes of a generator.
 
     Args:
-        generator: whose architecture follows the official schedule of some `channel_base`.
+        generator: whose architecture follows the official schedule of some `channel_base`, or a
+            network that `pytorch_network` made of it.
         extras: what else is in the file, such as D; "G_ema" and "G" replace the generator.
     """
-    network = _generator(generator)
+    network = pytorch_network(generator) if isinstance(generator, StyleGAN2) else generator
     saved = {"G": network, "D": None, "G_ema": network, "augment_pipe": None, **extras}
-    function = ("torch_utils.persistence", "_reconstruct_persistent_obj")
-    with named_class(*function, _reconstruct_persistent_obj):
+    with persistence():
         return pickle.dumps(saved)
 
 
-def _generator(ours: StyleGAN2) -> nn.Module:
+def persistence() -> contextlib.AbstractContextManager[None]:
+    """Let `pytorch_network`s be pickled, by whatever writes them."""
+    function = ("torch_utils.persistence", "_reconstruct_persistent_obj")
+    return named_class(*function, _reconstruct_persistent_obj)
+
+
+def pytorch_network(ours: StyleGAN2) -> nn.Module:
+    """The network of that file; it can only be pickled, with `pytorch_pickle`."""
     config = ours.config
     mapping, rows = ours.mapping, config.num_ws
     layers = {"num_layers": config.mapping_layers, "lr_multiplier": config.mapping_lr_multiplier}
@@ -218,7 +233,10 @@ class _Network:
 
 
 def tensorflow_pickle(
-    config: StyleGAN2Config, seed: int = 0, kwargs: Mapping[str, Any] | None = None
+    config: StyleGAN2Config,
+    seed: int = 0,
+    kwargs: Mapping[str, Any] | None = None,
+    version: int = 4,
 ) -> bytes:
     """The file that stylegan2 and stylegan2-ada of TensorFlow write, with random variables.
 
@@ -226,6 +244,7 @@ def tensorflow_pickle(
         config: the architecture; its `channels` are those of the variables.
         seed: of the variables.
         kwargs: further arguments of the generator, or others in the place of those of `config`.
+        version: of the format.
     """
     draw = np.random.default_rng(seed)
 
@@ -248,7 +267,12 @@ def tensorflow_pickle(
         def state(name: str, variables: Mapping[str, Any], inner: Mapping[str, Any]) -> _Network:
             return _Network(
                 {
-                    **{"version": 4, "name": name, "static_kwargs": static, "components": inner},
+                    **{
+                        "version": version,
+                        "name": name,
+                        "static_kwargs": static,
+                        "components": inner,
+                    },
                     **{"build_module_src": SOURCE, "build_func_name": f"{name}_main"},
                     **{"variables": list(variables.items())},
                 }

@@ -81,6 +81,8 @@ def described_by(what: str, expected: str, remedy: str = REMEDY) -> Iterator[Non
     except OSError:
         raise
     except Exception as error:  # a file may say anything, so anything may be raised
+        if isinstance(error, ValueError) and str(error).startswith(f"{what}: expected "):
+            raise  # it is such a sentence already
         lines = str(error).strip().splitlines() or ["no message"]
         told = lines[0].rstrip(".") if isinstance(error, ValueError | ImportError) else ""
         told = told or f"{type(error).__name__}: {lines[0]}"

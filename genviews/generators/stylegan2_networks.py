@@ -91,7 +91,7 @@ class StyleGAN2Config:
                 remedy="change it",
             )
         taps = self.resample_filter
-        numbers = all(isinstance(tap, int | float) for tap in taps)
+        numbers = all(isinstance(tap, int | float) and math.isfinite(tap) for tap in taps)
         if not 2 <= len(taps) <= _MOST_TAPS or not numbers or not sum(taps):
             fail(
                 "resample_filter",

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from genviews.checks import fail
+from genviews.described import described_by
 from genviews.generators.checkpoints import stylegan2_ada, stylegan2_tf, stylegan3
-from genviews.generators.checkpoints.contents import Contents, open_contents
+from genviews.generators.checkpoints.contents import MOST_KEYS, Contents, open_contents
 from genviews.generators.checkpoints.reader import Opened, Reader
+from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.checkpoints.strangers import WRITE, stranger_of_keys
 from genviews.generators.checkpoints.tensors import as_dict, told
 
@@ -39,10 +41,11 @@ def open_checkpoint(path: Path) -> Opened:
         ValueError: a damaged file, or one of a format that is not opened, which is named.
     """
     contents = open_contents(path)
-    reader = next((one for one in READERS if one.knows(contents)), None)
-    if reader is None:
-        _refuse(contents)
-    opened = reader.read(contents)
+    with described_by(contents.what, "a file of weights", REMEDY):
+        reader = next((one for one in READERS if one.knows(contents)), None)
+        if reader is None:
+            _refuse(contents)
+        opened = reader.read(contents)
     generator = opened.generator.eval().requires_grad_(False)
     notes = []
     if opened.skipped:
@@ -57,7 +60,7 @@ def open_checkpoint(path: Path) -> Opened:
 def _refuse(contents: Contents) -> NoReturn:
     """Raise ValueError that says what a file is that nobody knows."""
     held = contents.keys()
-    for table in (held, *(as_dict(value) or {} for value in held.values())):
+    for table in (held, *(as_dict(value) or {} for value in list(held.values())[:MOST_KEYS])):
         if (known := stranger_of_keys(table)) is not None:
             known.refuse(contents.what)
     network = contents.network("G_ema", "G", "ema")
@@ -68,5 +71,5 @@ def _refuse(contents: Contents) -> NoReturn:
         got = f"a {contents.form} of {len(held)} entries: {some}"
     else:
         got = f"{told(contents.root)} in a {contents.form}"
-    known_formats = " or ".join(reader.what for reader in READERS)
-    fail(contents.what, expected=known_formats, got=got, remedy=WRITE)
+    expected = "a format that is opened (docs/generators.md lists them)"
+    fail(contents.what, expected=expected, got=got, remedy=WRITE)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from genviews.checks import check_fetched, check_file, fail
 from genviews.described import described_by
-from genviews.files import load_header, load_tensors
+from genviews.files import load_header, load_tensors, reason_of
 from genviews.generators.checkpoints.modules import Module, is_module, module_of
 from genviews.generators.checkpoints.pickles import decode
 from genviews.generators.checkpoints.records import REMEDY, Name
@@ -42,6 +42,7 @@ _PICKLES = (*(bytes([0x80, number]) for number in (2, 3, 4, 5)), b"(", b"]", b"}
 
 _HARMLESS = (
     "torch",
+    "torch_utils",
     "numpy",
     "collections",
     "dnnlib",
@@ -50,6 +51,8 @@ _HARMLESS = (
     "_codecs",
     "argparse",
 )
+MOST_KEYS = 50
+"""Entries of a file that are looked into to say what it is."""
 _PLAIN = ("builtins.set", "builtins.frozenset", "builtins.bytearray", "__builtin__.set")
 
 
@@ -134,7 +137,7 @@ class Contents:
         chosen = next((key for key in keys if held.get(key) is not None), None)
         return tuple(
             str(key)
-            for key, value in held.items()
+            for key, value in list(held.items())[:MOST_KEYS]
             if key != chosen and (is_module(value) or as_dict(value))
         )
 
@@ -150,8 +153,12 @@ def open_contents(path: Path) -> Contents:
     check_file(path, what)
     if path.stat().st_size == 0:
         fail(what, expected="a file of weights", got="an empty file", remedy=REMEDY)
-    with open(path, "rb") as file:
-        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    try:
+        with open(path, "rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        got, remedy = reason_of(error), "free some memory, or name the right file"
+        fail(what, expected="to read it", got=got, remedy=remedy, error=OSError)
     head = bytes(data[:512])
     check_fetched(head, what)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= len(data) - 8:
@@ -160,7 +167,8 @@ def open_contents(path: Path) -> Contents:
     if (known := stranger(head, bytes(data[-8:]))) is not None:
         known.refuse(what)
     if head.startswith((ZIP, LEGACY)):
-        opened = (open_zip if head.startswith(ZIP) else open_legacy)(data, what)
+        with described_by(what, "a whole file of torch.save", REMEDY):
+            opened = (open_zip if head.startswith(ZIP) else open_legacy)(data, what)
         return _contents(path, "torch.save", *opened)
     if head.startswith(_PICKLES):
         decoded = decode(data, what)

@@ -20,6 +20,8 @@ from genviews.generators.checkpoints.tensors import as_dict, plain, told
 __all__ = ["Module", "is_module", "module_of"]
 
 _DEEPEST = 12
+MOST_ENTRIES = 2**18
+"""Attributes, parts and tensors of a network; those of this field have a tenth of it."""
 _PERSISTENT = "_reconstruct_persistent_obj"
 _PARTS = ("_modules", "_parameters", "_buffers")
 
@@ -73,34 +75,63 @@ class Module:
         return frozenset(one for one in (*(named or ()), *args) if isinstance(one, str))
 
 
-def module_of(value: object, what: str, depth: int = 0) -> Module:
+def module_of(value: object, what: str) -> Module:
     """Return a decoded network as its parts.
 
     Args:
         value: decoded, see `genviews.generators.checkpoints.pickles`.
         what: holds it, for messages.
-        depth: of the part in the network.
 
     Raises:
-        ValueError: no network.
+        ValueError: no network, or one of more parts than any has.
     """
-    kind, state = _state(value)
-    if state is None or depth > _DEEPEST:
-        fail(what, expected="a network", got=told(value), remedy=REMEDY)
-    modules, parameters, buffers = (as_dict(state.get(part)) or {} for part in _PARTS)
-    kwargs = as_dict(state.get("_init_kwargs")) or {}
+    return _Walk(what).module(value)
+
+
+class _Walk:
+    """Counts what it meets: parts that contain each other would never end."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._left = what, MOST_ENTRIES
+
+    def _dict(self, value: object) -> dict[Any, Any]:
+        found = as_dict(value) or {}
+        self._left -= 1 + len(found)
+        if self._left < 0:
+            got = f"one of more than {MOST_ENTRIES:,} entries"
+            fail(self._what, expected="a network", got=got, remedy=REMEDY)
+        return found
+
+    def module(self, value: object, depth: int = 0) -> Module:
+        kind, state = _state(value)
+        if state is None or depth > _DEEPEST:
+            fail(self._what, expected="a network", got=told(value), remedy=REMEDY)
+        self._dict(state)
+        modules, parameters, buffers = (self._dict(state.get(part)) for part in _PARTS)
+        return _module(
+            kind,
+            state,
+            {str(k): self.module(v, depth + 1) for k, v in modules.items() if v is not None},
+            {**parameters, **buffers},
+            self._dict(state.get("_init_kwargs")),
+        )
+
+
+def _module(
+    kind: str,
+    state: dict[Any, Any],
+    children: dict[str, Module],
+    stored: dict[Any, object],
+    kwargs: dict[Any, Any],
+) -> Module:
     args = state.get("_init_args")
     return Module(
         kind=kind,
         args=args if isinstance(args, tuple) else (),
         kwargs={str(key): plain(one) for key, one in kwargs.items()},
         attributes={str(k): plain(v) for k, v in state.items() if k not in _PARTS},
-        children={
-            str(name): module_of(one, what, depth + 1)
-            for name, one in modules.items()
-            if one is not None
-        },
-        stored={str(k): v for k, v in (*parameters.items(), *buffers.items())},
+        children=children,
+        stored={str(k): v for k, v in stored.items()},
     )
 
 

@@ -30,12 +30,13 @@ MOST_STEPS = 2**19
 """Opcodes of a pickle; those of the networks of this field have a tenth of it."""
 
 
-def decode(data: memoryview, what: str) -> Decoded:
+def decode(data: memoryview, what: str, most: int = MOST_STEPS) -> Decoded:
     """Return the value of the pickle at the start of some bytes; nothing of it is run.
 
     Args:
         data: the bytes; more may follow.
         what: they are, for messages.
+        most: opcodes of it.
 
     Raises:
         ValueError: no whole pickle, or one beyond the bounds; starts with `what`.
@@ -50,16 +51,16 @@ def decode(data: memoryview, what: str) -> Decoded:
     """
     machine = Machine(data)
     try:
-        root = _run(machine)
+        root = _run(machine, most)
     except Exception as error:  # bytes may say anything, so anything may be raised
         got = str(error) if isinstance(error, DamagedError) else f"none ({type(error).__name__})"
         fail(what, expected="a whole pickle", got=got, remedy=REMEDY)
     return Decoded(root, machine.at, frozenset(machine.calls), tuple(machine.outside))
 
 
-def _run(machine: Machine) -> Any:  # noqa: ANN401 (the value of a file)
+def _run(machine: Machine, most: int) -> Any:  # noqa: ANN401 (the value of a file)
     data, steps = machine.data, _STEPS
-    for _ in range(MOST_STEPS):
+    for _ in range(most):
         if machine.at >= len(data):
             machine.stop("an end of the file before the end of the pickle")
         code = data[machine.at]
@@ -70,7 +71,7 @@ def _run(machine: Machine) -> Any:  # noqa: ANN401 (the value of a file)
         if step is None:
             machine.stop(f"the byte {code:#04x} where an opcode should be")
         step(machine)
-    machine.stop(f"more than {MOST_STEPS:,} opcodes")
+    machine.stop(f"more than {most:,} opcodes")
 
 
 def _sized(take: Callable[[Machine, int], object], size: int) -> Callable[[Machine], object]:

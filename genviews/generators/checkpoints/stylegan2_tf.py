@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -34,6 +35,7 @@ __all__ = ["READER"]
 _NETWORK = Name("dnnlib.tflib.network", "Network")
 _LEAST_VERSION = 4
 _DEEPEST = 4
+_MOST = 2**14  # variables; a component that holds itself would have no end of them
 _OPTIONS: dict[str, tuple[str, object]] = {
     "architecture": ("architecture", "skip"),
     "nonlinearity": ("activation", "lrelu"),
@@ -65,7 +67,7 @@ def _read(contents: Contents) -> Opened:
         state = as_dict(contents.root[2]) or {}
         if not plain(state["version"]) >= _LEAST_VERSION:
             raise ValueError(f"a network of version {state['version']}")
-        variables = dict(_variables(state))
+        variables = dict(islice(_variables(state), _MOST))
         config, noisy = _config(as_dict(state["static_kwargs"]) or {}, variables, contents.what)
         places = {place: found for place in variables if (found := _renamed(place)) is not None}
         stored = contents.shapes({place: variables[place] for place in places})

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from genviews.checks import fail
-from genviews.generators.checkpoints.pickles import decode
+from genviews.generators.checkpoints.pickles import MOST_STEPS, decode
 from genviews.generators.checkpoints.records import REMEDY, Call, Decoded, Name, Persistent
 from genviews.generators.checkpoints.tensors import Storage, as_bytes, storage_type, told
 
@@ -22,7 +22,9 @@ __all__ = ["LEGACY", "ZIP", "embedded", "open_legacy", "open_zip"]
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """What files of the second kind begin with."""
-_MOST_DIRECTORY = 2**22  # bytes of a zip file's list: 40,000 tensors
+_DIRECTORY = 2**22  # bytes of a zip file's list: 40,000 tensors
+_STEPS_OF_ONE, _DIRECTORY_OF_ONE = 100, 2**12  # of a file that holds one storage
+_STEPS_OF_KEYS = 2**16
 
 _Opened = tuple[Any, frozenset[Name], Storage]
 
@@ -38,7 +40,8 @@ def embedded(what: str) -> Storage:
         if not isinstance(value, Call) or value.of != Name("torch.storage", "_load_from_bytes"):
             raise ValueError(f"{told(value)} where a storage should be")
         data = as_bytes(value.args[0])
-        root, _, inner = (open_zip if bytes(data[:4]) == ZIP else open_legacy)(data, what)
+        opened = open_zip if bytes(data[:4]) == ZIP else open_legacy
+        root, _, inner = opened(data, what, _STEPS_OF_ONE, _DIRECTORY_OF_ONE)
         return inner(root)
 
     return storage
@@ -47,8 +50,8 @@ def embedded(what: str) -> Storage:
 class _Window:
     """A file in memory that is read in small parts alone, for the list of a zip file."""
 
-    def __init__(self, data: memoryview) -> None:
-        self._data, self._at = data, 0
+    def __init__(self, data: memoryview, most: int) -> None:
+        self._data, self._at, self._most = data, 0, most
 
     def seekable(self) -> bool:
         return True
@@ -62,18 +65,21 @@ class _Window:
 
     def read(self, size: int = -1) -> bytes:
         found = self._data[self._at :] if size < 0 else self._data[self._at : self._at + size]
-        if len(found) > _MOST_DIRECTORY:
+        if len(found) > self._most:
             raise zipfile.BadZipFile("a list of files that is too long")
         self._at += len(found)
         return bytes(found)
 
 
-def open_zip(data: memoryview, what: str) -> _Opened:
+def open_zip(
+    data: memoryview, what: str, steps: int = MOST_STEPS, directory: int = _DIRECTORY
+) -> _Opened:
     """A file of torch.save: its value, what it calls, and its storages."""
     try:
-        entries = {one.filename: one for one in zipfile.ZipFile(_Window(data)).infolist()}
+        listed = zipfile.ZipFile(_Window(data, directory)).infolist()
     except Exception as error:  # of a damaged one nearly anything is raised
         fail(what, expected="a whole zip file", got=f"none ({error})", remedy=REMEDY)
+    entries = {one.filename: one for one in listed}
     name = next((one for one in entries if one.endswith("data.pkl")), None)
     if name is None:
         got = f"a zip file of {', '.join(sorted(entries)[:3]) or 'nothing'}"
@@ -103,7 +109,7 @@ def open_zip(data: memoryview, what: str) -> _Opened:
     if order != b"little":
         remedy = "save it again on a machine with the usual order of bytes"
         fail(what, expected="numbers with the last byte first", got=order, remedy=remedy)
-    decoded = decode(stream, what)
+    decoded = decode(stream, what, steps)
     return decoded.root, decoded.calls, lambda value: _stored(value, entry)
 
 
@@ -131,11 +137,14 @@ def _is_storage(found: object) -> bool:
     )
 
 
-def open_legacy(data: memoryview, what: str) -> _Opened:
+def open_legacy(
+    data: memoryview, what: str, steps: int = MOST_STEPS, directory: int = _DIRECTORY
+) -> _Opened:
     """As `open_zip`, of what torch wrote before 1.6, and writes for a storage in a pickle."""
     at, parts = 0, list[Decoded]()
-    for _ in range(5):  # a number, the version, the machine, the value, the keys
-        parts.append(decode(data[at:], what))
+    # A number, the version, the machine, the value, the keys.
+    for most in (_STEPS_OF_ONE, _STEPS_OF_ONE, _STEPS_OF_ONE, steps, min(steps, _STEPS_OF_KEYS)):
+        parts.append(decode(data[at:], what, most))
         at += parts[-1].end
     machine, root, keys = (part.root for part in parts[2:])
     calls = frozenset().union(*(part.calls for part in parts))
