@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from genviews.checks import fail
 from genviews.described import at_most, described_by, parse_json, parse_object
 
 
@@ -75,3 +76,11 @@ class TestAtMost:
     def test_one_that_is_far_larger_is_not(self, build):
         with pytest.raises(ValueError, match="a far larger one"), at_most(self.weights):
             build()
+
+
+def test_a_sentence_of_the_same_thing_stays_as_it_is():
+    with (
+        pytest.raises(ValueError, match=r"^a.json: expected 1, got 2; change it\.$"),
+        described_by("a.json", "a config"),
+    ):
+        fail("a.json", expected=1, got=2, remedy="change it")
