@@ -80,7 +80,8 @@ class ElasticTransform(Corruption):
 
     Source: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied
         to visual document analysis", ICDAR 2003.
-    Differs: OpenCV, which made the sets, rounds the places of the affine map to 1/32 of a pixel.
+    Differs: OpenCV 4, of that time, rounds the places of the affine map to 1/32 of a pixel; 5 does
+        not.
     """
 
     kind: ClassVar[str] = "elastic_transform"
