@@ -32,7 +32,7 @@ from torch import Tensor
 from genviews.environment import environment
 from genviews.files import write_json
 from genviews.rng import Rng, Streams
-from genviews.robustness.corruption import KINDS, SCALES, Corruption, corruption_streams
+from genviews.robustness.corruption import KINDS, SCALES, Corruption, shift_streams
 from genviews.types import ImageSpec
 
 RESULT = Path("results/benchmarks/corruptions.json")
@@ -86,7 +86,7 @@ class _Given:
 def draws_of(made: Corruption, image: int, shape: tuple[int, ...]) -> Iterator[np.ndarray] | None:
     """What ours draws for an image (H, W, C), in the order of theirs; None where theirs differs."""
     height, width, channels = shape
-    streams = corruption_streams(0, [image]).child(made.kind)
+    streams = shift_streams(0, [image]).child(made.kind)
 
     def uniform(streams: Streams, *size: int) -> np.ndarray:
         return streams.uniform(1, size)[0, 0].double().numpy()
@@ -168,7 +168,7 @@ def compare(made: Corruption, original: Original, images: np.ndarray) -> dict[st
         found.append(np.asarray(original(Image.fromarray(image), made.severity), float))
     theirs, before = np.stack(found) / 255, images / 255
     given = torch.from_numpy(images).movedim(-1, 1).float() / 127.5 - 1
-    ours = made(given, corruption_streams(0, range(len(given)))).movedim(1, -1).numpy()
+    ours = made(given, shift_streams(0, range(len(given)))).movedim(1, -1).numpy()
     ours = (ours + 1) / 2
     if made.kind in DRAWN_OTHERWISE:
         return {
@@ -199,7 +199,7 @@ def compared(folder: Path, count: int) -> dict[str, dict[str, float]]:
 def speeds(batch: int, seconds: float) -> dict[str, dict[str, float]]:
     """Images a second of each kind, grey and colour, at severity 3 of both scales."""
     found: dict[str, dict[str, float]] = {}
-    streams = corruption_streams(0, range(batch))
+    streams = shift_streams(0, range(batch))
     for channels, what in ((1, "grey"), (3, "colour")):
         values = torch.from_numpy(pictures(batch, TIMED_SIZE, channels)).movedim(-1, 1)
         images = (values.float() / 127.5 - 1).contiguous()

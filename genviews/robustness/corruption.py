@@ -45,7 +45,7 @@ __all__ = [
     "as_images",
     "as_values",
     "corruption",
-    "corruption_streams",
+    "shift_streams",
 ]
 
 Scale = Literal["cifar-c", "imagenet-c"]
@@ -136,7 +136,7 @@ class Corruption(ABC):
         Example:
             >>> noise = corruption("noise:3")
             >>> images = torch.zeros(2, 3, 8, 8)
-            >>> noise, noise(images, corruption_streams(0, ["a.png", "b.png"])).shape
+            >>> noise, noise(images, shift_streams(0, ["a.png", "b.png"])).shape
             (GaussianNoise(severity=3, scale='cifar-c'), torch.Size([2, 3, 8, 8]))
         """
         values = as_values(images, "images to corrupt", streams.ids)
@@ -205,14 +205,14 @@ def _scale(word: str) -> Scale:
     return lookup(word, known, "scale of a corruption")
 
 
-def corruption_streams(seed: int, ids: Iterable[SupportsIndex | str]) -> Streams:
-    """The streams of images by which folders, studies and splits are corrupted: the same for all.
+def shift_streams(seed: int, ids: Iterable[SupportsIndex | str]) -> Streams:
+    """The streams of images by which `genviews corrupt` and studies shift them: the same for both.
 
     Args:
-        seed: of the corruption.
+        seed: of the shift.
         ids: of the images.
     """
-    return Rng(seed, "corruption").streams(ids)
+    return Rng(seed, "shift").streams(ids)
 
 
 SHORT = {"noise": "gaussian_noise", "blur": "gaussian_blur", "jpeg_compression": "jpeg"}

@@ -19,7 +19,8 @@ from genviews.checks import check_type
 from genviews.data.content import content_hash
 from genviews.data.source import ImageSource, SourceBatch
 from genviews.identity import key
-from genviews.rng import Rng, Streams
+from genviews.rng import Streams
+from genviews.robustness.corruption import shift_streams
 from genviews.robustness.restore import Restoration
 from genviews.types import Images, check_shape
 
@@ -59,7 +60,7 @@ class ShiftedImages(ImageSource):
 
     def __init__(self, source: ImageSource, shift: Shift, seed: int = 0) -> None:
         check_type(source, ImageSource, "images to shift", "an ImageSource", "see `as_source`")
-        self._source, self.shift, self._rng = source, shift, Rng(seed, "shift")
+        self._source, self.shift, self._seed = source, shift, seed
         self._known = key(shift, seed)
         self.image_spec, self.ids, self.columns = source.image_spec, source.ids, source.columns
         self.skipped, self.split, self.notes = source.skipped, source.split, source.notes
@@ -70,7 +71,7 @@ class ShiftedImages(ImageSource):
         batch = self._source.read(rows)
         if not len(batch):
             return batch
-        images = self.shift(batch.images, self._rng.streams(batch.ids))
+        images = self.shift(batch.images, shift_streams(self._seed, batch.ids))
         remedy = "let the shift keep the size of the images"
         check_shape(images, batch.images.shape, f"images under {self.shift.name}", remedy)
         pairs = zip(batch.ids, batch.hashes, strict=True)

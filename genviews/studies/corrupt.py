@@ -28,7 +28,7 @@ from genviews.memory import images_in_shard
 from genviews.report.names import file_names
 from genviews.report.output import write_atomic
 from genviews.report.pictures import png_bytes, to_picture
-from genviews.robustness.corruption import Corruption, corruption, corruption_streams
+from genviews.robustness.corruption import Corruption, corruption, shift_streams
 from genviews.shard import Shard
 from genviews.store import ShardStore
 from genviews.studies.base import WORK, Need, Study
@@ -124,7 +124,7 @@ def _write(
     names: Mapping[str, str],
 ) -> Shard:
     """Write some images in each way; what is kept is by how much they changed."""
-    streams, changes = corruption_streams(seed, batch.ids), []
+    streams, changes = shift_streams(seed, batch.ids), []
     files: list[tuple[Path, bytes]] = []
     for one in kinds:
         made, place = one(batch.images, streams), folder / folder_of(one)
@@ -219,7 +219,7 @@ def _pictures(bench: Bench, kinds: Sequence[Corruption], without: Collection[str
     source = bench.source
     rows = [row for row, name in enumerate(source.ids) if name not in without]
     batch = source.read([rows[place] for place in spread_rows(len(rows), SHOWN)])
-    streams = corruption_streams(bench.seed, batch.ids)
+    streams = shift_streams(bench.seed, batch.ids)
     shown = [batch.images, *(one(batch.images, streams) for one in kinds)]
     grid = Grid(
         columns=("image", *(one.name for one in kinds)),

@@ -11,7 +11,8 @@ from PIL import Image
 
 from genviews.cli import main
 from genviews.load.images import load_images
-from genviews.robustness.corruption import corruption, corruption_streams
+from genviews.robustness.corruption import corruption
+from genviews.robustness.shifted import ShiftedImages
 from genviews.types import ImageSpec
 
 DYING = """
@@ -59,16 +60,16 @@ def made(image_folder, begin_with):
 class TestFiles:
     def test_each_image_is_there_as_the_corruption_makes_it(self, made, here):
         wanted = [name for name in names(here / "images") if "broken" not in name]
-        one = load_images("images", ImageSpec(channels=1, height=8, width=8)).read(range(41))
-        assert one.ids == tuple(wanted)
+        source = load_images("images", ImageSpec(channels=1, height=8, width=8))
         for word, folder in (
             ("noise:2", "gaussian_noise-2"),
             ("fog:3@imagenet-c", "fog-3-imagenet-c"),
         ):
             place = here / "bad/images" / folder
             assert names(place) == wanted
-            made = corruption(word)(one.images, corruption_streams(5, one.ids))
-            for name, image in zip(one.ids, made, strict=True):
+            made = ShiftedImages(source, corruption(word), 5).read(range(41))  # as studies see them
+            assert made.ids == tuple(wanted)
+            for name, image in zip(made.ids, made.images, strict=True):
                 bits = ((image[0] + 1) * 127.5).round().to(torch.uint8)
                 assert np.array_equal(pixels(place / name), bits.numpy())
             assert not (place / "labels.csv").exists()  # the subfolders say them

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from genviews.robustness.corruption import corruption
+from genviews.robustness.corruption import KINDS, SCALES, Published, corruption
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,17 @@ def test_a_name_stands_for_a_corruption(word: str, name: str) -> None:
 def test_a_word_that_is_none_is_told(word: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         corruption(word)
+
+
+def told(numbers: Published, scale: str) -> str:
+    """The numbers of five severities, as the page has them."""
+    words = [[f"{number:.3g}" for number in one] for one in numbers[scale]]
+    return ", ".join(one[0] if len(one) == 1 else f"({', '.join(one)})" for one in words)
+
+
+def test_the_page_has_each_kind_with_its_numbers() -> None:
+    page = (ROOT / "docs/robustness.md").read_text(encoding="utf-8")
+    for kind in KINDS:
+        (line,) = re.findall(rf"^\| `{kind}` \|.*$", page, re.MULTILINE)
+        cells = [cell.strip() for cell in line.split("|")]
+        assert cells[3:5] == [told(KINDS[kind].published, scale) for scale in SCALES]
