@@ -29,7 +29,8 @@ from genviews.generators.callable import named_classes
 from genviews.generators.card import generator_description, generator_from
 from genviews.generators.families import FAMILIES
 from genviews.invert.card import inverter_from, inverter_settings
-from genviews.invert.encoder import InversionEncoder
+from genviews.invert.encoder import LatentEncoder
+from genviews.invert.encoders import read_encoder
 from genviews.invert.inverter import Inverter
 from genviews.perturb.base import (
     Parts,
@@ -98,7 +99,7 @@ class GeneratorKit(Parts):
         *,
         name: str = "generator",
         inverter: Inverter | None = None,
-        encoder: InversionEncoder | None = None,
+        encoder: LatentEncoder | None = None,
         steps: int | None = None,
         directions: PCAStatistics | None = None,
         walks: Walks | None = None,
@@ -120,11 +121,11 @@ class GeneratorKit(Parts):
         return f"GeneratorKit({self.name!r}, {type(self.generator).__name__})"
 
     @cached_property
-    def encoder(self) -> InversionEncoder | None:
+    def encoder(self) -> LatentEncoder | None:
         """The inversion encoder that was trained for the generator, or None."""
         if self._inverter is not None:
             return self._inverter.encoder
-        return self._encoder or self._read(ENCODER, InversionEncoder.load)
+        return self._encoder or self._read(ENCODER, read_encoder)
 
     @cached_property
     def inverter(self) -> Inverter:

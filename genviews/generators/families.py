@@ -21,6 +21,9 @@ from genviews.checks import fail, lookup
 from genviews.described import at_most, described_by, parse_object
 from genviews.files import load_header, load_tensors
 from genviews.generators.base import Generator
+from genviews.generators.biggan import BigGAN, BigGANConfig
+from genviews.generators.biggan_deep import BigGANDeep, BigGANDeepConfig
+from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from genviews.weights import check_weights, load_strictly, save_network
@@ -53,6 +56,9 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "stylegan2": Family(StyleGAN2Config, StyleGAN2),
     "stylegan3": Family(StyleGAN3Config, StyleGAN3),
+    "stylegan1": Family(StyleGAN1Config, StyleGAN1),
+    "biggan-deep": Family(BigGANDeepConfig, BigGANDeep),
+    "biggan": Family(BigGANConfig, BigGAN),
 }
 """Name on a card -> family."""
 

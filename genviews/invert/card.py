@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from genviews.checks import check_given, fail, lookup
 from genviews.identity import describe
-from genviews.invert.encoder import InversionEncoder
+from genviews.invert.encoder import LatentEncoder
 from genviews.invert.features import Feature, FeatureDistance
 from genviews.invert.inverter import Inverter, default_start
 from genviews.invert.lbfgs import LBFGS
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 _STARTS: dict[str, type[Start]] = {"mean": MeanStart, "samples": SampleStart}
 _OPTIMIZERS: dict[str, type[Optimizer[Any]]] = {"adam": Adam, "lbfgs": LBFGS}
-_TERMS: dict[str, Callable[[float, InversionEncoder | None], Term]] = {
+_TERMS: dict[str, Callable[[float, LatentEncoder | None], Term]] = {
     "l1": lambda weight, encoder: L1(weight),
     "l2": lambda weight, encoder: L2(weight),
     "feature": lambda weight, encoder: _feature(weight, encoder),
@@ -40,7 +40,7 @@ _TERMS: dict[str, Callable[[float, InversionEncoder | None], Term]] = {
 _PLAIN = ("steps", "patience", "tolerance", "smoothing", "snapshots")
 
 
-def inverter_from(settings: Mapping[str, Any], encoder: InversionEncoder | None) -> Inverter:
+def inverter_from(settings: Mapping[str, Any], encoder: LatentEncoder | None) -> Inverter:
     """Return the inverter that the settings of a card describe.
 
     Args:
@@ -114,7 +114,7 @@ def _named(given: Mapping[str, Any], kinds: Mapping[str, Callable[..., T]], what
     return kind(**_arguments(own, vars(kind()), f"setting of {name} on the card"))
 
 
-def _feature(weight: float, encoder: InversionEncoder | None) -> Term:
+def _feature(weight: float, encoder: LatentEncoder | None) -> Term:
     what, wanted = "term 'feature' of the card's objective", "an encoder, whose features it takes"
     found = check_given(encoder, what, wanted, "give one, or take l1 and l2")
     return Feature(weight, FeatureDistance(found.features))

@@ -1,15 +1,16 @@
-"""InversionEncoder: a residual network, image and mask in, a latent for every style row out.
+"""Encoders of an inversion: image and mask in, a latent for every style row out.
 
-It gives the optimisation a start that is already close, and its early features serve as a
-perceptual distance that no label has touched. `genviews.invert.encoder_training` trains one for any
-generator.
+One gives the optimisation a start that is already close, and its early features serve as a
+perceptual distance that no label has touched. `InversionEncoder` is ours, a residual network that
+`genviews.invert.encoder_training` trains for any generator; those that others published are leaves
+of `LatentEncoder` too (`genviews.invert.encoders`).
 
 Source: Chai et al. 2021, Sec. 3.1 (an encoder on RGB and mask).
 """
 
 from __future__ import annotations
 
-import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import check_count, fail
-from genviews.files import save_tensors
 from genviews.generators.base import Generator
 from genviews.types import (
     Images,
@@ -32,9 +32,96 @@ from genviews.types import (
     check_shape,
     check_tensor,
 )
-from genviews.weights import load_network
+from genviews.weights import load_network, save_network
 
-__all__ = ["EncoderConfig", "InversionEncoder"]
+__all__ = ["EncoderConfig", "InversionEncoder", "LatentEncoder"]
+
+
+class LatentEncoder(nn.Module, ABC):
+    """E: (image, mask) -> latents of every row; a leaf says what it sees, and what it answers.
+
+    Args:
+        config: frozen dataclass with `image_channels`, `num_layers` L and `dim` D among its fields.
+        mean_latent: (L, D) that the answers are relative to; None for zeros.
+
+    Attributes:
+        passes: how often it looks where nothing else is said, see `EncoderStart`.
+    """
+
+    mean_latent: Tensor
+    passes: int = 1
+
+    def __init__(
+        self,
+        config: Any,  # noqa: ANN401 (one of several dataclasses)
+        mean_latent: Float[Tensor, "L D"] | None = None,
+    ) -> None:
+        """See the class docstring."""
+        super().__init__()
+        self.config = config
+        if mean_latent is None:
+            mean_latent = torch.zeros(config.num_layers, config.dim)
+        own = mean_latent.detach().to(torch.get_default_dtype(), copy=True)  # not half or double
+        self.register_buffer("mean_latent", own)
+
+    @abstractmethod
+    def seen(self, images: Images, masks: Masks) -> Tensor:
+        """What the network takes, in its own float type; unknown pixels must not reach it."""
+
+    @abstractmethod
+    def maps(self, x: Tensor) -> Sequence[Tensor]:
+        """Feature maps of what was seen, finest first."""
+
+    @abstractmethod
+    def answer(self, x: Tensor) -> Latents:
+        """Latents of what was seen, relative to `mean_latent`."""
+
+    def forward(self, images: Images, masks: Masks | None = None) -> Latents:
+        """Estimate latents; `masks` is 1 where a pixel is known, None where all are.
+
+        Images of another float type than the weights are converted, and the latents back.
+        """
+        answer = self.answer(self._seen(images, masks))
+        return (self.mean_latent + answer).to(images.dtype)
+
+    def features(self, images: Images, masks: Masks | None = None) -> Sequence[Tensor]:
+        """Feature maps of images, finest first."""
+        return self.maps(self._seen(images, masks))
+
+    def correct(
+        self, latents: Latents, first: Latents, images: Images, rendered: Images, masks: Masks
+    ) -> Latents:
+        """Better latents, by what the encoder sees in the rendering of those so far.
+
+        Args:
+            latents: so far.
+            first: what it answered to the images.
+            images: wanted.
+            rendered: from `latents`.
+            masks: of both.
+        """
+        again: Latents = self(rendered, masks)
+        return latents + first - again
+
+    def _seen(self, images: Images, masks: Masks | None) -> Tensor:
+        remedy = "use an encoder that was trained for this generator"
+        check_shape(
+            check_floats(images, "images"),
+            ("B", self.config.image_channels, "H", "W"),
+            "images",
+            remedy,
+        )
+        known = images.new_ones(images[:, :1].shape) if masks is None else masks
+        check_masks(check_tensor(known, "masks"), len(images), images.shape[2:])
+        return self.seen(images.to(self.mean_latent.dtype), known.to(self.mean_latent.dtype))
+
+    def __describe__(self) -> dict[str, object]:
+        """Its architecture."""
+        return {"config": self.config}
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and config to one safetensors file, atomically."""
+        save_network(path, self, type(self).__name__, asdict(self.config))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +211,7 @@ class _Block(nn.Module):
         return F.relu_(y + (x if self.short is None else self.short(x)))
 
 
-class InversionEncoder(nn.Module):
+class InversionEncoder(LatentEncoder):
     """E: (image, mask) -> latents of every row.
 
     Args:
@@ -136,14 +223,11 @@ class InversionEncoder(nn.Module):
         the network.
     """
 
-    mean_latent: Tensor
-
     def __init__(
         self, config: EncoderConfig, mean_latent: Float[Tensor, "L D"] | None = None
     ) -> None:
         """Build the network; see the class docstring."""
-        super().__init__()
-        self.config = config
+        super().__init__(config, mean_latent)
         # Never below 8: oneDNN (torch 2.14, CPU) crashes in the backward pass of 4-channel layers.
         inside = max(config.widths[0] // 2, 8)
         self.stem = nn.Sequential(
@@ -163,49 +247,28 @@ class InversionEncoder(nn.Module):
         self.read_out = nn.Linear(config.neck * side * side, config.num_layers * config.dim)
         nn.init.normal_(self.read_out.weight, std=0.02)
         nn.init.zeros_(self.read_out.bias)
-        if mean_latent is None:
-            mean_latent = torch.zeros(config.num_layers, config.dim)
-        own = mean_latent.detach().to(self.read_out.weight.dtype, copy=True)  # not half or double
-        self.register_buffer("mean_latent", own)
 
-    def forward(self, images: Images, masks: Masks | None = None) -> Latents:
-        """Estimate latents; `masks` is 1 where a pixel is known, None where all are.
-
-        Images of another float type than the weights are converted, and the latents back.
-        """
-        check_floats(images, "images")
-        if masks is not None:
-            check_tensor(masks, "masks")
-        own = images.to(self.mean_latent.dtype)
-        x = self.features(own, None if masks is None else masks.to(own.dtype))[-1]
-        x = F.leaky_relu(self.neck(x), 0.2).flatten(1)
-        latents: Tensor = self.read_out(x).unflatten(1, self.mean_latent.shape)
-        return (self.mean_latent + latents).to(images.dtype)
-
-    def features(self, images: Images, masks: Masks | None = None) -> Sequence[Tensor]:
-        """Feature maps after the stem and after each stage, finest first."""
-        c = self.config
-        remedy = "use an encoder that was trained for this generator"
-        check_shape(images, ("B", c.image_channels, "H", "W"), "images", remedy)
-        masks = torch.ones_like(images[:, :1]) if masks is None else masks
-        check_masks(masks, len(images), images.shape[2:])
-        masks = masks.to(images.dtype)
+    def seen(self, images: Images, masks: Masks) -> Tensor:
+        """See `LatentEncoder`: the image where it is known, and the mask, at the config's size."""
+        size = self.config.size
         x = torch.cat([images * masks, masks], dim=1)
-        if x.shape[-2:] != (c.size, c.size):
-            x = F.interpolate(x, size=(c.size, c.size), mode="area")
+        if x.shape[-2:] != (size, size):
+            x = F.interpolate(x, size=(size, size), mode="area")
+        return x
+
+    def maps(self, x: Tensor) -> Sequence[Tensor]:
+        """See `LatentEncoder`: after the stem and after each stage."""
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        maps = [x]
+        found = [x]
         for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        return maps
+            found.append(stage(found[-1]))
+        return found
 
-    def __describe__(self) -> dict[str, object]:
-        """Its architecture."""
-        return {"config": self.config}
-
-    def save(self, path: str | Path) -> None:
-        """Write weights and config to one safetensors file, atomically."""
-        save_tensors(path, self.state_dict(), {"config": json.dumps(asdict(self.config))})
+    def answer(self, x: Tensor) -> Latents:
+        """See `LatentEncoder`."""
+        x = F.leaky_relu(self.neck(self.maps(x)[-1]), 0.2).flatten(1)
+        latents: Tensor = self.read_out(x).unflatten(1, self.mean_latent.shape)
+        return latents
 
     @classmethod
     def load(cls, path: str | Path) -> InversionEncoder:

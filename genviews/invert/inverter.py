@@ -22,7 +22,7 @@ from torch import nn
 
 from genviews.checks import check_count, check_given, check_number, fail, lookup
 from genviews.generators.base import Generator
-from genviews.invert.encoder import InversionEncoder
+from genviews.invert.encoder import LatentEncoder
 from genviews.invert.features import Feature, FeatureDistance, ReEncode, ToEncoder
 from genviews.invert.lbfgs import LBFGS
 from genviews.invert.objective import L1, L2, Objective, Term, ToStart
@@ -112,7 +112,7 @@ class Inverter:
         return (float(given),) if isinstance(given, int | float) else tuple(map(float, given))
 
     @property
-    def encoder(self) -> InversionEncoder | None:
+    def encoder(self) -> LatentEncoder | None:
         """The inversion encoder of the start, if it has one."""
         return self.start.encoder
 
@@ -245,7 +245,7 @@ def in_domain_objective(encoder: nn.Module, distance: FeatureDistance) -> Object
 
 def inverter_preset(
     name: str,
-    encoder: InversionEncoder | None,
+    encoder: LatentEncoder | None,
     *,
     lpips_weights: str | Path | None = None,
     perceptual: Term | None = None,
@@ -301,6 +301,6 @@ def inverter_preset(
     return found if steps is None else replace(found, steps=steps)
 
 
-def default_start(encoder: InversionEncoder | None) -> Start:
+def default_start(encoder: LatentEncoder | None) -> Start:
     """Return the start where nothing else is said: the encoder's, or the nearest samples."""
-    return SampleStart() if encoder is None else EncoderStart(encoder)
+    return SampleStart() if encoder is None else EncoderStart(encoder, encoder.passes)

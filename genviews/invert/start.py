@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from genviews.checks import check_count, fail, finite_rows
 from genviews.generators.base import Generator
 from genviews.invert.batch import ALIKE
-from genviews.invert.encoder import InversionEncoder
+from genviews.invert.encoder import LatentEncoder
 from genviews.invert.objective import masked_mean
 from genviews.modes import evaluating
 from genviews.rng import Rng
@@ -98,9 +98,9 @@ class Start(ABC):
         return self
 
     @property
-    def encoder(self) -> InversionEncoder | None:
+    def encoder(self) -> LatentEncoder | None:
         """The inversion encoder of the start, if it has one."""
-        return next((m for m in self.modules() if isinstance(m, InversionEncoder)), None)
+        return next((m for m in self.modules() if isinstance(m, LatentEncoder)), None)
 
     def modules(self) -> list[nn.Module]:
         """Networks that must be where the images are."""
@@ -123,6 +123,8 @@ class EncoderStart(Start):
 
         w_1 = E(x, m),    w_{k+1} = w_k + E(x, m) - E(G(w_k), m)
 
+    or, of an encoder that was trained for pairs,  w_{k+1} = w_k + E(x, G(w_k)).
+
     A pass that makes an image's L1 error larger is not kept for that image.
 
     Args:
@@ -130,10 +132,10 @@ class EncoderStart(Start):
         passes: times that the encoder looks; 1 is the plain encoder.
 
     Source: Alaluf et al. 2021 (ReStyle), Sec. 3, the idea of feeding the reconstruction back.
-    Differs: ReStyle trains an encoder for the pair of images; here the one encoder sees each.
+    Differs: ReStyle trains an encoder for the pair of images; one that was not sees each alone.
     """
 
-    network: InversionEncoder
+    network: LatentEncoder
     passes: int = 1
 
     def __post_init__(self) -> None:
@@ -148,7 +150,7 @@ class EncoderStart(Start):
             if self.passes > 1:
                 error, rendered = _error(wanted, seen)
             for _ in range(self.passes - 1):
-                latents = best + seen - self.network(rendered, wanted.masks)
+                latents = self.network.correct(best, seen, wanted.images, rendered, wanted.masks)
                 new_error, new_rendered = _error(wanted, latents)
                 better = new_error < error
                 best = torch.where(better[:, None, None], latents, best)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genviews.checks import (
     check_count,
@@ -31,14 +31,16 @@ from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
 from genviews.generators.card import called
 from genviews.generators.checkpoints import open_checkpoint
+from genviews.generators.checkpoints.contents import open_contents
 from genviews.generators.families import (
     config_from,
     is_own_file,
     read_generator_file,
     read_weights,
 )
-from genviews.invert.encoder import InversionEncoder
+from genviews.invert.encoder import LatentEncoder
 from genviews.kit import GeneratorKit, read_generator
+from genviews.load.encoders import load_inversion_encoder, shipped_encoder
 from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.perturb.walks import Walks
@@ -47,8 +49,16 @@ from genviews.zoo import names as zoo_names
 
 __all__ = ["check_generator", "load_generator"]
 
-Reader = Callable[[], tuple[Generator, Mapping[str, Any]]]
-"""Reads a generator and its card."""
+
+class _Read(NamedTuple):
+    """A generator, its card, and the encoder that ships in the same file."""
+
+    generator: Generator
+    card: Mapping[str, Any]
+    encoder: LatentEncoder | None = None
+
+
+Reader = Callable[[], _Read]
 
 
 def load_generator(
@@ -91,7 +101,7 @@ def load_generator(
     if steps is not None:
         check_count(steps, "steps", least=0)
     name, folder, read = _find(str(word), z_dim, num_classes, adapter)
-    generator, card = read()
+    generator, card, shipped = read()
     if class_names:
         generator.class_names = named_classes(class_names, generator.num_classes)
     kit = GeneratorKit(
@@ -99,7 +109,9 @@ def load_generator(
         name=name,
         card=card,
         folder=folder,
-        encoder=None if encoder is None else InversionEncoder.load(expanded(encoder)),
+        encoder=shipped
+        if encoder is None
+        else load_inversion_encoder(expanded(encoder), generator),
         walks=None if walks is None else Walks.load(expanded(walks)),
         steps=steps,
         domain=domain,
@@ -138,7 +150,7 @@ def _find(
     path = entry_folder(word) if word in zoo_names() else expanded(word)
     if is_there(path, folders=True) and path.is_dir():
         _refuse_said(word, z_dim, num_classes, adapter)
-        return path.name, path, partial(read_generator, path)
+        return path.name, path, lambda: _Read(*read_generator(path))
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
         own = not is_there(config) and is_there(weights) and is_own_file(weights)
@@ -178,27 +190,30 @@ def _refuse_said(word: str, z_dim: int | None, num_classes: int, adapter: Adapte
         )
 
 
-def _checkpoint(path: Path) -> tuple[Generator, Mapping[str, Any]]:
+def _checkpoint(path: Path) -> _Read:
     """The generator of somebody else's file."""
     opened = open_checkpoint(path)
     about = {"text": f"{path.name}: {opened.source}"}
     licence = {"licence": {"weights": opened.licence}} if opened.licence else {}
-    return opened.generator, {"about": about, **licence}
+    generator, encoder = opened.generator, None
+    try:
+        encoder = shipped_encoder(open_contents(path), generator)
+    except ValueError as error:  # the generator is whole without it
+        generator.notes = (*generator.notes, f"its encoder was left out: {error}")
+    return _Read(generator, {"about": about, **licence}, encoder)
 
 
-def _file(weights: Path, config: Path) -> tuple[Generator, Mapping[str, Any]]:
+def _file(weights: Path, config: Path) -> _Read:
     """The generator of a file that `save_generator` wrote, or of a StyleGAN2 beside its config."""
     if not is_there(config):
-        return read_generator_file(weights)[0], {}
+        return _Read(read_generator_file(weights)[0], {})
     made = config_from("stylegan2", read_json(config), f"config {config.name}")
-    return read_weights("stylegan2", made, weights), {}
+    return _Read(read_weights("stylegan2", made, weights), {})
 
 
-def _function(
-    word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None
-) -> tuple[Generator, Mapping[str, Any]]:
+def _function(word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None) -> _Read:
     made = evaluated(load_callable(word, z_dim, num_classes=num_classes, adapter=adapter))
     known = {"family": "callable", "function": word}
     if isinstance(made, CallableGenerator):
         known |= called(made)
-    return made, {"generator": known}
+    return _Read(made, {"generator": known})

@@ -15,6 +15,7 @@ SUITES = {
     "Engine": "check_engine",
     "Generator": "check_generator",
     "ImageSource": "check_source",
+    "LatentEncoder": "check_inverter",
     "Objective": "check_loss",
     "Optimizer": "check_inverter",
     "Perturbation": "check_perturbation",

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from genviews.generators.base import Generator
+from genviews.generators.biggan import BigGAN, BigGANConfig
+from genviews.generators.biggan_deep import BigGANDeep, BigGANDeepConfig
 from genviews.generators.callable import CallableGenerator
+from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from genviews.generators.toy import ToyGenerator
@@ -75,6 +78,28 @@ def convolutional():
         ).eval()
 
 
+NARROW = {"z_dim": 6, "w_dim": 8, "hidden": 8, "mapping_layers": 2}
+
+
+def settled(made):
+    """Random statistics, and weights whose images stay in range."""
+    noise = torch.Generator().manual_seed(0)
+    for name, tensor in (*made.named_parameters(), *made.named_buffers()):
+        if name.endswith("gamma"):
+            tensor.data.fill_(0.5)
+        elif "var" in name:
+            tensor.data.uniform_(0.5, 1.5, generator=noise)
+        elif tensor.ndim > 1:
+            tensor.data.normal_(generator=noise)
+            if not isinstance(made, StyleGAN1):
+                tensor.data.div_(tensor[0].numel() ** 0.5)
+            elif "to_image" in name:
+                tensor.data.mul_(0.2)
+        elif tensor.is_floating_point():
+            tensor.data.normal_(std=0.1, generator=noise)
+    return made.eval()
+
+
 GENERATORS = {
     "toy": ToyGenerator,
     "toy one row": lambda: ToyGenerator(num_layers=1),
@@ -95,6 +120,32 @@ GENERATORS = {
     "stylegan3 r conditional": lambda: stylegan3(conv_kernel=1, use_radial_filters=True, c_dim=2),
     "stylegan-xl": lambda: stylegan3(
         resolution=16, heads=((3, 2),), c_dim=2, class_embedding=5, img_channels=1
+    ),
+    "stylegan1": lambda: settled(StyleGAN1(StyleGAN1Config(channels={4: 8, 8: 4}, **NARROW))),
+    "stylegan1 a w for each row, conditional": lambda: settled(
+        StyleGAN1(
+            StyleGAN1Config(
+                channels={4: 8, 8: 8, 16: 4}, c_dim=2, w_for_each_row=True, tanh=True, **NARROW
+            )
+        )
+    ),
+    "biggan-deep": lambda: settled(
+        BigGANDeep(
+            BigGANDeepConfig(
+                blocks=((False, 16, 16), (True, 16, 8)),
+                attention=1,
+                z_dim=6,
+                class_dim=4,
+                num_classes=3,
+                truncation=0.73,
+            )
+        )
+    ),
+    "bigbigan": lambda: settled(
+        BigGAN(BigGANConfig(channels=(8, 8, 8), attention=(0,), z_dim=6, class_dim=3))
+    ),
+    "biggan": lambda: settled(
+        BigGAN(BigGANConfig(channels=(8, 8), z_dim=6, class_dim=3, num_classes=4))
     ),
 }
 

@@ -14,7 +14,14 @@ from typing import NoReturn
 
 from genviews.checks import fail
 from genviews.described import described_by
-from genviews.generators.checkpoints import stylegan2_ada, stylegan2_tf, stylegan3
+from genviews.generators.checkpoints import (
+    biggans,
+    idinvert,
+    rosinality,
+    stylegan2_ada,
+    stylegan2_tf,
+    stylegan3,
+)
 from genviews.generators.checkpoints.contents import MOST_KEYS, Contents, open_contents
 from genviews.generators.checkpoints.reader import Opened, Reader
 from genviews.generators.checkpoints.records import REMEDY
@@ -27,6 +34,10 @@ READERS: tuple[Reader, ...] = (
     stylegan2_ada.READER,
     stylegan2_tf.READER,
     stylegan3.READER,
+    rosinality.READER,
+    idinvert.READER,
+    biggans.DEEP,
+    biggans.CHUNKED,
 )
 """Asked in this order whether they know a file."""
 
