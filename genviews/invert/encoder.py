@@ -34,7 +34,7 @@ from genviews.types import (
 )
 from genviews.weights import load_network, save_network
 
-__all__ = ["EncoderConfig", "InversionEncoder", "LatentEncoder"]
+__all__ = ["EncoderConfig", "InversionEncoder", "LatentEncoder", "ResidualBlock"]
 
 
 class LatentEncoder(nn.Module, ABC):
@@ -190,10 +190,11 @@ class EncoderConfig:
         )
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm and a shortcut (He et al. 2016)."""
 
     def __init__(self, inside: int, out: int, stride: int) -> None:
+        """`stride` is that of the first convolution, and of the shortcut."""
         super().__init__()
         self.conv1 = nn.Conv2d(inside, out, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(out)
@@ -206,6 +207,7 @@ class _Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
         y = F.relu_(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         return F.relu_(y + (x if self.short is None else self.short(x)))
@@ -237,8 +239,8 @@ class InversionEncoder(LatentEncoder):
         )
         stages: list[nn.Module] = []
         for width, blocks in zip(config.widths, config.blocks, strict=True):
-            layers = [_Block(inside, width, 2)]
-            layers += [_Block(width, width, 1) for _ in range(blocks - 1)]
+            layers = [ResidualBlock(inside, width, 2)]
+            layers += [ResidualBlock(width, width, 1) for _ in range(blocks - 1)]
             stages.append(nn.Sequential(*layers))
             inside = width
         self.stages = nn.ModuleList(stages)

@@ -26,11 +26,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock
 
 from genviews.checks import check_count, check_words, fail
 from genviews.generators.layers import FullyConnected
-from genviews.invert.encoder import LatentEncoder
+from genviews.invert.encoder import LatentEncoder, ResidualBlock
 from genviews.types import Images, Latents, Masks
 
 __all__ = ["PspConfig", "PspEncoder"]
@@ -53,7 +52,7 @@ class PspConfig:
             square of this width; where it is lower than wide, its middle rows are taken (cars).
         image_channels: of the image.
         sees_rendering: the input is the image and a rendering, and the answer what to add.
-        trunk: "improved" residual units (faces), or torchvision's "basic" blocks.
+        trunk: "improved" residual units (faces), or the "basic" blocks of He et al. 2016.
         widths: channels of the four groups of blocks.
         depths: blocks of each group.
         squeeze: whether "improved" units weigh their channels.
@@ -252,20 +251,10 @@ def _groups(c: PspConfig) -> list[nn.Sequential]:
             if c.trunk == "improved":
                 blocks.append(_Improved(start, width, 2 if j == 0 else 1, squeeze=c.squeeze))
             else:
-                blocks.append(basic_block(start, width, 2 if i and j == 0 else 1))
+                blocks.append(ResidualBlock(start, width, 2 if i and j == 0 else 1))
         groups.append(nn.Sequential(*blocks))
         inside = width
     return groups
-
-
-def basic_block(inside: int, out: int, stride: int) -> nn.Module:
-    """Torchvision's block of a ResNet-18 or -34, with a shortcut that changes size where needed."""
-    short = None
-    if stride != 1 or inside != out:
-        conv = nn.Conv2d(inside, out, 1, stride, bias=False)
-        short = nn.Sequential(conv, nn.BatchNorm2d(out))
-    block: nn.Module = BasicBlock(inside, out, stride, short)
-    return block
 
 
 def _added(small: Tensor, large: Tensor) -> Tensor:

@@ -23,8 +23,7 @@ from torch.nn import functional as F
 
 from genviews.checks import check_count, fail
 from genviews.generators.modulation import SLOPE
-from genviews.invert.encoder import LatentEncoder
-from genviews.invert.psp import basic_block
+from genviews.invert.encoder import LatentEncoder, ResidualBlock
 from genviews.types import Images, Latents, Masks
 
 __all__ = ["InDomainConfig", "InDomainEncoder", "ResNetEncoder", "ResNetEncoderConfig"]
@@ -89,8 +88,8 @@ class ResNetEncoder(LatentEncoder):
         self.stem = nn.Sequential(conv, nn.BatchNorm2d(inside), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
         groups = []
         for i, (width, depth) in enumerate(zip(c.widths, c.depths, strict=True)):
-            blocks = [basic_block(inside, width, 2 if i else 1)]
-            blocks += [basic_block(width, width, 1) for _ in range(depth - 1)]
+            blocks = [ResidualBlock(inside, width, 2 if i else 1)]
+            blocks += [ResidualBlock(width, width, 1) for _ in range(depth - 1)]
             groups.append(nn.Sequential(*blocks))
             inside = width
         self.groups = nn.ModuleList(groups)

@@ -62,6 +62,10 @@ _IMPROVED = {
 }
 
 
+_BASIC = {f"{name}.": f"{name}." for name in ("conv1", "bn1", "conv2", "bn2")}
+_BASIC |= {"downsample.": "short."}
+
+
 def load_inversion_encoder(path: Path, generator: Generator) -> LatentEncoder:
     """Return the encoder of a file, ours or somebody else's, in eval mode and frozen.
 
@@ -148,7 +152,7 @@ def psp_encoder(
     at = 0
     for group, depth in enumerate(c.depths):
         for i in range(depth):
-            inner = _IMPROVED if c.trunk == "improved" else {"": ""}
+            inner = _IMPROVED if c.trunk == "improved" else _BASIC
             place = f"groups.{group}.{i}."
             names |= {f"body.{at}.{old}": place + new for old, new in inner.items()}
             at += 1
@@ -249,7 +253,10 @@ def resnet_encoder(tensors: Mapping[str, Tensor], dim: int, what: str) -> ResNet
 
     encoder = built(state, make)
     names = {"conv1.": "stem.0.", "bn1.": "stem.1.", "layer5.conv5.": "read_out."}
-    names |= {f"layer{i + 1}.": f"groups.{i}." for i in range(groups)}
+    for i, depth in enumerate(encoder.config.depths):
+        for j in range(depth):
+            old, new = f"layer{i + 1}.{j}.", f"groups.{i}.{j}."
+            names |= {old + there: new + here for there, here in _BASIC.items()}
     weights = {"mean_latent": encoder.mean_latent} | state.renamed(names)
     return loaded(state, encoder, weights)
 
