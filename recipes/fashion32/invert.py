@@ -1,11 +1,11 @@
 """Invert the images that the fashion32 studies use, with the inverter of the card.
 
-Claim: encoder, then about a hundred Adam steps on all rows, reproduces real images well enough that
-a classifier loses at most 3 points on the reconstructions.
+Claim: an encoder that saw real images, then a few steps on all rows, reproduces real images well
+enough that a classifier loses at most 3 points on the reconstructions.
 Command: python -m recipes.fashion32.invert
          (on two cores: twice at the same time, OMP_NUM_THREADS=1 each; runs on one folder share the
          shards among them)
-Time: about 40 minutes for 10,200 images on 2 cores; a shard of 200 images is saved as it ends, a
+Time: about 15 minutes for 10,200 images on 2 cores; a shard of 200 images is saved as it ends, a
 re-run makes only the missing ones.
 Split: `train` (1,200 labelled images, for training on views), `val` (5,000), `test` (4,000, the
 first 400 of each class in file order). No label is read by the inversion.
