@@ -30,7 +30,7 @@ from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
 from genviews.generators.card import called
-from genviews.generators.checkpoints import open_checkpoint
+from genviews.generators.checkpoints import is_known, open_checkpoint
 from genviews.generators.checkpoints.contents import open_contents
 from genviews.generators.families import (
     config_from,
@@ -153,7 +153,11 @@ def _find(
         return path.name, path, lambda: _Read(*read_generator(path))
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
-        own = not is_there(config) and is_there(weights) and is_own_file(weights)
+        alone = not is_there(config) and is_there(weights)
+        own = alone and is_own_file(weights)
+        if alone and not own and is_known(weights):
+            _refuse_said(word, z_dim, num_classes, adapter)
+            return path.stem, None, partial(_checkpoint, weights)
         for file in (weights,) if own else (config, weights):
             check_file(
                 file,

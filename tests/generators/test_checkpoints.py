@@ -240,3 +240,10 @@ def test_the_kept_result_of_a_family_agrees(name):
     kept = json.loads((Path("results/generators") / f"{name}.json").read_text())
     assert max(kept["largest"].values()) <= generators.TOLERANCE
     assert kept["original"]["repository"] == generators.FAMILIES[name].repository
+    rows = Path("docs/generators.md").read_text().splitlines()
+    (row,) = (row for row in rows if f"results/generators/{name}.json" in row)
+    most = max(kept["largest"].values())
+    assert [cell.strip() for cell in row.split("|")][4:6] == [
+        str(len(kept["cases"])),
+        f"{most:.1e}",
+    ]

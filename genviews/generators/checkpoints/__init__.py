@@ -28,7 +28,7 @@ from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.checkpoints.strangers import WRITE, stranger_of_keys
 from genviews.generators.checkpoints.tensors import as_dict, told
 
-__all__ = ["READERS", "open_checkpoint"]
+__all__ = ["READERS", "is_known", "open_checkpoint"]
 
 READERS: tuple[Reader, ...] = (
     stylegan2_ada.READER,
@@ -40,6 +40,18 @@ READERS: tuple[Reader, ...] = (
     biggans.CHUNKED,
 )
 """Asked in this order whether they know a file."""
+
+
+def is_known(path: Path) -> bool:
+    """Whether one of the readers knows a file; reads no tensor.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged file, or of a kind that is not opened.
+    """
+    contents = open_contents(path)
+    with described_by(contents.what, "a file of weights", REMEDY):
+        return any(one.knows(contents) for one in READERS)
 
 
 def open_checkpoint(path: Path) -> Opened:
