@@ -14,7 +14,7 @@ from genviews.files import atomic_write_bytes, read_json
 from genviews.report.text import STARRED, markdown
 from genviews.report.words import value_words
 from genviews.studies.result import Result
-from recipes import inversion_docs, learning_docs
+from recipes import inversion_docs, learning_docs, robustness_docs
 from recipes.inversion_docs import table_lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +95,7 @@ def results_page(folder: Path) -> str:
         "Built from the files under `results/` by `python -m recipes.write_docs`. Each file holds "
         "seed, config, versions and command.",
         "",
+        *robustness_docs.result_lines(own),
         *markdown(Result.load(own / "ensemble.json")),
         encoder_line(read_json(own / "encoder.json")),
         "",
@@ -114,6 +115,7 @@ def readme_block(folder: Path) -> str:
     ensemble = Result.load(folder / "fashion32/ensemble.json")
     names = ("predicted from", "accuracy", "gain", "Holm p")
     lines = [
+        *robustness_docs.readme_lines(folder / "fashion32"),
         ensemble.verdict,
         "",
         *learning_docs.short_table(ensemble, names),
@@ -139,6 +141,8 @@ def main() -> None:
     atomic_write_bytes(ROOT / "docs/results.md", results_page(folder).encode())
     text = with_block(readme.read_text(encoding="utf-8"), readme_block(folder))
     atomic_write_bytes(readme, text.encode())
+    if (drawn := robustness_docs.figure(folder / "fashion32")) is not None:
+        atomic_write_bytes(ROOT / robustness_docs.FIGURE, drawn)
 
 
 if __name__ == "__main__":
