@@ -60,6 +60,7 @@ class FewLabels(Shifts):
     """
 
     headlines: tuple[str, ...] = ()
+    all_rivals: bool = True
     labels: tuple[int, ...] = (10, 30, 120)
     seeds: int = 3
     training_steps: int = 1000

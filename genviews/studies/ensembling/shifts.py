@@ -69,6 +69,7 @@ class Shifts(Viewed):
         restorations: Rivals that restore an image, of which calibration chooses under each shift.
         steps: Numbers of optimisation steps after which ensembles are measured, and timed, on clean
             images and under the headlines; without headlines nothing is timed.
+        all_rivals: Show pixel views and restorations to all classifiers, not to the first alone.
         restored_views: Invert restored images, too, by the best restoration.
         scale_images: Calibration images on which strengths of views compete.
         gallery_images: Test images shown of each shift; 0 shows none.
@@ -83,6 +84,7 @@ class Shifts(Viewed):
     test_images: int | None = 1000
     restorations: tuple[str, ...] = RESTORATIONS
     steps: tuple[int, ...] = (0, 5, 15, 40)
+    all_rivals: bool = False
     restored_views: bool = True
     scale_images: int = 250
     gallery_images: int = field(default=2, metadata={"least": 0})
@@ -225,6 +227,7 @@ def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
         pixel_views=bench.pixel_views,
         restorations=tuple(map(restoration, options.restorations)),
         others=bench.inputs.restorations,
+        for_all=options.all_rivals,
         inverted=options.restored_views,
         num_views=options.num_views,
         rule=options.rule,

@@ -83,6 +83,8 @@ class Rivals:
         pixel_views: of the image.
         restorations: of the image, each to be classified in its place.
         others: further restorations, each with a row of its own.
+        for_all: whether pixel views and restorations are shown to all classifiers, and not to the
+            first alone.
         inverted: whether the best restoration is inverted and viewed as well.
         num_views: generated views, and pixel views, of an image.
         rule: how predictions become one, and what is best.
@@ -92,6 +94,7 @@ class Rivals:
     pixel_views: tuple[PixelViews, ...]
     restorations: tuple[Restoration, ...]
     others: tuple[Restoration, ...]
+    for_all: bool
     inverted: bool
     num_views: int
     rule: EnsembleRule
@@ -143,20 +146,25 @@ def measure(bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated) -> 
         rivals: what is compared.
         calibrated: what other protocols fit on.
     """
-    first, last = (
-        bench.bank(split, rivals.view_sets, num_views=rivals.num_views)
-        for split in ("calibration", "test")
-    )
-    loss = bench.inversions("test").loss_of(last.ids)
     found = list[Measured]()
-    for task in bench.tasks:
-        rows = _Rows(name, task, first[task.name], last[task.name])
-        best = _plain_rows(rows, rivals)
-        _batch_statistics(rows, bench)
-        _weighed_rows(rows, rivals, calibrated, loss)
-        if best is not None and rivals.inverted and task is bench.tasks[0]:
-            _restored_rows(rows, rivals, under(bench, Restored(best)))
-        found += rows.measured()
+    few = bench.tasks if rivals.for_all else bench.tasks[:1]
+    views = replace(rivals, pixel_views=(), restorations=(), others=())
+    for tasks, own in ((few, rivals), (bench.tasks[len(few) :], views)):
+        if not tasks:
+            continue
+        first, last = (
+            bench.bank(split, own.view_sets, num_views=rivals.num_views, tasks=tasks)
+            for split in ("calibration", "test")
+        )
+        loss = bench.inversions("test").loss_of(last.ids)
+        for task in tasks:
+            rows = _Rows(name, task, first[task.name], last[task.name])
+            best = _plain_rows(rows, own)
+            _batch_statistics(rows, bench)
+            _weighed_rows(rows, own, calibrated, loss)
+            if best is not None and rivals.inverted and task is bench.tasks[0]:
+                _restored_rows(rows, rivals, under(bench, Restored(best)))
+            found += rows.measured()
     return found
 
 
