@@ -100,7 +100,8 @@ def main(*names: str, out: Path = FOLDER, quick: bool = False) -> str:
     verdicts = []
     for name in names or STUDIES:
         study, options = STUDIES[name]
-        bench = Bench(inputs_of(name, quick=quick), watcher=Printed())
+        work = folder_of(out / "work", quick=quick)  # studies share what is made under a shift
+        bench = Bench(inputs_of(name, quick=quick), folder=work, watcher=Printed())
         result = run_study(
             study,
             bench,

@@ -25,6 +25,7 @@ from genviews.augment.base import PixelViews
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task
 from genviews.data.images import spread_rows
+from genviews.data.split import SplitName
 from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.combine import Method, score
 from genviews.ensemble.notice import NoticingEnsemble, alpha_without_labels
@@ -37,7 +38,7 @@ from genviews.perturb.base import Perturbation
 from genviews.robustness.batch_statistics import batch_norms, with_batch_statistics
 from genviews.robustness.restore import Restoration
 from genviews.robustness.shifted import Restored, RestoredViews, Shift
-from genviews.studies.bench import Bench
+from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.under import under
 
 __all__ = ["CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
@@ -102,7 +103,7 @@ class Rivals:
     @property
     def view_sets(self) -> list[ViewSet]:
         """All kinds of views."""
-        restored = (RestoredViews(one) for one in (*self.restorations, *self.others))
+        restored = map(RestoredViews, self.restorations)
         pixels = [ViewSet(pixels=views) for views in (*self.pixel_views, *restored)]
         return [*pixels, ViewSet(perturbation=self.perturbation)]
 
@@ -152,10 +153,7 @@ def measure(bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated) -> 
     for tasks, own in ((few, rivals), (bench.tasks[len(few) :], views)):
         if not tasks:
             continue
-        first, last = (
-            bench.bank(split, own.view_sets, num_views=rivals.num_views, tasks=tasks)
-            for split in ("calibration", "test")
-        )
+        first, last = (_bank(bench, split, own, tasks) for split in SPLITS)
         loss = bench.inversions("test").loss_of(last.ids)
         for task in tasks:
             rows = _Rows(name, task, first[task.name], last[task.name])
@@ -166,6 +164,13 @@ def measure(bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated) -> 
                 _restored_rows(rows, rivals, under(bench, Restored(best)))
             found += rows.measured()
     return found
+
+
+def _bank(bench: Bench, split: SplitName, rivals: Rivals, tasks: Sequence[Task]) -> ViewBank:
+    """What classifiers say of all that is compared; further restorations are asked about apart."""
+    views, others = rivals.view_sets, [ViewSet(pixels=RestoredViews(one)) for one in rivals.others]
+    found = bench.bank(split, views, num_views=rivals.num_views, tasks=tasks)
+    return found if not others else found.merge(bench.bank(split, others, num_views=1, tasks=tasks))
 
 
 class _Rows:
