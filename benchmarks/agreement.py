@@ -20,7 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Comparison", "Section", "commit_of", "difference", "original", "randomised"]
+__all__ = [
+    "Comparison",
+    "Section",
+    "commit_of",
+    "difference",
+    "gradient_difference",
+    "original",
+    "randomised",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +124,15 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
     """The largest absolute difference, over the larger of 1 and the largest of theirs."""
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1))
+
+
+def gradient_difference(
+    ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor], latents: Tensor
+) -> float:
+    """Norm of the difference of the gradients of a sum of squares, over the norm of theirs."""
+    found = []
+    with torch.enable_grad():
+        for render in (ours, theirs):
+            given = latents.detach().clone().requires_grad_()
+            found.append(torch.autograd.grad(render(given).square().sum(), given)[0])
+    return float((found[0] - found[1]).norm() / found[1].norm())

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import generators_stylegan2
+from benchmarks import generators_prior, generators_stylegan2, generators_stylegan3
 from benchmarks.agreement import Comparison, Section, commit_of
 from genviews.environment import environment
 from genviews.files import write_json
@@ -34,6 +34,8 @@ RESULTS = Path("results/generators")
 
 FAMILIES: dict[str, Section] = {
     **generators_stylegan2.SECTIONS,
+    **generators_stylegan3.SECTIONS,
+    **generators_prior.SECTIONS,
 }
 """Name of a result -> what is compared."""
 

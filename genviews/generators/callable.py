@@ -24,11 +24,12 @@ from genviews.checks import check_count, check_different, check_each, check_give
 from genviews.generators.adapter import CONTRACT, Adapter, refuse
 from genviews.generators.arguments import first_width
 from genviews.generators.base import Generator
+from genviews.generators.prior import PriorGenerator
 from genviews.generators.probe import probe
 from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.signature import checked
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.types import Images, ImageSpec, Label, Latents
 from genviews.user_code import user_code
 from genviews.weights import check_filled
 
@@ -38,7 +39,7 @@ MOST_Z = 2**20
 """Widest z, a picture of 512 x 512 x 4: more is a mistake, and would be drawn for minutes."""
 
 
-class CallableGenerator(Generator):
+class CallableGenerator(PriorGenerator):
     """Wrap a function or module that turns z (B, Z) into images (B, C, H, W) in [-1, 1].
 
     A conditional function is called as `function(z, c)` with one-hot classes c (B, Y). Its latent
@@ -102,7 +103,6 @@ class CallableGenerator(Generator):
         if isinstance(made, nn.Module):
             check_filled(made, f"generator {_name(made)}")
         self.num_classes = check_count(num_classes, "num_classes", least=0)
-        self.renders_label = num_classes > 0
         self.class_names = named_classes(class_names, num_classes)
         guessed = z_dim is None
         if z_dim is None:
@@ -111,8 +111,7 @@ class CallableGenerator(Generator):
             z_dim = check_given(z_dim, f"generator {_name(function)}", expected, remedy)
             self.notes += (f"z has {z_dim} numbers, as the first layer takes",)
         remedy = f"give the width of its z: {option('z_dim')}"
-        self.z_dim = check_count(z_dim, "z_dim", most=MOST_Z, remedy=remedy)
-        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=z_dim)
+        self.set_prior(check_count(z_dim, "z_dim", most=MOST_Z, remedy=remedy), num_classes)
         self._look(Adapter() if adapter is None else adapter, image_spec)
         if guessed and z_dim == math.prod(self.own_spec.shape):
             self.notes += ("z is as large as an image: if it is an autoencoder, name its decoder",)
@@ -145,19 +144,6 @@ class CallableGenerator(Generator):
             "function": self.function,
             **({"adapter": stated} if stated else {}),
         }
-
-    def map(
-        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
-    ) -> Latents:
-        """Return z as the one latent row; the class is checked, and goes to `synthesize`.
-
-        Truncation shrinks z towards 0, the mean of the prior: psi * z. That narrows the prior and
-        keeps its shape; it is not the bounded normal of the BigGAN paper. `cutoff=0` truncates
-        nothing.
-        """
-        self.check_draws(z, label)
-        rows = psi * z if self.check_truncation(psi, cutoff) else z
-        return rows[:, None]
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Call the function and read what it returns.

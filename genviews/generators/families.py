@@ -23,6 +23,8 @@ from genviews.files import load_header, load_tensors
 from genviews.generators.base import Generator
 from genviews.generators.biggan import BigGAN, BigGANConfig
 from genviews.generators.biggan_deep import BigGANDeep, BigGANDeepConfig
+from genviews.generators.edm import EDM, EDMConfig
+from genviews.generators.r3gan import R3GAN, R3GANConfig
 from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
@@ -59,6 +61,8 @@ FAMILIES: dict[str, Family] = {
     "stylegan1": Family(StyleGAN1Config, StyleGAN1),
     "biggan-deep": Family(BigGANDeepConfig, BigGANDeep),
     "biggan": Family(BigGANConfig, BigGAN),
+    "r3gan": Family(R3GANConfig, R3GAN),
+    "edm": Family(EDMConfig, EDM),
 }
 """Name on a card -> family."""
 
@@ -220,7 +224,7 @@ def _as_said(kind: Any, value: Any) -> Any:  # noqa: ANN401 (a type, and JSON va
     if origin is tuple:
         each = [inner[0]] * len(value) if inner[1:] == (...,) else inner
         return tuple(_as_said(one, v) for one, v in zip(each, value, strict=True))
-    if origin is not None and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return {_as_key(inner[0], k): _as_said(inner[1], v) for k, v in value.items()}
     return value
 

@@ -10,6 +10,8 @@ from genviews.generators.base import Generator
 from genviews.generators.biggan import BigGAN, BigGANConfig
 from genviews.generators.biggan_deep import BigGANDeep, BigGANDeepConfig
 from genviews.generators.callable import CallableGenerator
+from genviews.generators.edm import EDM, EDMConfig
+from genviews.generators.r3gan import R3GAN, R3GANConfig
 from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
@@ -52,6 +54,29 @@ def stylegan3(**options):
         generator = StyleGAN3(StyleGAN3Config(**{**small, **more, **options})).eval()
         generator.synthesis.input.affine.weight.data.normal_()
         generator.mapping.w_avg.normal_(std=0.3)
+    return generator
+
+
+def r3gan(**options):
+    small = {"widths": (8, 8, 4), "groups": (4, 2, 1), "blocks": (1, 2, 1), "z_dim": 6}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = R3GAN(R3GANConfig(**{**small, **options})).eval()
+        for stage in generator.stages:
+            for block in stage.blocks:
+                block.conv3.weight.data.normal_(std=0.2)
+        generator.to_image.weight.data.mul_(0.3)
+    return generator
+
+
+def edm(**options):
+    """Images of some contrast: the last convolution adds little to what the noise picture gives."""
+    small = {"resolution": 4, "model_channels": 4, "channel_mult": (1,), "num_blocks": 1}
+    coarse = {"steps": 2, "sigma_min": 0.5, "sigma_max": 4.0, "sigma_data": 0.3}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = EDM(EDMConfig(**{**small, **coarse, **options})).eval()
+        generator.model.dec["4x4_aux_conv"].weight.data.mul_(0.3)
     return generator
 
 
@@ -146,6 +171,12 @@ GENERATORS = {
     ),
     "biggan": lambda: settled(
         BigGAN(BigGANConfig(channels=(8, 8), z_dim=6, class_dim=3, num_classes=4))
+    ),
+    "r3gan": r3gan,
+    "r3gan conditional": lambda: r3gan(c_dim=3, class_width=4),
+    "edm": lambda: edm(img_channels=1),
+    "edm conditional": lambda: edm(
+        c_dim=2, solver="euler", channel_mult=(1, 1), encoder="residual", attn_resolutions=(4,)
     ),
 }
 

@@ -11,7 +11,9 @@ import torch
 from genviews.files import load_tensors, save_tensors
 from genviews.generators.biggan import BigGANConfig
 from genviews.generators.biggan_deep import BigGANDeepConfig
+from genviews.generators.edm import EDMConfig
 from genviews.generators.families import FAMILIES, config_from, family_of, save_generator
+from genviews.generators.r3gan import R3GANConfig
 from genviews.generators.stylegan1 import StyleGAN1Config
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3Config
@@ -47,7 +49,22 @@ SMALL = {
         blocks=((False, 16, 16), (True, 16, 8)), z_dim=6, class_dim=4, num_classes=2, attention=1
     ),
     "biggan": BigGANConfig(channels=(8, 8), z_dim=6, class_dim=4, num_classes=2, attention=(0,)),
+    "r3gan": R3GANConfig(
+        widths=(8, 4), groups=(4, 2), blocks=(1, 2), z_dim=6, c_dim=2, class_width=3
+    ),
+    "edm": EDMConfig(
+        resolution=4,
+        img_channels=1,
+        c_dim=2,
+        preconditioning="iddpm",
+        model_channels=4,
+        channel_mult=(1, 1),
+        num_blocks=1,
+        noise_steps=20,
+        steps=3,
+    ),
 }
+WIDTHS = {"edm": "channel_mult_emb"}
 
 
 @pytest.fixture(params=SMALL)
@@ -83,9 +100,13 @@ def test_a_config_is_json_and_back(generator):
 
 def test_a_file_of_another_config_is_refused(generator, tmp_path):
     path, (name, values) = tmp_path / "net.safetensors", family_of(generator)
+    width = WIDTHS.get(name, "z_dim")
     for config, message in (
         ({**values, "z_dim": 7}, "z_dim|shape"),
         ({**values, "z_dim": 10**9}, "far larger"),
+        ({}, "among them, got nothing"),
+        ({**values, width: 7}, f"{width}|shape"),
+        ({**values, width: 10**9}, "far larger"),
         ({}, "among them, got nothing"),
     ):
         header = {"network": name, "config": json.dumps(config)}

@@ -16,7 +16,9 @@ from genviews.checks import fail
 from genviews.described import described_by
 from genviews.generators.checkpoints import (
     biggans,
+    edm,
     idinvert,
+    r3gan,
     rosinality,
     stylegan2_ada,
     stylegan2_tf,
@@ -34,6 +36,8 @@ READERS: tuple[Reader, ...] = (
     stylegan2_ada.READER,
     stylegan2_tf.READER,
     stylegan3.READER,
+    r3gan.READER,
+    edm.READER,
     rosinality.READER,
     idinvert.READER,
     biggans.DEEP,
