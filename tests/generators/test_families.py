@@ -102,9 +102,6 @@ def test_a_file_of_another_config_is_refused(generator, tmp_path):
     path, (name, values) = tmp_path / "net.safetensors", family_of(generator)
     width = WIDTHS.get(name, "z_dim")
     for config, message in (
-        ({**values, "z_dim": 7}, "z_dim|shape"),
-        ({**values, "z_dim": 10**9}, "far larger"),
-        ({}, "among them, got nothing"),
         ({**values, width: 7}, f"{width}|shape"),
         ({**values, width: 10**9}, "far larger"),
         ({}, "among them, got nothing"),
