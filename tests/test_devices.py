@@ -38,6 +38,9 @@ from genviews.represent.schedule import StepCosine
 from genviews.represent.stream import StreamedBatches
 from genviews.represent.train import train_representation
 from genviews.represent.views import LatentViews
+from genviews.robustness.corruption import KINDS as CORRUPTIONS
+from genviews.robustness.corruption import shift_streams
+from genviews.robustness.restore import KINDS, RESTORATIONS, restoration
 from genviews.studies.base import run_study
 from genviews.studies.bench import Bench
 from genviews.studies.learning.row import LearningRow
@@ -119,6 +122,31 @@ class TestInvert:
         found = invert(generator, images, inverter=Inverter(steps=2))
         assert found.latents.dtype == found.reconstructions.dtype == torch.float64
         assert bool((found.loss < found.start_loss).all())
+
+
+class TestShifts:
+    """Where images are: draws come from the CPU, and torch's default device is asked nothing."""
+
+    COLOUR = IMAGES[:3].expand(-1, 3, -1, -1) * torch.tensor([1.0, 0.8, 0.5])[:, None, None]
+
+    def same_there(self, change):
+        plain = change(self.COLOUR)
+        with torch.device("meta"):
+            assert torch.equal(change(self.COLOUR), plain)
+        with pretended_device() as device:
+            found = change(self.COLOUR.to(device))
+            assert found.device == device
+            torch.testing.assert_close(found.cpu(), plain)
+
+    @pytest.mark.parametrize("kind", CORRUPTIONS)
+    def test_corruptions(self, kind):
+        made, streams = CORRUPTIONS[kind](3), shift_streams(0, range(3))
+        self.same_there(lambda images: made(images, streams))
+
+    @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"nlm"}))
+    def test_restorations(self, kind):
+        name = next(name for name in RESTORATIONS if name.startswith(kind))
+        self.same_there(restoration(name))
 
 
 class TestGenerativeTTA:

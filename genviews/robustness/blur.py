@@ -15,7 +15,7 @@ from genviews.rng import Streams
 from genviews.robustness.corruption import Corruption, Published
 from genviews.robustness.filters import (
     along_axes,
-    beyond,
+    bordered,
     gaussian,
     gaussian_matrix,
     streaks,
@@ -54,20 +54,15 @@ class DefocusBlur(Corruption):
     def change(self, values: Tensor, streams: Streams) -> Tensor:
         """The images out of focus."""
         kernel = _disk(*self.numbers).to(values)
-        reach = len(kernel) // 2
-        rows, columns = (
-            torch.from_numpy(beyond(np.arange(-reach, size + reach), size, "mirror"))
-            for size in values.shape[-2:]
-        )
-        wide = values[:, :, rows.to(values.device)[:, None], columns.to(values.device)]
-        return F.conv2d(wide.flatten(0, 1)[:, None], kernel[None, None]).view_as(values)
+        wide = bordered(values.flatten(0, 1)[:, None], len(kernel) // 2, "mirror")
+        return F.conv2d(wide, kernel[None, None]).view_as(values)
 
 
 @lru_cache(maxsize=32)
 def _disk(radius: float, rim: float) -> Tensor:
     """The weights of a soft disk, an odd number of pixels wide; not to be written to."""
     edge = 8 if radius <= 8 else int(radius)  # the Gaussian is cut off there, as published
-    squares = torch.arange(-edge, edge + 1).double() ** 2
+    squares = torch.arange(-edge, edge + 1, device="cpu").double() ** 2
     sharp = (squares[:, None] + squares <= radius**2).double()
     reach = 1 if radius <= 8 else 2
     soft = gaussian_matrix(len(sharp), rim, reach / rim, "mirror")
@@ -154,8 +149,8 @@ def _taken_from(steps: Tensor, reach: int) -> Tensor:
         reach: the pixels of as many outer rows and columns stay; one more of the first ones.
     """
     count, _, height, width = steps.shape
-    own = torch.arange(height * width).view(height, width)
-    moves = torch.zeros(height, width, dtype=torch.bool)
+    own = torch.arange(height * width, device="cpu").view(height, width)
+    moves = torch.zeros_like(own, dtype=torch.bool)
     moves[reach + 1 : height - reach + 1, reach + 1 : width - reach + 1] = True
     taken = torch.where(moves, own + steps[:, 0] * width + steps[:, 1], own).flatten(1)
     own, moves = own.flatten(), moves.flatten()

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from genviews.checks import fail
 from genviews.named import find_package
-from genviews.robustness.filters import beyond, gaussian
+from genviews.robustness.filters import bordered, gaussian
 from genviews.robustness.restore import Denoiser
 
 __all__ = ["Gaussian", "Median", "NonLocalMeans", "TotalVariation"]
+
+WINDOWS = 2**24  # values in the windows that a median looks at together: 64 MB
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,13 @@ class Median(Denoiser):
     def change(self, values: Tensor) -> Tensor:
         """The filtered images."""
         side = int(self.strength)
-        reach = side // 2
-        rows, columns = (
-            torch.from_numpy(beyond(np.arange(-reach, size + reach), size, "reflect"))
-            for size in values.shape[-2:]
-        )
-        wide = values[:, :, rows.to(values.device)[:, None], columns.to(values.device)]
-        windows = wide.unfold(2, side, 1).unfold(3, side, 1).flatten(-2)
-        return windows.median(-1).values
+        wide = bordered(values.flatten(0, 1), side // 2, "reflect")
+        at_once = max(1, WINDOWS // (values.shape[-2:].numel() * side**2))
+        found = [
+            part.unfold(1, side, 1).unfold(2, side, 1).flatten(-2).median(-1).values
+            for part in wide.split(at_once)
+        ]
+        return torch.cat(found).view_as(values)
 
 
 @dataclass(frozen=True)

@@ -113,13 +113,14 @@ class ElasticTransform(Corruption):
         far, smooth, affine = (part * min(height, width) for part in self.numbers)
         moves = streams.child("affine").uniform(1, (3, 2))[:, 0].double() * 2 - 1
         # (W, H, 2) as columns and rows, and (H, W, 2) when turned.
-        pixels = torch.cartesian_prod(torch.arange(width), torch.arange(height)).double()
+        across, along = (torch.arange(size, device="cpu").double() for size in (width, height))
+        pixels = torch.cartesian_prod(across, along)
         pixels = pixels.view(width, height, 2).transpose(0, 1)
         places = _moved_back(pixels, affine * moves, height, width)
-        values = at_places(values, places.to(values.device), "mirror")
+        values = at_places(values, places, "mirror")
         draws = streams.child("field").uniform(1, (2, height, width))[:, 0].double() * 2 - 1
         bent = pixels + far * gaussian(draws, smooth, truncate=3, border="reflect").movedim(1, -1)
-        return at_places(values, bent.to(values.device), "reflect")
+        return at_places(values, bent, "reflect")
 
 
 def _moved_back(pixels: Tensor, moves: Tensor, height: int, width: int) -> Tensor:

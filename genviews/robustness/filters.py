@@ -21,6 +21,7 @@ __all__ = [
     "along_axes",
     "at_places",
     "beyond",
+    "bordered",
     "boxes_matrix",
     "gaussian",
     "gaussian_matrix",
@@ -43,6 +44,15 @@ def beyond(places: np.ndarray, size: int, border: Border) -> np.ndarray:
     turned = np.mod(places, period)
     found = np.minimum(turned, period - (0 if border == "mirror" else 1) - turned)
     return found
+
+
+def bordered(images: Tensor, reach: int, border: Border) -> Tensor:
+    """(..., H, W) images with as many pixels more on each side."""
+    rows, columns = (
+        torch.from_numpy(beyond(np.arange(-reach, size + reach), size, border)).to(images.device)
+        for size in images.shape[-2:]
+    )
+    return images[..., rows[:, None], columns]
 
 
 def along_axes(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -134,15 +144,15 @@ def streaks(images: Tensor, radius: float, sigma: float, degrees: Tensor) -> Ten
 
     Source: ImageMagick, `MotionBlurImage`.
     """
-    steps = torch.arange(2 * math.ceil(radius) + 1, dtype=torch.float64)
+    steps = torch.arange(2 * math.ceil(radius) + 1, dtype=torch.float64, device="cpu")
     weights = (-0.5 * (steps / sigma) ** 2).exp()
     turn = degrees.double().cpu().deg2rad()[:, None]
     down, right = (
         (steps * way - 0.5).ceil().long()[:, :, None] for way in (turn.sin(), turn.cos())
     )
     height, width = images.shape[-2:]
-    rows = (torch.arange(height) + down).clamp(0, height - 1).to(images.device)
-    columns = (torch.arange(width) + right).clamp(0, width - 1).to(images.device)
+    rows = (torch.arange(height, device="cpu") + down).clamp(0, height - 1).to(images.device)
+    columns = (torch.arange(width, device="cpu") + right).clamp(0, width - 1).to(images.device)
     number = torch.arange(len(images), device=images.device)[:, None, None]
     pixels, blurred = images.movedim(1, -1), torch.zeros_like(images.movedim(1, -1))
     for step, weight in enumerate((weights / weights.sum()).tolist()):
@@ -155,7 +165,8 @@ def at_places(images: Tensor, places: Tensor, border: Literal["reflect", "mirror
 
     Args:
         images: (B, C, H, W).
-        places: (B, H2, W2, 2) the column and the row, in pixels; the first pixel is at 0.
+        places: (B, H2, W2, 2) the column and the row, in pixels; the first pixel is at 0. On the
+            CPU in float64, which not every device has.
         border: what lies beyond.
 
     Returns:
@@ -164,6 +175,5 @@ def at_places(images: Tensor, places: Tensor, border: Literal["reflect", "mirror
     sizes = places.new_tensor([images.shape[-1], images.shape[-2]])
     inner = border == "mirror"  # then -1 and 1 stand for the middles of the outer pixels
     scaled = places / (sizes - 1).clamp(min=1) if inner else (places + 0.5) / sizes
-    return F.grid_sample(
-        images, (scaled * 2 - 1).to(images), padding_mode="reflection", align_corners=inner
-    )
+    grid = (scaled * 2 - 1).to(images)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=inner)

@@ -202,7 +202,7 @@ def _result(
     )
     ways = "one corruption" if len(kinds) == 1 else f"each of {len(kinds)} corruptions"
     text = f"{len(changes):,} images are in {IMAGES}/ as they are after {ways}"
-    left = f"; {len(skipped):,} could not be read" if skipped else ""
+    left = f"; {len(skipped):,} left out" if skipped else ""
     record = bench.record(
         options, data={"changes": {one.name: mean for one, mean in zip(kinds, means, strict=True)}}
     )

@@ -24,6 +24,7 @@ FUNCTION = (
 )
 # A flag that goes or comes is seen here.
 FLAGS = {
+    "corrupt": "--images --resize --convert --corruption --size --seed",
     "demo": "--seed --num-views --steps --calibration --test",
     "ensemble": "--images --labels --label-column --class-names --calibration "
     "--calibration-labels --resize --convert --split-seed --seed --classifier "

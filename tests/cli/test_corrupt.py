@@ -82,7 +82,7 @@ class TestFiles:
             **{"seed": 5, "images": 40, "of": "41 images of images", "shape": [1, 8, 8]},
         }
         assert "40 images" in made.out
-        assert "1 could not be read" in made.out
+        assert "1 left out" in made.out
 
     def test_a_finished_run_is_not_made_again(self, made, here, capsys):
         again = [*CORRUPT, "--corruption", "fog:3@imagenet-c", "--seed", "5"]
