@@ -25,13 +25,13 @@ FUNCTION = (
 # A flag that goes or comes is seen here.
 FLAGS = {
     "corrupt": "--images --resize --convert --corruption --size --seed",
-    "demo": "--seed --num-views --steps --calibration --test",
+    "demo": "--seed --num-views --shifts --steps --calibration --test",
     "ensemble": "--images --labels --label-column --class-names --calibration "
     "--calibration-labels --resize --convert --split-seed --seed --classifier "
     "--generator --weights --encoder --walks --domain --z-dim --num-classes "
     "--input-size --input-resize --interpolation --input-channels --input-range --mean --std "
     "--outputs --output-names --perturb --augment --steps --num-views --merge --choose-by "
-    "--align --geometry --mask --photo-transform --render-transform" + FUNCTION,
+    "--align --geometry --mask --photo-transform --render-transform --shift --fit-on" + FUNCTION,
     "invert": "--images --generator --encoder --z-dim --num-classes --root --align "
     "--geometry --mask --resize --convert --preset --steps --lpips-weights --start-from --png"
     + FUNCTION,
