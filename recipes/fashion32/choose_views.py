@@ -46,7 +46,7 @@ GRIDS: Mapping[str, Sequence[float]] = {
 }
 
 
-def make(kind: str, layers: tuple[int, int], strength: float, pca: PCAStatistics) -> Perturbation:
+def make(kind: str, layers: range, strength: float, pca: PCAStatistics) -> Perturbation:
     """A perturbation of the grid."""
     if kind == "isotropic":
         return Isotropic(layers, strength)
@@ -75,7 +75,7 @@ def main() -> dict[str, object]:
 
     def share(kind: str, layers: tuple[int, int], strength: float) -> float:
         """Share of views with the reconstruction's predicted class."""
-        chosen = make(kind, layers, strength, pca)
+        chosen = make(kind, range(*layers), strength, pca)
         views = chosen(generator, latents, VIEWS, Rng(0).streams(images.ids))
         said = predict_logits(classifier, render(generator, views).flatten(0, 1)).argmax(-1)
         value = float((said.unflatten(0, (-1, VIEWS)) == own[:, None]).float().mean())
