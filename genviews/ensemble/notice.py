@@ -64,6 +64,11 @@ class NoticingEnsemble:
         self.ensemble = ensemble
         self.ridge = check_number(ridge, "ridge", least=0, remedy="try 0.01")
 
+    def __describe__(self) -> dict[str, object]:
+        """The settings, and what was fitted."""
+        learnt = {name: value for name, value in vars(self).items() if name != "ensemble"}
+        return {"ensemble": repr(self.ensemble), **learnt}
+
     @checked
     def fit(
         self, bank: PredictionBank, loss: Float[Tensor, " N"] | None = None
@@ -147,7 +152,7 @@ class NoticingEnsemble:
             check_shape(loss, (len(bank),), "loss", "give one of each image of the bank")
             error = loss.double().cpu()
             finite = error.isfinite()
-            largest = float(error[finite].max()) if bool(finite.any()) else 1.0
+            largest = float(error[finite].detach().max()) if bool(finite.any()) else 1.0
             columns.append(
                 error.where(finite, torch.full_like(error, largest)).clamp_min(1e-9).log()
             )

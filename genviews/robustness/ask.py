@@ -60,26 +60,33 @@ class Ask:
     ) -> None:
         self.answer, self.samples = answer, samples
         self.rows = torch.arange(len(labels), device=labels.device) if rows is None else rows
-        self.labels = labels.long()
+        self.labels, self._checked = labels.long(), False
 
     def of(self, rows: Tensor) -> Ask:
         """The same, of some of the images."""
         rows = rows.to(self.labels.device)
         return Ask(self.answer, self.labels[rows], samples=self.samples, rows=self.rows[rows])
 
-    def check(self, images: Images) -> None:
-        """Raise ValueError unless it gives logits, of classes that the labels are among."""
-        with torch.no_grad():
-            logits = self.answer(images[:1], self.rows[:1], -1)
-        remedy = "give a model that returns logits, such as a `Classifier`"
-        check_shape(check_tensor(logits, "logits", floats=True), (1, "Y"), "logits", remedy)
-        check_classes(self.labels, logits.shape[1], "labels")
+    def asked(self, images: Images, rows: Tensor, draw: int) -> Tensor:
+        """What is answered; the first time it is checked.
+
+        Raises:
+            TypeError, ValueError: it gives no logits, or of other classes than those of the labels.
+        """
+        logits = self.answer(images, rows, draw)
+        if not self._checked:
+            remedy = "give a model that returns logits, such as a `Classifier`"
+            check_tensor(logits, "logits", floats=True)
+            check_shape(logits, (len(images), "Y"), "logits", remedy)
+            check_classes(self.labels, logits.shape[1], "labels")
+            self._checked = True
+        return logits
 
     def logits(self, images: Images, draw: int = -1) -> Tensor:
         """(B, Y), with a gradient where one is recorded."""
 
         def part(rows: Tensor) -> tuple[Tensor]:
-            return (self.answer(images[rows], self.rows[rows.to(self.rows.device)], draw),)
+            return (self.asked(images[rows], self.rows[rows.to(self.rows.device)], draw),)
 
         return in_parts(part, len(images), images.device, ALIKE)[0]
 
@@ -102,7 +109,7 @@ class Ask:
             leaf, total = images[rows].detach().requires_grad_(), torch.zeros_like(images[rows])
             own = self.rows[rows.to(self.rows.device)]
             for sample in range(self.samples):
-                logits = self.answer(leaf, own, step * self.samples + sample)
+                logits = self.asked(leaf, own, step * self.samples + sample)
                 value = loss_of(logits, labels[rows], loss).sum()
                 if value.requires_grad:  # else it does not depend on the images
                     total += torch.autograd.grad(value, leaf, materialize_grads=True)[0]

@@ -31,6 +31,7 @@ from genviews.rng import Streams
 from genviews.robustness.ask import Ask
 from genviews.signature import checked
 from genviews.types import Images, Label, Values, check_floats, check_shape
+from genviews.user_code import user_code
 
 __all__ = ["ATTACKS", "Attack", "Model", "Norm", "attack", "size_of", "within"]
 
@@ -127,7 +128,8 @@ class Attack(ABC):
         """
 
         def answer(part: Tensor, rows: Tensor, draw: int) -> Tensor:
-            return model(part)
+            with user_code("attacked model", part):
+                return model(part)
 
         with ExitStack() as modes:
             if isinstance(model, nn.Module):
@@ -149,8 +151,6 @@ class Attack(ABC):
         with gradients():
             changed, rows = images.detach().clone(), good.nonzero().flatten().clone()
             own, ask = changed[rows], ask.of(rows)
-            if len(rows):
-                ask.check(own)
             if len(rows) and self.budget > 0:
                 found = self.search(ask, own, streams[rows.cpu()].child(self.kind))
                 changed[rows] = within(own, found.detach(), self.budget, self.norm)

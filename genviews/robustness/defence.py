@@ -25,25 +25,23 @@ from torch import Tensor, nn
 from genviews.checks import check_count, check_fraction, check_words, fail
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
+from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.fill import conditioning_task, predicted_label
 from genviews.ensemble.merge import find_merge
+from genviews.ensemble.notice import NoticingEnsemble
 from genviews.ensemble.rule import MergeName
-from genviews.ensemble.weigh import mix
 from genviews.generators.base import Generator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
 from genviews.modes import evaluating, frozen
 from genviews.perturb.base import Perturbation
 from genviews.rng import Streams
-from genviews.types import Images
+from genviews.types import Images, Inversion
 
 __all__ = ["Defence", "Preprocessed", "Undefended", "ViewsDefence", "straight_through"]
 
 Defence = Callable[[Tensor, Streams], Tensor]
 """(images (B, C, H, W), one stream for each) -> logits (B, Y); no row depends on another."""
-
-Weigh = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(images, their reconstructions, logits (B, 1, Y) of them, logits (B, M, Y)) -> weights (B,)."""
 
 
 def straight_through(values: Tensor, path: Tensor) -> Tensor:
@@ -129,8 +127,8 @@ class ViewsDefence:
         inverter: how w* is found; steps of 0 ask the encoder alone.
         perturbation: makes views of w*; None for the reconstruction alone.
         num_views: K.
-        alpha: weight of the views, or a function that gives one for each image; the gradient goes
-            through it.
+        alpha: weight of the views, or a fitted `NoticingEnsemble`, which gives each image its own;
+            the gradient goes through that.
         include_reconstruction: it is one view more.
         merge: how predictions become one, see `genviews.ensemble.merge`.
         unroll: first steps of the inversion through which the gradient is exact, see `invert`;
@@ -144,7 +142,7 @@ class ViewsDefence:
     inverter: Inverter
     perturbation: Perturbation | None = None
     num_views: int = 10
-    alpha: float | Weigh = 1.0
+    alpha: float | NoticingEnsemble = 1.0
     include_reconstruction: bool = True
     merge: MergeName = "mean"
     unroll: int = 10
@@ -155,7 +153,7 @@ class ViewsDefence:
         find_merge(self.merge)
         check_count(self.num_views, "num_views")
         check_count(self.unroll, "unroll", least=0)
-        if not callable(self.alpha):
+        if not isinstance(self.alpha, NoticingEnsemble):
             check_fraction(self.alpha, "alpha")
         if self.perturbation is None and not self.include_reconstruction:
             remedy = "name a perturbation, or include the reconstruction"
@@ -168,32 +166,51 @@ class ViewsDefence:
         rule = find_merge(self.merge)
         with evaluating(self.classifier), evaluating(self.generator), frozen(self.generator):
             own = self.classifier(images[:, None])
-            if isinstance(self.alpha, float | int) and self.alpha == 0:
+            if self.alpha == 0.0:
                 probs = rule.probs(rule.join(rule.values(own.double())))
             else:
-                shown, reconstructions = self._shown(images, streams)
+                shown, found = self._shown(images, streams)
                 seen = self.classifier(shown)
-                image, views = (rule.join(rule.values(z.double())) for z in (own, seen))
-                alpha = self.alpha
-                if callable(alpha):
-                    weight = alpha(images, reconstructions, own, seen).double()[:, None]
-                    probs = rule.probs(torch.lerp(image, views, weight))
-                else:
-                    probs = rule.probs(mix(image, views, alpha))
+                alpha = self._weight(images, shown[:, 0], found, own, seen)
+                pool = seen if self.include_reconstruction else seen[:, 1:]
+                image, views = (rule.join(rule.values(z.double())) for z in (own, pool))
+                probs = rule.probs((1.0 - alpha) * image + alpha * views)
         return probs.clamp_min(torch.finfo(torch.float64).tiny).log().to(images.dtype)
 
-    def _shown(self, images: Images, streams: Streams) -> tuple[Tensor, Images]:
-        """What is rendered of each image, (B, M, C, H, W), and the reconstructions."""
+    def _weight(
+        self, images: Images, rendered: Images, found: Inversion, own: Tensor, seen: Tensor
+    ) -> float | Tensor:
+        """The weight of the views, or (B, 1) of the views of each image."""
+        if not isinstance(self.alpha, NoticingEnsemble):
+            return self.alpha
+        logits = {"image": own, "reconstruction": seen[:, :1]}
+        if self.perturbation is not None:
+            logits[self.perturbation.name] = seen[:, 1:]
+        bank = PredictionBank(
+            ids=tuple(map(str, range(len(own)))),
+            labels=None,
+            class_names=self.classifier.class_names,
+            split="test",
+            logits={key: values.nan_to_num() for key, values in logits.items()},
+        )
+        objective, masks = self.inverter.objective, torch.ones_like(images[:, :1])
+        target = objective.target(images, masks, found.latents, graded=torch.is_grad_enabled())
+        loss = straight_through(found.loss, objective(target, rendered, found.latents))
+        return self.alpha.weights(bank, loss)[:, None]
+
+    def _shown(self, images: Images, streams: Streams) -> tuple[Tensor, Inversion]:
+        """Reconstruction and views of each image, (B, 1 + K, C, H, W), and its inversion."""
         graded = torch.is_grad_enabled() and images.requires_grad
         with torch.set_grad_enabled(graded and self.through == "latents"):
             label = self._label(images)
-            latents = invert(
+            found = invert(
                 self.generator,
                 images,
                 inverter=self.inverter,
                 label=label if self.generator.renders_label else None,
                 unroll=self.unroll if torch.is_grad_enabled() else None,
-            ).latents
+            )
+            latents = found.latents
             every, shared = latents[:, None], self.generator.latent_spec.num_layers
             if self.perturbation is not None:
                 views = self.perturbation(
@@ -204,8 +221,7 @@ class ViewsDefence:
             rendered = self.generator.synthesize_views(every, shared, label)
         if graded and self.through == "pixels":
             rendered = straight_through(rendered, images[:, None].expand_as(rendered))
-        first = 0 if self.include_reconstruction else 1
-        return rendered[:, first:], rendered[:, 0]
+        return rendered, found
 
     def _label(self, images: Images) -> Tensor | None:
         """The class that a conditional generator is asked for: what the classifier sees."""

@@ -163,3 +163,16 @@ def test_a_missing_foolbox_says_how_to_install_it() -> None:
     except ImportError:
         with pytest.raises(ModuleNotFoundError, match=r"attack 'cw'.*genviews\[robustness\]"):
             CarliniWagner()(NETWORK, IMAGES, LABELS, STREAMS)
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (lambda images: images[:, :, :2], r"logits: expected shape \(20, Y\)"),
+        (lambda images: images.flatten(1)[:, :2], "labels: expected classes from 0 to 1"),
+        (lambda images: images.flatten(1) @ images, "attacked model: expected an answer to"),
+    ],
+)
+def test_a_model_that_gives_no_logits_is_told(model, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        FGSM(0.1)(model, IMAGES, LABELS, STREAMS)

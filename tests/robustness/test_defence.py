@@ -10,7 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genviews import Classifier, GenerativeTTA, Isotropic, Rng, StyleMix, ToyGenerator
+from genviews import (
+    Classifier,
+    Ensemble,
+    GenerativeTTA,
+    Isotropic,
+    PredictionBank,
+    Rng,
+    StyleMix,
+    ToyGenerator,
+    invert,
+    render,
+)
+from genviews.ensemble.notice import NoticingEnsemble
 from genviews.invert.inverter import Inverter
 from genviews.invert.objective import L2, Objective
 from genviews.invert.optimizer import Adam
@@ -51,17 +63,39 @@ VIEWS = ViewsDefence(
 )
 
 
-def weigh(images: Tensor, shown: Tensor, own: Tensor, views: Tensor) -> Tensor:
-    """More for views of an image that is reproduced well, as far as they agree."""
-    error = (images - shown).square().mean((1, 2, 3))
-    return (-error).exp() * views.softmax(-1).mean(1).amax(1)
+def noticing() -> NoticingEnsemble:
+    """Weights of images, fitted on some other images and on darker copies of them."""
+    images = TOY.synthesize(TOY.map(TOY.sample(Rng(4).streams(range(12))))).clamp(-1, 1)
+    bank, loss = bank_of(torch.cat([images, 0.3 * images]), split="calibration")
+    return NoticingEnsemble(Ensemble("stylemix_fine")).fit(bank, loss)
+
+
+def bank_of(images: Tensor, split="test", names=None) -> tuple[PredictionBank, Tensor]:
+    """What the pipeline's parts say of images, put together by hand."""
+    ids = tuple(f"{split}{i}" for i in range(len(images))) if names is None else names
+    found = invert(TOY, images, inverter=FIVE)
+    views = StyleMix("fine")(TOY, found.latents, 3, view_streams(ids))
+    logits = {
+        "image": CLASSIFIER(images.double()[:, None]),
+        "reconstruction": CLASSIFIER(found.reconstructions.double()[:, None]),
+        "stylemix_fine": CLASSIFIER(render(TOY, views).double()),
+    }
+    labels = logits["image"][:, 0].argmax(-1)
+    bank = PredictionBank(
+        ids=ids,
+        labels=labels,
+        class_names=CLASSIFIER.class_names,
+        split=split,
+        logits={key: value.detach() for key, value in logits.items()},
+    )
+    return bank, found.loss.double()
 
 
 DEFENCES = {
     "views": VIEWS,
     "alone": replace(VIEWS, alpha=1.0, include_reconstruction=False),
     "reconstruction": replace(VIEWS, perturbation=None, alpha=0.9),
-    "weighed by image": replace(VIEWS, alpha=weigh),
+    "noticing": replace(VIEWS, alpha=noticing()),
     "logits": replace(VIEWS, merge="gmean"),
     "noise": replace(VIEWS, perturbation=Isotropic("all", 0.3)),
     "image": replace(VIEWS, alpha=0.0),
@@ -84,6 +118,15 @@ def test_it_says_what_the_pipeline_says(merge, alpha) -> None:
     wanted = tta.predict_proba(IMAGES, ids=IDS)
     logits = replace(VIEWS, merge=merge, alpha=alpha)(IMAGES.double(), view_streams(IDS, 7))
     torch.testing.assert_close(logits.softmax(-1), wanted, rtol=0, atol=1e-5)
+
+
+def test_weights_of_images_are_those_of_the_ensemble() -> None:
+    """And they differ, or there would be nothing to see."""
+    bank, loss = bank_of(IMAGES, names=IDS)
+    alpha = noticing()
+    assert float(alpha.weights(bank, loss).std()) > 0.01
+    said = replace(VIEWS, alpha=alpha)(IMAGES.double(), view_streams(IDS)).softmax(-1)
+    torch.testing.assert_close(said, alpha.predict_proba(bank, loss), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", DEFENCES)
@@ -114,8 +157,6 @@ def test_what_is_rendered_may_pass_for_the_image() -> None:
 
 
 def defence_latents(images: Tensor) -> Tensor:
-    from genviews import invert
-
     return invert(TOY, images.detach(), inverter=FIVE).latents
 
 

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from genviews.checks import check_number, fail
+from genviews.ensemble.notice import NoticingEnsemble
+from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.significance import gain_report
-from genviews.ensemble.weigh import alpha_grid, grid_log_losses
+from genviews.ensemble.views import ViewSet
+from genviews.ensemble.weigh import Ensemble
 from genviews.identity import identify
 from genviews.kit import GeneratorKit
 from genviews.record_store import RecordStore
-from genviews.rng import Rng
-from genviews.robustness.adaptive import AdaptiveAttack, answers, attack_defence, view_streams
+from genviews.robustness.adaptive import AdaptiveAttack, attack_defence, view_streams
 from genviews.robustness.corruption import corruption
 from genviews.robustness.defence import Undefended, ViewsDefence
 from genviews.robustness.gradient import PGD
@@ -31,9 +33,12 @@ from genviews.studies.base import Options, Study
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling.adaptive_tables import CLEAN, NAIVE, WORST, Row, shown
 from genviews.studies.result import Result
+from genviews.studies.under import under
 from genviews.work import Tell, run_shards
 
 __all__ = ["STUDY", "Adaptive", "run"]
+
+VIEWS, NOTICING, BOTH = "views alone", "a weight for each image", "image and views"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,7 @@ class Adaptive(Options):
             budgets=(0.1,),
             steps=1,
             repeats=1,
-            optimizer_steps=(1,),
+            optimizer_steps=(0,),
             unroll=1,
             gradient_views=1,
             calibration_images=6,
@@ -129,14 +134,14 @@ def run(bench: Bench, options: Adaptive) -> Result:
     """Accuracy of the classifier and of ensembles under attacks that know of them, and that do not.
 
     The classifier is that of the first task. Each ensemble stands once with the views alone, and
-    once with the weight that was fitted on calibration.
+    once with the weight that was fitted on calibration; the first also with a weight for each
+    image, fitted on the same.
     """
     if bench.inputs.photo_transform is not None or bench.inputs.render_transform is not None:
         got, remedy = "a transform", "leave it out: no gradient is known of it"
         fail("images of this study", expected="shown as they are", got=got, remedy=remedy)
-    calibration = _some(bench, "calibration", options.calibration_images)
-    test = _some(bench, "test", options.test_images)
-    targets, alphas = _targets(bench, options, calibration)
+    test = _some(bench, options.test_images)
+    targets, alphas = _targets(bench, options)
     rows, right = list[Row](), dict[tuple[str, float], dict[str, Tensor]]()
     for target in targets:
         for budget in options.budgets:
@@ -158,11 +163,10 @@ def run(bench: Bench, options: Adaptive) -> Result:
     return shown(rows, masking, bench.record(options, {**facts, "masking": told}))
 
 
-def _some(bench: Bench, split: str, most: int) -> _Images:
-    """Images of a split, drawn by their ids, that have a class."""
-    source, task = bench.images(split), bench.tasks[0]
-    draws = Rng(bench.seed, "attacked images").streams(source.ids).uniform(1, (1,)).flatten()
-    rows = draws.argsort(stable=True)[:most].tolist()
+def _some(bench: Bench, most: int) -> _Images:
+    """Test images, drawn by their ids."""
+    source, task = bench.images("test"), bench.tasks[0]
+    rows = bench.drawn(source, most)
     batch = source.read(rows)
     if batch.masks is not None and not bool((batch.masks == 1).all()):
         got, remedy = "unknown ones", "leave out the alignment that makes them"
@@ -173,13 +177,15 @@ def _some(bench: Bench, split: str, most: int) -> _Images:
     )
 
 
-def _targets(
-    bench: Bench, options: Adaptive, calibration: _Images
-) -> tuple[list[_Target], dict[str, float]]:
-    """The classifier, then each ensemble; and the weights of the views in them."""
+def _targets(bench: Bench, options: Adaptive) -> tuple[list[_Target], dict[str, float | None]]:
+    """The classifier, then each ensemble; and the weights of the views in them.
+
+    The ensemble that gives each image a weight of its own stands at the fewest steps alone.
+    """
     kit, classifier = bench.kit, bench.tasks[0].classifier
     plain = Undefended(model=classifier)
-    found, alphas = [_Target(name="classifier", defence=plain, followed=plain)], {}
+    found = [_Target(name="classifier", defence=plain, followed=plain)]
+    alphas = dict[str, float | None]()
     name = options.perturbation
     if name is None:
         fine = any(rows.name == "fine" for rows in kit.generator.latent_spec.ranges)
@@ -193,26 +199,40 @@ def _targets(
             num_views=options.num_views,
             unroll=options.unroll,
         )
-        weighed = replace(alone, alpha=_fitted(bench, options, alone, calibration))
-        for what, defence in {"views alone": alone, "image and views": weighed}.items():
-            told = f"{what}, {steps} steps"
+        alpha, noticing = _fitted(bench, options, alone)
+        weights: dict[str, float | NoticingEnsemble] = {VIEWS: 1.0, BOTH: alpha}
+        if steps == options.optimizer_steps[0]:  # for its cost
+            weights = {VIEWS: 1.0, NOTICING: noticing, BOTH: alpha}
+        for what, weight in weights.items():
+            told, defence = f"{what}, {steps} steps", replace(alone, alpha=weight)
             followed = replace(defence, num_views=min(options.gradient_views, options.num_views))
             found.append(_Target(name=told, defence=defence, followed=followed))
-            assert isinstance(defence.alpha, float)
-            alphas[told] = defence.alpha
+            alphas[told] = weight if isinstance(weight, float) else None
     return found, alphas
 
 
-def _fitted(bench: Bench, options: Adaptive, alone: ViewsDefence, given: _Images) -> float:
-    """The weight of the views with the least log-loss on clean images and corrupted copies."""
-    shift = corruption(options.fit_on)
-    copies = shift(given.images, Rng(bench.seed, "fit on").streams(given.ids))
-    streams, terms = view_streams(given.ids, bench.seed), []
-    for defence in (replace(alone, alpha=0.0), alone):
-        said = [answers(defence, images, streams) for images in (given.images, copies)]
-        terms.append(torch.cat(said).double().softmax(-1).cpu())
-    losses = grid_log_losses(terms[0], terms[1], given.labels.cpu().repeat(2), alpha_grid())
-    return float(alpha_grid()[losses.argmin()])
+def _fitted(bench: Bench, options: Adaptive, alone: ViewsDefence) -> tuple[float, NoticingEnsemble]:
+    """Weights of the views with the least log-loss on clean images and corrupted copies.
+
+    One for all images, and one for each.
+    """
+    assert alone.perturbation is not None
+    own = under(
+        bench,
+        None,
+        fit_on=[corruption(options.fit_on)],
+        counts={"calibration": options.calibration_images},
+    )
+    inverted, task = own.inversions("calibration", alone.inverter), bench.tasks[0]
+    bank = own.bank(
+        "calibration",
+        [ViewSet(perturbation=alone.perturbation)],
+        num_views=options.num_views,
+        tasks=[task],
+        latents=inverted,
+    )[task.name]
+    ensemble = Ensemble(alone.perturbation.name, rule=EnsembleRule(choose_by="log-loss")).fit(bank)
+    return ensemble.alpha_, NoticingEnsemble(ensemble).fit(bank, inverted.loss_of(bank.ids))
 
 
 def _ways(
@@ -316,6 +336,6 @@ STUDY = Study(
     Adaptive,
     source="ours; the question is Athalye et al. 2018, arXiv 1802.00420, and arXiv 2411.16598",
     reported="of defences by generative models, hardly any withstood attacks that know of them",
-    minutes=170,
+    minutes=180,
     check=check,
 )

@@ -25,7 +25,7 @@ class Row:
     Args:
         defence: its name.
         budget: of the attacks.
-        alpha: weight of the views; None of the classifier.
+        alpha: weight of the views; None of the classifier, and where each image has its own.
         reports: by attack, against the classifier on clean images.
         against: what withstands all attacks, against the classifier under all of its own.
     """
@@ -74,13 +74,14 @@ def shown(rows: Sequence[Row], masking: Mapping[str, MaskingReport], record: Rec
 
 
 def _table(rows: Sequence[Row]) -> Table:
+    plain = rows[0].defence
     ways = list(dict.fromkeys(way for row in rows for way in row.reports))
     ways = [*(way for way in ways if way != WORST), WORST]
-    known = iter(weigh([Gap.of(row.against) for row in rows if row.alpha is not None]))
+    known = iter(weigh([Gap.of(row.against) for row in rows if row.defence != plain]))
     cells = list[tuple[Cell, ...]]()
     for row in rows:
         found = [accuracy_of(row.reports[way]) if way in row.reports else None for way in ways]
-        if row.alpha is not None:
+        if row.defence != plain:
             worst = row.reports[WORST]
             found[-1] = Estimate(worst.accuracy, worst.interval, next(known).differs)
         cells.append((row.defence, row.budget, row.alpha, *found))
