@@ -16,6 +16,7 @@ import genviews
 from genviews.cli import verbs
 from genviews.cli.console import Terminal, say
 from genviews.cli.flags import PLAIN
+from genviews.cli.generator import generator
 from genviews.cli.run import NO_VERDICT
 from genviews.cli.stop import check_stopped
 from genviews.cli.studies import add_studies, list_studies
@@ -46,6 +47,7 @@ study = App(
     default_parameter=PLAIN,
 )
 app.command(study)
+app.command(generator)
 
 
 @study.default

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 from torch import Tensor
 
 from genviews.checks import fail, lookup
-from genviews.described import at_most, described_by, parse_object
+from genviews.described import at_most, described_by, parse_json, parse_object
 from genviews.files import load_header, load_tensors
 from genviews.generators.base import Generator
 from genviews.generators.biggan import BigGAN, BigGANConfig
 from genviews.generators.biggan_deep import BigGANDeep, BigGANDeepConfig
+from genviews.generators.callable import named_classes
 from genviews.generators.edm import EDM, EDMConfig
 from genviews.generators.r3gan import R3GAN, R3GANConfig
 from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
@@ -173,7 +174,8 @@ def save_generator(
             got=type(generator).__name__,
             remedy="keep the code of it, and name it as package.module:function",
         )
-    save_network(path, generator, found[0], found[1], metadata)
+    config = _as_json(asdict(vars(generator)["config"]))  # with named rows, if they were given
+    save_network(path, generator, found[0], config, metadata)
 
 
 def is_own_file(path: Path) -> bool:
@@ -192,7 +194,12 @@ def read_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
     what = f"generator {path.name}"
     name = lookup(header.get("network", ""), {k: k for k in FAMILIES}, f"family of the {what}")
     values = parse_object(header.get("config", ""), f"config of the {what}")
-    return read_weights(name, config_from(name, values, f"config of the {what}"), path), header
+    made = read_weights(name, config_from(name, values, f"config of the {what}"), path)
+    if "class_names" in header:
+        names = parse_json(header["class_names"], f"class names of the {what}")
+        with described_by(what, "a list of the names of its classes"):
+            made.class_names = named_classes(list(map(str, names)), made.num_classes)
+    return made, header
 
 
 _REMEDY = "check the sizes in the config: resolution, channels, classes"

@@ -210,9 +210,12 @@ def _checkpoint(path: Path) -> _Read:
 def _file(weights: Path, config: Path) -> _Read:
     """The generator of a file that `save_generator` wrote, or of a StyleGAN2 beside its config."""
     if not is_there(config):
-        return _Read(read_generator_file(weights)[0], {})
-    made = config_from("stylegan2", read_json(config), f"config {config.name}")
-    return _Read(read_weights("stylegan2", made, weights), {})
+        made, text = read_generator_file(weights)
+        about = {"about": {"text": text["source"]}} if "source" in text else {}
+        licence = {"licence": {"weights": text["licence"]}} if "licence" in text else {}
+        return _Read(made, {**about, **licence})
+    values = config_from("stylegan2", read_json(config), f"config {config.name}")
+    return _Read(read_weights("stylegan2", values, weights), {})
 
 
 def _function(word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None) -> _Read:

@@ -5,6 +5,7 @@ Some are known by their first or last bytes, others by the names of their weight
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
@@ -65,7 +66,7 @@ def stranger(head: bytes, tail: bytes = b"") -> Stranger | None:
         return Stranger("a model of ONNX", WRITE)
     if tail == _TABLE:
         return Stranger("an index of TensorFlow's variables", _CONVERT)
-    if 0x81 <= head[0] <= 0x8F and 0xA1 <= head[1] <= 0xBF:  # a short map, whose first key is text
+    if re.match(rb"[\x81-\x8f][\xa1-\xbf]", head):  # a short map, whose first key is text
         return Stranger("weights of Flax (msgpack)", _CONVERT)
     return None
 
