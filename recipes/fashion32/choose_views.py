@@ -18,6 +18,7 @@ grid whose share of kept classes lies nearest to 98, 95 and 90 %.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from genviews import load_classifier, load_generator
@@ -59,17 +60,14 @@ def nearest(shares: Mapping[float, float]) -> list[float]:
     return sorted(chosen)
 
 
-def main() -> dict[str, object]:
-    """Measure, choose and write."""
+def main(*, quick: bool = False) -> dict[str, object]:
+    """Measure, choose and write; `quick` takes 3 images, ends of the grids, and writes nothing."""
     kit = load_generator("fashion32")
     generator, classifier = kit.generator, load_classifier("fashion32")
-    pca = PCAStatistics.measure(generator)
-    pca.save(ENTRY / "pca.safetensors")
-    made_with = ("generator.safetensors",)
-    record_file(ENTRY, "pca.safetensors", what="principal directions of w", made_with=made_with)
-    val = fashion_mnist("val")
-    images = val.select(list(range(0, 4800, 16)))
-    latents = invert(generator, images.images, inverter=kit.inverter).latents
+    pca = PCAStatistics.measure(generator, 200 if quick else 100_000)
+    images = fashion_mnist("val").select(list(range(0, 48 if quick else 4800, 16)))
+    inverter = replace(kit.inverter, steps=0) if quick else kit.inverter
+    latents = invert(generator, images.images, inverter=inverter).latents
     own = predict_logits(classifier, render(generator, latents)).argmax(-1)
     rows = generator.latent_spec.num_layers
 
@@ -90,7 +88,9 @@ def main() -> dict[str, object]:
     ranges = {name: (start, stop) for name, (start, stop) in ranges.items() if start < stop}
     shares = {
         kind: {
-            name: {strength: share(kind, layers, strength) for strength in grid}
+            name: {
+                strength: share(kind, layers, strength) for strength in grid[:: 6 if quick else 1]
+            }
             for name, layers in ranges.items()
             if name != "middle"  # the paper never perturbs it
         }
@@ -100,8 +100,12 @@ def main() -> dict[str, object]:
         kind: {name: nearest(values) for name, values in found.items()}
         for kind, found in shares.items()
     }
-    update_card("ranges", {name: list(rows) for name, rows in ranges.items()})
-    update_card("perturbations", chosen)
+    if not quick:
+        pca.save(ENTRY / "pca.safetensors")
+        made_with = ("generator.safetensors",)
+        record_file(ENTRY, "pca.safetensors", what="principal directions of w", made_with=made_with)
+        update_card("ranges", {name: list(rows) for name, rows in ranges.items()})
+        update_card("perturbations", chosen)
     found = {
         "seed": 0,
         "images": len(images),
@@ -112,7 +116,7 @@ def main() -> dict[str, object]:
         "kept": shares,
         "perturbations": chosen,
     }
-    return finish("choose_views", found, RESULT)
+    return finish("choose_views", found, None if quick else RESULT)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The recipes of the embedded default run through in their quick mode and ship nothing there."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,14 @@ def test_plans_cover_reconstructions_and_views():
     assert {p.row["kind"] for p in plans} == {"reconstructions", "views"}
     assert len({p.file for p in plans}) == len(plans)
     assert {p.fine_tuned for p in plans} == {True, False}
+
+
+def test_views_are_chosen_in_ranges_that_fill_the_rows():
+    found = choose_views.main(quick=True)
+    ends = [tuple(rows) for rows in found["ranges"].values()]
+    assert (ends[0][0], ends[-1][1]) == (0, 8)
+    assert all(one[1] == other[0] for one, other in pairwise(ends))
+    assert set(found["kept"]) == set(found["perturbations"]) == set(choose_views.GRIDS)
 
 
 def test_nearest_strengths_are_the_closest_to_each_target():
