@@ -22,7 +22,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import generators_prior, generators_stylegan2, generators_stylegan3
+from benchmarks import (
+    generators_encoders,
+    generators_ports,
+    generators_prior,
+    generators_stylegan2,
+    generators_stylegan3,
+)
 from benchmarks.agreement import Comparison, Section, commit_of
 from genviews.environment import environment
 from genviews.files import write_json
@@ -36,6 +42,8 @@ FAMILIES: dict[str, Section] = {
     **generators_stylegan2.SECTIONS,
     **generators_stylegan3.SECTIONS,
     **generators_prior.SECTIONS,
+    **generators_ports.SECTIONS,
+    **generators_encoders.SECTIONS,
 }
 """Name of a result -> what is compared."""
 

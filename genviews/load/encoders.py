@@ -183,18 +183,19 @@ def _psp_config(state: State, opts: Mapping[str, Any], num_layers: int) -> PspCo
     head: Head = "flat" if "output_layer_2.3.weight" in state else "mean"
     if rows:
         head = "pyramid" if "latlayer1.weight" in state else "last"
+    linear = state.take("styles.0.linear.weight" if rows else "linear.weight", 2)
     kind = str(opts.get("encoder_type", ""))
     if rows and kind not in _KINDS:
         fail(
-            f"encoder_type in the opts of {state.what}",
-            expected=f"one of {', '.join(_KINDS)}",
+            state.what,
+            expected=f"opts whose encoder_type is one of {', '.join(_KINDS)}",
             got=repr(kind) if kind else "none",
             remedy="its tensors do not say how the rows are read: name the generator alone, and "
             "train an encoder with `train_encoder`",
         )
     return PspConfig(
         num_layers=rows or num_layers,
-        dim=state.take("styles.0.linear.weight" if rows else "linear.weight", 2).shape[1],
+        dim=linear.shape[0 if head == "mean" else 1],
         size=(192, 256) if opts.get("dataset_type") == "cars_encode" else (256, 256),
         image_channels=3 if first.shape[1] == 6 else first.shape[1],
         sees_rendering=first.shape[1] == 6,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import OrderedDict
 from functools import partial
 
 import pytest
@@ -33,6 +34,13 @@ def close(got, wanted):
 def written(path, content):
     torch.save(content, path)
     return path
+
+
+def state_dict(tensors):
+    """As `nn.Module.state_dict` gives it, whose attribute is saved with it."""
+    state = OrderedDict(tensors)
+    state._metadata = OrderedDict({"": {"version": 1}})
+    return state
 
 
 # ---- StyleGAN2 of rosinality's port -------------------------------------------------------------
@@ -91,7 +99,7 @@ def images_of(generator, psi=1.0):
 def test_a_converted_file_renders_as_its_generator(tmp_path):
     ours = stylegan2()
     mean = ours.mapping.w_avg.clone()
-    path = written(tmp_path / "net.pt", {"g_ema": rosinality(ours), "latent_avg": mean})
+    path = written(tmp_path / "net.pt", {"g_ema": state_dict(rosinality(ours)), "latent_avg": mean})
     kit = load_generator(path)
     assert kit.generator.config == SMALL
     assert kit.notes == []
@@ -183,7 +191,7 @@ def test_stylegan1_is_the_oracle(case, tmp_path):
     z = streams().child("z").normal(1, (5,))[:, 0]
     label = torch.tensor([0, 2]) if classes else None
     stylegan1(w, z, label=label, **case)
-    ours = load_generator(written(tmp_path / "net.pth", dict(w))).generator
+    ours = load_generator(written(tmp_path / "net.pth", state_dict(w))).generator
     assert ours.latent_spec.shape == (6, 6)
     for psi in (1.0, 0.7):
         got = ours.synthesize(ours.map(z, label, psi=psi, cutoff=4))
@@ -195,7 +203,7 @@ def test_a_stylegan1_that_still_grows_is_refused(tmp_path):
     stylegan1(w, torch.randn(2, 5))
     w["synthesis.lod"] = torch.tensor(1.5)
     with pytest.raises(ValueError, match=r"lod 1\.5"):
-        open_checkpoint(written(tmp_path / "net.pth", dict(w)))
+        open_checkpoint(written(tmp_path / "net.pth", state_dict(w)))
 
 
 # ---- BigGAN-deep and BigGAN ---------------------------------------------------------------------
@@ -208,7 +216,7 @@ def test_biggan_deep_is_the_oracle(tmp_path):
     w, label = naive.Weights(), torch.tensor([0, 2])
     z = streams().child("z").normal(1, (4,))[:, 0]
     wanted = deep(w, z, label)
-    ours = load_generator(written(tmp_path / "pytorch_model.bin", dict(w))).generator
+    ours = load_generator(written(tmp_path / "pytorch_model.bin", state_dict(w))).generator
     assert isinstance(ours, BigGANDeep)
     assert (ours.image_spec.shape, ours.num_classes) == ((3, 16, 16), 3)
     close(ours.synthesize(ours.map(z, label), label), wanted)
@@ -247,7 +255,7 @@ def test_biggan_is_the_oracle(classes, tmp_path):
     z = streams().child("z").normal(1, (6,))[:, 0]
     label = torch.tensor([0, 2]) if classes > 1 else torch.tensor([0, 0])
     wanted = chunked(w, z, label, classes=classes)
-    ours = load_generator(written(tmp_path / "BigBiGAN_x1.pth", dict(w))).generator
+    ours = load_generator(written(tmp_path / "BigBiGAN_x1.pth", state_dict(w))).generator
     given = label if classes > 1 else None
     assert ours.num_classes == (classes if classes > 1 else 0)
     close(ours.synthesize(ours.map(z, given), given), wanted)

@@ -126,14 +126,8 @@ def built(state: State, make: Callable[[], Network]) -> Network:
     Raises:
         ValueError: a far larger one, or sizes that its config refuses; names what they are.
     """
-    expected = "a network of the sizes of its tensors"
-    try:
-        with described_by(state.what, expected), at_most(state.tensors):
-            return make()
-    except ValueError as error:
-        if isinstance(told := error.__context__, ValueError) and state.what in str(told):
-            raise told from None  # it says already what is wrong with the file
-        raise
+    with described_by(state.what, "a network of the sizes of its tensors"), at_most(state.tensors):
+        return make()
 
 
 def loaded(state: State, network: Network, weights: Mapping[str, Tensor]) -> Network:

@@ -200,7 +200,8 @@ def as_dict(value: object) -> dict[Any, Any] | None:
     if not isinstance(value, Call) or not isinstance(value.of, Name):
         return None
     found: dict[Any, Any] = {}
-    for source in (value.state, value.pairs):
+    # What a dict bears beside its entries is not among them: torch's `_metadata` of a state dict.
+    for source in (None if value.of.name in _DICTS else value.state, value.pairs):
         if isinstance(source, dict):
             found.update(source)
         elif isinstance(source, list):
