@@ -2,9 +2,11 @@
 
 Claim: under corruptions and attacks views of an inversion help, by more than the reconstruction
 (Chai et al. 2021, Sec. 4.4, Fig. 7 and 19).
-Command: python -m recipes.fashion32.robustness [shifts] [fig7] [few-labels]   (none: all of them)
+Command: python -m recipes.fashion32.robustness [shifts] [fig7] [adaptive] [few-labels]
+         (none: all of them)
          after train_encoder.py, autoencoder.py and shift_classifiers.py
-Time: about an hour on one core each; what is made is kept, a re-run continues.
+Time: about an hour on one core each, the adaptive one three; what is made is kept, a re-run
+         continues.
 Split: choices and weights on 500 `val` images, drawn by the seed, corrupted or not as each table
 says; 1,000 `test` images a shift, all 10,000 for clean images and three shifts named beforehand.
 Expected: no promise; the shifts and severities were fixed before any result was seen.
@@ -28,7 +30,7 @@ from genviews.files import write_json
 from genviews.kit import GeneratorKit
 from genviews.studies.base import Options, Study, run_study
 from genviews.studies.bench import Bench
-from genviews.studies.ensembling import few_labels, fig7, shifts
+from genviews.studies.ensembling import adaptive, few_labels, fig7, shifts
 from genviews.studies.inputs import Inputs
 from genviews.zoo import zoo_classifiers
 from recipes.fashion32 import autoencoder, shift_classifiers
@@ -41,6 +43,7 @@ ATTACKS = ("fgsm:0.05", "fgsm:0.1", "pgd:0.05", "pgd:0.1", "cw")
 STUDIES: dict[str, tuple[Study[Any], Options]] = {
     "shifts": (shifts.STUDY, shifts.Shifts(attacks=ATTACKS)),
     "fig7": (fig7.STUDY, fig7.Defence(num_views=31, attacks=ATTACKS)),
+    "adaptive": (adaptive.STUDY, adaptive.Adaptive(perturbation=VIEWS, calibration_images=500)),
     "few-labels": (few_labels.STUDY, few_labels.FewLabels(attacks=ATTACKS[:-1])),
 }
 

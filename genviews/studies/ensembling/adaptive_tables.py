@@ -41,7 +41,9 @@ class Row:
         return asdict(self)
 
 
-def shown(rows: Sequence[Row], masking: Mapping[str, MaskingReport], record: Record) -> Result:
+def shown(
+    rows: Sequence[Row], masking: Mapping[str, tuple[str, MaskingReport]], record: Record
+) -> Result:
     """The result.
 
     The verdict is about the last ensemble, which has image and views after the most steps, at the
@@ -50,7 +52,7 @@ def shown(rows: Sequence[Row], masking: Mapping[str, MaskingReport], record: Rec
     plain, row = rows[0], next(one for one in reversed(rows) if one.budget == rows[0].budget)
     kept, before = (f"{100 * one.reports[WORST].accuracy:.1f} %" for one in (row, plain))
     naive = f"{100 * row.reports[NAIVE].accuracy:.1f} %"
-    report = masking[row.defence]
+    report = masking[row.defence][1]
     verdict = (
         f"At a budget of {row.budget:g}, {kept} of the images withstand every attack on "
         f"{row.defence!r} that was tried, and {before} those on the classifier alone: "
@@ -101,6 +103,8 @@ def _table(rows: Sequence[Row]) -> Table:
         caption="Not knowing: the attack is on the classifier alone. Cross-entropy and margin: on "
         "the whole defence, views drawn anew for each step. Known draws: on the very views that "
         "the defence will draw. Pixels: what was rendered is taken for the image on the way back. "
+        "Encoder: the gradient of the start alone, at the latents reached; instant mode: of the "
+        "defence without steps. "
         "Worst: images that withstand all of them. A star: other than the classifier's worst, "
         "corrected together (Holm).",
     )
@@ -121,23 +125,24 @@ def _bars(rows: Sequence[Row]) -> Bars:
     )
 
 
-def _signs(masking: Mapping[str, MaskingReport]) -> Table:
+def _signs(masking: Mapping[str, tuple[str, MaskingReport]]) -> Table:
     """What was looked at to tell a masked gradient from robustness."""
     numbers = ("attack", "without limit", "one step", "random search", "other model")
     rows = list[tuple[Cell, ...]]()
-    for name, one in masking.items():
+    for name, (way, one) in masking.items():
         attack = one.accuracy[one.budgets.index(one.at)]
         seen = (attack, one.accuracy[-1], one.one_step, one.random, one.transfer)
-        rows.append((name, *seen, "none" if one.believable else " ".join(one.signs)))
+        rows.append((name, way, *seen, "none" if one.believable else " ".join(one.signs)))
     return Table(
         title="Signs of masked gradients",
         columns=(
             Column(name="defence", priority=0),
+            Column(name="strongest", priority=2),
             *(Column(name=name, kind="percent", digits=1, priority=1) for name in numbers),
             Column(name="signs", priority=0),
         ),
         rows=tuple(rows),
-        caption="Accuracy after the attack by margin, with a budget that leaves nothing of an "
-        "image, after one step, after random search of equal cost, and on images made for the "
-        f"classifier alone; {next(iter(masking.values())).images} images, smallest budget.",
+        caption="Accuracy after the attack that found most on all images, with a budget that "
+        "leaves nothing of an image, after one step, after random search of equal cost, and on images made for the "
+        f"classifier alone; {next(iter(masking.values()))[1].images} images, smallest budget.",
     )

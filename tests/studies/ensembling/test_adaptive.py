@@ -51,7 +51,7 @@ ROWS = [
 
 
 def test_the_verdict_is_of_what_withstands_all() -> None:
-    found = shown(ROWS, {"classifier": SEEN, "views": SEEN}, Record())
+    found = shown(ROWS, {"classifier": ("margin", SEEN), "views": ("encoder", SEEN)}, Record())
     assert found.verdict.startswith("At a budget of 0.05, 60.0 % of the images withstand every")
     assert "30.0 % those on the classifier alone: significantly better" in found.verdict
     assert found.verdict.endswith("does not know of the views 80.0 % withstand.")
@@ -62,7 +62,7 @@ def test_the_verdict_is_of_what_withstands_all() -> None:
 
 def test_a_masked_gradient_is_no_robustness() -> None:
     masked = replace(SEEN, signs=("Of the attack 60 % are right, of random search 20 %.",))
-    found = shown(ROWS, {"classifier": SEEN, "views": masked}, Record())
+    found = shown(ROWS, {"classifier": ("margin", SEEN), "views": ("encoder", masked)}, Record())
     assert found.verdict.endswith("of random search 20 %. That is no robustness.")
     assert (found.tone, found.claims) == (None, ())
 
