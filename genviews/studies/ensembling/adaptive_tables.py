@@ -143,6 +143,7 @@ def _signs(masking: Mapping[str, tuple[str, MaskingReport]]) -> Table:
         ),
         rows=tuple(rows),
         caption="Accuracy after the attack that found most on all images, with a budget that "
-        "leaves nothing of an image, after one step, after random search of equal cost, and on images made for the "
+        "leaves nothing of an image, after one step, after random search of equal cost, and on "
+        "images made for the "
         f"classifier alone; {next(iter(masking.values()))[1].images} images, smallest budget.",
     )
