@@ -228,7 +228,8 @@ class ModelFlags(FunctionFlags, FrameFlags):
         generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
             a .json file of the same name, or package.module:function that turns z into images.
         weights: State dict for the module that --classifier builds.
-        encoder: Inversion encoder (.safetensors); without it inversion starts from samples.
+        encoder: Inversion encoder (.safetensors, or one that others published: docs/generators.md);
+            without it inversion starts from samples.
         walks: Latent walks (.safetensors) for steered views, in the latents that are inverted.
         domain: Kind of image, whose published settings suit the generator: face, car, cat, cifar10
             or fashion32. Without it: strengths and pixel views are measured on the generator.
@@ -323,8 +324,8 @@ class InvertFlags(FunctionFlags, FrameFlags):
             package.module:function that returns such a data set.
         generator: fashion32 (ships with genviews), a StyleGAN2 .safetensors file with its config in
             a .json file of the same name, or package.module:function that turns z into images.
-        encoder: Inversion encoder (.safetensors); without it: the one of fashion32, or else a start
-            from the nearest of many samples.
+        encoder: Inversion encoder (.safetensors, or one that others published: docs/generators.md);
+            without it: the one of the generator, or else a start from the nearest of many samples.
         root: Folder of the files that a CSV file names; without it: the folder of that file.
         preset: default (what suits the generator), paper, reference (the paper's released code), or
             in-domain.

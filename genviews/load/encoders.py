@@ -22,8 +22,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genviews.checks import fail
+from genviews.described import described_by
 from genviews.generators.base import Generator
 from genviews.generators.checkpoints.contents import Contents, open_contents
+from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.checkpoints.rosinality import mean_latents
 from genviews.generators.checkpoints.state import State, bare_names, built, loaded, part_of
 from genviews.generators.checkpoints.tensors import as_dict, plain
@@ -80,7 +82,8 @@ def load_inversion_encoder(path: Path, generator: Generator) -> LatentEncoder:
     if path.suffix == ".safetensors":
         return read_encoder(path)
     contents = open_contents(path)
-    found = shipped_encoder(contents, generator) or _alone(contents, generator)
+    with described_by(f"encoder {path.name}", "an encoder of an inversion", REMEDY):
+        found = shipped_encoder(contents, generator) or _alone(contents, generator)
     if found is None:
         fail(
             f"encoder {path.name}",
@@ -101,7 +104,8 @@ def shipped_encoder(contents: Contents, generator: Generator) -> LatentEncoder |
     opts = {str(k): plain(v) for k, v in (as_dict(held.get("opts")) or {}).items()}
     what = f"encoder in {contents.name}"
     rows = generator.latent_spec.num_layers
-    found = psp_encoder(contents.tensors(values), opts, mean_latents(contents), rows, what)
+    with described_by(what, "an encoder of pSp, e4e or ReStyle", REMEDY):
+        found = psp_encoder(contents.tensors(values), opts, mean_latents(contents), rows, what)
     _show_mean(found, generator)
     return found
 

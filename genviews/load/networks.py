@@ -1,7 +1,9 @@
 """What a word for a classifier, or for a representation encoder, stands for.
 
     fashion32, fashion32/views      a classifier that ships with genviews
-    net.safetensors                 a file that `SmallResNet.save` wrote
+    net.safetensors                 a file that `SmallResNet.save` wrote, or `AttributeNetwork.save`
+    net_best.pth                    an attribute classifier of Chai et al. 2021: logits of absent
+                                    and present
     package.module:function         the user's function that builds a network, or the network itself
 
     encoder.safetensors             a file that `RepresentationEncoder.save` wrote
@@ -20,12 +22,20 @@ from typing import Any
 
 from torch import nn
 
-from genviews.checks import check_file, check_type, expanded, fail, lookup, option
+from genviews.checks import check_file, check_type, expanded, fail, is_there, lookup, option
+from genviews.classify.attribute import (
+    AttributeNetwork,
+    attribute_network,
+    looks_like_attribute,
+)
 from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
 from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings
 from genviews.files import load_header, read_tensors
+from genviews.generators.checkpoints.contents import open_contents
+from genviews.generators.checkpoints.state import bare_names
+from genviews.generators.checkpoints.tensors import as_dict
 from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.represent.encoder import RepresentationEncoder
@@ -148,7 +158,9 @@ def _find(word: str) -> Callable[[], object]:
     if word.endswith(".safetensors"):
         path = expanded(word)
         check_file(path, what)
-        return partial(_small_resnet, path, what)
+        return partial(_own_network, path, what)
+    if (read := _attribute(expanded(word))) is not None:
+        return read
     for suffix, program in _PROGRAMS.items():
         if word.endswith(suffix):
             fail(
@@ -174,9 +186,28 @@ def _find(word: str) -> Callable[[], object]:
     return build
 
 
-def _small_resnet(path: Path, what: str) -> SmallResNet:
+def _attribute(path: Path) -> Callable[[], AttributeNetwork] | None:
+    """What reads a published attribute classifier; None for any other file, or none."""
+    if not path.name.endswith((".pt", ".pth", ".tar")) or not is_there(path):
+        return None
+    what = f"classifier {path.name}"
+    try:
+        contents = open_contents(path)
+    except ValueError:  # whatever it is, it is none
+        return None
+    held = contents.keys()
+    names = bare_names(as_dict(held.get("state_dict")) or held)
+    if not looks_like_attribute(names):
+        return None
+    return lambda: attribute_network(contents.tensors(names), what)
+
+
+def _own_network(path: Path, what: str) -> SmallResNet | AttributeNetwork:
     """The network of a file that says what it is of."""
-    if "config" not in load_header(path, "classifier")[1]:
+    header = load_header(path, "classifier")[1]
+    if header.get("network") == AttributeNetwork.__name__:
+        return AttributeNetwork.load(path)
+    if "config" not in header:
         fail(
             what,
             expected="a file that `SmallResNet.save` wrote",

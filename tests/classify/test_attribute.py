@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from genviews.classify.attribute import AttributeNetwork, attribute_network
+from genviews.load.networks import load_classifier
+from genviews.types import ImageSpec
 from tests.generators.naive_others import Weights
 from tests.load import naive_encoders as naive
 
@@ -41,6 +43,27 @@ def test_larger_images_are_averaged():
     large = images(32)
     small = large.unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5))
     torch.testing.assert_close(network(large), network(small))
+
+
+def test_a_published_file_is_a_classifier(tmp_path):
+    w, path = Weights(), tmp_path / "net_best.pth"
+    number = naive.attribute(w, images(), **SIZES)
+    torch.save({"state_dict": OrderedDict(w), "epoch": 4, "valacc": 0.9}, path)
+    spec = ImageSpec(channels=3, height=16, width=16)
+    classifier = load_classifier(path, spec, ("not smiling", "smiling"))
+    logits = classifier(images()).double()
+    torch.testing.assert_close(logits[:, 1], -number, rtol=1e-4, atol=1e-4)
+    classifier.module.save(tmp_path / "net.safetensors")
+    again = load_classifier(tmp_path / "net.safetensors", spec, ("not smiling", "smiling"))
+    assert torch.equal(again(images()).double(), logits)
+
+
+def test_another_file_is_none(tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save({"weight": torch.zeros(2)}, path)
+    spec = ImageSpec(channels=3, height=16, width=16)
+    with pytest.raises(ValueError, match="a pickle file; it may run code"):
+        load_classifier(path, spec, ("a", "b"))
 
 
 BROKEN = {

@@ -6,7 +6,9 @@ Each file is written here as its own code writes it, and rendered by an oracle i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import random
 from collections import OrderedDict
 from functools import partial
 
@@ -268,3 +270,44 @@ def test_bigbigan_renders_its_first_class():
     ours = biggan_generator(w, "file", conditional=False)
     close(ours.synthesize(ours.map(z)), wanted)
     assert "the first is that of every image" in ours.notes[0]
+
+
+FORMS = {
+    "rosinality": lambda: {"g_ema": rosinality(stylegan2())},
+    "stylegan1": lambda: drawn(lambda w: stylegan1(w, torch.ones(1, 5))),
+    "biggan-deep": lambda: drawn(lambda w: deep(w, torch.ones(1, 4), torch.tensor([0]))),
+    "biggan": lambda: drawn(lambda w: chunked(w, torch.ones(1, 6), torch.tensor([0]), classes=3)),
+}
+
+
+def drawn(run):
+    w = naive.Weights()
+    run(w)
+    return dict(w)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whatever_is_wrong_with_a_file_is_a_sentence(form, tmp_path):
+    content, dice = FORMS[form](), random.Random(0)
+    names = sorted(content.get("g_ema", content))
+    for _ in range(12):
+        state = dict(content.get("g_ema", content))
+        name, other = dice.choice(names), dice.choice(names)
+        wrong = dice.choice(
+            [
+                None,
+                state[other],
+                state[name][..., None],
+                state[name].flatten()[:1],
+                torch.zeros(0),
+                torch.zeros([]),
+                state[name] * math.nan,
+                "text",
+            ]
+        )
+        state[name] = wrong
+        if wrong is None:
+            del state[name]
+        path = written(tmp_path / "net.pt", {"g_ema": state} if "g_ema" in content else state)
+        with contextlib.suppress(ValueError):  # or the same network, where nothing was wrong
+            open_checkpoint(path)
