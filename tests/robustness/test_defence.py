@@ -102,8 +102,10 @@ DEFENCES = {
 }
 
 
-@pytest.mark.parametrize("merge", ["mean", "gmean", "tsharpen", "max"])
-@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize(
+    ("merge", "alpha"),
+    [("mean", 0.0), ("mean", 1.0), ("mean", 0.6), ("gmean", 0.6), ("tsharpen", 0.6), ("max", 0.6)],
+)
 def test_it_says_what_the_pipeline_says(merge, alpha) -> None:
     tta = GenerativeTTA(
         CLASSIFIER,
