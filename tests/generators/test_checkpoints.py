@@ -247,3 +247,9 @@ def test_a_kept_result_agrees_and_the_docs_quote_it(name):
     (row,) = (row for row in rows if f"results/generators/{name}.json" in row)
     quoted = [cell.strip() for cell in row.split("|")][4:6]
     assert quoted == [str(len(kept["cases"])), f"{max(kept['largest'].values()):.1e}"]
+
+
+def test_the_docs_say_how_many_hostile_files_were_tried():
+    kept = json.loads((ROOT / "results/benchmarks/hostile.json").read_text())
+    tried = [name for name in kept["outcomes"]["model"] if name.startswith("checkpoint")]
+    assert f"\n{len(tried)} files, from every opcode" in (ROOT / "docs/generators.md").read_text()
