@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -100,6 +101,10 @@ class EDM(PriorGenerator):
                 moved = x + (then - now) * (slope + other) / 2
             x = moved
         return x
+
+    def mean_latent(self, num: int = 10_000, seed: int = 0) -> Float[Tensor, "L D"]:
+        """Return 0, the mean of the prior: so many noise pictures would not fit into memory."""
+        return self.place(torch.zeros(self.latent_spec.shape))
 
     def noise_levels(self) -> list[float]:
         """Return the N noise levels of the sampler, the largest first; 0 comes after them."""

@@ -6,9 +6,9 @@ Between two samples a leaky ReLU makes frequencies that its input has not; at a 
 be filtered away before they fold back. `lowpass` designs the filters, `filtered` applies them.
 
 How it is computed: a filter along one axis is a banded matrix, so that U and D are matrix products,
-a few rows at a time with the few columns that these rows read (`Banded`). A radial filter is a
-sum of few separable ones, by its singular values. The fine grid has 4 to 16 times the samples of
-the activations and is never kept: a CPU takes a few channels at a time through all stages, and the
+a few rows at a time with the few columns that these rows read (`Banded`); a radial filter is a
+convolution of each channel by itself. The fine grid has 4 to 16 times the samples of the
+activations and is never kept: a CPU takes a few channels at a time through all stages, and the
 backward pass makes the sign of U x anew.
 
 Source: Karras et al., "Alias-free generative adversarial networks", NeurIPS 2021, arXiv 2106.12423,
@@ -18,8 +18,7 @@ Sec. 3.2 and appendix B, C.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -39,8 +38,8 @@ ROWS_AT_A_TIME = 32
 # Samples of the fine grid in work at a time: 4 MiB of floats for each thread of a CPU, which stay
 # in its cache. An accelerator takes as many as fill it.
 ON_A_CPU, ELSEWHERE = 2**20, 2**26
-# Singular values of a filter below this part of the largest are round-off.
-RANK = 1e-7
+# Channels that a convolution of each by itself needs, at least, to fill the registers of a CPU.
+FEWEST_TOGETHER = 16
 
 
 def lowpass(
@@ -164,13 +163,15 @@ class Filtering(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """A `Filtering` for inputs of one size: U for both axes, and the terms of D for (row, column).
+    """A `Filtering` for inputs of one size: U and D for both axes, or the kernel of a radial D.
 
     The gain of the leaky ReLU is in U: both commute.
     """
 
     up: Banded
-    down: tuple[tuple[Banded, Banded], ...]
+    down: Banded | None
+    kernel: Tensor
+    factor: int
     clamp: float | None
 
     @property
@@ -179,7 +180,7 @@ class _Plan(NamedTuple):
 
     @property
     def out(self) -> int:
-        return self.down[0][0].rows
+        return (self.side - len(self.kernel)) // self.factor + 1
 
 
 def filtered(x: Tensor, filtering: Filtering) -> Tensor:
@@ -219,20 +220,12 @@ def _plan(
     with torch.no_grad(), torch.inference_mode(False):
         taps = torch.tensor(up[0], dtype=torch.float64)
         a = _matrix(taps * factors[0] * math.sqrt(GAIN), size, factors[0], 1, padding)
-        terms = [
-            tuple(Banded(_matrix(f, len(a), 1, factors[1], (0, 0)), dtype, device) for f in pair)
-            for pair in _separable(torch.tensor(down, dtype=torch.float64))
-        ]
-        return _Plan(Banded(a, dtype, device), tuple((r, c) for r, c in terms), clamp)
-
-
-def _separable(taps: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """(1, taps) or (taps, taps) -> pairs of 1-D filters whose outer products add up to it."""
-    if len(taps) == 1:
-        return [(taps[0], taps[0])]
-    rows, values, columns = torch.linalg.svd(taps)
-    kept = int((values > RANK * values[0]).sum())
-    return [(values[i] * rows[:, i], columns[i]) for i in range(kept)]
+        f = torch.tensor(down, dtype=torch.float64)
+        radial, band = len(f) > 1, None
+        if not radial:
+            band = Banded(_matrix(f[0], len(a), 1, factors[1], (0, 0)), dtype, device)
+        kernel = (f if radial else f.t()).flip(0, 1).to(device, dtype)
+        return _Plan(Banded(a, dtype, device), band, kernel, factors[1], clamp)
 
 
 def _matrix(taps: Tensor, size: int, up: int, down: int, padding: tuple[int, int]) -> Tensor:
@@ -264,8 +257,12 @@ def _rise(x: Tensor, plan: _Plan) -> Tensor:
 
 def _fall(fine: Tensor, plan: _Plan, planes: int) -> Tensor:
     """D: (side, P side) -> (P, out, out)."""
-    terms = (c.of_columns(r.of_rows(fine).reshape(-1, plan.side)) for r, c in plan.down)
-    return _sum(terms).reshape(plan.out, planes, plan.out).transpose(0, 1)
+    if plan.down is None:
+        each = fine.view(plan.side, planes, plan.side).transpose(0, 1)[None]
+        kernel = plan.kernel.expand(planes, 1, *plan.kernel.shape)
+        return F.conv2d(each, kernel, stride=plan.factor, groups=planes)[0]
+    low = plan.down.of_columns(plan.down.of_rows(fine).reshape(-1, plan.side))
+    return low.reshape(plan.out, planes, plan.out).transpose(0, 1)
 
 
 def _rise_back(grad: Tensor, plan: _Plan, planes: int) -> Tensor:
@@ -277,18 +274,22 @@ def _rise_back(grad: Tensor, plan: _Plan, planes: int) -> Tensor:
 
 def _fall_back(grad: Tensor, plan: _Plan) -> Tensor:
     """The transpose of `_fall`: (P, out, out) -> (side, P side)."""
+    if plan.down is None:
+        planes, step = len(grad), plan.factor
+        kernel = plan.kernel.expand(planes, 1, *plan.kernel.shape)
+        rest = plan.side - (plan.out - 1) * step - len(plan.kernel)  # samples that D never read
+        each = F.conv_transpose2d(
+            grad[None], kernel, stride=step, groups=planes, output_padding=rest
+        )
+        return each[0].transpose(0, 1).reshape(plan.side, -1)
     low = grad.transpose(0, 1).reshape(-1, plan.out)
-    return _sum(r.back_of_rows(c.back_of_columns(low).reshape(plan.out, -1)) for r, c in plan.down)
-
-
-def _sum(terms: Iterable[Tensor]) -> Tensor:
-    return reduce(torch.add, terms)
+    return plan.down.back_of_rows(plan.down.back_of_columns(low).reshape(plan.out, -1))
 
 
 def _at_a_time(plan: _Plan, x: Tensor) -> int:
     on_cpu = x.device.type == "cpu"
     entries = ON_A_CPU * torch.get_num_threads() if on_cpu else ELSEWHERE
-    return max(1, entries // plan.side**2)
+    return max(1 if plan.down is not None else FEWEST_TOGETHER, entries // plan.side**2)
 
 
 class _Filtered(torch.autograd.Function):
