@@ -130,7 +130,7 @@ class DemoFlags:
 
     seed: int = 0
     num_views: int = 10
-    shifts: tuple[str, ...] = ("gaussian_blur:1@imagenet-c", "gaussian_noise:3@imagenet-c")
+    shifts: tuple[str, ...] = ("jpeg:5@imagenet-c",)
     steps: int | None = None
     calibration: int = 300
     test: int = 400

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from genviews.robustness.corruption import corruption
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling import main
@@ -17,6 +18,10 @@ from genviews.studies.result import Result
 __all__ = ["STUDY", "Demo", "run"]
 
 
+NOISE = ("gaussian_noise:1@imagenet-c",)
+"""What the weight of the views is fitted on where the shift is not known."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Demo(main.MainStudy):
     """Options of the demo.
@@ -25,7 +30,7 @@ class Demo(main.MainStudy):
         shifts: Corruptions NAME:SEVERITY that views are measured under.
     """
 
-    shifts: tuple[str, ...] = ("gaussian_blur:1@imagenet-c", "gaussian_noise:3@imagenet-c")
+    shifts: tuple[str, ...] = ("jpeg:5@imagenet-c",)
 
     def check(self) -> None:
         """Raise ValueError for unknown shifts too."""
@@ -34,12 +39,14 @@ class Demo(main.MainStudy):
 
     def under_shifts(self) -> Shifts:
         """The options of the study of shifts, with nothing that takes long."""
+        noisy = any(corruption(word).kind == "gaussian_noise" for word in self.shifts)
         return Shifts(
             merge=self.merge,
             choose_by=self.choose_by,
             num_views=self.num_views,
             shifts=self.shifts,
             headlines=(),
+            fit_on=NOISE if not noisy else (*NOISE, "gaussian_blur:1@imagenet-c"),
             attacks=(),
             calibration_images=None,
             test_images=None,
@@ -51,9 +58,8 @@ class Demo(main.MainStudy):
 def run(bench: Bench, options: Demo) -> Result:
     """Where views pay first, then all that the main study has to say of clean images."""
     clean = main.run(bench, options)
-    fine = [one for one in bench.perturbations if one.name == "stylemix_fine_1.00"]
-    few = replace(bench.inputs, perturbations=tuple(fine) or bench.perturbations)
-    own = replace(bench, inputs=few)
+    (views,) = bench.kit.perturbations(["stylemix_fine"])
+    own = replace(bench, inputs=replace(bench.inputs, perturbations=(views,)))
     found = run_under_shifts(own, options.under_shifts())
     bench.benches_under.extend(own.benches_under)
     data = {**clean.record.data, "shifts": found.record.data, "verdict_clean": clean.verdict}

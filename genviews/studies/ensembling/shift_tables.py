@@ -44,14 +44,14 @@ _SHOWN: tuple[tuple[str, str, str, str], ...] = (
         "not knowing the shift",
         "one weight, from clean and mildly shifted images",
     ),
-    (VIEWS, "noticing", "noticing it", "a weight for each image, fitted on the same"),
+    (VIEWS, "noticing", "noticing it", "a weight for each image, from more mild shifts"),
 )
 _PROTOCOLS: tuple[tuple[Protocol, str], ...] = (
     ("known shift", "under the shift"),
     ("unlabelled", "under the shift, without labels"),
     ("clean", "clean images alone"),
     ("one weight", "clean and a mild other shift"),
-    ("noticing", "the same, a weight for each image"),
+    ("noticing", "clean and all mild other shifts, a weight for each image"),
 )
 
 

@@ -14,7 +14,6 @@ from typing import TypeVar
 from genviews.checks import fail
 from genviews.ensemble.combine import ranked
 from genviews.ensemble.rule import EnsembleRule
-from genviews.ensemble.views import ViewSet
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import Perturbation
 from genviews.robustness.attack import attack
@@ -48,6 +47,9 @@ HEADLINES = tuple(
 )
 
 
+MILD = tuple(f"{kind}:1@imagenet-c" for kind in ("gaussian_noise", "gaussian_blur", *_KINDS[3:]))
+"""The mildest severity of the table's scale; blur serves noise, which serves all others."""
+
 Own = TypeVar("Own", bound="Shifts")
 
 
@@ -62,8 +64,8 @@ class Shifts(Viewed):
         headlines: Of them, those that are measured on all test images, as clean images are.
         attacks: Attacks NAME:BUDGET on the first classifier, which know of no views; budgets are in
             units of images in [-1, 1].
-        fit_on: Mild shifts to fit the weight of the views on, besides clean images; for each shift
-            the first of another kind is taken.
+        fit_on: Mild shifts to fit on besides clean images, where the shift is not known: one weight
+            on the first of another kind than the shift's, weights that notice on all of them.
         calibration_images: Calibration images of each shift. Without it: all.
         test_images: Test images of each shift but the headlines. Without it: all.
         restorations: Rivals that restore an image, of which calibration chooses under each shift.
@@ -79,7 +81,7 @@ class Shifts(Viewed):
     shifts: tuple[str, ...] = TABLE
     headlines: tuple[str, ...] = HEADLINES
     attacks: tuple[str, ...] = ("fgsm:0.05", "pgd:0.05", "pgd:0.1")
-    fit_on: tuple[str, ...] = ("gaussian_noise:2", "gaussian_blur:3")
+    fit_on: tuple[str, ...] = MILD
     calibration_images: int | None = 500
     test_images: int | None = 1000
     restorations: tuple[str, ...] = RESTORATIONS
@@ -100,6 +102,7 @@ class Shifts(Viewed):
             calibration_images=16,
             test_images=16,
             scale_images=8,
+            fit_on=self.fit_on[:2],
             restorations=("median:3", "stretch"),
             steps=(0, 2),
             gallery_images=1,
@@ -118,7 +121,7 @@ class Shifts(Viewed):
         for name in self.attacks:
             attack(name).check_installed()
         for name in self.shifts:
-            self.mild(name)
+            self.milds(name)
 
     def counts(self, name: str) -> dict[str, int]:
         """How many images of each split, where not all: of test, all for headlines and clean."""
@@ -131,18 +134,18 @@ class Shifts(Viewed):
         few = {"calibration": self.calibration_images, "test": self.test_images}
         return {split: most for split, most in few.items() if most is not None}
 
-    def mild(self, name: str) -> Corruption:
-        """What is fitted on for a shift: never its own kind."""
+    def milds(self, name: str) -> list[str]:
+        """What may be fitted on for a shift: never its own kind."""
         kind = corruption(name).kind if name in self.shifts else ""
-        for found in map(corruption, self.fit_on):
-            if found.kind != kind:
-                return found
-        fail(
-            "--fit-on",
-            expected="for each shift a mild one of another kind",
-            got=f"{', '.join(self.fit_on) or 'none'} for {name}",
-            remedy="name a second one, such as gaussian_blur:3",
-        )
+        found = [one.name for one in map(corruption, self.fit_on) if one.kind != kind]
+        if not found:
+            fail(
+                "--fit-on",
+                expected="for each shift a mild one of another kind",
+                got=f"{', '.join(self.fit_on) or 'none'} for {name}",
+                remedy="name a second one, such as gaussian_blur:1@imagenet-c",
+            )
+        return found
 
 
 def check(kit: GeneratorKit | None, options: Shifts) -> None:
@@ -190,7 +193,7 @@ def run(bench: Bench, options: Shifts) -> Result:
             options,
             data={
                 "views": rivals.views,
-                "mild": {one: options.mild(one).name for one in options.shifts},
+                "milds": {one: options.milds(one) for one in (CLEAN, *options.shifts)},
                 "rows": [asdict(one) for one in found],
                 "timed": [asdict(one) for one in timed],
             },
@@ -200,12 +203,13 @@ def run(bench: Bench, options: Shifts) -> Result:
 
 def measure_shifts(bench: Bench, options: Shifts) -> tuple[Rivals, list[Measured]]:
     """What is compared, and every row of every task on clean images and under each shift."""
-    milds = {mild.name: mild for mild in map(corruption, options.fit_on)}
-    rivals = _rivals(bench, options, next(iter(milds.values())))
-    calibrated = {name: calibrate(bench, rivals, one, options.few) for name, one in milds.items()}
+    milds = [corruption(word) for word in options.fit_on]
+    rivals = _rivals(bench, options, milds[0])
+    views, count = [rivals.perturbation], options.num_views
+    calibrated = calibrate(bench, views, milds, options.few, num_views=count)
     found = list[Measured]()
     for name, own in _benches(bench, options):
-        found += measure(own, name, rivals, calibrated[options.mild(name).name])
+        found += measure(own, name, rivals, calibrated, options.milds(name))
     return rivals, found
 
 
@@ -235,16 +239,14 @@ def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
 
 
 def _best(bench: Bench, options: Shifts, mild: Corruption) -> Perturbation:
+    """The one whose ensemble does best, by log-loss, on clean and mildly shifted images."""
     few = {"calibration": options.scale_images}
-    own, named = (
-        under(bench, None, fit_on=[mild], counts=few),
-        {p.name: p for p in bench.perturbations},
-    )
-    sets = [ViewSet(perturbation=p) for p in named.values()]
+    task, named = bench.tasks[0], {one.name: one for one in bench.perturbations}
     count = max(1, options.num_views // 2)
-    bank = own.bank("calibration", sets, num_views=count, stage="strengths tried on calibration")
+    known = calibrate(bench, bench.perturbations, [mild], few, num_views=count, tasks=[task])
+    bank, _ = known.joined(task.name, [mild.name])
     rule = EnsembleRule(merge=options.merge, choose_by="log-loss")
-    return named[ranked(bank[bench.tasks[0].name], list(named), rule=rule)[0].views[0]]
+    return named[ranked(bank, list(named), rule=rule)[0].views[0]]
 
 
 STUDY = Study(

@@ -6,7 +6,8 @@ shift when it was fitted makes a *protocol*:
 - "known shift": calibration images under the same shift, with labels, as in the paper;
 - "unlabelled": images under the same shift without labels, and clean ones with labels;
 - "clean": clean calibration images alone;
-- "one weight" and "noticing": clean images and copies under one mild shift of another kind.
+- "one weight": clean images and copies under one mild shift of another kind;
+- "noticing": clean images and copies under mild shifts of all other kinds.
 
 Rivals (pixel views, restorations) are always chosen by the first, which favours them.
 """
@@ -114,38 +115,82 @@ class Rivals:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Calibrated:
-    """Calibration images that other protocols fit on.
+class Asked:
+    """What classifiers say of calibration images and their generated views.
 
     Args:
-        clean: predictions for them as they are.
-        mixed: and for them and copies under a mild shift.
-        loss: of the inversions of `mixed`.
+        banks: of each task.
+        loss: of the inversions.
     """
 
-    clean: ViewBank
-    mixed: ViewBank
+    banks: Mapping[str, PredictionBank]
     loss: Float[Tensor, " N"]
 
 
-def calibrate(bench: Bench, rivals: Rivals, mild: Shift, counts: Mapping[str, int]) -> Calibrated:
-    """What the classifiers say of clean calibration images, and of copies under a mild shift."""
-    sets = [ViewSet(perturbation=rivals.perturbation)]
-    clean = under(bench, None, counts=counts).bank("calibration", sets, num_views=rivals.num_views)
-    own = under(bench, None, fit_on=[mild], counts=counts)
-    mixed = own.bank("calibration", sets, num_views=rivals.num_views)
-    loss = own.inversions("calibration").loss_of(mixed.ids)
-    return Calibrated(clean=clean, mixed=mixed, loss=loss)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibrated:
+    """Calibration images that protocols without knowledge of the shift fit on.
+
+    Args:
+        clean: as they are.
+        milds: name -> copies under a mild shift.
+    """
+
+    clean: Asked
+    milds: Mapping[str, Asked]
+
+    def joined(self, task: str, names: Sequence[str]) -> tuple[PredictionBank, Tensor]:
+        """Clean images and copies under some mild shifts: their bank, and the losses."""
+        banks, losses = [self.clean.banks[task]], [self.clean.loss]
+        for name in names:
+            own = self.milds[name]
+            ids = tuple(f"{image} ({name})" for image in own.banks[task].ids)
+            banks.append(replace(own.banks[task], ids=ids))
+            losses.append(own.loss)
+        return PredictionBank.concatenate(banks), torch.cat(losses)
 
 
-def measure(bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated) -> list[Measured]:
+def calibrate(
+    bench: Bench,
+    perturbations: Sequence[Perturbation],
+    milds: Sequence[Shift],
+    counts: Mapping[str, int],
+    *,
+    num_views: int,
+    tasks: Sequence[Task] | None = None,
+) -> Calibrated:
+    """Ask about calibration images as they are, and under mild shifts.
+
+    Args:
+        bench: of clean images.
+        perturbations: that make views.
+        milds: the shifts.
+        counts: of splits, how many images.
+        num_views: of each perturbation.
+        tasks: None takes all.
+    """
+    sets = [ViewSet(perturbation=one) for one in perturbations]
+
+    def asked(shift: Shift | None) -> Asked:
+        own = under(bench, shift, counts=counts)
+        found = own.bank("calibration", sets, num_views=num_views, tasks=tasks)
+        return Asked(banks=found, loss=own.inversions("calibration").loss_of(found.ids))
+
+    return Calibrated(clean=asked(None), milds={one.name: asked(one) for one in milds})
+
+
+def measure(
+    bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated, milds: Sequence[str]
+) -> list[Measured]:
     """Measure every row of every task under a shift, the single image first.
 
     Args:
         bench: of images under the shift.
         name: of the shift.
         rivals: what is compared.
-        calibrated: what other protocols fit on.
+        calibrated: what protocols without knowledge of the shift fit on.
+        milds: of it, the mild shifts that they may: the first for one weight, all for weights that
+            notice.
     """
     found = list[Measured]()
     few = bench.tasks if rivals.for_all else bench.tasks[:1]
@@ -159,7 +204,7 @@ def measure(bench: Bench, name: str, rivals: Rivals, calibrated: Calibrated) -> 
             rows = _Rows(name, task, first[task.name], last[task.name])
             best = _plain_rows(rows, own)
             _batch_statistics(rows, bench)
-            _weighed_rows(rows, own, calibrated, loss)
+            _weighed_rows(rows, own, calibrated, milds, loss)
             if best is not None and rivals.inverted and task is bench.tasks[0]:
                 _restored_rows(rows, rivals, under(bench, Restored(best)))
             found += rows.measured()
@@ -255,11 +300,16 @@ def _batch_statistics(rows: _Rows, bench: Bench) -> None:
 
 
 def _weighed_rows(
-    rows: _Rows, rivals: Rivals, calibrated: Calibrated, loss: Float[Tensor, " N"]
+    rows: _Rows,
+    rivals: Rivals,
+    calibrated: Calibrated,
+    milds: Sequence[str],
+    loss: Float[Tensor, " N"],
 ) -> None:
     """Generated views, weighed by each protocol; and both kinds of views at the same budget."""
     rule, first, last, name = rivals.rule, rows.first, rows.last, rows.task.name
-    clean, mixed = calibrated.clean[name], calibrated.mixed[name]
+    clean, _ = calibrated.joined(name, [])
+    mixed, _ = calibrated.joined(name, milds[:1])
     finer = replace(rule, choose_by="log-loss")
     ensemble, views = Ensemble(rivals.views, rule=rule), "generated views"
     fitted = {
@@ -271,7 +321,7 @@ def _weighed_rows(
     for protocol, alpha in fitted.items():
         proba = Ensemble(rivals.views, rule=rule, alpha=alpha).predict_proba(last)
         rows.add(views, proba, protocol=protocol, alpha=alpha)
-    noticing = NoticingEnsemble(ensemble).fit(mixed, calibrated.loss)
+    noticing = NoticingEnsemble(ensemble).fit(*calibrated.joined(name, milds))
     proba, mean = noticing.predict_proba(last, loss), noticing.weights(last, loss).mean()
     rows.add(views, proba, protocol="noticing", alpha=float(mean))
     chosen = rows.facts.get(("pixel views", ""), ("", None))[0]
