@@ -3,7 +3,8 @@
     w = f(z, c)        ws = truncate(broadcast(w))        image = g(ws)
 
 Parameter names and formulas are those of the official releases, so official weights load without
-renaming. What differs is the order of the arithmetic, for speed on a CPU (`benchmarks/render.py`):
+renaming. What differs is the order of the arithmetic, for speed on a CPU
+(`benchmarks/render_families.py`):
 
 - a modulated convolution scales activations, not weights, so that one ordinary convolution serves
   the batch; a style is scaled by its own size, not that of its batch, which cancels;
