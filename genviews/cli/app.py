@@ -20,6 +20,7 @@ from genviews.cli.generator import generator
 from genviews.cli.run import NO_VERDICT
 from genviews.cli.stop import check_stopped
 from genviews.cli.studies import add_studies, list_studies
+from genviews.cli.weights import get
 from genviews.user_code import is_memory
 
 __all__ = ["app", "explain", "run"]
@@ -48,6 +49,7 @@ study = App(
 )
 app.command(study)
 app.command(generator)
+generator.command(get)
 
 
 @study.default

@@ -4,6 +4,7 @@ fashion32                   a kit that ships with genviews
 folder                      a kit that `kit.save` wrote
 net.safetensors             what `save_generator` wrote
 net.pkl, net.pt ...         somebody else's, see `genviews.generators.checkpoints`
+stylegan2-ffhq ...          a published one that was downloaded, see `genviews.zoo.published`
 net.safetensors, net.json   a StyleGAN2: weights, and the config beside them
 package.module:name         the user's function or module that turns z into images
 """
@@ -46,6 +47,7 @@ from genviews.named import find_named
 from genviews.perturb.walks import Walks
 from genviews.zoo import entry_folder
 from genviews.zoo import names as zoo_names
+from genviews.zoo.published import kept_weights, published, weights_folder
 
 __all__ = ["check_generator", "load_generator"]
 
@@ -148,6 +150,8 @@ def _find(
 ) -> tuple[str, Path | None, Reader]:
     """The name of a kit, its folder if it has one, and what reads it."""
     path = entry_folder(word) if word in zoo_names() else expanded(word)
+    if word in published() and not is_there(path, folders=True):
+        path = _kept(word)
     if is_there(path, folders=True) and path.is_dir():
         _refuse_said(word, z_dim, num_classes, adapter)
         return path.name, path, lambda: _Read(*read_generator(path))
@@ -176,6 +180,20 @@ def _find(
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")
+
+
+def _kept(word: str) -> Path:
+    """The file of published weights, which must have been asked for: loading downloads nothing."""
+    found = kept_weights(word)
+    if found is None:
+        fail(
+            f"generator {word!r}",
+            expected="weights that are on this machine",
+            got=f"none of that name in {weights_folder()}",
+            remedy=f"run `genviews generator get {word}`",
+            error=FileNotFoundError,
+        )
+    return found
 
 
 def _refuse_said(word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None) -> None:
