@@ -245,7 +245,7 @@ def test_a_kept_result_agrees_and_the_docs_quote_it(name):
     assert kept["original"]["repository"] == generators.FAMILIES[name].repository
     rows = (ROOT / "docs/generators.md").read_text().splitlines()
     (row,) = (row for row in rows if f"results/generators/{name}.json" in row)
-    quoted = [cell.strip() for cell in row.split("|")][4:6]
+    quoted = [cell.strip() for cell in row.split("|")][-4:-2]  # before where it is measured
     assert quoted == [str(len(kept["cases"])), f"{max(kept['largest'].values()):.1e}"]
 
 
