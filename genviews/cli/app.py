@@ -18,6 +18,7 @@ from genviews.cli.console import Terminal, say
 from genviews.cli.flags import PLAIN
 from genviews.cli.generator import generator
 from genviews.cli.run import NO_VERDICT
+from genviews.cli.samples import sample, views
 from genviews.cli.stop import check_stopped
 from genviews.cli.studies import add_studies, list_studies
 from genviews.cli.weights import get
@@ -49,7 +50,8 @@ study = App(
 )
 app.command(study)
 app.command(generator)
-generator.command(get)
+for one in (sample, views, get):
+    generator.command(one)
 
 
 @study.default

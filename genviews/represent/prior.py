@@ -19,14 +19,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_different, fail
+from genviews.checks import check_count, check_different, fail, lookup
 from genviews.generators.base import Generator
 from genviews.perturb.noise import STANDARD, Normal
 from genviews.perturb.stylemix import Independent
 from genviews.rng import Streams
 from genviews.signature import checked
 
-__all__ = ["Anchors", "Prior", "check_ids"]
+__all__ = ["Anchors", "Prior", "check_ids", "prior_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -189,6 +189,46 @@ class Prior:
         return (
             torch.tensor(check_ids(streams.ids), dtype=torch.long, device="cpu") // self.per_class
         )
+
+
+def prior_of(
+    generator: Generator,
+    *,
+    psi: float = 1.0,
+    classes: Sequence[str] = (),
+    per_class: int | None = None,
+) -> Prior:
+    """Return the prior that words ask for.
+
+    Args:
+        generator: that is sampled.
+        psi: truncation as the generator's own code has it: towards the mean latent, or, in z space,
+            the deviation of a normal cut at two of them (BigGAN's).
+        classes: names, or numbers; () for all.
+        per_class: see `Prior`.
+
+    Raises:
+        ValueError: a class that the generator does not have, or what `Prior` refuses.
+
+    Example:
+        >>> from genviews import ToyGenerator
+        >>> prior_of(ToyGenerator(num_classes=3), classes=["2"], psi=0.7).classes
+        (2,)
+    """
+    names = [str(number) for number in range(generator.num_classes)]
+    known = dict(zip(names, range(len(names)), strict=True))
+    known |= {name: number for number, name in enumerate(generator.class_names)}
+    if classes and not known:
+        fail("classes", expected="none", got=", ".join(classes), remedy="it is unconditional")
+    truncated = generator.latent_spec.space == "z" and psi != 1.0
+    found = Prior(
+        noise=Normal.scaled_bound(psi) if truncated else STANDARD,
+        psi=1.0 if truncated else psi,
+        classes=tuple(lookup(one, known, "class of the generator") for one in classes) or None,
+        per_class=per_class,
+    )
+    found.check(generator)
+    return found
 
 
 def check_ids(ids: Sequence[int | str], count: int | None = None) -> tuple[int, ...]:

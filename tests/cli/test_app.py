@@ -32,6 +32,8 @@ FLAGS = {
     "--input-size --input-resize --interpolation --input-channels --input-range --mean --std "
     "--outputs --output-names --perturb --augment --steps --num-views --merge --choose-by "
     "--align --geometry --mask --photo-transform --render-transform --shift --fit-on" + FUNCTION,
+    "generator views": "--generator --walks --z-dim --num-classes --samples --views --positives "
+    "--space --psi --classes --per-class --layout --shard-size --seed" + FUNCTION,
     "invert": "--images --generator --encoder --z-dim --num-classes --root --align "
     "--geometry --mask --resize --convert --preset --steps --lpips-weights --start-from --png"
     + FUNCTION,
@@ -46,6 +48,8 @@ FLAGS = {
 
 # Of what is no run.
 OTHERS = {
+    "generator sample": "--out --count --seed --psi --classes --device --batch-size --force "
+    "--z-dim --num-classes" + FUNCTION,
     "generator get": "--folder --file --timeout --list",
 }
 
