@@ -1,11 +1,12 @@
 """What a word for a generator stands for: a kit.
 
 fashion32                   a kit that ships with genviews
-folder                      a kit that `kit.save` wrote
+folder                      a kit that `kit.save` wrote, or a pipeline or autoencoder of diffusers
 net.safetensors             what `save_generator` wrote
 net.pkl, net.pt ...         somebody else's, see `genviews.generators.checkpoints`
 stylegan2-ffhq ...          a published one that was downloaded, see `genviews.zoo.published`
 net.safetensors, net.json   a StyleGAN2: weights, and the config beside them
+owner/name                  such a folder of the Hugging Face hub, downloaded before
 package.module:name         the user's function or module that turns z into images
 """
 
@@ -39,9 +40,12 @@ from genviews.generators.families import (
     read_generator_file,
     read_weights,
 )
+from genviews.invert.autoencoder import own_encoder
 from genviews.invert.encoder import LatentEncoder
 from genviews.kit import GeneratorKit, read_generator
 from genviews.load.encoders import load_inversion_encoder, shipped_encoder
+from genviews.load.pipeline_folder import downloaded, is_pipeline, licence_of, may_be_on_hub
+from genviews.load.pipelines import load_pipeline
 from genviews.modes import evaluated
 from genviews.named import find_named
 from genviews.perturb.walks import Walks
@@ -102,7 +106,7 @@ def load_generator(
     check_type(word, (str, Path), "generator", "a word for one", remedy)
     if steps is not None:
         check_count(steps, "steps", least=0)
-    name, folder, read = _find(str(word), z_dim, num_classes, adapter)
+    name, folder, read = _find(str(word), z_dim, num_classes, adapter, class_names)
     generator, card, shipped = read()
     if class_names:
         generator.class_names = named_classes(class_names, generator.num_classes)
@@ -146,7 +150,11 @@ def check_generator(
 
 
 def _find(
-    word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None
+    word: str,
+    z_dim: int | None,
+    num_classes: int,
+    adapter: Adapter | None,
+    class_names: Sequence[str] = (),
 ) -> tuple[str, Path | None, Reader]:
     """The name of a kit, its folder if it has one, and what reads it."""
     path = entry_folder(word) if word in zoo_names() else expanded(word)
@@ -154,6 +162,8 @@ def _find(
         path = _kept(word)
     if is_there(path, folders=True) and path.is_dir():
         _refuse_said(word, z_dim, num_classes, adapter)
+        if not is_there(path / "card.json") and is_pipeline(path):
+            return path.name, None, partial(_pipeline, path, path, class_names)
         return path.name, path, lambda: _Read(*read_generator(path))
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
@@ -177,6 +187,10 @@ def _find(
     if is_there(path):
         _refuse_said(word, z_dim, num_classes, adapter)
         return path.stem, None, partial(_checkpoint, path)
+    if may_be_on_hub(word):
+        _refuse_said(word, z_dim, num_classes, adapter)
+        place = downloaded(word)
+        return path.name, None, partial(_pipeline, word, place, class_names)
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
     lookup(word, dict.fromkeys(zoo_names()), forms)
     raise AssertionError("lookup raises")
@@ -225,6 +239,15 @@ def _checkpoint(path: Path) -> _Read:
     return _Read(generator, {"about": about, **licence}, encoder)
 
 
+def _pipeline(word: str | Path, folder: Path, class_names: Sequence[str]) -> _Read:
+    """The generator of a folder of diffusers, and the encoder of an autoencoder."""
+    made = load_pipeline(word, class_names=class_names)
+    about = {"text": f"{Path(word).name}: a folder of diffusers"}
+    licence = licence_of(folder)
+    card = {"about": about, **({"licence": {"weights": licence}} if licence else {})}
+    return _Read(made, card, own_encoder(made))
+
+
 def _file(weights: Path, config: Path) -> _Read:
     """The generator of a file that `save_generator` wrote, or of a StyleGAN2 beside its config."""
     if not is_there(config):
@@ -241,4 +264,4 @@ def _function(word: str, z_dim: int | None, num_classes: int, adapter: Adapter |
     known = {"family": "callable", "function": word}
     if isinstance(made, CallableGenerator):
         known |= called(made)
-    return _Read(made, {"generator": known})
+    return _Read(made, {"generator": known}, own_encoder(made))

@@ -17,6 +17,7 @@ from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from genviews.generators.toy import ToyGenerator
 from genviews.testing import GENERATOR_CHECKS, check_generator
+from tests import pretended_diffusers
 
 CHANNELS = {4: 12, 8: 8, 16: 8, 32: 4}
 
@@ -178,6 +179,9 @@ GENERATORS = {
     "edm conditional": lambda: edm(
         c_dim=2, solver="euler", channel_mult=(1, 1), encoder="residual", attn_resolutions=(4,)
     ),
+    "pipeline of classes": pretended_diffusers.pixels,
+    "pipeline of prompts": pretended_diffusers.prompted,
+    "autoencoder": pretended_diffusers.autoencoder,
 }
 
 

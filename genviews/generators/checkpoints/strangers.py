@@ -76,17 +76,26 @@ _KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("time_embed.0.weight", "input_blocks.0.0.weight"), "a diffusion network of ADM's layout"),
     (("x_embedder.proj.weight", "t_embedder.mlp.0.weight"), "a diffusion transformer (DiT)"),
     (("quantize.embedding.weight", "decoder.conv_in.weight"), "a VQGAN"),
-    (("time_embedding.linear_1.weight", "conv_in.weight"), "one network of a diffusers folder"),
     (("temb.dense.0.weight", "conv_in.weight"), "a diffusion network of DDPM's layout"),
     (("linear0.weight", "blocks.0.0.conv2d1.weight"), "a generator of StudioGAN"),
     (("linear0.weight", "blocks.0.0.conv2d1.weight_orig"), "a generator of StudioGAN"),
 )
 
+_PARTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("time_embedding.linear_1.weight", "conv_in.weight"), "one network of a diffusers folder"),
+    (
+        ("encoder.conv_in.weight", "decoder.mid_block.resnets.0.conv1.weight"),
+        "an autoencoder of a diffusers folder",
+    ),
+)
+_FOLDER = "name the folder, with its model_index.json, or the config.json of an autoencoder"
+
 
 def stranger_of_keys(names: Iterable[object]) -> Stranger | None:
     """Return what the names of weights say that a file is, with or without `module.`, else None."""
     bare = {one.removeprefix("module.") for one in names if isinstance(one, str)}
-    for keys, found in _KEYS:
-        if bare.issuperset(keys):
-            return Stranger(found, WRITE)
+    for table, remedy in ((_KEYS, WRITE), (_PARTS, _FOLDER)):
+        for keys, found in table:
+            if bare.issuperset(keys):
+                return Stranger(found, remedy)
     return None
