@@ -41,8 +41,8 @@ class KitFlags(FunctionFlags):
     """The generator.
 
     Args:
-        generator: fashion32 or fashion32-classes (ship with genviews), a StyleGAN2 .safetensors
-            file with its config in a .json file of the same name, or package.module:function that
+        generator: fashion32 or fashion32-classes (ship with genviews), a file of one or a name of
+            genviews generator get (docs/generators.md says which), or package.module:function that
             turns z into images. Without it: real images alone.
         walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
             none.
