@@ -35,6 +35,10 @@ from genviews.weights import check_filled
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
+CACHED, FEWEST = 1 << 16, 16
+"""Numbers of the images that a CPU is asked about at once, and the fewest images: a small network
+is twice as slow where its feature maps leave the caches (chosen by us)."""
+
 __all__ = ["Classifier", "as_module", "call_module", "needed_arguments", "predict_logits"]
 
 PerChannel = float | Sequence[float]
@@ -252,7 +256,8 @@ def predict_logits(
     Args:
         classifier: a `Classifier`, or any module that gives (N, Y) logits for (N, C, H, W) images.
         images: in [-1, 1], on any device; a chunk at a time is moved to the classifier.
-        batch_size: images or views at once; bounds memory, changes results by round-off only.
+        batch_size: images or views at once, or fewer on a CPU, whose caches hold no more; bounds
+            memory, changes results by round-off only.
         progress: called with ("classify", "images", done, all), after each chunk.
 
     Returns:
@@ -271,10 +276,13 @@ def predict_logits(
     flat = images.reshape(-1, *images.shape[-3:])
     device, parts = place_of(classifier)[0], []
     tell = partial(progress or silent, "classify", "images")
+    size = batch_size
+    if device.type == "cpu":
+        size = min(batch_size, max(FEWEST, CACHED // flat[0].numel()))
     tell(0, len(flat))
     with evaluating(classifier), torch.no_grad():
-        for start in range(0, len(flat), batch_size):
-            chunk = flat[start : start + batch_size].to(device)
+        for start in range(0, len(flat), size):
+            chunk = flat[start : start + size].to(device)
             parts.append(call_module(classifier, chunk).to(images.device))
             tell(start + len(chunk), len(flat))
     logits = torch.cat(parts)
