@@ -30,7 +30,7 @@ def command(verb: str, out: Path, *parts: DataclassInstance) -> str:
     for name, value, default in _items(parts):
         if value is True:
             words.append(flag_of(name))
-        elif isinstance(value, tuple):
+        elif isinstance(value, tuple) and value != default:
             words += [word for item in value for word in (flag_of(name), str(item))]
         elif value != default or name == "seed":
             words += [flag_of(name), str(value)]

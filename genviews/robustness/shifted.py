@@ -62,7 +62,8 @@ class ShiftedImages(ImageSource):
         check_type(source, ImageSource, "images to shift", "an ImageSource", "see `as_source`")
         self._source, self.shift, self._seed = source, shift, seed
         self._known = key(shift, seed)
-        self.image_spec, self.ids, self.columns = source.image_spec, source.ids, source.columns
+        self.image_spec, self.ids = source.image_spec, source.ids
+        self.columns = dict(source.columns)  # what is sent to workers holds no proxy
         self.skipped, self.split, self.notes = source.skipped, source.split, source.notes
         self.name = f"{source.name or type(source).__name__} under {shift.name}"
 

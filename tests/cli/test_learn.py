@@ -62,7 +62,7 @@ class TestRun:
         assert summary["config"]["options"]["updates"] == 6
         assert summary["command"].startswith("genviews learn --z-dim 8 --generator mine:decode")
         decoded = {f"decode {split}" for split in ("train", "val", "test")}
-        stages = {"load", "render views", "train", "probe"}
+        stages = {"load", "look for copies", "check", "render views", "train", "probe"}
         assert stages | decoded == set(summary["seconds"])
         assert {"alignment", "uniformity", "rankme", "knn"} == set(last["monitors"])
         assert history[-1]["knn"] == last["monitors"]["knn"]

@@ -162,6 +162,10 @@ class TestPredict:
 
     def test_takes_masks_and_boxes(self, fitted, here, capsys):
         shutil.copytree(here / "images", here / "masks")
+        for picture in (here / "masks").rglob("*.png"):
+            known = Image.new("L", (8, 8), 255)
+            known.paste(0, (0, 0, 2, 8))  # black: unknown
+            known.save(picture)
         assert main([*PREDICT, "--mask", "masks"]) == 0
         rows = [
             "file,x0,y0,x1,y1",

@@ -20,6 +20,8 @@ from genviews.augment.geometry import (
 from genviews.augment.simclr import SimCLR
 from genviews.rng import Rng
 from genviews.robustness.augment import RandomCorruption
+from genviews.robustness.restore import restoration
+from genviews.robustness.shifted import RestoredViews
 from genviews.testing import PIXEL_VIEWS_CHECKS, check_pixel_views
 from genviews.types import ImageSpec
 from tests.contracts.complete import leaves
@@ -41,6 +43,7 @@ ALL = [
     Renamed(RandomCrop(2), "shift"),
     SimCLR(9, blurred=0.5),
     RandomCorruption(["noise:3", "blur:2"]),
+    RestoredViews(restoration("median:3")),
 ]
 
 ZERO = [
@@ -80,7 +83,7 @@ def test_zero_strength_is_the_identity(views: PixelViews) -> None:
     assert not views.is_random
 
 
-SURE = (Identity, CentreCrop, Resize)
+SURE = (Identity, RestoredViews, CentreCrop, Resize)
 
 
 @pytest.mark.parametrize("views", ALL, ids=repr)

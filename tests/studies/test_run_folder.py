@@ -142,5 +142,5 @@ def test_another_verb_is_refused_before_anything_is_loaded(tmp_path, capsys):
     before = names(tmp_path)
     assert main(["demo", "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert 'study: "invert" in the store, "ensembling/main" asked' in error
+    assert 'study: "invert" in the store, "ensembling/demo" asked' in error
     assert names(tmp_path) == before  # nor is it written to its log
