@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genviews.checks import fail, option
-from genviews.described import described_by
+from genviews.described import at_most, described_by
 from genviews.files import load_header
 from genviews.generators.callable import named_classes
 from genviews.generators.diffusion import Prompts
@@ -78,11 +78,15 @@ class _TextEncoder:
         if kind is None or tokenizer is None:
             return None
         place, what = folder.place(part), f"{part} of {folder.what}"
-        file = weight_files(place, "model", folder.what)[0]
-        load_header(file, what)  # a page or a pointer in its place is told
+        shapes: dict[str, Tensor] = {}
+        for file in weight_files(place, "model", folder.what):
+            shapes |= load_header(file, what)[0]
         package = find_package("transformers", "hub", what)
         half = {"variant": "fp16"} if ".fp16" in file.name else {}
         with described_by(what, "what `save_pretrained` writes", FETCH):
+            config = package.CLIPTextConfig.from_pretrained(str(place), local_files_only=True)
+            with torch.device("meta"), at_most(shapes):
+                getattr(package, kind)(config)  # a far larger one is refused
             network, found = getattr(package, kind).from_pretrained(
                 str(place),
                 local_files_only=True,

@@ -371,3 +371,7 @@ class TestPrompts:
         with pytest.raises(ValueError, match="at most 9 tokens"):
             load_pipeline(tmp_path, class_names=("a a a a a a a a a",))
         assert load_pipeline(tmp_path).num_classes == 0
+        config = json.loads((tmp_path / "text_encoder" / "config.json").read_text())
+        write(tmp_path / "text_encoder", config=config | {"num_hidden_layers": 10**9})
+        with pytest.raises(ValueError, match="a far larger one"):
+            load_pipeline(tmp_path)
