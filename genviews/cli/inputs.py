@@ -302,7 +302,6 @@ def _corrupt(flags: CorruptFlags, found: Inputs, decoding: Decoding) -> Inputs:
     return replace(found, images=source, skipped=source.skipped, notes=source.notes)
 
 
-@_load.register
 def _kit(flags: KitFlags, found: Inputs, decoding: Decoding) -> Inputs:
     """The generator, if one is named."""
     if flags.generator is None:

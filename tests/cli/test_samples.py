@@ -27,6 +27,12 @@ from genviews.generators.toy import ToyGenerator
 plain, classed = ToyGenerator(), ToyGenerator(num_classes=3)
 
 
+def build():
+    with open("built", "a") as file:
+        file.write("once ")
+    return plain
+
+
 def decode(z):
     return plain.synthesize(plain.map(z))
 
@@ -179,6 +185,10 @@ class TestViews:
         assert main([*words, "--out", "set"]) == 0
         assert "nothing to do" in capsys.readouterr().out
         assert main([*words, "--out", "set", "--seed", "1"]) == 2
+
+    def test_the_generator_is_loaded_once(self, toys):
+        assert main([*VIEWS, "toys:build", "--samples", "2", "--out", "set"]) == 0
+        assert (toys / "built").read_text() == "once "
 
     def test_truncation_and_own_latents_of_a_generator_with_a_mapping(self, toys):
         words = [*VIEWS, "fashion32", "--samples", "2", "--psi", "0.5"]
