@@ -123,16 +123,16 @@ class DemoFlags:
         seed: Seed of the views; another seed draws others.
         num_views: Views made of each image, of each kind.
         shifts: Corruptions NAME:SEVERITY that views are measured under as well.
-        steps: Most inversion steps for each image. Without it: those of the kit.
+        steps: Most inversion steps for each image.
         calibration: Calibration images, at most 500.
         test: Test images, at most 1,000; more give narrower intervals.
     """
 
     seed: int = 0
-    num_views: int = 10
+    num_views: int = 8
     shifts: tuple[str, ...] = ("jpeg:5@imagenet-c",)
-    steps: int | None = None
-    calibration: int = 300
+    steps: int = 10
+    calibration: int = 200
     test: int = 400
 
 

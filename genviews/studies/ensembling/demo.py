@@ -59,7 +59,8 @@ def run(bench: Bench, options: Demo) -> Result:
     """Where views pay first, then all that the main study has to say of clean images."""
     clean = main.run(bench, options)
     (views,) = bench.kit.perturbations(["stylemix_fine"])
-    own = replace(bench, inputs=replace(bench.inputs, perturbations=(views,)))
+    few = replace(bench.inputs, perturbations=(views,), tasks=bench.tasks[:1])
+    own = replace(bench, inputs=few)
     found = run_under_shifts(own, options.under_shifts())
     bench.benches_under.extend(own.benches_under)
     data = {**clean.record.data, "shifts": found.record.data, "verdict_clean": clean.verdict}
