@@ -84,10 +84,10 @@ class NoticingEnsemble:
             ValueError: a bank of a test split, or without labels or the keys.
         """
         check_fit(bank.split, "fit weights of images")
-        features = self._features(bank, loss)
+        features = self._features(bank, loss).cpu()
         self._mean, self._spread = features.mean(0), features.std(0, correction=0)
-        known, labels = self._standard(features), bank.known_labels()
-        image, views = self.ensemble.terms(bank)
+        known, labels = self._standard(features), bank.known_labels().cpu()
+        image, views = (term.cpu() for term in self.ensemble.terms(bank))
         probs = find_merge(self.ensemble.rule.merge).probs
 
         def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -121,7 +121,8 @@ class NoticingEnsemble:
                 got="no fit" if fitted is None else "a loss in one of the two",
                 remedy="fit it on a calibration bank",
             )
-        return torch.sigmoid(self.bias_ + self._standard(self._features(bank, loss)) @ fitted)
+        known = self._standard(self._features(bank, loss))
+        return torch.sigmoid(self.bias_ + known @ fitted.to(known))
 
     @checked
     def predict_proba(
@@ -133,8 +134,9 @@ class NoticingEnsemble:
         return find_merge(self.ensemble.rule.merge).probs((1 - alpha) * image + alpha * views)
 
     def _standard(self, features: Tensor) -> Tensor:
-        spread = self._spread.where(self._spread > 1e-9, torch.ones_like(self._spread))
-        return ((features - self._mean) / spread).clamp(-LARGEST, LARGEST)
+        mean, spread = self._mean.to(features), self._spread.to(features)
+        spread = spread.where(spread > 1e-9, torch.ones_like(spread))
+        return ((features - mean) / spread).clamp(-LARGEST, LARGEST)
 
     def _features(self, bank: PredictionBank, loss: Tensor | None) -> Float[Tensor, "N F"]:
         """What is seen of each image without its class."""
@@ -150,7 +152,7 @@ class NoticingEnsemble:
         ]
         if loss is not None:
             check_shape(loss, (len(bank),), "loss", "give one of each image of the bank")
-            error = loss.double().cpu()
+            error = loss.to(image)
             finite = error.isfinite()
             largest = float(error[finite].detach().max()) if bool(finite.any()) else 1.0
             columns.append(
