@@ -18,7 +18,7 @@ from genviews.studies.blocks import (
     Tone,
 )
 from genviews.studies.ensembling.under_shift import CLEAN, Measured, Protocol
-from genviews.studies.statistics import Gap, accuracy_of, standing, tone_of, weigh
+from genviews.studies.statistics import Gap, Standing, accuracy_of, standing, tone_of, weigh
 
 __all__ = [
     "answer",
@@ -68,10 +68,16 @@ def pay_table(found: Sequence[Measured]) -> Table:
     """Accuracy under each shift; a star is a difference from the single image."""
     compared = [one for one in found if one.row != "single image"]
     gaps = {id(o): g for o, g in zip(compared, weigh([Gap.of(o) for o in compared]), strict=True)}
+    order = zip((0, 1, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True)
+    shown = [  # a column without a number says nothing
+        (place, *column)
+        for place, column in order
+        if any(_at(found, shift, *column[:2]) for shift in _shifts(found))
+    ]
     rows = []
     for shift in _shifts(found):
         cells: list[Cell] = [shift]
-        for row, protocol, _, _ in _SHOWN:
+        for _, row, protocol, _, _ in shown:
             one = _at(found, shift, row, protocol)
             star = one is not None and id(one) in gaps and gaps[id(one)].differs
             cells.append(None if one is None else Estimate(one.accuracy, one.interval, star))
@@ -82,9 +88,7 @@ def pay_table(found: Sequence[Measured]) -> Table:
             Column(name="images", priority=0),
             *(
                 Column(name=name, kind="percent", digits=1, help=told, priority=place)
-                for place, (_, _, name, told) in zip(
-                    (0, 1, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True
-                )
+                for place, _, _, name, told in shown
             ),
         ),
         rows=tuple(rows),
@@ -242,40 +246,40 @@ def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[T
 
 
 def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
-    """Where generated views helped, in two sentences, and the tone of the whole."""
-    shifts = [shift for shift in _shifts(found) if shift != CLEAN]
-    own = [one for s in shifts if (one := _at(found, s, VIEWS, "known shift")) is not None]
-    gaps = weigh([Gap.of(one) for one in own])
-    helped = [one for one, gap in zip(own, gaps, strict=True) if standing(gap) == "above"]
-    harmed = [one for one, gap in zip(own, gaps, strict=True) if standing(gap) == "below"]
-    rivals = weigh([Gap.of(gain) for one in own for gain in one.against.values()])
-    each = iter(rivals)
-    beyond = [
-        one
-        for one, better in [
-            (one, [standing(next(each)) == "above" for _ in one.against]) for one in own
-        ]
-        if better and all(better) and one in helped
-    ]
-    clean = _at(found, CLEAN, VIEWS, "known shift")
-    said = []
-    if clean is not None:
-        gap = Gap.of(clean)
-        words = {
-            "above": "generated views helped",
-            "below": "generated views did harm",
-            "level": "generated views made no difference that matters",
-            "no difference seen": "no help from generated views was seen",
-        }[standing(gap)]
-        said.append(f"On clean images {words} ({100 * clean.gain:+.1f} points)")
-    if own:
-        best = max(own, key=lambda one: one.gain)
-        text = f"under {len(helped)} of {len(own)} shifts they raised accuracy significantly"
+    """Where generated views helped, in one sentence, and the tone of the whole.
+
+    Gains over the single image are one family, as in the figure; those over rivals another.
+    """
+    own = {s: one for s in _shifts(found) if (one := _at(found, s, VIEWS, "known shift"))}
+    over = dict(zip(own, weigh([Gap.of(one) for one in own.values()]), strict=True))
+    pairs = [(shift, gain) for shift, one in own.items() for gain in one.against.values()]
+    weighed = weigh([Gap.of(gain) for _, gain in pairs])
+    lost = {
+        shift for (shift, _), gap in zip(pairs, weighed, strict=True) if standing(gap) != "above"
+    }
+    said, shifts = list[str](), [shift for shift in own if shift != CLEAN]
+    if CLEAN in own:
+        gain = 100 * own[CLEAN].gain
+        said.append(f"On clean images {_CLEAN[standing(over[CLEAN])]} ({gain:+.1f} points)")
+    helped = [shift for shift in shifts if standing(over[shift]) == "above"]
+    harmed = [shift for shift in shifts if standing(over[shift]) == "below"]
+    if shifts:
+        text = f"under {len(helped)} of {len(shifts)} shifts they raised accuracy significantly"
         if helped:
-            text += f", by up to {100 * best.gain:.0f} points ({best.shift})"
-        text += f", under {len(beyond)} beyond every rival"
+            best = max(helped, key=lambda shift: own[shift].gain)
+            beyond = sum(shift not in lost for shift in helped)
+            text += f", by up to {100 * own[best].gain:.0f} points ({best}), under {beyond} beyond"
+            text += " every rival"
         if harmed:
             text += f", and under {len(harmed)} they lowered it"
         said.append(text)
     tone: Tone = "better" if helped and not harmed else "worse" if harmed and not helped else ""
     return "; ".join(said) + ".", tone
+
+
+_CLEAN: dict[Standing, str] = {
+    "above": "generated views helped",
+    "below": "generated views did harm",
+    "level": "generated views made no difference that matters",
+    "no difference seen": "no help from generated views was seen",
+}

@@ -1,0 +1,64 @@
+"""What is said of where views pay: one family, every rival counted, nothing said of chance."""
+
+from __future__ import annotations
+
+import pytest
+
+from genviews.ensemble.significance import counted_report
+from genviews.studies.ensembling.shift_tables import answer, pay_table
+from genviews.studies.ensembling.under_shift import Measured
+
+
+def rows(shift, fixed, broke, *, over=((200, 0),)):
+    """The single image, and generated views that fix and break so many of 1,000."""
+    single = counted_report(500, 0, 0, 1000)
+    views = counted_report(500 + fixed - broke, fixed, broke, 1000)
+    against = {
+        f"rival {i}": counted_report(500 + fixed - broke, *pair, 1000)
+        for i, pair in enumerate(over)
+    }
+    common = {"shift": shift, "task": "images"}
+    return [
+        Measured(**vars(single), **common, row="single image", against={}),
+        Measured(
+            **vars(views), **common, row="generated views", protocol="known shift", alpha=0.5,
+            against=against,
+        ),
+    ]  # fmt: skip
+
+
+CLEAN = rows("clean", 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "said", "tone"),
+    [
+        ([rows("fog:3", 300, 100)], "1 of 1 shifts they raised accuracy significantly", "better"),
+        (
+            [rows("fog:3", 300, 100)],
+            "by up to 20 points (fog:3), under 1 beyond every rival",
+            "better",
+        ),
+        ([rows("fog:3", 300, 100, over=((200, 0), (5, 4)))], "under 0 beyond", "better"),
+        ([rows("fog:3", 6, 5)], "under 0 of 1 shifts they raised accuracy significantly.", ""),
+        ([rows("fog:3", 100, 300)], "and under 1 they lowered it", "worse"),
+        ([rows("fog:3", 300, 100), rows("snow:1", 100, 300)], "under 1 of 2", ""),
+    ],
+)
+def test_the_answer_counts_what_chance_does_not_explain(shifts, said, tone):
+    found = [*CLEAN, *(row for shift in shifts for row in shift)]
+    text, colour = answer(found)
+    assert said in text
+    assert colour == tone
+    assert text.startswith("On clean images generated views made no difference that matters")
+
+
+def test_gains_are_one_family_with_clean_images():
+    alone = rows("fog:3", 20, 8)  # p = 0.036 by itself, 0.07 of two
+    assert "under 0 of 1" in answer([*CLEAN, *alone])[0]
+    assert "under 1 of 1" in answer(alone)[0]
+
+
+def test_a_column_without_a_number_is_left_out():
+    names = [column.name for column in pay_table([*CLEAN, *rows("fog:3", 9, 1)]).columns]
+    assert names == ["images", "single image", "generated views"]
