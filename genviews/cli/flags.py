@@ -130,7 +130,7 @@ class DemoFlags:
 
     seed: int = 0
     num_views: int = 8
-    shifts: tuple[str, ...] = ("jpeg:5@imagenet-c",)
+    shifts: tuple[str, ...] = ("gaussian_noise:3@imagenet-c",)
     steps: int = 10
     calibration: int = 200
     test: int = 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from contextlib import contextmanager
@@ -177,6 +178,7 @@ def toy_entry(tmp_path_factory, monkeypatch):
         kit = GeneratorKit(toy, inverter=Inverter(steps=5), scales=scales, directions=directions)
         kit.save(folder / "fashion32")
     classifier = Classifier(Mean(), toy.image_spec, CLASSES)
+    importlib.import_module("genviews.load.images")  # keeps the real sample for later tests
     monkeypatch.setattr("genviews.zoo.ENTRIES", folder)
     monkeypatch.setattr("genviews.zoo.zoo_classifiers", lambda name: {"images": classifier})
     monkeypatch.setattr("genviews.zoo.zoo_images", lambda name, split: draw_images(24, split))

@@ -46,7 +46,7 @@ class TestDemo:
         result = Result.load(folder)
         text = (folder / "results.csv").read_text(encoding="utf-8")
         rows = list(csv.DictReader(text.splitlines()))
-        assert [row["images"] for row in rows] == ["clean", "jpeg:5@imagenet-c"]
+        assert [row["images"] for row in rows] == ["clean", "gaussian_noise:3@imagenet-c"]
         found = [r for r in result.record.data["shifts"]["rows"] if r["row"] == "single image"]
         single = [r["accuracy"] for r in found if r["task"] == "images"]
         assert [float(row["single_image"]) for row in rows] == single

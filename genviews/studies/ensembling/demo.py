@@ -30,7 +30,7 @@ class Demo(main.MainStudy):
         shifts: Corruptions NAME:SEVERITY that views are measured under.
     """
 
-    shifts: tuple[str, ...] = ("jpeg:5@imagenet-c",)
+    shifts: tuple[str, ...] = ("gaussian_noise:3@imagenet-c",)
 
     def check(self) -> None:
         """Raise ValueError for unknown shifts too."""
