@@ -7,8 +7,8 @@ encoder of an inversion was no submodule and stayed behind, as did images and ma
 is tried in a process of its own, with the uses of `benchmarks.devices_cases` and the pretended
 device of the tests as they are here; what the JSON says of other commits stays.
 
-    git worktree add /tmp/old efc38a2
-    python -m benchmarks.devices . /tmp/old
+    git worktree add ../first efc38a2
+    python -m benchmarks.devices . ../first
 """
 
 from __future__ import annotations
