@@ -37,7 +37,7 @@ SOURCE = "raise SystemExit('the source of a class was run')\n"
 @contextlib.contextmanager
 def named_class(module: str, name: str, value: object) -> Iterator[None]:
     """Let pickles name an object as part of a module that is not installed."""
-    value.__module__, value.__qualname__ = module, name  # type: ignore[attr-defined]
+    value.__module__, value.__qualname__ = module, name  # type: ignore[attr-defined]  # a class
     parts = module.split(".")
     names = [".".join(parts[: i + 1]) for i in range(len(parts))]
     before = {one: sys.modules.get(one) for one in names}

@@ -49,7 +49,7 @@ class AutoencoderGenerator(PriorGenerator):
         ValueError: a resolution that is no multiple of what a latent becomes.
     """
 
-    def __init__(self, autoencoder: Any, resolution: int | None = None) -> None:  # noqa: ANN401
+    def __init__(self, autoencoder: Any, resolution: int | None = None) -> None:  # noqa: ANN401 (a class of diffusers)
         """See the class docstring."""
         super().__init__()
         self.autoencoder = autoencoder
@@ -101,7 +101,7 @@ class Decoder(NamedTuple):
 
 
 @torch.no_grad()
-def decoder_of(autoencoder: Any) -> Decoder:  # noqa: ANN401 (see `AutoencoderGenerator`)
+def decoder_of(autoencoder: Any) -> Decoder:  # noqa: ANN401 (a class of diffusers)
     """Return the sizes of an autoencoder's decoder: a small latent is decoded to see them."""
     channels = int(autoencoder.config["latent_channels"])
     first = next(autoencoder.parameters())
@@ -109,14 +109,14 @@ def decoder_of(autoencoder: Any) -> Decoder:  # noqa: ANN401 (see `AutoencoderGe
     return Decoder(channels, image.shape[2] // _SIDE, image.shape[1])
 
 
-def decoded(autoencoder: Any, z: Tensor) -> Images:  # noqa: ANN401
+def decoded(autoencoder: Any, z: Tensor) -> Images:  # noqa: ANN401 (a class of diffusers)
     """Return the images (B, C, H, W) of scaled latents (B, c, h, w)."""
     mean, deviation = _scale(autoencoder.config, z)
     images: Tensor = autoencoder.decode(z * deviation + mean, return_dict=False)[0]
     return images
 
 
-def encoded(autoencoder: Any, images: Images) -> Tensor:  # noqa: ANN401
+def encoded(autoencoder: Any, images: Images) -> Tensor:  # noqa: ANN401 (a class of diffusers)
     """Return the scaled latents (B, c, h, w) of images; of a distribution, where it is densest."""
     found = autoencoder.encode(images, return_dict=False)[0]
     latents: Tensor = found if isinstance(found, Tensor) else found.mode()
