@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import check_count, check_number, fail
-from genviews.generators.base import Generator
 from genviews.generators.biggan_layers import Attention, ClassNorm
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.generators.prior import PriorGenerator
+from genviews.types import Images, ImageSpec, Label, Latents
 
 __all__ = ["BigGAN", "BigGANConfig"]
 
@@ -118,7 +118,7 @@ class _Block(nn.Module):
         return total
 
 
-class BigGAN(Generator):
+class BigGAN(PriorGenerator):
     """A BigGAN generator with chunks of z: latents are z, (B, 1, Z); a class is rendered.
 
     Args:
@@ -139,11 +139,9 @@ class BigGAN(Generator):
         """Build the network; see the class docstring."""
         super().__init__()
         self.config = config
-        self.z_dim, self.num_classes = config.z_dim, config.num_classes
-        self.renders_label = config.num_classes > 0
+        self.set_prior(config.z_dim, config.num_classes)
         r = config.resolution
         self.image_spec = ImageSpec(channels=3, height=r, width=r)
-        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=config.z_dim)
         self.embed = nn.Embedding(max(config.num_classes, 1), config.class_dim)
         self.start = nn.Linear(config.chunk, 16 * config.channels[0])
         pairs = pairwise(config.channels)
@@ -152,14 +150,6 @@ class BigGAN(Generator):
         self.attention = nn.ModuleDict(attending)
         self.last_norm = nn.BatchNorm2d(config.channels[-1], eps=config.last_eps)
         self.to_image = nn.Conv2d(config.channels[-1], 3, 3, padding=1)
-
-    def map(
-        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
-    ) -> Latents:
-        """Return psi z as the one row; see `Generator.map`."""
-        self.check_draws(z, label)
-        scaled = psi * z if self.check_truncation(psi, cutoff) else z
-        return scaled[:, None]
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render z, with its class where there are classes."""

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genviews.checks import check_count, check_number, fail
-from genviews.generators.base import Generator
 from genviews.generators.biggan_layers import Attention, ClassNorm
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.generators.prior import PriorGenerator
+from genviews.types import Images, ImageSpec, Label, Latents
 
 __all__ = ["BigGANDeep", "BigGANDeepConfig", "DeepBlock"]
 
@@ -165,7 +165,7 @@ class _Block(nn.Module):
         return x + y
 
 
-class BigGANDeep(Generator):
+class BigGANDeep(PriorGenerator):
     """A BigGAN-deep generator: latents are z, (B, 1, Z), and the class is rendered.
 
     Args:
@@ -184,16 +184,13 @@ class BigGANDeep(Generator):
         torch.Size([2, 3, 8, 8])
     """
 
-    renders_label = True
-
     def __init__(self, config: BigGANDeepConfig) -> None:
         """Build the network; see the class docstring."""
         super().__init__()
         self.config = config
-        self.z_dim, self.num_classes = config.z_dim, config.num_classes
+        self.set_prior(config.z_dim, config.num_classes)
         r = config.resolution
         self.image_spec = ImageSpec(channels=3, height=r, width=r)
-        self.latent_spec = LatentSpec(space="z", num_layers=1, dim=config.z_dim)
         first, last = config.parts[0].inside, config.parts[-1].out
         self.embed = nn.Embedding(config.num_classes, config.class_dim)
         self.start = nn.Linear(config.z_dim + config.class_dim, 16 * first)
@@ -204,14 +201,6 @@ class BigGANDeep(Generator):
         self.scale = nn.Parameter(torch.ones(last))
         self.shift = nn.Parameter(torch.zeros(last))
         self.to_image = nn.Conv2d(last, 3, 3, padding=1)
-
-    def map(
-        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
-    ) -> Latents:
-        """Return psi z as the one row; see `Generator.map`."""
-        self.check_draws(z, label)
-        scaled = psi * z if self.check_truncation(psi, cutoff) else z
-        return scaled[:, None]
 
     def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
         """Render z with its class, by the statistics of `config.truncation`."""
