@@ -56,10 +56,12 @@ class Section:
         repository: owner and name of the original, whose checkout is the folder `name`.
         compare: makes generators with the original in a checkout, has it write files into a folder,
             reads them with ours, and yields what came of it; the last argument: a few cases alone.
+        package: the original as an installed package, in place of a checkout.
     """
 
     repository: str
     compare: Callable[[Path, Path, bool], Iterator[Comparison]]
+    package: str = ""
 
 
 @contextlib.contextmanager

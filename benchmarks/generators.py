@@ -2,6 +2,7 @@
 
     python -m benchmarks.generators --originals FOLDER            # checkouts of the originals
     python -m benchmarks.generators --originals FOLDER stylegan2  # of one family
+    python -m benchmarks.generators diffusers                     # beside the installed package
 
 Small networks with random weights, made and saved by the original in a checkout (FOLDER/NAME, such
 as FOLDER/stylegan3), are read by `load_generator` and compared on a CPU in float32: latents for
@@ -18,11 +19,14 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from benchmarks import (
+    generators_diffusers,
     generators_encoders,
     generators_ports,
     generators_prior,
@@ -44,23 +48,29 @@ FAMILIES: dict[str, Section] = {
     **generators_prior.SECTIONS,
     **generators_ports.SECTIONS,
     **generators_encoders.SECTIONS,
+    **generators_diffusers.SECTIONS,
 }
 """Name of a result -> what is compared."""
 
 
 def agreement(
     section: Section, originals: Path, *, quick: bool = False
-) -> tuple[list[Comparison], str]:
-    """Compare a family with its original; the comparisons, and the commit of the original.
+) -> tuple[list[Comparison], dict[str, str]]:
+    """Compare a family with its original; the comparisons, and which original it was.
 
     Raises:
-        FileNotFoundError: no checkout of the original.
+        FileNotFoundError: no checkout of the original, or its package is not installed.
     """
     checkout = originals / section.repository.partition("/")[2]
-    if not checkout.is_dir():
+    if section.package and find_spec(section.package) is None:
+        raise FileNotFoundError(f"the package {section.package} is not installed")
+    if not section.package and not checkout.is_dir():
         raise FileNotFoundError(f"no checkout {checkout.name} of {section.repository}")
+    found = {"version": version(section.package)} if section.package else {}
+    found = found or {"commit": commit_of(checkout)}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        return list(section.compare(checkout, Path(folder), quick)), commit_of(checkout)
+        comparisons = list(section.compare(checkout, Path(folder), quick))
+    return comparisons, {"repository": section.repository, **found}
 
 
 def largest(comparisons: Iterable[Comparison]) -> dict[str, float]:
@@ -76,14 +86,14 @@ def main(argv: Sequence[str] | None = None) -> bool:
     """Compare the named families, all where none are; whether all agree."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=", ".join(FAMILIES))
-    parser.add_argument("--originals", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--originals", type=Path, default=Path(), metavar="FOLDER")
     parser.add_argument("--quick", action="store_true", help="a few cases, and no result")
     given = parser.parse_args(argv)
     good = True
     for name in given.families or FAMILIES:
         section = FAMILIES[name]
         try:
-            found, commit = agreement(section, given.originals, quick=given.quick)
+            found, original = agreement(section, given.originals, quick=given.quick)
         except FileNotFoundError as error:
             print(f"{name}: not compared: {error}")
             continue
@@ -93,11 +103,12 @@ def main(argv: Sequence[str] | None = None) -> bool:
         told = ", ".join(f"{what} {value:.1e}" for what, value in most.items())
         print(f"{name}: {len(found)} cases: {told}{'' if agrees else '  DIFFERENT'}")
         if not given.quick:
+            where = "" if section.package else " --originals FOLDER"
             write_json(
                 RESULTS / f"{name}.json",
                 {
-                    "command": f"python -m benchmarks.generators --originals FOLDER {name}",
-                    "original": {"repository": section.repository, "commit": commit},
+                    "command": f"python -m benchmarks.generators{where} {name}",
+                    "original": original,
                     "tolerance": TOLERANCE,
                     "largest": most,
                     "cases": [asdict(one) for one in found],

@@ -6,7 +6,8 @@ one side by side, and the second a vector of the whole prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,13 +88,14 @@ class _TextEncoder:
             config = package.CLIPTextConfig.from_pretrained(str(place), local_files_only=True)
             with torch.device("meta"), at_most(shapes):
                 getattr(package, kind)(config)  # a far larger one is refused
-            network, found = getattr(package, kind).from_pretrained(
-                str(place),
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                **half,
-            )
+            with _without_bars(package):
+                network, found = getattr(package, kind).from_pretrained(
+                    str(place),
+                    local_files_only=True,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **half,
+                )
             if missing := sorted(found["missing_keys"]):
                 raise ValueError(f"weights lack {', '.join(missing[:4])}")
             tokenizer = package.CLIPTokenizer.from_pretrained(
@@ -125,3 +127,15 @@ class _TextEncoder:
             tokens.append(out.hidden_states[-2] if early else out.last_hidden_state)
             vectors.append(out[0])
         return torch.cat(tokens), torch.cat(vectors)
+
+
+@contextmanager
+def _without_bars(package: Any) -> Iterator[None]:  # noqa: ANN401 (transformers)
+    """Keep transformers from drawing a bar for each network that it reads."""
+    drawn = package.utils.logging.is_progress_bar_enabled()
+    package.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            package.utils.logging.enable_progress_bar()

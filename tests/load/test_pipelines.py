@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.generators_diffusers import CASES, CODED, PIXELS, compared, made, pipeline_of
 from genviews import Inverter, Rng, invert
 from genviews.load.generator import check_generator, load_generator
 from genviews.load.pipelines import load_pipeline
@@ -103,40 +104,22 @@ class TestRefused:
 diffusers = pytest.importorskip("diffusers") if not NEEDED else None
 needs_diffusers = pytest.mark.skipif(NEEDED, reason="needs diffusers")
 
-SMALL = {"sample_size": 8, "block_out_channels": (8, 16), "layers_per_block": 1}
-SMALL |= {"norm_num_groups": 4}
-PLAIN = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "attention_head_dim": 4}
-PLAIN |= {"up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
-CROSSED = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "attention_head_dim": 2}
-CROSSED |= {"up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D")}
-CODED = {"block_out_channels": (8, 8), "norm_num_groups": 4, "latent_channels": 4}
-CODED |= {"down_block_types": ("DownEncoderBlock2D",) * 2, "sample_size": 16}
-CODED |= {"up_block_types": ("UpDecoderBlock2D",) * 2}
+
+@needs_diffusers
+@pytest.mark.parametrize("name", CASES)
+def test_a_folder_renders_as_its_pipeline(name, tmp_path):
+    assert max(compared(name, tmp_path / "made").differences.values()) < 1e-5
 
 
 @pytest.fixture
-def made():
-    """Makes a network of diffusers with the same random weights each time."""
-
-    def make(kind, **config):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return getattr(diffusers, kind)(**config).eval()
-
-    return make
-
-
-@pytest.fixture
-def plain(made, tmp_path):
+def plain(tmp_path):
     """The folder of an unconditional pipeline of pixels, with a scheduler by name."""
 
     def save(scheduler, **config):
-        network = made("UNet2DModel", in_channels=3, out_channels=3, **SMALL, **PLAIN, **config)
-        sampler = getattr(diffusers, scheduler)()
-        network.save_pretrained(tmp_path / "net" / "unet")
-        sampler.save_pretrained(tmp_path / "net" / "scheduler")
+        made("UNet2DModel", **PIXELS, **config).save_pretrained(tmp_path / "net" / "unet")
+        getattr(diffusers, scheduler)().save_pretrained(tmp_path / "net" / "scheduler")
         index = INDEX | {"scheduler": ["diffusers", scheduler]}
-        return write(tmp_path / "net", model_index=index), network, sampler
+        return write(tmp_path / "net", model_index=index)
 
     return save
 
@@ -153,31 +136,11 @@ def images_of(generator, z, label):
 
 @needs_diffusers
 class TestPixels:
-    def test_a_consistency_model_is_its_pipeline(self, plain):
-        folder, network, sampler = plain("CMStochasticIterativeScheduler", num_class_embeds=3)
+    def test_classes_of_the_network_get_names(self, plain):
+        folder = plain("CMStochasticIterativeScheduler", num_class_embeds=3)
         kit = load_generator(folder, class_names=("cat", "dog", "fox"))
-        z, label = z_and_label(kit.generator)
-        pipeline = diffusers.ConsistencyModelPipeline(network, sampler)
-        pipeline.set_progress_bar_config(disable=True)
-        noise = z.reshape(2, 3, 8, 8)
-        wanted = pipeline(
-            batch_size=2, latents=noise, class_labels=label, num_inference_steps=1, output_type="pt"
-        ).images
-        images = images_of(kit.generator, z, label)
-        torch.testing.assert_close((images / 2 + 0.5).clamp(0, 1), wanted, rtol=0, atol=1e-5)
         assert kit.generator.class_names == ("cat", "dog", "fox")
         assert "1 step of CMStochasticIterativeScheduler" in " ".join(kit.notes)
-
-    def test_ddim_is_its_pipeline(self, plain):
-        folder, network, sampler = plain("DDIMScheduler")
-        generator = load_pipeline(folder, steps=3)
-        noise = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(7))
-        pipeline = diffusers.DDIMPipeline(network, sampler)
-        pipeline.set_progress_bar_config(disable=True)
-        seeded = torch.Generator().manual_seed(7)
-        wanted = pipeline(1, generator=seeded, num_inference_steps=3, output_type="np").images
-        images = (images_of(generator, noise.flatten(1), None) / 2 + 0.5).clamp(0, 1)
-        torch.testing.assert_close(images.permute(0, 2, 3, 1).numpy(), wanted, rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize(
         "scheduler",
@@ -194,7 +157,7 @@ class TestPixels:
         ],
     )
     def test_every_sampler_is_a_function_of_each_z(self, plain, scheduler):
-        folder, _, _ = plain(scheduler)
+        folder = plain(scheduler)
         generator = load_pipeline(folder, steps=3)
         z, _ = z_and_label(generator, 3)
         with leaves_no_trace(generator):
@@ -211,13 +174,13 @@ class TestPixels:
         assert not gradient[0].any()
 
     def test_one_step_begins_at_pure_noise(self, plain):
-        folder, _, _ = plain("DDIMScheduler")
+        folder = plain("DDIMScheduler")
         generator = load_pipeline(folder, steps=1)
         assert generator.scheduler.config["timestep_spacing"] == "trailing"
         assert "trailing" in " ".join(generator.notes)
 
     def test_weights_that_do_not_fit_are_named(self, plain):
-        folder, _, _ = plain("DDIMScheduler")
+        folder = plain("DDIMScheduler")
         file = folder / "unet" / "diffusion_pytorch_model.safetensors"
         tensors = load_file(file)
         bias = tensors.pop("conv_in.bias")
@@ -241,7 +204,7 @@ class TestPixels:
 @needs_diffusers
 class TestAutoencoders:
     @pytest.mark.parametrize("kind", ["AutoencoderKL", "AutoencoderTiny"])
-    def test_inversion_starts_by_its_own_encoder(self, made, tmp_path, kind):
+    def test_inversion_starts_by_its_own_encoder(self, tmp_path, kind):
         tiny = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
         tiny |= {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
         network = made(kind, **(CODED if kind == "AutoencoderKL" else tiny))
@@ -265,7 +228,7 @@ class TestAutoencoders:
         assert (better.loss < inverted.loss).all()
         assert kit.card["licence"] == {"weights": "mit"}
 
-    def test_attention_by_its_old_names_and_in_half_precision(self, made, tmp_path):
+    def test_attention_by_its_old_names_and_in_half_precision(self, tmp_path):
         network = made("AutoencoderKL", **CODED)
         network.save_pretrained(tmp_path)
         file = tmp_path / "diffusion_pytorch_model.safetensors"
@@ -289,90 +252,18 @@ class TestAutoencoders:
         torch.testing.assert_close(images_of(generator, z, None), wanted, rtol=0, atol=5e-3)
 
 
-TEXT = {"vocab_size": 12, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 3}
-TEXT |= {"num_attention_heads": 2, "max_position_embeddings": 9, "projection_dim": 6}
-TEXT |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-
-
-def text_parts(folder, end="", projected=False):
-    """A small text encoder and tokenizer, saved; the words are letters."""
-    transformers = pytest.importorskip("transformers")
-    words = ["<|startoftext|>", "<|endoftext|>", *(f"{c}</w>" for c in "abcde"), *"abcde"]
-    write(folder / f"tokenizer{end}", vocab={word: i for i, word in enumerate(words)})
-    (folder / f"tokenizer{end}" / "merges.txt").write_text("#version: 0.2\n")
-    place = folder / f"tokenizer{end}"
-    tokenizer = transformers.CLIPTokenizer.from_pretrained(place, model_max_length=9)
-    tokenizer.save_pretrained(place)
-    kind = "CLIPTextModelWithProjection" if projected else "CLIPTextModel"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(len(end))
-        network = getattr(transformers, kind)(transformers.CLIPTextConfig(**TEXT)).eval()
-    network.save_pretrained(folder / f"text_encoder{end}")
-    return (
-        tokenizer,
-        network,
-        {
-            f"tokenizer{end}": ["transformers", "CLIPTokenizer"],
-            f"text_encoder{end}": ["transformers", kind],
-        },
-    )
-
-
 @needs_diffusers
-class TestPrompts:
-    @pytest.mark.parametrize(
-        ("scheduler", "steps", "guidance"),
-        [("EulerDiscreteScheduler", 1, 1.0), ("DDIMScheduler", 2, 3.0), ("LCMScheduler", 1, 4.0)],
-    )
-    @pytest.mark.parametrize("wide", [False, True])
-    def test_images_are_those_of_the_pipeline(
-        self, made, tmp_path, scheduler, steps, guidance, wide
-    ):
-        tokenizer, encoder, index = text_parts(tmp_path)
-        more = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4}
-        more |= {"projection_class_embeddings_input_dim": 6 * 4 + 6, "cross_attention_dim": 16}
-        config = more if wide else {"cross_attention_dim": 8}
-        if scheduler == "LCMScheduler" and not wide:
-            config["time_cond_proj_dim"] = 6
-        network = made("UNet2DConditionModel", **SMALL, **CROSSED, **config)
-        vae = made("AutoencoderKL", **CODED)
-        spaced = {"timestep_spacing": "trailing", "steps_offset": 1}
-        if not scheduler.startswith("Euler"):
-            spaced["clip_sample"] = False
-        sampler = getattr(diffusers, scheduler)(**spaced)
-        given = {"vae": vae, "text_encoder": encoder, "tokenizer": tokenizer, "unet": network}
-        given |= {"scheduler": sampler}
-        if wide:
-            given["tokenizer_2"], given["text_encoder_2"], second = text_parts(tmp_path, "_2", True)
-            index |= second
-            kind = "StableDiffusionXLPipeline"
-        else:
-            kind = "StableDiffusionPipeline"
-            given |= {"safety_checker": None, "feature_extractor": None}
-            given |= {"requires_safety_checker": False}
-        for part, saved in (("unet", network), ("vae", vae), ("scheduler", sampler)):
-            saved.save_pretrained(tmp_path / part)
-            index |= {part: ["diffusers", type(saved).__name__]}
-        write(tmp_path, model_index={"_class_name": kind, **index})
-        prompts = {"first": "a b", "second": "c"}
-        generator = load_pipeline(tmp_path, class_names=prompts, steps=steps, guidance=guidance)
-        z, label = z_and_label(generator)
-        pipeline = getattr(diffusers, kind)(**given)
-        pipeline.set_progress_bar_config(disable=True)
-        wanted = pipeline(
-            list(prompts.values()),
-            latents=z.reshape(2, 4, 8, 8).clone(),
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            output_type="pt",
-        ).images
-        images = images_of(generator, z, label)
-        assert generator.class_names == ("first", "second")
-        torch.testing.assert_close((images / 2 + 0.5).clamp(0, 1), wanted, rtol=0, atol=1e-5)
-        with pytest.raises(ValueError, match="at most 9 tokens"):
-            load_pipeline(tmp_path, class_names=("a a a a a a a a a",))
-        assert load_pipeline(tmp_path).num_classes == 0
-        config = json.loads((tmp_path / "text_encoder" / "config.json").read_text())
-        write(tmp_path / "text_encoder", config=config | {"num_hidden_layers": 10**9})
-        with pytest.raises(ValueError, match="a far larger one"):
-            load_pipeline(tmp_path)
+def test_prompts_and_text_encoders_that_do_not_fit(tmp_path, capfd):
+    folder = tmp_path / "net"
+    pipeline_of(CASES["sdxl-turbo, 1 step"], tmp_path / "words").save_pretrained(folder)
+    capfd.readouterr()
+    generator = load_pipeline(folder, class_names={"first": "a b", "second": "c"})
+    assert capfd.readouterr() == ("", "")
+    assert generator.class_names == ("first", "second")
+    assert load_pipeline(folder).num_classes == 0
+    with pytest.raises(ValueError, match="at most 9 tokens"):
+        load_pipeline(folder, class_names=("a a a a a a a a a",))
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    write(folder / "text_encoder", config=config | {"num_hidden_layers": 10**9})
+    with pytest.raises(ValueError, match="a far larger one"):
+        load_pipeline(folder)
