@@ -213,11 +213,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.set_num_threads(given.threads)
     keep_freed_memory()  # for both alike
     before = json.loads(given.output.read_text())["families"] if given.output.exists() else {}
-    found = {name: before[name] for name in FAMILIES if name in before}
     for name in given.names or FAMILIES:
-        found[name] = timed(name, given.originals, given.size, given.batch, given.repeats)
-        ratios = found[name]["ratios"].items()
-        print(name, ", ".join(f"{step} {ratio:.2f} x" for step, ratio in ratios), flush=True)
+        found = timed(name, given.originals, given.size, given.batch, given.repeats)
+        title = f"{name}, {given.batch} at once"
+        before[title] = found
+        ratios = ", ".join(f"{step} {ratio:.2f} x" for step, ratio in found["ratios"].items())
+        print(title, ratios, flush=True)
     line = f"python -m benchmarks.render_families --originals FOLDER --size {given.size}"
     line += f" --batch {given.batch} --repeats {given.repeats} --threads {torch.get_num_threads()}"
     versions = {"genviews": genviews.__version__, "torch": torch.__version__}
@@ -229,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "command": line,
             "seed": SEED,
             "versions": {**versions, "processors": os.cpu_count()},
-            "families": found,
+            "families": dict(sorted(before.items())),
         },
     )
 
