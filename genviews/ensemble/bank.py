@@ -254,6 +254,19 @@ class ViewBank(Mapping[str, PredictionBank]):
     def __len__(self) -> int:
         return len(self.tasks)
 
+    def of(self, tasks: Sequence[Task]) -> ViewBank:
+        """The same for some of its tasks.
+
+        Raises:
+            ValueError: a task that it does not have.
+        """
+        known = {task.name: task for task in self.tasks}
+        for task in tasks:
+            lookup(task.name, known, "task")
+        every = task_classifiers(self.tasks)
+        places = [every.index(classifier) for classifier in task_classifiers(tasks)]
+        return replace(self, tasks=tuple(tasks), logits=tuple(self.logits[i] for i in places))
+
     def merge(self, other: ViewBank) -> ViewBank:
         """Add the view sets that `other` has for the same images and tasks; keys known here stay.
 

@@ -166,15 +166,20 @@ class Bench:
         """The images of "calibration" or "test"."""
         return self.inputs.splits[split]
 
-    def derived(self, splits: Mapping[str, ImageSource], where: str) -> Bench:
+    def derived(
+        self, splits: Mapping[str, ImageSource], where: str, tasks: Sequence[Task] | None = None
+    ) -> Bench:
         """The same bench with other images; its work lies in the same folder.
 
         Args:
             splits: "calibration" and "test".
             where: see `Attributes`.
+            tasks: to answer; None keeps all.
         """
         same = {n: s for n, s in self.inversions_known.items() if splits[n] is self.images(n)}
-        found = replace(self, inputs=replace(self.inputs, splits=splits), inversions_known=same)
+        kept = self.inputs.tasks if tasks is None else tuple(tasks)
+        inputs = replace(self.inputs, splits=splits, tasks=kept)
+        found = replace(self, inputs=inputs, inversions_known=same)
         found.where = where
         self.benches_under.append(found)
         return found

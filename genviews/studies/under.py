@@ -59,7 +59,12 @@ def under(
 
 
 def under_attack(
-    bench: Bench, attack: Attack, task: Task, *, counts: Mapping[str, int] | None = None
+    bench: Bench,
+    attack: Attack,
+    task: Task,
+    *,
+    counts: Mapping[str, int] | None = None,
+    tasks: Sequence[Task] | None = None,
 ) -> Bench:
     """The same bench with images that were attacked, each with its true class, and kept.
 
@@ -68,11 +73,12 @@ def under_attack(
         attack: what changes them.
         task: whose classifier is attacked, as it is: it knows of no defence.
         counts: see `under`.
+        tasks: that are asked about these images; None keeps all.
     """
     found = {}
     for split, images in _few(bench, counts).items():
         found[split] = _attacked(bench, split, images, attack, task)
-    return bench.derived(found, f" under {attack.name}")
+    return bench.derived(found, f" under {attack.name}", tasks)
 
 
 def _few(bench: Bench, counts: Mapping[str, int] | None) -> dict[str, ImageSource]:

@@ -28,6 +28,7 @@ from genviews.data.source import MemorySource
 from genviews.evaluate.encoders import ProbeData
 from genviews.files import write_json
 from genviews.kit import GeneratorKit
+from genviews.robustness.restore import NON_LOCAL, RESTORATIONS
 from genviews.studies.base import Options, Study, run_study
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling import adaptive, few_labels, fig7, shifts
@@ -40,11 +41,16 @@ FOLDER = Path("runs/fashion32/robustness")
 VIEWS = "stylemix_fine"
 ATTACKS = ("fgsm:0.05", "fgsm:0.1", "pgd:0.05", "pgd:0.1", "cw")
 
+RIVALS = (*RESTORATIONS, *NON_LOCAL)
+
 STUDIES: dict[str, tuple[Study[Any], Options]] = {
-    "shifts": (shifts.STUDY, shifts.Shifts(attacks=ATTACKS)),
+    "shifts": (shifts.STUDY, shifts.Shifts(attacks=ATTACKS, restorations=RIVALS)),
     "fig7": (fig7.STUDY, fig7.Defence(num_views=31, attacks=ATTACKS)),
     "adaptive": (adaptive.STUDY, adaptive.Adaptive(perturbation=VIEWS, calibration_images=500)),
-    "few-labels": (few_labels.STUDY, few_labels.FewLabels(attacks=ATTACKS[:-1])),
+    "few-labels": (
+        few_labels.STUDY,
+        few_labels.FewLabels(attacks=ATTACKS[:-1], restorations=RIVALS, restored_views=False),
+    ),
 }
 
 

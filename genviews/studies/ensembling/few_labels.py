@@ -38,6 +38,7 @@ _ROWS = (
     ("pixel views", ""),
     ("reconstruction", ""),
     ("generated views", "known shift"),
+    ("both", "known shift"),
     ("generated views", "one weight"),
     ("generated views", "noticing"),
 )
@@ -61,6 +62,7 @@ class FewLabels(Shifts):
 
     headlines: tuple[str, ...] = ()
     all_rivals: bool = True
+    attack_each: bool = True
     labels: tuple[int, ...] = (10, 30, 120)
     seeds: int = 3
     training_steps: int = 1000
@@ -193,7 +195,7 @@ def _table(found: Sequence[Sequence[Measured]], task: str, shifts: Sequence[str]
                     digits=1,
                     priority=place,
                 )
-                for place, (row, protocol) in zip((0, 1, 3, 4, 0, 2, 5), _ROWS, strict=True)
+                for place, (row, protocol) in zip((0, 1, 3, 4, 0, 5, 2, 6), _ROWS, strict=True)
             ),
         ),
         rows=tuple(rows),

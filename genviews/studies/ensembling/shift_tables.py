@@ -240,7 +240,8 @@ def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[T
             title="Classifiers that were trained otherwise, alone and with generated views",
             columns=tuple(columns),
             rows=tuple(rows),
-            caption="A star: other than the same classifier alone, corrected together (Holm).",
+            caption="A star: other than the same classifier alone, corrected together (Holm). "
+            f"Attacked images were made for {tasks[0]}.",
         )
     ]
 

@@ -64,6 +64,7 @@ class Shifts(Viewed):
         headlines: Of them, those that are measured on all test images, as clean images are.
         attacks: Attacks NAME:BUDGET on the first classifier, which know of no views; budgets are in
             units of images in [-1, 1].
+        attack_each: Attack every classifier for itself, and not the first for all.
         fit_on: Mild shifts to fit on besides clean images, where the shift is not known: one weight
             on the first of another kind than the shift's, weights that notice on all of them.
         calibration_images: Calibration images of each shift. Without it: all.
@@ -81,6 +82,7 @@ class Shifts(Viewed):
     shifts: tuple[str, ...] = TABLE
     headlines: tuple[str, ...] = HEADLINES
     attacks: tuple[str, ...] = ("fgsm:0.05", "pgd:0.05", "pgd:0.1")
+    attack_each: bool = False
     fit_on: tuple[str, ...] = MILD
     calibration_images: int | None = 500
     test_images: int | None = 1000
@@ -218,8 +220,11 @@ def _benches(bench: Bench, options: Shifts) -> Iterator[tuple[str, Bench]]:
     yield CLEAN, under(bench, None, counts=options.counts(CLEAN))
     for name in options.shifts:
         yield name, under(bench, corruption(name), counts=options.counts(name))
+    asked = [[task] for task in bench.tasks] if options.attack_each else [list(bench.tasks)]
     for name in options.attacks:
-        yield name, under_attack(bench, attack(name), bench.tasks[0], counts=options.few)
+        for tasks in asked:
+            own = under_attack(bench, attack(name), tasks[0], counts=options.few, tasks=tasks)
+            yield name, own
 
 
 def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:

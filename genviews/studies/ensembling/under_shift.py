@@ -27,7 +27,7 @@ from genviews.classify.model import predict_logits
 from genviews.classify.task import Task
 from genviews.data.images import spread_rows
 from genviews.data.split import SplitName
-from genviews.ensemble.bank import PredictionBank, ViewBank
+from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.combine import Method, score
 from genviews.ensemble.notice import NoticingEnsemble, alpha_without_labels
 from genviews.ensemble.rule import EnsembleRule
@@ -102,11 +102,10 @@ class Rivals:
     rule: EnsembleRule
 
     @property
-    def view_sets(self) -> list[ViewSet]:
-        """All kinds of views."""
-        restored = map(RestoredViews, self.restorations)
-        pixels = [ViewSet(pixels=views) for views in (*self.pixel_views, *restored)]
-        return [*pixels, ViewSet(perturbation=self.perturbation)]
+    def of_pixels(self) -> list[ViewSet]:
+        """Pixel views, and each restoration as one."""
+        restored = map(RestoredViews, (*self.restorations, *self.others))
+        return [ViewSet(pixels=views) for views in (*self.pixel_views, *restored)]
 
     @property
     def views(self) -> str:
@@ -192,30 +191,32 @@ def measure(
         milds: of it, the mild shifts that they may: the first for one weight, all for weights that
             notice.
     """
-    found = list[Measured]()
+    found, alone = list[Measured](), replace(rivals, pixel_views=(), restorations=(), others=())
     few = bench.tasks if rivals.for_all else bench.tasks[:1]
-    views = replace(rivals, pixel_views=(), restorations=(), others=())
-    for tasks, own in ((few, rivals), (bench.tasks[len(few) :], views)):
-        if not tasks:
-            continue
-        first, last = (_bank(bench, split, own, tasks) for split in SPLITS)
-        loss = bench.inversions("test").loss_of(last.ids)
-        for task in tasks:
-            rows = _Rows(name, task, first[task.name], last[task.name])
-            best = _plain_rows(rows, own)
-            _batch_statistics(rows, bench)
-            _weighed_rows(rows, own, calibrated, milds, loss)
-            if best is not None and rivals.inverted and task is bench.tasks[0]:
-                _restored_rows(rows, rivals, under(bench, Restored(best)))
-            found += rows.measured()
+    first, last = (_banks(bench, split, rivals, few) for split in SPLITS)
+    loss = bench.inversions("test").loss_of(last[few[0].name].ids)
+    for task in bench.tasks:
+        rows = _Rows(name, task, first[task.name], last[task.name])
+        best = _plain_rows(rows, rivals if task in few else alone)
+        _batch_statistics(rows, bench)
+        _weighed_rows(rows, rivals, calibrated, milds, loss)
+        if best is not None and rivals.inverted and task is bench.tasks[0]:
+            _restored_rows(rows, rivals, under(bench, Restored(best)))
+        found += rows.measured()
     return found
 
 
-def _bank(bench: Bench, split: SplitName, rivals: Rivals, tasks: Sequence[Task]) -> ViewBank:
-    """What classifiers say of all that is compared; further restorations are asked about apart."""
-    views, others = rivals.view_sets, [ViewSet(pixels=RestoredViews(one)) for one in rivals.others]
-    found = bench.bank(split, views, num_views=rivals.num_views, tasks=tasks)
-    return found if not others else found.merge(bench.bank(split, others, num_views=1, tasks=tasks))
+def _banks(
+    bench: Bench, split: SplitName, rivals: Rivals, few: Sequence[Task]
+) -> dict[str, PredictionBank]:
+    """What each classifier says of generated views, and some of them of pixel views as well."""
+    views = [ViewSet(perturbation=rivals.perturbation)]
+    found = bench.bank(split, views, num_views=rivals.num_views)
+    with_pixels = found.of(few)
+    if rivals.of_pixels:
+        beside = bench.bank(split, rivals.of_pixels, num_views=rivals.num_views, tasks=few)
+        with_pixels = with_pixels.merge(beside)
+    return {**found, **with_pixels}
 
 
 class _Rows:
