@@ -10,6 +10,7 @@ import torch
 from genviews.zoo.card import ENTRIES
 from recipes.fashion32 import (
     autoencoder,
+    choose_shift,
     choose_steps,
     choose_views,
     compare_losses,
@@ -53,6 +54,14 @@ def test_steps_are_chosen_by_the_least_work_that_is_good_enough():
         )
     }
     assert choose_steps.chosen(rows) == "a"
+
+
+def test_the_shift_of_the_demo_is_chosen_by_halves(tmp_path):
+    said = choose_shift.main(out=tmp_path, quick=True)
+    assert said.startswith("gaussian_noise:3: at least ")
+    ours, level = torch.tensor([1, 1, 1, 0]).bool(), torch.tensor([0, 1, 0, 0]).bool()
+    assert choose_shift.standard_errors(ours, ours) == 0
+    assert abs(choose_shift.standard_errors(ours, level) - 3**0.5) < 1e-12  # 1/2 over 1/12 ** 1/2
 
 
 def test_an_autoencoder_goes_on_from_its_checkpoint(tmp_path):
