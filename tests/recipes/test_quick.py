@@ -18,6 +18,7 @@ from recipes.fashion32 import (
     invert,
     learn,
     learn_bfloat16,
+    robustness,
     shift_classifiers,
     train_classifier,
     train_encoder,
@@ -56,12 +57,20 @@ def test_steps_are_chosen_by_the_least_work_that_is_good_enough():
     assert choose_steps.chosen(rows) == "a"
 
 
-def test_the_shift_of_the_demo_is_chosen_by_halves(tmp_path):
+def test_the_shift_of_the_demo_is_chosen_by_halves_of_what_the_study_of_shifts_made(tmp_path):
+    assert robustness.main("shifts", out=tmp_path, quick=True).startswith("shifts: ")
+    made = {path for path in tmp_path.rglob("*.safetensors") if "predictions" in path.parts}
     said = choose_shift.main(out=tmp_path, quick=True)
     assert said.startswith("gaussian_noise:3: at least ")
+    assert made == {path for path in tmp_path.rglob("*.safetensors") if "predictions" in path.parts}
     ours, level = torch.tensor([1, 1, 1, 0]).bool(), torch.tensor([0, 1, 0, 0]).bool()
     assert choose_shift.standard_errors(ours, ours) == 0
     assert abs(choose_shift.standard_errors(ours, level) - 3**0.5) < 1e-12  # 1/2 over 1/12 ** 1/2
+
+
+@pytest.mark.parametrize("name", ["fig7", "adaptive", "few-labels"])
+def test_studies_under_attacks_run_through(name, tmp_path):
+    assert robustness.main(name, out=tmp_path, quick=True).startswith(f"{name}: ")
 
 
 def test_an_autoencoder_goes_on_from_its_checkpoint(tmp_path):
