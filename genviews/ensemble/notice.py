@@ -78,12 +78,15 @@ class NoticingEnsemble:
         Args:
             bank: labelled, of any split but the test split; best of images as they come and of
                 copies under a shift, so that there is something to notice.
-            loss: reconstruction error of each image; one that is not finite counts as the largest.
+            loss: reconstruction error of each image; one that is not finite counts, here and later,
+                as the largest of these.
 
         Raises:
             ValueError: a bank of a test split, or without labels or the keys.
         """
         check_fit(bank.split, "fit weights of images")
+        finite = None if loss is None else loss[loss.isfinite()]
+        self._unknown_error = 1.0 if finite is None or not len(finite) else float(finite.max())
         features = self._features(bank, loss).cpu()
         self._mean, self._spread = features.mean(0), features.std(0, correction=0)
         known, labels = self._standard(features), bank.known_labels().cpu()
@@ -153,11 +156,8 @@ class NoticingEnsemble:
         if loss is not None:
             check_shape(loss, (len(bank),), "loss", "give one of each image of the bank")
             error = loss.to(image)
-            finite = error.isfinite()
-            largest = float(error[finite].detach().max()) if bool(finite.any()) else 1.0
-            columns.append(
-                error.where(finite, torch.full_like(error, largest)).clamp_min(1e-9).log()
-            )
+            known = error.where(error.isfinite(), torch.full_like(error, self._unknown_error))
+            columns.append(known.clamp_min(1e-9).log())
         return torch.stack(columns, 1)
 
 
