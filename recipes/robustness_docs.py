@@ -21,7 +21,7 @@ TITLES = {
     "fig7": "Corruptions and attacks as in the paper (Fig. 7 and 19)",
 }
 _SHOWN = (
-    "images", "single image", "best restoration", "pixel views", "reconstruction",
+    "images", "single image", "best rival", "pixel views", "reconstruction",
     "generated views", "both", "not knowing the shift", "noticing it",
 )  # fmt: skip
 

@@ -27,14 +27,14 @@ from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import BarColumn, Bars, Cell, Column, Estimate, Table
 from genviews.studies.ensembling.shifts import Shifts, check, measure_shifts
-from genviews.studies.ensembling.under_shift import Measured
+from genviews.studies.ensembling.under_shift import BEST, Measured
 from genviews.studies.result import Result
 
 __all__ = ["STUDY", "FewLabels", "run"]
 
 _ROWS = (
     ("single image", ""),
-    ("restoration", ""),
+    (BEST, ""),
     ("pixel views", ""),
     ("reconstruction", ""),
     ("generated views", "known shift"),
@@ -43,7 +43,7 @@ _ROWS = (
     ("generated views", "noticing"),
 )
 _GAINS = (
-    ("restoration", ""),
+    (BEST, ""),
     ("generated views", "known shift"),
     ("generated views", "one weight"),
 )

@@ -17,7 +17,7 @@ from genviews.studies.blocks import (
     Table,
     Tone,
 )
-from genviews.studies.ensembling.under_shift import CLEAN, Measured, Protocol
+from genviews.studies.ensembling.under_shift import BEST, CLEAN, Measured, Protocol
 from genviews.studies.statistics import Gap, Standing, accuracy_of, standing, tone_of, weigh
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
 VIEWS = "generated views"
 _SHOWN: tuple[tuple[str, str, str, str], ...] = (
     ("single image", "", "single image", "the classifier alone"),
+    (BEST, "", BEST, "pixel views, a filter or another network, chosen under the shift"),
     ("restoration", "", "best restoration", "the restored image, chosen under the shift"),
     ("pixel views", "", "pixel views", "as many as generated ones, chosen under the shift"),
     ("reconstruction", "", "reconstruction", "alone"),
@@ -68,7 +69,7 @@ def pay_table(found: Sequence[Measured]) -> Table:
     """Accuracy under each shift; a star is a difference from the single image."""
     compared = [one for one in found if one.row != "single image"]
     gaps = {id(o): g for o, g in zip(compared, weigh([Gap.of(o) for o in compared]), strict=True)}
-    order = zip((0, 1, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True)
+    order = zip((0, 1, 4, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True)
     shown = [  # a column without a number says nothing
         (place, *column)
         for place, column in order
@@ -103,12 +104,12 @@ def pay_table(found: Sequence[Measured]) -> Table:
 
 
 def gain_bars(found: Sequence[Measured]) -> Bars:
-    """What generated views and the best restoration gain over the single image."""
+    """What generated views and the best rival gain over the single image."""
     shifts, columns = _shifts(found), []
     for row, protocol, label in (
         (VIEWS, "known shift", "generated views"),
         (VIEWS, "one weight", "not knowing the shift"),
-        ("restoration", "", "best restoration"),
+        (BEST, "", BEST),
     ):
         own = [_at(found, shift, row, protocol) for shift in shifts]
         if not any(own):

@@ -42,12 +42,15 @@ from genviews.robustness.shifted import Restored, RestoredViews, Shift
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.under import under
 
-__all__ = ["CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
+__all__ = ["BEST", "CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
 
 AT_ONCE = 1000  # images, or fewer where they are large, that statistics are taken from
 
 CLEAN = "clean"
 """The name of no shift."""
+
+BEST = "best rival"
+"""Of pixel views and all that restores, the one that calibration under the shift chose."""
 
 Protocol = Literal["known shift", "unlabelled", "clean", "one weight", "noticing"]
 
@@ -242,7 +245,12 @@ class _Rows:
     def measured(self) -> list[Measured]:
         """Each row, with its comparisons with the rows that were not weighed by this protocol."""
         single = self.correct["single image", ""]
-        plain = {row: own for (row, protocol), own in self.correct.items() if protocol == ""}
+        same = ("single image", BEST)  # the best rival is one of those that have rows
+        plain = {
+            row: own
+            for (row, protocol), own in self.correct.items()
+            if protocol == "" and row not in same
+        }
         return [
             Measured(
                 **vars(gain_report(right, single)),
@@ -253,9 +261,7 @@ class _Rows:
                 chosen=self.facts[row, protocol][0],
                 alpha=self.facts[row, protocol][1],
                 against={
-                    name: gain_report(right, other)
-                    for name, other in plain.items()
-                    if protocol and name != "single image"
+                    name: gain_report(right, other) for name, other in plain.items() if protocol
                 },
             )
             for (row, protocol), right in self.correct.items()
@@ -276,8 +282,12 @@ def _plain_rows(rows: _Rows, rivals: Rivals) -> Restoration | None:
         place = max(range(len(instead)), key=lambda i: score(instead[i], first, rule=rule))
         kept, best = rivals.restorations[place], instead[place]
         rows.add("restoration", best.fixed_proba(last, rule), chosen=best.name)
-    for one in rivals.others:
-        rows.add(one.name, _alone(one.name).fixed_proba(last, rule))
+    others = [_alone(one.name) for one in rivals.others]
+    for one in others:
+        rows.add(one.name, one.fixed_proba(last, rule))
+    if every := [*pixels, *instead, *others]:
+        best = max(every, key=lambda method: score(method, first, rule=rule))
+        rows.add(BEST, best.fixed_proba(last, rule), chosen=best.name)
     rows.add("reconstruction", _alone("reconstruction").fixed_proba(last, rule))
     return kept
 
