@@ -65,7 +65,7 @@ class GeneratorKit(Parts):
         generator: the generator.
         name: short, for titles.
         inverter: start, objective and schedule; None for what the card says, or the default.
-        encoder: for the inverter of the card; None takes the folder's.
+        encoder: for the inverter of the card, which starts there; None takes the folder's.
         steps: most optimisation steps of the inverter; None takes its own.
         directions: principal directions; None measures them when they are first asked for.
         walks: learnt walks, or None.
@@ -136,7 +136,10 @@ class GeneratorKit(Parts):
         """
         found = self._inverter
         if found is None:
-            found = inverter_from(self.card.get("inverter", {}), self.encoder)
+            settings = dict(self.card.get("inverter", {}))
+            if self._encoder is not None:  # it was asked for: it, and no other start of the card
+                settings.pop("start", None)
+            found = inverter_from(settings, self.encoder)
         return found if self._steps is None else replace(found, steps=self._steps)
 
     @cached_property

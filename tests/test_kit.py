@@ -222,6 +222,16 @@ class TestParts:
     def test_inverter_without_settings(self, small):
         assert GeneratorKit.load(small).inverter.objective == Objective()
 
+    def test_an_encoder_that_is_asked_for_is_the_start(self, tmp_path):
+        """Whatever the card says: this one starts from samples."""
+        toy = ToyGenerator()
+        GeneratorKit(toy, directions=PCAStatistics.measure(toy, 100)).save(tmp_path / "kit")
+        InversionEncoder(EncoderConfig.for_generator(toy)).save(tmp_path / "encoder.safetensors")
+        kit = load_generator(tmp_path / "kit", encoder=tmp_path / "encoder.safetensors", steps=4)
+        assert isinstance(kit.inverter.start, EncoderStart)
+        assert kit.inverter.encoder is kit.encoder
+        assert kit.inverter.steps == 4
+
     def test_unknown_term_in_the_card(self, small):
         update_card("inverter", {"objective": {"l1": 1.0, "featrue": 0.1}}, small)
         with pytest.raises(ValueError, match=r"term of the card's objective: .* mean 'feature'"):

@@ -265,7 +265,7 @@ def _invert(flags: InvertFlags, found: Inputs, decoding: Decoding) -> Inputs:
     inverter, spec = kit.inverter, kit.generator.image_spec
     if flags.preset != "default":  # which is what suits the generator
         inverter = inverter_preset(
-            flags.preset, inverter.encoder, lpips_weights=flags.lpips_weights, steps=flags.steps
+            flags.preset, kit.encoder, lpips_weights=flags.lpips_weights, steps=flags.steps
         )
     inverter.check(kit.generator)
     source = load_images(
