@@ -148,6 +148,14 @@ def _check_frame(flags: FrameFlags) -> list[str]:
     return [name for name, value in used.items() if value is not None]
 
 
+def _check_encoder(flags: ModelFlags | InvertFlags) -> None:
+    """Find an encoder of inversions that is no file, and no published one that is here."""
+    from genviews.load.encoders import encoder_file
+
+    if flags.encoder is not None:
+        encoder_file(flags.encoder, "--encoder")
+
+
 def _column(flags: ModelFlags | PredictFlags) -> list[str]:
     """The option that only a table has, where the labels are none, so that the images must be."""
     tabled = flags.labels not in (None, "subfolders")
@@ -189,9 +197,10 @@ def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
             "--labels": None if flags.labels == "subfolders" else Path(flags.labels),
             "--calibration-labels": flags.calibration_labels,
             "--class-names": None if listed else Path(str(flags.class_names)),
-            **{f"--{n}": getattr(flags, n) for n in ("weights", "encoder", "walks")},
+            **{f"--{n}": getattr(flags, n) for n in ("weights", "walks")},
         }
     )
+    _check_encoder(flags)
     other = flags.calibration if part is None else None
     check_apart(places, {"--images": flags.images, "--calibration": other})
     check_generator(flags.generator, **function_settings(flags))
@@ -221,7 +230,8 @@ def _predict(flags: PredictFlags, places: Mapping[str, Path | None]) -> None:
     if isinstance(models, ModelFlags):
         check_generator(models.generator, **function_settings(models))
         check_classifier(models.classifier)
-        _check_exist({f"--{n}": getattr(models, n) for n in ("weights", "encoder", "walks")})
+        _check_exist({f"--{n}": getattr(models, n) for n in ("weights", "walks")})
+        _check_encoder(models)
     _check_exist({"--labels": None if flags.labels in (None, "subfolders") else Path(flags.labels)})
     used = [n for n in ("labels", "resize", "convert") if getattr(flags, n)]
     kind_of(flags.images, [*used, *_column(flags), *_check_frame(flags)])
@@ -239,8 +249,8 @@ def _invert(flags: InvertFlags, places: Mapping[str, Path | None]) -> None:
     kind_of(flags.images, [*used, *_check_frame(flags)])
     check_apart(places, {"--images": flags.images, "--start-from": flags.start_from})
     _check_exist({"--root": flags.root})
-    files = {"--encoder": flags.encoder, "--lpips-weights": flags.lpips_weights}
-    _check_exist(files, folders=False)
+    _check_exist({"--lpips-weights": flags.lpips_weights}, folders=False)
+    _check_encoder(flags)
     check_generator(flags.generator, **function_settings(flags))
     if flags.preset != "default":
         lookup(flags.preset, dict.fromkeys(PRESETS), "--preset")

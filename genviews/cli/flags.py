@@ -225,12 +225,13 @@ class ModelFlags(FunctionFlags, FrameFlags):
         classifier: package.module:function that returns a torch module giving logits, that module
             itself, or a .safetensors file that genviews wrote. It is given images from -1 to 1,
             unless the flags under Classifier say otherwise.
-        generator: fashion32 (ships with genviews), a file of one or a name of genviews generator
-            get (docs/generators.md says which), or package.module:function that turns z into
-            images.
+        generator: fashion32 (ships with genviews), a file of one, a folder of diffusers or a name
+            of genviews generator get (docs/generators.md says which), or package.module:function
+            that turns z into images.
         weights: State dict for the module that --classifier builds.
-        encoder: Inversion encoder (.safetensors, or one that others published: docs/generators.md);
-            without it inversion starts from samples.
+        encoder: Inversion encoder (.safetensors, or one that others published, by its file or its
+            name: docs/generators.md); without it: the one of the generator, or else a start from
+            the nearest of many samples.
         walks: Latent walks (.safetensors) for steered views, in the latents that are inverted.
         domain: Kind of image, whose published settings suit the generator: face, car, cat, cifar10
             or fashion32. Without it: strengths and pixel views are measured on the generator.
@@ -323,11 +324,12 @@ class InvertFlags(FunctionFlags, FrameFlags):
         images: A folder of images, a CSV file with a column file, a store of images that genviews
             wrote (folder or URL), torchvision:FashionMNIST:FOLDER:train (nothing is downloaded), or
             package.module:function that returns such a data set.
-        generator: fashion32 (ships with genviews), a file of one or a name of genviews generator
-            get (docs/generators.md says which), or package.module:function that turns z into
-            images.
-        encoder: Inversion encoder (.safetensors, or one that others published: docs/generators.md);
-            without it: the one of the generator, or else a start from the nearest of many samples.
+        generator: fashion32 (ships with genviews), a file of one, a folder of diffusers or a name
+            of genviews generator get (docs/generators.md says which), or package.module:function
+            that turns z into images.
+        encoder: Inversion encoder (.safetensors, or one that others published, by its file or its
+            name: docs/generators.md); without it: the one of the generator, or else a start from
+            the nearest of many samples.
         root: Folder of the files that a CSV file names; without it: the folder of that file.
         preset: default (what suits the generator), paper, reference (the paper's released code), or
             in-domain.

@@ -36,7 +36,8 @@ def show(
     """Show family, sizes, latents, named rows, classes, parameters, source, licence and code.
 
     Args:
-        word: A file, a kit, or package.module:function.
+        word: As for --generator: a file, a kit, a folder of diffusers, the name of downloaded
+            weights, or package.module:function.
         function: What is said of a function.
         json_: Show it as JSON.
     """
@@ -65,7 +66,8 @@ def convert(
     """Write it as safetensors with its spec in the header, and a card beside it.
 
     Args:
-        word: A file, a kit, or package.module:function that makes a generator of a family.
+        word: A file, a kit, the name of downloaded weights, or package.module:function that makes a
+            generator of a family.
         function: What is said of a function.
         out: The file, NAME.safetensors; the card is NAME.card.json.
         force: Replace files that are there.

@@ -41,9 +41,10 @@ class KitFlags(FunctionFlags):
     """The generator.
 
     Args:
-        generator: fashion32 or fashion32-classes (ship with genviews), a file of one or a name of
-            genviews generator get (docs/generators.md says which), or package.module:function that
-            turns z into images. Without it: real images alone, where a study takes them.
+        generator: fashion32 or fashion32-classes (ship with genviews), a file of one, a folder of
+            diffusers or a name of genviews generator get (docs/generators.md says which), or
+            package.module:function that turns z into images. Without it: real images alone, where a
+            study takes them.
         walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
             none.
     """

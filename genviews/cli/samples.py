@@ -39,7 +39,8 @@ def sample(
     """Write a sheet of samples as one PNG, each with its number, and its class if it has one.
 
     Args:
-        word: A file, a kit, the name of downloaded weights, or package.module:function.
+        word: As for --generator: a file, a kit, a folder of diffusers, the name of downloaded
+            weights, or package.module:function.
         function: What is said of a function.
         out: The sheet, NAME.png.
         count: Pictures. Those of a conditional generator go round its classes.

@@ -30,8 +30,8 @@ def get(
 ) -> int:
     """Download published weights, check them, and print where they are.
 
-    A download that was cut goes on. The name can then be given to --generator; with --folder, the
-    path. Without a name: the list of all.
+    A download that was cut goes on. The name can then be given to --generator, or of an encoder to
+    --encoder; with --folder, the path. Without a name: the list of all.
 
     Args:
         name: Of the weights, such as stylegan2-ffhq.

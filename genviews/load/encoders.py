@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genviews.checks import fail
+from genviews.checks import check_file, expanded, fail
 from genviews.described import described_by
 from genviews.generators.base import Generator
 from genviews.generators.checkpoints.contents import Contents, open_contents
@@ -38,8 +38,10 @@ from genviews.invert.published import (
     ResNetEncoder,
     ResNetEncoderConfig,
 )
+from genviews.zoo.published import named_weights
 
 __all__ = [
+    "encoder_file",
     "in_domain_encoder",
     "load_inversion_encoder",
     "psp_encoder",
@@ -68,6 +70,27 @@ _BASIC = {f"{name}.": f"{name}." for name in ("conv1", "bn1", "conv2", "bn2")}
 _BASIC |= {"downsample.": "short."}
 
 
+def encoder_file(word: str | Path, what: str = "encoder") -> Path:
+    """Return the file that a word for an encoder of inversions stands for.
+
+    Args:
+        word: a path (`~` is the home folder), or the name of published weights.
+        what: it is, in messages.
+
+    Raises:
+        FileNotFoundError: no such file, or weights that were not downloaded.
+    """
+    found = named_weights(word, what)
+    if found is None:
+        check_file(
+            word,
+            what,
+            expected="a file that exists, or the name of a published encoder",
+            remedy="correct it; `genviews generator get` lists the names",
+        )
+    return found or expanded(word)
+
+
 def load_inversion_encoder(path: Path, generator: Generator) -> LatentEncoder:
     """Return the encoder of a file, ours or somebody else's, in eval mode and frozen.
 
@@ -77,21 +100,30 @@ def load_inversion_encoder(path: Path, generator: Generator) -> LatentEncoder:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no encoder in it, or one for latents of another shape.
+        ValueError: no encoder in it, or one for latents of another shape or other channels.
     """
-    if path.suffix == ".safetensors":
-        return read_encoder(path)
-    contents = open_contents(path)
-    with described_by(f"encoder {path.name}", "an encoder of an inversion", REMEDY):
+    what = f"encoder {path.name}"
+    found = read_encoder(path) if path.suffix == ".safetensors" else _of_others(path, generator)
+    generator.latent_spec.check(found.mean_latent, f"latents of {what}")
+    channels, seen = generator.image_spec.channels, found.config.image_channels
+    if seen != channels:
+        expected, got = f"one that sees images of {channels} channels", f"one of {seen}"
+        fail(what, expected=expected, got=got, remedy="train one with `train_encoder`")
+    return found
+
+
+def _of_others(path: Path, generator: Generator) -> LatentEncoder:
+    """The encoder of somebody else's file."""
+    contents, what = open_contents(path), f"encoder {path.name}"
+    with described_by(what, "an encoder of an inversion", REMEDY):
         found = shipped_encoder(contents, generator) or _alone(contents, generator)
     if found is None:
         fail(
-            f"encoder {path.name}",
+            what,
             expected="an encoder of pSp, e4e, ReStyle, In-Domain inversion or Chai et al. 2021",
             got=f"other names: {', '.join(sorted(map(str, contents.keys()))[:5]) or 'none'}",
             remedy="train one with `train_encoder`",
         )
-    generator.latent_spec.check(found.mean_latent, f"latents of encoder {path.name}")
     return found
 
 

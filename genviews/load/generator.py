@@ -32,7 +32,7 @@ from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
 from genviews.generators.card import called
-from genviews.generators.checkpoints import is_known, open_checkpoint
+from genviews.generators.checkpoints import generator_in, is_known
 from genviews.generators.checkpoints.contents import open_contents
 from genviews.generators.families import (
     config_from,
@@ -43,7 +43,7 @@ from genviews.generators.families import (
 from genviews.invert.autoencoder import own_encoder
 from genviews.invert.encoder import LatentEncoder
 from genviews.kit import GeneratorKit, read_generator
-from genviews.load.encoders import load_inversion_encoder, shipped_encoder
+from genviews.load.encoders import encoder_file, load_inversion_encoder, shipped_encoder
 from genviews.load.pipeline_folder import downloaded, is_pipeline, licence_of, may_be_on_hub
 from genviews.load.pipelines import load_pipeline
 from genviews.modes import evaluated
@@ -51,7 +51,7 @@ from genviews.named import find_named
 from genviews.perturb.walks import Walks
 from genviews.zoo import entry_folder
 from genviews.zoo import names as zoo_names
-from genviews.zoo.published import kept_weights, published, weights_folder
+from genviews.zoo.published import find_card, named_weights, published
 
 __all__ = ["check_generator", "load_generator"]
 
@@ -88,7 +88,8 @@ def load_generator(
         adapter: how a function is called and what it returns is read; None finds it out.
         class_names: of a conditional generator's classes in their order, by which those of a
             classifier are found; () takes the card's.
-        encoder: file of an inversion encoder; None takes the kit's, or starts from samples.
+        encoder: file of an inversion encoder, or the name of a published one that was downloaded;
+            None takes the kit's, or starts from samples.
         walks: file of learnt walks; None takes the kit's.
         steps: most optimisation steps of an inversion; None takes what suits the kit.
         domain: kind of its images, whose settings suit it: a key of `genviews.domains.DOMAINS`;
@@ -117,7 +118,7 @@ def load_generator(
         folder=folder,
         encoder=shipped
         if encoder is None
-        else load_inversion_encoder(expanded(encoder), generator),
+        else load_inversion_encoder(encoder_file(encoder), generator),
         walks=None if walks is None else Walks.load(expanded(walks)),
         steps=steps,
         domain=domain,
@@ -158,8 +159,7 @@ def _find(
 ) -> tuple[str, Path | None, Reader]:
     """The name of a kit, its folder if it has one, and what reads it."""
     path = entry_folder(word) if word in zoo_names() else expanded(word)
-    if word in published() and not is_there(path, folders=True):
-        path = _kept(word)
+    path = _named(word) or path
     if is_there(path, folders=True) and path.is_dir():
         _refuse_said(word, z_dim, num_classes, adapter)
         if not is_there(path / "card.json") and is_pipeline(path):
@@ -192,20 +192,20 @@ def _find(
         place = downloaded(word)
         return path.name, None, partial(_pipeline, word, place, class_names)
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
-    lookup(word, dict.fromkeys(zoo_names()), forms)
+    cards = (card.name for card in published().values() if card.kind == "generator")
+    lookup(word, dict.fromkeys((*zoo_names(), *cards)), forms)
     raise AssertionError("lookup raises")
 
 
-def _kept(word: str) -> Path:
-    """The file of published weights, which must have been asked for: loading downloads nothing."""
-    found = kept_weights(word)
-    if found is None:
+def _named(word: str) -> Path | None:
+    """The file of the published generator of a name, if it is one."""
+    found = named_weights(word, f"generator {word!r}")
+    if found is not None and find_card(word).kind == "encoder":
         fail(
             f"generator {word!r}",
-            expected="weights that are on this machine",
-            got=f"none of that name in {weights_folder()}",
-            remedy=f"run `genviews generator get {word}`",
-            error=FileNotFoundError,
+            expected="a generator",
+            got="an encoder of inversions",
+            remedy=f"name its generator, and this one as {option('encoder')}",
         )
     return found
 
@@ -228,12 +228,13 @@ def _refuse_said(word: str, z_dim: int | None, num_classes: int, adapter: Adapte
 
 def _checkpoint(path: Path) -> _Read:
     """The generator of somebody else's file."""
-    opened = open_checkpoint(path)
+    contents = open_contents(path)
+    opened = generator_in(contents)
     about = {"text": f"{path.name}: {opened.source}"}
     licence = {"licence": {"weights": opened.licence}} if opened.licence else {}
     generator, encoder = opened.generator, None
     try:
-        encoder = shipped_encoder(open_contents(path), generator)
+        encoder = shipped_encoder(contents, generator)
     except ValueError as error:  # the generator is whole without it
         generator.notes = (*generator.notes, f"its encoder was left out: {error}")
     return _Read(generator, {"about": about, **licence}, encoder)

@@ -30,6 +30,7 @@ __all__ = [
     "find_card",
     "get_weights",
     "kept_weights",
+    "named_weights",
     "published",
     "weights_folder",
 ]
@@ -154,6 +155,33 @@ def kept_weights(name: str, folder: str | Path | None = None) -> Path | None:
     """
     path = weights_folder(folder) / find_card(name).kept_as
     return path if is_there(path) else None
+
+
+def named_weights(word: str | Path, what: str) -> Path | None:
+    """Return the file of the published weights that a word names; None where it names none.
+
+    A file or folder of that very name comes first.
+
+    Args:
+        word: a path, or the name of a card.
+        what: it stands for, in messages.
+
+    Raises:
+        FileNotFoundError: a name of weights that are not on this machine: nothing is downloaded.
+    """
+    name = str(word)
+    if name not in _cards() or is_there(expanded(word), folders=True):
+        return None
+    found = kept_weights(name)
+    if found is None:
+        fail(
+            what,
+            expected="weights that are on this machine",
+            got=f"none of the name {name!r} in {weights_folder()}",
+            remedy=f"run `genviews generator get {name}`",
+            error=FileNotFoundError,
+        )
+    return found
 
 
 def get_weights(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+import torch
 
 from benchmarks.nvidia_files import pytorch_pickle
 from genviews.cli import main
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.invert.published import ResNetEncoder
 from genviews.load.generator import load_generator
+from tests.generators.naive_others import Weights
+from tests.load.naive_encoders import resnet_encoder
 
 NAME = "stylegan2-ada-metfaces"  # nobody states its SHA-256
-TINY = StyleGAN2Config(
-    resolution=8, img_channels=1, z_dim=4, w_dim=4, mapping_layers=1, channels={4: 2, 8: 2}
-)
+ENCODER = "chai-cat-encoder"
+TINY = StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channels={4: 2, 8: 2})
 
 
 @pytest.fixture
@@ -38,6 +41,30 @@ def test_a_file_of_mine_is_kept_under_its_name_and_opened_by_it(weights, capsys)
     assert load_generator(NAME).generator.image_spec.height == 8
     assert main(["generator", "get", NAME]) == 0  # it is here: nothing is downloaded, told once
     assert "commercial" not in capsys.readouterr().err
+
+
+def test_an_encoder_is_named_as_a_generator_is(weights, capsys):
+    drawn = Weights()
+    resnet_encoder(drawn, torch.zeros(1, 4, 64, 64), 4, 4, (4, 4, 6, 4), (2, 1, 1, 1))
+    torch.save({"state_dict": dict(drawn)}, "mine.pth.tar")
+    made = ["generator", "views", "mine.pkl", "--views", "none", "--samples", "2"]
+    assert main([*made, "--out", "made"]) == 0
+    words = ["invert", "--images", "made/images", "--generator", "mine.pkl", "--steps", "0"]
+    words += ["--encoder", ENCODER]
+    assert main(words) == 2
+    told = f"--encoder: expected weights that are on this machine, got none of the name '{ENCODER}'"
+    assert told in capsys.readouterr().err
+    assert main(["generator", "get", ENCODER, "--file", "mine.pth.tar"]) == 0
+    assert main(words) in (0, 3)
+    assert isinstance(load_generator("mine.pkl", encoder=ENCODER).encoder, ResNetEncoder)
+    capsys.readouterr()
+    assert main(["generator", "show", ENCODER]) == 2
+    assert "expected a generator, got an encoder of inversions" in capsys.readouterr().err
+
+
+def test_a_name_that_is_misspelt(weights):
+    with pytest.raises(ValueError, match="did you mean 'stylegan2-ffhq'"):
+        load_generator("stylegan2-fhq")
 
 
 def test_the_list(capsys):

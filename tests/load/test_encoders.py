@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.encoders import read_encoder
 from genviews.invert.optimize import invert
 from genviews.invert.start import EncoderStart, ToInvert
@@ -157,6 +158,22 @@ def test_what_is_no_encoder_for_the_generator(tmp_path):
     torch.save(OrderedDict(w), path)
     with pytest.raises(ValueError, match="encoder"):
         load_inversion_encoder(path, target())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ({"num_layers": 6}, "latents of encoder ours.safetensors: expected shape"),
+        ({"dim": 5}, "latents of encoder ours.safetensors: expected shape"),
+        ({"image_channels": 1}, "ours.safetensors: expected one that sees images of 3 channels"),
+    ],
+)
+def test_one_of_ours_for_another_generator(sizes, told, tmp_path):
+    fits = {"image_channels": 3, "num_layers": 8, "dim": DIM}
+    config = EncoderConfig(**{**fits, **sizes}, size=8, widths=(8,), blocks=(1,))
+    InversionEncoder(config).save(tmp_path / "ours.safetensors")
+    with pytest.raises(ValueError, match=told):
+        load_inversion_encoder(tmp_path / "ours.safetensors", target())
 
 
 def test_an_inversion_starts_from_it(tmp_path):

@@ -30,7 +30,7 @@ from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.checkpoints.strangers import WRITE, stranger_of_keys
 from genviews.generators.checkpoints.tensors import as_dict, told
 
-__all__ = ["READERS", "is_known", "open_checkpoint"]
+__all__ = ["READERS", "generator_in", "is_known", "open_checkpoint"]
 
 READERS: tuple[Reader, ...] = (
     stylegan2_ada.READER,
@@ -61,13 +61,21 @@ def is_known(path: Path) -> bool:
 def open_checkpoint(path: Path) -> Opened:
     """Return the generator of a file, in eval mode and frozen; no code of the file is run.
 
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: see `open_contents` and `generator_in`.
+    """
+    return generator_in(open_contents(path))
+
+
+def generator_in(contents: Contents) -> Opened:
+    """Return the generator of a decoded file, in eval mode and frozen.
+
     What was left out, and that the file holds code, is said in the generator's `notes`.
 
     Raises:
-        FileNotFoundError: no such file.
         ValueError: a damaged file, or one of a format that is not opened, which is named.
     """
-    contents = open_contents(path)
     with described_by(contents.what, "a file of weights", REMEDY):
         reader = next((one for one in READERS if one.knows(contents)), None)
         if reader is None:
