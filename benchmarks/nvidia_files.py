@@ -27,6 +27,8 @@ __all__ = [
     "persistent",
     "pytorch_network",
     "pytorch_pickle",
+    "tensorflow",
+    "tensorflow_networks",
     "tensorflow_pickle",
 ]
 
@@ -246,6 +248,23 @@ def tensorflow_pickle(
         kwargs: further arguments of the generator, or others in the place of those of `config`.
         version: of the format.
     """
+    networks = tensorflow_networks(config, seed, kwargs, version)
+    with tensorflow():
+        return pickle.dumps(networks, 4)
+
+
+def tensorflow() -> contextlib.AbstractContextManager[None]:
+    """Let `tensorflow_networks` be pickled."""
+    return named_class("dnnlib.tflib.network", "Network", _Network)
+
+
+def tensorflow_networks(
+    config: StyleGAN2Config,
+    seed: int = 0,
+    kwargs: Mapping[str, Any] | None = None,
+    version: int = 4,
+) -> tuple[object, object, object]:
+    """What `tensorflow_pickle` puts into a file: G, D and Gs."""
     draw = np.random.default_rng(seed)
 
     def random(*shape: int) -> np.ndarray[Any, Any]:
@@ -282,8 +301,7 @@ def tensorflow_pickle(
         average = {"dlatent_avg": random(config.w_dim)}
         return state(kind, {"lod": np.float32(0), **average}, inner)
 
-    with named_class("dnnlib.tflib.network", "Network", _Network):
-        return pickle.dumps((network("G"), network("D"), network("Gs")), 4)
+    return network("G"), network("D"), network("Gs")
 
 
 _Random = Callable[..., "np.ndarray[Any, Any]"]

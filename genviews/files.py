@@ -270,6 +270,8 @@ def load_header(path: str | Path, what: str) -> tuple[dict[str, Tensor], dict[st
         with described_by(told, "a safetensors file", _FETCH):
             header = parse_object(file.read(size) if size <= left else b"", "header")
             text: dict[str, str] = header.pop("__metadata__", {})
+            if not isinstance(text, dict) or not all(isinstance(v, str) for v in text.values()):
+                raise ValueError("a __metadata__ that is no table of texts")
             shapes = {
                 key: torch.empty(one["shape"], dtype=_TYPES[one["dtype"]], device="meta")
                 for key, one in header.items()

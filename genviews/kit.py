@@ -9,6 +9,7 @@ ship are `genviews/zoo/NAME`. `GeneratorKit.load` reads one, `kit.save` writes o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -136,10 +137,13 @@ class GeneratorKit(Parts):
         """
         found = self._inverter
         if found is None:
-            settings = dict(self.card.get("inverter", {}))
-            if self._encoder is not None:  # it was asked for: it, and no other start of the card
-                settings.pop("start", None)
-            found = inverter_from(settings, self.encoder)
+            with self._said("inverter", "settings that its card can hold"):
+                settings = dict(self.card.get("inverter", {}))
+                if (
+                    self._encoder is not None
+                ):  # it was asked for: it, and no other start of the card
+                    settings.pop("start", None)
+                found = inverter_from(settings, self.encoder)
         return found if self._steps is None else replace(found, steps=self._steps)
 
     @cached_property
@@ -147,7 +151,8 @@ class GeneratorKit(Parts):
         """The principal directions of its latents; None in z space, where all are alike."""
         found = self._directions or self._read(PCA, PCAStatistics.load)
         if found is not None:
-            found.check(self.generator)  # once for all perturbations along them
+            with self._said("directions", "those of its generator"):
+                found.check(self.generator)  # once for all perturbations along them
         elif self.generator.latent_spec.space != "z":
             found = PCAStatistics.measure(self.generator)
         return found
@@ -167,7 +172,9 @@ class GeneratorKit(Parts):
     @cached_property
     def candidates(self) -> tuple[Perturbation, ...]:
         """Perturbations to try where the user names none: every kind, range and strength."""
-        return tuple(perturbations(self._table(), self))
+        table = self._table()
+        with self._said("perturbations", "kinds, rows and strengths that suit its generator"):
+            return tuple(perturbations(table, self))
 
     @cached_property
     def baselines(self) -> tuple[PixelViews, ...]:
@@ -197,6 +204,11 @@ class GeneratorKit(Parts):
             f"a picture by {told} of what two samples differ by"
         )
         return found
+
+    def _said(self, part: str, expected: str) -> AbstractContextManager[None]:
+        """Name the kit in whatever is wrong with what it, or its card, says of a part."""
+        remedy = "correct its card, or what was given in its place"
+        return described_by(f"{part} of kit {self.name!r}", expected, remedy)
 
     def _has_rows(self, scales: ScaleTable) -> bool:
         """Whether the generator has the ranges of rows that a table is for."""

@@ -21,8 +21,9 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ from genviews.generators.modulation import ordinary
 from genviews.generators.prior import PriorGenerator
 from genviews.types import Images, ImageSpec, Label, Latents
 
-__all__ = ["PipelineGenerator", "Prompts"]
+__all__ = ["PipelineGenerator", "Prompts", "followed"]
 
 # Of the noise that comes in between the steps of some samplers, the same for every image.
 _SEED = 0
@@ -169,16 +170,8 @@ class PipelineGenerator(PriorGenerator):
         """Follow z through the sampler, of a class or prompt where there are some."""
         self.latent_spec.check(latents, batch=True)
         label = self.check_label(label, len(latents))
-        sampler = copy.deepcopy(self.scheduler)  # it counts its steps
-        sampler.set_timesteps(self.steps, device=self.device)
-        z = latents[:, 0].unflatten(1, self.cells)
-        x: Tensor = self.place(z) * sampler.init_noise_sigma
-        noise = {}
-        if "generator" in inspect.signature(sampler.step).parameters:
-            noise = {"generator": [torch.Generator().manual_seed(_SEED) for _ in latents]}
-        for time in sampler.timesteps:
-            out = self._predicted(sampler.scale_model_input(x, time), time, label)
-            x = sampler.step(out, time, x, return_dict=False, **noise)[0].to(x.dtype)
+        z = self.place(latents[:, 0].unflatten(1, self.cells))
+        x = followed(self.scheduler, self.steps, z, partial(self._predicted, label=label))
         return x if self.autoencoder is None else decoded(self.autoencoder, x)
 
     def _predicted(self, x: Tensor, time: Tensor, label: Label | None) -> Tensor:
@@ -228,6 +221,32 @@ class PipelineGenerator(PriorGenerator):
         sampler = {type(self.scheduler).__name__: settings}
         how = {"sampler": sampler, "steps": self.steps, "guidance": self.guidance}
         return {**super().__describe__(), **how}
+
+
+def followed(
+    scheduler: Any,  # noqa: ANN401 (of an optional package)
+    steps: int,
+    z: Tensor,
+    predict: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Return what a sampler makes of noise.
+
+    Args:
+        scheduler: see `PipelineGenerator`; it is left as it is.
+        steps: of it.
+        z: (B, C, H, W), unit noise.
+        predict: what the network says of x at a time.
+    """
+    sampler = copy.deepcopy(scheduler)  # it counts its steps
+    sampler.set_timesteps(steps, device=z.device)
+    x: Tensor = z * sampler.init_noise_sigma
+    noise = {}
+    if "generator" in inspect.signature(sampler.step).parameters:
+        noise = {"generator": [torch.Generator().manual_seed(_SEED) for _ in z]}
+    for time in sampler.timesteps:
+        out = predict(sampler.scale_model_input(x, time), time)
+        x = sampler.step(out, time, x, return_dict=False, **noise)[0].to(x.dtype)
+    return x
 
 
 def _sides(size: int | Sequence[int] | None) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from genviews.checks import fail
 from genviews.generators.edm_config import EDMConfig
 from genviews.generators.edm_networks import UNet
 from genviews.generators.modulation import ordinary
@@ -79,6 +80,7 @@ class EDM(PriorGenerator):
         self.model = UNet(config)
         if config.preconditioning == "iddpm":
             self.register_buffer("u", _levels_of_iddpm(config))
+        self._check_levels()
 
     @property
     def evaluations(self) -> int:
@@ -117,6 +119,19 @@ class EDM(PriorGenerator):
         if config.preconditioning == "iddpm":
             return [self.u[self._nearest(level)].item() for level in levels]
         return levels
+
+    def _check_levels(self) -> None:
+        """Raise ValueError for a sampler whose noise does not fall towards 0, by round-off too."""
+        try:
+            levels = self.noise_levels()
+            factors = [number for level in levels for number in self._factors(level)]
+            good = all(a >= b > 0 for a, b in pairwise(levels)) and all(map(math.isfinite, factors))
+        except (ArithmeticError, ValueError):  # ValueError: a root of what is below 0
+            good = False
+        if not good:
+            got = "others, by sigma_min, sigma_max, rho and the schedule"
+            remedy = "change the sampler, or the schedule of the network"
+            fail("noise levels of EDM", expected="such as fall towards 0", got=got, remedy=remedy)
 
     def denoised(self, x: Tensor, sigma: float, label: Label | None) -> Tensor:
         """D(x; sigma): the expected image behind a picture with so much noise."""

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+import torch
 from torch import Tensor
 
 from genviews.checks import fail, lookup
@@ -142,6 +143,7 @@ def filled(
     """
     network = FAMILIES[name].network
     with described_by(what, "the network of its config"):
+        _check_fields(config)
         with at_most(shapes):
             made: Generator = network(config)
         check_weights(made, shapes, f"{network.__name__} weights", _REMEDY)
@@ -214,6 +216,35 @@ def _required(config: type[Any]) -> str:
     """The fields of a config that must be given: any config is refused without them."""
     needed = (f for f in fields(config) if f.default is MISSING and f.default_factory is MISSING)
     return ", ".join(f.name for f in needed)
+
+
+def _check_fields(config: Any) -> None:  # noqa: ANN401 (see `Family`)
+    """Raise ValueError for a field of another type than its own, which files may have."""
+    for name, kind in get_type_hints(type(config)).items():
+        if not _suits(value := getattr(config, name), kind):
+            raise ValueError(f"{name} {value!r}")
+
+
+def _suits(value: Any, kind: Any) -> bool:  # noqa: ANN401 (a value, and a type)
+    """Whether a value is of a type; of numbers, also whether single precision has them."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_suits(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        each = list(inner)
+        if inner[1:] == (...,) and isinstance(value, tuple):
+            each = [inner[0]] * len(value)
+        fits = isinstance(value, tuple) and len(value) == len(each)
+        return fits and all(map(_suits, value, each))
+    if isinstance(origin, type):  # a mapping
+        pairs = value.items() if isinstance(value, Mapping) else ((None, None),)
+        return all(_suits(k, inner[0]) and _suits(v, inner[1]) for k, v in pairs)
+    if kind in (int, float):
+        number = type(value) is int or (kind is float and type(value) is float)
+        return number and abs(value) < torch.finfo(torch.float32).max
+    return isinstance(value, kind)
 
 
 def _as_json(value: Any) -> Any:  # noqa: ANN401 (JSON values)

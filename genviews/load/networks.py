@@ -32,8 +32,10 @@ from genviews.classify.model import Classifier, as_module, needed_arguments
 from genviews.classify.network import SmallResNet
 from genviews.classify.probe import probe_classifier
 from genviews.classify.settings import ClassifierSettings
+from genviews.described import described_by
 from genviews.files import load_header, read_tensors
 from genviews.generators.checkpoints.contents import open_contents
+from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.checkpoints.state import bare_names
 from genviews.generators.checkpoints.tensors import as_dict
 from genviews.modes import evaluated
@@ -199,7 +201,12 @@ def _attribute(path: Path) -> Callable[[], AttributeNetwork] | None:
     names = bare_names(as_dict(held.get("state_dict")) or held)
     if not looks_like_attribute(names):
         return None
-    return lambda: attribute_network(contents.tensors(names), what)
+
+    def read() -> AttributeNetwork:
+        with described_by(what, "an attribute classifier", REMEDY):
+            return attribute_network(contents.tensors(names), what)
+
+    return read
 
 
 def _own_network(path: Path, what: str) -> SmallResNet | AttributeNetwork:

@@ -16,13 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from genviews.checks import check_count, expanded, fail, is_there
 from genviews.described import described_by
 from genviews.files import read_json
 from genviews.generators.autoencoder import AutoencoderGenerator
 from genviews.generators.base import Generator
 from genviews.generators.callable import named_classes
-from genviews.generators.diffusion import PipelineGenerator
+from genviews.generators.diffusion import PipelineGenerator, followed
 from genviews.load.pipeline_folder import (
     FETCH,
     PipelineFolder,
@@ -65,6 +67,7 @@ _SCHEDULERS = {
 # Chosen by us, for samplers of many steps; LCM's is that of its pipeline.
 _STEPS, _LCM_STEPS = 10, 4
 _MOST_TIMES = 100_000
+_CHANGE = "change what is asked of it, or fetch it again"
 
 
 def load_pipeline(
@@ -96,6 +99,8 @@ def load_pipeline(
         >>> load_pipeline("stabilityai/sd-turbo",
         ...     class_names={"cat": "a photo of a cat"})  # doctest: +SKIP
     """
+    if steps is not None:
+        check_count(steps, "steps of the sampler", most=_MOST_TIMES)
     place = expanded(word)
     if not is_there(place, folders=True) and may_be_on_hub(str(word)):
         place = downloaded(str(word))
@@ -115,7 +120,9 @@ def load_pipeline(
             got = f"one network of a pipeline ({kind})"
             fail(folder.what, expected="a generator", got=got, remedy=remedy)
         kind = known_class(kind, _AUTOENCODERS, folder.what, "autoencoder")
-        made: Generator = AutoencoderGenerator(folder.network(place, kind), resolution)
+        network = folder.network(place, kind)
+        with described_by(folder.what, "an autoencoder of such images", _CHANGE):
+            made: Generator = AutoencoderGenerator(network, resolution)
     else:
         made = _pipeline(folder, class_names, steps, guidance, resolution)
     if not made.class_names:
@@ -153,15 +160,10 @@ def _pipeline(
         embedded = network.config.get("time_cond_proj_dim")
         few = steps == 1 or kinds["scheduler"] == "LCMScheduler"
         guidance = 1.0 if few and not embedded else _PIPELINES[pipeline]
-    made = PipelineGenerator(
-        network,
-        scheduler,
-        None if vae is None else folder.network(folder.place("vae"), vae),
-        prompts,
-        steps=steps,
-        guidance=guidance,
-        resolution=resolution,
-    )
+    autoencoder = None if vae is None else folder.network(folder.place("vae"), vae)
+    how: dict[str, Any] = {"steps": steps, "guidance": guidance, "resolution": resolution}
+    with described_by(folder.what, "parts that go together", _CHANGE):
+        made = PipelineGenerator(network, scheduler, autoencoder, prompts, **how)
     made.notes += notes
     return made
 
@@ -189,4 +191,5 @@ def _sampler(
         if steps == 1 and own != "trailing" and kind != "LCMScheduler":
             made = made_by.from_config(config, timestep_spacing="trailing")
             notes += ("timestep_spacing is trailing, so that one step begins at pure noise",)
+        followed(made, steps, torch.zeros(1, 1, 2, 2), lambda x, time: torch.zeros_like(x))
     return made, steps, notes

@@ -56,6 +56,9 @@ def encode_prompts(
             one, last = encoder.encode([*texts, ""], early=wide)
             hidden.append(one)
             pooled = last if wide else None
+    if not hidden:
+        got, remedy = "one without the other", FETCH
+        fail(folder.what, expected="a text encoder and its tokenizer", got=got, remedy=remedy)
     together = torch.cat(hidden, -1)
     if wide and folder.index.get("force_zeros_for_empty_prompt", True) and pooled is not None:
         together[-1], pooled[-1] = 0, 0
