@@ -71,7 +71,11 @@ class NoticingEnsemble:
 
     @checked
     def fit(
-        self, bank: PredictionBank, loss: Float[Tensor, " N"] | None = None
+        self,
+        bank: PredictionBank,
+        loss: Float[Tensor, " N"] | None = None,
+        *,
+        counts: Float[Tensor, " N"] | None = None,
     ) -> NoticingEnsemble:
         """Fit b and w by log-loss.
 
@@ -80,6 +84,9 @@ class NoticingEnsemble:
                 copies under a shift, so that there is something to notice.
             loss: reconstruction error of each image; one that is not finite counts, here and later,
                 as the largest of these.
+            counts: how often each image counts, above 0; None counts each once. Where there are
+                copies under several shifts, let the images as they come count as often as all
+                copies together: they are the usual case.
 
         Raises:
             ValueError: a bank of a test split, or without labels or the keys.
@@ -87,8 +94,10 @@ class NoticingEnsemble:
         check_fit(bank.split, "fit weights of images")
         finite = None if loss is None else loss[loss.isfinite()]
         self._unknown_error = 1.0 if finite is None or not len(finite) else float(finite.max())
-        features = self._features(bank, loss).cpu()
-        self._mean, self._spread = features.mean(0), features.std(0, correction=0)
+        features = self._features(bank, loss).cpu().double()
+        shares = _shares(counts, len(bank))
+        self._mean = shares @ features
+        self._spread = (shares @ (features - self._mean).square()).sqrt()
         known, labels = self._standard(features), bank.known_labels().cpu()
         image, views = (term.cpu() for term in self.ensemble.terms(bank))
         probs = find_merge(self.ensemble.rule.merge).probs
@@ -96,7 +105,7 @@ class NoticingEnsemble:
         def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
             free = torch.tensor(point, dtype=torch.float64, requires_grad=True)
             alpha = torch.sigmoid(free[0] + known @ free[1:])[:, None]
-            value = log_loss(probs((1 - alpha) * image + alpha * views), labels)
+            value = log_loss(probs((1 - alpha) * image + alpha * views), labels, shares)
             value = value + self.ridge * free[1:].square().sum()
             (slope,) = torch.autograd.grad(value, free)
             return value.item(), slope.numpy()
@@ -159,6 +168,17 @@ class NoticingEnsemble:
             known = error.where(error.isfinite(), torch.full_like(error, self._unknown_error))
             columns.append(known.clamp_min(1e-9).log())
         return torch.stack(columns, 1)
+
+
+def _shares(counts: Tensor | None, images: int) -> Float[Tensor, " N"]:
+    if counts is None:
+        return torch.full((images,), 1 / images, dtype=torch.float64)
+    check_shape(counts, (images,), "counts", "give one of each image of the bank")
+    given = counts.detach().cpu().double()
+    if not bool((given > 0).all() and given.isfinite().all()):
+        got, remedy = f"{float(given.min()):g}", "leave out images that are not to count"
+        fail("counts", expected="finite numbers above 0", got=got, remedy=remedy)
+    return given / given.sum()
 
 
 def _sureness(probs: Float[Tensor, "N Y"]) -> Float[Tensor, " N"]:

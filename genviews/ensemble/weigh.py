@@ -301,11 +301,22 @@ def grid_log_losses(
     return torch.stack([log_loss(probs(mix(image, views, float(a))), labels) for a in alphas])
 
 
-def log_loss(probs: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-    """Mean of -log of the probability of each label, in nats; 0 counts as the smallest float."""
+def log_loss(
+    probs: Float[Tensor, "N Y"],
+    labels: Int[Tensor, " N"],
+    shares: Float[Tensor, " N"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean of -log of the probability of each label, in nats; 0 counts as the smallest float.
+
+    Args:
+        probs: of the classes.
+        labels: class indices.
+        shares: of each image in the mean, with a sum of 1; None is the same for all.
+    """
     check_count(len(labels), "number of images")
     least = torch.finfo(torch.float64).tiny
-    return -probs.gather(1, labels[:, None]).double().clamp_min(least).log().mean()
+    losses = -probs.gather(1, labels[:, None])[:, 0].double().clamp_min(least).log()
+    return losses.mean() if shares is None else (losses * shares).sum()
 
 
 def _keys(keys: str | Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,22 @@ def test_the_weight_of_an_image_does_not_depend_on_the_others():
     test, loss = bank(shifted=True, split="test"), torch.linspace(1, 9, 200)
     whole = found.weights(test, loss)
     assert torch.equal(whole[5:9], found.weights(test.select(slice(5, 9)), loss[5:9]))
+
+
+def test_an_image_that_counts_twice_is_as_good_as_two():
+    clean, shifted = (bank(shifted=one, count=60) for one in (False, True))
+    again = replace(clean, ids=tuple(f"again {name}" for name in clean.ids))
+    copied = NoticingEnsemble(Ensemble("views")).fit(
+        PredictionBank.concatenate([clean, again, shifted])
+    )
+    counts = torch.tensor([2.0] * 60 + [1.0] * 60)
+    counted = NoticingEnsemble(Ensemble("views")).fit(
+        PredictionBank.concatenate([clean, shifted]), counts=counts
+    )
+    assert torch.allclose(counted.weights(shifted), copied.weights(shifted), atol=1e-4)
+    for wrong in (counts[:-1], -counts, torch.where(counts > 1, torch.nan, counts)):
+        with pytest.raises(ValueError, match="counts"):
+            NoticingEnsemble(Ensemble("views")).fit(both(), counts=wrong)
 
 
 def test_a_failed_inversion_counts_as_far_off_whatever_its_neighbours():

@@ -7,7 +7,7 @@ shift when it was fitted makes a *protocol*:
 - "unlabelled": images under the same shift without labels, and clean ones with labels;
 - "clean": clean calibration images alone;
 - "one weight": clean images and copies under one mild shift of another kind;
-- "noticing": clean images and copies under mild shifts of all other kinds.
+- "noticing": clean images, which count for half, and copies under mild shifts of all other kinds.
 
 Rivals (pixel views, restorations) are always chosen by the first, which favours them.
 """
@@ -150,6 +150,12 @@ class Calibrated:
             banks.append(replace(own.banks[task], ids=ids))
             losses.append(own.loss)
         return PredictionBank.concatenate(banks), torch.cat(losses)
+
+    def counts(self, names: Sequence[str]) -> Tensor:
+        """How often each image of `joined` counts: clean ones as often as all copies together."""
+        copies = [torch.ones(len(self.milds[name].loss)) for name in names]
+        clean = torch.full((len(self.clean.loss),), float(max(len(names), 1)))
+        return torch.cat([clean, *copies])
 
 
 def calibrate(
@@ -332,7 +338,8 @@ def _weighed_rows(
     for protocol, alpha in fitted.items():
         proba = Ensemble(rivals.views, rule=rule, alpha=alpha).predict_proba(last)
         rows.add(views, proba, protocol=protocol, alpha=alpha)
-    noticing = NoticingEnsemble(ensemble).fit(*calibrated.joined(name, milds))
+    noticing = NoticingEnsemble(ensemble)
+    noticing.fit(*calibrated.joined(name, milds), counts=calibrated.counts(milds))
     proba, mean = noticing.predict_proba(last, loss), noticing.weights(last, loss).mean()
     rows.add(views, proba, protocol="noticing", alpha=float(mean))
     chosen = rows.facts.get(("pixel views", ""), ("", None))[0]
