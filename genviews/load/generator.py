@@ -13,9 +13,10 @@ package.module:name         the user's function or module that turns z into imag
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from genviews.checks import (
     check_count,
@@ -24,10 +25,11 @@ from genviews.checks import (
     expanded,
     fail,
     is_there,
+    is_url,
     lookup,
     option,
 )
-from genviews.files import read_json
+from genviews.files import load_header, read_json
 from genviews.generators.adapter import Adapter
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
@@ -44,7 +46,13 @@ from genviews.invert.autoencoder import own_encoder
 from genviews.invert.encoder import LatentEncoder
 from genviews.kit import GeneratorKit, read_generator
 from genviews.load.encoders import encoder_file, load_inversion_encoder, shipped_encoder
-from genviews.load.pipeline_folder import downloaded, is_pipeline, licence_of, may_be_on_hub
+from genviews.load.pipeline_folder import (
+    WEIGHT_FILES,
+    downloaded,
+    is_pipeline,
+    licence_of,
+    may_be_on_hub,
+)
 from genviews.load.pipelines import load_pipeline
 from genviews.modes import evaluated
 from genviews.named import find_named
@@ -160,11 +168,16 @@ def _find(
     """The name of a kit, its folder if it has one, and what reads it."""
     path = entry_folder(word) if word in zoo_names() else expanded(word)
     path = _named(word) or path
+    if is_url(word):
+        check_file(word, f"generator {word!r}")  # which says what to do
     if is_there(path, folders=True) and path.is_dir():
         _refuse_said(word, z_dim, num_classes, adapter)
-        if not is_there(path / "card.json") and is_pipeline(path):
-            return path.name, None, partial(_pipeline, path, path, class_names)
-        return path.name, path, lambda: _Read(*read_generator(path))
+        name = path.name or path.resolve().name
+        if is_there(path / "card.json"):
+            return name, path, lambda: _Read(*read_generator(path))
+        if is_pipeline(path):
+            return name, None, partial(_pipeline, path, path, class_names)
+        _refuse_folder(word, path)
     if path.suffix in (".safetensors", ".json"):
         weights, config = path.with_suffix(".safetensors"), path.with_suffix(".json")
         alone = not is_there(config) and is_there(weights)
@@ -172,6 +185,8 @@ def _find(
         if alone and not own and is_known(weights):
             _refuse_said(word, z_dim, num_classes, adapter)
             return path.stem, None, partial(_checkpoint, weights)
+        if alone and not own:
+            _refuse_other(word, weights)
         for file in (weights,) if own else (config, weights):
             check_file(
                 file,
@@ -181,19 +196,20 @@ def _find(
             )
         _refuse_said(word, z_dim, num_classes, adapter)
         return path.stem, None, partial(_file, weights, config)
-    if ":" in word:
-        find_named(word, f"generator {word!r}")
-        return word, None, partial(_function, word, z_dim, num_classes, adapter)
     if is_there(path):
         _refuse_said(word, z_dim, num_classes, adapter)
         return path.stem, None, partial(_checkpoint, path)
+    if ":" in word:
+        find_named(word, f"generator {word!r}")
+        return word, None, partial(_function, word, z_dim, num_classes, adapter)
     if may_be_on_hub(word):
         _refuse_said(word, z_dim, num_classes, adapter)
         place = downloaded(word)
         return path.name, None, partial(_pipeline, word, place, class_names)
     forms = "generator (or FILE.safetensors, a kit's folder, or module:function)"
-    cards = (card.name for card in published().values() if card.kind == "generator")
-    lookup(word, dict.fromkeys((*zoo_names(), *cards)), forms)
+    cards = [card.name for card in published().values() if card.kind == "generator"]
+    near = get_close_matches(word, cards, cutoff=0.7)  # all would be a page
+    lookup(word, dict.fromkeys((*zoo_names(), *near)), forms)
     raise AssertionError("lookup raises")
 
 
@@ -208,6 +224,35 @@ def _named(word: str) -> Path | None:
             remedy=f"name its generator, and this one as {option('encoder')}",
         )
     return found
+
+
+def _refuse_folder(word: str, folder: Path) -> NoReturn:
+    """Raise for a folder that is no generator; a file of weights in it may be one."""
+    files = sorted(one.name for one in folder.iterdir() if one.name.endswith(WEIGHT_FILES))
+    remedy = "name the folder or the file itself"
+    if files:
+        remedy = f"name the file of weights, such as {folder / files[0]}"
+    fail(
+        f"generator {word!r}",
+        expected="a kit (a folder with a card.json) or a folder of diffusers",
+        got=f"neither, but {', '.join(files[:3])}" if files else "neither",
+        remedy=remedy,
+        error=FileNotFoundError,
+    )
+
+
+def _refuse_other(word: str, weights: Path) -> None:
+    """Raise for a file of ours that is another thing, or a part of a kit."""
+    shapes, text = load_header(weights, "generator")
+    flags = {"directions": "walks"} | ({"mean_latent": "encoder"} if "network" in text else {})
+    flag = next((flag for name, flag in flags.items() if name in shapes), None)
+    got, remedy = text.get("network", flag), "name its generator"
+    if is_there(weights.with_name("card.json")):
+        got, remedy = "a part of a kit", f"name the folder of the kit, {weights.parent}"
+    elif flag is not None:
+        remedy += f", and this one as {option(flag)}"
+    if got is not None:
+        fail(f"generator {word!r}", expected="a generator", got=got, remedy=remedy)
 
 
 def _refuse_said(word: str, z_dim: int | None, num_classes: int, adapter: Adapter | None) -> None:

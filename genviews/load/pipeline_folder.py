@@ -25,6 +25,7 @@ from genviews.weights import check_weights, load_strictly
 
 __all__ = [
     "FETCH",
+    "WEIGHT_FILES",
     "PipelineFolder",
     "downloaded",
     "is_pipeline",
@@ -38,7 +39,9 @@ FETCH = "fetch it again, or save the pipeline anew with `save_pretrained`"
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _OLD = re.compile(rf"\.({'|'.join(_OLD_ATTENTION)})\.(weight|bias)$")
 _HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_FILES = (".pkl", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".zip", ".onnx", ".safetensors", ".json")
+WEIGHT_FILES = (".pkl", ".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pth.tar")
+"""Endings of files of weights."""
+_FILES = (*WEIGHT_FILES, ".tar", ".zip", ".onnx", ".json")
 _WRITE = "write a function that calls it, and name that as package.module:name; see " + GUIDE
 
 

@@ -6,6 +6,7 @@ Images have 32 pixels where the format lets them: the fewest that LPIPS can meas
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import warnings
 from argparse import Namespace
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from benchmarks import generators_diffusers as diffusers
 from benchmarks.nvidia_files import pytorch_pickle, tensorflow_pickle
 from genviews.cli import main
 from genviews.generators.stylegan2 import StyleGAN2Config
@@ -207,13 +209,12 @@ def _kit(folder: Path) -> list[str]:
     return ["kit"]
 
 
-def _function(name: str, *flags: str, folder: Path) -> list[str]:
-    (folder / f"{NAME}.py").write_text(MODULE)
+def _function(name: str, *flags: str) -> list[str]:
     return [f"{NAME}:{name}", *flags]
 
 
 def _scripted(folder: Path) -> list[str]:
-    words = _function("scripted", folder=folder)
+    words = _function("scripted")
     made: dict[str, type[torch.nn.Module]] = {}
     exec(MODULE, made)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -224,7 +225,7 @@ def _scripted(folder: Path) -> list[str]:
 
 
 def _of(name: str, *flags: str) -> Write:
-    return lambda folder: _function(name, *flags, folder=folder)
+    return lambda folder: _function(name, *flags)
 
 
 CLASS_FLAGS = (
@@ -240,7 +241,7 @@ class Format:
     """A way in which a generator comes.
 
     Args:
-        write: writes one into a folder, and returns the words after `generator show`.
+        write: writes one into a folder with `MODULE`, and returns the words after `generator show`.
         space: of its latents.
         size: pixels of a side.
         channels: of its images.
@@ -290,3 +291,30 @@ FORMATS: dict[str, Format] = {
     "a pipeline of prompts": _in_z(_of("prompted"), size=4, classes=2),
     "an autoencoder": _in_z(_of("autoencoder"), size=6, encoder=True),
 }
+
+
+def _diffusers(case: str, folder: Path) -> list[str]:
+    chosen = diffusers.CASES[case]
+    if chosen.scheduler:
+        pipeline = diffusers.pipeline_of(chosen, folder)
+        pipeline.save_pretrained(folder / "net")
+        names = ["--generator-class-names", "a b,c"]
+        return ["net", *(names if "tokenizer" in pipeline.components else [])]
+    diffusers.made(chosen.kind, **chosen.network).save_pretrained(folder / "net")
+    config = folder / "net" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "sample_size": 16}))
+    return ["net"]
+
+
+def _of_diffusers(name: str) -> Format:
+    case = diffusers.CASES[name]
+    write, alone = partial(_diffusers, name), not case.scheduler
+    prompts = case.kind.startswith(("Stable", "Latent"))
+    classes = 2 if prompts else case.network.get("num_class_embeds", 0)
+    return _in_z(write, size=16 if prompts or alone else 8, classes=classes, encoder=alone)
+
+
+if importlib.util.find_spec("diffusers") is not None:
+    # Those of a kind differ in their steps, which are no part of a folder.
+    kinds = {(case.kind, case.scheduler): name for name, case in reversed(diffusers.CASES.items())}
+    FORMATS |= {name: _of_diffusers(name) for name in kinds.values()}

@@ -34,7 +34,7 @@ from genviews.kit import GeneratorKit
 from genviews.load.generator import load_generator
 from genviews.perturb.base import KINDS
 from genviews.perturb.train_steer import SteerTraining, train_walks
-from tests.cli.families import FORMATS, NAME
+from tests.cli.families import FORMATS, MODULE, NAME
 
 SPACES = ("own", "z")
 LEAST = 31
@@ -48,6 +48,7 @@ class Tried:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.format, self.folder = name, FORMATS[name], folder
+        (folder / f"{NAME}.py").write_text(MODULE)
         self.words = self.format.write(folder)
 
     @cached_property

@@ -62,11 +62,6 @@ def test_an_encoder_is_named_as_a_generator_is(weights, capsys):
     assert "expected a generator, got an encoder of inversions" in capsys.readouterr().err
 
 
-def test_a_name_that_is_misspelt(weights):
-    with pytest.raises(ValueError, match="did you mean 'stylegan2-ffhq'"):
-        load_generator("stylegan2-fhq")
-
-
 def test_the_list(capsys):
     assert main(["generator", "get"]) == 0
     shown = capsys.readouterr().out

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from genviews.domains import DOMAINS
@@ -144,3 +146,52 @@ class TestChoices:
     def test_negative_steps(self, weights):
         with pytest.raises(ValueError, match="steps: expected an integer of at least 0"):
             load_generator(str(weights), steps=-1)
+
+
+class TestOtherThings:
+    """What is no generator, in a sentence that says what it is and what to name."""
+
+    @pytest.fixture
+    def others(self, tmp_path, monkeypatch):
+        """Files and folders that users mix up with a generator, in the current folder."""
+        monkeypatch.chdir(tmp_path)
+        toy = ToyGenerator()
+        InversionEncoder(EncoderConfig.for_generator(toy)).save("encoder.safetensors")
+        train_walks(toy, SteerTraining(samples=2, batch=2)).save("walks.safetensors")
+        GeneratorKit(toy, directions=PCAStatistics.measure(toy, 50)).save("kit")
+        (tmp_path / "hf").mkdir()
+        torch.save({"weight": torch.zeros(2)}, "hf/pytorch_model.bin")
+        weights = {"layer5.conv5.weight": torch.zeros(2)}
+        torch.save({"state_dict": weights}, "chai.pth.tar")
+        torch.save(dict.fromkeys(("block0.conv.weight", "block1.wscale1.bias"), 0), "domain.pth")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is out of date, as are the files that it wrote
+            torch.jit.trace(torch.nn.Tanh(), torch.zeros(1, 2)).save("net.ts")
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("word", "told"),
+        [
+            ("encoder.safetensors", r"got InversionEncoder; .* and this one as encoder \(--enc"),
+            ("walks.safetensors", r"got walks; name its generator, and this one as walks \(--walk"),
+            ("chai.pth.tar", r"got an encoder of inversions, or .* this one as encoder \(--enc"),
+            ("domain.pth", r"got an encoder of In-Domain inversion; .* encoder \(--encoder\)"),
+            ("kit/pca.safetensors", "got a part of a kit; name the folder of the kit, kit"),
+            ("hf", "neither, but pytorch_model.bin; name the .* such as hf/pytorch_model.bin"),
+            ("net.ts", r"got a TorchScript file; .* that returns torch\.jit\.load"),
+            ("https://a.b/net.pkl", "expected a file of this machine, got .*, a URL; copy it"),
+            ("stylegan2-fhq", "did you mean 'stylegan2-ffhq'"),
+        ],
+    )
+    def test_it_is_named(self, others, word, told):
+        with pytest.raises((ValueError, FileNotFoundError), match=told):
+            load_generator(word)
+
+    def test_the_current_folder_has_a_name(self, others, monkeypatch):
+        monkeypatch.chdir(others / "kit")
+        assert load_generator(".").name == "kit"
+
+    def test_a_colon_in_the_name_of_a_file(self, others):
+        (others / "chai.pth.tar").rename("run:1.pkl")
+        with pytest.raises(ValueError, match=r"generator run:1\.pkl"):
+            load_generator("run:1.pkl")

@@ -27,7 +27,7 @@ from genviews.generators.checkpoints import (
 from genviews.generators.checkpoints.contents import MOST_KEYS, Contents, open_contents
 from genviews.generators.checkpoints.reader import Opened, Reader
 from genviews.generators.checkpoints.records import REMEDY
-from genviews.generators.checkpoints.strangers import WRITE, stranger_of_keys
+from genviews.generators.checkpoints.strangers import SCRIPT, WRITE, stranger_of_keys
 from genviews.generators.checkpoints.tensors import as_dict, told
 
 __all__ = ["READERS", "generator_in", "is_known", "open_checkpoint"]
@@ -101,6 +101,8 @@ def _refuse(contents: Contents) -> NoReturn:
     network = contents.network("G_ema", "G", "ema")
     if network is not None:
         got = f"a network of class {network.kind} in a {contents.form}"
+    elif "_is_full_backward_hook" in held:
+        SCRIPT.refuse(contents.what)
     elif held:
         some = ", ".join(sorted(map(str, held))[:5]) + " ..." * (len(held) > 5)
         got = f"a {contents.form} of {len(held)} entries: {some}"

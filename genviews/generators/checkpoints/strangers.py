@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
-from genviews.checks import fail
+from genviews.checks import fail, option
 from genviews.user_code import GUIDE
 
-__all__ = ["WRITE", "Stranger", "stranger", "stranger_of_keys"]
+__all__ = ["SCRIPT", "WRITE", "Stranger", "stranger", "stranger_of_keys"]
 
 WRITE = (
     "write a function without arguments that builds the generator and loads it, and name that as "
@@ -52,6 +52,12 @@ _STARTS: tuple[tuple[bytes, Stranger], ...] = (
     (b"%PDF", Stranger("a PDF", "name a file of weights")),
     (b"\x08\x01\x12", Stranger("a saved model of TensorFlow", _CONVERT)),
 )
+SCRIPT = Stranger(
+    "a TorchScript file",
+    "write a function without arguments that returns torch.jit.load(the file), and name that as "
+    f"package.module:function; see {GUIDE}",
+)
+"""A network that torch.jit saved, whose attributes stand for themselves."""
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # at the end of an index of TensorFlow's variables
 
 
@@ -88,13 +94,18 @@ _PARTS: tuple[tuple[tuple[str, ...], str], ...] = (
         "an autoencoder of a diffusers folder",
     ),
 )
+_ENCODERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("layer5.conv5.weight",), "an encoder of inversions, or a classifier, of Chai et al. 2021"),
+    (("block0.conv.weight", "block1.wscale1.bias"), "an encoder of In-Domain inversion"),
+)
+_BESIDE = f"name its generator, and this one as {option('encoder')}"
 _FOLDER = "name the folder, with its model_index.json, or the config.json of an autoencoder"
 
 
 def stranger_of_keys(names: Iterable[object]) -> Stranger | None:
     """Return what the names of weights say that a file is, with or without `module.`, else None."""
     bare = {one.removeprefix("module.") for one in names if isinstance(one, str)}
-    for table, remedy in ((_KEYS, WRITE), (_PARTS, _FOLDER)):
+    for table, remedy in ((_KEYS, WRITE), (_PARTS, _FOLDER), (_ENCODERS, _BESIDE)):
         for keys, found in table:
             if bare.issuperset(keys):
                 return Stranger(found, remedy)
