@@ -10,6 +10,7 @@ came first is written down beside it, so that a second download must give the sa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from typing import Any, Literal
 
 from genviews.checks import check_file, expanded, fail, is_there, lookup
 from genviews.files import atomic_write_bytes, read_json, sha256_of, write_json
+from genviews.named import find_package
 from genviews.zoo.download import check_sha256, download
 
 __all__ = [
@@ -38,6 +40,10 @@ __all__ = [
 FOLDER = "GENVIEWS_WEIGHTS"
 """Environment variable with the folder of weights."""
 _CARDS = Path(__file__).with_name("published.json")
+# Of a repository of the hub: what `genviews.load.pipelines` reads, in full precision.
+_WANTED = ["*.json", "*.txt", "*diffusion_pytorch_model*.safetensors", "*/model*.safetensors"]
+_WANTED += ["README.md"]
+_LEFT = ["*.fp16.*", "*non_ema*", "safety_checker/*"]
 _UNVERIFIED = "unverified: nobody states a SHA-256; recorded at the first download"
 
 
@@ -60,6 +66,8 @@ class WeightsCard:
         size: in bytes; None where nobody states it.
         sha256: None where nobody states it.
         stated_by: who states size and SHA-256.
+        hub: owner/name of the Hugging Face hub, of which a folder of several files is needed, such
+            as a pipeline; `url` is its page then. "" for one file.
     """
 
     name: str
@@ -76,11 +84,12 @@ class WeightsCard:
     size: int | None = None
     sha256: str | None = None
     stated_by: str = ""
+    hub: str = ""
 
     @property
     def kept_as(self) -> str:
         """The name of the file on this machine: the card's, with the ending of the published."""
-        return f"{self.name}.{self.file.partition('.')[2]}"
+        return self.name if self.hub else f"{self.name}.{self.file.partition('.')[2]}"
 
     @property
     def notice(self) -> str:
@@ -96,9 +105,9 @@ class Weights:
     """A published file on this machine.
 
     Args:
-        path: of the file.
+        path: of the file or folder.
         card: of it.
-        sha256: of the file.
+        sha256: of the file; of a folder, of the list of its files with theirs.
         verified: by whose word the file is the published one, or that nobody's is known.
         new: whether it was not known here before: the time to tell a user of its licence.
     """
@@ -153,8 +162,10 @@ def kept_weights(name: str, folder: str | Path | None = None) -> Path | None:
     Raises:
         ValueError: unknown name; the closest are listed.
     """
-    path = weights_folder(folder) / find_card(name).kept_as
-    return path if is_there(path) else None
+    card = find_card(name)
+    path = weights_folder(folder) / card.kept_as
+    whole = is_there(_record_of(path) if card.hub else path)  # a folder is recorded at its end
+    return path if whole and is_there(path, folders=True) else None
 
 
 def named_weights(word: str | Path, what: str) -> Path | None:
@@ -209,9 +220,12 @@ def get_weights(
         attempts: see `download`.
         pause: see `download`.
 
+    A folder of the Hugging Face hub is brought by the hub's own client, which shows its progress.
+
     Raises:
-        ValueError: unknown name; the closest are listed.
+        ValueError: unknown name; the closest are listed. A `file` for a folder.
         FileNotFoundError: no such `file`.
+        ModuleNotFoundError: the client of the hub is not installed.
         OSError: it cannot be had, or is another file than was stated or recorded.
 
     Example:
@@ -219,12 +233,15 @@ def get_weights(
     """
     card = name if isinstance(name, WeightsCard) else find_card(name)
     path = weights_folder(folder) / card.kept_as
-    record = path.with_name(f"{path.name}.json")
+    record = _record_of(path)
     known = read_json(record) if is_there(record) else {}
     expected, stated_by = card.sha256, card.stated_by
     if expected is None and known.get("url") == card.url:
         expected, stated_by = known.get("sha256"), f"{record.name}, at the first download"
-    if file is not None:
+    if card.hub:
+        digest = _folder_of_hub(card, path, file, known=bool(known))
+        check_sha256(digest, expected, f"weights {path}", stated_by)
+    elif file is not None:
         digest = _copied(expanded(file), path, card, expected, stated_by)
     elif is_there(path):
         digest = sha256_of(path)
@@ -255,9 +272,39 @@ def _cards() -> dict[str, WeightsCard]:
     for collection in json.loads(_CARDS.read_bytes()):
         shared = {k: v for k, v in collection.items() if k not in ("base", "files")}
         for one in collection["files"]:
-            url = {} if "url" in one else {"url": collection["base"] + one["file"]}
+            if "hub" in one:
+                url = {"file": "", "url": f"https://huggingface.co/{one['hub']}"}
+            else:
+                url = {} if "url" in one else {"url": collection["base"] + one["file"]}
             found[one["name"]] = WeightsCard(**{**shared, **url, **one})
     return found
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _folder_of_hub(card: WeightsCard, path: Path, file: str | Path | None, *, known: bool) -> str:
+    """Have the client of the hub bring a folder, unless it is here; its SHA-256."""
+    if file is not None:
+        remedy = "name it itself as the generator: a folder needs no name here"
+        fail(f"file of {card.name}", expected="none: it is a folder", got=str(file), remedy=remedy)
+    if not (known and is_there(path, folders=True)):
+        hub = find_package("huggingface_hub", "hub", f"weights {card.name}")
+        try:
+            hub.snapshot_download(
+                card.hub, local_dir=str(path), allow_patterns=_WANTED, ignore_patterns=_LEFT
+            )
+        except Exception as error:  # of a server, a network or a disk nearly anything is raised
+            got = (str(error).splitlines() or [type(error).__name__])[0]
+            remedy = f"run it again, or get {card.hub} by other means and name its folder"
+            fail(f"weights {card.name}", expected=card.url, got=got, remedy=remedy, error=OSError)
+    files = sorted(
+        one for ending in ("json", "txt", "safetensors") for one in path.rglob(f"*.{ending}")
+    )
+    own = [one for one in files if not one.relative_to(path).parts[0].startswith(".")]
+    listed = (f"{sha256_of(one)}  {one.relative_to(path).as_posix()}\n" for one in own)
+    return hashlib.sha256("".join(listed).encode()).hexdigest()
 
 
 def _copied(file: Path, path: Path, card: WeightsCard, expected: str | None, stated_by: str) -> str:
@@ -284,7 +331,7 @@ def _record(card: WeightsCard, path: Path, digest: str, verified: str) -> dict[s
     known = {key: value for key, value in asdict(card).items() if value not in (None, "")}
     return {
         **known,
-        "size": path.stat().st_size,
+        "size": sum(one.stat().st_size for one in (path, *path.rglob("*")) if one.is_file()),
         "sha256": digest,
         "verified": verified,
         "date": datetime.now(UTC).date().isoformat(),

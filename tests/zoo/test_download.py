@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
 
 import pytest
 
+from genviews.load.generator import load_generator
 from genviews.zoo.download import download
 from genviews.zoo.published import (
     WeightsCard,
@@ -332,6 +336,73 @@ class TestWeights:
         assert kept_weights("stylegan2-ffhq") is None
 
 
+class Hub:
+    """As the client of the hub, which knows one repository."""
+
+    files = ("model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors")
+    files = (*files, "README.md", "text_encoder/model.safetensors", "tokenizer/merges.txt")
+    others = ("whole.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors", "a.onnx")
+    others = (*others, "unet/diffusion_pytorch_model.bin", "safety_checker/model.safetensors")
+
+    def __init__(self):
+        self.asked = []
+
+    def snapshot_download(self, name, *, local_dir, allow_patterns, ignore_patterns):
+        self.asked.append(name)
+        if len(self.asked) == 1:
+            raise ConnectionError("cut\nin the middle")
+        for file in (*self.files, *self.others):
+            wanted = any(fnmatch(file, one) for one in allow_patterns)
+            if wanted and not any(fnmatch(file, one) for one in ignore_patterns):
+                path = Path(local_dir) / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(file)
+        (Path(local_dir) / ".cache").mkdir(exist_ok=True)
+        (Path(local_dir) / ".cache" / "state.json").write_text(str(time.time()))
+
+
+class TestFolders:
+    @pytest.fixture
+    def hub(self, monkeypatch):
+        client = Hub()
+        monkeypatch.setitem(sys.modules, "huggingface_hub", client)
+        return client
+
+    def test_a_folder_is_brought_once_and_recorded(self, hub, tmp_path):
+        with pytest.raises(OSError, match=r"huggingface\.co/stabilityai/sd-turbo, got cut; "):
+            get_weights("sd-turbo", folder=tmp_path)
+        (tmp_path / "sd-turbo").mkdir()
+        assert kept_weights("sd-turbo", tmp_path) is None  # it may be half of it
+        first = get_weights("sd-turbo", folder=tmp_path)
+        found = {one.relative_to(first.path) for one in first.path.rglob("*") if one.is_file()}
+        assert {str(one) for one in found if one.parts[0] != ".cache"} == set(Hub.files)
+        assert first.new
+        assert "unverified" in first.verified
+        assert kept_weights("sd-turbo", tmp_path) == first.path == tmp_path / "sd-turbo"
+        again = get_weights("sd-turbo", folder=tmp_path)
+        assert (again.sha256, again.new, len(hub.asked)) == (first.sha256, False, 2)
+        record = json.loads((tmp_path / "sd-turbo.json").read_text())
+        assert (record["hub"], record["sha256"]) == ("stabilityai/sd-turbo", first.sha256)
+
+    def test_another_folder_is_told(self, hub, tmp_path):
+        hub.asked.append("")
+        path = get_weights("taesd", folder=tmp_path).path
+        (path / "model_index.json").write_text("another")
+        with pytest.raises(OSError, match=r"taesd: expected SHA-256 .*at the first download"):
+            get_weights("taesd", folder=tmp_path)
+        with pytest.raises(ValueError, match="none: it is a folder"):
+            get_weights("taesd", folder=tmp_path, file=path / "model_index.json")
+
+    def test_a_name_is_its_generator(self, hub, tmp_path, monkeypatch):
+        monkeypatch.setenv("GENVIEWS_WEIGHTS", str(tmp_path))
+        with pytest.raises(FileNotFoundError, match="genviews generator get taesd"):
+            load_generator("taesd")
+        hub.asked.append("")
+        (get_weights("taesd").path / "model_index.json").write_text('{"_class_name": "Another"}')
+        with pytest.raises(ValueError, match=r"generator taesd: .*got Another"):
+            load_generator("taesd")
+
+
 class TestCards:
     def test_each_says_where_whose_and_under_which_licence(self):
         cards = published()
@@ -346,7 +417,9 @@ class TestCards:
     def test_families_are_ours(self):
         from genviews.generators.families import FAMILIES
 
-        assert {one.family for one in published().values()} <= set(FAMILIES)
+        families = {one.family for one in published().values() if not one.hub}
+        assert families <= set(FAMILIES)
+        assert {one.family for one in published().values() if one.hub} == {"diffusers"}
 
     def test_a_name_that_there_is_not(self):
         with pytest.raises(ValueError, match="did you mean 'stylegan2-ffhq'"):
