@@ -87,23 +87,19 @@ class _TextEncoder:
             shapes |= load_header(file, what)[0]
         package = find_package("transformers", "hub", what)
         half = {"variant": "fp16"} if ".fp16" in file.name else {}
-        with described_by(what, "what `save_pretrained` writes", FETCH):
-            config = package.CLIPTextConfig.from_pretrained(str(place), local_files_only=True)
+        given: dict[str, Any] = {"local_files_only": True}
+        with described_by(what, "what `save_pretrained` writes", FETCH), _damage_told():
+            config = package.CLIPTextConfig.from_pretrained(str(place), **given)
             with torch.device("meta"), at_most(shapes):
                 getattr(package, kind)(config)  # a far larger one is refused
+            made_by, more = getattr(package, kind), {"use_safetensors": True, **half}
             with _without_bars(package):
-                network, found = getattr(package, kind).from_pretrained(
-                    str(place),
-                    local_files_only=True,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                    **half,
+                network, found = made_by.from_pretrained(
+                    str(place), output_loading_info=True, **more, **given
                 )
             if missing := sorted(found["missing_keys"]):
                 raise ValueError(f"weights lack {', '.join(missing[:4])}")
-            tokenizer = package.CLIPTokenizer.from_pretrained(
-                str(folder.place(words)), local_files_only=True
-            )
+            tokenizer = package.CLIPTokenizer.from_pretrained(str(folder.place(words)), **given)
         return cls(tokenizer, network.float().eval(), what)
 
     @torch.no_grad()
@@ -119,17 +115,27 @@ class _TextEncoder:
                 expected, got = f"at most {most} tokens", f"{len(ids)} of {text[:40]!r}"
                 fail(f"prompt for {self.what}", expected=expected, got=got, remedy="shorten it")
         tokens, vectors = [], []
-        for begin in range(0, len(texts), _PROMPTS_AT_ONCE):
-            ids = self.tokenizer(
-                list(texts[begin : begin + _PROMPTS_AT_ONCE]),
-                padding="max_length",
-                max_length=most,
-                return_tensors="pt",
-            )["input_ids"]
-            out = self.network(ids, output_hidden_states=True)
-            tokens.append(out.hidden_states[-2] if early else out.last_hidden_state)
-            vectors.append(out[0])
+        with described_by(self.what, "a network that takes what its tokenizer gives", FETCH):
+            for begin in range(0, len(texts), _PROMPTS_AT_ONCE):
+                ids = self.tokenizer(
+                    list(texts[begin : begin + _PROMPTS_AT_ONCE]),
+                    padding="max_length",
+                    max_length=most,
+                    return_tensors="pt",
+                )["input_ids"]
+                out = self.network(ids, output_hidden_states=True)
+                tokens.append(out.hidden_states[-2] if early else out.last_hidden_state)
+                vectors.append(out[0])
         return torch.cat(tokens), torch.cat(vectors)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Of a damaged file transformers raises OSError, as if there were none."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager

@@ -183,6 +183,7 @@ def other_content(draw, name):
 
 
 CONFIG = ("header", "__metadata__", "config")
+WORDS = ("tokenizer/tokenizer.json", "post_processor")
 FOUND = [
     ("our own, stylegan3", CONFIG[:2], ["format", "pt"], "a __metadata__ that is no table"),
     ("our own, stylegan3", (*CONFIG, "output_scale"), None, "output_scale"),
@@ -196,6 +197,13 @@ FOUND = [
     ("classifier of an attribute", ("state_dict", "lod_in"), torch.zeros(2), "attribute class"),
     ("sd-turbo, 1 step", ("model_index.json", "tokenizer"), [None, None], "and its tokenizer"),
     ("sd-turbo, 1 step", ("scheduler/scheduler_config.json", "timestep_spacing"), 16, "scheduler"),
+    ("sd-turbo, 1 step", ("text_encoder/config.json",), "a text", "text_encoder of generator net"),
+    (
+        "sd-turbo, 1 step",
+        (*WORDS, "cls"),
+        ["<|startoftext|>", 99],
+        "takes what its tokenizer gives",
+    ),
     ("consistency model, 2 steps", ("unet/config.json", "sample_size"), "8", "go together"),
     ("TAESD", ("config.json", "upsampling_scaling_factor"), 0, "an autoencoder of such images"),
 ]
