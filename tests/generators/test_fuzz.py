@@ -183,7 +183,7 @@ def other_content(draw, name):
 
 
 CONFIG = ("header", "__metadata__", "config")
-WORDS = ("tokenizer/tokenizer.json", "post_processor")
+WORDS = ("tokenizer/tokenizer.json", "model", "vocab")
 FOUND = [
     ("our own, stylegan3", CONFIG[:2], ["format", "pt"], "a __metadata__ that is no table"),
     ("our own, stylegan3", (*CONFIG, "output_scale"), None, "output_scale"),
@@ -200,8 +200,8 @@ FOUND = [
     ("sd-turbo, 1 step", ("text_encoder/config.json",), "a text", "text_encoder of generator net"),
     (
         "sd-turbo, 1 step",
-        (*WORDS, "cls"),
-        ["<|startoftext|>", 99],
+        (*WORDS, "<|startoftext|>"),
+        99,
         "takes what its tokenizer gives",
     ),
     ("consistency model, 2 steps", ("unet/config.json", "sample_size"), "8", "go together"),
