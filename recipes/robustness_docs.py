@@ -32,6 +32,69 @@ def result_lines(folder: Path) -> list[str]:
     for name, result in _results(folder).items():
         kept = tuple(block for block in result.blocks if not isinstance(block, Images))
         lines += [*markdown(replace(result, title=TITLES[name], blocks=kept)), ""]
+        if name == "shifts":
+            lines += [*advice_lines(result), ""]
+    return lines
+
+
+def advice_lines(result: Result) -> list[str]:
+    """What a practitioner should do, with the numbers of the study of shifts."""
+    rows = result.record.data["rows"]
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    corrupted = result.record.config["shifts"]
+
+    def mean(task: str, name: str, protocol: str = "") -> str:
+        own = [
+            row["accuracy"]
+            for row in rows
+            if (row["task"], row["row"], row["protocol"]) == (task, name, protocol)
+            and row["shift"] in corrupted
+        ]
+        return f"{100 * sum(own) / len(own):.1f} %" if own else "not measured"
+
+    def clean(task: str, name: str, protocol: str = "") -> str:
+        (row,) = (
+            row
+            for row in rows
+            if (row["shift"], row["task"], row["row"], row["protocol"])
+            == ("clean", task, name, protocol)
+        )
+        return f"{100 * row['gain']:+.1f}"
+
+    main, views, one = (
+        tasks[0],
+        ("generated views", "known shift"),
+        ("generated views", "one weight"),
+    )
+    lines = [
+        "### What to do",
+        "",
+        f"Means over the {len(corrupted)} corruptions; the classifier alone has "
+        f"{mean(main, 'single image')}.",
+        "",
+        f"- **You cannot train again, and have labelled images under the shift**: choose on them. "
+        f"Generated views have {mean(main, *views)}, the best rival (pixel views, filters or an "
+        f"autoencoder, each chosen under the shift) {mean(main, 'best rival')}, views of the "
+        f"restored image {mean(main, 'restored, then views', 'known shift')}, the reconstruction "
+        f"alone {mean(main, 'reconstruction')}.",
+        f"- **You do not know the shift**: one weight, fitted on clean images and a mild shift of "
+        f"another kind, has {mean(main, *one)}, and changes clean accuracy by "
+        f"{clean(main, *one)} points; weights that notice the shift have "
+        f"{mean(main, *noticing)}, and change it by {clean(main, *noticing)}.",
+        f"- **Your images are clean**: fit the weight on clean images; views then change accuracy by "
+        f"{clean(main, generated, 'clean')} points, pixel views by "
+        f"{clean(main, 'pixel views')}.",
+    ]
+    told = {
+        "foreseen": "You can train again, and know the shift",
+        "others": "You can train again, and expect other shifts than come",
+        "views": "You trained on generated views",
+    }
+    for task in tasks[1:]:
+        lines.append(
+            f"- **{told.get(task, task)}**: that classifier alone has "
+            f"{mean(task, 'single image')}, with generated views {mean(task, *views)}, with one weight {mean(task, *one)}."
+        )
     return lines
 
 
