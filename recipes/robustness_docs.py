@@ -9,6 +9,7 @@ from pathlib import Path
 from genviews.report.draw import bars_svg, standalone
 from genviews.report.text import STARRED, markdown, markdown_table
 from genviews.studies.blocks import Bars, Images
+from genviews.studies.ensembling.under_shift import BEST
 from genviews.studies.result import Result
 
 __all__ = ["FIGURE", "figure", "readme_lines", "result_lines"]
@@ -74,15 +75,15 @@ def advice_lines(result: Result) -> list[str]:
         "",
         f"- **You cannot train again, and have labelled images under the shift**: choose on them. "
         f"Generated views have {mean(main, *views)}, the best rival (pixel views, filters or an "
-        f"autoencoder, each chosen under the shift) {mean(main, 'best rival')}, views of the "
-        f"restored image {mean(main, 'restored, then views', 'known shift')}, the reconstruction "
+        f"autoencoder, each chosen under the shift) {mean(main, BEST)}, views of the "
+        f"restored image {mean(main, *restored)}, the reconstruction "
         f"alone {mean(main, 'reconstruction')}.",
         f"- **You do not know the shift**: one weight, fitted on clean images and a mild shift of "
         f"another kind, has {mean(main, *one)}, and changes clean accuracy by "
         f"{clean(main, *one)} points; weights that notice the shift have "
         f"{mean(main, *noticing)}, and change it by {clean(main, *noticing)}.",
-        f"- **Your images are clean**: fit the weight on clean images; views then change accuracy by "
-        f"{clean(main, generated, 'clean')} points, pixel views by "
+        f"- **Your images are clean**: fit the weight on clean images; views then change accuracy "
+        f"by {clean(main, generated, 'clean')} points, pixel views by "
         f"{clean(main, 'pixel views')}.",
     ]
     told = {
@@ -93,7 +94,8 @@ def advice_lines(result: Result) -> list[str]:
     for task in tasks[1:]:
         lines.append(
             f"- **{told.get(task, task)}**: that classifier alone has "
-            f"{mean(task, 'single image')}, with generated views {mean(task, *views)}, with one weight {mean(task, *one)}."
+            f"{mean(task, 'single image')}, with generated views {mean(task, *views)}, with one "
+            f"weight {mean(task, *one)}."
         )
     return lines
 

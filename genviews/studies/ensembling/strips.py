@@ -54,7 +54,7 @@ def strips(bench: Bench, own: Bench, name: str, rivals: Rivals, images: int) -> 
         pixels.append(("views", made[rivals.views][place]))
         pictures, columns = list[Picture](), list[str]()
         for word, views in pixels:
-            said = task.answer(predict_logits(task.classifier, views)).cpu().softmax(-1)
+            said = task.answer(predict_logits(task.classifier, views[None])[0]).cpu().softmax(-1)
             for view, probs in zip(views.cpu(), said, strict=True):
                 tone: Tone = "right" if int(probs.argmax()) == labels[place] else "wrong"
                 caption = predicted(probs, task.class_names)

@@ -312,7 +312,12 @@ def _batch_statistics(rows: _Rows, bench: Bench) -> None:
 
     adapted = with_batch_statistics(classifier, shown(spread))
     parts = [places[start : start + size] for start in range(0, len(places), size)]
-    said = [predict_logits(adapted, shown(part), batch_size=bench.batch_size) for part in parts]
+    # As a view of each: a shift may leave nothing darker than grey, which looks like another range
+    # where a set of different images is judged.
+    said = [
+        predict_logits(adapted, shown(part)[:, None], batch_size=bench.batch_size)[:, 0]
+        for part in parts
+    ]
     rows.add("batch statistics", rows.task.answer(torch.cat(said)).cpu().double().softmax(-1))
 
 
