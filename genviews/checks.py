@@ -337,6 +337,7 @@ def check_pixels(images: Tensor, what: str, *, as_set: bool = False) -> None:
     low, high = low[known], high[known]
     if (largest := float(low.abs().maximum(high.abs()).max())) > LARGEST_PIXEL:
         got, remedy = f"values up to {largest:.4g}", "scale 0 to 255 with `x / 127.5 - 1`"
+        remedy += "; of views that overshoot so far, lower the strength"
         fail(what, expected="values in [-1, 1]", got=got, remedy=remedy)
     darkest, lightest = float(low.min()), float(high.max())
     if as_set and len(low) >= ENOUGH_IMAGES and 0 <= darkest < BLACK and 0.5 < lightest <= 1:

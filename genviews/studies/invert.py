@@ -65,8 +65,16 @@ class InvertOptions(Options):
 
 def _label(source: ImageSource, generator: Generator) -> Tensor | None:
     """The generator's class for each image, where it renders one."""
-    if not generator.renders_label or source.labels is None:
+    if not generator.renders_label:
         return None
+    if source.labels is None:
+        fail(
+            "classes of the images",
+            expected="one for each: the generator renders images of a class",
+            got="none",
+            remedy="sort the images into a subfolder for each class of the generator, or name a "
+            "CSV file with the columns file and label",
+        )
     table = generator.classes_of(source.class_names)
     if table is None:
         fail(

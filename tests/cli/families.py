@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from benchmarks import generators_diffusers as diffusers
 from benchmarks.nvidia_files import pytorch_pickle, tensorflow_pickle
 from genviews.cli import main
-from genviews.generators.stylegan2 import StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
 from genviews.perturb.pca import PCAStatistics
@@ -111,17 +111,27 @@ STYLEGAN2 = StyleGAN2Config(z_dim=6, w_dim=6, mapping_layers=2, **WIDE)
 CLASSED = StyleGAN2Config(**{**vars(STYLEGAN2), "c_dim": 2, "img_channels": 1})
 
 
+def _stylegan2(config: StyleGAN2Config) -> StyleGAN2:
+    """Random weights overshoot [-1, 1] more than a trained generator does: these do not."""
+    made = others.stylegan2(config)
+    for name, weight in made.named_parameters():
+        if name.endswith("torgb.weight"):
+            weight.data.mul_(0.1)
+    return made
+
+
 def _file(name: str, content: bytes, folder: Path) -> list[str]:
     (folder / name).write_bytes(content)
     return [name]
 
 
 def _ada(folder: Path) -> list[str]:
-    return _file("net.pkl", pytorch_pickle(others.stylegan2(CLASSED)), folder)
+    return _file("net.pkl", pytorch_pickle(_stylegan2(CLASSED)), folder)
 
 
 def _tensorflow(folder: Path) -> list[str]:
-    return _file("net.pkl", tensorflow_pickle(STYLEGAN2), folder)
+    clamped = StyleGAN2Config(**{**vars(STYLEGAN2), "conv_clamp": 1.0})
+    return _file("net.pkl", tensorflow_pickle(clamped), folder)
 
 
 def _stylegan3(folder: Path, **options: object) -> list[str]:
@@ -148,7 +158,7 @@ def _saved(name: str, content: object, folder: Path) -> list[str]:
 
 
 def _rosinality(folder: Path) -> list[str]:
-    made = others.stylegan2(STYLEGAN2)
+    made = _stylegan2(STYLEGAN2)
     held = {"g_ema": others.state_dict(others.rosinality(made)), "latent_avg": made.mapping.w_avg}
     return _saved("net.pt", held, folder)
 
@@ -158,7 +168,7 @@ def _e4e(folder: Path) -> list[str]:
     weights, blank = naive.Weights(), torch.zeros(1, 3, 256, 256)
     style_encoder(weights, blank, 8, 6, (4, 6, 8, 4), (1, 1, 1, 1), "mean")
     opts = Namespace(encoder_type="SingleStyleCodeEncoder")
-    test_encoders.written(folder / "net.pt", weights, opts)
+    test_encoders.written(folder / "net.pt", weights, opts, _stylegan2(test_encoders.WIDE))
     return ["net.pt"]
 
 
@@ -196,7 +206,7 @@ def _converted(folder: Path) -> list[str]:
 
 
 def _beside_its_config(folder: Path) -> list[str]:
-    made = others.stylegan2(STYLEGAN2)
+    made = _stylegan2(STYLEGAN2)
     save_file({k: v.contiguous() for k, v in made.state_dict().items()}, folder / "net.safetensors")
     known = {"z_dim": 6, "w_dim": 6, "mapping_layers": 2, **WIDE, "ranges": {"fine": [4, 8]}}
     (folder / "net.json").write_text(json.dumps(known))
@@ -279,10 +289,10 @@ FORMATS: dict[str, Format] = {
     "weights beside a config": Format(write=_beside_its_config),
     "a kit": Format(write=_kit, channels=1, classes=2),
     "r3gan": _in_z(_r3gan, classes=2),
-    "edm": _in_z(_edm, size=4),
     "biggan-deep": _in_z(partial(_drawn, "pytorch_model.bin", _deep), classes=3),
     "biggan": _in_z(partial(_drawn, "net.pth", partial(_chunked, classes=3)), classes=3),
     "bigbigan": _in_z(partial(_drawn, "net.pth", partial(_chunked, classes=1))),
+    "edm": _in_z(_edm, size=4),
     "a function": _in_z(_of("decode", "--z-dim", "8")),
     "a function of classes": _in_z(_of("decode_class", *CLASS_FLAGS), classes=3),
     "a function without gradient": _in_z(_of("no_gradient", "--z-dim", "8"), gradient=False),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from functools import cache, cached_property
 from itertools import product
@@ -185,7 +186,14 @@ def show_views(one, kind, space, capsys):
     """Write views of a kind, or find that they are refused."""
     out = f"{kind}-{space}"
     words = ["generator", "views", *one.words, "--views", f"{kind}_all_0.50", "--space", space]
-    words += ["--samples", 2, "--out", out, *(one.walks(space) if kind == "steer" else [])]
+    words += [
+        "--samples",
+        2,
+        "--force",
+        "--out",
+        out,
+        *(one.walks(space) if kind == "steer" else []),
+    ]
     outcome, why = told(capsys, *words), why_not_views(kind, one.name, space)
     if why is not None:
         refused(outcome, why)
@@ -290,6 +298,14 @@ class TestSample:
     )
     def test_inverter(self, name, inverter, tried, backbone, capsys):
         find_latents(tried(name), *inverter, backbone, capsys)
+
+    def test_images_without_classes_of_a_generator_that_renders_them(self, tried, capsys):
+        one = tried("biggan")
+        (one.folder / "flat").mkdir()
+        for path in (one.folder / one.images).rglob("*.png"):
+            shutil.copy(path, "flat")
+        words = ["invert", "--generator", *one.words, "--images", "flat", "--out", "none"]
+        refused(told(capsys, *words), "sort the images into a subfolder for each class of the")
 
 
 @pytest.mark.slow
