@@ -18,9 +18,6 @@ from genviews.testing.laws import leaves_no_trace
 
 NEEDED = importlib.util.find_spec("diffusers") is None
 
-# What schedulers of diffusers 0.42 do with tensors and numpy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 def write(folder, **files):
     folder.mkdir(parents=True, exist_ok=True)
