@@ -6,7 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
+from genviews.classify.model import Classifier
+from genviews.classify.task import Task
+from genviews.data.source import MemorySource
 from genviews.ensemble.weigh import Ensemble
 from genviews.perturb.stylemix import StyleMix
 from genviews.rng import Rng
@@ -140,6 +144,27 @@ def test_each_classifier_may_meet_attacks_of_its_own():
     }
     assert own[False]["images"] == own[True]["images"]
     assert own[True]["views"] < own[False]["views"]  # what was made for another does less
+
+
+def test_images_that_a_shift_has_left_no_pixel_darker_than_grey_are_no_error():
+    problem = toy_problem()
+    channels, height, width = problem.test.images.shape[1:]
+    names = problem.test.class_names
+    network = nn.Sequential(
+        nn.BatchNorm2d(channels), nn.Flatten(), nn.Linear(channels * height * width, len(names))
+    )
+    black = {}
+    for split in ("calibration", "test"):
+        images = getattr(problem, split)
+        pixels = images.images.clone()
+        pixels[:, :, 0, 0] = -1  # grey, once it is as bright as that
+        black[split] = MemorySource(replace(images, images=pixels))
+    task = Task(name="images", classifier=Classifier(network, problem.generator.image_spec, names))
+    bench = toy_bench(perturbations=(FINE,), pixel_views=(), splits=black, tasks=(task,))
+    bright = "brightness:5@imagenet-c"
+    options = replace(Shifts().quick(), shifts=(bright,), headlines=(), attacks=(), test_images=20)
+    rows = shifts(bench, options).record.data["rows"]
+    assert "batch statistics" in {row["row"] for row in rows if row["shift"] == bright}
 
 
 def test_the_claims_of_figure_7_are_corrected_together():
