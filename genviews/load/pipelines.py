@@ -34,6 +34,7 @@ from genviews.load.pipeline_folder import (
     may_be_on_hub,
 )
 from genviews.load.prompts import encode_prompts
+from genviews.zoo.published import named_weights
 
 __all__ = ["load_pipeline"]
 
@@ -81,7 +82,8 @@ def load_pipeline(
     """Return the generator of a folder of diffusers, in eval mode, frozen, in single precision.
 
     Args:
-        word: a folder, or `owner/name` of the hub that was downloaded before.
+        word: a folder, or `owner/name` of the hub or a name of published weights, such as
+            "sd-turbo", that was downloaded before.
         class_names: prompts of a pipeline that takes text, or name -> prompt; names of the classes
             of one that has classes.
         steps: of the sampler; None takes 1 for samplers made for that, 4 for latent consistency
@@ -101,7 +103,7 @@ def load_pipeline(
     """
     if steps is not None:
         check_count(steps, "steps of the sampler", most=_MOST_TIMES)
-    place = expanded(word)
+    place = named_weights(word, f"pipeline {str(word)!r}") or expanded(word)
     if not is_there(place, folders=True) and may_be_on_hub(str(word)):
         place = downloaded(str(word))
     if not (is_there(place, folders=True) and is_pipeline(place)):

@@ -17,6 +17,7 @@ from socketserver import TCPServer, ThreadingMixIn
 import pytest
 
 from genviews.load.generator import load_generator
+from genviews.load.pipelines import load_pipeline
 from genviews.zoo.download import download
 from genviews.zoo.published import (
     WeightsCard,
@@ -399,8 +400,9 @@ class TestFolders:
             load_generator("taesd")
         hub.asked.append("")
         (get_weights("taesd").path / "model_index.json").write_text('{"_class_name": "Another"}')
-        with pytest.raises(ValueError, match=r"generator taesd: .*got Another"):
-            load_generator("taesd")
+        for load in (load_generator, load_pipeline):
+            with pytest.raises(ValueError, match=r"generator taesd: .*got Another"):
+                load("taesd")
 
 
 class TestCards:
