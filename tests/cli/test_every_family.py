@@ -348,3 +348,6 @@ class TestEvery:
         assert outcome[0] in (0, 3), outcome[2]
         for kind in allowed:
             assert f"{KINDS[kind].kind} all" in outcome[1]
+        words = ["predict", "--ensemble", "ensemble", "--images", one.photos, "--out", "predicted"]
+        outcome = told(capsys, *words)
+        assert outcome[0] in (0, 3), outcome[2]
