@@ -2,6 +2,9 @@
 
 Each of `FORMATS` writes one into a folder, and returns what is said of it on the command line.
 Images have 32 pixels where the format lets them: the fewest that LPIPS can measure are 31.
+
+`tests.formats` has the smallest files, to be damaged; these make pictures of some contrast, to be
+perturbed and inverted.
 """
 
 from __future__ import annotations
