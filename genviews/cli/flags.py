@@ -15,6 +15,7 @@ from cyclopts import CycloptsError, Group, Parameter, convert
 from genviews.checks import expanded
 from genviews.classify.settings import ClassifierSettings
 from genviews.ensemble.rule import EnsembleRule
+from genviews.studies.ensembling.demo_shift import SHIFT
 
 __all__ = [
     "INPUT",
@@ -130,7 +131,7 @@ class DemoFlags:
 
     seed: int = 0
     num_views: int = 8
-    shifts: tuple[str, ...] = ("gaussian_noise:3@imagenet-c",)
+    shifts: tuple[str, ...] = (SHIFT,)
     steps: int = 10
     calibration: int = 200
     test: int = 400

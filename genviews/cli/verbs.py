@@ -30,8 +30,8 @@ _LEARNT_FROM, _OBJECTIVE = LearnFlags(), LearnOptions()
 def demo(flags: DemoFlags = _DEMO, *, run: RunFlags = _RUN) -> int:
     """Try it: the whole study on images and weights that ship with the package, no download.
 
-    Inverts real images, as they are and under two corruptions, makes views of them, chooses weights
-    on calibration images, measures gains on test images, and writes a report.
+    Inverts real images, as they are and under a corruption, makes views of them, chooses weights on
+    calibration images, measures gains on test images, and writes a report.
     """
     from genviews.studies.ensembling.demo import STUDY, Demo
 

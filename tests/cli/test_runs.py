@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from genviews.cli import main
+from genviews.studies.ensembling.demo_shift import SHIFT
 from genviews.studies.result import Result
 from tests.folders import names
 from tests.pages import read_page
@@ -46,7 +47,7 @@ class TestDemo:
         result = Result.load(folder)
         text = (folder / "results.csv").read_text(encoding="utf-8")
         rows = list(csv.DictReader(text.splitlines()))
-        assert [row["images"] for row in rows] == ["clean", "gaussian_noise:3@imagenet-c"]
+        assert [row["images"] for row in rows] == ["clean", SHIFT]
         found = [r for r in result.record.data["shifts"]["rows"] if r["row"] == "single image"]
         single = [r["accuracy"] for r in found if r["task"] == "images"]
         assert [float(row["single_image"]) for row in rows] == single

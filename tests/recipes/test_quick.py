@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genviews.studies.ensembling.demo_shift import SHIFT
 from genviews.zoo.card import ENTRIES
 from recipes.fashion32 import (
     autoencoder,
@@ -62,6 +63,7 @@ def test_the_shift_of_the_demo_is_chosen_by_halves_of_what_the_study_of_shifts_m
     made = {path for path in tmp_path.rglob("*.safetensors") if "predictions" in path.parts}
     said = choose_shift.main(out=tmp_path, quick=True)
     assert said.startswith("gaussian_noise:3: at least ")
+    assert json.loads(choose_shift.RESULT.read_text())["chosen"] == SHIFT
     assert made == {path for path in tmp_path.rglob("*.safetensors") if "predictions" in path.parts}
     ours, level = torch.tensor([1, 1, 1, 0]).bool(), torch.tensor([0, 1, 0, 0]).bool()
     assert choose_shift.standard_errors(ours, ours) == 0

@@ -11,12 +11,12 @@ from genviews.robustness.corruption import corruption
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling import main
+from genviews.studies.ensembling.demo_shift import SHIFT
 from genviews.studies.ensembling.shifts import Shifts
 from genviews.studies.ensembling.shifts import run as run_under_shifts
 from genviews.studies.result import Result
 
 __all__ = ["STUDY", "Demo", "run"]
-
 
 NOISE = ("gaussian_noise:1@imagenet-c",)
 """What the weight of the views is fitted on where the shift is not known."""
@@ -30,7 +30,7 @@ class Demo(main.MainStudy):
         shifts: Corruptions NAME:SEVERITY that views are measured under.
     """
 
-    shifts: tuple[str, ...] = ("gaussian_noise:3@imagenet-c",)
+    shifts: tuple[str, ...] = (SHIFT,)
 
     def check(self) -> None:
         """Raise ValueError for unknown shifts too."""

@@ -17,7 +17,7 @@ from genviews.studies.blocks import (
     Table,
     Tone,
 )
-from genviews.studies.ensembling.under_shift import BEST, CLEAN, Measured, Protocol
+from genviews.studies.ensembling.under_shift import BEST, CLEAN, TOGETHER, Measured, Protocol
 from genviews.studies.statistics import Gap, Standing, accuracy_of, standing, tone_of, weigh
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 VIEWS = "generated views"
+FEW = 5  # names that a sentence holds
 _SHOWN: tuple[tuple[str, str, str, str], ...] = (
     ("single image", "", "single image", "the classifier alone"),
     (BEST, "", BEST, "pixel views, a filter or another network, chosen under the shift"),
@@ -254,11 +255,15 @@ def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
     """
     own = {s: one for s in _shifts(found) if (one := _at(found, s, VIEWS, "known shift"))}
     over = dict(zip(own, weigh([Gap.of(one) for one in own.values()]), strict=True))
-    pairs = [(shift, gain) for shift, one in own.items() for gain in one.against.values()]
-    weighed = weigh([Gap.of(gain) for _, gain in pairs])
-    lost = {
-        shift for (shift, _), gap in zip(pairs, weighed, strict=True) if standing(gap) != "above"
-    }
+    against = {(s, rival): g for s, one in own.items() for rival, g in one.against.items()}
+    pairs, weighed = list(against), weigh([Gap.of(gain) for gain in against.values()])
+    lost = [
+        (shift, rival)
+        for (shift, rival), gap in zip(pairs, weighed, strict=True)
+        if standing(gap) != "above"
+    ]
+    alike = {shift for shift, rival in lost if rival != TOGETHER}
+    batch = {shift for shift, rival in lost if rival == TOGETHER}
     said, shifts = list[str](), [shift for shift in own if shift != CLEAN]
     if CLEAN in own:
         gain = 100 * own[CLEAN].gain
@@ -269,14 +274,22 @@ def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
         text = f"under {len(helped)} of {len(shifts)} shifts they raised accuracy significantly"
         if helped:
             best = max(helped, key=lambda shift: own[shift].gain)
-            beyond = sum(shift not in lost for shift in helped)
-            text += f", by up to {100 * own[best].gain:.0f} points ({best}), under {beyond} beyond"
-            text += " every rival"
+            beyond = [shift for shift in helped if shift not in alike]
+            text += f", by up to {100 * own[best].gain:.0f} points ({best}), under {len(beyond)}"
+            text += f"{_named(beyond)} beyond every rival"
+            if any(TOGETHER in one.against for one in own.values()):
+                also = sum(shift not in batch for shift in beyond)
+                text += f" that sees one image at a time, under {also} also beyond {TOGETHER}"
         if harmed:
             text += f", and under {len(harmed)} they lowered it"
         said.append(text)
     tone: Tone = "better" if helped and not harmed else "worse" if harmed and not helped else ""
     return "; ".join(said) + ".", tone
+
+
+def _named(shifts: Sequence[str]) -> str:
+    """Their names in brackets, where they are few."""
+    return f" ({', '.join(shifts)})" if 0 < len(shifts) < FEW else ""
 
 
 _CLEAN: dict[Standing, str] = {

@@ -42,7 +42,17 @@ from genviews.robustness.shifted import Restored, RestoredViews, Shift
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.under import under
 
-__all__ = ["BEST", "CLEAN", "Calibrated", "Measured", "Protocol", "Rivals", "calibrate", "measure"]
+__all__ = [
+    "BEST",
+    "CLEAN",
+    "TOGETHER",
+    "Calibrated",
+    "Measured",
+    "Protocol",
+    "Rivals",
+    "calibrate",
+    "measure",
+]
 
 AT_ONCE = 1000  # images, or fewer where they are large, that statistics are taken from
 
@@ -51,6 +61,9 @@ CLEAN = "clean"
 
 BEST = "best rival"
 """Of pixel views and all that restores, the one that calibration under the shift chose."""
+
+TOGETHER = "batch statistics"
+"""The rival that answers for all test images at once, which nothing else may."""
 
 Protocol = Literal["known shift", "unlabelled", "clean", "one weight", "noticing"]
 
@@ -318,7 +331,7 @@ def _batch_statistics(rows: _Rows, bench: Bench) -> None:
         predict_logits(adapted, shown(part)[:, None], batch_size=bench.batch_size)[:, 0]
         for part in parts
     ]
-    rows.add("batch statistics", rows.task.answer(torch.cat(said)).cpu().double().softmax(-1))
+    rows.add(TOGETHER, rows.task.answer(torch.cat(said)).cpu().double().softmax(-1))
 
 
 def _weighed_rows(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from genviews.ensemble.significance import counted_report
@@ -36,7 +38,7 @@ CLEAN = rows("clean", 5, 5)
         ([rows("fog:3", 300, 100)], "1 of 1 shifts they raised accuracy significantly", "better"),
         (
             [rows("fog:3", 300, 100)],
-            "by up to 20 points (fog:3), under 1 beyond every rival",
+            "by up to 20 points (fog:3), under 1 (fog:3) beyond every rival",
             "better",
         ),
         ([rows("fog:3", 300, 100, over=((200, 0), (5, 4)))], "under 0 beyond", "better"),
@@ -51,6 +53,16 @@ def test_the_answer_counts_what_chance_does_not_explain(shifts, said, tone):
     assert said in text
     assert colour == tone
     assert text.startswith("On clean images generated views made no difference that matters")
+
+
+def test_a_rival_that_sees_all_images_at_once_is_told_apart():
+    both = rows("fog:3", 300, 100, over=((200, 0), (5, 4)))
+    against = dict(zip(("rival 0", "batch statistics"), both[1].against.values(), strict=True))
+    both[1] = replace(both[1], against=against)
+    assert (
+        "under 1 (fog:3) beyond every rival that sees one image at a time, under 0 also beyond "
+        "batch statistics"
+    ) in answer([*CLEAN, *both])[0]
 
 
 def test_gains_are_one_family_with_clean_images():
