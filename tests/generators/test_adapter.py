@@ -411,7 +411,7 @@ def test_what_is_no_word_is_said_on_one_line(tmp_path) -> None:
         lambda: load_generator(tmp_path),
         lambda: GeneratorKit(CallableGenerator(network)).save(tmp_path / "kit"),
     ]
-    words = ["GeneratorKit.Call", "Classifier.network", "kit in the folder", "can be imported"]
+    words = ["GeneratorKit.Call", "Classifier.network", "a folder with a card", "can be imported"]
     for call, word in zip(calls, words, strict=True):
         with pytest.raises((TypeError, ValueError, FileNotFoundError), match=word) as caught:
             call()
