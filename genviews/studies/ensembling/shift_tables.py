@@ -270,21 +270,42 @@ def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
         said.append(f"On clean images {_CLEAN[standing(over[CLEAN])]} ({gain:+.1f} points)")
     helped = [shift for shift in shifts if standing(over[shift]) == "above"]
     harmed = [shift for shift in shifts if standing(over[shift]) == "below"]
-    if shifts:
+    beyond = [shift for shift in helped if shift not in alike]
+    apart = any(TOGETHER in one.against for one in own.values())
+    also = [shift for shift in beyond if shift not in batch]
+    alone = " that sees one image at a time" if apart else ""
+    if len(shifts) == 1:
+        said.append(_of_one(own[shifts[0]], standing(over[shifts[0]])))
+        if beyond:
+            said[-1] += f", beyond every rival{alone}"
+            said[-1] += "" if not apart else f"{' and' if also else ', but not'} beyond {TOGETHER}"
+    elif shifts:
         text = f"under {len(helped)} of {len(shifts)} shifts they raised accuracy significantly"
         if helped:
             best = max(helped, key=lambda shift: own[shift].gain)
-            beyond = [shift for shift in helped if shift not in alike]
             text += f", by up to {100 * own[best].gain:.0f} points ({best}), under {len(beyond)}"
-            text += f"{_named(beyond)} beyond every rival"
-            if any(TOGETHER in one.against for one in own.values()):
-                also = sum(shift not in batch for shift in beyond)
-                text += f" that sees one image at a time, under {also} also beyond {TOGETHER}"
+            text += f"{_named(beyond)} beyond every rival{alone}"
+            text += f", under {len(also)} also beyond {TOGETHER}" if apart else ""
         if harmed:
             text += f", and under {len(harmed)} they lowered it"
         said.append(text)
     tone: Tone = "better" if helped and not harmed else "worse" if harmed and not helped else ""
     return "; ".join(said) + ".", tone
+
+
+def _of_one(found: Measured, said: Standing) -> str:
+    """What generated views did under a single shift."""
+    after, before = 100 * found.accuracy, 100 * (found.accuracy - found.gain)
+    if said not in _DID:
+        return f"under {found.shift} no difference was seen ({100 * found.gain:+.1f} points)"
+    return f"under {found.shift} they {_DID[said]}, from {before:.1f} to {after:.1f} %"
+
+
+_DID: dict[Standing, str] = {
+    "above": "raised accuracy significantly",
+    "below": "lowered accuracy significantly",
+    "level": "changed accuracy by less than matters",
+}
 
 
 def _named(shifts: Sequence[str]) -> str:

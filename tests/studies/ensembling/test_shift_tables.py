@@ -29,21 +29,37 @@ def rows(shift, fixed, broke, *, over=((200, 0),)):
     ]  # fmt: skip
 
 
-CLEAN = rows("clean", 5, 5)
+CLEAN, CLEAR = rows("clean", 5, 5), rows("snow:3", 6, 5)
 
 
 @pytest.mark.parametrize(
     ("shifts", "said", "tone"),
     [
-        ([rows("fog:3", 300, 100)], "1 of 1 shifts they raised accuracy significantly", "better"),
         (
             [rows("fog:3", 300, 100)],
-            "by up to 20 points (fog:3), under 1 (fog:3) beyond every rival",
+            "fog:3 they raised accuracy significantly, from 50.0 to 70.0 %, beyond every rival.",
             "better",
         ),
-        ([rows("fog:3", 300, 100, over=((200, 0), (5, 4)))], "under 0 beyond", "better"),
-        ([rows("fog:3", 6, 5)], "under 0 of 1 shifts they raised accuracy significantly.", ""),
-        ([rows("fog:3", 100, 300)], "and under 1 they lowered it", "worse"),
+        (
+            [rows("fog:3", 300, 100, over=((200, 0), (5, 4)))],
+            "raised accuracy significantly, from 50.0 to 70.0 %.",
+            "better",
+        ),
+        ([rows("fog:3", 16, 5)], "under fog:3 no difference was seen (+1.1 points).", ""),
+        (
+            [rows("fog:3", 100, 300)],
+            "lowered accuracy significantly, from 50.0 to 30.0 %.",
+            "worse",
+        ),
+        (
+            [rows("fog:3", 300, 100), CLEAR],
+            "under 1 of 2 shifts they raised accuracy significantly, by up to 20 points (fog:3), "
+            "under 1 (fog:3) beyond every rival.",
+            "better",
+        ),
+        ([rows("fog:3", 300, 100, over=((5, 4),)), CLEAR], "under 0 beyond every rival.", "better"),
+        ([rows("fog:3", 100, 300), CLEAR], "under 0 of 2", "worse"),
+        ([rows("fog:3", 100, 300), CLEAR], "and under 1 they lowered it.", "worse"),
         ([rows("fog:3", 300, 100), rows("snow:1", 100, 300)], "under 1 of 2", ""),
     ],
 )
@@ -59,16 +75,15 @@ def test_a_rival_that_sees_all_images_at_once_is_told_apart():
     both = rows("fog:3", 300, 100, over=((200, 0), (5, 4)))
     against = dict(zip(("rival 0", "batch statistics"), both[1].against.values(), strict=True))
     both[1] = replace(both[1], against=against)
-    assert (
-        "under 1 (fog:3) beyond every rival that sees one image at a time, under 0 also beyond "
-        "batch statistics"
-    ) in answer([*CLEAN, *both])[0]
+    said = "every rival that sees one image at a time, "
+    assert f"beyond {said}but not beyond batch statistics." in answer([*CLEAN, *both])[0]
+    assert f"{said}under 0 also beyond batch statistics." in answer([*CLEAN, *both, *CLEAR])[0]
 
 
 def test_gains_are_one_family_with_clean_images():
     alone = rows("fog:3", 20, 8)  # p = 0.036 by itself, 0.07 of two
-    assert "under 0 of 1" in answer([*CLEAN, *alone])[0]
-    assert "under 1 of 1" in answer(alone)[0]
+    assert "no difference was seen" in answer([*CLEAN, *alone])[0]
+    assert "raised accuracy significantly" in answer(alone)[0]
 
 
 def test_a_column_without_a_number_is_left_out():
