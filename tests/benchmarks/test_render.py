@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from benchmarks import render
+from benchmarks import render, render_families
 from benchmarks.naive_modconv import NaiveSynthesis
 from genviews.rng import Rng
 from tests.generators.test_stylegan2 import CASES, random_generator
@@ -61,3 +61,14 @@ def test_the_environment_names_the_checkout(monkeypatch):
     monkeypatch.setenv(render.VARIABLE, "somewhere")
     assert str(render.arguments([]).official) == "somewhere"
     assert str(render.arguments(["--official", "elsewhere"]).official) == "elsewhere"
+
+
+def test_the_docs_quote_the_speeds_beside_the_originals():
+    kept = json.loads((render.ROOT / "results/benchmarks/render_families.json").read_text())
+    rows = (render.ROOT / "docs/generators.md").read_text().splitlines()
+    families = {name.rpartition(", ")[0] for name in kept["families"]}
+    assert families == set(render_families.FAMILIES)
+    for name, found in kept["families"].items():
+        ratios = " | ".join(f"{found['ratios'][step]:.1f}" for step in ("forward", "backward"))
+        family = name.rpartition(", ")[0]
+        assert f"| {family} | {found['batch']} | {ratios} |" in rows, name
