@@ -109,7 +109,10 @@ def readme_lines(folder: Path) -> list[str]:
     lines = [found.verdict, "", f"![Accuracy under shifts of severity 3 and attacks]({FIGURE})", ""]
     lines += [*_columns(found, _SHOWN), ""]
     own = "`results/fashion32/robustness_shifts.json`"
-    told = "The attacks of this table know the classifier alone."
+    told = (
+        "The attacks of this table know the classifier alone. What to do in practice, and every "
+        "rival: [docs/results.md](docs/results.md)."
+    )
     lines += [f"`{found.record.command}` -> {own}. {STARRED} {told}", ""]
     for name in ("few_labels", "adaptive"):
         if (result := _results(folder).get(name)) is not None:
