@@ -138,15 +138,17 @@ def _idinvert(checkout: Path, folder: Path, quick: bool) -> Iterator[Comparison]
             theirs = settled(module.StyleGANEncoderNet(**config, **sizes), images)
             torch.save(theirs.state_dict(), folder / "encoder.pth")
             wanted = theirs(images).unflatten(1, (-1, config["w_space_dim"]))
-            ours = load_inversion_encoder(folder / "encoder.pth", taking(*wanted.shape[1:]))
+            target = taking(*wanted.shape[1:], channels)
+            ours = load_inversion_encoder(folder / "encoder.pth", target)
             found = {"latents of the encoder": difference(ours(images), wanted)}
             yield Comparison(case=name, config=config, seed=SEED, differences=found)
 
 
-def taking(rows: int, dim: int) -> Generator:
-    """A generator whose latents have an even number of rows and this width."""
+def taking(rows: int, dim: int, channels: int = 3) -> Generator:
+    """A generator of such images, whose latents have an even number of rows and this width."""
     widths = {4 << i: 1 for i in range(rows // 2)}
-    config = StyleGAN1Config(channels=widths, z_dim=1, w_dim=dim, hidden=1, mapping_layers=1)
+    sizes = {"z_dim": 1, "w_dim": dim, "hidden": 1, "mapping_layers": 1}
+    config = StyleGAN1Config(channels=widths, img_channels=channels, **sizes)
     return StyleGAN1(config)
 
 
