@@ -295,7 +295,8 @@ def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
 
 def _of_one(found: Measured, said: Standing) -> str:
     """What generated views did under a single shift."""
-    after, before = 100 * found.accuracy, 100 * (found.accuracy - found.gain)
+    after, before = 100 * found.accuracy, 100 * found.accuracy - 100 * found.gain
+    before = round(before, 6)  # 19.75 is told as in the table, and not as 19.7499999
     if said not in _DID:
         return f"under {found.shift} no difference was seen ({100 * found.gain:+.1f} points)"
     return f"under {found.shift} they {_DID[said]}, from {before:.1f} to {after:.1f} %"

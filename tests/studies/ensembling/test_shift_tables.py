@@ -71,6 +71,17 @@ def test_the_answer_counts_what_chance_does_not_explain(shifts, said, tone):
     assert text.startswith("On clean images generated views made no difference that matters")
 
 
+def test_the_verdict_rounds_as_the_table_does():
+    single, views = (counted_report(hits, 68 if hits > 79 else 0, 0, 400) for hits in (79, 147))
+    common = {"shift": "fog:3", "task": "images", "against": {}}
+    found = [
+        Measured(**vars(single), **common, row="single image"),
+        Measured(**vars(views), **common, row="generated views", protocol="known shift", alpha=0.5),
+    ]
+    before, after = (f"{100 * one.accuracy:.1f}" for one in found)
+    assert f"from {before} to {after} %" in answer(found)[0]
+
+
 def test_a_rival_that_sees_all_images_at_once_is_told_apart():
     both = rows("fog:3", 300, 100, over=((200, 0), (5, 4)))
     against = dict(zip(("rival 0", "batch statistics"), both[1].against.values(), strict=True))
