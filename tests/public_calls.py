@@ -27,7 +27,7 @@ from genviews.classify.train import train_classifier
 from genviews.classify.views import LatentViewSource
 from genviews.data.images import ImageSet
 from genviews.data.source import MemorySource, as_source
-from genviews.ensemble import choose, combine, fill, photo_banks, weigh
+from genviews.ensemble import choose, combine, cutoff, fill, photo_banks, weigh
 from genviews.ensemble import resample as redraw
 from genviews.ensemble.bank import ViewBank
 from genviews.ensemble.photos import Photos, check_labels
@@ -458,11 +458,13 @@ CALLS: dict[str, Callable[[Inputs], object]] = {
     "ensemble.weigh grid_log_losses": lambda u: weigh.grid_log_losses(
         u.probs, u.probs, u.labels, u.alphas
     ),
-    "ensemble.weigh cutoff_thresholds": lambda u: weigh.cutoff_thresholds(u.loss, (0.0, 0.5, 1.0)),
-    "ensemble.weigh cutoff_grid": lambda u: weigh.cutoff_grid(
+    "ensemble.cutoff cutoff_thresholds": lambda u: cutoff.cutoff_thresholds(
+        u.loss, (0.0, 0.5, 1.0)
+    ),
+    "ensemble.cutoff cutoff_grid": lambda u: cutoff.cutoff_grid(
         u.ensemble, u.calibration, u.loss, u.alphas
     ),
-    "ensemble.weigh cutoff_proba": lambda u: weigh.cutoff_proba(
+    "ensemble.cutoff cutoff_proba": lambda u: cutoff.cutoff_proba(
         u.ensemble, u.calibration, u.loss, 0.5, 0.5
     ),
     "ensemble.combine ranked": lambda u: combine.ranked(u.calibration, ["views"]),

@@ -87,8 +87,8 @@ class PipelineGenerator(PriorGenerator):
     def __init__(
         self,
         network: Any,  # noqa: ANN401 (of an optional package)
-        scheduler: Any,  # noqa: ANN401
-        autoencoder: Any = None,  # noqa: ANN401
+        scheduler: Any,  # noqa: ANN401 (of the same package)
+        autoencoder: Any = None,  # noqa: ANN401 (of the same package)
         prompts: Prompts | None = None,
         *,
         steps: int = 1,

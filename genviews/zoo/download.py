@@ -110,7 +110,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         fp: Any,  # noqa: ANN401 (urllib's)
         code: int,
         msg: str,
-        headers: Any,  # noqa: ANN401
+        headers: Any,  # noqa: ANN401 (urllib's)
         newurl: str,
     ) -> urllib.request.Request | None:
         """The request to follow a redirect with."""
@@ -230,14 +230,19 @@ class _Transfer:
         if wanted is not None and done < wanted:
             raise _CutError(f"{done:,} of {wanted:,} bytes")
 
-    def _read(self, reply: Any) -> bytes:  # noqa: ANN401
+    def _read(self, reply: Any) -> bytes:  # noqa: ANN401 (urllib's reply)
         try:
             data: bytes = reply.read(CHUNK)
         except (OSError, http.client.HTTPException) as error:
             raise _CutError(self._reason(error)) from error
         return data
 
-    def _check_file(self, start: bytes, reply: Any, total: int | None) -> None:  # noqa: ANN401
+    def _check_file(
+        self,
+        start: bytes,
+        reply: Any,  # noqa: ANN401 (urllib's reply)
+        total: int | None,
+    ) -> None:
         """Refuse what is plainly not the file, before any byte of it is kept."""
         told = stands_for(start)
         kind = reply.headers.get_content_type()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genviews.ensemble.weigh import Ensemble, cutoff_grid, cutoff_thresholds, mix
+from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
+from genviews.ensemble.weigh import Ensemble, mix
 
 
 def test_edges_and_one_cell_by_hand(make_bank):

@@ -9,10 +9,11 @@ from genviews.augment.geometry import HorizontalFlip, RandomCrop
 from genviews.ensemble.bank import PredictionBank
 from genviews.ensemble.choose import Chosen, choose_combined
 from genviews.ensemble.combine import Method, best_on_calibration, evaluate, ranked
+from genviews.ensemble.cutoff import cutoff_grid
 from genviews.ensemble.resample import ensemble_size_study, resample_members
 from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Ensemble, cutoff_grid
+from genviews.ensemble.weigh import Ensemble
 from genviews.perturb.stylemix import StyleMix
 from genviews.studies.registry import STUDIES
 

@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genviews.ensemble.combine import ranked
+from genviews.ensemble.cutoff import cutoff_grid, cutoff_proba, cutoff_thresholds
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import alpha_grid, cutoff_grid, cutoff_proba, cutoff_thresholds
+from genviews.ensemble.weigh import alpha_grid
 from genviews.studies.base import Study
 from genviews.studies.bench import SPLITS, Bench
 from genviews.studies.ensembling.choose import Viewed

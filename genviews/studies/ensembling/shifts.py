@@ -21,6 +21,7 @@ from genviews.robustness.corruption import Corruption, corruption
 from genviews.robustness.restore import RESTORATIONS, restoration
 from genviews.studies.base import Study
 from genviews.studies.bench import Bench
+from genviews.studies.ensembling.calibrated import calibrate
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.instant import Timed, by_time, time_blocks
 from genviews.studies.ensembling.shift_tables import (
@@ -32,7 +33,7 @@ from genviews.studies.ensembling.shift_tables import (
     weight_table,
 )
 from genviews.studies.ensembling.strips import strips
-from genviews.studies.ensembling.under_shift import CLEAN, Measured, Rivals, calibrate, measure
+from genviews.studies.ensembling.under_shift import CLEAN, Measured, Rivals, measure
 from genviews.studies.result import Result
 from genviews.studies.under import under, under_attack
 

@@ -38,19 +38,18 @@ from genviews.memory import images_in_shard
 from genviews.perturb.base import Perturbation
 from genviews.robustness.batch_statistics import batch_norms, with_batch_statistics
 from genviews.robustness.restore import Restoration
-from genviews.robustness.shifted import Restored, RestoredViews, Shift
+from genviews.robustness.shifted import Restored, RestoredViews
 from genviews.studies.bench import SPLITS, Bench
+from genviews.studies.ensembling.calibrated import Calibrated
 from genviews.studies.under import under
 
 __all__ = [
     "BEST",
     "CLEAN",
     "TOGETHER",
-    "Calibrated",
     "Measured",
     "Protocol",
     "Rivals",
-    "calibrate",
     "measure",
 ]
 
@@ -127,77 +126,6 @@ class Rivals:
     def views(self) -> str:
         """Key of the generated views."""
         return self.perturbation.name
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Asked:
-    """What classifiers say of calibration images and their generated views.
-
-    Args:
-        banks: of each task.
-        loss: of the inversions.
-    """
-
-    banks: Mapping[str, PredictionBank]
-    loss: Float[Tensor, " N"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Calibrated:
-    """Calibration images that protocols without knowledge of the shift fit on.
-
-    Args:
-        clean: as they are.
-        milds: name -> copies under a mild shift.
-    """
-
-    clean: Asked
-    milds: Mapping[str, Asked]
-
-    def joined(self, task: str, names: Sequence[str]) -> tuple[PredictionBank, Tensor]:
-        """Clean images and copies under some mild shifts: their bank, and the losses."""
-        banks, losses = [self.clean.banks[task]], [self.clean.loss]
-        for name in names:
-            own = self.milds[name]
-            ids = tuple(f"{image} ({name})" for image in own.banks[task].ids)
-            banks.append(replace(own.banks[task], ids=ids))
-            losses.append(own.loss)
-        return PredictionBank.concatenate(banks), torch.cat(losses)
-
-    def counts(self, names: Sequence[str]) -> Tensor:
-        """How often each image of `joined` counts: clean ones as often as all copies together."""
-        copies = [torch.ones(len(self.milds[name].loss)) for name in names]
-        clean = torch.full((len(self.clean.loss),), float(max(len(names), 1)))
-        return torch.cat([clean, *copies])
-
-
-def calibrate(
-    bench: Bench,
-    perturbations: Sequence[Perturbation],
-    milds: Sequence[Shift],
-    counts: Mapping[str, int],
-    *,
-    num_views: int,
-    tasks: Sequence[Task] | None = None,
-) -> Calibrated:
-    """Ask about calibration images as they are, and under mild shifts.
-
-    Args:
-        bench: of clean images.
-        perturbations: that make views.
-        milds: the shifts.
-        counts: of splits, how many images.
-        num_views: of each perturbation.
-        tasks: None takes all.
-    """
-    sets = [ViewSet(perturbation=one) for one in perturbations]
-
-    def asked(shift: Shift | None) -> Asked:
-        own = under(bench, shift, counts=counts)
-        found = own.bank("calibration", sets, num_views=num_views, tasks=tasks)
-        return Asked(banks=found, loss=own.inversions("calibration").loss_of(found.ids))
-
-    return Calibrated(clean=asked(None), milds={one.name: asked(one) for one in milds})
 
 
 def measure(

@@ -10,10 +10,11 @@ import pytest
 import torch
 from scipy import stats
 
+from genviews.ensemble.cutoff import cutoff_grid, cutoff_thresholds
 from genviews.ensemble.resample import ensemble_size_study, resample_pixels
 from genviews.ensemble.significance import holm
 from genviews.ensemble.views import ViewSet
-from genviews.ensemble.weigh import Ensemble, cutoff_grid, cutoff_thresholds
+from genviews.ensemble.weigh import Ensemble
 from genviews.invert.optimize import invert
 from genviews.perturb.stylemix import StyleMix
 from genviews.store import ShardStore
