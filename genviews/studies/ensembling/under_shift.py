@@ -26,8 +26,7 @@ from genviews.augment.base import PixelViews
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task
 from genviews.data.images import spread_rows
-from genviews.data.split import SplitName
-from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.combine import Method, score
 from genviews.ensemble.notice import NoticingEnsemble, alpha_without_labels
 from genviews.ensemble.rule import EnsembleRule
@@ -122,6 +121,16 @@ class Rivals:
         restored = map(RestoredViews, (*self.restorations, *self.others))
         return [ViewSet(pixels=views) for views in (*self.pixel_views, *restored)]
 
+    def chosen(self, first: PredictionBank) -> Rivals:
+        """The pixel views and the restoration that do best on calibration, besides all others."""
+        pixels = _best([_averaged(one.name) for one in self.pixel_views], first, self.rule)
+        instead = _best([_alone(one.name) for one in self.restorations], first, self.rule)
+        return replace(
+            self,
+            pixel_views=tuple(one for one in self.pixel_views if one.name == pixels),
+            restorations=tuple(one for one in self.restorations if one.name == instead),
+        )
+
     @property
     def views(self) -> str:
         """Key of the generated views."""
@@ -143,30 +152,29 @@ def measure(
     """
     found, alone = list[Measured](), replace(rivals, pixel_views=(), restorations=(), others=())
     few = bench.tasks if rivals.for_all else bench.tasks[:1]
-    first, last = (_banks(bench, split, rivals, few) for split in SPLITS)
-    loss = bench.inversions("test").loss_of(last[few[0].name].ids)
+    views = [ViewSet(perturbation=rivals.perturbation)]
+    first, last = (bench.bank(split, views, num_views=rivals.num_views) for split in SPLITS)
+    known = _beside(bench, first.of(few), rivals)
+    loss = bench.inversions("test").loss_of(last.ids)
     for task in bench.tasks:
-        rows = _Rows(name, task, first[task.name], last[task.name])
-        best = _plain_rows(rows, rivals if task in few else alone)
+        # Test images are shown as the chosen rivals have them, and as no others.
+        own = rivals.chosen(known[task.name]) if task in few else alone
+        asked = known if task in few else first
+        rows = _Rows(name, task, asked[task.name], _beside(bench, last.of([task]), own)[task.name])
+        best = _plain_rows(rows, own)
         _batch_statistics(rows, bench)
-        _weighed_rows(rows, rivals, calibrated, milds, loss)
+        _weighed_rows(rows, own, calibrated, milds, loss)
         if best is not None and rivals.inverted and task is bench.tasks[0]:
             _restored_rows(rows, rivals, under(bench, Restored(best)))
         found += rows.measured()
     return found
 
 
-def _banks(
-    bench: Bench, split: SplitName, rivals: Rivals, few: Sequence[Task]
-) -> dict[str, PredictionBank]:
-    """What each classifier says of generated views, and some of them of pixel views as well."""
-    views = [ViewSet(perturbation=rivals.perturbation)]
-    found = bench.bank(split, views, num_views=rivals.num_views)
-    with_pixels = found.of(few)
-    if rivals.of_pixels:
-        beside = bench.bank(split, rivals.of_pixels, num_views=rivals.num_views, tasks=few)
-        with_pixels = with_pixels.merge(beside)
-    return {**found, **with_pixels}
+def _beside(bench: Bench, bank: ViewBank, rivals: Rivals) -> ViewBank:
+    """A bank with what the same classifiers say of the rivals' images."""
+    if not (sets := rivals.of_pixels):
+        return bank
+    return bank.merge(bench.bank(bank.split, sets, num_views=rivals.num_views, tasks=bank.tasks))
 
 
 class _Rows:
@@ -216,27 +224,24 @@ class _Rows:
 
 
 def _plain_rows(rows: _Rows, rivals: Rivals) -> Restoration | None:
-    """What has no weight; returns the restoration that calibration chose."""
+    """What has no weight, of chosen rivals; returns the restoration among them."""
     rule, first, last = rivals.rule, rows.first, rows.last
     rows.add("single image", Method(name="", group="image").fixed_proba(last, rule))
-    pixels = [_averaged(views.name) for views in rivals.pixel_views]
-    if pixels:
-        best = max(pixels, key=lambda method: score(method, first, rule=rule))
-        rows.add("pixel views", best.fixed_proba(last, rule), chosen=best.name)
-    instead = [_alone(views.name) for views in rivals.restorations]
-    kept = None
-    if instead:
-        place = max(range(len(instead)), key=lambda i: score(instead[i], first, rule=rule))
-        kept, best = rivals.restorations[place], instead[place]
-        rows.add("restoration", best.fixed_proba(last, rule), chosen=best.name)
+    pixels = [_averaged(one.name) for one in rivals.pixel_views]
+    instead = [_alone(one.name) for one in rivals.restorations]
     others = [_alone(one.name) for one in rivals.others]
+    for row, methods in (("pixel views", pixels), ("restoration", instead)):
+        for one in methods:
+            rows.add(row, one.fixed_proba(last, rule), chosen=one.name)
     for one in others:
         rows.add(one.name, one.fixed_proba(last, rule))
-    if every := [*pixels, *instead, *others]:
-        best = max(every, key=lambda method: score(method, first, rule=rule))
-        rows.add(BEST, best.fixed_proba(last, rule), chosen=best.name)
+    every = [*pixels, *instead, *others]
+    best = _best(every, first, rule)
+    for one in every:
+        if one.name == best:
+            rows.add(BEST, one.fixed_proba(last, rule), chosen=best)
     rows.add("reconstruction", _alone("reconstruction").fixed_proba(last, rule))
-    return kept
+    return rivals.restorations[0] if rivals.restorations else None
 
 
 def _batch_statistics(rows: _Rows, bench: Bench) -> None:
@@ -320,6 +325,12 @@ def _restored_rows(rows: _Rows, rivals: Rivals, bench: Bench) -> None:
         chosen=rows.facts["restoration", ""][0],
         alpha=fitted.alpha_,
     )
+
+
+def _best(methods: Sequence[Method], bank: PredictionBank, rule: EnsembleRule) -> str | None:
+    """Name of the one that a calibration bank chooses, the first of equal ones."""
+    best = max(methods, key=lambda one: score(one, bank, rule=rule), default=None)
+    return None if best is None else best.name
 
 
 def _averaged(name: str) -> Method:
