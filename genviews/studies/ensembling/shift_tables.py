@@ -17,7 +17,14 @@ from genviews.studies.blocks import (
     Table,
     Tone,
 )
-from genviews.studies.ensembling.under_shift import BEST, CLEAN, TOGETHER, Measured, Protocol
+from genviews.studies.ensembling.under_shift import (
+    BEST,
+    CLEAN,
+    TOGETHER,
+    Measured,
+    Protocol,
+    with_views,
+)
 from genviews.studies.statistics import Gap, Standing, accuracy_of, standing, tone_of, weigh
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "other_classifiers",
     "pay_table",
     "rival_table",
+    "together_table",
     "weight_table",
 ]
 
@@ -68,7 +76,8 @@ def _shifts(found: Sequence[Measured]) -> list[str]:
 
 def pay_table(found: Sequence[Measured]) -> Table:
     """Accuracy under each shift; a star is a difference from the single image."""
-    compared = [one for one in found if one.row != "single image"]
+    names = {(row, protocol) for row, protocol, *_ in _SHOWN[1:]}
+    compared = [one for one in found if (one.row, one.protocol) in names]
     gaps = {id(o): g for o, g in zip(compared, weigh([Gap.of(o) for o in compared]), strict=True)}
     order = zip((0, 1, 4, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True)
     shown = [  # a column without a number says nothing
@@ -208,6 +217,45 @@ def rival_table(found: Sequence[Measured]) -> Table:
         "corrected together (Holm). Rivals were chosen on calibration images under the shift. "
         "Batch statistics look at all test images of a shift at once, which nothing else may.",
     )
+
+
+def together_table(found: Sequence[Measured]) -> list[Table]:
+    """Each rival, and what generated views add to it; none where no rival has them."""
+    pairs = {
+        (one.shift, rival): gain
+        for one in found
+        for rival, gain in one.against.items()
+        if one.row == with_views(rival)
+    }
+    if not pairs:
+        return []
+    gaps = dict(zip(pairs, weigh([Gap.of(gain) for gain in pairs.values()]), strict=True))
+    rivals = list(dict.fromkeys(rival for _, rival in pairs))
+    rows = []
+    for shift in _shifts(found):
+        cells: list[Cell] = [shift]
+        for rival in rivals:
+            alone, gap = _at(found, shift, rival, ""), gaps.get((shift, rival))
+            cells.append(None if alone is None else accuracy_of(alone))
+            cells.append(None if gap is None else gap.estimate)
+        rows.append(tuple(cells))
+    columns = [Column(name="images", priority=0)]
+    for place, rival in enumerate(rivals):
+        columns += [
+            Column(name=rival, kind="percent", digits=1, priority=1 + place),
+            Column(name=f"views add to {rival}", kind="points", digits=1, priority=place),
+        ]
+    return [
+        Table(
+            title="Each rival together with generated views",
+            columns=tuple(columns),
+            rows=tuple(rows),
+            caption="Restored images are inverted, and weighed against their views; pixel views "
+            "give half of their number to generated ones; batch statistics answer for the image, "
+            "and the classifier as it is for the views. Weights are fitted under the shift. A "
+            "star: significant, all of this table corrected together (Holm).",
+        )
+    ]
 
 
 def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[Table]:

@@ -30,6 +30,7 @@ from genviews.studies.ensembling.shift_tables import (
     other_classifiers,
     pay_table,
     rival_table,
+    together_table,
     weight_table,
 )
 from genviews.studies.ensembling.strips import strips
@@ -74,7 +75,7 @@ class Shifts(Viewed):
         steps: Numbers of optimisation steps after which ensembles are measured, and timed, on clean
             images and under the headlines; without headlines nothing is timed.
         all_rivals: Show pixel views and restorations to all classifiers, not to the first alone.
-        restored_views: Invert restored images, too, by the best restoration.
+        restored_views: Invert restored images, too, by the best restoration and the others.
         scale_images: Calibration images on which strengths of views compete.
         gallery_images: Test images shown of each shift; 0 shows none.
     """
@@ -188,6 +189,7 @@ def run(bench: Bench, options: Shifts) -> Result:
             gain_bars(own),
             weight_table(own),
             rival_table(own),
+            *together_table(own),
             *other_classifiers(found, [task.name for task in bench.tasks]),
             *time_blocks(timed),
             *shown,

@@ -50,6 +50,7 @@ __all__ = [
     "Protocol",
     "Rivals",
     "measure",
+    "with_views",
 ]
 
 AT_ONCE = 1000  # images, or fewer where they are large, that statistics are taken from
@@ -62,6 +63,18 @@ BEST = "best rival"
 
 TOGETHER = "batch statistics"
 """The rival that answers for all test images at once, which nothing else may."""
+
+_WITH_VIEWS = {
+    "pixel views": "both",
+    "restoration": "restored, then views",
+    TOGETHER: "batch statistics and views",
+}
+
+
+def with_views(rival: str) -> str:
+    """The row of a rival together with generated views."""
+    return _WITH_VIEWS.get(rival, f"{rival}, then views")
+
 
 Protocol = Literal["known shift", "unlabelled", "clean", "one weight", "noticing"]
 
@@ -101,7 +114,8 @@ class Rivals:
         others: further restorations, each with a row of its own.
         for_all: whether pixel views and restorations are shown to all classifiers, and not to the
             first alone.
-        inverted: whether the best restoration is inverted and viewed as well.
+        inverted: whether restored images are inverted and viewed as well, those of the best
+            restoration and of each of the others.
         num_views: generated views, and pixel views, of an image.
         rule: how predictions become one, and what is best.
     """
@@ -161,11 +175,13 @@ def measure(
         own = rivals.chosen(known[task.name]) if task in few else alone
         asked = known if task in few else first
         rows = _Rows(name, task, asked[task.name], _beside(bench, last.of([task]), own)[task.name])
-        best = _plain_rows(rows, own)
-        _batch_statistics(rows, bench)
+        _plain_rows(rows, own)
+        _batch_statistics(rows, rivals, bench)
         _weighed_rows(rows, own, calibrated, milds, loss)
-        if best is not None and rivals.inverted and task is bench.tasks[0]:
-            _restored_rows(rows, rivals, under(bench, Restored(best)))
+        if rivals.inverted and task is bench.tasks[0]:
+            for row, restorations in (("restoration", own.restorations), ("", own.others)):
+                for one in restorations:
+                    _restored_row(rows, rivals, row or one.name, under(bench, Restored(one)))
         found += rows.measured()
     return found
 
@@ -223,8 +239,8 @@ class _Rows:
         ]
 
 
-def _plain_rows(rows: _Rows, rivals: Rivals) -> Restoration | None:
-    """What has no weight, of chosen rivals; returns the restoration among them."""
+def _plain_rows(rows: _Rows, rivals: Rivals) -> None:
+    """What has no weight, of chosen rivals."""
     rule, first, last = rivals.rule, rows.first, rows.last
     rows.add("single image", Method(name="", group="image").fixed_proba(last, rule))
     pixels = [_averaged(one.name) for one in rivals.pixel_views]
@@ -241,22 +257,36 @@ def _plain_rows(rows: _Rows, rivals: Rivals) -> Restoration | None:
         if one.name == best:
             rows.add(BEST, one.fixed_proba(last, rule), chosen=best)
     rows.add("reconstruction", _alone("reconstruction").fixed_proba(last, rule))
-    return rivals.restorations[0] if rivals.restorations else None
 
 
-def _batch_statistics(rows: _Rows, bench: Bench) -> None:
-    """The classifier with the statistics of the test images, where it has batch norms."""
-    classifier, source, plan = rows.task.classifier, bench.images("test"), bench.plan()
-    if not batch_norms(classifier):
+def _batch_statistics(rows: _Rows, rivals: Rivals, bench: Bench) -> None:
+    """The classifier with the statistics of a split's images, where it has batch norms.
+
+    Once alone, and once weighed with what the classifier as it is says of generated views.
+    """
+    if not batch_norms(rows.task.classifier):
         return
-    places, size = source.rows_of(rows.last.ids), images_in_shard(source.image_spec, AT_ONCE)
+    first, last = (
+        replace(bank, logits={**bank.logits, "image": _adapted(rows.task, bench, bank)[:, None]})
+        for bank in (rows.first, rows.last)
+    )
+    rows.add(TOGETHER, last.logits["image"][:, 0].double().softmax(-1))
+    fitted = Ensemble(rivals.views, rule=rivals.rule).fit(first)
+    proba, alpha = fitted.predict_proba(last), fitted.alpha_
+    rows.add(with_views(TOGETHER), proba, protocol="known shift", alpha=alpha)
+
+
+def _adapted(task: Task, bench: Bench, bank: PredictionBank) -> Float[Tensor, "N Y"]:
+    """Logits of the images of a bank, by the classifier with their statistics."""
+    source, plan = bench.images(bank.split), bench.plan()
+    places, size = source.rows_of(bank.ids), images_in_shard(source.image_spec, AT_ONCE)
     spread = [places[i] for i in spread_rows(len(places), size)]
 
     def shown(part: Sequence[int]) -> Tensor:
         batch = source.read(part)
         return plan.shown(batch.images, batch.ids).to(bench.device)
 
-    adapted = with_batch_statistics(classifier, shown(spread))
+    adapted = with_batch_statistics(task.classifier, shown(spread))
     parts = [places[start : start + size] for start in range(0, len(places), size)]
     # As a view of each: a shift may leave nothing darker than grey, which looks like another range
     # where a set of different images is judged.
@@ -264,7 +294,7 @@ def _batch_statistics(rows: _Rows, bench: Bench) -> None:
         predict_logits(adapted, shown(part)[:, None], batch_size=bench.batch_size)[:, 0]
         for part in parts
     ]
-    rows.add(TOGETHER, rows.task.answer(torch.cat(said)).cpu().double().softmax(-1))
+    return task.answer(torch.cat(said)).cpu()
 
 
 def _weighed_rows(
@@ -306,7 +336,7 @@ def _weighed_rows(
         )
 
 
-def _restored_rows(rows: _Rows, rivals: Rivals, bench: Bench) -> None:
+def _restored_row(rows: _Rows, rivals: Rivals, rival: str, bench: Bench) -> None:
     """Generated views of the restored image, weighed against it."""
     sets = [ViewSet(perturbation=rivals.perturbation)]
     first, last = (
@@ -319,10 +349,10 @@ def _restored_rows(rows: _Rows, rivals: Rivals, bench: Bench) -> None:
     plain = rows.last.probs("image")[:, 0]
     each = [answers.get(name, own) for name, own in zip(rows.last.ids, plain, strict=True)]
     rows.add(
-        "restored, then views",
+        with_views(rival),
         torch.stack(each),
         protocol="known shift",
-        chosen=rows.facts["restoration", ""][0],
+        chosen=rows.facts[rival, ""][0],
         alpha=fitted.alpha_,
     )
 

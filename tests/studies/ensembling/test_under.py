@@ -11,18 +11,23 @@ from torch import nn
 from genviews.classify.model import Classifier
 from genviews.classify.task import Task
 from genviews.data.source import MemorySource
+from genviews.ensemble.views import ViewSet
 from genviews.ensemble.weigh import Ensemble
 from genviews.perturb.stylemix import StyleMix
 from genviews.rng import Rng
 from genviews.robustness.attack import attack
+from genviews.robustness.batch_statistics import with_batch_statistics
 from genviews.robustness.corruption import corruption
-from genviews.robustness.shifted import ShiftedImages
+from genviews.robustness.restore import restoration
+from genviews.robustness.shifted import Restored, ShiftedImages
+from genviews.studies.blocks import Table
 from genviews.studies.ensembling.fig7 import Defence
 from genviews.studies.ensembling.fig7 import run as defence
 from genviews.studies.ensembling.main import MainStudy
 from genviews.studies.ensembling.main import run as main_study
 from genviews.studies.ensembling.shifts import Shifts
 from genviews.studies.ensembling.shifts import run as shifts
+from genviews.studies.ensembling.under_shift import with_views
 from genviews.studies.under import under, under_attack
 from tests.problem import toy_problem
 from tests.studies.ensembling.benches import toy_bench
@@ -114,8 +119,6 @@ class TestMain:
         assert rows[0]["accuracy"] == pytest.approx(bank.accuracy())
 
     def test_fitted_on_mild_shifts_alpha_is_that_of_both_by_log_loss(self):
-        from genviews.ensemble.views import ViewSet
-
         bench, rows = self.answers(replace(self.OPTIONS, fit_on=("noise:2",)))
         own = under(bench, None, fit_on=[corruption("noise:2")])
         bank = own.bank("calibration", [ViewSet(perturbation=FINE)], num_views=3)
@@ -146,20 +149,95 @@ def test_each_classifier_may_meet_attacks_of_its_own():
     assert own[True]["views"] < own[False]["views"]  # what was made for another does less
 
 
-def test_images_that_a_shift_has_left_no_pixel_darker_than_grey_are_no_error():
-    problem = toy_problem()
+def with_norm(problem) -> Classifier:
+    """A classifier with a batch norm in it."""
     channels, height, width = problem.test.images.shape[1:]
     names = problem.test.class_names
     network = nn.Sequential(
         nn.BatchNorm2d(channels), nn.Flatten(), nn.Linear(channels * height * width, len(names))
     )
+    return Classifier(network, problem.generator.image_spec, names)
+
+
+class TestEachRivalTogetherWithViews:
+    NAME = "gaussian_noise:5@imagenet-c"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def measured(cls):
+        problem, smooth = toy_problem(), restoration("gaussian:0.75")
+        task = Task(name="images", classifier=with_norm(problem).eval())
+        bench = toy_bench(perturbations=(FINE,), tasks=(task,), restorations=(smooth,))
+        options = replace(
+            Shifts().quick(), shifts=(cls.NAME,), headlines=(), attacks=(), gallery_images=0,
+            calibration_images=40, test_images=60, restored_views=True,
+        )  # fmt: skip
+        return bench, options, shifts(bench, options)
+
+    def row(self, measured, name):
+        rows = measured[2].record.data["rows"]
+        (found,) = (one for one in rows if (one["shift"], one["row"]) == (self.NAME, name))
+        return found
+
+    def views(self, bench, split, options):
+        """Probabilities of the reconstruction and the views, and the images under the shift."""
+        found = bench.bank(split, [ViewSet(perturbation=FINE)], num_views=options.num_views)
+        bank = found["images"]
+        probs = torch.cat([bank.probs("reconstruction"), bank.probs(FINE.name)], 1)
+        images = bench.images(split).load()
+        assert images.ids == bank.ids
+        return probs.double().mean(1), images
+
+    def test_batch_statistics_answer_for_the_image(self, measured):
+        bench, options, _ = measured
+        own = under(bench, corruption(self.NAME), counts=options.few)
+        views, images = self.views(own, "test", options)
+        classifier = bench.tasks[0].classifier
+        adapted = with_batch_statistics(classifier, images.images)
+        alone = adapted(images.images[:, None])[:, 0].double().softmax(-1)
+        row = self.row(measured, "batch statistics and views")
+        together = (1 - row["alpha"]) * alone + row["alpha"] * views
+        right = (together.argmax(-1) == images.labels).double().mean()
+        assert row["accuracy"] == pytest.approx(float(right))
+        assert row["against"]["batch statistics"]["gain"] == pytest.approx(
+            float(right - (alone.argmax(-1) == images.labels).double().mean())
+        )
+
+    @pytest.mark.parametrize("rival", ["gaussian:0.75", "restoration"])
+    def test_restored_images_are_inverted_and_weighed_against_their_views(self, measured, rival):
+        bench, options, _ = measured
+        name = "restored, then views" if rival == "restoration" else f"{rival}, then views"
+        row = self.row(measured, name)
+        chosen = row["chosen"] or rival
+        shifted = under(bench, corruption(self.NAME), counts=options.few)
+        views, images = self.views(under(shifted, Restored(restoration(chosen))), "test", options)
+        alone = bench.tasks[0].classifier(images.images[:, None])[:, 0].double().softmax(-1)
+        together = (1 - row["alpha"]) * alone + row["alpha"] * views
+        right = (together.argmax(-1) == images.labels).double().mean()
+        assert row["accuracy"] == pytest.approx(float(right))
+
+    def test_the_table_shows_what_views_add_to_each(self, measured):
+        tables = {block.title: block for block in measured[2].blocks if isinstance(block, Table)}
+        found = tables["Each rival together with generated views"]
+        names = [column.name for column in found.columns]
+        line = next(line for line in found.rows if line[0] == self.NAME)
+        rivals = {"pixel views", "restoration", "gaussian:0.75", "batch statistics"}
+        assert {name for name in names if f"views add to {name}" in names} == rivals
+        for rival in rivals:
+            together = self.row(measured, with_views(rival))
+            added = line[names.index(f"views add to {rival}")]
+            assert added.value == pytest.approx(together["against"][rival]["gain"])
+
+
+def test_images_that_a_shift_has_left_no_pixel_darker_than_grey_are_no_error():
+    problem = toy_problem()
     black = {}
     for split in ("calibration", "test"):
         images = getattr(problem, split)
         pixels = images.images.clone()
         pixels[:, :, 0, 0] = -1  # grey, once it is as bright as that
         black[split] = MemorySource(replace(images, images=pixels))
-    task = Task(name="images", classifier=Classifier(network, problem.generator.image_spec, names))
+    task = Task(name="images", classifier=with_norm(problem))
     bench = toy_bench(perturbations=(FINE,), pixel_views=(), splits=black, tasks=(task,))
     bright = "brightness:5@imagenet-c"
     options = replace(Shifts().quick(), shifts=(bright,), headlines=(), attacks=(), test_images=20)
