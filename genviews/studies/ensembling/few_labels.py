@@ -7,7 +7,7 @@ training, the calibration images, and the views.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -26,22 +26,13 @@ from genviews.rng import Rng
 from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import BarColumn, Bars, Cell, Column, Estimate, Table
+from genviews.studies.ensembling.shift_tables import SHOWN, accuracy_column
 from genviews.studies.ensembling.shifts import Shifts, check, measure_shifts
-from genviews.studies.ensembling.under_shift import BEST, Measured
+from genviews.studies.ensembling.under_shift import BEST, CLEAN, Measured
 from genviews.studies.result import Result
 
 __all__ = ["STUDY", "FewLabels", "run"]
 
-_ROWS = (
-    ("single image", ""),
-    (BEST, ""),
-    ("pixel views", ""),
-    ("reconstruction", ""),
-    ("generated views", "known shift"),
-    ("both", "known shift"),
-    ("generated views", "one weight"),
-    ("generated views", "noticing"),
-)
 _GAINS = (
     (BEST, ""),
     ("generated views", "known shift"),
@@ -80,10 +71,16 @@ def run(bench: Bench, options: FewLabels) -> Result:
     tasks = [_title(count) for count in options.labels]
     shifts = list(dict.fromkeys(one.shift for one in found[0]))
     data = [[asdict(one) for one in rows] for rows in found]
+    groups = {
+        "clean images": [CLEAN],
+        _mean_of("corruptions", options.shifts): options.shifts,
+        _mean_of("attacks", options.attacks): options.attacks,
+    }
     return Result(
         title="Where do generated views pay when labels are few?",
         verdict=_verdict(found, tasks, shifts),
         blocks=(
+            _means(found, tasks, groups),
             *(_table(found, task, shifts) for task in tasks),
             *(_bars(found, task, shifts) for task in tasks),
         ),
@@ -116,6 +113,10 @@ def _of_seed(bench: Bench, options: FewLabels, seed: int) -> list[Measured]:
     rows_found = measure_shifts(own, options)[1]
     bench.benches_under.extend((own, *own.benches_under))
     return rows_found
+
+
+def _mean_of(kind: str, names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"mean of {len(names)} {kind}"
 
 
 def _title(count: int) -> str:
@@ -175,30 +176,53 @@ def _values(
     ]
 
 
+def _means(
+    found: Sequence[Sequence[Measured]], tasks: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> Table:
+    """Accuracies on clean images, and means over corruptions and over attacks."""
+    lines = {
+        f"{task}: {name}": (task, shifts)
+        for task in tasks
+        for name, shifts in groups.items()
+        if shifts
+    }
+    each = len(lines) // len(tasks)
+    table = _accuracies(found, "Where do generated views pay when labels are few?", lines)
+    return replace(table, breaks=tuple(range(each, len(lines), each)))
+
+
 def _table(found: Sequence[Sequence[Measured]], task: str, shifts: Sequence[str]) -> Table:
+    """Accuracies under each shift."""
+    return _accuracies(found, f"Accuracy: {task}", {shift: (task, [shift]) for shift in shifts})
+
+
+def _accuracies(
+    found: Sequence[Sequence[Measured]],
+    title: str,
+    lines: Mapping[str, tuple[str, Sequence[str]]],
+) -> Table:
+    """A line for each name: accuracies of a task, means over some shifts, then over seeds."""
     rows = []
-    for shift in shifts:
-        cells: list[Cell] = [shift]
-        for row in _ROWS:
-            own = _values(found, task, shift, row)
-            check_each(own, len(found), f"{row[0]} of {task}", "seed") if own else None
-            cells.append(_over_seeds([one.accuracy for one in own]) if own else None)
+    for name, (task, shifts) in lines.items():
+        cells: list[Cell] = [name]
+        for column in SHOWN:
+            own = [_values(found, task, shift, (column.row, column.protocol)) for shift in shifts]
+            if not any(own):  # nobody measured it
+                cells.append(None)
+                continue
+            for values in own:
+                check_each(values, len(found), f"{column.name} of {task}", "seed")
+            seeds = [[one.accuracy for one in seed] for seed in zip(*own, strict=True)]
+            cells.append(_over_seeds([float(np.mean(values)) for values in seeds]))
         rows.append(tuple(cells))
+    kept = [place for place in range(len(SHOWN)) if any(row[1 + place] for row in rows)]
     return Table(
-        title=f"Accuracy: {task}",
+        title=title,
         columns=(
             Column(name="images", priority=0),
-            *(
-                Column(
-                    name=row if protocol in ("", "known shift") else f"{row}, {protocol}",
-                    kind="percent",
-                    digits=1,
-                    priority=place,
-                )
-                for place, (row, protocol) in zip((0, 1, 3, 4, 0, 5, 2, 6), _ROWS, strict=True)
-            ),
+            *(accuracy_column(SHOWN[place]) for place in kept),
         ),
-        rows=tuple(rows),
+        rows=tuple((row[0], *(row[1 + place] for place in kept)) for row in rows),
         caption=f"Mean over {len(found)} seeds with its 95 % interval (Student's t); generated "
         "views are weighed under the shift, or without knowing it.",
     )

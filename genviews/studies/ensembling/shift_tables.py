@@ -1,4 +1,4 @@
-"""The answer to where generated views pay: a sentence, tables and one figure of what was measured.
+"""The answer to where generated views pay: tables and one figure of what was measured.
 
 Stars and words follow one family: of each table all that is compared in it, corrected together.
 """
@@ -6,6 +6,7 @@ Stars and words follow one family: of each table all that is compared in it, cor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from genviews.ensemble.significance import GainReport
 from genviews.studies.blocks import (
@@ -15,46 +16,74 @@ from genviews.studies.blocks import (
     Column,
     Estimate,
     Table,
-    Tone,
 )
 from genviews.studies.ensembling.under_shift import (
     BEST,
-    CLEAN,
-    TOGETHER,
     Measured,
     Protocol,
     with_views,
 )
-from genviews.studies.statistics import Gap, Standing, accuracy_of, standing, tone_of, weigh
+from genviews.studies.statistics import Gap, accuracy_of, tone_of, weigh
 
 __all__ = [
-    "answer",
+    "SHOWN",
+    "VIEWS",
+    "Shown",
+    "accuracy_column",
+    "found_at",
     "gain_bars",
     "other_classifiers",
     "pay_table",
     "rival_table",
+    "shifts_of",
     "together_table",
     "weight_table",
 ]
 
 VIEWS = "generated views"
-FEW = 5  # names that a sentence holds
-_SHOWN: tuple[tuple[str, str, str, str], ...] = (
-    ("single image", "", "single image", "the classifier alone"),
-    (BEST, "", BEST, "pixel views, a filter or another network, chosen under the shift"),
-    ("restoration", "", "best restoration", "the restored image, chosen under the shift"),
-    ("pixel views", "", "pixel views", "as many as generated ones, chosen under the shift"),
-    ("reconstruction", "", "reconstruction", "alone"),
-    (VIEWS, "known shift", VIEWS, "weighed against the image; weight fitted under the shift"),
-    ("both", "known shift", "both", "half pixel views, half generated ones"),
-    ("restored, then views", "known shift", "restored, then views", "the restored image inverted"),
-    (
+
+
+class Shown(NamedTuple):
+    """A column of the table of shifts.
+
+    Args:
+        row: see `Measured`.
+        protocol: see `Measured`.
+        name: of the column.
+        told: what it is.
+        priority: the column with the highest is the first to go where there is no room.
+    """
+
+    row: str
+    protocol: str
+    name: str
+    told: str
+    priority: int
+
+
+SHOWN = (
+    Shown("single image", "", "single image", "the classifier alone", 0),
+    Shown(BEST, "", BEST, "pixel views, a filter or another network, chosen under the shift", 1),
+    Shown("restoration", "", "best restoration", "the restored image, chosen under the shift", 4),
+    Shown("pixel views", "", "pixel views", "as many as generated ones, chosen under the shift", 3),
+    Shown("reconstruction", "", "reconstruction", "alone", 4),
+    Shown(VIEWS, "known shift", VIEWS, "weighed against the image, fitted under the shift", 0),
+    Shown("both", "known shift", "both", "half pixel views, half generated ones", 5),
+    Shown(
+        with_views("restoration"),
+        "known shift",
+        with_views("restoration"),
+        "the restored image inverted",
+        6,
+    ),
+    Shown(
         VIEWS,
         "one weight",
         "not knowing the shift",
         "one weight, from clean and mildly shifted images",
+        2,
     ),
-    (VIEWS, "noticing", "noticing it", "a weight for each image, from more mild shifts"),
+    Shown(VIEWS, "noticing", "noticing it", "a weight for each image, from more mild shifts", 7),
 )
 _PROTOCOLS: tuple[tuple[Protocol, str], ...] = (
     ("known shift", "under the shift"),
@@ -65,31 +94,32 @@ _PROTOCOLS: tuple[tuple[Protocol, str], ...] = (
 )
 
 
-def _at(found: Sequence[Measured], shift: str, row: str, protocol: str) -> Measured | None:
+def found_at(found: Sequence[Measured], shift: str, row: str, protocol: str) -> Measured | None:
+    """The first that was measured under a shift, of a row and a protocol."""
     same = (one for one in found if (one.shift, one.row, one.protocol) == (shift, row, protocol))
     return next(same, None)
 
 
-def _shifts(found: Sequence[Measured]) -> list[str]:
+def shifts_of(found: Sequence[Measured]) -> list[str]:
+    """Names of the shifts, in order."""
     return list(dict.fromkeys(one.shift for one in found))
 
 
 def pay_table(found: Sequence[Measured]) -> Table:
     """Accuracy under each shift; a star is a difference from the single image."""
-    names = {(row, protocol) for row, protocol, *_ in _SHOWN[1:]}
+    names = {(one.row, one.protocol) for one in SHOWN[1:]}
     compared = [one for one in found if (one.row, one.protocol) in names]
     gaps = {id(o): g for o, g in zip(compared, weigh([Gap.of(o) for o in compared]), strict=True)}
-    order = zip((0, 1, 4, 3, 4, 0, 5, 6, 2, 7), _SHOWN, strict=True)
     shown = [  # a column without a number says nothing
-        (place, *column)
-        for place, column in order
-        if any(_at(found, shift, *column[:2]) for shift in _shifts(found))
+        column
+        for column in SHOWN
+        if any(found_at(found, shift, column.row, column.protocol) for shift in shifts_of(found))
     ]
     rows = []
-    for shift in _shifts(found):
+    for shift in shifts_of(found):
         cells: list[Cell] = [shift]
-        for _, row, protocol, _, _ in shown:
-            one = _at(found, shift, row, protocol)
+        for column in shown:
+            one = found_at(found, shift, column.row, column.protocol)
             star = one is not None and id(one) in gaps and gaps[id(one)].differs
             cells.append(None if one is None else Estimate(one.accuracy, one.interval, star))
         rows.append(tuple(cells))
@@ -97,10 +127,7 @@ def pay_table(found: Sequence[Measured]) -> Table:
         title="Where do generated views pay?",
         columns=(
             Column(name="images", priority=0),
-            *(
-                Column(name=name, kind="percent", digits=1, help=told, priority=place)
-                for place, _, _, name, told in shown
-            ),
+            *map(accuracy_column, shown),
         ),
         rows=tuple(rows),
         breaks=tuple(
@@ -113,15 +140,22 @@ def pay_table(found: Sequence[Measured]) -> Table:
     )
 
 
+def accuracy_column(shown: Shown) -> Column:
+    """A column of accuracies."""
+    return Column(
+        name=shown.name, kind="percent", digits=1, help=shown.told, priority=shown.priority
+    )
+
+
 def gain_bars(found: Sequence[Measured]) -> Bars:
     """What generated views and the best rival gain over the single image."""
-    shifts, columns = _shifts(found), []
+    shifts, columns = shifts_of(found), []
     for row, protocol, label in (
         (VIEWS, "known shift", "generated views"),
         (VIEWS, "one weight", "not knowing the shift"),
         (BEST, "", BEST),
     ):
-        own = [_at(found, shift, row, protocol) for shift in shifts]
+        own = [found_at(found, shift, row, protocol) for shift in shifts]
         if not any(own):
             continue
         family = weigh([Gap.of(one) for one in own if one is not None])
@@ -149,10 +183,10 @@ def gain_bars(found: Sequence[Measured]) -> Bars:
 def weight_table(found: Sequence[Measured]) -> Table:
     """What it costs not to know the shift: generated views by what their weight was fitted on."""
     rows = []
-    for shift in _shifts(found):
+    for shift in shifts_of(found):
         cells: list[Cell] = [shift]
         for protocol, _ in _PROTOCOLS:
-            one = _at(found, shift, VIEWS, protocol)
+            one = found_at(found, shift, VIEWS, protocol)
             cells += [None, None] if one is None else [accuracy_of(one), one.alpha]
         rows.append(tuple(cells))
     columns = [Column(name="images", priority=0)]
@@ -175,8 +209,8 @@ def weight_table(found: Sequence[Measured]) -> Table:
 def rival_table(found: Sequence[Measured]) -> Table:
     """Generated views against each rival on the same test images."""
     pairs: list[tuple[str, str, GainReport]] = []
-    for shift in _shifts(found):
-        one = _at(found, shift, VIEWS, "known shift")
+    for shift in shifts_of(found):
+        one = found_at(found, shift, VIEWS, "known shift")
         pairs += (
             []
             if one is None
@@ -211,7 +245,7 @@ def rival_table(found: Sequence[Measured]) -> Table:
                 chosen.get((shift, "restoration"), ""),
                 chosen.get((shift, "pixel views"), ""),
             )
-            for shift in _shifts(found)
+            for shift in shifts_of(found)
         ),
         caption="Paired differences in points of accuracy; a star: significant, all of this table "
         "corrected together (Holm). Rivals were chosen on calibration images under the shift. "
@@ -232,10 +266,10 @@ def together_table(found: Sequence[Measured]) -> list[Table]:
     gaps = dict(zip(pairs, weigh([Gap.of(gain) for gain in pairs.values()]), strict=True))
     rivals = list(dict.fromkeys(rival for _, rival in pairs))
     rows = []
-    for shift in _shifts(found):
+    for shift in shifts_of(found):
         cells: list[Cell] = [shift]
         for rival in rivals:
-            alone, gap = _at(found, shift, rival, ""), gaps.get((shift, rival))
+            alone, gap = found_at(found, shift, rival, ""), gaps.get((shift, rival))
             cells.append(None if alone is None else accuracy_of(alone))
             cells.append(None if gap is None else gap.estimate)
         rows.append(tuple(cells))
@@ -267,14 +301,14 @@ def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[T
     ]
     gaps = {id(o): g for o, g in zip(pairs, weigh([Gap.of(o) for o in pairs]), strict=True)}
     rows = []
-    for shift in _shifts(found):
+    for shift in shifts_of(found):
         cells: list[Cell] = [shift]
         for task in tasks:
             own = [one for one in found if one.task == task]
-            alone = _at(own, shift, "single image", "")
+            alone = found_at(own, shift, "single image", "")
             cells.append(None if alone is None else accuracy_of(alone))
             for protocol in ("known shift", "one weight"):
-                one = _at(own, shift, VIEWS, protocol)
+                one = found_at(own, shift, VIEWS, protocol)
                 star = one is not None and gaps[id(one)].differs
                 cells.append(None if one is None else Estimate(one.accuracy, one.interval, star))
         rows.append(tuple(cells))
@@ -294,77 +328,3 @@ def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[T
             f"Attacked images were made for {tasks[0]}.",
         )
     ]
-
-
-def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
-    """Where generated views helped, in one sentence, and the tone of the whole.
-
-    Gains over the single image are one family, as in the figure; those over rivals another.
-    """
-    own = {s: one for s in _shifts(found) if (one := _at(found, s, VIEWS, "known shift"))}
-    over = dict(zip(own, weigh([Gap.of(one) for one in own.values()]), strict=True))
-    against = {(s, rival): g for s, one in own.items() for rival, g in one.against.items()}
-    pairs, weighed = list(against), weigh([Gap.of(gain) for gain in against.values()])
-    lost = [
-        (shift, rival)
-        for (shift, rival), gap in zip(pairs, weighed, strict=True)
-        if standing(gap) != "above"
-    ]
-    alike = {shift for shift, rival in lost if rival != TOGETHER}
-    batch = {shift for shift, rival in lost if rival == TOGETHER}
-    said, shifts = list[str](), [shift for shift in own if shift != CLEAN]
-    if CLEAN in own:
-        gain = 100 * own[CLEAN].gain
-        said.append(f"On clean images {_CLEAN[standing(over[CLEAN])]} ({gain:+.1f} points)")
-    helped = [shift for shift in shifts if standing(over[shift]) == "above"]
-    harmed = [shift for shift in shifts if standing(over[shift]) == "below"]
-    beyond = [shift for shift in helped if shift not in alike]
-    apart = any(TOGETHER in one.against for one in own.values())
-    also = [shift for shift in beyond if shift not in batch]
-    alone = " that sees one image at a time" if apart else ""
-    if len(shifts) == 1:
-        said.append(_of_one(own[shifts[0]], standing(over[shifts[0]])))
-        if beyond:
-            said[-1] += f", beyond every rival{alone}"
-            said[-1] += "" if not apart else f"{' and' if also else ', but not'} beyond {TOGETHER}"
-    elif shifts:
-        text = f"under {len(helped)} of {len(shifts)} shifts they raised accuracy significantly"
-        if helped:
-            best = max(helped, key=lambda shift: own[shift].gain)
-            text += f", by up to {100 * own[best].gain:.0f} points ({best}), under {len(beyond)}"
-            text += f"{_named(beyond)} beyond every rival{alone}"
-            text += f", under {len(also)} also beyond {TOGETHER}" if apart else ""
-        if harmed:
-            text += f", and under {len(harmed)} they lowered it"
-        said.append(text)
-    tone: Tone = "better" if helped and not harmed else "worse" if harmed and not helped else ""
-    return "; ".join(said) + ".", tone
-
-
-def _of_one(found: Measured, said: Standing) -> str:
-    """What generated views did under a single shift."""
-    after, before = 100 * found.accuracy, 100 * found.accuracy - 100 * found.gain
-    before = round(before, 6)  # 19.75 is told as in the table, and not as 19.7499999
-    if said not in _DID:
-        return f"under {found.shift} no difference was seen ({100 * found.gain:+.1f} points)"
-    return f"under {found.shift} they {_DID[said]}, from {before:.1f} to {after:.1f} %"
-
-
-_DID: dict[Standing, str] = {
-    "above": "raised accuracy significantly",
-    "below": "lowered accuracy significantly",
-    "level": "changed accuracy by less than matters",
-}
-
-
-def _named(shifts: Sequence[str]) -> str:
-    """Their names in brackets, where they are few."""
-    return f" ({', '.join(shifts)})" if 0 < len(shifts) < FEW else ""
-
-
-_CLEAN: dict[Standing, str] = {
-    "above": "generated views helped",
-    "below": "generated views did harm",
-    "level": "generated views made no difference that matters",
-    "no difference seen": "no help from generated views was seen",
-}

@@ -24,8 +24,8 @@ from genviews.studies.bench import Bench
 from genviews.studies.ensembling.calibrated import calibrate
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.instant import Timed, by_time, time_blocks
+from genviews.studies.ensembling.shift_answer import answer
 from genviews.studies.ensembling.shift_tables import (
-    answer,
     gain_bars,
     other_classifiers,
     pay_table,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from genviews.ensemble.significance import counted_report
-from genviews.studies.ensembling.shift_tables import answer, pay_table
+from genviews.studies.ensembling.shift_answer import answer
+from genviews.studies.ensembling.shift_tables import pay_table
 from genviews.studies.ensembling.under_shift import Measured
 
 
