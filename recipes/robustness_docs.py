@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from genviews.ensemble.significance import GainReport
 from genviews.report.text import STARRED, markdown, markdown_table
-from genviews.studies.blocks import Images
+from genviews.studies.blocks import Cell, Column, Estimate, Images, Table
+from genviews.studies.ensembling.adaptive_tables import WORST
 from genviews.studies.ensembling.under_shift import BEST
 from genviews.studies.result import Result
+from genviews.studies.statistics import Gap, weigh
 from recipes.robustness_figure import drawn
 
 __all__ = ["FIGURE", "figure", "readme_lines", "result_lines"]
@@ -25,6 +28,12 @@ _SHOWN = (
     "images", "single image", "best rival", "pixel views", "reconstruction",
     "generated views", "both", "restored, then views", "not knowing the shift", "noticing it",
 )  # fmt: skip
+_NOTES = {
+    "shifts": f"{STARRED} Attacks know the classifier alone, where a row does not say otherwise.",
+    "adaptive": "Where they know all, the worst of every attack that was tried counts, for the "
+    "classifier too: for generated views alone, for one weight and for a weight for each image.",
+    "few_labels": "Rows of few labels are means over seeds, with Student's interval over them.",
+}
 
 
 def result_lines(folder: Path) -> list[str]:
@@ -103,21 +112,58 @@ def advice_lines(result: Result) -> list[str]:
 
 def readme_lines(folder: Path) -> list[str]:
     """The first table of the README, and its figure; none before they are measured."""
-    found = _results(folder).get("shifts")
-    if found is None:
+    results = _results(folder)
+    if "shifts" not in results:
         return []
-    lines = [found.verdict, "", f"![Accuracy under shifts of severity 3 and attacks]({FIGURE})", ""]
-    lines += [*_columns(found, _SHOWN), ""]
-    own = "`results/fashion32/robustness_shifts.json`"
-    told = (
-        "The attacks of this table know the classifier alone. What to do in practice, and every "
-        "rival: [docs/results.md](docs/results.md)."
-    )
-    lines += [f"`{found.record.command}` -> {own}. {STARRED} {told}", ""]
-    for name in ("few_labels", "adaptive"):
-        if (result := _results(folder).get(name)) is not None:
-            lines += [f"{TITLES[name]}: {result.verdict}", ""]
+    named = [name for name in _NOTES if name in results]
+    tables = [
+        _adaptive(results[name]) if name == "adaptive" else results[name].answer for name in named
+    ]
+    sources = ", ".join(f"`robustness_{name}.json`" for name in named)
+    lines = [results["shifts"].verdict, ""]
+    lines += [f"![Accuracy under shifts of severity 3 and attacks]({FIGURE})", ""]
+    lines += [*_joined([one for one in tables if one is not None], _SHOWN), ""]
+    lines += [f"`python -m recipes.fashion32.robustness` -> {sources} in `results/fashion32/`."]
+    lines += [*(_NOTES[name] for name in named)]
+    lines += ["What to do in practice, and every rival: [docs/results.md](docs/results.md).", ""]
+    for name in named[1:]:
+        lines += [f"{TITLES[name]}: {results[name].verdict}", ""]
     return lines
+
+
+def _adaptive(result: Result) -> Table:
+    """Ensembles under attacks that know of them, in the columns of the table of shifts."""
+    rows, options = result.record.data["rows"], result.record.config["options"]
+    most = options["optimizer_steps"][-1]
+    least = options["optimizer_steps"][0]
+    shown = {
+        "generated views": f"views alone, {most} steps",
+        "not knowing the shift": f"image and views, {most} steps",
+        "noticing it": f"a weight for each image, {least} steps",
+    }
+    by_place = {(row["defence"], row["budget"]): row for row in rows}
+    pairs = [(name, budget) for budget in options["budgets"] for name in shown.values()]
+    reports = [GainReport(**by_place[pair]["against"]) for pair in pairs]
+    gaps = dict(zip(pairs, weigh([Gap.of(one) for one in reports]), strict=True))
+    lines = []
+    for budget in options["budgets"]:
+        plain = by_place[rows[0]["defence"], budget]["reports"][WORST]
+        cells: list[Cell] = [f"pgd:{budget:g}, knowing all"]
+        cells.append(Estimate(plain["accuracy"], tuple(plain["interval"])))
+        for name in shown.values():
+            worst = by_place[name, budget]["reports"][WORST]
+            star = gaps[name, budget].differs
+            cells.append(Estimate(worst["accuracy"], tuple(worst["interval"]), star))
+        lines.append(tuple(cells))
+    names = ("single image", *shown)
+    return Table(
+        title=TITLES["adaptive"],
+        columns=(
+            Column(name="images"),
+            *(Column(name=name, kind="percent", digits=1) for name in names),
+        ),
+        rows=tuple(lines),
+    )
 
 
 def figure(folder: Path) -> bytes | None:
@@ -134,13 +180,15 @@ def _results(folder: Path) -> dict[str, Result]:
     return {name: Result.load(path) for name, path in paths.items() if path.exists()}
 
 
-def _columns(result: Result, names: Sequence[str]) -> list[str]:
-    """Some columns of the table that a verdict is read from, those that it has."""
-    table = result.answer
-    assert table is not None
-    known = [column.name for column in table.columns]
-    places = [known.index(name) for name in names if name in known]
-    rows = tuple(tuple(row[place] for place in places) for row in table.rows)
-    return markdown_table(
-        replace(table, columns=tuple(table.columns[place] for place in places), rows=rows)
-    )
+def _joined(tables: Sequence[Table], names: Sequence[str]) -> list[str]:
+    """Some columns of the first table, with the rows of all; what one lacks stays empty."""
+    columns = {column.name: column for column in tables[0].columns}
+    kept = [name for name in names if name in columns]
+    rows = []
+    for table in tables:
+        known = [column.name for column in table.columns]
+        for row in table.rows:
+            own = dict(zip(known, row, strict=True))
+            rows.append(tuple(own.get(name) for name in kept))
+    picked = tuple(columns[name] for name in kept)
+    return markdown_table(replace(tables[0], columns=picked, rows=tuple(rows), breaks=()))
