@@ -14,6 +14,7 @@ from genviews.robustness.attack import Attack, size_of
 from genviews.robustness.carlini_wagner import CarliniWagner
 from genviews.robustness.gradient import FGSM, PGD
 from genviews.types import Images
+from genviews.zoo import zoo_classifier, zoo_images
 
 COUNT, SHAPE, CLASSES = 20, (1, 5, 5), 4
 STREAMS = Rng(0, "attacks").streams(range(COUNT))
@@ -63,6 +64,26 @@ def test_equals_foolbox(foolbox, kind: str, budget: float) -> None:
     found = ours(NETWORK, IMAGES, LABELS, STREAMS)
     assert float((wanted - IMAGES).abs().max()) > budget / 10
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("budget", [0.05, 0.1])
+def test_takes_as_much_as_foolbox_of_the_shipped_classifier(foolbox, budget: float) -> None:
+    """In float32 the sign of a slope of nearly 0 is chance, so the losses are compared."""
+    classifier, test = zoo_classifier("fashion32"), zoo_images("fashion32", "test")
+    test = test.select(range(0, 500, 16))
+    theirs = foolbox.attacks.LinfProjectedGradientDescentAttack(
+        steps=10, rel_stepsize=0.25, random_start=False
+    )
+    model = foolbox.PyTorchModel(classifier.eval(), bounds=(-1, 1), device="cpu")
+    wanted = theirs.run(model, test.images, test.labels, epsilon=budget)
+    streams = Rng(0).streams(test.ids)
+    found = PGD(budget, steps=10, random_start=False)(classifier, test.images, test.labels, streams)
+    logits = [classifier(images) for images in (test.images, wanted, found)]
+    clean, their, our = (nn.functional.cross_entropy(z, test.labels) for z in logits)
+    assert their > clean + 1
+    assert float(our) == pytest.approx(float(their), rel=0.02)
+    right = [int((z.argmax(1) == test.labels).sum()) for z in logits[1:]]
+    assert abs(right[0] - right[1]) <= 1
 
 
 def test_carlini_and_wagner_is_foolbox_image_by_image(foolbox) -> None:
