@@ -124,6 +124,19 @@ class PredictionBank:
         """Where the first prediction of a key is the image's class."""
         return self.get(key)[:, 0].argmax(-1) == self.known_labels()
 
+    def fewer_views(self, key: str, count: int) -> PredictionBank:
+        """The bank with the first views of a key alone.
+
+        Args:
+            key: of the views.
+            count: how many stay; all where there are not more.
+
+        Raises:
+            ValueError: no such key, or a count below 1.
+        """
+        kept = self.get(key)[:, : check_count(count, "count of views")]
+        return replace(self, logits={**self.logits, key: kept})
+
     def select(self, indices: Rows) -> PredictionBank:
         """The bank of some of the images, in the given order.
 

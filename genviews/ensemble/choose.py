@@ -26,7 +26,16 @@ from genviews.perturb.base import Perturbation
 from genviews.signature import checked
 from genviews.types import check_shape
 
-__all__ = ["Chosen", "Combined", "Picks", "choose_combined", "group_candidates", "methods", "pick"]
+__all__ = [
+    "Chosen",
+    "Combined",
+    "Picks",
+    "choose_combined",
+    "group_candidates",
+    "methods",
+    "pick",
+    "shared_budget",
+]
 
 _RULE = EnsembleRule()
 SINGLE = Method(name="single image", group="image")
@@ -119,15 +128,31 @@ def choose_combined(
         max(view_sets, key=lambda v: score(_method(v), bank, rule=rule))
         for view_sets in (chosen.pixels, chosen.latents.values())
     )
-    budget = 1 + bank.get(latent.name).shape[1]
-    image_size = min((budget + 1) // 2, 1 + bank.get(pixels.name).shape[1])
+    image_size, num_views = shared_budget(bank, latent.name, pixels.name)
     generated = ViewSet(
         perturbation=latent.perturbation,
         pixels=None if pixels.pixels is None else for_renders(pixels.pixels),
         per_latent=per_latent,
-        num_views=max(1, budget - image_size - 1),  # the reconstruction is a member, too
+        num_views=num_views,
     )
     return Combined(pixels=pixels, generated=generated, image_size=image_size)
+
+
+def shared_budget(bank: PredictionBank, generated: str, pixels: str) -> tuple[int, int]:
+    """How 1 + K predictions are shared, K being the number of generated views.
+
+    Args:
+        bank: with both.
+        generated: key of the K generated views.
+        pixels: key of pixel views.
+
+    Returns:
+        The members of the image term, the image among them, and the number of generated views
+        beside the reconstruction.
+    """
+    budget = 1 + bank.get(generated).shape[1]
+    image_size = min((budget + 1) // 2, 1 + bank.get(pixels).shape[1])
+    return image_size, max(1, budget - image_size - 1)  # the reconstruction is a member, too
 
 
 def methods(chosen: Chosen) -> list[Method]:

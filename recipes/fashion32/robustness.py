@@ -81,10 +81,11 @@ def inputs_of(name: str, *, quick: bool) -> Inputs:
         val, test = (parts[split].load() for split in ("calibration", "test"))
     else:
         val, test = fashion_mnist("val"), fashion_mnist("test")
+    rivals = () if quick else (_autoencoder(),)
     if name == "few-labels":
         train = fashion_mnist("train").select(range(200)) if quick else fashion_mnist("train")
-        return Inputs(kit=kit, probe=ProbeData(train=train, val=val, test=test))
-    rivals = () if quick else (_autoencoder(),)
+        probe = ProbeData(train=train, val=val, test=test)
+        return Inputs(kit=kit, probe=probe, restorations=rivals)
     return Inputs(
         kit=kit,
         tasks=tuple(tasks_of(name, kit, val.class_names, quick=quick)),

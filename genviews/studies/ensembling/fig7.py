@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from genviews.ensemble.bank import PredictionBank
+from genviews.ensemble.choose import shared_budget
 from genviews.ensemble.combine import Evaluation, Method, compare, evaluate, ranked
 from genviews.ensemble.significance import GainReport
 from genviews.ensemble.views import ViewSet
@@ -130,16 +131,19 @@ def _four(
         Method(name="reconstruction", group="latent", views=("reconstruction",)),
         Method(name="generated views", group="latent", views=best, weighing="alpha"),
     ]
+    banks = [(first, last)] * len(methods)
     if pixels:
-        kept = ranked(first, [one.name for one in pixels], rule=options.rule)[0].views
-        both = replace(methods[-1], name="both", group="combined", image_views=kept)
-        methods.append(replace(both, image_size=1 + options.num_views // 2))
+        (kept,) = ranked(first, [one.name for one in pixels], rule=options.rule)[0].views
+        both = replace(methods[-1], name="both", group="combined", image_views=(kept,))
+        size, count = shared_budget(first, best[0], kept)
+        methods.append(replace(both, image_size=size))
+        banks.append((first.fewer_views(best[0], count), last.fewer_views(best[0], count)))
     found = list[Evaluation]()
-    for method in methods:
+    for method, (one, other) in zip(methods, banks, strict=True):
         baseline = found[0].correct if found else None
         task = str(first.meta["task"])
         rule = options.rule
-        found.append(evaluate(method, first, last, task=task, baseline=baseline, rule=rule))
+        found.append(evaluate(method, one, other, task=task, baseline=baseline, rule=rule))
     return found
 
 

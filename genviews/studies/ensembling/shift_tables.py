@@ -19,6 +19,7 @@ from genviews.studies.blocks import (
 )
 from genviews.studies.ensembling.under_shift import (
     BEST,
+    TOGETHER,
     Measured,
     Protocol,
     with_views,
@@ -64,6 +65,7 @@ class Shown(NamedTuple):
 SHOWN = (
     Shown("single image", "", "single image", "the classifier alone", 0),
     Shown(BEST, "", BEST, "pixel views, a filter or another network, chosen under the shift", 1),
+    Shown(TOGETHER, "", TOGETHER, "of many test images at once, which nothing else looks at", 4),
     Shown("restoration", "", "best restoration", "the restored image, chosen under the shift", 4),
     Shown("pixel views", "", "pixel views", "as many as generated ones, chosen under the shift", 3),
     Shown("reconstruction", "", "reconstruction", "alone", 4),

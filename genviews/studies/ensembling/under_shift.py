@@ -27,6 +27,7 @@ from genviews.classify.model import predict_logits
 from genviews.classify.task import Task
 from genviews.data.images import spread_rows
 from genviews.ensemble.bank import PredictionBank, ViewBank
+from genviews.ensemble.choose import shared_budget
 from genviews.ensemble.combine import Method, score
 from genviews.ensemble.notice import NoticingEnsemble, alpha_without_labels
 from genviews.ensemble.rule import EnsembleRule
@@ -325,11 +326,12 @@ def _weighed_rows(
     rows.add(views, proba, protocol="noticing", alpha=float(mean))
     chosen = rows.facts.get(("pixel views", ""), ("", None))[0]
     if chosen:
-        half = 1 + rivals.num_views // 2
-        both = Ensemble(rivals.views, image_views=chosen, image_size=half, rule=rule).fit(first)
+        size, count = shared_budget(first, rivals.views, chosen)
+        both = Ensemble(rivals.views, image_views=chosen, image_size=size, rule=rule)
+        both.fit(first.fewer_views(rivals.views, count))
         rows.add(
             "both",
-            both.predict_proba(last),
+            both.predict_proba(last.fewer_views(rivals.views, count)),
             protocol="known shift",
             chosen=chosen,
             alpha=both.alpha_,

@@ -170,7 +170,7 @@ class TestEachRivalTogetherWithViews:
         bench = toy_bench(perturbations=(FINE,), tasks=(task,), restorations=(smooth,))
         options = replace(
             Shifts().quick(), shifts=(cls.NAME,), headlines=(), attacks=(), gallery_images=0,
-            calibration_images=40, test_images=60, restored_views=True,
+            calibration_images=40, test_images=60, restored_views=True, num_views=4,
         )  # fmt: skip
         return bench, options, shifts(bench, options)
 
@@ -214,6 +214,20 @@ class TestEachRivalTogetherWithViews:
         alone = bench.tasks[0].classifier(images.images[:, None])[:, 0].double().softmax(-1)
         together = (1 - row["alpha"]) * alone + row["alpha"] * views
         right = (together.argmax(-1) == images.labels).double().mean()
+        assert row["accuracy"] == pytest.approx(float(right))
+
+    def test_both_kinds_of_views_are_as_many_as_pixel_views_alone(self, measured):
+        bench, options, _ = measured
+        own = under(bench, corruption(self.NAME), counts=options.few)
+        row = self.row(measured, "both")
+        (pixels,) = (one for one in bench.pixel_views if one.name == row["chosen"])
+        sets = [ViewSet(perturbation=FINE), ViewSet(pixels=pixels)]
+        bank = own.bank("test", sets, num_views=options.num_views)["images"]
+        beside = bank.probs(pixels.name)[:, :2]  # 5 predictions: 3 of the image, 2 generated
+        image = torch.cat([bank.probs("image"), beside], 1).mean(1)
+        made = torch.cat([bank.probs("reconstruction"), bank.probs(FINE.name)[:, :1]], 1).mean(1)
+        together = (1 - row["alpha"]) * image + row["alpha"] * made
+        right = (together.argmax(-1) == bank.labels).double().mean()
         assert row["accuracy"] == pytest.approx(float(right))
 
     def test_the_table_shows_what_views_add_to_each(self, measured):
