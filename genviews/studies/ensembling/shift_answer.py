@@ -1,62 +1,141 @@
-"""The answer to where generated views pay, in a sentence.
+"""The answer to where generated views pay, in a few sentences.
 
-Gains over the single image are one family, as in the figure; those over rivals another.
+What is said of the single image has the family of the first table; what is said of rivals that of
+the table of rivals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from genviews.studies.blocks import Tone
-from genviews.studies.ensembling.shift_tables import VIEWS, found_at, shifts_of
+from genviews.studies.ensembling.shift_tables import VIEWS, found_at, over_rivals, over_single
 from genviews.studies.ensembling.under_shift import CLEAN, TOGETHER, Measured
-from genviews.studies.statistics import Gap, Standing, standing, weigh
+from genviews.studies.statistics import Gap, Standing, standing
 
 __all__ = ["answer"]
 
 FEW = 5  # names that a sentence holds
 
 
-def answer(found: Sequence[Measured]) -> tuple[str, Tone]:
-    """Where generated views helped, and the tone of the whole."""
-    own = {s: one for s in shifts_of(found) if (one := found_at(found, s, VIEWS, "known shift"))}
-    over = dict(zip(own, weigh([Gap.of(one) for one in own.values()]), strict=True))
-    against = {(s, rival): g for s, one in own.items() for rival, g in one.against.items()}
-    pairs, weighed = list(against), weigh([Gap.of(gain) for gain in against.values()])
-    lost = [
-        (shift, rival)
-        for (shift, rival), gap in zip(pairs, weighed, strict=True)
-        if standing(gap) != "above"
-    ]
-    alike = {shift for shift, rival in lost if rival != TOGETHER}
-    batch = {shift for shift, rival in lost if rival == TOGETHER}
-    said, shifts = list[str](), [shift for shift in own if shift != CLEAN]
-    if CLEAN in own:
-        gain = 100 * own[CLEAN].gain
-        said.append(f"On clean images {_CLEAN[standing(over[CLEAN])]} ({gain:+.1f} points)")
-    helped = [shift for shift in shifts if standing(over[shift]) == "above"]
-    harmed = [shift for shift in shifts if standing(over[shift]) == "below"]
-    beyond = [shift for shift in helped if shift not in alike]
-    apart = any(TOGETHER in one.against for one in own.values())
-    also = [shift for shift in beyond if shift not in batch]
-    alone = " that sees one image at a time" if apart else ""
-    if len(shifts) == 1:
-        said.append(_of_one(own[shifts[0]], standing(over[shifts[0]])))
-        if beyond:
-            said[-1] += f", beyond every rival{alone}"
-            said[-1] += "" if not apart else f"{' and' if also else ', but not'} beyond {TOGETHER}"
-    elif shifts:
-        text = f"under {len(helped)} of {len(shifts)} shifts they raised accuracy significantly"
-        if helped:
-            best = max(helped, key=lambda shift: own[shift].gain)
-            text += f", by up to {100 * own[best].gain:.0f} points ({best}), under {len(beyond)}"
-            text += f"{_named(beyond)} beyond every rival{alone}"
-            text += f", under {len(also)} also beyond {TOGETHER}" if apart else ""
-        if harmed:
-            text += f", and under {len(harmed)} they lowered it"
-        said.append(text)
+def answer(found: Sequence[Measured], attacks: Sequence[str] = ()) -> tuple[str, Tone]:
+    """Where generated views helped, and the tone of the whole.
+
+    Args:
+        found: of the first task, and of others that it is compared with.
+        attacks: which of the shifts are attacks.
+    """
+    trained = {one.task for one in found} - {found[0].task}
+    own = [one for one in found if one.task == found[0].task]
+    over, rivals = over_single(own), over_rivals(own)
+    views = {
+        shift: found_at(own, shift, VIEWS, "known shift")
+        for shift, row, protocol in over
+        if (row, protocol) == (VIEWS, "known shift")
+    }
+    said = {shift: standing(over[shift, VIEWS, "known shift"]) for shift in views}
+    parts = list[str]()
+    if (clean := views.pop(CLEAN, None)) is not None:
+        parts.append(f"On clean images {_CLEAN[said.pop(CLEAN)]} ({100 * clean.gain:+.1f} points)")
+    best = {shift: one for shift, one in views.items() if one is not None}
+    if len(best) == 1:
+        ((shift, one),) = best.items()
+        parts.append(_of_one(one, said[shift]) + _beyond_all(shift, said, rivals, trained))
+    elif best:
+        parts.append(_of_many(best, said, over, attacks))
+        parts += _beyond(said, rivals, trained)
+    helped, harmed = ("above" in said.values()), ("below" in said.values())
     tone: Tone = "better" if helped and not harmed else "worse" if harmed and not helped else ""
-    return "; ".join(said) + ".", tone
+    return "; ".join(parts) + ".", tone
+
+
+def _of_many(
+    views: Mapping[str, Measured],
+    said: Mapping[str, Standing],
+    over: Mapping[tuple[str, str, str], Gap],
+    attacks: Sequence[str],
+) -> str:
+    """Counts over corruptions and attacks, with a weight fitted under the shift and without."""
+    corruptions = [shift for shift in views if shift not in attacks]
+    kinds = [
+        ("corruptions", corruptions),
+        ("attacks on the classifier alone", [shift for shift in views if shift in attacks]),
+    ]
+
+    def counts(protocol: str) -> dict[str, str]:
+        found = dict[str, str]()
+        for kind, shifts in kinds:
+            known = [over[s, VIEWS, protocol] for s in shifts if (s, VIEWS, protocol) in over]
+            helped = sum(standing(gap) == "above" for gap in known)
+            found |= {kind: f"{helped} of {len(known)}"} if known else {}
+        return found
+
+    told = {kind: f"{count} {kind}" for kind, count in counts("known shift").items()}
+    if helped := [shift for shift in corruptions if said[shift] == "above"]:
+        most = max(helped, key=lambda shift: views[shift].gain)
+        told["corruptions"] += f" (by up to {100 * views[most].gain:.0f} points, {most})"
+    text = "weighed under the shift they raised accuracy significantly under "
+    text += " and ".join(told.values())
+    if harmed := [shift for shift in views if said[shift] == "below"]:
+        text += f", and lowered it under {len(harmed)}"
+    if unknown := counts("one weight"):
+        text += f"; with one weight, not knowing the shift, under {' and '.join(unknown.values())}"
+    return text
+
+
+def _beyond(
+    said: Mapping[str, Standing], rivals: Mapping[tuple[str, str], Gap], trained: set[str]
+) -> list[str]:
+    """How often they were beyond every rival, by what a rival may do."""
+    helped = [shift for shift in said if said[shift] == "above"]
+    if not helped or not rivals:
+        return []
+    known = {rival for _, rival in rivals}
+
+    def beyond(those: set[str], shifts: Sequence[str]) -> list[str]:
+        return [
+            shift
+            for shift in shifts
+            if all(
+                standing(rivals[shift, one]) == "above" for one in those if (shift, one) in rivals
+            )
+        ]
+
+    plain = beyond(known - trained - {TOGETHER}, helped)
+    text = f"under {len(plain)}{_named(plain)} they were beyond every rival{_alone(known, trained)}"
+    for these, words in (({TOGETHER} & known, TOGETHER), (trained & known, _TRAINED)):
+        if these:
+            text += f", under {len(beyond(these, plain))} of these also beyond {words}"
+    return [text]
+
+
+def _beyond_all(
+    shift: str,
+    said: Mapping[str, Standing],
+    rivals: Mapping[tuple[str, str], Gap],
+    trained: set[str],
+) -> str:
+    """What is added of a single shift, where no ordinary rival is as good."""
+    known = {rival for _, rival in rivals}
+    above = {rival for rival in known if standing(rivals[shift, rival]) == "above"}
+    if said[shift] != "above" or known - trained - {TOGETHER} - above:
+        return ""
+    text = f", beyond every rival{_alone(known, trained)}"
+    for these, words in (({TOGETHER} & known, TOGETHER), (trained & known, _TRAINED)):
+        if these:
+            text += f"{', but not' if these - above else ' and'} beyond {words}"
+    return text
+
+
+_TRAINED = "classifiers that were trained otherwise"
+
+
+def _alone(known: set[str], trained: set[str]) -> str:
+    """What the ordinary rivals have in common, where there are others."""
+    text = " that sees one image at a time" if TOGETHER in known else ""
+    if trained & known:
+        text += f"{' and' if text else ' that'} leaves the classifier as it is"
+    return text
 
 
 def _of_one(found: Measured, said: Standing) -> str:

@@ -1,6 +1,7 @@
 """The answer to where generated views pay: tables and one figure of what was measured.
 
-Stars and words follow one family: of each table all that is compared in it, corrected together.
+Stars, dots and words about the single image follow one family, all that the first table compares
+with it; those about rivals another, all that generated views are compared with (Holm).
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from genviews.ensemble.significance import GainReport
 from genviews.studies.blocks import (
     BarColumn,
     Bars,
@@ -18,6 +18,7 @@ from genviews.studies.blocks import (
     Table,
 )
 from genviews.studies.ensembling.under_shift import (
+    AT_ONCE,
     BEST,
     TOGETHER,
     Measured,
@@ -33,6 +34,8 @@ __all__ = [
     "accuracy_column",
     "found_at",
     "gain_bars",
+    "over_rivals",
+    "over_single",
     "other_classifiers",
     "pay_table",
     "rival_table",
@@ -109,9 +112,7 @@ def shifts_of(found: Sequence[Measured]) -> list[str]:
 
 def pay_table(found: Sequence[Measured]) -> Table:
     """Accuracy under each shift; a star is a difference from the single image."""
-    names = {(one.row, one.protocol) for one in SHOWN[1:]}
-    compared = [one for one in found if (one.row, one.protocol) in names]
-    gaps = {id(o): g for o, g in zip(compared, weigh([Gap.of(o) for o in compared]), strict=True)}
+    gaps = over_single(found)
     shown = [  # a column without a number says nothing
         column
         for column in SHOWN
@@ -122,8 +123,8 @@ def pay_table(found: Sequence[Measured]) -> Table:
         cells: list[Cell] = [shift]
         for column in shown:
             one = found_at(found, shift, column.row, column.protocol)
-            star = one is not None and id(one) in gaps and gaps[id(one)].differs
-            cells.append(None if one is None else Estimate(one.accuracy, one.interval, star))
+            star = (gap := gaps.get((shift, column.row, column.protocol))) and gap.differs
+            cells.append(None if one is None else Estimate(one.accuracy, one.interval, bool(star)))
         rows.append(tuple(cells))
     return Table(
         title="Where do generated views pay?",
@@ -138,8 +139,28 @@ def pay_table(found: Sequence[Measured]) -> Table:
             if str(rows[place][0]).partition(":")[0] != str(rows[place - 1][0]).partition(":")[0]
         ),
         caption="Accuracy on test images under each shift, with its Wilson interval. A star: other "
-        "than that of the single image, all that is in the table corrected together (Holm).",
+        "than that of the single image, all that is in the table corrected together (Holm). Batch "
+        f"statistics look at up to {AT_ONCE} test images at once, which nothing else may.",
     )
+
+
+def over_single(found: Sequence[Measured]) -> dict[tuple[str, str, str], Gap]:
+    """(shift, row, protocol) -> gain over the single image, corrected for the first table."""
+    names = {(one.row, one.protocol) for one in SHOWN[1:]}
+    own = [one for one in found if (one.row, one.protocol) in names]
+    gaps = weigh([Gap.of(one) for one in own])
+    return {(o.shift, o.row, o.protocol): gap for o, gap in zip(own, gaps, strict=True)}
+
+
+def over_rivals(found: Sequence[Measured]) -> dict[tuple[str, str], Gap]:
+    """(shift, rival) -> gain of generated views over it, corrected for all of these."""
+    pairs = {
+        (one.shift, rival): Gap.of(gain)
+        for one in found
+        if (one.row, one.protocol) == (VIEWS, "known shift")
+        for rival, gain in one.against.items()
+    }
+    return dict(zip(pairs, weigh(list(pairs.values())), strict=True))
 
 
 def accuracy_column(shown: Shown) -> Column:
@@ -151,18 +172,15 @@ def accuracy_column(shown: Shown) -> Column:
 
 def gain_bars(found: Sequence[Measured]) -> Bars:
     """What generated views and the best rival gain over the single image."""
-    shifts, columns = shifts_of(found), []
+    shifts, columns, gaps = shifts_of(found), [], over_single(found)
     for row, protocol, label in (
         (VIEWS, "known shift", "generated views"),
         (VIEWS, "one weight", "not knowing the shift"),
         (BEST, "", BEST),
     ):
-        own = [found_at(found, shift, row, protocol) for shift in shifts]
-        if not any(own):
+        each = [gaps.get((shift, row, protocol)) for shift in shifts]
+        if not any(each):
             continue
-        family = weigh([Gap.of(one) for one in own if one is not None])
-        gaps = iter(family)
-        each = [None if one is None else next(gaps) for one in own]
         columns.append(
             BarColumn(
                 label=label,
@@ -178,7 +196,8 @@ def gain_bars(found: Sequence[Measured]) -> Bars:
         title="Gain over the single image",
         names=tuple(shifts),
         columns=tuple(columns),
-        caption="In percentage points of accuracy. A filled dot is significant, a hollow one not.",
+        caption="In percentage points of accuracy. A filled dot is significant, a hollow one not, "
+        "as in the first table.",
     )
 
 
@@ -210,20 +229,8 @@ def weight_table(found: Sequence[Measured]) -> Table:
 
 def rival_table(found: Sequence[Measured]) -> Table:
     """Generated views against each rival on the same test images."""
-    pairs: list[tuple[str, str, GainReport]] = []
-    for shift in shifts_of(found):
-        one = found_at(found, shift, VIEWS, "known shift")
-        pairs += (
-            []
-            if one is None
-            else [
-                (shift, "single image", one),
-                *((shift, name, gain) for name, gain in one.against.items()),
-            ]
-        )
-    weighed = weigh([Gap.of(gain) for _, _, gain in pairs])
-    by_place = {(shift, name): gap for (shift, name, _), gap in zip(pairs, weighed, strict=True)}
-    names = list(dict.fromkeys(name for _, name, _ in pairs))
+    by_place = over_rivals(found)
+    names = list(dict.fromkeys(name for _, name in by_place))
     chosen = {
         (one.shift, one.row): one.chosen
         for one in found
@@ -251,7 +258,7 @@ def rival_table(found: Sequence[Measured]) -> Table:
         ),
         caption="Paired differences in points of accuracy; a star: significant, all of this table "
         "corrected together (Holm). Rivals were chosen on calibration images under the shift. "
-        "Batch statistics look at all test images of a shift at once, which nothing else may.",
+        f"Batch statistics look at up to {AT_ONCE} test images at once, which nothing else may.",
     )
 
 

@@ -179,7 +179,7 @@ def run(bench: Bench, options: Shifts) -> Result:
         timed += by_time(bench, rivals, shift, options.steps, options.few)
     main = bench.tasks[0].name
     own = [one for one in found if one.task == main]
-    verdict, tone = answer(own)
+    verdict, tone = answer(found, options.attacks)
     return Result(
         title=bench.title or "Where do generated views pay?",
         verdict=verdict,

@@ -44,6 +44,7 @@ from genviews.studies.ensembling.calibrated import Calibrated
 from genviews.studies.under import under
 
 __all__ = [
+    "AT_ONCE",
     "BEST",
     "CLEAN",
     "TOGETHER",
@@ -54,7 +55,8 @@ __all__ = [
     "with_views",
 ]
 
-AT_ONCE = 1000  # images, or fewer where they are large, that statistics are taken from
+AT_ONCE = 1000
+"""Images, or fewer where they are large, that batch statistics are taken from."""
 
 CLEAN = "clean"
 """The name of no shift."""
@@ -92,7 +94,9 @@ class Measured(GainReport):
         chosen: what was chosen on calibration, such as "median:3"; "" where there was no choice.
         alpha: weight of the views; the mean of the weights where each image has its own; None where
             nothing is weighed.
-        against: row -> this one compared with that, on the same images.
+        against: row -> this one compared with that, on the same images. Of the first classifier
+            also task -> compared with the classifier of that task alone, where the others are
+            rivals, trained otherwise.
     """
 
     shift: str
@@ -113,8 +117,8 @@ class Rivals:
         pixel_views: of the image.
         restorations: of the image, each to be classified in its place.
         others: further restorations, each with a row of its own.
-        for_all: whether pixel views and restorations are shown to all classifiers, and not to the
-            first alone.
+        for_all: whether pixel views and restorations are shown to all classifiers; else to the
+            first alone, and the others are rivals of it.
         inverted: whether restored images are inverted and viewed as well, those of the best
             restoration and of each of the others.
         num_views: generated views, and pixel views, of an image.
@@ -171,6 +175,12 @@ def measure(
     first, last = (bench.bank(split, views, num_views=rivals.num_views) for split in SPLITS)
     known = _beside(bench, first.of(few), rivals)
     loss = bench.inversions("test").loss_of(last.ids)
+    labels, main = last[few[0].name].known_labels(), bench.tasks[0]
+    trained = {
+        task.name: last[task.name].get("image")[:, 0].argmax(-1) == labels
+        for task in bench.tasks[1:]
+        if not rivals.for_all and task.labels == main.labels
+    }
     for task in bench.tasks:
         # Test images are shown as the chosen rivals have them, and as no others.
         own = rivals.chosen(known[task.name]) if task in few else alone
@@ -179,11 +189,11 @@ def measure(
         _plain_rows(rows, own)
         _batch_statistics(rows, rivals, bench)
         _weighed_rows(rows, own, calibrated, milds, loss)
-        if rivals.inverted and task is bench.tasks[0]:
+        if rivals.inverted and task is main:
             for row, restorations in (("restoration", own.restorations), ("", own.others)):
                 for one in restorations:
                     _restored_row(rows, rivals, row or one.name, under(bench, Restored(one)))
-        found += rows.measured()
+        found += rows.measured(trained if task is main else {})
     return found
 
 
@@ -214,15 +224,19 @@ class _Rows:
         self.correct[row, protocol] = proba.argmax(-1) == self.last.known_labels()
         self.facts[row, protocol] = chosen, alpha
 
-    def measured(self) -> list[Measured]:
-        """Each row, with its comparisons with the rows that were not weighed by this protocol."""
+    def measured(self, trained: Mapping[str, Tensor]) -> list[Measured]:
+        """Each row, with its comparisons with the rows that have no weight, and with others.
+
+        Args:
+            trained: task -> where that classifier alone is right.
+        """
         single = self.correct["single image", ""]
         same = ("single image", BEST)  # the best rival is one of those that have rows
         plain = {
             row: own
             for (row, protocol), own in self.correct.items()
             if protocol == "" and row not in same
-        }
+        } | dict(trained)
         return [
             Measured(
                 **vars(gain_report(right, single)),

@@ -8,7 +8,7 @@ import pytest
 
 from genviews.ensemble.significance import counted_report
 from genviews.studies.ensembling.shift_answer import answer
-from genviews.studies.ensembling.shift_tables import pay_table
+from genviews.studies.ensembling.shift_tables import gain_bars, pay_table
 from genviews.studies.ensembling.under_shift import Measured
 
 
@@ -54,13 +54,17 @@ CLEAN, CLEAR = rows("clean", 5, 5), rows("snow:3", 6, 5)
         ),
         (
             [rows("fog:3", 300, 100), CLEAR],
-            "under 1 of 2 shifts they raised accuracy significantly, by up to 20 points (fog:3), "
-            "under 1 (fog:3) beyond every rival.",
+            "weighed under the shift they raised accuracy significantly under 1 of 2 corruptions "
+            "(by up to 20 points, fog:3); under 1 (fog:3) they were beyond every rival.",
             "better",
         ),
-        ([rows("fog:3", 300, 100, over=((5, 4),)), CLEAR], "under 0 beyond every rival.", "better"),
+        (
+            [rows("fog:3", 300, 100, over=((5, 4),)), CLEAR],
+            "under 0 they were beyond every rival.",
+            "better",
+        ),
         ([rows("fog:3", 100, 300), CLEAR], "under 0 of 2", "worse"),
-        ([rows("fog:3", 100, 300), CLEAR], "and under 1 they lowered it.", "worse"),
+        ([rows("fog:3", 100, 300), CLEAR], "and lowered it under 1.", "worse"),
         ([rows("fog:3", 300, 100), rows("snow:1", 100, 300)], "under 1 of 2", ""),
     ],
 )
@@ -89,7 +93,37 @@ def test_a_rival_that_sees_all_images_at_once_is_told_apart():
     both[1] = replace(both[1], against=against)
     said = "every rival that sees one image at a time, "
     assert f"beyond {said}but not beyond batch statistics." in answer([*CLEAN, *both])[0]
-    assert f"{said}under 0 also beyond batch statistics." in answer([*CLEAN, *both, *CLEAR])[0]
+    assert f"{said[:-2]}, under 0 of these also beyond b" in answer([*CLEAN, *both, *CLEAR])[0]
+
+
+def test_classifiers_that_were_trained_otherwise_are_told_apart():
+    both = rows("fog:3", 300, 100, over=((200, 0), (5, 4)))
+    against = dict(zip(("rival 0", "foreseen"), both[1].against.values(), strict=True))
+    both[1] = replace(both[1], against=against)
+    other = replace(both[0], task="foreseen")
+    text = answer([*CLEAN, *both, other])[0]
+    assert text.endswith(
+        "beyond every rival that leaves the classifier as it is, but not beyond classifiers that "
+        "were trained otherwise."
+    )
+
+
+def test_attacks_are_counted_apart_from_corruptions():
+    found = [*CLEAN, *rows("fog:3", 300, 100), *rows("pgd:0.1", 400, 0), *rows("cw", 5, 5)]
+    text = answer(found, ["pgd:0.1", "cw"])[0]
+    said = "under 1 of 1 corruptions (by up to 20 points, fog:3) and 1 of 2 attacks on the"
+    assert said in text
+
+
+def test_the_table_and_the_figure_mark_what_the_sentence_says():
+    found = [*CLEAN, *rows("fog:3", 300, 100), *rows("snow:3", 16, 5)]
+    for shift in ("snow:1", "snow:2"):
+        found += rows(shift, 17, 5)  # p = 0.017 each
+    stars = [line[2].significant for line in pay_table(found).rows]
+    (column,) = gain_bars(found).columns
+    assert stars == [False, True, False, False, False]
+    assert [tone in ("better", "worse") for tone in column.tones] == stars
+    assert "under 1 of 4 corruptions" in answer(found)[0]
 
 
 def test_gains_are_one_family_with_clean_images():
