@@ -92,14 +92,11 @@ def _beyond(
         return []
     known = {rival for _, rival in rivals}
 
+    above = {pair for pair, gap in rivals.items() if standing(gap) == "above"}
+
     def beyond(those: set[str], shifts: Sequence[str]) -> list[str]:
-        return [
-            shift
-            for shift in shifts
-            if all(
-                standing(rivals[shift, one]) == "above" for one in those if (shift, one) in rivals
-            )
-        ]
+        """Beyond a rival that was not there nothing is said to be."""
+        return [shift for shift in shifts if all((shift, one) in above for one in those)]
 
     plain = beyond(known - trained - {TOGETHER}, helped)
     text = f"under {len(plain)}{_named(plain)} they were beyond every rival{_alone(known, trained)}"
@@ -116,7 +113,7 @@ def _beyond_all(
     trained: set[str],
 ) -> str:
     """What is added of a single shift, where no ordinary rival is as good."""
-    known = {rival for _, rival in rivals}
+    known = {rival for other, rival in rivals if other == shift}
     above = {rival for rival in known if standing(rivals[shift, rival]) == "above"}
     if said[shift] != "above" or known - trained - {TOGETHER} - above:
         return ""
