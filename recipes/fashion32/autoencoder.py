@@ -113,9 +113,8 @@ class Autoencoded(Restoration):
     network: Autoencoder
     kind: ClassVar[str] = "autoencoder"
 
-    @torch.no_grad()
     def change(self, values: Tensor) -> Tensor:
-        """See `Restoration`."""
+        """See `Restoration`; with a gradient where the images ask for one."""
         with evaluating(self.network):
             made = [self.network(part * 2 - 1) for part in values.float().split(256)]
         return (torch.cat(made).to(values) + 1) / 2

@@ -25,7 +25,7 @@ from genviews.kit import GeneratorKit
 from genviews.record_store import RecordStore
 from genviews.robustness.adaptive import AdaptiveAttack, attack_defence, view_streams
 from genviews.robustness.corruption import corruption
-from genviews.robustness.defence import Undefended, ViewsDefence
+from genviews.robustness.defence import Preprocessed, Undefended, ViewsDefence
 from genviews.robustness.gradient import PGD
 from genviews.robustness.masking import MaskingReport, check_masking
 from genviews.shard import key_text
@@ -38,7 +38,8 @@ from genviews.work import Tell, run_shards
 
 __all__ = ["STUDY", "Adaptive", "run"]
 
-VIEWS, NOTICING, BOTH = "views alone", "a weight for each image", "image and views"
+ALONE, VIEWS = "reconstruction", "views alone"
+NOTICING, BOTH = "a weight for each image", "image and views"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Adaptive(Options):
     fit_on: str = "gaussian_noise:2"
     calibration_images: int = 250
     test_images: int = 200
-    masking_images: int = 48
+    masking_images: int = 50
 
     def quick(self) -> Adaptive:
         """Few images, steps and views."""
@@ -112,13 +113,16 @@ class _Images:
         return _Images(images=self.images[:count], labels=self.labels[:count], ids=self.ids[:count])
 
 
+_Defence = ViewsDefence | Undefended | Preprocessed
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Target:
     """A defence, and what its gradient is taken of."""
 
     name: str
-    defence: ViewsDefence | Undefended
-    followed: ViewsDefence | Undefended
+    defence: _Defence
+    followed: _Defence
 
 
 def check(kit: GeneratorKit | None, options: Adaptive) -> None:
@@ -133,9 +137,10 @@ def check(kit: GeneratorKit | None, options: Adaptive) -> None:
 def run(bench: Bench, options: Adaptive) -> Result:
     """Accuracy of the classifier and of ensembles under attacks that know of them, and that do not.
 
-    The classifier is that of the first task. Each ensemble stands once with the views alone, and
-    once with the weight that was fitted on calibration; the first also with a weight for each
-    image, fitted on the same.
+    The classifier is that of the first task. Beside it stand the bench's restorations, and after
+    each number of steps the reconstruction, the views alone, and image and views with the weight
+    that was fitted on calibration; after the fewest also a weight for each image, fitted on the
+    same.
     """
     if bench.inputs.photo_transform is not None or bench.inputs.render_transform is not None:
         got, remedy = "a transform", "leave it out: no gradient is known of it"
@@ -181,13 +186,16 @@ def _some(bench: Bench, most: int) -> _Images:
 
 
 def _targets(bench: Bench, options: Adaptive) -> tuple[list[_Target], dict[str, float | None]]:
-    """The classifier, then each ensemble; and the weights of the views in them.
+    """The classifier, restorations, then each ensemble; and the weights of the views in them.
 
     The ensemble that gives each image a weight of its own stands at the fewest steps alone.
     """
     kit, classifier = bench.kit, bench.tasks[0].classifier
     plain = Undefended(model=classifier)
     found = [_Target(name="classifier", defence=plain, followed=plain)]
+    for one in bench.inputs.restorations:
+        restored = Preprocessed(model=classifier, process=one, through="own")
+        found.append(_Target(name=one.name, defence=restored, followed=restored))
     alphas = dict[str, float | None]()
     name = options.perturbation
     if name is None:
@@ -203,6 +211,10 @@ def _targets(bench: Bench, options: Adaptive) -> tuple[list[_Target], dict[str, 
             unroll=options.unroll,
         )
         alpha, noticing = _fitted(bench, options, alone)
+        told = f"{ALONE}, {steps} steps"
+        again = replace(alone, perturbation=None, alpha=1.0)
+        found.append(_Target(name=told, defence=again, followed=again))
+        alphas[told] = 1.0
         weights: dict[str, float | NoticingEnsemble] = {VIEWS: 1.0, BOTH: alpha}
         if steps == options.optimizer_steps[0]:  # for its cost
             weights = {VIEWS: 1.0, NOTICING: noticing, BOTH: alpha}
@@ -240,7 +252,7 @@ def _fitted(bench: Bench, options: Adaptive, alone: ViewsDefence) -> tuple[float
 
 def _ways(
     options: Adaptive, plain: _Target, target: _Target, budget: float
-) -> dict[str, tuple[AdaptiveAttack, ViewsDefence | Undefended]]:
+) -> dict[str, tuple[AdaptiveAttack, _Defence]]:
     """The attacks on a defence by name, with what each follows the gradient of."""
     once = PGD(budget, steps=options.steps)
     most = replace(once, restarts=options.repeats)
@@ -250,9 +262,12 @@ def _ways(
         "cross-entropy": (AdaptiveAttack(attack=most), target.followed),
         "margin": (margin, target.followed),
     }
+    single = replace(margin, attack=replace(once, loss="margin"))
+    if isinstance(target.followed, Preprocessed):
+        found["pixels"] = (single, replace(target.followed, through="identity"))
     if isinstance(target.defence, ViewsDefence) and isinstance(target.followed, ViewsDefence):
-        single = replace(margin, attack=replace(once, loss="margin"))
-        found["known draws"] = (replace(single, randomness="fixed"), target.defence)
+        if target.defence.perturbation is not None:
+            found["known draws"] = (replace(single, randomness="fixed"), target.defence)
         found["pixels"] = (single, replace(target.followed, through="pixels"))
         if (inverter := target.defence.inverter).steps:
             # A descent whose steps have one length whatever the slope, as Adam's, hides the slope.
@@ -288,7 +303,7 @@ def _attacked(
 
 def _strongest(
     options: Adaptive, plain: _Target, target: _Target, right: Mapping[str, Tensor]
-) -> tuple[str, AdaptiveAttack, ViewsDefence | Undefended]:
+) -> tuple[str, AdaptiveAttack, _Defence]:
     """The attack that knows the defence and found most at the smallest budget, without repeats."""
     ways = _ways(options, plain, target, options.budgets[0])
     way = min((name for name in ways if name != NAIVE), key=lambda name: int(right[name].sum()))
@@ -314,6 +329,7 @@ def _masking(
             attack=attack,
             images=test.images,
             ids=list(test.ids),
+            budgets=options.budgets,
             seed=bench.seed,
         )
         for one, (_, attack, followed) in zip(targets, strongest, strict=True)
@@ -332,6 +348,7 @@ def _masking(
             test.labels,
             view_streams(test.ids, bench.seed),
             attack,
+            budgets=options.budgets,
             gradient_of=followed,
             transfer_from=None if target is plain else plain.defence,
         )

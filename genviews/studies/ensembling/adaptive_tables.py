@@ -68,14 +68,14 @@ def shown(
     return Result(
         title="Do generated views withstand somebody who knows of them?",
         verdict=verdict,
-        blocks=(_table(rows), _bars(rows), _signs(masking)),
+        blocks=(_table(rows, masking), _bars(rows), _signs(masking)),
         claims=(claim,) if report.believable else (),
         record=record,
         tone=tone_of(Gap.of(row.against)) if report.believable else None,
     )
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[Row], masking: Mapping[str, tuple[str, MaskingReport]]) -> Table:
     plain = rows[0].defence
     ways = list(dict.fromkeys(way for row in rows for way in row.reports))
     ways = [*(way for way in ways if way != WORST), WORST]
@@ -85,7 +85,8 @@ def _table(rows: Sequence[Row]) -> Table:
         found = [accuracy_of(row.reports[way]) if way in row.reports else None for way in ways]
         if row.defence != plain:
             worst = row.reports[WORST]
-            found[-1] = Estimate(worst.accuracy, worst.interval, next(known).differs)
+            star = next(known).differs and masking[row.defence][1].believable
+            found[-1] = Estimate(worst.accuracy, worst.interval, star)
         cells.append((row.defence, row.budget, row.alpha, *found))
     shown_first = {CLEAN, NAIVE, WORST}
     return Table(
@@ -106,7 +107,7 @@ def _table(rows: Sequence[Row]) -> Table:
         "Encoder: the gradient of the start alone, at the latents reached; instant mode: of the "
         "defence without steps. "
         "Worst: images that withstand all of them. A star: other than the classifier's worst, "
-        "corrected together (Holm).",
+        "corrected together (Holm), where no sign of a masked gradient was seen.",
     )
 
 
@@ -132,18 +133,21 @@ def _signs(masking: Mapping[str, tuple[str, MaskingReport]]) -> Table:
     for name, (way, one) in masking.items():
         attack = one.accuracy[one.budgets.index(one.at)]
         seen = (attack, one.accuracy[-1], one.one_step, one.random, one.transfer)
-        rows.append((name, way, *seen, "none" if one.believable else " ".join(one.signs)))
+        pairs = zip(one.budgets, one.margin, strict=True)
+        margins = ", ".join(f"{budget:g}: {margin:.2f}" for budget, margin in pairs)
+        rows.append((name, way, *seen, margins, "none" if one.believable else " ".join(one.signs)))
     return Table(
         title="Signs of masked gradients",
         columns=(
             Column(name="defence", priority=0),
             Column(name="strongest", priority=2),
             *(Column(name=name, kind="percent", digits=1, priority=1) for name in numbers),
+            Column(name="margin by budget", priority=3),
             Column(name="signs", priority=0),
         ),
         rows=tuple(rows),
         caption="Accuracy after the attack that found most on all images, with a budget that "
         "leaves nothing of an image, after one step, after random search of equal cost, and on "
-        "images made for the "
-        f"classifier alone; {next(iter(masking.values()))[1].images} images, smallest budget.",
+        "images made for the classifier alone. Margin: the best other class's logit less that of "
+        f"the label, on average; {next(iter(masking.values()))[1].images} images, smallest budget.",
     )
