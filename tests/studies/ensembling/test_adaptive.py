@@ -8,10 +8,15 @@ import pytest
 import torch
 
 from genviews.ensemble.significance import GainReport, gain_report
+from genviews.robustness.adaptive import AdaptiveAttack, attack_defence
+from genviews.robustness.defence import Undefended
+from genviews.robustness.gradient import PGD
 from genviews.robustness.masking import MaskingReport
-from genviews.studies.ensembling.adaptive import STUDY, Adaptive
+from genviews.robustness.restore import restoration
+from genviews.studies.ensembling.adaptive import Adaptive, run
 from genviews.studies.ensembling.adaptive_tables import CLEAN, NAIVE, WORST, Row, shown
 from genviews.studies.result import Record
+from tests.studies.ensembling.benches import toy_bench
 
 
 def report(hits: int, against: int) -> GainReport:
@@ -79,4 +84,61 @@ def test_a_masked_gradient_is_no_robustness() -> None:
 def test_options_are_refused_before_anything_is_loaded(change, told) -> None:
     with pytest.raises(ValueError, match=told):
         replace(Adaptive(), **change).check()
-    assert STUDY.options is Adaptive
+
+
+def test_no_star_where_a_gradient_may_be_masked() -> None:
+    masked = replace(SEEN, signs=("Of the attack 60 % are right, of random search 20 %.",))
+    found = shown(ROWS, {"classifier": ("margin", SEEN), "views": ("encoder", masked)}, Record())
+    assert not any(line[-1].significant for line in found.blocks[0].rows[2:])
+
+
+class TestStudy:
+    """Every defence meets every attack, and what withstands all of them counts."""
+
+    OPTIONS = Adaptive(
+        perturbation="stylemix_fine", num_views=2, budgets=(0.2, 0.4), steps=1, repeats=1,
+        optimizer_steps=(0, 1), unroll=1, gradient_views=1, fit_on="gaussian_blur:1",
+        calibration_images=8, test_images=10, masking_images=4,
+    )  # fmt: skip
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def measured(cls):
+        bench = toy_bench(restorations=(restoration("gaussian:0.75"),))
+        return bench, run(bench, cls.OPTIONS)
+
+    def test_each_defence_is_attacked_by_all_that_fits_it(self, measured) -> None:
+        rows = measured[1].record.data["rows"]
+        attacks = {row["defence"]: set(row["reports"]) for row in rows}
+        plain = {"clean", "not knowing", "cross-entropy", "margin", "worst"}
+        steps, chance = {"encoder", "instant mode"}, {"known draws"}
+        assert attacks == {
+            "classifier": plain,
+            "gaussian:0.75": plain | {"pixels"},
+            "reconstruction, 0 steps": plain | {"pixels"},
+            "views alone, 0 steps": plain | chance | {"pixels"},
+            "a weight for each image, 0 steps": plain | chance | {"pixels"},
+            "image and views, 0 steps": plain | chance | {"pixels"},
+            "reconstruction, 1 steps": plain | {"pixels"} | steps,
+            "views alone, 1 steps": plain | chance | {"pixels"} | steps,
+            "image and views, 1 steps": plain | chance | {"pixels"} | steps,
+        }
+        assert set(measured[1].record.data["masking"]) == set(attacks)
+
+    def test_what_withstands_all_of_them_counts(self, measured) -> None:
+        bench, result = measured
+        images = bench.images("test")
+        batch = images.read(bench.drawn(images, 10))
+        labels = images.columns[bench.tasks[0].labels].values[images.rows_of(batch.ids)]
+        plain, right = Undefended(model=bench.tasks[0].classifier), []
+        for loss in ("cross-entropy", "margin"):
+            attack = AdaptiveAttack(attack=PGD(0.4, steps=1, loss=loss))
+            found = attack_defence(plain, batch.images, labels, batch.ids, attack, seed=bench.seed)
+            right += [found.clean_right, found.right]
+        row = result.record.data["rows"][1]
+        assert (row["defence"], row["budget"]) == ("classifier", 0.4)
+        expected = float(torch.stack(right).all(0).double().mean())
+        assert row["reports"]["worst"]["accuracy"] == pytest.approx(expected)
+        for one in result.record.data["rows"]:
+            each = [report["accuracy"] for report in one["reports"].values()]
+            assert one["reports"]["worst"]["accuracy"] <= min(each)
