@@ -1,7 +1,7 @@
 """Where do generated views pay when a classifier has learnt from few labels?
 
 A seed redraws everything that chance decides: the labels, the first weights and the order of the
-training, the calibration images, and the views.
+training, the calibration images, the test images of a shift, and the views.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -27,21 +28,23 @@ from genviews.studies.base import Need, Study
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import BarColumn, Bars, Cell, Column, Estimate, Table
 from genviews.studies.ensembling.shift_tables import SHOWN, accuracy_column
-from genviews.studies.ensembling.shifts import Shifts, check, measure_shifts
+from genviews.studies.ensembling.shifts import UnderShifts, check, measure_shifts
 from genviews.studies.ensembling.under_shift import BEST, CLEAN, Measured
 from genviews.studies.result import Result
+from genviews.studies.statistics import Gap, points, weigh
 
 __all__ = ["STUDY", "FewLabels", "run"]
 
+_VIEWS = ("generated views", "known shift")
 _GAINS = (
     (BEST, ""),
-    ("generated views", "known shift"),
+    _VIEWS,
     ("generated views", "one weight"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewLabels(Shifts):
+class FewLabels(UnderShifts):
     """Options of the study of few labels.
 
     Args:
@@ -51,7 +54,6 @@ class FewLabels(Shifts):
         perturb: Kind of generated views, such as stylemix_fine.
     """
 
-    headlines: tuple[str, ...] = ()
     all_rivals: bool = True
     attack_each: bool = True
     labels: tuple[int, ...] = (10, 30, 120)
@@ -78,7 +80,7 @@ def run(bench: Bench, options: FewLabels) -> Result:
     }
     return Result(
         title="Where do generated views pay when labels are few?",
-        verdict=_verdict(found, tasks, shifts),
+        verdict=_verdict(found, tasks, groups),
         blocks=(
             _means(found, tasks, groups),
             *(_table(found, task, shifts) for task in tasks),
@@ -206,14 +208,9 @@ def _accuracies(
     for name, (task, shifts) in lines.items():
         cells: list[Cell] = [name]
         for column in SHOWN:
-            own = [_values(found, task, shift, (column.row, column.protocol)) for shift in shifts]
-            if not any(own):  # nobody measured it
-                cells.append(None)
-                continue
-            for values in own:
-                check_each(values, len(found), f"{column.name} of {task}", "seed")
-            seeds = [[one.accuracy for one in seed] for seed in zip(*own, strict=True)]
-            cells.append(_over_seeds([float(np.mean(values)) for values in seeds]))
+            row = column.row, column.protocol
+            values = _each_seed(found, task, shifts, row, "accuracy")
+            cells.append(_share(_over_seeds(values)) if values else None)
         rows.append(tuple(cells))
     kept = [place for place in range(len(SHOWN)) if any(row[1 + place] for row in rows)]
     return Table(
@@ -226,6 +223,33 @@ def _accuracies(
         caption=f"Mean over {len(found)} seeds with its 95 % interval (Student's t); generated "
         "views are weighed under the shift, or without knowing it.",
     )
+
+
+def _each_seed(
+    found: Sequence[Sequence[Measured]],
+    task: str,
+    shifts: Sequence[str],
+    row: tuple[str, str],
+    what: Literal["accuracy", "gain"],
+) -> list[float]:
+    """Of each seed the mean over some shifts; none where nobody measured it."""
+    own = [_values(found, task, shift, row) for shift in shifts]
+    if not any(own):
+        return []
+    for values in own:
+        check_each(values, len(found), f"{row[0]} of {task}", "seed")
+    return [
+        float(np.mean([one.accuracy if what == "accuracy" else one.gain for one in seed]))
+        for seed in zip(*own, strict=True)
+    ]
+
+
+def _share(found: Estimate) -> Estimate:
+    """An accuracy, whose interval ends at 0 and 1."""
+    if found.interval is None:
+        return found
+    low, high = found.interval
+    return Estimate(found.value, (max(low, 0.0), min(high, 1.0)))
 
 
 def _bars(found: Sequence[Sequence[Measured]], task: str, shifts: Sequence[str]) -> Bars:
@@ -248,29 +272,37 @@ def _bars(found: Sequence[Sequence[Measured]], task: str, shifts: Sequence[str])
 
 
 def _verdict(
-    found: Sequence[Sequence[Measured]], tasks: Sequence[str], shifts: Sequence[str]
+    found: Sequence[Sequence[Measured]], tasks: Sequence[str], groups: Mapping[str, Sequence[str]]
 ) -> str:
-    """Mean gain over the shifts, for each number of labels."""
+    """Mean gains of each number of labels, tested over seeds and corrected together."""
+    gaps = {
+        (task, name): _gap(_each_seed(found, task, shifts, _VIEWS, "gain"))
+        for task in tasks
+        for name, shifts in groups.items()
+        if shifts
+    }
+    weighed = dict(zip(gaps, weigh(list(gaps.values())), strict=True))
     said = []
     for task in tasks:
-        gains = [
-            float(np.mean([g[s].gain for s in range(len(found))]))
-            for g in (
-                _values(found, task, shift, ("generated views", "known shift"))
-                for shift in shifts[1:]
-            )
+        own = [
+            f"{points(gap, 1)} on {name}" + ("" if gap.differs else " (no difference seen)")
+            for (other, name), gap in weighed.items()
+            if other == task
         ]
-        clean = _over_seeds(
-            [
-                one.gain
-                for one in _values(found, task, shifts[0], ("generated views", "known shift"))
-            ]
-        )
-        text = f"with {task}, {100 * clean.value:+.1f} points on clean images"
-        if gains:
-            text += f" and {100 * float(np.mean(gains)):+.1f} on average over {len(gains)} shifts"
-        said.append(text)
-    return "Generated views change accuracy, " + "; ".join(said) + f" ({len(found)} seeds)."
+        said.append(f"with {task} {', '.join(own)}")
+    return (
+        f"Over {len(found)} seeds generated views, weighed under the shift, gain over the single "
+        f"image: {'; '.join(said)}."
+    )
+
+
+def _gap(values: Sequence[float]) -> Gap:
+    """A mean over seeds, with Student's interval and test."""
+    estimate = _over_seeds(values)
+    p_value = None
+    if estimate.interval is not None:
+        p_value = float(stats.ttest_1samp(values, 0.0).pvalue)
+    return Gap(value=estimate.value, interval=estimate.interval, p_value=p_value, p_level=None)
 
 
 STUDY = Study(

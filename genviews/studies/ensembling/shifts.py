@@ -38,7 +38,7 @@ from genviews.studies.ensembling.under_shift import CLEAN, Measured, Rivals, mea
 from genviews.studies.result import Result
 from genviews.studies.under import under, under_attack
 
-__all__ = ["STUDY", "Shifts", "measure_shifts", "run"]
+__all__ = ["STUDY", "Shifts", "UnderShifts", "measure_shifts", "run"]
 
 _KINDS = ("gaussian_noise", "impulse_noise", "gaussian_blur", "jpeg", "brightness", "contrast")
 TABLE = tuple(f"{kind}:{severity}@imagenet-c" for kind in _KINDS for severity in (1, 3, 5))
@@ -52,48 +52,42 @@ HEADLINES = tuple(
 MILD = tuple(f"{kind}:1@imagenet-c" for kind in ("gaussian_noise", "gaussian_blur", *_KINDS[3:]))
 """The mildest severity of the table's scale; blur serves noise, which serves all others."""
 
-Own = TypeVar("Own", bound="Shifts")
+Own = TypeVar("Own", bound="UnderShifts")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shifts(Viewed):
-    """Options of the study of shifts.
+class UnderShifts(Viewed):
+    """What is measured on clean images and under shifts.
 
     Args:
         num_views: Generated views of an image, and pixel views.
         shifts: Corruptions NAME:SEVERITY, on the scale of CIFAR-10-C or, as
             NAME:SEVERITY@imagenet-c, on the stronger one of ImageNet-C.
-        headlines: Of them, those that are measured on all test images, as clean images are.
         attacks: Attacks NAME:BUDGET on the first classifier, which know of no views; budgets are in
             units of images in [-1, 1].
         attack_each: Attack every classifier for itself, and not the first for all.
         fit_on: Mild shifts to fit on besides clean images, where the shift is not known: one weight
-            on the first of another kind than the shift's, weights that notice on all of them.
+            on the first of another kind than the shift's, weights that notice on all of them. Of
+            several kinds of views one is chosen for all shifts, on clean images and the first.
         calibration_images: Calibration images of each shift. Without it: all.
-        test_images: Test images of each shift but the headlines. Without it: all.
+        test_images: Test images of each shift; clean ones are all measured. Without it: all.
         restorations: Rivals that restore an image, of which calibration chooses under each shift.
-        steps: Numbers of optimisation steps after which ensembles are measured, and timed, on clean
-            images and under the headlines; without headlines nothing is timed.
         all_rivals: Show pixel views and restorations to all classifiers, not to the first alone.
         restored_views: Invert restored images, too, by the best restoration and the others.
         scale_images: Calibration images on which strengths of views compete.
-        gallery_images: Test images shown of each shift; 0 shows none.
     """
 
     num_views: int = 10
     shifts: tuple[str, ...] = TABLE
-    headlines: tuple[str, ...] = HEADLINES
     attacks: tuple[str, ...] = ("fgsm:0.05", "pgd:0.05", "pgd:0.1")
     attack_each: bool = False
     fit_on: tuple[str, ...] = MILD
     calibration_images: int | None = 500
     test_images: int | None = 1000
     restorations: tuple[str, ...] = RESTORATIONS
-    steps: tuple[int, ...] = (0, 5, 15, 40)
     all_rivals: bool = False
     restored_views: bool = True
     scale_images: int = 250
-    gallery_images: int = field(default=2, metadata={"least": 0})
 
     def quick(self: Own) -> Own:
         """Two shifts, few views and images."""
@@ -102,35 +96,34 @@ class Shifts(Viewed):
             num_views=2,
             shifts=("gaussian_noise:3",),
             attacks=("fgsm:0.05",),
-            headlines=("gaussian_noise:3",),
             calibration_images=16,
             test_images=16,
             scale_images=8,
             fit_on=self.fit_on[:2],
             restorations=("median:3", "stretch"),
-            steps=(0, 2),
-            gallery_images=1,
         )
 
     def check(self) -> None:
-        """Raise ValueError for unknown shifts, headlines that are none, or no other mild shift."""
+        """Raise ValueError for unknown shifts, or no other mild shift."""
         super().check()
-        for name in (*self.shifts, *self.headlines, *self.fit_on):
+        for name in (*self.shifts, *self.fit_on):
             corruption(name)
         for name in self.restorations:
             restoration(name)
-        if strange := [name for name in self.headlines if name not in self.shifts]:
-            remedy = "name them among the shifts as well"
-            fail("--headlines", expected="some of --shifts", got=strange[0], remedy=remedy)
         for name in self.attacks:
             attack(name).check_installed()
         for name in self.shifts:
             self.milds(name)
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """What is measured on all test images."""
+        return (CLEAN,)
+
     def counts(self, name: str) -> dict[str, int]:
-        """How many images of each split, where not all: of test, all for headlines and clean."""
-        whole = name in (CLEAN, *self.headlines)
-        return {split: most for split, most in self.few.items() if split != "test" or not whole}
+        """How many images of each split, where not all."""
+        known = self.few.items()
+        return {split: most for split, most in known if split != "test" or name not in self.whole}
 
     @property
     def few(self) -> dict[str, int]:
@@ -152,7 +145,40 @@ class Shifts(Viewed):
         return found
 
 
-def check(kit: GeneratorKit | None, options: Shifts) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Shifts(UnderShifts):
+    """Options of the study of shifts.
+
+    Args:
+        headlines: Of the shifts, those that are measured on all test images, as clean images are.
+        steps: Numbers of optimisation steps after which ensembles are measured, and timed, on clean
+            images and under the headlines; without headlines nothing is timed.
+        gallery_images: Test images shown of each shift; 0 shows none.
+    """
+
+    headlines: tuple[str, ...] = HEADLINES
+    steps: tuple[int, ...] = (0, 5, 15, 40)
+    gallery_images: int = field(default=2, metadata={"least": 0})
+
+    def quick(self) -> Shifts:
+        """Two shifts, few views and images."""
+        few = super().quick()
+        return replace(few, headlines=few.shifts, steps=(0, 2), gallery_images=1)
+
+    def check(self) -> None:
+        """Raise ValueError for headlines that are no shifts too."""
+        super().check()
+        if strange := [name for name in self.headlines if name not in self.shifts]:
+            remedy = "name them among the shifts as well"
+            fail("--headlines", expected="some of --shifts", got=strange[0], remedy=remedy)
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Clean images and headlines."""
+        return (CLEAN, *self.headlines)
+
+
+def check(kit: GeneratorKit | None, options: UnderShifts) -> None:
     """Refuse shifts that the generator's images cannot have, such as of colour for grey ones."""
     if kit is not None:
         for name in (*options.shifts, *options.fit_on):
@@ -206,7 +232,7 @@ def run(bench: Bench, options: Shifts) -> Result:
     )
 
 
-def measure_shifts(bench: Bench, options: Shifts) -> tuple[Rivals, list[Measured]]:
+def measure_shifts(bench: Bench, options: UnderShifts) -> tuple[Rivals, list[Measured]]:
     """What is compared, and every row of every task on clean images and under each shift."""
     milds = [corruption(word) for word in options.fit_on]
     rivals = _rivals(bench, options, milds[0])
@@ -218,7 +244,7 @@ def measure_shifts(bench: Bench, options: Shifts) -> tuple[Rivals, list[Measured
     return rivals, found
 
 
-def _benches(bench: Bench, options: Shifts) -> Iterator[tuple[str, Bench]]:
+def _benches(bench: Bench, options: UnderShifts) -> Iterator[tuple[str, Bench]]:
     """Clean images, and those under each shift and attack."""
     yield CLEAN, under(bench, None, counts=options.counts(CLEAN))
     for name in options.shifts:
@@ -230,7 +256,7 @@ def _benches(bench: Bench, options: Shifts) -> Iterator[tuple[str, Bench]]:
             yield name, own
 
 
-def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
+def _rivals(bench: Bench, options: UnderShifts, mild: Corruption) -> Rivals:
     """What is compared, with the perturbation that does best on clean and mildly shifted images."""
     candidates = bench.perturbations
     chosen = candidates[0] if len(candidates) == 1 else _best(bench, options, mild)
@@ -246,7 +272,7 @@ def _rivals(bench: Bench, options: Shifts, mild: Corruption) -> Rivals:
     )
 
 
-def _best(bench: Bench, options: Shifts, mild: Corruption) -> Perturbation:
+def _best(bench: Bench, options: UnderShifts, mild: Corruption) -> Perturbation:
     """The one whose ensemble does best, by log-loss, on clean and mildly shifted images."""
     few = {"calibration": options.scale_images}
     task, named = bench.tasks[0], {one.name: one for one in bench.perturbations}
