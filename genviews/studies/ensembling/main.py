@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from genviews.checks import fail
 from genviews.ensemble.bank import PredictionBank, ViewBank
 from genviews.ensemble.choose import Chosen, group_candidates, methods
 from genviews.ensemble.combine import (
@@ -46,11 +47,14 @@ from genviews.studies.ensembling.evidence import (
 from genviews.studies.ensembling.pictures import pictures
 from genviews.studies.ensembling.reconstruct import measure_reconstructions
 from genviews.studies.ensembling.saved import SavedEnsemble
+from genviews.studies.ensembling.strips import strips
 from genviews.studies.result import Result
 from genviews.studies.under import under
 from genviews.types import Status
 
 __all__ = ["STUDY", "MainStudy", "run"]
+
+STRIPS = 3  # test images that are shown before and after a shift
 
 _BUDGET = (
     "At equal budgets: combined has as many predictions as the image with its pixel views, half of "
@@ -65,8 +69,9 @@ class MainStudy(Choices):
     Args:
         shift: Ask about images under a corruption NAME:SEVERITY, such as noise:3: both splits are
             corrupted. Without it: images as they are.
-        fit_on: Mild corruptions. All that calibration decides is then decided, by log-loss, on its
-            images as they are and on copies under each of these, and not under the shift.
+        fit_on: Mild corruptions of other kinds than the shift's. All that calibration decides is
+            then decided, by log-loss, on its images as they are and on copies under each of these,
+            which count alike, and not under the shift.
         gallery_images: Test images shown; 0 shows none.
         gallery_views: Views shown of each kind.
     """
@@ -81,9 +86,18 @@ class MainStudy(Choices):
         return replace(self, num_views=4, scale_views=2, gallery_images=6, gallery_views=2)
 
     def check(self) -> None:
-        """Raise ValueError for an unknown corruption too."""
+        """Raise ValueError for an unknown corruption, or one to fit on of the shift's kind, too."""
         super().check()
         self.corruptions()
+
+        kinds = {corruption(word).kind for word in self.fit_on}
+        if self.shift is not None and (kind := corruption(self.shift).kind) in kinds:
+            fail(
+                "--fit-on",
+                expected="other kinds of corruption than that of --shift",
+                got=f"{kind} for both",
+                remedy="name another kind; or leave --fit-on out, to fit under the shift itself",
+            )
 
     def corruptions(self) -> tuple[Corruption, ...]:
         """All that are named."""
@@ -123,7 +137,7 @@ def run(bench: Bench, options: MainStudy) -> Result:
     Differs: intervals and tests are over test images, paired; p-values are adjusted over the table
         (Holm). `genviews.ensemble.resample` has the reference's error bars.
     """
-    bench = options.under(bench)
+    clean, bench = bench, options.under(bench)
     choice = choose(bench, options, group_candidates(bench.perturbations))
     test = bench.bank("test", choice.view_sets, num_views=options.num_views)
     found = _evaluate(bench, options, choice, test)
@@ -163,6 +177,9 @@ def run(bench: Bench, options: MainStudy) -> Result:
         sets = choice.chosen[reference].view_sets
         count, views = options.gallery_images, options.gallery_views
         blocks += pictures(bench, sets, found[reference], test, images=count, views=views)
+        made = [one.perturbation for one in sets if one.perturbation is not None]
+        if options.shift is not None and made:
+            blocks.append(strips(clean, bench, options.shift, made[0], min(STRIPS, count)))
     return Result(
         title=(bench.title or "Do generated views help this classifier?")
         + (f" ({bench.where.strip()})" if bench.where else ""),

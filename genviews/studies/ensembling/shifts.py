@@ -196,7 +196,7 @@ def run(bench: Bench, options: Shifts) -> Result:
     """
     rivals, found = measure_shifts(bench, options)
     shown = [
-        strips(bench, own, name, rivals, options.gallery_images)
+        strips(bench, own, name, rivals.perturbation, options.gallery_images)
         for name, own in (_benches(bench, options) if options.gallery_images else ())
     ]
     timed = list[Timed]()

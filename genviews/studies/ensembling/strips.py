@@ -7,24 +7,25 @@ import torch
 from genviews.classify.model import predict_logits
 from genviews.ensemble.fill import conditioning_task, predicted_label
 from genviews.ensemble.views import ViewSet
+from genviews.perturb.base import Perturbation
 from genviews.studies.bench import Bench
 from genviews.studies.blocks import Grid, Images, Picture, Tone
 from genviews.studies.ensembling.pictures import predicted
-from genviews.studies.ensembling.under_shift import CLEAN, Rivals
+from genviews.studies.ensembling.under_shift import CLEAN
 
 __all__ = ["strips"]
 
 VIEWS = 4  # shown of each image
 
 
-def strips(bench: Bench, own: Bench, name: str, rivals: Rivals, images: int) -> Images:
-    """The first test images that could be read, with the views that were made of them.
+def strips(bench: Bench, own: Bench, name: str, perturbation: Perturbation, images: int) -> Images:
+    """Some test images that could be read, with the views that were made of them.
 
     Args:
         bench: of clean images.
         own: of those that were measured.
         name: of the shift.
-        rivals: whose generated views are shown.
+        perturbation: that makes the views.
         images: how many are shown, spread over the split.
     """
     source, task = own.images("test"), bench.tasks[0]
@@ -35,7 +36,7 @@ def strips(bench: Bench, own: Bench, name: str, rivals: Rivals, images: int) -> 
     latents = own.inversions("test").select(kept, batch.ids)["latents"]
     generator, label = bench.kit.generator, None
     asked = conditioning_task(bench.tasks, generator)
-    plan = own.plan([ViewSet(perturbation=rivals.perturbation)], VIEWS)
+    plan = own.plan([ViewSet(perturbation=perturbation)], VIEWS)
     shown = plan.shown(batch.images, batch.ids)
     if asked is not None:
         label = predicted_label(asked, generator, shown, bench.batch_size)
@@ -51,7 +52,7 @@ def strips(bench: Bench, own: Bench, name: str, rivals: Rivals, images: int) -> 
         if name != CLEAN and image in first:
             was = plan.shown(before.images[[first[image]]], [image])
             pixels.insert(0, ("clean", was))
-        pixels.append(("views", made[rivals.views][place]))
+        pixels.append(("views", made[perturbation.name][place]))
         pictures, columns = list[Picture](), list[str]()
         for word, views in pixels:
             said = task.answer(predict_logits(task.classifier, views[None])[0]).cpu().softmax(-1)

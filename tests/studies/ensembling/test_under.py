@@ -126,6 +126,26 @@ class TestMain:
         expected = Ensemble(FINE.name, rule=rule).fit(bank[bench.tasks[0].name]).alpha_
         assert next(r for r in rows if r["name"] == "stylemix fine")["alpha"] == expected
 
+    def test_what_was_fitted_on_is_never_of_the_kind_that_is_tested(self):
+        named = replace(self.OPTIONS, shift="noise:5@imagenet-c", fit_on=("blur:1", "noise:1"))
+        with pytest.raises(ValueError, match=r"--fit-on: expected other kinds.*gaussian_noise"):
+            named.check()
+        replace(named, fit_on=("blur:1",)).check()
+
+    def test_pictures_show_the_image_before_and_after(self):
+        bench = toy_bench(perturbations=(FINE,), pixel_views=())
+        options = replace(self.OPTIONS, shift="noise:5@imagenet-c", gallery_images=2)
+        strip = main_study(bench, options).blocks
+        (found,) = (
+            one for one in strip if one.title == "What becomes of images: noise:5@imagenet-c"
+        )
+        grid = found.grids[0]
+        assert grid.columns[:3] == ("clean", "as shifted", "reconstruction")
+        (image,) = (i for i in toy_problem().test.ids if grid.title.startswith(f"{i}:"))
+        row = toy_problem().test.ids.index(image)
+        shown = grid.pictures[0][0].pixels
+        assert torch.allclose(shown, toy_problem().test.images[row])
+
     @pytest.mark.parametrize("options", [{"shift": "fogg:3"}, {"fit_on": ("noise:9",)}])
     def test_unknown_shifts_are_told_before_anything_is_loaded(self, options):
         with pytest.raises(ValueError, match=r"did you mean|at most 5"):
