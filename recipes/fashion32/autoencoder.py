@@ -2,12 +2,10 @@
 
 Claim: ours. Inversion repairs images because the generator knows what images look like; an
 autoencoder that saw the same images, and learned to repair them, is the rival without a generator.
-Command: python -m recipes.fashion32.autoencoder            (learns to repair: noise and masks)
-         python -m recipes.fashion32.autoencoder --noise 0  (learns to repeat)
+Command: python -m recipes.fashion32.autoencoder
 Time: about 15 minutes on one core; a checkpoint every 500 steps, a re-run continues.
 Split: trained on the images of `train`, without labels; measured on `val`.
-Writes: runs/fashion32/autoencoder/KIND.safetensors and
-results/fashion32/KIND.json, where KIND is autoencoder, or autoencoder_plain without noise.
+Writes: runs/fashion32/autoencoder/autoencoder.safetensors, results/fashion32/autoencoder.json.
 
 The network: that of the inversion encoder, to the last number, and a decoder of about the
 generator's size. As many steps as the encoder made, of as many images, all of them real. Half of
@@ -44,6 +42,7 @@ from genviews.weights import load_network, save_network
 from recipes.fashion32 import train_encoder
 from recipes.recipe import finish, folder_of, run
 
+RESULT = Path("results/fashion32/autoencoder.json")
 FOLDER = Path("runs/fashion32/autoencoder")
 WIDTHS = (32, 64, 32)  # channels of the decoder at 8, 16 and 32 pixels
 SHIFTS = ("gaussian_noise:2", "gaussian_noise:3@imagenet-c", "gaussian_blur:3@imagenet-c")
@@ -183,23 +182,22 @@ def measured(network: Autoencoder, images: ImageSet, shift: str) -> dict[str, ob
     return found
 
 
-def main(*, noise: float = 0.5, out: Path = FOLDER, quick: bool = False) -> dict[str, object]:
+def main(*, out: Path = FOLDER, quick: bool = False) -> dict[str, object]:
     """Train (or continue), keep and measure; `quick` makes two steps and writes no result."""
-    place, kind = folder_of(out, quick=quick), "autoencoder" if noise else "autoencoder_plain"
-    settings, images, known = Settings(noise=noise), fashion_mnist("train"), fashion_mnist("val")
+    place, settings = folder_of(out, quick=quick), Settings()
+    images, known = fashion_mnist("train"), fashion_mnist("val")
     if quick:
         settings = replace(settings, steps=2, batch=4)
         images, known = images.select(range(10)), known.select(range(10))
-    network = train(replace(images, labels=None), settings, place / f"{kind}.pt")
-    network.save(place / f"{kind}.safetensors")
+    network = train(replace(images, labels=None), settings, place / "autoencoder.pt")
+    network.save(place / "autoencoder.safetensors")
     found = {
         "seed": settings.seed,
         "config": {"training": asdict(settings), "network": network.config, "decoder": WIDTHS},
         "parameters": sum(weight.numel() for weight in network.parameters()),
         "val": {shift or "clean": measured(network, known, shift) for shift in ("", *SHIFTS)},
     }
-    path = None if quick else Path(f"results/fashion32/{kind}.json")
-    return finish("autoencoder", found, path, "" if noise else "--noise 0")
+    return finish("autoencoder", found, None if quick else RESULT)
 
 
 if __name__ == "__main__":

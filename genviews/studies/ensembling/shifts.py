@@ -38,10 +38,12 @@ from genviews.studies.ensembling.under_shift import CLEAN, Measured, Rivals, mea
 from genviews.studies.result import Result
 from genviews.studies.under import under, under_attack
 
-__all__ = ["STUDY", "Shifts", "UnderShifts", "measure_shifts", "run"]
+__all__ = ["KINDS", "STUDY", "Shifts", "UnderShifts", "measure_shifts", "run"]
 
-_KINDS = ("gaussian_noise", "impulse_noise", "gaussian_blur", "jpeg", "brightness", "contrast")
-TABLE = tuple(f"{kind}:{severity}@imagenet-c" for kind in _KINDS for severity in (1, 3, 5))
+KINDS = ("gaussian_noise", "impulse_noise", "gaussian_blur", "jpeg", "brightness", "contrast")
+"""Of the corruptions that are measured."""
+
+TABLE = tuple(f"{kind}:{severity}@imagenet-c" for kind in KINDS for severity in (1, 3, 5))
 """Six corruptions at three severities, fixed before any result was seen."""
 
 HEADLINES = tuple(
@@ -49,7 +51,7 @@ HEADLINES = tuple(
 )
 
 
-MILD = tuple(f"{kind}:1@imagenet-c" for kind in ("gaussian_noise", "gaussian_blur", *_KINDS[3:]))
+MILD = tuple(f"{kind}:1@imagenet-c" for kind in ("gaussian_noise", "gaussian_blur", *KINDS[3:]))
 """The mildest severity of the table's scale; blur serves noise, which serves all others."""
 
 Own = TypeVar("Own", bound="UnderShifts")
