@@ -18,7 +18,6 @@ from recipes import inversion_docs, learning_docs, robustness_docs
 from recipes.inversion_docs import table_lines
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKS = ("<!-- results -->", "<!-- /results -->")
 Json = dict[str, Any]
 
 
@@ -110,36 +109,54 @@ def results_page(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def readme_block(folder: Path) -> str:
-    """The results in the README."""
+def readme_blocks(folder: Path) -> dict[str, str]:
+    """What stands between the marks of the README, by their names."""
     ensemble = Result.load(folder / "fashion32/ensemble.json")
     names = ("predicted from", "accuracy", "gain", "Holm p")
     lines = [
-        *robustness_docs.readme_lines(folder / "fashion32"),
         ensemble.verdict,
         "",
         *learning_docs.short_table(ensemble, names),
         "",
-        f"`{ensemble.record.command}` -> `results/fashion32/ensemble.json`. {STARRED}",
+        f"`{ensemble.record.command}` -> `results/fashion32/ensemble.json`. {STARRED} "
+        f"{reconstruction_words(ensemble)}",
         *learning_docs.readme_lines(folder / "fashion32"),
         "",
         *benchmark_lines(folder / "benchmarks"),
     ]
-    return "\n".join(lines)
+    paying = robustness_docs.readme_lines(folder / "fashion32")
+    return {"shifts": "\n".join(paying), "results": "\n".join(lines)}
 
 
-def with_block(text: str, block: str) -> str:
-    """The README with its results block replaced."""
-    before, rest = text.split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    return f"{before}{MARKS[0]}\n{block}\n{MARKS[1]}{after}"
+def reconstruction_words(ensemble: Result) -> str:
+    """What reconstructions cost classifiers that know images, and those that know them."""
+    rows = {
+        row["task"]: f"{100 * row['gain']:+.1f} points "
+        f"[{100 * row['gain_interval'][0]:+.1f}, {100 * row['gain_interval'][1]:+.1f}]"
+        for row in ensemble.record.data["rows"]
+        if row["name"] == "reconstruction only"
+    }
+    return (
+        f"Of the reconstruction alone the classifier of images says {rows['images']}, one that was "
+        f"trained on reconstructions {rows['reconstructions']}."
+    )
+
+
+def with_blocks(text: str, blocks: dict[str, str]) -> str:
+    """A page with what stands between its marks replaced."""
+    for name, block in blocks.items():
+        first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, rest = text.split(first)
+        _, after = rest.split(last)
+        text = f"{before}{first}\n{block}\n{last}{after}"
+    return text
 
 
 def main() -> None:
     """Write both pages."""
     folder, readme = ROOT / "results", ROOT / "README.md"
     atomic_write_bytes(ROOT / "docs/results.md", results_page(folder).encode())
-    text = with_block(readme.read_text(encoding="utf-8"), readme_block(folder))
+    text = with_blocks(readme.read_text(encoding="utf-8"), readme_blocks(folder))
     atomic_write_bytes(readme, text.encode())
     if (drawn := robustness_docs.figure(folder / "fashion32")) is not None:
         atomic_write_bytes(ROOT / robustness_docs.FIGURE, drawn)

@@ -16,6 +16,7 @@ __all__ = [
     "claims_table",
     "csv_rows",
     "csv_text",
+    "legend",
     "markdown",
     "markdown_table",
     "table_csv",
@@ -137,7 +138,7 @@ def markdown(result: Result, *, level: int = 2) -> list[str]:
         if isinstance(block, Table):
             lines += [f"{sub} {block.title}", "", *markdown_table(block), ""]
             starred = any(cell.star for row in table_words(block) for cell in row)
-            said = (block.caption, STARRED if starred else "")
+            said = (block.caption, STARRED if starred else "", legend(block))
             lines += [" ".join(filter(None, said)), ""] if any(said) else []
         elif isinstance(block, Note):
             lines += [f"{sub} {block.title}", ""] if block.title else []
@@ -146,6 +147,12 @@ def markdown(result: Result, *, level: int = 2) -> list[str]:
         table = claims_table(result.claims)
         lines += [f"{sub} {table.title}", "", *markdown_table(table), "", table.caption, ""]
     return lines
+
+
+def legend(table: Table) -> str:
+    """What the columns are, those that say so, as Markdown."""
+    told = [f"*{printable(one.name)}*: {printable(one.help)}" for one in table.columns if one.help]
+    return f"{'; '.join(told)}." if told else ""
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -58,12 +58,14 @@ def unbroken(text: str, space: str = "\N{NO-BREAK SPACE}") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: "0.2 s", "42 s", "12 min", "3.5 h".
+    """Seconds in words: "13 ms", "0.2 s", "42 s", "12 min", "3.5 h".
 
     Example:
-        >>> [duration(value) for value in (0.25, 42.4, 725.0, 12600.0)]
-        ['0.2 s', '42 s', '12 min', '3.5 h']
+        >>> [duration(value) for value in (0.0128, 0.25, 42.4, 725.0, 12600.0)]
+        ['13 ms', '0.2 s', '42 s', '12 min', '3.5 h']
     """
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
     if seconds < 90:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -11,7 +11,7 @@ def test_pages_are_up_to_date():
     page = (write_docs.ROOT / "docs/results.md").read_text()
     assert page == write_docs.results_page(folder)
     readme = (write_docs.ROOT / "README.md").read_text()
-    assert readme == write_docs.with_block(readme, write_docs.readme_block(folder))
+    assert readme == write_docs.with_blocks(readme, write_docs.readme_blocks(folder))
 
 
 def test_every_result_says_how_it_was_made():
@@ -25,8 +25,9 @@ def test_every_result_says_how_it_was_made():
 
 def test_figures_are_formatted():
     assert write_docs.percent(0.87649) == "87.6"
-    assert write_docs.with_block("a<!-- results -->\nold\n<!-- /results -->b", "new") == (
-        "a<!-- results -->\nnew\n<!-- /results -->b"
+    text = "a<!-- results -->\nold\n<!-- /results -->b<!-- more --><!-- /more -->"
+    assert write_docs.with_blocks(text, {"results": "new", "more": "1"}) == (
+        "a<!-- results -->\nnew\n<!-- /results -->b<!-- more -->\n1\n<!-- /more -->"
     )
 
 

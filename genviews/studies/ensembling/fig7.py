@@ -192,8 +192,8 @@ def _claims(found: dict[tuple[str, str], list[Evaluation]], options: Defence) ->
         image, alone, views = own[:3]
         where = f"under {name}, task {task}"
         if name in options.corruptions:
-            said = "mixed: in 6 of 12 cases"
-            asked.append((f"Views add to the image {where}.", said, compare(views, image)))
+            text = f"Views add to the image {where}."
+            asked.append((text, "in 6 of 12 cases, not named in numbers", compare(views, image)))
             if "noise" in name:
                 text, said = "The image is more accurate than its", "noise is badly projected"
                 asked.append((f"{text} reconstruction {where}.", said, compare(image, alone)))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from genviews.studies.blocks import Tone
+from genviews.studies.blocks import Estimate, Tone
 from genviews.studies.ensembling.shift_tables import VIEWS, found_at, over_rivals, over_single
 from genviews.studies.ensembling.under_shift import CLEAN, TOGETHER, Measured
+from genviews.studies.result import Claim
 from genviews.studies.statistics import Gap, Standing, standing
 
-__all__ = ["answer"]
+__all__ = ["answer", "count_claim"]
 
 FEW = 5  # names that a sentence holds
 
@@ -47,6 +48,30 @@ def answer(found: Sequence[Measured], attacks: Sequence[str] = ()) -> tuple[str,
     helped, harmed = ("above" in said.values()), ("below" in said.values())
     tone: Tone = "better" if helped and not harmed else "worse" if harmed and not helped else ""
     return "; ".join(parts) + ".", tone
+
+
+def count_claim(found: Sequence[Measured], corruptions: Sequence[str]) -> tuple[Claim, ...]:
+    """The paper's count of corruptions under which views add to the image; none of no corruption.
+
+    It holds where they do under some and not under all, by the family of the first table.
+    """
+    own = [one for one in found if one.task == found[0].task]
+    over = over_single(own)
+    gaps = [over[key] for shift in corruptions if (key := (shift, VIEWS, "known shift")) in over]
+    if not gaps:
+        return ()
+    helped = sum(standing(gap) == "above" for gap in gaps)
+    return (
+        Claim(
+            text="Views add to the image under some of the corruptions and not under all "
+            f"(here {helped} of {len(gaps)}).",
+            said="6 of 12",
+            measured=Estimate(helped / len(gaps)),
+            kind="percent",
+            outcome="holds" if 0 < helped < len(gaps) else "contradicted",
+            source="Chai et al. 2021, Fig. 19",
+        ),
+    )
 
 
 def _of_many(

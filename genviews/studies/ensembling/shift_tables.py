@@ -6,7 +6,7 @@ with it; those about rivals another, all that generated views are compared with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from genviews.studies.blocks import (
@@ -222,8 +222,7 @@ def weight_table(found: Sequence[Measured]) -> Table:
         title="How the weight of generated views was found",
         columns=tuple(columns),
         rows=tuple(rows),
-        caption="Fitted on: " + "; ".join(f"{name}: {told}" for name, told in _PROTOCOLS) + ". The "
-        "mild shift is never of the kind that is measured.",
+        caption="The mild shift is never of the kind that is measured.",
     )
 
 
@@ -301,8 +300,22 @@ def together_table(found: Sequence[Measured]) -> list[Table]:
     ]
 
 
-def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[Table]:
-    """Classifiers that were trained otherwise: alone, and with views; none where there is one."""
+_ATTACKED = "Attacked images were made for {}."
+
+
+def other_classifiers(
+    found: Sequence[Measured],
+    tasks: Mapping[str, str],
+    *,
+    attacked_each: bool = False,
+) -> list[Table]:
+    """Classifiers that were trained otherwise: alone, and with views; none where there is one.
+
+    Args:
+        found: of all tasks.
+        tasks: name -> what its classifier is.
+        attacked_each: whether each was attacked for itself, and not the first for all.
+    """
     if len(tasks) < 2:
         return []
     pairs = [
@@ -322,9 +335,9 @@ def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[T
                 cells.append(None if one is None else Estimate(one.accuracy, one.interval, star))
         rows.append(tuple(cells))
     columns = [Column(name="images", priority=0)]
-    for task in tasks:
+    for task, about in tasks.items():
         columns += [
-            Column(name=task, kind="percent", digits=1, priority=0),
+            Column(name=task, kind="percent", digits=1, help=about, priority=0),
             Column(name=f"{task}, with views", kind="percent", digits=1),
             Column(name=f"{task}, not knowing the shift", kind="percent", digits=1, priority=2),
         ]
@@ -334,6 +347,10 @@ def other_classifiers(found: Sequence[Measured], tasks: Sequence[str]) -> list[T
             columns=tuple(columns),
             rows=tuple(rows),
             caption="A star: other than the same classifier alone, corrected together (Holm). "
-            f"Attacked images were made for {tasks[0]}.",
+            + (
+                "Each was attacked for itself."
+                if attacked_each
+                else _ATTACKED.format(next(iter(tasks)))
+            ),
         )
     ]

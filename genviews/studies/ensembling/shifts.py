@@ -24,7 +24,7 @@ from genviews.studies.bench import Bench
 from genviews.studies.ensembling.calibrated import calibrate
 from genviews.studies.ensembling.choose import Viewed
 from genviews.studies.ensembling.instant import Timed, by_time, time_blocks
-from genviews.studies.ensembling.shift_answer import answer
+from genviews.studies.ensembling.shift_answer import answer, count_claim
 from genviews.studies.ensembling.shift_tables import (
     gain_bars,
     other_classifiers,
@@ -218,10 +218,15 @@ def run(bench: Bench, options: Shifts) -> Result:
             weight_table(own),
             rival_table(own),
             *together_table(own),
-            *other_classifiers(found, [task.name for task in bench.tasks]),
+            *other_classifiers(
+                found,
+                {task.name: task.title for task in bench.tasks},
+                attacked_each=options.attack_each,
+            ),
             *time_blocks(timed),
             *shown,
         ),
+        claims=count_claim(found, options.shifts),
         record=bench.record(
             options,
             data={

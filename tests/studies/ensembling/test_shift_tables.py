@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from genviews.ensemble.significance import counted_report
-from genviews.studies.ensembling.shift_answer import answer
+from genviews.studies.ensembling.shift_answer import answer, count_claim
 from genviews.studies.ensembling.shift_tables import gain_bars, pay_table
 from genviews.studies.ensembling.under_shift import Measured
 
@@ -106,6 +106,16 @@ def test_classifiers_that_were_trained_otherwise_are_told_apart():
         "beyond every rival that leaves the classifier as it is, but not beyond classifiers that "
         "were trained otherwise."
     )
+
+
+@pytest.mark.parametrize(
+    ("shifts", "outcome"),
+    [((), None), (("fog:3",), "contradicted"), (("fog:3", "snow:3"), "holds")],
+)
+def test_the_papers_count_holds_where_some_gain_and_not_all(shifts, outcome):
+    found = [*CLEAN, *rows("fog:3", 300, 100), *CLEAR]
+    claims = count_claim(found, shifts)
+    assert [claim.outcome for claim in claims] == ([outcome] if outcome else [])
 
 
 def test_attacks_are_counted_apart_from_corruptions():
