@@ -10,7 +10,7 @@ Rounding has no gradient, so PGD finds nothing that its random start does not; w
 for the identity (BPDA) breaks it, and `check_masking` tells the two verdicts apart.
 
 Command: python -m benchmarks.adaptive
-Time: two minutes.
+Time: four minutes.
 Writes: results/benchmarks/adaptive.json
 """
 
@@ -39,7 +39,7 @@ from genviews.robustness.masking import check_masking
 from genviews.zoo import zoo_classifier, zoo_images
 
 OUT = Path("results/benchmarks/adaptive.json")
-LEVELS = 4  # grey levels between 0 and 1 of the defence that rounds
+LEVELS = 4  # the defence that rounds has grey levels 1 / LEVELS apart
 BUDGET = 0.1
 STEPS, REPEATS = 20, 3
 

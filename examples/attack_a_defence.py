@@ -19,7 +19,7 @@ from genviews.zoo import zoo_classifier, zoo_images
 
 
 def rounded(images: Tensor) -> Tensor:
-    """Four grey levels between 0 and 1."""
+    """Grey levels a quarter apart."""
     return (images * 4).round() / 4
 
 

@@ -3,7 +3,7 @@
     python examples/learn_from_a_generator.py
 
 No real image is used for learning. More updates get the probe some points further; `genviews study
-table1` compares with learning from real images, with intervals.
+learning/table1` compares with learning from real images, with intervals.
 """
 
 from genviews import (

@@ -69,6 +69,12 @@ class NoticingEnsemble:
         learnt = {name: value for name, value in vars(self).items() if name != "ensemble"}
         return {"ensemble": repr(self.ensemble), **learnt}
 
+    @property
+    def has_loss(self) -> bool | None:
+        """Whether it looks at losses of inversions; None before `fit`."""
+        known: bool | None = getattr(self, "_with_loss", None)
+        return known
+
     @checked
     def fit(
         self,

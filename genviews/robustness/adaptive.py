@@ -5,8 +5,9 @@
 The gradient is that of the defence itself: through encoder, optimiser steps and generator
 (`genviews.robustness.defence`), and the mean over draws of what is random in it. With "fresh"
 randomness the attacker draws views of his own at each step, and the defence then draws others that
-he does not know; with "fixed" he knows the defence's own draws, which come from its seed. Of
-several repeats (`restarts` of the attack) the worst for the defence counts, image by image.
+he does not know; with "fixed" he knows the defence's own draws, which come from its seed. An
+attack without gradients looks at answers of the same draws. Of several repeats (`restarts` of the
+attack) the worst for the defence counts, image by image.
 
 Source: Athalye et al. 2018, arXiv 1802.00420; Tramer et al. 2020, arXiv 2002.08347 (what an
 adaptive attack must do); on purification by generators, arXiv 2411.16598.
@@ -23,12 +24,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from genviews.checks import check_count, check_each, check_words
+from genviews.checks import check_count, check_different, check_each, check_words
 from genviews.engine import Engine
 from genviews.identity import identify
 from genviews.invert.batch import ALIKE
 from genviews.rng import Rng, Streams
-from genviews.robustness.ask import Ask
+from genviews.robustness.ask import Ask, right_of
 from genviews.robustness.attack import Attack
 from genviews.robustness.defence import Defence
 from genviews.signature import checked
@@ -51,7 +52,8 @@ class AdaptiveAttack:
     Args:
         attack: norm, budget, steps, loss, and the repeats (`restarts`) of which the worst counts.
         randomness: "fresh" or "fixed", see the module.
-        samples: draws that each gradient is the mean over; a defence with K views has K in each.
+        samples: draws that each gradient, or answer, is the mean over; a defence with K views has K
+            in each.
     """
 
     attack: Attack
@@ -87,9 +89,10 @@ class AdaptiveAttack:
             images: (B, C, H, W) in [-1, 1].
             labels: true classes.
             streams: of the defence, see `view_streams`.
-            gradient_of: whose gradient is followed; None is the defence's. Such as one with fewer
-                views, which costs less, or the classifier alone, for an attack that does not know
-                the defence.
+            gradient_of: whose gradient is followed, or whose answers are looked at; None is the
+                defence's. Such as one with fewer views, which costs less, or the classifier alone,
+                for an attack that does not know the defence (and then without `restarts`, of which
+                the defence chooses).
 
         Raises:
             TypeError, ValueError: as `Attack.__call__`.
@@ -127,12 +130,12 @@ class Attacked:
     @property
     def right(self) -> Bool[Tensor, " N"]:
         """Whose label the defence says after the attack; logits that are not finite are wrong."""
-        return _right(self.logits, self.labels)
+        return right_of(self.logits, self.labels)
 
     @property
     def clean_right(self) -> Bool[Tensor, " N"]:
         """Whose label it says before."""
-        return _right(self.clean_logits, self.labels)
+        return right_of(self.clean_logits, self.labels)
 
     @property
     def accuracy(self) -> float:
@@ -143,10 +146,6 @@ class Attacked:
     def clean_accuracy(self) -> float:
         """Share of images that it is right about before."""
         return float(self.clean_right.double().mean())
-
-
-def _right(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.argmax(-1) == labels) & logits.isfinite().all(-1)
 
 
 @checked
@@ -183,9 +182,12 @@ def attack_defence(
         progress: called with (stage, "images", done, all).
 
     Raises:
-        TypeError, ValueError: as `Attack.__call__`; a number of ids that is not that of the images.
+        TypeError, ValueError: as `Attack.__call__`; no image; ids that are not of that number, or
+            not different.
     """
+    check_count(len(images), "images to attack")
     check_each(ids, len(images), "ids")
+    check_different(ids, "ids of the images to attack", "give each image its own")
     check_each(labels, len(images), "labels")
     names, streams = tuple(ids), view_streams(ids, seed)
 
@@ -231,7 +233,12 @@ def answers(defence: Defence, images: Images, streams: Streams) -> Float[Tensor,
         defence: that is asked.
         images: (B, C, H, W) in [-1, 1].
         streams: of the defence, see `view_streams`.
+
+    Raises:
+        ValueError: no image, or another number of streams.
     """
+    check_count(len(images), "images to ask about")
+    check_each(streams, len(images), "streams")
 
     def answer(part: Tensor, rows: Tensor, draw: int) -> Tensor:
         return defence(part, streams[rows.cpu()])

@@ -16,13 +16,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
 from genviews.invert.batch import ALIKE, in_parts
 from genviews.types import Images, Label, Values, check_classes, check_shape, check_tensor
 
-__all__ = ["Answer", "Ask", "LossName", "loss_of", "margin_of"]
+__all__ = ["Answer", "Ask", "LossName", "loss_of", "margin_of", "right_of"]
 
 Answer = Callable[[Tensor, Tensor, int], Tensor]
 """(some images, their rows, which draw of what is random) -> logits."""
@@ -35,6 +36,11 @@ def margin_of(logits: Tensor, labels: Label) -> Values:
     own = logits.gather(1, labels[:, None])[:, 0]
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return others.amax(1) - own
+
+
+def right_of(logits: Tensor, labels: Label) -> Bool[Tensor, " B"]:
+    """Whether the label has the largest logit of finite ones; equal to another's it has not."""
+    return (margin_of(logits, labels) < 0) & logits.isfinite().all(-1)
 
 
 def loss_of(logits: Tensor, labels: Label, name: LossName) -> Values:
@@ -90,10 +96,19 @@ class Ask:
 
         return in_parts(part, len(images), images.device, ALIKE)[0]
 
-    def margins(self, images: Images) -> Values:
-        """`margin_of` what the model says when it counts."""
+    def guess(self, images: Images) -> Tensor:
+        """(B, Y) as far as an attacker knows them: the mean over draws of his own, see `logits`."""
+        return torch.stack([self.logits(images, draw) for draw in range(self.samples)]).mean(0)
+
+    def margins(self, images: Images, *, guessed: bool = False) -> Values:
+        """`margin_of` what the model says when it counts, or of a `guess`.
+
+        Infinite where an answer is not finite: there it errs.
+        """
         with torch.no_grad():
-            return margin_of(self.logits(images), self.labels.to(images.device))
+            logits = self.guess(images) if guessed else self.logits(images)
+            found = margin_of(logits, self.labels.to(images.device))
+            return found.where(logits.isfinite().all(-1), torch.inf)
 
     def slope(self, images: Images, loss: LossName, step: int) -> Images:
         """The gradient of each image's loss; 0 for an image of which it is not finite.

@@ -7,8 +7,9 @@ object made from its settings, then called; it prints as its constructor call an
 ("pgd:0.05") that keys stored results. Budgets are in units of images in [-1, 1], twice those of
 papers whose images are in [0, 1]: 8/255 there is 16/255 = 0.063 here, for every norm.
 
-To add one: a frozen dataclass in a file of its own with `kind` and `search`, and a line in
-`ATTACKS`. What is asked of a model is in `genviews.robustness.ask`.
+To add one: a frozen dataclass in a file of its own with `kind`, `norm` and `search`, a line in
+`ATTACKS`, and one of the contract in tests/contracts/test_attacks.py. What is asked of a model is
+in `genviews.robustness.ask`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from genviews.checks import check_count, check_type, fail
+from genviews.checks import check_count, check_finite, check_type, fail
 from genviews.classify.model import call_module
 from genviews.modes import evaluating, place_of
 from genviews.types import Images
@@ -49,7 +49,7 @@ def with_batch_statistics(classifier: Module, images: Images) -> Module:
             batch, and 200 or more are wanted for steady statistics.
 
     Raises:
-        ValueError: a network without such batch norms, or a single image.
+        ValueError: a network without such batch norms, a single image, or one that is not finite.
 
     Differs: the variance is the unbiased one, as running statistics have it.
 
@@ -61,6 +61,8 @@ def with_batch_statistics(classifier: Module, images: Images) -> Module:
     """
     check_type(classifier, nn.Module, "classifier", "a torch module", "give it as an nn.Module")
     check_count(len(images), "images that give the statistics", least=2)
+    rows = [f"row {row}" for row in range(len(images))]
+    check_finite(images, "images that give the statistics", rows, "leave them out")
     adapted = copy.deepcopy(classifier)
     norms = batch_norms(adapted)
     if not norms:

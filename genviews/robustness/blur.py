@@ -93,7 +93,7 @@ class MotionBlur(Corruption):
 
 @dataclass(frozen=True)
 class ZoomBlur(Corruption):
-    """The mean of an image and of it zoomed into by 1, 1 + step, 1 + 2 step, ... below the last."""
+    """The mean of an image and of it zoomed into by 1, 1 + step, ... (as `np.arange` counts)."""
 
     kind: ClassVar[str] = "zoom_blur"
     published: ClassVar[Published] = {
@@ -114,7 +114,7 @@ class GlassBlur(Corruption):
 
     From the last pixel to the first, each takes the value of one up to d rows and columns away,
     r times. As in the files that made the published sets, the other one does not take its value in
-    turn, though they call it a swap. The outermost pixels stay.
+    turn, though they call it a swap. Of rows and columns the first d + 1 and the last d - 1 stay.
 
     Differs: theirs is cut to 8 bits before the pixels change places.
     """
@@ -146,7 +146,7 @@ def _taken_from(steps: Tensor, reach: int) -> Tensor:
 
     Args:
         steps: (B, 2, H, W) rows down and columns to the right, of the pixel that each takes.
-        reach: the pixels of as many outer rows and columns stay; one more of the first ones.
+        reach: d; of rows and columns the first d + 1 and the last d - 1 stay.
     """
     count, _, height, width = steps.shape
     own = torch.arange(height * width, device="cpu").view(height, width)

@@ -85,7 +85,7 @@ class CarliniWagner(Attack):
         module = _Asked(ask).eval()
         model = foolbox.PyTorchModel(module, bounds=(-1, 1), device=images.device)
         labels = ask.labels.to(images.device)
-        wrong = ask.margins(images) > 0
+        wrong = ask.margins(images, guessed=True) > 0
         found, _, success = attack(model, images, labels, epsilons=None)
         lost = (found == 0).flatten(1).all(1)  # grey is what foolbox gives where it found nothing
         better = (success & ~lost & ~wrong)[:, None, None, None]
@@ -100,7 +100,7 @@ class _Asked(nn.Module):
         self.ask = ask
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.ask.logits(images)
+        return self.ask.guess(images)
 
 
 def _foolbox() -> Any:  # noqa: ANN401  (a module)

@@ -6,7 +6,8 @@ A corruption has a kind, and one of five severities on one of two published scal
 CIFAR-10-C or the stronger one of ImageNet-C. It is an object made from these, then called on
 images; it prints as its constructor call, and its `name` ("gaussian_noise:3", or
 "gaussian_noise:2@imagenet-c") keys stored results. What it leaves to chance comes from the stream
-of each image; equal streams give two severities of a kind the same draws.
+of each image; equal streams give two severities of a kind the same draws (but of shot_noise, whose
+numbers are counts).
 
 To add one: a frozen dataclass in a file of its own with `kind`, `published` and `change`, and a
 line in `KINDS` below.
@@ -122,7 +123,8 @@ class Corruption(ABC):
         """Corrupted images.
 
         Args:
-            images: values in [-1, 1]; those beyond are cut off.
+            images: values in [-1, 1]; those beyond are cut off. Images in [0, 1] are taken for
+                bright ones.
             streams: one random stream for each image, `Rng(seed).streams(ids)`. An image's
                 corruption depends on it and its stream alone.
 

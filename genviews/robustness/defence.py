@@ -112,6 +112,34 @@ class Preprocessed:
         return logits
 
 
+def _check_alike(defence: ViewsDefence, noticing: NoticingEnsemble) -> None:
+    """Raise ValueError unless weights were fitted on what the defence puts together."""
+    ensemble, made = noticing.ensemble, defence.perturbation
+    fitted = {
+        "merge": ensemble.rule.merge,
+        "include_reconstruction": ensemble.include_reconstruction,
+        "views": ensemble.views,
+        "image_views": ensemble.image_views,
+        "a loss": noticing.has_loss,
+    }
+    own = {
+        "merge": defence.merge,
+        "include_reconstruction": defence.include_reconstruction,
+        "views": () if made is None else (made.name,),
+        "image_views": (),
+        "a loss": True,
+    }
+    for name, value in own.items():
+        if fitted[name] != value:
+            fail(
+                f"alpha of the defence: {name}",
+                expected=f"{value}, as the defence has it",
+                got=fitted[name],
+                remedy="fit the ensemble that notices on a bank of this defence's views, with the "
+                "losses of their inversions",
+            )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ViewsDefence:
     """An ensemble with generated views: what `GenerativeTTA` says, as logits, with a gradient.
@@ -127,8 +155,9 @@ class ViewsDefence:
         inverter: how w* is found; steps of 0 ask the encoder alone.
         perturbation: makes views of w*; None for the reconstruction alone.
         num_views: K.
-        alpha: weight of the views, or a fitted `NoticingEnsemble`, which gives each image its own;
-            the gradient goes through that.
+        alpha: weight of the views, or a `NoticingEnsemble` that was fitted on the same views, with
+            the losses of their inversions, and gives each image its own; the gradient goes through
+            that.
         include_reconstruction: it is one view more.
         merge: how predictions become one, see `genviews.ensemble.merge`.
         unroll: first steps of the inversion through which the gradient is exact, see `invert`;
@@ -155,6 +184,8 @@ class ViewsDefence:
         check_count(self.unroll, "unroll", least=0)
         if not isinstance(self.alpha, NoticingEnsemble):
             check_fraction(self.alpha, "alpha")
+        if isinstance(self.alpha, NoticingEnsemble):
+            _check_alike(self, self.alpha)
         if self.perturbation is None and not self.include_reconstruction:
             remedy = "name a perturbation, or include the reconstruction"
             fail("views of the defence", expected="at least one", got="none", remedy=remedy)

@@ -15,7 +15,7 @@ __all__ = ["Equalise", "Stretch"]
 
 @dataclass(frozen=True)
 class Stretch(Restoration):
-    """The darkest value of an image becomes 0 and the lightest 1; colours keep their ratio.
+    """The darkest value of an image becomes 0 and the lightest 1, in all colours together.
 
     An image of one value stays as it is.
     """

@@ -32,7 +32,7 @@ class RandomSearch(Attack):
 
     Args:
         budget: see `Attack`.
-        tries: answers that it asks for; a gradient costs as much as three or four.
+        tries: answers that it asks for.
         norm: "linf" ("random:0.05") or "l2" ("random_l2:1").
 
     Source: Andriushchenko et al. 2020, Square Attack, arXiv 1912.00049.
@@ -64,11 +64,10 @@ class RandomSearch(Attack):
         channels, _, width = images.shape[1:]
         stripes = streams.uniform(1, (channels, 1, width))[:, 0].to(images).sub(0.5).sign()
         best = within(images, images + self.budget * stripes, self.budget, self.norm)
-        most = ask.margins(best)
-        most = torch.where(most.isfinite(), most, torch.inf)  # nothing is better than no answer
+        most = ask.margins(best, guessed=True)
         for number in range(self.tries - 1):
             trial = self._changed(images, best, number, streams.child(f"try {number}"))
-            margin = ask.margins(trial)
+            margin = ask.margins(trial, guessed=True)
             better = margin > most
             most = torch.where(better, margin, most)
             best = torch.where(better[:, None, None, None], trial, best)

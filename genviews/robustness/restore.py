@@ -22,7 +22,7 @@ from torch import Tensor
 from genviews.checks import check_number, fail, lookup
 from genviews.named import Registry
 from genviews.robustness.corruption import as_images, as_values
-from genviews.types import Images
+from genviews.types import Images, check_tensor
 
 __all__ = ["KINDS", "NON_LOCAL", "RESTORATIONS", "Denoiser", "Restoration", "restoration"]
 
@@ -62,7 +62,8 @@ class Restoration(ABC):
             >>> restoration("median:3")(speck).unique().tolist()
             [-0.5]
         """
-        names = [f"row {row}" for row in range(len(images))]
+        check_tensor(images, "images to restore", floats=True)
+        names = [f"row {row}" for row in range(images.shape[0] if images.ndim else 0)]
         return as_images(self.change(as_values(images, "images to restore", names)), images)
 
 

@@ -23,6 +23,13 @@ def plain():
     return nn.Sequential(conv, norm, nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(784, 3))
 
 
+def test_an_image_that_is_not_finite_would_spoil_all_and_is_named():
+    images = dark()
+    images[3, 0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="row 3"):
+        with_batch_statistics(plain().eval(), images)
+
+
 @pytest.mark.parametrize("make", [plain, lambda: SmallResNet(width=8, num_classes=3)])
 def test_the_batch_is_normed_by_itself(make):
     torch.manual_seed(0)

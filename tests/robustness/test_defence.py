@@ -27,7 +27,8 @@ from genviews.invert.inverter import Inverter
 from genviews.invert.objective import L2, Objective
 from genviews.invert.optimizer import Adam
 from genviews.invert.start import MeanStart
-from genviews.robustness.adaptive import AdaptiveAttack, attack_defence, view_streams
+from genviews.robustness.adaptive import AdaptiveAttack, answers, attack_defence, view_streams
+from genviews.robustness.attack import attack
 from genviews.robustness.defence import Preprocessed, Undefended, ViewsDefence
 from genviews.robustness.gradient import FGSM, PGD
 
@@ -199,6 +200,81 @@ def test_draws_are_fresh_or_the_defence_s_own(randomness, count) -> None:
     attack(defence, IMAGES.double(), LABELS, view_streams(IDS))
     assert len(seen) == 2 * 2 * 3
     assert len(set(seen)) == count
+
+
+@pytest.mark.parametrize("kind", ["cw", "random:0.2"])
+def test_an_attack_without_gradients_has_draws_of_its_own_too(kind) -> None:
+    """What is followed is asked, with an attacker's draws; the defence's stay its secret."""
+    made = attack(kind)
+    made.check_installed()
+    made = replace(made, **({"steps": 2, "searches": 1} if kind == "cw" else {"tries": 3}))
+    seen: list[str] = []
+
+    def secret(images: Tensor, streams) -> Tensor:
+        raise AssertionError("the defence was asked for its own draws")
+
+    def followed(images: Tensor, streams) -> Tensor:
+        seen.append(streams.rng.purpose)
+        return CLASSIFIER(images)
+
+    adaptive = AdaptiveAttack(attack=made, samples=2)
+    adaptive(secret, IMAGES.double(), LABELS, view_streams(IDS), gradient_of=followed)
+    assert len(set(seen)) == 2
+    assert "views" not in seen
+
+
+def test_driving_a_model_to_no_answer_counts_over_repeats() -> None:
+    images = IMAGES.double().clamp(-0.9, 0.9)
+    labels = CLASSIFIER(images).argmax(1)
+
+    def brittle(given: Tensor) -> Tensor:
+        """Says nothing of pixels that no clean image has."""
+        silent = (given.abs() > 0.95).flatten(1).any(1)[:, None]
+        return CLASSIFIER(given).masked_fill(silent, torch.nan)
+
+    found = PGD(1.0, steps=2, restarts=3)(brittle, images, labels, view_streams(IDS))
+    assert not brittle(found).isfinite().any()
+
+
+def test_what_says_the_same_of_all_classes_is_right_of_none() -> None:
+    def constant(images: Tensor, streams) -> Tensor:
+        return images.flatten(1)[:, :1].expand(-1, 3) * 0
+
+    found = attack_defence(
+        constant, IMAGES.double(), torch.zeros(5).long(), IDS, AdaptiveAttack(attack=FGSM(0.1))
+    )
+    assert found.clean_accuracy == found.accuracy == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"images": IMAGES[:0], "labels": LABELS[:0], "ids": ()}, "images to attack"),
+        ({"ids": ("a",) * 5}, "ids of the images to attack"),
+    ],
+)
+def test_no_image_and_equal_ids_are_told_at_once(change, told) -> None:
+    given = {"images": IMAGES, "labels": LABELS, "ids": IDS, **change}
+    with pytest.raises(ValueError, match=told):
+        attack_defence(Undefended(model=CLASSIFIER), attack=AdaptiveAttack(attack=STEPS), **given)
+    with pytest.raises(ValueError, match="images to ask about"):
+        answers(Undefended(model=CLASSIFIER), IMAGES[:0], view_streams(()))
+
+
+@pytest.mark.parametrize(
+    ("change", "ensemble", "told"),
+    [
+        ({"merge": "gmean"}, {}, "merge: expected gmean"),
+        ({"include_reconstruction": False}, {}, "include_reconstruction: expected False"),
+        ({"perturbation": StyleMix("coarse")}, {}, "views"),
+        ({}, {"fit": False}, "a loss: expected True"),
+    ],
+)
+def test_weights_of_another_ensemble_are_refused(change, ensemble, told) -> None:
+    unfitted = NoticingEnsemble(Ensemble("stylemix_fine"))
+    fitted = noticing() if ensemble.get("fit", True) else unfitted
+    with pytest.raises(ValueError, match=told):
+        replace(VIEWS, alpha=fitted, **change)
 
 
 def test_an_attack_that_knows_the_defence_finds_more() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from genviews import Classifier, ImageSpec, Rng
 from genviews.robustness.adaptive import AdaptiveAttack, view_streams
-from genviews.robustness.defence import Preprocessed, Undefended
+from genviews.robustness.defence import Preprocessed, Undefended, straight_through
 from genviews.robustness.gradient import FGSM, PGD
 from genviews.robustness.masking import check_masking
 
@@ -69,7 +70,6 @@ def test_rounding_is_seen_through() -> None:
 
 
 def test_a_gradient_that_points_the_wrong_way_is_no_robustness() -> None:
-    """Larger budgets, or a single step, then find less or more than they should."""
 
     class Backwards(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -79,6 +79,48 @@ def test_a_gradient_that_points_the_wrong_way_is_no_robustness() -> None:
     found = check(Preprocessed(model=Backwards(), process=rounded), attack=ATTACK)
     assert found.accuracy[-1] > 0.9
     assert "which leaves nothing of an image" in found.words
+
+
+def test_smaller_budgets_and_single_steps_that_find_more_are_told() -> None:
+    """A defence that errs near an image and is right again farther off, and points back to it."""
+    nearest = IMAGES.flatten(1)
+
+    def defence(images: Tensor, streams) -> Tensor:
+        flat = images.flatten(1)
+        places = torch.cdist(flat.detach(), nearest, p=float("inf")).min(1)
+        away = flat - nearest[places.indices]
+        # At the image itself everything leads away; elsewhere everything leads back.
+        path = torch.where(places.values > 0, -away.abs().sum(1), flat.sum(1))
+        err = (places.values > 0) & (places.values < 0.1) | (places.values > 0.149)
+        other = straight_through(torch.where(err, 2.0, -2.0).to(path), path)
+        label = nn.functional.one_hot(LABELS[places.indices], 3).to(path)
+        return label + other[:, None] * (1 - label)
+
+    found = check(defence, attack=AdaptiveAttack(attack=PGD(0.15, steps=6, stride=0.02)))
+    assert found.worst == 0
+    assert "of one step" in found.words
+    smaller = check(
+        lambda images, streams: defence(images * 1, streams),
+        attack=AdaptiveAttack(attack=PGD(0.12, steps=6, stride=1.0)),
+        budgets=(0.05,),
+    )
+    assert smaller.worst == 0
+    assert "the smaller one of 0.05" in smaller.words
+
+
+@pytest.mark.parametrize("size", [6, 24])
+def test_nothing_is_left_of_an_image_whatever_its_size(size) -> None:
+    spec = ImageSpec(channels=3, height=size, width=size)
+    weights = Rng(0, "l2").streams(range(2)).normal(1, (3 * size * size,))[:, 0].double()
+    classifier = Classifier(lambda x: x.flatten(1) @ weights.T.to(x), spec, ("one", "two"))
+    images = Rng(2).streams(range(10)).uniform(1, spec.shape)[:, 0].double() * 0.2 + 0.7
+    labels = classifier(images).argmax(1)
+    found = check_masking(
+        Undefended(model=classifier), images, labels, view_streams(IDS[:10]),
+        AdaptiveAttack(attack=PGD(0.1, steps=3, norm="l2", loss="margin")),
+    )  # fmt: skip
+    assert found.believable
+    assert found.accuracy[-1] == 0
 
 
 def test_only_pgd_is_checked() -> None:
