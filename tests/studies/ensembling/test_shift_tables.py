@@ -8,7 +8,13 @@ import pytest
 
 from genviews.ensemble.significance import counted_report
 from genviews.studies.ensembling.shift_answer import answer, count_claim
-from genviews.studies.ensembling.shift_tables import gain_bars, pay_table
+from genviews.studies.ensembling.shift_tables import (
+    gain_bars,
+    other_classifiers,
+    pay_table,
+    rival_table,
+    weight_table,
+)
 from genviews.studies.ensembling.under_shift import Measured
 
 
@@ -145,3 +151,43 @@ def test_gains_are_one_family_with_clean_images():
 def test_a_column_without_a_number_is_left_out():
     names = [column.name for column in pay_table([*CLEAN, *rows("fog:3", 9, 1)]).columns]
     assert names == ["images", "single image", "generated views"]
+
+
+def test_the_table_of_rivals_corrects_all_of_its_differences_together():
+    one = rows("fog:3", 300, 100, over=((20, 8),))  # p = 0.036 by itself
+    both = rows("fog:3", 300, 100, over=((20, 8), (9, 5)))
+    chosen = replace(one[0], row="restoration", chosen="median:3")
+    alone = rival_table([*one, chosen])
+    assert [column.name for column in alone.columns][1:] == [
+        "over rival 0", "restoration chosen", "pixel views chosen",
+    ]  # fmt: skip
+    ((shift, gap, *names),) = alone.rows
+    assert (shift, names) == ("fog:3", ["median:3", ""])
+    assert (gap.value, gap.significant) == (pytest.approx(0.012), True)
+    ((_, first, second, *_),) = rival_table(both).rows
+    assert (first.significant, second.significant) == (False, False)
+
+
+def test_the_table_of_weights_has_each_protocol_with_its_weight():
+    single, views = rows("fog:3", 300, 100)
+    other = replace(views, protocol="one weight", alpha=0.25, accuracy=0.6)
+    table = weight_table([single, views, other])
+    line = dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
+    assert (line["known shift"].value, line["weight, known shift"]) == (0.7, 0.5)
+    assert (line["one weight"].value, line["weight, one weight"]) == (0.6, 0.25)
+    assert line["noticing"] is line["weight, noticing"] is None
+
+
+@pytest.mark.parametrize(("each", "told"), [(False, "made for images"), (True, "for itself")])
+def test_other_classifiers_stand_alone_and_with_views(each, told):
+    found = rows("fog:3", 300, 100)
+    other = [replace(one, task="foreseen", accuracy=one.accuracy + 0.1) for one in found]
+    tasks = {"images": "the standard one", "foreseen": "it saw fog"}
+    (table,) = other_classifiers([*found, *other], tasks, attacked_each=each)
+    line = dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
+    assert line["images"].value == 0.5
+    assert line["foreseen, with views"].value == pytest.approx(0.8)
+    assert line["images, with views"].significant
+    assert told in table.caption
+    assert [column.help for column in table.columns if column.name == "foreseen"] == ["it saw fog"]
+    assert other_classifiers(found, {"images": ""}) == []
