@@ -54,7 +54,7 @@ STUDIES: dict[str, tuple[Study[Any], Options]] = {
     "adaptive": (adaptive.STUDY, adaptive.Adaptive(perturbation=VIEWS, calibration_images=500)),
     "few-labels": (
         few_labels.STUDY,
-        few_labels.FewLabels(attacks=ATTACKS[:-1], restorations=RIVALS, restored_views=False),
+        few_labels.FewLabels(attacks=ATTACKS[:-1], restorations=RIVALS, skip_restored=True),
     ),
 }
 

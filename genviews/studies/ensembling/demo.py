@@ -50,7 +50,7 @@ class Demo(main.MainStudy):
             attacks=(),
             calibration_images=None,
             test_images=None,
-            restored_views=False,
+            skip_restored=True,
             gallery_images=min(3, self.gallery_images),
         )
 

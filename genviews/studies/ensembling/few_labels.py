@@ -54,8 +54,6 @@ class FewLabels(UnderShifts):
         perturb: Kind of generated views, such as stylemix_fine.
     """
 
-    all_rivals: bool = True
-    attack_each: bool = True
     labels: tuple[int, ...] = (10, 30, 120)
     seeds: int = 3
     training_steps: int = 1000
@@ -63,7 +61,7 @@ class FewLabels(UnderShifts):
 
     def quick(self) -> FewLabels:
         """One seed, two numbers of labels."""
-        few = replace(super().quick(), attacks=(), restored_views=False)
+        few = replace(super().quick(), attacks=(), skip_restored=True)
         return replace(few, labels=(2, 3), seeds=1, training_steps=4)
 
 
@@ -112,7 +110,7 @@ def _of_seed(bench: Bench, options: FewLabels, seed: int) -> list[Measured]:
         pixel_views=bench.kit.baselines,
     )
     own = replace(bench, inputs=inputs, seed=seed, folder=bench.place)
-    rows_found = measure_shifts(own, options)[1]
+    rows_found = measure_shifts(own, options, attack_each=True, all_rivals=True)[1]
     bench.benches_under.extend((own, *own.benches_under))
     return rows_found
 

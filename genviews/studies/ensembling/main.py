@@ -69,9 +69,9 @@ class MainStudy(Choices):
     Args:
         shift: Ask about images under a corruption NAME:SEVERITY, such as noise:3: both splits are
             corrupted. Without it: images as they are.
-        fit_on: Mild corruptions of other kinds than the shift's. All that calibration decides is
-            then decided, by log-loss, on its images as they are and on copies under each of these,
-            which count alike, and not under the shift.
+        fit_on: Mild corruptions such as noise:2, of other kinds than the shift's. All that
+            calibration decides is then decided, by log-loss, on its images as they are and on
+            copies under each of these, which count alike, and not under the shift.
         gallery_images: Test images shown; 0 shows none.
         gallery_views: Views shown of each kind.
     """

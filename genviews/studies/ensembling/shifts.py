@@ -67,28 +67,24 @@ class UnderShifts(Viewed):
             NAME:SEVERITY@imagenet-c, on the stronger one of ImageNet-C.
         attacks: Attacks NAME:BUDGET on the first classifier, which know of no views; budgets are in
             units of images in [-1, 1].
-        attack_each: Attack every classifier for itself, and not the first for all.
         fit_on: Mild shifts to fit on besides clean images, where the shift is not known: one weight
             on the first of another kind than the shift's, weights that notice on all of them. Of
             several kinds of views one is chosen for all shifts, on clean images and the first.
         calibration_images: Calibration images of each shift. Without it: all.
         test_images: Test images of each shift; clean ones are all measured. Without it: all.
         restorations: Rivals that restore an image, of which calibration chooses under each shift.
-        all_rivals: Show pixel views and restorations to all classifiers, not to the first alone.
-        restored_views: Invert restored images, too, by the best restoration and the others.
+        skip_restored: Do not invert restored images as well.
         scale_images: Calibration images on which strengths of views compete.
     """
 
     num_views: int = 10
     shifts: tuple[str, ...] = TABLE
     attacks: tuple[str, ...] = ("fgsm:0.05", "pgd:0.05", "pgd:0.1")
-    attack_each: bool = False
     fit_on: tuple[str, ...] = MILD
     calibration_images: int | None = 500
     test_images: int | None = 1000
     restorations: tuple[str, ...] = RESTORATIONS
-    all_rivals: bool = False
-    restored_views: bool = True
+    skip_restored: bool = False
     scale_images: int = 250
 
     def quick(self: Own) -> Own:
@@ -152,12 +148,16 @@ class Shifts(UnderShifts):
     """Options of the study of shifts.
 
     Args:
-        headlines: Of the shifts, those that are measured on all test images, as clean images are.
+        attack_each: Attack every classifier for itself, and not the first for all.
+        all_rivals: Show pixel views and restorations to all classifiers, not to the first alone.
+        headlines: Shifts that are measured on all test images, as clean images are.
         steps: Numbers of optimisation steps after which ensembles are measured, and timed, on clean
             images and under the headlines; without headlines nothing is timed.
         gallery_images: Test images shown of each shift; 0 shows none.
     """
 
+    attack_each: bool = False
+    all_rivals: bool = False
     headlines: tuple[str, ...] = HEADLINES
     steps: tuple[int, ...] = (0, 5, 15, 40)
     gallery_images: int = field(default=2, metadata={"least": 0})
@@ -196,10 +196,12 @@ def run(bench: Bench, options: Shifts) -> Result:
     Differs: other corruptions, on published scales; rivals; weights that were chosen without
         knowledge of the shift.
     """
-    rivals, found = measure_shifts(bench, options)
+    each = options.attack_each
+    rivals, found = measure_shifts(bench, options, attack_each=each, all_rivals=options.all_rivals)
+    benches = _benches(bench, options, attack_each=each) if options.gallery_images else ()
     shown = [
         strips(bench, own, name, rivals.perturbation, options.gallery_images)
-        for name, own in (_benches(bench, options) if options.gallery_images else ())
+        for name, own in benches
     ]
     timed = list[Timed]()
     for name in ("", *options.headlines) if options.headlines else ():
@@ -221,7 +223,7 @@ def run(bench: Bench, options: Shifts) -> Result:
             *other_classifiers(
                 found,
                 {task.name: task.title for task in bench.tasks},
-                attacked_each=options.attack_each,
+                attacked_each=each,
             ),
             *time_blocks(timed),
             *shown,
@@ -239,31 +241,42 @@ def run(bench: Bench, options: Shifts) -> Result:
     )
 
 
-def measure_shifts(bench: Bench, options: UnderShifts) -> tuple[Rivals, list[Measured]]:
-    """What is compared, and every row of every task on clean images and under each shift."""
+def measure_shifts(
+    bench: Bench, options: UnderShifts, *, attack_each: bool, all_rivals: bool
+) -> tuple[Rivals, list[Measured]]:
+    """What is compared, and every row of every task on clean images and under each shift.
+
+    Args:
+        bench: of clean images.
+        options: what is measured.
+        attack_each: see `Shifts`.
+        all_rivals: see `Shifts`.
+    """
     milds = [corruption(word) for word in options.fit_on]
-    rivals = _rivals(bench, options, milds[0])
+    rivals = _rivals(bench, options, milds[0], all_rivals=all_rivals)
     views, count = [rivals.perturbation], options.num_views
     calibrated = calibrate(bench, views, milds, options.few, num_views=count)
     found = list[Measured]()
-    for name, own in _benches(bench, options):
+    for name, own in _benches(bench, options, attack_each=attack_each):
         found += measure(own, name, rivals, calibrated, options.milds(name))
     return rivals, found
 
 
-def _benches(bench: Bench, options: UnderShifts) -> Iterator[tuple[str, Bench]]:
+def _benches(
+    bench: Bench, options: UnderShifts, *, attack_each: bool
+) -> Iterator[tuple[str, Bench]]:
     """Clean images, and those under each shift and attack."""
     yield CLEAN, under(bench, None, counts=options.counts(CLEAN))
     for name in options.shifts:
         yield name, under(bench, corruption(name), counts=options.counts(name))
-    asked = [[task] for task in bench.tasks] if options.attack_each else [list(bench.tasks)]
+    asked = [[task] for task in bench.tasks] if attack_each else [list(bench.tasks)]
     for name in options.attacks:
         for tasks in asked:
             own = under_attack(bench, attack(name), tasks[0], counts=options.few, tasks=tasks)
             yield name, own
 
 
-def _rivals(bench: Bench, options: UnderShifts, mild: Corruption) -> Rivals:
+def _rivals(bench: Bench, options: UnderShifts, mild: Corruption, *, all_rivals: bool) -> Rivals:
     """What is compared, with the perturbation that does best on clean and mildly shifted images."""
     candidates = bench.perturbations
     chosen = candidates[0] if len(candidates) == 1 else _best(bench, options, mild)
@@ -272,8 +285,8 @@ def _rivals(bench: Bench, options: UnderShifts, mild: Corruption) -> Rivals:
         pixel_views=bench.pixel_views,
         restorations=tuple(map(restoration, options.restorations)),
         others=bench.inputs.restorations,
-        for_all=options.all_rivals,
-        inverted=options.restored_views,
+        for_all=all_rivals,
+        inverted=not options.skip_restored,
         num_views=options.num_views,
         rule=options.rule,
     )

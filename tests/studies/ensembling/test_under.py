@@ -190,7 +190,7 @@ class TestEachRivalTogetherWithViews:
         bench = toy_bench(perturbations=(FINE,), tasks=(task,), restorations=(smooth,))
         options = replace(
             Shifts().quick(), shifts=(cls.NAME,), headlines=(), attacks=(), gallery_images=0,
-            calibration_images=40, test_images=60, restored_views=True, num_views=4,
+            calibration_images=40, test_images=60, num_views=4,
         )  # fmt: skip
         return bench, options, shifts(bench, options)
 
