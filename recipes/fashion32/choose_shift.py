@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from genviews.augment.base import PixelViews
 from genviews.ensemble.bank import PredictionBank
-from genviews.ensemble.combine import Method, score
+from genviews.ensemble.combine import Method
 from genviews.ensemble.rule import EnsembleRule
 from genviews.ensemble.significance import gain_report
 from genviews.ensemble.views import ViewSet
@@ -32,6 +31,7 @@ from genviews.robustness.restore import RESTORATIONS, restoration
 from genviews.robustness.shifted import RestoredViews
 from genviews.studies.bench import Bench
 from genviews.studies.ensembling.shifts import Shifts
+from genviews.studies.ensembling.under_shift import alone, averaged, best_of
 from genviews.studies.under import under
 from recipes.fashion32.robustness import FOLDER, RIVALS, STUDIES, inputs_of
 from recipes.recipe import Printed, finish, folder_of, run
@@ -51,22 +51,19 @@ def crossed(
         said = {
             "single image": Method(name="", group="image").fixed_proba(last, RULE),
             "generated views": Ensemble(views, rule=RULE).fit(first).predict_proba(last),
-            "reconstruction": _fixed("reconstruction", "none").fixed_proba(last, RULE),
+            "reconstruction": alone("reconstruction").fixed_proba(last, RULE),
         }
         for row, methods in (
-            ("pixel views", [_fixed(name, "equal") for name in pixels]),
-            ("best filter", [_fixed(name, "none") for name in filters]),
+            ("pixel views", [averaged(name) for name in pixels]),
+            ("best filter", [alone(name) for name in filters]),
         ):
-            best = max(methods, key=lambda method: score(method, first, rule=RULE))
+            best = best_of(methods, first, RULE)
+            assert best is not None
             said[row] = best.fixed_proba(last, RULE)
         for row, proba in said.items():
             found = right.setdefault(row, torch.zeros(len(bank), dtype=torch.bool))
             found[own] = proba.argmax(-1) == last.known_labels()
     return right
-
-
-def _fixed(name: str, weighing: Literal["none", "equal"]) -> Method:
-    return Method(name=name, group="pixel", views=(name,), weighing=weighing)
 
 
 def standard_errors(right: Tensor, other: Tensor) -> float:

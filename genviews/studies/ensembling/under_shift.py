@@ -51,6 +51,9 @@ __all__ = [
     "Measured",
     "Protocol",
     "Rivals",
+    "alone",
+    "averaged",
+    "best_of",
     "measure",
     "with_views",
 ]
@@ -142,12 +145,21 @@ class Rivals:
 
     def chosen(self, first: PredictionBank) -> Rivals:
         """The pixel views and the restoration that do best on calibration, besides all others."""
-        pixels = _best([_averaged(one.name) for one in self.pixel_views], first, self.rule)
-        instead = _best([_alone(one.name) for one in self.restorations], first, self.rule)
+        pixels, instead = (
+            best_of(methods, first, self.rule)
+            for methods in (
+                [averaged(one.name) for one in self.pixel_views],
+                [alone(one.name) for one in self.restorations],
+            )
+        )
         return replace(
             self,
-            pixel_views=tuple(one for one in self.pixel_views if one.name == pixels),
-            restorations=tuple(one for one in self.restorations if one.name == instead),
+            pixel_views=tuple(
+                one for one in self.pixel_views if pixels and one.name == pixels.name
+            ),
+            restorations=tuple(
+                one for one in self.restorations if instead and one.name == instead.name
+            ),
         )
 
     @property
@@ -169,7 +181,7 @@ def measure(
         milds: of it, the mild shifts that they may: the first for one weight, all for weights that
             notice.
     """
-    found, alone = list[Measured](), replace(rivals, pixel_views=(), restorations=(), others=())
+    found, none = list[Measured](), replace(rivals, pixel_views=(), restorations=(), others=())
     few = bench.tasks if rivals.for_all else bench.tasks[:1]
     views = [ViewSet(perturbation=rivals.perturbation)]
     first, last = (bench.bank(split, views, num_views=rivals.num_views) for split in SPLITS)
@@ -183,7 +195,7 @@ def measure(
     }
     for task in bench.tasks:
         # Test images are shown as the chosen rivals have them, and as no others.
-        own = rivals.chosen(known[task.name]) if task in few else alone
+        own = rivals.chosen(known[task.name]) if task in few else none
         asked = known if task in few else first
         rows = _Rows(name, task, asked[task.name], _beside(bench, last.of([task]), own)[task.name])
         _plain_rows(rows, own)
@@ -258,20 +270,17 @@ def _plain_rows(rows: _Rows, rivals: Rivals) -> None:
     """What has no weight, of chosen rivals."""
     rule, first, last = rivals.rule, rows.first, rows.last
     rows.add("single image", Method(name="", group="image").fixed_proba(last, rule))
-    pixels = [_averaged(one.name) for one in rivals.pixel_views]
-    instead = [_alone(one.name) for one in rivals.restorations]
-    others = [_alone(one.name) for one in rivals.others]
+    pixels = [averaged(one.name) for one in rivals.pixel_views]
+    instead = [alone(one.name) for one in rivals.restorations]
+    others = [alone(one.name) for one in rivals.others]
     for row, methods in (("pixel views", pixels), ("restoration", instead)):
         for one in methods:
             rows.add(row, one.fixed_proba(last, rule), chosen=one.name)
     for one in others:
         rows.add(one.name, one.fixed_proba(last, rule))
-    every = [*pixels, *instead, *others]
-    best = _best(every, first, rule)
-    for one in every:
-        if one.name == best:
-            rows.add(BEST, one.fixed_proba(last, rule), chosen=best)
-    rows.add("reconstruction", _alone("reconstruction").fixed_proba(last, rule))
+    if (best := best_of([*pixels, *instead, *others], first, rule)) is not None:
+        rows.add(BEST, best.fixed_proba(last, rule), chosen=best.name)
+    rows.add("reconstruction", alone("reconstruction").fixed_proba(last, rule))
 
 
 def _batch_statistics(rows: _Rows, rivals: Rivals, bench: Bench) -> None:
@@ -373,15 +382,16 @@ def _restored_row(rows: _Rows, rivals: Rivals, rival: str, bench: Bench) -> None
     )
 
 
-def _best(methods: Sequence[Method], bank: PredictionBank, rule: EnsembleRule) -> str | None:
-    """Name of the one that a calibration bank chooses, the first of equal ones."""
-    best = max(methods, key=lambda one: score(one, bank, rule=rule), default=None)
-    return None if best is None else best.name
+def best_of(methods: Sequence[Method], bank: PredictionBank, rule: EnsembleRule) -> Method | None:
+    """The one that a calibration bank chooses, the first of equal ones; None of none."""
+    return max(methods, key=lambda one: score(one, bank, rule=rule), default=None)
 
 
-def _averaged(name: str) -> Method:
+def averaged(name: str) -> Method:
+    """The image and its pixel views, all alike."""
     return Method(name=name, group="pixel", views=(name,), weighing="equal")
 
 
-def _alone(name: str) -> Method:
+def alone(name: str) -> Method:
+    """The first view of a set in the place of the image."""
     return Method(name=name, group="pixel", views=(name,), weighing="none")
