@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
@@ -16,7 +16,8 @@ import torch
 
 from genviews.checks import check_different, fail
 
-__all__ = ["LayerRange", "LayerRows", "Layers", "layers_name", "numbered_rows", "plain_layers"]
+__all__ = ["LayerRange", "LayerRows", "Layers", "layers_name", "named_ranges", "numbered_rows"]
+__all__ += ["plain_layers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,17 @@ class LayerRange:
     def numbers(self) -> range:
         """The numbers of the rows."""
         return range(self.start, self.stop)
+
+
+def named_ranges(named: Mapping[str, tuple[int, int]], rows: int) -> tuple[LayerRange, ...]:
+    """Name -> (start, stop) as ranges of a generator with so many rows, those of none left out.
+
+    Example:
+        >>> named_ranges({"coarse": (0, 4), "fine": (4, 10), "finest": (10, 18)}, 8)[1:]
+        (LayerRange(name='fine', start=4, stop=8),)
+    """
+    cut = {name: (start, min(stop, rows)) for name, (start, stop) in named.items()}
+    return tuple(LayerRange(name=n, start=a, stop=b) for n, (a, b) in cut.items() if a < b)
 
 
 @dataclass(frozen=True, kw_only=True)

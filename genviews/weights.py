@@ -20,8 +20,10 @@ from genviews.described import at_most, described_by, parse_object
 from genviews.files import load_header, load_tensors, save_tensors
 
 __all__ = ["check_filled", "check_weights", "load_network", "load_strictly", "save_network"]
+__all__ += ["without_filters"]
 
 Network = TypeVar("Network", bound=nn.Module)
+Stored = TypeVar("Stored")
 
 _WRAPPED = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DataParallel and torch.compile
 
@@ -135,6 +137,11 @@ def check_weights(
         each = (kind[:4] + ["..."] * (len(kind) > 4) for kind in (missing, unused, misshapen))
         got = "; ".join(one for kind in each for one in kind)
         fail(what, expected=f"exactly the {len(own)} tensors of it", got=got, remedy=remedy)
+
+
+def without_filters(state: Mapping[str, Stored]) -> dict[str, Stored]:
+    """Weights without the constant filters that NVIDIA's networks keep, which the config holds."""
+    return {name: kept for name, kept in state.items() if not name.endswith("resample_filter")}
 
 
 def _same_kind(given: torch.dtype, own: torch.dtype) -> bool:

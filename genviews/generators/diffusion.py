@@ -32,7 +32,7 @@ from torch.utils.checkpoint import checkpoint
 
 from genviews.checks import check_count, check_number, fail
 from genviews.generators.autoencoder import decoded, decoder_of
-from genviews.generators.modulation import ordinary
+from genviews.generators.modulation import is_ordinary
 from genviews.generators.prior import PriorGenerator
 from genviews.types import Images, ImageSpec, Label, Latents
 
@@ -177,7 +177,7 @@ class PipelineGenerator(PriorGenerator):
     def _predicted(self, x: Tensor, time: Tensor, label: Label | None) -> Tensor:
         """What the network says at a time; kept for the gradient is x alone."""
         one = self.evaluations == 1  # then nothing is saved by making it again
-        if one or not x.requires_grad or not torch.is_grad_enabled() or not ordinary(x):
+        if one or not x.requires_grad or not torch.is_grad_enabled() or not is_ordinary(x):
             return self._guided(x, time, label)
         again: Tensor = checkpoint(
             self._guided, x, time, label, use_reentrant=False, preserve_rng_state=False

@@ -28,7 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from genviews.checks import fail
 from genviews.generators.edm_config import EDMConfig
 from genviews.generators.edm_networks import UNet
-from genviews.generators.modulation import ordinary
+from genviews.generators.modulation import is_ordinary
 from genviews.generators.prior import PriorGenerator
 from genviews.types import Images, ImageSpec, Label, Latents
 
@@ -135,7 +135,7 @@ class EDM(PriorGenerator):
 
     def denoised(self, x: Tensor, sigma: float, label: Label | None) -> Tensor:
         """D(x; sigma): the expected image behind a picture with so much noise."""
-        if not x.requires_grad or not torch.is_grad_enabled() or not ordinary(x):
+        if not x.requires_grad or not torch.is_grad_enabled() or not is_ordinary(x):
             return self._denoised(x, sigma, label)
         # Kept are x and D alone; what lies between is made again for the gradient.
         again: Tensor = checkpoint(

@@ -30,7 +30,7 @@ from genviews.generators.r3gan import R3GAN, R3GANConfig
 from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
-from genviews.weights import check_weights, load_strictly, save_network
+from genviews.weights import check_weights, load_strictly, save_network, without_filters
 
 __all__ = [
     "FAMILIES",
@@ -114,10 +114,10 @@ def read_weights(name: str, config: Any, path: Path) -> Generator:  # noqa: ANN4
         FileNotFoundError: no such file.
         ValueError: another file, or a config of another or a far larger network.
     """
-    shapes = _without_filters(load_header(path, "generator")[0])
+    shapes = without_filters(load_header(path, "generator")[0])
 
     def weights() -> dict[str, Tensor]:
-        return _without_filters(load_tensors(path, what="generator")[0])
+        return without_filters(load_tensors(path, what="generator")[0])
 
     return filled(name, config, shapes, weights, f"generator {path.name}")
 
@@ -205,11 +205,6 @@ def read_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
 
 
 _REMEDY = "check the sizes in the config: resolution, channels, classes"
-
-
-def _without_filters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the constant filters of the official StyleGAN2, which the config holds."""
-    return {k: v for k, v in state.items() if not k.endswith("resample_filter")}
 
 
 def _required(config: type[Any]) -> str:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genviews.generators.modulation import GAIN, SLOPE, differentiate, ordinary
+from genviews.generators.modulation import GAIN, SLOPE, differentiate, is_ordinary
 
 __all__ = ["Filtering", "filtered", "lowpass"]
 
@@ -135,7 +135,7 @@ def _parts(matrix: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[_P
 
 def _times(x: Tensor, parts: tuple[_Part, ...]) -> Tensor:
     """(n, k) -> (m, k); columns of a transposed x stay columns, so that no copy is made."""
-    if torch.is_grad_enabled() or not ordinary(x):
+    if torch.is_grad_enabled() or not is_ordinary(x):
         return torch.cat([torch.mm(part.matrix, x[part.first : part.last]) for part in parts])
     size = parts[-1].stop, x.shape[1]
     y: Tensor = x.new_empty(size) if x.is_contiguous() else x.new_empty(size[::-1]).t()
@@ -196,7 +196,7 @@ def filtered(x: Tensor, filtering: Filtering) -> Tensor:
         x.device,
     )
     planes = x.flatten(0, 1)
-    plain = torch.compiler.is_compiling() or not ordinary(x)
+    plain = torch.compiler.is_compiling() or not is_ordinary(x)
     y: Tensor = _stages(planes, plan) if plain else _Filtered.apply(planes, plan)
     return y.view(*x.shape[:2], plan.out, plan.out)
 

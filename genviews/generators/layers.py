@@ -22,8 +22,8 @@ from genviews.generators.modulation import (
     SLOPE,
     ConvWeights,
     demodulate,
+    is_ordinary,
     modulated_conv,
-    ordinary,
     to_image,
 )
 
@@ -104,7 +104,7 @@ class FrozenCache:
             return make()
         # Autograd refuses what was made in inference mode, autocast makes another type, and forward
         # mode has tangents: such a value must not outlive the call.
-        if torch.is_inference_mode_enabled() or not ordinary(*weights):
+        if torch.is_inference_mode_enabled() or not is_ordinary(*weights):
             return make()
         # In-place changes (an optimiser step, loading weights) raise the version of a tensor.
         key = tuple((w.data_ptr(), w._version, w.dtype, w.device) for w in weights)

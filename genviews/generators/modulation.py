@@ -34,8 +34,8 @@ __all__ = [
     "ConvWeights",
     "demodulate",
     "differentiate",
+    "is_ordinary",
     "modulated_conv",
-    "ordinary",
     "to_image",
 ]
 
@@ -92,7 +92,8 @@ def modulated_conv(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
     if not torch.is_grad_enabled():
         return _in_parts(x, style, _scale(style, weights.energy), weights)
     fixed = (weights.weight, weights.energy, *weights.offsets)
-    if x.numel() >= BY_HAND_FROM and ordinary(x, style) and not any(t.requires_grad for t in fixed):
+    trained = any(t.requires_grad for t in fixed)
+    if x.numel() >= BY_HAND_FROM and is_ordinary(x, style) and not trained:
         y: Tensor = _ModulatedConv.apply(x, style, weights)
         return y
     return _modulated_conv(x, style, weights)
@@ -102,7 +103,7 @@ def to_image(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Sums over the channels (N, in, h, w) with weights (N, out, in), plus bias (out)."""
     if not torch.is_grad_enabled():
         return _rows_by_pixels(x, weight, bias)
-    if not torch.compiler.is_compiling() and ordinary(x, weight, bias):
+    if not torch.compiler.is_compiling() and is_ordinary(x, weight, bias):
         y: Tensor = _ToImage.apply(x, weight, bias)
         return y
     return _to_image(x, weight, bias)
@@ -210,7 +211,7 @@ def differentiate(
     return tuple(next(found) if of else None for of in needed)
 
 
-def ordinary(*inputs: Tensor) -> bool:
+def is_ordinary(*inputs: Tensor) -> bool:
     """Whether torch takes operators as written: no autocast, forward mode, `torch.func`."""
     for t in inputs:
         if forward_ad.unpack_dual(t).tangent is not None:

@@ -27,9 +27,10 @@ from genviews.checks import check_count, fail
 from genviews.generators.base import Generator
 from genviews.generators.layers import FullyConnected, normalize
 from genviews.generators.modulation import GAIN, SLOPE
+from genviews.generators.style import StyleGenerator, StyleMapping
 from genviews.generators.stylegan2_networks import OFFICIAL_RANGES
-from genviews.style_rows import LayerRange
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
+from genviews.style_rows import LayerRange, named_ranges
+from genviews.types import Draws, Label
 
 __all__ = ["StyleGAN1", "StyleGAN1Config"]
 
@@ -90,14 +91,11 @@ class StyleGAN1Config:
     @property
     def layer_ranges(self) -> tuple[LayerRange, ...]:
         """Coarse, middle and fine as Chai et al. 2021 cut this generator, where it has the rows."""
-        cut = {name: (a, min(b, self.num_ws)) for name, (a, b) in OFFICIAL_RANGES.items()}
-        return tuple(LayerRange(name=n, start=a, stop=b) for n, (a, b) in cut.items() if a < b)
+        return named_ranges(OFFICIAL_RANGES, self.num_ws)
 
 
-class Mapping1(nn.Module):
+class Mapping1(StyleMapping):
     """z (and class) -> w, one or one for each row; holds `w_avg`."""
-
-    w_avg: Tensor
 
     def __init__(self, config: StyleGAN1Config) -> None:
         """Layers `fc0` ... `fcN`, `embed` (if conditional), buffer `w_avg`."""
@@ -211,7 +209,7 @@ class Synthesis1(nn.Module):
         return image.tanh() if self.tanh else image
 
 
-class StyleGAN1(Generator):
+class StyleGAN1(StyleGenerator):
     """A StyleGAN generator of 2019 in W+ space.
 
     Args:
@@ -232,32 +230,9 @@ class StyleGAN1(Generator):
 
     def __init__(self, config: StyleGAN1Config) -> None:
         """Build the networks; see the class docstring."""
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.z_dim, self.num_classes = config.z_dim, config.c_dim
-        r = config.resolution
-        self.image_spec = ImageSpec(channels=config.img_channels, height=r, width=r)
-        self.latent_spec = LatentSpec(
-            space="w+", num_layers=config.num_ws, dim=config.w_dim, ranges=config.layer_ranges
-        )
         self.mapping = Mapping1(config)
         self.synthesis = Synthesis1(config)
 
-    def map(
-        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
-    ) -> Latents:
-        """Map z to W+ latents, truncated to `w_avg + psi (w - w_avg)`; see `Generator.map`."""
-        label = self.check_draws(z, label)
-        stop = self.check_truncation(psi, cutoff)
-        w = self.mapping(z, label).unflatten(1, (-1, self.config.w_dim))
-        ws: Tensor = w.expand(-1, self.config.num_ws, -1)
-        if psi == 1.0:
-            return ws.contiguous()
-        truncated: Tensor = self.mapping.w_avg.lerp(ws, psi)
-        return torch.cat([truncated[:, :stop], ws[:, stop:]], dim=1)
-
-    def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
-        """Render W+ latents with the fixed noise of the checkpoint."""
-        self.latent_spec.check(latents, batch=True)
-        images: Tensor = self.synthesis(latents.to(self.mapping.w_avg.dtype))
-        return images
+    synthesize_views = Generator.synthesize_views  # its layers share no rows

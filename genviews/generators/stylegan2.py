@@ -22,11 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from genviews.generators.base import Generator
+from genviews.generators.style import StyleGenerator
 from genviews.generators.stylegan2_networks import (
     MappingNetwork,
     NoiseMode,
@@ -34,13 +32,12 @@ from genviews.generators.stylegan2_networks import (
     SynthesisNetwork,
     noise_mode,
 )
-from genviews.types import Draws, Images, ImageSpec, Label, Latents, LatentSpec
-from genviews.weights import check_weights, load_strictly
+from genviews.weights import load_strictly, without_filters
 
 __all__ = ["NoiseMode", "StyleGAN2", "StyleGAN2Config", "noise_mode"]
 
 
-class StyleGAN2(Generator):
+class StyleGAN2(StyleGenerator):
     """A StyleGAN2 generator in W+ space.
 
     Args:
@@ -60,59 +57,14 @@ class StyleGAN2(Generator):
         torch.Size([2, 1, 16, 16])
     """
 
+    synthesis: SynthesisNetwork
+
     def __init__(self, config: StyleGAN2Config) -> None:
         """Build the networks; see the class docstring."""
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.z_dim = config.z_dim
-        self.num_classes = config.c_dim
-        r = config.resolution
-        self.image_spec = ImageSpec(channels=config.img_channels, height=r, width=r)
-        self.latent_spec = LatentSpec(
-            space="w+", num_layers=config.num_ws, dim=config.w_dim, ranges=config.layer_ranges
-        )
         self.mapping = MappingNetwork(config)
         self.synthesis = SynthesisNetwork(config)
-
-    def map(
-        self, z: Draws, label: Label | None = None, *, psi: float = 1.0, cutoff: int | None = None
-    ) -> Latents:
-        """Map z to W+ latents: one w on every row, truncated to `w_avg + psi (w - w_avg)`.
-
-        Args:
-            z: prior latents.
-            label: class indices; required by a conditional generator.
-            psi: 1 is no truncation, 0 the mean w.
-            cutoff: truncate rows [0, cutoff) only.
-
-        Raises:
-            ValueError: `psi` is not finite, `cutoff` is not in [0, L], or the labels do not fit.
-        """
-        label = self.check_draws(z, label)
-        stop = self.check_truncation(psi, cutoff)
-        w: Tensor = self.mapping(z, label)
-        ws = w[:, None].expand(-1, self.config.num_ws, -1)
-        if psi == 1.0:
-            return ws.contiguous()
-        truncated = self.mapping.w_avg.lerp(ws, psi)
-        return torch.cat([truncated[:, :stop], ws[:, stop:]], dim=1)
-
-    def synthesize(self, latents: Latents, label: Label | None = None) -> Images:
-        """Render W+ latents with the fixed noise of the checkpoint."""
-        self.latent_spec.check(latents, batch=True)
-        images: Tensor = self.synthesis(latents.to(self.mapping.w_avg.dtype))
-        return images
-
-    def synthesize_views(
-        self, latents: Float[Tensor, "B K L D"], shared_rows: int = 0, label: Label | None = None
-    ) -> Float[Tensor, "B K C H W"]:
-        """Render K views of each image; the layers of the shared rows run once for each image."""
-        self.latent_spec.check(latents)
-        b, k = latents.shape[:2]
-        rows = latents.flatten(0, 1).to(self.mapping.w_avg.dtype)
-        flat = self.synthesis(rows, views=k, shared_rows=shared_rows)
-        images: Tensor = flat.unflatten(0, (b, k))
-        return images
 
     def load_weights(self, state: Mapping[str, Tensor]) -> StyleGAN2:
         """Load official weights (names of `G` or `G_ema`); their constant filters may be there too.
@@ -122,16 +74,8 @@ class StyleGAN2(Generator):
         Raises:
             ValueError: a weight is missing, unused or has another shape; the message names them.
         """
-        load_strictly(self, _weights(state), "StyleGAN2 weights", _REMEDY)
+        load_strictly(self, without_filters(state), "StyleGAN2 weights", _REMEDY)
         return self
-
-    def check_weights(self, state: Mapping[str, Tensor]) -> None:
-        """Raise as `load_weights` would; of tensors on the meta device the shapes are looked at."""
-        check_weights(self, _weights(state), "StyleGAN2 weights", _REMEDY)
 
 
 _REMEDY = "check the resolution, channel schedule and class condition of the config"
-
-
-def _weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v for k, v in state.items() if not k.endswith("resample_filter")}

@@ -27,8 +27,9 @@ from genviews.generators.layers import (
     UpsampleImage,
     normalize,
 )
+from genviews.generators.style import StyleMapping
 from genviews.rng import Streams
-from genviews.style_rows import LayerRange
+from genviews.style_rows import LayerRange, named_ranges
 from genviews.types import Draws, Label
 
 __all__ = [
@@ -139,9 +140,7 @@ class StyleGAN2Config:
     @property
     def layer_ranges(self) -> tuple[LayerRange, ...]:
         """The named ranges, cut at L; empty ones are left out."""
-        named = OFFICIAL_RANGES if self.ranges is None else self.ranges
-        cut = {name: (start, min(stop, self.num_ws)) for name, (start, stop) in named.items()}
-        return tuple(LayerRange(name=n, start=a, stop=b) for n, (a, b) in cut.items() if a < b)
+        return named_ranges(OFFICIAL_RANGES if self.ranges is None else self.ranges, self.num_ws)
 
 
 @runtime_checkable
@@ -160,10 +159,9 @@ class MappingSizes(Protocol):
     def mapping_lr_multiplier(self) -> float: ...
 
 
-class MappingNetwork(nn.Module):
+class MappingNetwork(StyleMapping):
     """z (and class) -> w; holds `w_avg`, the mean w that truncation pulls towards."""
 
-    w_avg: Tensor
     embed: nn.Module
 
     def __init__(self, config: MappingSizes) -> None:
@@ -190,10 +188,6 @@ class MappingNetwork(nn.Module):
         # A one-hot vector times the embedding is a row look-up.
         rows: Tensor = self.embed(F.one_hot(label, self.c_dim).to(self.w_avg.dtype))
         return rows
-
-    def mean(self, label: Label | None) -> Float[Tensor, "*B D"]:
-        """What truncation pulls a sample of this class towards."""
-        return self.w_avg
 
     def forward(self, z: Draws, label: Label | None = None) -> Float[Tensor, "B D"]:
         """Map without truncation; one w for each sample."""

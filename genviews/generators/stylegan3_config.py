@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genviews.checks import check_count, check_number, fail
-from genviews.style_rows import LayerRange
+from genviews.style_rows import LayerRange, named_ranges
 
 __all__ = ["Band", "Layer", "StyleGAN3Config"]
 
@@ -221,8 +221,7 @@ class StyleGAN3Config:
     def layer_ranges(self) -> tuple[LayerRange, ...]:
         """The named ranges, cut at L; empty ones are left out."""
         named = self._by_frequency() if self.ranges is None else self.ranges
-        cut = {name: (start, min(stop, self.num_ws)) for name, (start, stop) in named.items()}
-        return tuple(LayerRange(name=n, start=a, stop=b) for n, (a, b) in cut.items() if a < b)
+        return named_ranges(named, self.num_ws)
 
     def _by_frequency(self) -> dict[str, tuple[int, int]]:
         found, start = {}, 0

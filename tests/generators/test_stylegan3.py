@@ -10,6 +10,7 @@ from scipy import signal
 from genviews.generators.filtered import Filtering, filtered, lowpass
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from genviews.rng import Rng
+from genviews.weights import load_strictly
 from tests.generators.naive_stylegan3 import NaiveStyleGAN3, design
 
 CASES = {
@@ -55,7 +56,8 @@ def random_generator(**options):
         elif ".fc" in name:
             random *= 100
         state[name] = random
-    return generator.load_weights(state).requires_grad_(False)
+    load_strictly(generator, state, "StyleGAN3 weights")
+    return generator.requires_grad_(False)
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -21,6 +21,7 @@ from genviews.generators.checkpoints.reader import Opened, Reader
 from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.edm_config import EDMConfig
 from genviews.generators.families import filled
+from genviews.weights import without_filters
 
 __all__ = ["READER"]
 
@@ -80,11 +81,8 @@ def _read(contents: Contents) -> Opened:
     assert network is not None
     with described_by(contents.what, "an EDM network", REMEDY):
         config = _config(network)
-    stored = {
-        name: value
-        for name, value in network.state().items()
-        if name != _AUGMENTATION and not name.endswith("resample_filter")
-    }
+    stored = without_filters(network.state())
+    stored.pop(_AUGMENTATION, None)
     shapes = contents.shapes(stored)
     generator = filled("edm", config, shapes, lambda: contents.tensors(stored), contents.what)
     return Opened(

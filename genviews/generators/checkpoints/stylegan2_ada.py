@@ -28,6 +28,7 @@ from genviews.generators.checkpoints.strangers import WRITE
 from genviews.generators.checkpoints.tensors import shape_of
 from genviews.generators.families import filled
 from genviews.generators.stylegan2_networks import StyleGAN2Config
+from genviews.weights import without_filters
 
 __all__ = ["READER", "checked_options", "no_noise"]
 
@@ -45,7 +46,7 @@ def _read(contents: Contents) -> Opened:
     assert network is not None
     with described_by(contents.what, "a StyleGAN2 of NVIDIA", REMEDY):
         config, noisy = _config(network, contents)
-    stored = {k: v for k, v in network.state().items() if not k.endswith("resample_filter")}
+    stored = without_filters(network.state())
     shapes = contents.shapes(stored)
     still = {} if noisy else no_noise(config)
     shapes |= {name: value.to("meta") for name, value in still.items()}
