@@ -16,7 +16,6 @@ from genviews import (
     GeneratorKit,
     Inverter,
     StyleGAN2,
-    StyleGAN2Config,
     ToyGenerator,
     load_classifier,
     load_generator,
@@ -39,6 +38,7 @@ from genviews.perturb.warps import directions_of
 from genviews.rng import Rng
 from genviews.zoo import entry_folder, names, zoo_classifier, zoo_classifiers, zoo_images
 from genviews.zoo.card import checked_file, record_file, save_part, start_card, update_card
+from tests.networks import small_stylegan2
 
 REAL = Path("/usr/share/datasets/fashion-mnist")
 MEGABYTE = 1_000_000
@@ -140,15 +140,7 @@ class TestFashion32:
 @pytest.fixture
 def small(tmp_path) -> Path:
     """An entry of 8x8 images with every part but samples."""
-    config = StyleGAN2Config(
-        resolution=8,
-        img_channels=1,
-        z_dim=4,
-        w_dim=4,
-        mapping_layers=1,
-        channels={4: 4, 8: 4},
-        resample_filter=(1.0, 3.0, 3.0, 1.0),
-    )
+    config = small_stylegan2(img_channels=1, z_dim=4, w_dim=4, mapping_layers=1)
     generator = StyleGAN2(config)
     fields = asdict(config) | {"channels": {"4": 4, "8": 4}}
     fields.pop("ranges")

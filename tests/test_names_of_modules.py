@@ -41,7 +41,7 @@ def test_they_do_what_their_functions_do() -> None:
     ("module", "function"), [(invert, invert_function), (render, render_function)]
 )
 def test_they_are_seen_as_their_functions(module: object, function: object) -> None:
-    assert inspect.signature(module) == inspect.signature(function)  # type: ignore[arg-type]
+    assert inspect.signature(module) == inspect.signature(function)
     assert pickle.loads(pickle.dumps(function)) is function
 
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2
 from genviews.generators.toy import ToyGenerator
 from genviews.perturb.noise import Isotropic
 from genviews.perturb.stylemix import StyleMix
 from genviews.render import render
 from genviews.rng import Rng
+from tests.networks import small_stylegan2
 
 SHAPE = (1, 8, 8)
 
@@ -117,15 +118,7 @@ def test_not_a_number_spoils_its_own_view_only() -> None:
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_a_generator_that_shares_its_prefix_renders_the_same(layers: str, batch_size: int) -> None:
     torch.manual_seed(0)
-    config = StyleGAN2Config(
-        resolution=8,
-        z_dim=6,
-        w_dim=6,
-        mapping_layers=2,
-        channels={4: 4, 8: 4},
-        resample_filter=(1.0, 3.0, 3.0, 1.0),
-    )
-    generator, streams = StyleGAN2(config).eval(), Rng(0).streams(range(3))
+    generator, streams = StyleGAN2(small_stylegan2()).eval(), Rng(0).streams(range(3))
     with torch.no_grad():
         latents = generator.map(generator.sample(streams))
         mixed = StyleMix(layers)(generator, latents, 5, streams)

@@ -52,7 +52,7 @@ def _exact(kind: Any, words: Any) -> Any:  # noqa: ANN401  (any flag's)
     `~` is the home folder in every path: a shell leaves it as it is in --work=~/runs.
     """
 
-    def one(kind: type, word: str) -> Any:  # noqa: ANN401
+    def one(kind: type, word: str) -> Any:  # noqa: ANN401  (any flag's)
         if kind is int and "." in word and not float(word).is_integer():
             raise ValueError(word)
         try:

@@ -94,8 +94,11 @@ class TestDlib:
 
     def test_dlib_sees_the_bytes_of_the_file(self, train, photo, monkeypatch):
         (path, _), seen = train(68), []
-        find = lambda: lambda pixels, upsample: seen.append(pixels)  # noqa: E731
-        monkeypatch.setattr("dlib.get_frontal_face_detector", find)
+
+        def see(pixels, upsample):
+            seen.append(pixels)
+
+        monkeypatch.setattr("dlib.get_frontal_face_detector", lambda: see)
         for loud in (1.0, 1.3):  # beyond the range nothing wraps around
             assert DlibLandmarks(path)(loud * photo) is None
             wanted = (loud * photo).permute(1, 2, 0).double().numpy() * 127.5 + 127.5

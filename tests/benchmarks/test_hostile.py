@@ -115,6 +115,6 @@ def test_results_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_pillow_alone_would_start_a_program(cases: Cases) -> None:
     """The cases of PostScript are such as Pillow hands to Ghostscript: they are worth having."""
     case = next(one for one in cases["images"] if "PostScript" in one.name)
-    folder = case.open.args[0]  # type: ignore[attr-defined]
+    folder = case.open.args[0]
     with Image.open(folder / "hostile.png") as picture:
         assert picture.format == "EPS"

@@ -30,7 +30,7 @@ def stylegan2(resolution, img_channels, **options):
         w_dim=8,
         mapping_layers=2,
         channels=CHANNELS,
-        **{"resample_filter": (1.0, 3.0, 3.0, 1.0), **options},
+        **options,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

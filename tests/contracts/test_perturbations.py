@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, z_space
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
 from genviews.perturb.base import KINDS, Perturbation
@@ -29,6 +29,7 @@ from genviews.perturb.warps import directions_of
 from genviews.rng import Rng, Streams
 from genviews.testing import PERTURBATION_CHECKS, check_perturbation
 from tests.contracts.complete import leaves
+from tests.networks import small_stylegan2
 
 Make = Callable[[str, float, PCAStatistics], Perturbation]
 
@@ -63,18 +64,10 @@ def by_kind(kind: str) -> Make:
 
 TABLE |= {kind: (by_kind(kind), 1.0) for kind in KINDS if kind not in TABLE}
 
-SMALL = StyleGAN2Config(
-    resolution=8,
-    z_dim=6,
-    w_dim=6,
-    mapping_layers=2,
-    channels={4: 4, 8: 4},
-    resample_filter=(1.0, 3.0, 3.0, 1.0),
-)
 GENERATORS: dict[str, Callable[[], Generator]] = {
     "toy": ToyGenerator,
     "toy conditional": lambda: ToyGenerator(num_classes=3),
-    "stylegan2": lambda: StyleGAN2(SMALL),
+    "stylegan2": lambda: StyleGAN2(small_stylegan2()),
     "callable": lambda: CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16),
     "toy in z": lambda: z_space(ToyGenerator(), psi=0.9),
 }

@@ -47,7 +47,7 @@ class Broken(KNNProbe):
             case "input_is_checked":
                 h = h.nan_to_num(0.0)
             case "nothing_global_changes":
-                np.random.random()  # noqa: NPY002
+                np.random.random()  # noqa: NPY002  (what the law forbids)
             case "features_that_know_nothing_give_chance":
                 self.fitted_features = h
         return super().fit(h, y, split=split)

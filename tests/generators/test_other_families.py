@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from genviews.generators.biggan_deep import BigGANDeep
+from genviews.generators.biggan_layers import spectral
 from genviews.generators.checkpoints import open_checkpoint
 from genviews.generators.checkpoints.biggans import biggan_deep_generator, biggan_generator
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -235,15 +236,19 @@ def test_spectral_norm_is_that_of_torch():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer = nn.utils.spectral_norm(nn.Conv2d(3, 4, 3, bias=False), eps=1e-4)
-    for _ in range(3):
-        layer(torch.zeros(1, 3, 3, 3))
+    layer(torch.zeros(1, 3, 3, 3))  # a step from where it began: far from the end
+    trained = {name: value.clone() for name, value in layer.state_dict().items()}
+    weight, left, right = (trained[f"weight_{part}"] for part in ("orig", "u", "v"))
     w = naive.Weights()
-    w |= {f"a.{name}": value for name, value in layer.state_dict().items()}
+    w |= {f"a.{name}": value for name, value in trained.items()}
     x = torch.randn(1, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        wanted = layer.eval()(x)
-    got = nn.functional.conv2d(x.double(), naive._spectral(w, "a", 4, 3, 3, 3))
-    close(wanted, got)
+        wanted = layer.eval()(x).double()
+        a_step_later = layer.train()(x).double()
+    close(nn.functional.conv2d(x.double(), naive._spectral(w, "a", 4, 3, 3, 3)), wanted)
+    close(nn.functional.conv2d(x, spectral(weight, left, right)), wanted)
+    close(nn.functional.conv2d(x, spectral(weight, left, eps=1e-4)), a_step_later)
+    assert (wanted - a_step_later).abs().max() > 1e-3
 
 
 chunked = partial(naive.biggan, channels=(8, 8, 16), attention=(1,), chunk=2, class_dim=3)

@@ -13,7 +13,6 @@ from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config, noise_mode
 from genviews.rng import Rng, Streams
 from tests.generators.naive_stylegan2 import NaiveStyleGAN2
 
-TAPS = (1.0, 3.0, 3.0, 1.0)
 ODD = {4: 7, 8: 5, 16: 9, 32: 3, 64: 2}
 
 # What differs from `config()`. Filters sum to a power of two, so that float32 holds their taps.
@@ -39,7 +38,6 @@ def config(**options):
         "w_dim": 8,
         "mapping_layers": 3,
         "channels": {r: 6 for r in (4, 8, 16, 32, 64)},
-        "resample_filter": TAPS,
     }
     return StyleGAN2Config(**{**small, **options})
 
@@ -303,7 +301,7 @@ class TestConfig:
         ("resolution", "rows"), [(8, 4), (16, 6), (32, 8), (256, 14), (512, 16), (1024, 18)]
     )
     def test_number_of_rows(self, resolution, rows):
-        assert StyleGAN2Config(resolution=resolution, resample_filter=TAPS).num_ws == rows
+        assert StyleGAN2Config(resolution=resolution).num_ws == rows
 
     @pytest.mark.parametrize(
         ("resolution", "ranges"),
@@ -316,7 +314,7 @@ class TestConfig:
         ],
     )
     def test_default_ranges_are_those_of_the_study(self, resolution, ranges):
-        made = StyleGAN2Config(resolution=resolution, resample_filter=TAPS)
+        made = StyleGAN2Config(resolution=resolution)
         assert {r.name: (r.start, r.stop) for r in made.layer_ranges} == ranges
 
     def test_ranges_of_a_card(self):
@@ -324,7 +322,7 @@ class TestConfig:
         assert generator.latent_spec.layers("fine").rows == slice(3, 4)
 
     def test_official_channel_schedule(self):
-        made = StyleGAN2Config(resolution=1024, resample_filter=TAPS)
+        made = StyleGAN2Config(resolution=1024)
         wanted = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
         assert dict(made.block_channels) == wanted
 

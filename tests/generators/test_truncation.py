@@ -10,23 +10,16 @@ import torch
 from genviews import Rng, ToyGenerator
 from genviews.evaluate.fidelity import GeneratedSource
 from genviews.generators.callable import CallableGenerator, z_space
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2
 from genviews.perturb.stylemix import Independent
 from genviews.represent.prior import Prior
+from tests.networks import small_stylegan2
 
-CONFIG = StyleGAN2Config(
-    resolution=8,
-    z_dim=6,
-    w_dim=6,
-    mapping_layers=1,
-    channels={4: 4, 8: 4},
-    resample_filter=(1.0, 3.0, 3.0, 1.0),
-)
 TOY = ToyGenerator()
 STREAMS = Rng(0).streams(range(2))
 GENERATORS = {
     "toy": TOY,
-    "stylegan2": StyleGAN2(CONFIG).eval(),
+    "stylegan2": StyleGAN2(small_stylegan2()).eval(),
     "callable": CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 2, 2), z_dim=4),
     "in z space": z_space(TOY),
 }
@@ -72,3 +65,5 @@ def test_it_is_always_applied_to_its_rows_alone():
             found = generator.map(z, psi=0.0, cutoff=cutoff)
             assert torch.equal(found[:, stop:], plain[:, stop:])
             assert bool((found[0, :stop] == found[1, :stop]).all())
+        with pytest.raises(ValueError, match=rf"cutoff, .* at most {rows}, got {rows + 1}"):
+            generator.map(z, cutoff=rows + 1)

@@ -77,14 +77,14 @@ class TestAnswers:
 
     def test_nothing_is_left_changed(self):
         def noisy(z):
-            np.random.rand()  # noqa: NPY002
+            np.random.rand()  # noqa: NPY002  (as users do)
             return (z + torch.rand(1) * random.random() * 0).reshape(-1, 1, 4, 4)
 
         made = CallableGenerator(noisy, 16, image_spec=SPEC)
         made.train()
 
         def state():
-            numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002
+            numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002  (read)
             chance = random.getstate(), numpy_state, torch.get_rng_state().tolist()
             return chance, torch.is_grad_enabled(), made.training
 

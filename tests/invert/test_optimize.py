@@ -13,7 +13,6 @@ from genviews import (
     CallableGenerator,
     Rng,
     StyleGAN2,
-    StyleGAN2Config,
     ToyGenerator,
     load_generator,
 )
@@ -29,6 +28,7 @@ from genviews.invert.optimizer import Adam, Optimizer, State
 from genviews.invert.start import EncoderStart, GivenStart, MeanStart, Starts
 from genviews.types import Status
 from genviews.zoo import zoo_images
+from tests.networks import small_stylegan2
 
 NUMBERS = CallableGenerator(lambda z: z.reshape(-1, 1, 1, 1), z_dim=1)  # an image is one number
 
@@ -53,17 +53,9 @@ def case():
 @pytest.fixture(scope="module")
 def styled():
     """A small StyleGAN2 and images that it makes, in float64."""
-    config = StyleGAN2Config(
-        resolution=8,
-        z_dim=6,
-        w_dim=6,
-        mapping_layers=2,
-        channels={4: 8, 8: 8},
-        resample_filter=(1.0, 3.0, 3.0, 1.0),
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        generator = StyleGAN2(config).double().eval()
+        generator = StyleGAN2(small_stylegan2(8)).double().eval()
         for name, weight in generator.named_parameters():
             if "torgb" in name:  # untrained, it draws far beyond [-1, 1]
                 weight.data *= 0.3

@@ -10,7 +10,6 @@ from genviews import (
     Inverter,
     Rng,
     StyleGAN2,
-    StyleGAN2Config,
     ToyGenerator,
     invert,
 )
@@ -22,6 +21,7 @@ from genviews.invert.objective import L2, Objective
 from genviews.invert.samples import SampleStart
 from genviews.invert.start import EncoderStart, GivenStart, MeanStart, Starts, ToInvert
 from genviews.types import ImageSpec, Status
+from tests.networks import small_stylegan2
 
 SPEC = ImageSpec(channels=1, height=4, width=4)
 FEW = SampleStart(samples=30, nearest=3, descents=2, trial=4)
@@ -173,19 +173,17 @@ class TestDeadMean:
         assert (result.steps == 0).all()
 
 
-def small_stylegan2():
-    channels = {4: 8, 8: 8}
-    config = StyleGAN2Config(resolution=8, z_dim=6, w_dim=6, mapping_layers=2, channels=channels)
-    return StyleGAN2(config).eval()
+def stylegan2():
+    return StyleGAN2(small_stylegan2(8)).eval()
 
 
 class TestEverySpace:
     @pytest.mark.parametrize(
         "make",
         [
-            small_stylegan2,
+            stylegan2,
             lambda: ToyGenerator(num_classes=3),
-            lambda: z_space(small_stylegan2()),
+            lambda: z_space(stylegan2()),
             lambda: z_space(ToyGenerator(num_classes=3)),
         ],
         ids=["w+", "w+ with classes", "z", "z with classes"],

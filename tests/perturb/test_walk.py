@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from genviews.generators.callable import CallableGenerator, z_space
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2
 from genviews.generators.toy import ToyGenerator
 from genviews.kit import GeneratorKit
 from genviews.perturb.noise import Angular, Gaussian, Isotropic, Normal, Uniform
@@ -18,6 +18,7 @@ from genviews.perturb.stylemix import Independent, StyleMix
 from genviews.render import render
 from genviews.rng import Rng
 from genviews.testing import GENERATOR_CHECKS
+from tests.networks import small_stylegan2
 
 TOY = ToyGenerator()
 WIDTH = 16
@@ -253,16 +254,7 @@ def test_no_perturbation_can_move_the_class(make) -> None:
 
 class TestZSpace:
     def stylegan2(self, classes: int = 0) -> StyleGAN2:
-        config = StyleGAN2Config(
-            resolution=8,
-            z_dim=6,
-            w_dim=6,
-            c_dim=classes,
-            mapping_layers=2,
-            channels={4: 4, 8: 4},
-            resample_filter=(1.0, 3.0, 3.0, 1.0),
-        )
-        return StyleGAN2(config).eval()
+        return StyleGAN2(small_stylegan2(c_dim=classes)).eval()
 
     @pytest.mark.parametrize("check", GENERATOR_CHECKS, ids=lambda check: check.__name__)
     @pytest.mark.parametrize("classes", [0, 3])

@@ -24,7 +24,6 @@ def weights(tmp_path):
         w_dim=4,
         mapping_layers=1,
         channels={4: 4, 8: 4, 16: 4, 32: 4},
-        resample_filter=(1.0, 3.0, 3.0, 1.0),
     )
     generator = StyleGAN2(config)
     facts = asdict(config) | {"family": "stylegan2", "parameters": 1, "training": {"seed": 0}}

@@ -7,11 +7,12 @@ import torch
 from scipy import stats
 
 from genviews.generators.callable import CallableGenerator, z_space
-from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from genviews.generators.stylegan2 import StyleGAN2
 from genviews.generators.toy import ToyGenerator
 from genviews.perturb.noise import Normal
 from genviews.represent.prior import Prior
 from genviews.rng import Rng
+from tests.networks import small_stylegan2
 
 TOY = ToyGenerator()
 CONDITIONAL = ToyGenerator(num_classes=4)
@@ -19,15 +20,7 @@ BLACK_BOX = CallableGenerator(lambda z: z.tanh().reshape(-1, 1, 4, 4), z_dim=16)
 
 
 def stylegan2() -> StyleGAN2:
-    config = StyleGAN2Config(
-        resolution=8,
-        z_dim=6,
-        w_dim=6,
-        mapping_layers=2,
-        channels={4: 4, 8: 4},
-        resample_filter=(1.0, 3.0, 3.0, 1.0),
-    )
-    generator = StyleGAN2(config).eval()
+    generator = StyleGAN2(small_stylegan2()).eval()
     generator.mapping.w_avg.normal_(std=0.3)
     return generator
 

@@ -177,4 +177,4 @@ def result(**changes: object) -> Result:
             ),
         ),
     }
-    return Result(**{**fields, **changes})  # type: ignore[arg-type]
+    return Result(**{**fields, **changes})
