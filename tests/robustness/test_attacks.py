@@ -180,7 +180,7 @@ def test_a_missing_foolbox_says_how_to_install_it() -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import foolbox  # noqa: F401
+            import foolbox  # noqa: F401  (whether it is there)
     except ImportError:
         with pytest.raises(ModuleNotFoundError, match=r"attack 'cw'.*genviews\[robustness\]"):
             CarliniWagner()(NETWORK, IMAGES, LABELS, STREAMS)
