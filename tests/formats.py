@@ -31,6 +31,7 @@ from benchmarks.nvidia_files import (
     tensorflow_networks,
 )
 from genviews.classify.network import SmallResNet
+from genviews.files import save_tensors
 from genviews.generators.edm import EDM, EDMConfig
 from genviews.generators.families import save_generator
 from genviews.generators.r3gan import R3GAN, R3GANConfig
@@ -213,6 +214,14 @@ def _rosinality() -> dict[str, object]:
     return {"g_ema": state, "latent_avg": ours.mapping.w_avg.clone(), "args": arguments}
 
 
+def _rosinality_in_one_table() -> object:
+    """The same as safetensors, which has no dicts in dicts."""
+    ours = others.stylegan2()
+    state = {f"decoder.{name}": value for name, value in others.rosinality(ours).items()}
+    state["latent_avg"] = ours.mapping.w_avg.clone()
+    return _saved_by(partial(save_tensors, tensors=state))
+
+
 def _pivotal() -> dict[str, object]:
     """e4e, which holds the generator as well."""
     w = Weights()
@@ -261,6 +270,7 @@ OTHERS: dict[str, Format] = {
     **{f"edm, {kind}": Format(partial(_edm, kind), pickled, renders) for kind in families.EDMS},
     "rosinality": Format(_rosinality, saved, renders),
     "rosinality, before 1.6": Format(_rosinality, partial(saved, zipped=False), renders),
+    "rosinality as safetensors": Format(_rosinality_in_one_table, as_safetensors, renders),
     "e4e": Format(_pivotal, saved, renders),
     "stylegan1": Format(others.FORMS["stylegan1"], saved, renders),
     "biggan-deep": Format(others.FORMS["biggan-deep"], saved, renders),

@@ -114,7 +114,7 @@ def load_inversion_encoder(path: Path, generator: Generator) -> LatentEncoder:
 
 def _of_others(path: Path, generator: Generator) -> LatentEncoder:
     """The encoder of somebody else's file."""
-    contents, what = open_contents(path), f"encoder {path.name}"
+    contents, what = open_contents(path, "encoder"), f"encoder {path.name}"
     with described_by(what, "an encoder of an inversion", REMEDY):
         found = shipped_encoder(contents, generator) or _alone(contents, generator)
     if found is None:

@@ -35,7 +35,7 @@ from genviews.generators.base import Generator
 from genviews.generators.callable import CallableGenerator, load_callable, named_classes
 from genviews.generators.card import called
 from genviews.generators.checkpoints import generator_in, is_known
-from genviews.generators.checkpoints.contents import open_contents
+from genviews.generators.checkpoints.contents import Contents, open_contents
 from genviews.generators.families import (
     config_from,
     is_own_file,
@@ -65,11 +65,11 @@ __all__ = ["check_generator", "load_generator"]
 
 
 class _Read(NamedTuple):
-    """A generator, its card, and the encoder that ships in the same file."""
+    """A generator, its card, and what builds the encoder that ships in the same file."""
 
     generator: Generator
     card: Mapping[str, Any]
-    encoder: LatentEncoder | None = None
+    shipped: Callable[[], LatentEncoder | None] = lambda: None
 
 
 Reader = Callable[[], _Read]
@@ -124,7 +124,7 @@ def load_generator(
         name=name,
         card=card,
         folder=folder,
-        encoder=shipped
+        encoder=shipped()
         if encoder is None
         else load_inversion_encoder(encoder_file(encoder), generator),
         walks=None if walks is None else Walks.load(expanded(walks)),
@@ -277,12 +277,17 @@ def _checkpoint(path: Path) -> _Read:
     opened = generator_in(contents)
     about = {"text": f"{path.name}: {opened.source}"}
     licence = {"licence": {"weights": opened.licence}} if opened.licence else {}
-    generator, encoder = opened.generator, None
+    shipped = partial(_shipped, contents, opened.generator)
+    return _Read(opened.generator, {"about": about, **licence}, shipped)
+
+
+def _shipped(contents: Contents, generator: Generator) -> LatentEncoder | None:
+    """The encoder in the generator's file; None, and a note, where it cannot be read."""
     try:
-        encoder = shipped_encoder(contents, generator)
+        return shipped_encoder(contents, generator)
     except ValueError as error:  # the generator is whole without it
         generator.notes = (*generator.notes, f"its encoder was left out: {error}")
-    return _Read(generator, {"about": about, **licence}, encoder)
+        return None
 
 
 def _pipeline(word: str | Path, folder: Path, class_names: Sequence[str]) -> _Read:
@@ -291,7 +296,7 @@ def _pipeline(word: str | Path, folder: Path, class_names: Sequence[str]) -> _Re
     about = {"text": f"{Path(word).name}: a folder of diffusers"}
     licence = licence_of(folder)
     card = {"about": about, **({"licence": {"weights": licence}} if licence else {})}
-    return _Read(made, card, own_encoder(made))
+    return _Read(made, card, partial(own_encoder, made))
 
 
 def _file(weights: Path, config: Path) -> _Read:
@@ -310,4 +315,4 @@ def _function(word: str, z_dim: int | None, num_classes: int, adapter: Adapter |
     known = {"family": "callable", "function": word}
     if isinstance(made, CallableGenerator):
         known |= called(made)
-    return _Read(made, {"generator": known}, own_encoder(made))
+    return _Read(made, {"generator": known}, partial(own_encoder, made))

@@ -194,7 +194,7 @@ def _attribute(path: Path) -> Callable[[], AttributeNetwork] | None:
         return None
     what = f"classifier {path.name}"
     try:
-        contents = open_contents(path)
+        contents = open_contents(path, "classifier")
     except ValueError:  # whatever it is, it is none
         return None
     held = contents.keys()

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from genviews.files import save_tensors
 from genviews.generators.biggan_deep import BigGANDeep
 from genviews.generators.biggan_layers import spectral
 from genviews.generators.checkpoints import open_checkpoint
@@ -106,6 +107,15 @@ def test_a_converted_file_renders_as_its_generator(tmp_path):
     assert kit.notes == []
     for psi in (1.0, 0.5):
         torch.testing.assert_close(images_of(kit.generator, psi), images_of(ours, psi))
+
+
+def test_a_converted_file_as_safetensors(tmp_path):
+    ours = stylegan2()
+    state = {f"decoder.{name}": value for name, value in state_dict(rosinality(ours)).items()}
+    save_tensors(tmp_path / "net.safetensors", {**state, "latent_avg": ours.mapping.w_avg})
+    kit = load_generator(tmp_path / "net.safetensors")
+    assert kit.notes == []
+    torch.testing.assert_close(images_of(kit.generator, 0.5), images_of(ours, 0.5))
 
 
 def test_a_file_of_training_holds_no_mean(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from genviews.files import save_tensors
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.encoders import read_encoder
 from genviews.invert.optimize import invert
@@ -107,6 +108,41 @@ def test_cars_are_seen_without_their_bars(tmp_path):
     opts = Namespace(encoder_type="GradualStyleEncoder", dataset_type="cars_encode")
     path, average = written(tmp_path / "net.pt", w, opts)
     close(load_generator(path).encoder(pictures()), wanted + average)
+
+
+def test_the_encoder_of_a_generators_file_as_safetensors(tmp_path):
+    w = Weights()
+    naive.style_encoder(w, torch.zeros(1, 3, 256, 256), 8, DIM, WIDTHS, DEPTHS, "mean")
+    path, _ = written(tmp_path / "net.pt", w, {})
+    content = torch.load(path, weights_only=True)
+    flat = {**content["state_dict"], "latent_avg": content["latent_avg"]}
+    save_tensors(tmp_path / "net.safetensors", flat)
+    kits = [load_generator(one) for one in (path, tmp_path / "net.safetensors")]
+    assert kits[1].notes == kits[0].notes
+    first, again = (kit.encoder(pictures()) for kit in kits)
+    assert torch.equal(first, again)
+
+
+def test_another_encoder_is_built_in_place_of_the_one_that_ships(tmp_path):
+    w = Weights()
+    naive.style_encoder(w, torch.zeros(1, 3, 256, 256), 8, DIM, WIDTHS, DEPTHS, "pyramid")
+    path, _ = written(tmp_path / "net.pt", w, {"encoder_type": "Another"})  # none that is known
+    config = EncoderConfig(
+        image_channels=3, num_layers=8, dim=DIM, size=8, widths=(8,), blocks=(1,)
+    )
+    ours = InversionEncoder(config)
+    ours.save(tmp_path / "ours.safetensors")
+    kit = load_generator(path, encoder=tmp_path / "ours.safetensors")
+    assert isinstance(kit.encoder, InversionEncoder)
+    assert [note for note in kit.notes if "encoder" in note] == []
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4 and no more", b"version https://git-lfs", b"text"])
+def test_a_damaged_file_is_named_as_an_encoder(data, tmp_path):
+    (tmp_path / "net.pt").write_bytes(data)
+    with pytest.raises(ValueError, match=r"^encoder net\.pt: ") as error:
+        load_inversion_encoder(tmp_path / "net.pt", target())
+    assert "generator" not in str(error.value)
 
 
 @pytest.mark.parametrize("opts", [Namespace(), {"encoder_type": "Another"}])

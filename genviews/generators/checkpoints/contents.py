@@ -62,6 +62,7 @@ class Contents:
 
     Args:
         name: of the file.
+        role: what it is read as, for messages: "generator", "encoder", "classifier".
         form: how it is written, in words.
         root: its value: see `genviews.generators.checkpoints.pickles`; of a safetensors file, a
             dict of tensors on the meta device.
@@ -72,6 +73,7 @@ class Contents:
     """
 
     name: str
+    role: str
     form: str
     root: Any
     calls: frozenset[Name]
@@ -82,7 +84,7 @@ class Contents:
     @property
     def what(self) -> str:
         """The file in a message."""
-        return f"generator {self.name}"
+        return f"{self.role} {self.name}"
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -97,17 +99,19 @@ class Contents:
         return any(one.name == "_reconstruct_persistent_obj" for one in self.calls)
 
     def tensor(self, value: object) -> Tensor:
-        """Return a tensor of the file, or of a safetensors file those numbers, on the CPU.
+        """Return a tensor of the file on the CPU.
 
         Raises:
             ValueError: no tensor, or one that the file does not hold.
         """
+        if self.form == "safetensors":
+            return self.tensors({"": value})[""]
         return value if isinstance(value, Tensor) else self.numbers.tensor(value)
 
     def tensors(self, values: Mapping[str, object]) -> dict[str, Tensor]:
         """Return tensors by name; those of a safetensors file all at once."""
         if self.form == "safetensors":
-            whole = load_tensors(self.path, what="generator")[0]
+            whole = load_tensors(self.path, what=self.role)[0]
             keys = {id(v): k for k, v in self.root.items()}
             return {name: whole[keys[id(one)]] for name, one in values.items()}
         return {name: self.tensor(one) for name, one in values.items()}
@@ -142,14 +146,18 @@ class Contents:
         )
 
 
-def open_contents(path: Path) -> Contents:
+def open_contents(path: Path, role: str = "generator") -> Contents:
     """Decode a file by its first bytes.
+
+    Args:
+        path: of the file.
+        role: what it is read as, for messages.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: damaged, no file of weights, or of a kind that is not opened, which is named.
     """
-    what = f"generator {path.name}"
+    what = f"{role} {path.name}"
     check_file(path, what)
     if path.stat().st_size == 0:
         fail(what, expected="a file of weights", got="an empty file", remedy=REMEDY)
@@ -162,17 +170,17 @@ def open_contents(path: Path) -> Contents:
     head = bytes(data[:512])
     check_fetched(head, what)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= len(data) - 8:
-        shapes, text = load_header(path, "generator")
-        return _contents(path, "safetensors", shapes, frozenset(), embedded(what), text)
+        shapes, text = load_header(path, role)
+        return _contents(path, role, "safetensors", shapes, frozenset(), embedded(what), text)
     if (known := stranger(head, bytes(data[-8:]))) is not None:
         known.refuse(what)
     if head.startswith((ZIP, LEGACY)):
         with described_by(what, "a whole file of torch.save", REMEDY):
             opened = (open_zip if head.startswith(ZIP) else open_legacy)(data, what)
-        return _contents(path, "torch.save", *opened)
+        return _contents(path, role, "torch.save", *opened)
     if head.startswith(_PICKLES):
         decoded = decode(data, what)
-        return _contents(path, "pickle", decoded.root, decoded.calls, embedded(what))
+        return _contents(path, role, "pickle", decoded.root, decoded.calls, embedded(what))
     fail(
         what,
         expected="a pickle, a file of torch.save, or safetensors",
@@ -183,13 +191,21 @@ def open_contents(path: Path) -> Contents:
 
 def _contents(
     path: Path,
+    role: str,
     form: str,
     root: object,
     calls: frozenset[Name],
     storage: Storage,
     text: Mapping[str, str] = MappingProxyType({}),
 ) -> Contents:
-    numbers = Numbers(storage, path.stat().st_size, f"generator {path.name}")
+    numbers = Numbers(storage, path.stat().st_size, f"{role} {path.name}")
     return Contents(
-        name=path.name, form=form, root=root, calls=calls, text=text, path=path, numbers=numbers
+        name=path.name,
+        role=role,
+        form=form,
+        root=root,
+        calls=calls,
+        text=text,
+        path=path,
+        numbers=numbers,
     )
