@@ -32,7 +32,7 @@ from genviews.studies.ensembling.evidence import (
 )
 from genviews.studies.result import Result
 from genviews.studies.statistics import Gap, weigh
-from genviews.zoo.card import update_card
+from genviews.zoo.card import ENTRIES, update_card
 from recipes.recipe import run
 
 FOLDER = Path("results/fashion32")
@@ -188,7 +188,8 @@ def main(*, folder: Path = FOLDER) -> str:
     write_json(path, inversion(Result.load(path)).to_json())
     if folder == FOLDER:
         measured = found.record.data["reconstruction"]
-        update_card("measured", {"ensemble": {"verdict": found.verdict, **measured}})
+        told = {"ensemble": {"verdict": found.verdict, **measured}}
+        update_card("measured", told, ENTRIES / "fashion32")
     return found.verdict
 
 

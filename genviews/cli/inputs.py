@@ -40,7 +40,7 @@ from genviews.invert.inverter import inverter_preset
 from genviews.kit import GeneratorKit
 from genviews.load.files import Reading, read_class_names
 from genviews.load.generator import load_generator
-from genviews.load.images import images_spec, kind_of, load_images
+from genviews.load.images import FASHION, images_spec, kind_of, load_images
 from genviews.load.learning import load_probe, load_real
 from genviews.load.networks import load_classifier, load_encoder, trained_spec
 from genviews.load.splits import load_splits
@@ -340,7 +340,7 @@ def _learn(flags: LearnFlags, found: Inputs, decoding: Decoding) -> Inputs:
 def _encoder(flags: ProbeFlags) -> tuple[RepresentationEncoder, ImageSpec]:
     """An encoder, and the images that it is shown."""
     encoder = load_encoder(flags.encoder)
-    size = 32 if flags.data.partition("/")[0] == "fashion32" else None
+    size = 32 if kind_of(flags.data) == FASHION else None
     return encoder, trained_spec(flags.encoder, encoder, size=flags.size or size)
 
 

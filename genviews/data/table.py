@@ -29,7 +29,7 @@ def read_table(path: Path, root: Path, columns: Sequence[str] | None = None) -> 
     """Read the labels of images.
 
     Args:
-        path: a .csv or .json file. CSV has a column `file`, and may have `label`, `split` and
+        path: a .csv, .tsv or .json file. CSV has a column `file`, and may have `label`, `split` and
             others.
         root: folder of the images.
         columns: of labels to take; None is `label` where there is one, () every one but `file` and

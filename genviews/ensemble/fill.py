@@ -29,6 +29,7 @@ from genviews.checks import (
     fail,
     finite_rows,
     first_reasons,
+    option,
 )
 from genviews.classify.model import predict_logits
 from genviews.classify.task import Task, task_classifiers
@@ -183,7 +184,8 @@ def answered(
 
 def refuse_silence(notes: Mapping[str, str] | None = None) -> NoReturn:
     """Raise the ValueError for images of which none has an answer, with the first reasons."""
-    remedy = "check the files (--resize and --convert accept more), and what the classifier answers"
+    more = f"{option('resize')} and {option('convert')} accept more"
+    remedy = f"check the files ({more}), and what the classifier answers"
     got = f"none: {first_reasons(notes.items())}" if notes else "none"
     fail("images", expected="at least one with an answer", got=got, remedy=remedy)
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from genviews.checks import fail
+from genviews.checks import fail, option
 from genviews.data.images import ImageSet
 from genviews.data.leakage import check_leakage
 from genviews.data.pixels import IN_MEMORY, Decoding
@@ -209,5 +209,5 @@ def _check_classes(split: str, source: ImageSource, found: ImageSet | ImageSourc
                 f"class {name!r} of {split}",
                 expected="at least one readable image",
                 got=f"none: {why}",
-                remedy="check the images; --resize and --convert accept more",
+                remedy=f"check the images; {option('resize')} and {option('convert')} accept more",
             )

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from genviews.checks import check_count, check_number, fail, lookup
+from genviews.checks import check_count, check_number, check_words, fail
+from genviews.generators.layers import check_taps
 
 __all__ = ["EDMConfig"]
 
 _MOST_STEPS, _MOST_LEVELS, _MOST_BLOCKS = 1000, 8, 32
-_MOST_TAPS, _WIDEST = 64, 2**13
+_WIDEST = 2**13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,7 @@ class EDMConfig:
     rho: float = 7.0
 
     def __post_init__(self) -> None:
-        for name, known in _NAMES.items():
-            lookup(getattr(self, name), dict.fromkeys(known), name)
+        check_words(self)
         check_count(self.resolution, "resolution")
         check_count(self.img_channels, "img_channels", most=4)
         check_count(self.c_dim, "c_dim", least=0)
@@ -105,17 +105,4 @@ class EDMConfig:
                 got=self.resolution,
                 remedy="change it, or the levels (`channel_mult`)",
             )
-        taps = self.resample_filter
-        if not 2 <= len(taps) <= _MOST_TAPS or len(taps) % 2 or not sum(taps):
-            expected = f"an even number of taps, at most {_MOST_TAPS}, whose sum is not 0"
-            fail("resample_filter", expected=expected, got=taps, remedy="use (1, 1)")
-
-
-_NAMES = {
-    "preconditioning": ("edm", "vp", "ve", "iddpm"),
-    "network": ("song", "adm"),
-    "embedding": ("positional", "fourier"),
-    "encoder": ("standard", "skip", "residual"),
-    "decoder": ("standard", "skip"),
-    "solver": ("heun", "euler"),
-}
+        check_taps(self.resample_filter, "use (1, 1)", even=True)

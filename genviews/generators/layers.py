@@ -11,12 +11,13 @@ Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2 (modulation) and Sec. 3 (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genviews.checks import fail
 from genviews.generators.modulation import (
     GAIN,
     SLOPE,
@@ -28,11 +29,13 @@ from genviews.generators.modulation import (
 )
 
 __all__ = [
+    "MOST_TAPS",
     "FrozenCache",
     "FullyConnected",
     "ModulatedConv",
     "ToImage",
     "UpsampleImage",
+    "check_taps",
     "kernel_energy",
     "fir_kernel",
     "normalize",
@@ -43,6 +46,24 @@ MATRIX_UPSAMPLE_LIMIT = 64
 # Entries of a layer's bias and noise that are kept while its weights are frozen: 4 MB. Beside an
 # activation of more, one pass to make them anew is little.
 OFFSET_CACHE_LIMIT = 2**20
+MOST_TAPS = 64
+"""Of a low-pass filter between two sizes; those that are published have up to 12."""
+
+
+def check_taps(taps: Sequence[float], remedy: str, *, even: bool = False) -> None:
+    """Raise ValueError unless numbers are the taps of a low-pass filter, whose sum can be made 1.
+
+    Args:
+        taps: of a config's `resample_filter`.
+        remedy: see `fail`.
+        even: whether only an even number of them will do.
+    """
+    listed = isinstance(taps, tuple | list) and 2 <= len(taps) <= MOST_TAPS
+    numbers = listed and all(isinstance(tap, int | float) and math.isfinite(tap) for tap in taps)
+    if not numbers or not sum(taps) or (even and len(taps) % 2):
+        count = "an even number, at most" if even else "two to"
+        expected = f"{count} {MOST_TAPS} finite numbers, whose sum is not 0"
+        fail("resample_filter", expected=expected, got=repr(taps), remedy=remedy)
 
 
 def normalize(x: Tensor) -> Tensor:

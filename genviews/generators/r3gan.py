@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genviews.checks import check_count, check_each, fail
-from genviews.generators.layers import UpsampleImage
+from genviews.checks import check_count, check_each
+from genviews.generators.layers import UpsampleImage, check_taps
 from genviews.generators.prior import PriorGenerator
 from genviews.types import Images, ImageSpec, Label, Latents
 
 __all__ = ["R3GAN", "R3GANConfig"]
 
 _SLOPE = 0.2
-_MOST_STAGES, _MOST_BLOCKS, _MOST_TAPS = 10, 100, 64
+_MOST_STAGES, _MOST_BLOCKS = 10, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +74,7 @@ class R3GANConfig:
             check_count(width, "width of a stage")
             check_count(blocks, "blocks of a stage", least=0, most=_MOST_BLOCKS)
             check_count(groups, "groups of a stage", most=width * self.expansion)
-        taps = self.resample_filter
-        if not 2 <= len(taps) <= _MOST_TAPS or not sum(taps):
-            expected = f"two to {_MOST_TAPS} taps, whose sum is not 0"
-            fail("resample_filter", expected=expected, got=taps, remedy="use (1, 3, 3, 1)")
+        check_taps(self.resample_filter, "use (1, 3, 3, 1)")
 
     @property
     def resolution(self) -> int:

@@ -25,6 +25,7 @@ from genviews.generators.layers import (
     ModulatedConv,
     ToImage,
     UpsampleImage,
+    check_taps,
     normalize,
 )
 from genviews.generators.style import StyleMapping
@@ -43,7 +44,6 @@ __all__ = [
 
 NoiseMode = Literal["const", "random", "none"]
 _RESOLUTIONS = tuple(2**i for i in range(3, 15))
-_MOST_TAPS = 64
 OFFICIAL_RANGES = {"coarse": (0, 4), "middle": (4, 10), "fine": (10, 18)}
 
 
@@ -91,15 +91,7 @@ class StyleGAN2Config:
                 got=repr(self.resolution),
                 remedy="change it",
             )
-        taps = self.resample_filter
-        numbers = all(isinstance(tap, int | float) and math.isfinite(tap) for tap in taps)
-        if not 2 <= len(taps) <= _MOST_TAPS or not numbers or not sum(taps):
-            fail(
-                "resample_filter",
-                expected=f"two to {_MOST_TAPS} taps, whose sum is not 0",
-                got=taps,
-                remedy="use the official (1, 3, 3, 1)",
-            )
+        check_taps(self.resample_filter, "use the official (1, 3, 3, 1)")
         check_count(self.img_channels, "img_channels", most=4)
         for name in ("z_dim", "w_dim", "mapping_layers"):
             check_count(getattr(self, name), name)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from genviews.checks import expanded, fail
+from genviews.checks import expanded, fail, option
 from genviews.files import write_json
 from genviews.generators.families import family_of, save_generator
 from genviews.kit import GeneratorKit
@@ -64,11 +64,11 @@ def convert(kit: GeneratorKit, out: str | Path, *, force: bool = False) -> tuple
     path = expanded(out)
     if path.suffix != ".safetensors":
         remedy = "name a file that ends so"
-        fail("out (--out)", expected="NAME.safetensors", got=path.name, remedy=remedy)
+        fail(option("out"), expected="NAME.safetensors", got=path.name, remedy=remedy)
     card = path.with_suffix(".card.json")
     if not force and (there := [one.name for one in (path, card) if one.exists()]):
-        remedy = "choose another name, or replace it with --force"
-        fail("out (--out)", expected="a new file", got=f"{there[0]}, which is there", remedy=remedy)
+        remedy = f"choose another name, or replace it with {option('force')}"
+        fail(option("out"), expected="a new file", got=f"{there[0]}, which is there", remedy=remedy)
     facts = generator_facts(kit)
     told = {name: facts[name] for name in ("source", "licence") if facts[name]}
     if facts["class_names"]:

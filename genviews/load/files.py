@@ -46,8 +46,24 @@ class Reading:
     root: str | Path | None = None
     resize: bool = False
     convert: bool = False
-    align: Alignment | None = None
-    mask: Path | None = None
+    alignment: Alignment | None = None
+    masks: Path | None = None
+
+    @property
+    def used(self) -> list[str]:
+        """The options that were given and that not every kind of word has, as messages call them.
+
+        Columns are not among them: a folder has them where a table says its labels.
+        """
+        given = {
+            "labels": self.labels,
+            "root": self.root,
+            "align": self.alignment,
+            "mask": self.masks,
+            "resize": self.resize,
+            "convert": self.convert,
+        }
+        return [name for name, value in given.items() if value]
 
     def source(self, listing: Listing, spec: ImageSpec, split: str | None) -> FileSource:
         """The files of a listing as a source."""
@@ -56,8 +72,8 @@ class Reading:
             spec,
             resize=self.resize,
             convert=self.convert,
-            alignment=self.align,
-            masks=self.mask,
+            alignment=self.alignment,
+            masks=self.masks,
             split=None if split is None else check_split(split),
         )
 
@@ -85,7 +101,7 @@ class Reading:
         if self.labels is None and (folder / STYLEGAN).is_file():
             table = folder / STYLEGAN
             notes = (f"labels are those of {STYLEGAN}, not of subfolders",)
-        boxes = None if self.align is None else self.align.geometry.path
+        boxes = None if self.alignment is None else self.alignment.geometry.path
         found = list_images(folder, without=[one for one in (table, boxes) if one is not None])
         splits = folder_splits(folder.name, found.files) if in_splits else None
         found = replace(found, splits=splits, notes=notes)

@@ -2,7 +2,7 @@
 
     folder                              its image files; where all lie in subfolders, these are
                                         their classes; with StyleGAN's dataset.json, what that says
-    table.csv, table.json               the files that it names, with their labels
+    table.csv, .tsv, .json              the files that it names, with their labels
     folder or URL of a store            the images of its shards
     torchvision:NAME:FOLDER:SPLIT       a data set that is on this machine; nothing is downloaded
     package.module:function             the user's function that returns a data set
@@ -79,8 +79,8 @@ def load_images(
     Args:
         word: see the module.
         spec: of the images.
-        labels: "subfolders" (each image must lie in one), or a .csv or .json file; None takes the
-            labels that are there, if any. Images that a file does not name are left out.
+        labels: "subfolders" (each image must lie in one), or a .csv, .tsv or .json file; None takes
+            the labels that are there, if any. Images that a file does not name are left out.
         columns: of labels to read from a file, the default one first; () reads all; None reads
             `label`.
         class_names: the classes in the order of their index, or how numbers are sorted. They hold
@@ -113,8 +113,8 @@ def load_images(
         root=root,
         resize=resize,
         convert=convert,
-        align=alignment,
-        mask=None if masks is None else expanded(masks),
+        alignment=alignment,
+        masks=None if masks is None else expanded(masks),
     )
     return read_images(word, spec, how, split)
 
@@ -123,7 +123,7 @@ def read_images(
     word: str | Path, spec: ImageSpec, how: Reading, split: SplitName | None = None
 ) -> ImageSource:
     """Return the images that a word stands for: `load_images` with its options in one."""
-    kind = kind_of(word, [name for name in _TAKEN_BY if getattr(how, name, None)])
+    kind = kind_of(word, how.used)
     if kind in ("folder", "table"):
         return how.source(how.listing(word), spec, split)
     if how.columns:
@@ -189,7 +189,7 @@ def _kind_of(word: str | Path) -> WordKind:
         return "store" if any(path.glob(_SHARD)) else "folder"
     if there:
         if path.suffix.lower() not in (".csv", ".json", ".tsv") or not path.is_file():
-            _refuse(text, "a file that is no .csv and no .json file", ValueError)
+            _refuse(text, "a file that is no .csv, .tsv or .json file", ValueError)
         return "table"
     if re.match(r"[a-z0-9+]+://", text):
         return "store"
@@ -277,7 +277,7 @@ def _fashion(word: str, spec: ImageSpec) -> ImageSource:
 def _refuse(word: str, got: str, error: type[Exception]) -> NoReturn:
     fail(
         f"images {word!r}",
-        expected="a folder, a .csv or .json file or a store that exists, "
+        expected="a folder, a .csv, .tsv or .json file or a store that exists, "
         "torchvision:NAME:FOLDER:SPLIT, package.module:function, or fashion32",
         got=got,
         remedy="correct the path; relative ones start in the current folder",

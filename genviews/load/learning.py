@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from genviews.checks import fail
+from genviews.checks import fail, option
 from genviews.data.pixels import IN_MEMORY, Decoding
 from genviews.data.source import ImageSource, as_source
 from genviews.evaluate.encoders import ProbeData
-from genviews.load.images import load_images
+from genviews.load.images import FASHION, kind_of, load_images
 from genviews.load.splits import load_splits
 from genviews.types import ImageSpec
 
 __all__ = ["load_probe", "load_real"]
 
 FASHION_TRAIN = 20_000  # images of it that probes are fitted on; more gain little, cost much
+_REAL, _DATA = option("real"), option("data")
 
 
 def load_probe(
@@ -53,7 +54,7 @@ def load_probe(
         convert=convert,
     )
     train = splits.train
-    if word == "fashion32":
+    if str(word) == FASHION and kind_of(word) == FASHION:
         train = train.select(range(FASHION_TRAIN))
     return ProbeData.load(train, splits.val, splits.test, decoding, splits.notes)
 
@@ -90,16 +91,16 @@ def load_real(
             fail(
                 f"real images {str(word)!r}",
                 expected="other images than those that encoders are judged on",
-                got="all of them in val or test of --data",
+                got=f"all of them in val or test of {_DATA}",
                 remedy="name images of train",
             )
         if len(rows) < len(found):
             out = len(found) - len(rows)
-            notes = (*notes, f"{out} images of --real are in val or test of --data: left out")
+            notes = (*notes, f"{out} images of {_REAL} are in val or test of {_DATA}: left out")
             found = found.select(rows)
     copies = len(found) - len(set(found.hashes()))
     if copies:
         told = "copies of others, which an objective that tells images apart takes for other images"
-        notes = (*notes, f"{copies} of the {len(found)} images of --real are {told}")
+        notes = (*notes, f"{copies} of the {len(found)} images of {_REAL} are {told}")
     found.notes = notes
     return found

@@ -51,6 +51,10 @@ __all__ = ["check_classifier", "load_classifier", "load_encoder", "trained_spec"
 
 _PROGRAMS = {".pt2": "an exported program", ".pt": "a TorchScript or pickle file"}
 _PROGRAMS |= {".pth": "a pickle file", ".pkl": "a pickle file", ".onnx": "an ONNX program"}
+_FORMS = (
+    "package.module:function, a safetensors file of a SmallResNet or an AttributeNetwork, or a "
+    "published attribute classifier (.pth)"
+)
 
 
 def load_classifier(
@@ -167,15 +171,14 @@ def _find(word: str) -> Callable[[], object]:
         if word.endswith(suffix):
             fail(
                 what,
-                expected="package.module:function, or a safetensors file of a SmallResNet",
+                expected=_FORMS,
                 got=program,
                 remedy="it may run code when it is read: write a function that builds the network, "
                 f"and give a file of its weights as {option('weights')}",
             )
     if ":" not in word and get_close_matches(word, zoo_names()):
         lookup(word, dict.fromkeys(zoo_names()), "classifier (or package.module:function)")
-    form = "package.module:function, or a safetensors file"
-    found = find_named(word, what, form, calls="a function that builds a network, or a network")
+    found = find_named(word, what, _FORMS, calls="a function that builds a network, or a network")
     if isinstance(found, nn.Module) or (
         needed_arguments(found) == 1 and not isinstance(found, type)
     ):
@@ -217,7 +220,7 @@ def _own_network(path: Path, what: str) -> SmallResNet | AttributeNetwork:
     if "config" not in header:
         fail(
             what,
-            expected="a file that `SmallResNet.save` wrote",
+            expected="a file that `SmallResNet.save` or `AttributeNetwork.save` wrote",
             got="weights that name no network",
             remedy="name the function that builds their network as the classifier, and this file "
             f"as {option('weights')}",
@@ -259,8 +262,8 @@ def trained_spec(
     if len(sides) != 3 or not all(side.isdigit() for side in sides):
         fail(
             f"size of the images for {path.name}",
-            expected="--size, where the encoder's file does not say it",
+            expected="height and width, where the encoder's file does not say them",
             got=repr(text) if text else "none",
-            remedy="add --size, for example --size 32",
+            remedy=f"add {option('size')}, for example 32",
         )
     return ImageSpec(channels=channels, height=int(sides[1]), width=int(sides[2]))

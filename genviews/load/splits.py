@@ -133,8 +133,8 @@ def load_splits(
         ask_order=ask_order,
         resize=resize,
         convert=convert,
-        align=alignment,
-        mask=None if masks is None else expanded(masks),
+        alignment=alignment,
+        masks=None if masks is None else expanded(masks),
     )
     there, notes = _there(word, spec, how)
     for part in there.values():
@@ -164,10 +164,11 @@ def _there(
     word: str | Path, spec: ImageSpec, how: Reading
 ) -> tuple[dict[str, ImageSource], tuple[str, ...]]:
     """The splits that a word names, by train, val and test; or one, by ""."""
-    if str(word) in (FASHION, f"{FASHION}/sample"):
+    kind = kind_of(word)
+    if kind == FASHION and str(word) in (FASHION, f"{FASHION}/sample"):
         names = ("train", "val", "test") if str(word) == FASHION else ("val", "test")
         return {name: read_images(f"{word}/{name}", spec, how) for name in names}, ()
-    if kind_of(word) not in ("folder", "table"):
+    if kind not in ("folder", "table"):
         one = read_images(word, spec, how)
         return {"": one}, one.notes
     files = how.listing(word, in_splits=True)
@@ -269,7 +270,7 @@ def _check_labelled(source: ImageSource, word: str) -> None:
             expected="a class for each image",
             got="none",
             remedy="sort the images into one subfolder a class, or name a CSV file with the "
-            "columns file and label (--labels)",
+            f"columns file and label ({option('labels')})",
         )
 
 

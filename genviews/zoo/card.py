@@ -1,6 +1,6 @@
 """The card of an entry of the zoo: what it is, its licence, its files with hashes, its numbers.
 
-A card is `card.json` in the entry's folder. Recipes write it, part by part; the package reads it.
+A card is `card.json` in the entry's folder. Recipes and `GeneratorKit.save` write it, part by part.
 Each file is listed with its SHA-256 and, where it was made with another file of the entry (an
 encoder with a generator), with the SHA-256 that this one had: parts that do not belong together are
 refused.
@@ -90,7 +90,7 @@ def _is_file(value: object) -> bool:
 
 _OBJECT = (lambda one: isinstance(one, dict), "a JSON object")
 _FORMS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    **dict.fromkeys(("image", "generator", "inverter", "training", "measured"), _OBJECT),
+    **dict.fromkeys(SECTIONS, _OBJECT),
     "about": (
         lambda one: isinstance(one, dict) and isinstance(one.get("domain", ""), str),
         "a JSON object, whose domain is a name",
@@ -110,15 +110,13 @@ _FORMS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 """Section of a card -> whether a value has its form, and the form in words."""
 
 
-def update_card(
-    section: str, values: Mapping[str, object], folder: Path = ENTRIES / "fashion32"
-) -> dict[str, Any]:
+def update_card(section: str, values: Mapping[str, object], folder: Path) -> dict[str, Any]:
     """Merge `values` into one section of a card, and write the card.
 
     Args:
         section: one of `SECTIONS`; made when the card lacks it.
         values: entries of the section, as JSON values; those of the same name are replaced.
-        folder: the entry's folder; the embedded default by default.
+        folder: the entry's folder.
 
     Returns:
         The new card.

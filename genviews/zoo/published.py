@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from genviews.checks import check_file, expanded, fail, is_there, lookup
+from genviews.checks import check_file, expanded, fail, is_there, lookup, option
 from genviews.files import atomic_write_bytes, read_json, sha256_of, write_json
 from genviews.named import find_package
 from genviews.zoo.download import check_sha256, download
@@ -57,7 +57,8 @@ class WeightsCard:
         url: of the file.
         page: for people, where the file itself is not what the authors link to; "" for none.
         about: what it makes.
-        family: of the generator, see `genviews.generators.families.FAMILIES`.
+        family: of the generator, a key of `genviews.generators.families.FAMILIES`; "diffusers" of
+            a folder of that library.
         kind: "generator", or "encoder" for one that inverts.
         licence: in words.
         commercial: whether commerce may use it: "yes", "no", or "unclear".
@@ -253,7 +254,8 @@ def get_weights(
             size=card.size,
             sha256=expected,
             stated_by=stated_by,
-            remedy=f"get it from {card.page or card.url} by other means, and name it with --file",
+            remedy=f"get it from {card.page or card.url} by other means, and name it as "
+            f"{option('file')}",
             progress=progress,
             timeout=timeout,
             attempts=attempts,

@@ -104,8 +104,8 @@ def main(*, quick: bool = False) -> dict[str, object]:
         pca.save(ENTRY / "pca.safetensors")
         made_with = ("generator.safetensors",)
         record_file(ENTRY, "pca.safetensors", what="principal directions of w", made_with=made_with)
-        update_card("ranges", {name: list(rows) for name, rows in ranges.items()})
-        update_card("perturbations", chosen)
+        update_card("ranges", {name: list(rows) for name, rows in ranges.items()}, ENTRY)
+        update_card("perturbations", chosen, ENTRY)
     found = {
         "seed": 0,
         "images": len(images),

@@ -25,7 +25,7 @@ from genviews.studies.bench import Bench
 from genviews.studies.ensembling.main import STUDY, MainStudy
 from genviews.studies.inputs import Inputs
 from genviews.zoo import zoo_classifiers
-from genviews.zoo.card import update_card
+from genviews.zoo.card import ENTRIES, update_card
 from recipes.fashion32.invert import stored
 from recipes.recipe import Printed, folder_of, run
 
@@ -64,7 +64,8 @@ def main(*, out: Path = Path("runs/fashion32/ensemble"), quick: bool = False) ->
     if not quick:
         write_json(RESULT, result.to_json())
         measured = result.record.data["reconstruction"]
-        update_card("measured", {"ensemble": {"verdict": result.verdict, **measured}})
+        told = {"ensemble": {"verdict": result.verdict, **measured}}
+        update_card("measured", told, ENTRIES / "fashion32")
     return result.verdict
 
 

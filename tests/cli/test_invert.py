@@ -337,7 +337,7 @@ class TestMistakes:
                 ["--images", "imagse"],
                 "images 'imagse': expected a folder, a .csv",
             ),
-            (["--images", "mine.py"], "got a file that is no .csv and no .json file"),
+            (["--images", "mine.py"], "got a file that is no .csv, .tsv or .json file"),
             (["--images", "mine:picture"], "expected an attribute 'picture' of mine, got none"),
             (["--images", "torchvision:MNIST:x:trian"], "did you mean 'train'"),
             (["--encoder", "enc.safetensors"], "--encoder: expected a file that exists"),

@@ -14,6 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from genviews.cli import main
+from genviews.cli.inputs import try_models
+from genviews.cli.learning_flags import ProbeFlags
 from genviews.evaluate.encoders import probe_encoder
 from genviews.evaluate.extractor import FeatureExtractor
 from genviews.load.learning import load_probe
@@ -151,10 +153,17 @@ class TestRun:
         assert "val/light/broken.png" in (here / "run" / "report.html").read_text()
         assert "Left out, with reasons in the report: 1 file" in capsys.readouterr().out
 
+    def test_a_folder_called_as_what_ships_has_images_of_its_own_size(self, here, encoder):
+        (here / "data").rename(here / "fashion32")
+        encoder.save(here / "encoder.safetensors")
+        flags = ProbeFlags(encoder="encoder.safetensors", data="fashion32")
+        with pytest.raises(ValueError, match=r"add size \(--size\)"):
+            try_models([flags], lambda kit: None)
+
     def test_size(self, go, here, encoder, capsys):
         encoder.save(here / "encoder.safetensors")  # does not say the size of its images
         assert go() == 2
-        assert "add --size" in capsys.readouterr().err
+        assert "add size (--size)" in capsys.readouterr().err
         assert go("--size", "8") == 0
         for path in (here / "data").rglob("*.png"):
             Image.open(path).resize((16, 16), Image.Resampling.NEAREST).save(path)

@@ -137,7 +137,7 @@ def test_the_gradient_is_that_of_the_whole_path():
         ({"steps": 1}, "steps"),
         ({"model_channels": 10**6}, "model_channels"),
         ({"sigma_max": 0.001}, "sigma_max"),
-        ({"resample_filter": (1.0, 2.0, 1.0)}, "even number of taps"),
+        ({"resample_filter": (1.0, 2.0, 1.0)}, "an even number, at most 64 finite numbers"),
     ],
 )
 def test_an_impossible_architecture_is_refused(options, message):

@@ -12,10 +12,28 @@ from torch.nn import functional as F
 from torch.profiler import profile
 
 from genviews.generators import modulation
+from genviews.generators.edm_config import EDMConfig
 from genviews.generators.layers import FrozenCache, ModulatedConv, ToImage
-from genviews.generators.stylegan2 import StyleGAN2
+from genviews.generators.r3gan import R3GANConfig
+from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.rng import Rng
 from tests.generators.test_stylegan2 import CASES, random_generator
+
+CONFIGS = {
+    "stylegan2": (StyleGAN2Config, {"resolution": 8}),
+    "r3gan": (R3GANConfig, {"widths": (4,), "groups": (1,), "blocks": (1,)}),
+    "edm": (EDMConfig, {"resolution": 8}),
+}
+NO_TAPS = [(1.0,), (1.0, -1.0), (1.0, math.nan), (math.inf, 1.0), ("a", "b"), (1.0,) * 66, 3, "ab"]
+
+
+@pytest.mark.as_installed  # types are looked at by nobody else
+@pytest.mark.parametrize("taps", NO_TAPS, ids=repr)
+@pytest.mark.parametrize("family", CONFIGS)
+def test_what_is_no_low_pass_filter_is_refused(family, taps):
+    kind, sizes = CONFIGS[family]
+    with pytest.raises(ValueError, match=r"^resample_filter: expected .* 64 finite numbers, whose"):
+        kind(**sizes, resample_filter=taps)
 
 
 @pytest.fixture

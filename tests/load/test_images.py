@@ -350,7 +350,7 @@ class TestNothing:
 
     def test_a_file(self, tmp_path):
         put(tmp_path, "a.png")
-        with pytest.raises(ValueError, match=r"got a file that is no .csv and no .json file"):
+        with pytest.raises(ValueError, match=r"got a file that is no .csv, .tsv or .json file"):
             load_folder(tmp_path / "a.png", SPEC)
 
     def test_other_channel_counts(self, tmp_path):

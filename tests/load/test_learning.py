@@ -27,11 +27,11 @@ def test_copies_of_judged_images_are_left_out(split, left, probe, tmp_path):
         shutil.copy(tmp_path / "data" / split / "cat" / name, tmp_path / "real" / f"copy {name}")
     found = load_real(tmp_path / "real", SPEC, probe)
     assert sum("copy" in name for name in found.ids) == (0 if left else 1)
-    assert sum("of --data: left out" in note for note in found.notes) == bool(left)
+    assert sum("of data (--data): left out" in note for note in found.notes) == bool(left)
     assert len(found) == 4 + (not left)
 
 
 def test_none_is_left(probe, tmp_path):
     shutil.copytree(tmp_path / "data" / "test" / "dog", tmp_path / "real" / "any")
-    with pytest.raises(ValueError, match="all of them in val or test of --data"):
+    with pytest.raises(ValueError, match=r"all of them in val or test of data \(--data\)"):
         load_real(tmp_path / "real", SPEC, probe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from genviews.data.split import FITTED, check_fit
-from genviews.load.learning import load_real
+from genviews.load.learning import load_probe, load_real
 from genviews.load.splits import load_splits
 from genviews.types import ImageSpec
 
@@ -123,6 +124,18 @@ class TestThere:
         assert sizes(found) == {"train": 400, "val": 100, "test": 1000}
 
 
+@pytest.mark.parametrize("word", ["fashion32", "fashion32/sample"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_what_exists_comes_before_what_ships(word, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(Path(word) / "train")
+    fill(Path(word) / "test", 3)
+    found = load_splits(kind(word), SPEC, needs=PROBE)
+    assert sizes(found) == {"train": 16, "val": 4, "test": 6}
+    data = load_probe(kind(word), SPEC)
+    assert [len(part) for part in (data.train, data.val, data.test)] == [16, 4, 6]
+
+
 class TestRefused:
     def make(self, tmp_path, kind):
         fill(tmp_path / "train", 3)
@@ -186,7 +199,7 @@ def test_copies_among_images_to_learn_from_are_told(tmp_path):
     assert load_real(tmp_path, SPEC).notes == ()
     shutil.copy(tmp_path / "cat/0.png", tmp_path / "dog/again.png")
     (note,) = load_real(tmp_path, SPEC).notes
-    assert note.startswith("1 of the 7 images of --real are copies of others")
+    assert note.startswith("1 of the 7 images of real (--real) are copies of others")
 
 
 @pytest.mark.parametrize("split", ["test", "predict", "val-report", "tests", "Test", " test"])

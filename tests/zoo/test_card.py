@@ -80,6 +80,15 @@ class TestReading:
         for name in ("g.safetensors", "e.safetensors"):
             assert checked_file(entry, read_card(entry), name) == entry / name
 
+    @pytest.mark.parametrize("section", SECTIONS)
+    @pytest.mark.parametrize("value", ["MIT", ["MIT"], None, 3])
+    def test_a_section_of_another_form(self, section, value, tmp_path):
+        (tmp_path / "card.json").write_text(json.dumps({section: value}))
+        with pytest.raises(
+            ValueError, match=rf"^{section} of the card .*: expected .*; correct it"
+        ):
+            read_card(tmp_path)
+
     def test_no_card(self, tmp_path):
         with pytest.raises(
             FileNotFoundError, match=r"expected a card.json, got no file .*; run the recipe"
