@@ -19,8 +19,8 @@ from benchmarks.agreement import Comparison, Section, difference
 from benchmarks.generators_ports import taking
 from benchmarks.settled import imported, settled
 from genviews.classify.attribute import attribute_network
-from genviews.load.encoders import load_inversion_encoder
 from genviews.load.generator import load_generator
+from genviews.load.inversion_encoder import load_inversion_encoder
 
 __all__ = ["SECTIONS"]
 

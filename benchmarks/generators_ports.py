@@ -19,8 +19,8 @@ from benchmarks.settled import imported, settled
 from genviews.generators.base import Generator
 from genviews.generators.checkpoints.biggans import biggan_deep_generator, biggan_generator
 from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
-from genviews.load.encoders import load_inversion_encoder
 from genviews.load.generator import load_generator
+from genviews.load.inversion_encoder import load_inversion_encoder
 from genviews.rng import Rng
 
 __all__ = ["SECTIONS", "opened", "taking"]

@@ -23,8 +23,9 @@ from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.toy import ToyGenerator
 from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.kit import GeneratorKit
+from genviews.load.classifier import load_classifier
+from genviews.load.encoder import load_encoder
 from genviews.load.generator import load_generator
-from genviews.load.networks import load_classifier, load_encoder
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.train_steer import SteerTraining, train_walks
 from genviews.perturb.walks import Walks

@@ -34,9 +34,10 @@ if TYPE_CHECKING:  # the same names as _PUBLIC, for type checkers and editors
     from genviews.invert.encoder import InversionEncoder
     from genviews.invert.inverter import Inverter
     from genviews.kit import GeneratorKit
+    from genviews.load.classifier import load_classifier
+    from genviews.load.encoder import load_encoder
     from genviews.load.generator import load_generator
     from genviews.load.images import load_images
-    from genviews.load.networks import load_classifier, load_encoder
     from genviews.load.splits import load_splits
     from genviews.perturb.noise import Gaussian, Isotropic
     from genviews.perturb.pca import PCA, PCAStatistics
@@ -106,8 +107,8 @@ __all__ = [
 _PUBLIC = {
     "GenerativeTTA": "genviews.pipeline",
     "load_generator": "genviews.load.generator",
-    "load_classifier": "genviews.load.networks",
-    "load_encoder": "genviews.load.networks",
+    "load_classifier": "genviews.load.classifier",
+    "load_encoder": "genviews.load.encoder",
     "load_images": "genviews.load.images",
     "load_splits": "genviews.load.splits",
     "GeneratorKit": "genviews.kit",

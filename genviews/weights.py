@@ -19,13 +19,25 @@ from genviews.checks import fail
 from genviews.described import at_most, described_by, parse_object
 from genviews.files import load_header, load_tensors, save_tensors
 
-__all__ = ["check_filled", "check_weights", "load_network", "load_strictly", "save_network"]
-__all__ += ["without_filters"]
+__all__ = [
+    "bare_names",
+    "check_filled",
+    "check_weights",
+    "load_network",
+    "load_strictly",
+    "save_network",
+    "without_filters",
+]
 
 Network = TypeVar("Network", bound=nn.Module)
 Stored = TypeVar("Stored")
 
 _WRAPPED = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DataParallel and torch.compile
+
+
+def bare_names(table: Mapping[Any, object]) -> dict[str, Any]:
+    """The entries of a table that have text as names, without DataParallel's and compile's part."""
+    return {_WRAPPED.sub("", k): v for k, v in table.items() if isinstance(k, str)}
 
 
 def save_network(
@@ -54,7 +66,7 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
     Args:
         path: of the file.
         kind: name of its class.
-        make: builds it from its config.
+        make: builds it from its config, in which JSON's lists are tuples.
 
     Raises:
         FileNotFoundError: no such file.
@@ -67,7 +79,8 @@ def load_network(path: str | Path, kind: str, make: Callable[[dict[str, Any]], N
         got = "a file that names no network" if name is None else f"a file of {name!r}"
         got += " without its config" * (name == kind)
         fail(what, expected=f"a file of {kind!r}", got=got, remedy=remedy)
-    config = parse_object(header["config"], f"config of the {what}")
+    stated = parse_object(header["config"], f"config of the {what}")
+    config = {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
     with described_by(what, f"the config of a {kind}", remedy), at_most(weights):
         network = make(config)
     check_weights(network, weights, what)  # by their shapes, before they are read
@@ -99,7 +112,7 @@ def load_strictly(
         remedy: see `fail`.
         assign: put them into the module as they are, which may be on the meta device.
     """
-    bare = {_WRAPPED.sub("", name): value for name, value in weights.items()}
+    bare: dict[str, Tensor] = bare_names(weights)
     if bare.keys() == module.state_dict().keys():
         weights = bare
     check_weights(module, weights, what, remedy)

@@ -39,9 +39,9 @@ from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from genviews.invert.encoders import read_encoder
 from genviews.kit import GeneratorKit
-from genviews.load.encoders import load_inversion_encoder
+from genviews.load.classifier import load_classifier
 from genviews.load.generator import load_generator
-from genviews.load.networks import load_classifier
+from genviews.load.inversion_encoder import load_inversion_encoder
 from genviews.perturb.pca import PCAStatistics
 from genviews.perturb.walks import Walks
 from genviews.rng import Rng
@@ -50,7 +50,7 @@ from tests.generators import test_files_of_families as families
 from tests.generators import test_other_families as others
 from tests.generators.naive_others import Weights
 from tests.load import naive_encoders as naive
-from tests.load import test_encoders as encoders
+from tests.load import test_inversion_encoder as encoders
 
 
 @dataclass(frozen=True)

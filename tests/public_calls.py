@@ -353,7 +353,7 @@ CALLS: dict[str, Callable[[Inputs], object]] = {
     "load.generator load_generator": lambda u: by_name(
         g.load_generator, u.function, z_dim=64
     ).generator.map(torch.zeros(2, 64)),
-    "load.networks load_classifier": lambda u: by_name(
+    "load.classifier load_classifier": lambda u: by_name(
         g.load_classifier, u.network, get("generator").image_spec, ("a", "b")
     )(u.images),
     "generators.stylegan2 StyleGAN2.map": lambda u: get("stylegan").map(u.z),

@@ -146,8 +146,7 @@ class AttributeNetwork(nn.Module):
         """
 
         def make(given: dict[str, object]) -> AttributeNetwork:
-            lists = {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
-            return cls(AttributeConfig(**{**given, **lists}))  # type: ignore[arg-type]  # from JSON
+            return cls(AttributeConfig(**given))  # type: ignore[arg-type]  # from JSON
 
         return load_network(path, _KIND, make)
 

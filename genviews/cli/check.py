@@ -150,7 +150,7 @@ def _check_frame(flags: FrameFlags) -> list[str]:
 
 def _check_encoder(flags: ModelFlags | InvertFlags) -> None:
     """Find an encoder of inversions that is no file, and no published one that is here."""
-    from genviews.load.encoders import encoder_file
+    from genviews.load.inversion_encoder import encoder_file
 
     if flags.encoder is not None:
         encoder_file(flags.encoder, "--encoder")
@@ -176,9 +176,9 @@ def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with labelled images, a classifier, a generator and the views to try."""
     from genviews.augment.presets import pixel_views
     from genviews.domains import DOMAINS
+    from genviews.load.classifier import check_classifier
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
-    from genviews.load.networks import check_classifier
 
     kind_of(flags.images, [*_column(flags), *_check_frame(flags)])
     part = fraction(flags.calibration)
@@ -222,9 +222,9 @@ def _models(flags: ModelFlags, places: Mapping[str, Path | None]) -> None:
 def _predict(flags: PredictFlags, places: Mapping[str, Path | None]) -> None:
     """Find what is wrong with images to classify, and with the run that fitted the ensemble."""
     from genviews.cli.saved import models_of
+    from genviews.load.classifier import check_classifier
     from genviews.load.generator import check_generator
     from genviews.load.images import kind_of
-    from genviews.load.networks import check_classifier
 
     models = models_of(flags)
     if isinstance(models, ModelFlags):

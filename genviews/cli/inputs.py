@@ -38,11 +38,12 @@ from genviews.ensemble.views import ViewPlan, ViewSet
 from genviews.evaluate.detection import DetectionConfig
 from genviews.invert.inverter import inverter_preset
 from genviews.kit import GeneratorKit
+from genviews.load.classifier import load_classifier
+from genviews.load.encoder import load_encoder, trained_spec
 from genviews.load.files import Reading, read_class_names
 from genviews.load.generator import load_generator
 from genviews.load.images import FASHION, images_spec, kind_of, load_images
 from genviews.load.learning import load_probe, load_real
-from genviews.load.networks import load_classifier, load_encoder, trained_spec
 from genviews.load.splits import load_splits
 from genviews.represent.encoder import RepresentationEncoder
 from genviews.rng import Rng

@@ -281,7 +281,6 @@ class InversionEncoder(LatentEncoder):
         """
 
         def make(given: dict[str, Any]) -> InversionEncoder:
-            lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-            return cls(EncoderConfig(**{**given, **lists}))
+            return cls(EncoderConfig(**given))
 
         return load_network(path, cls.__name__, make).requires_grad_(False)

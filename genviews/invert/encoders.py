@@ -48,8 +48,7 @@ def read_encoder(path: str | Path) -> LatentEncoder:
     kind = lookup(name, ENCODERS, f"kind of encoder in {Path(path).name}")
 
     def make(given: dict[str, Any]) -> LatentEncoder:
-        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-        made: LatentEncoder = kind.network(kind.config(**{**given, **lists}))
+        made: LatentEncoder = kind.network(kind.config(**given))
         return made
 
     return load_network(path, name, make).requires_grad_(False)

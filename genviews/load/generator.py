@@ -45,7 +45,7 @@ from genviews.generators.families import (
 from genviews.invert.autoencoder import own_encoder
 from genviews.invert.encoder import LatentEncoder
 from genviews.kit import GeneratorKit, read_generator
-from genviews.load.encoders import encoder_file, load_inversion_encoder, shipped_encoder
+from genviews.load.inversion_encoder import load_inversion_encoder, shipped_encoder
 from genviews.load.pipeline_folder import (
     WEIGHT_FILES,
     downloaded,
@@ -124,9 +124,7 @@ def load_generator(
         name=name,
         card=card,
         folder=folder,
-        encoder=shipped()
-        if encoder is None
-        else load_inversion_encoder(encoder_file(encoder), generator),
+        encoder=shipped() if encoder is None else load_inversion_encoder(encoder, generator),
         walks=None if walks is None else Walks.load(expanded(walks)),
         steps=steps,
         domain=domain,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genviews.classify.attribute import AttributeNetwork, attribute_network
-from genviews.load.networks import load_classifier
+from genviews.load.classifier import load_classifier
 from genviews.types import ImageSpec
 from tests.generators.naive_others import Weights
 from tests.load import naive_encoders as naive

@@ -33,7 +33,7 @@ from tests.contracts import test_generators as contract
 from tests.generators import naive_others as naive
 from tests.generators import test_files_of_families as nvidia
 from tests.generators import test_other_families as others
-from tests.load import test_encoders
+from tests.load import test_inversion_encoder as encoders
 from tests.load.naive_encoders import style_encoder
 
 Write = Callable[[Path], list[str]]
@@ -171,7 +171,7 @@ def _e4e(folder: Path) -> list[str]:
     weights, blank = naive.Weights(), torch.zeros(1, 3, 256, 256)
     style_encoder(weights, blank, 8, 6, (4, 6, 8, 4), (1, 1, 1, 1), "mean")
     opts = Namespace(encoder_type="SingleStyleCodeEncoder")
-    test_encoders.written(folder / "net.pt", weights, opts, _stylegan2(test_encoders.WIDE))
+    encoders.written(folder / "net.pt", weights, opts, _stylegan2(encoders.WIDE))
     return ["net.pt"]
 
 

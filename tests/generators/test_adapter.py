@@ -19,8 +19,8 @@ from genviews.generators.toy import ToyGenerator
 from genviews.invert.inverter import Inverter
 from genviews.invert.optimize import invert
 from genviews.kit import GeneratorKit
+from genviews.load.classifier import load_classifier
 from genviews.load.generator import load_generator
-from genviews.load.networks import load_classifier
 from genviews.rng import Rng
 from genviews.types import ImageSpec
 

@@ -17,7 +17,6 @@ from torch import nn
 from genviews.files import save_tensors
 from genviews.generators.biggan_deep import BigGANDeep
 from genviews.generators.biggan_layers import spectral
-from genviews.generators.checkpoints import open_checkpoint
 from genviews.generators.checkpoints.biggans import biggan_deep_generator, biggan_generator
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.load.generator import load_generator
@@ -122,7 +121,7 @@ def test_a_file_of_training_holds_no_mean(tmp_path):
     ours, arguments = stylegan2(), argparse.Namespace(size=16, path="data", r1=10.0)
     whole = {"g": rosinality(stylegan2()), "d": {"final_linear.1.bias": torch.zeros(1)}}
     whole |= {"g_ema": rosinality(ours), "g_optim": {"state": {}}, "args": arguments}
-    found = open_checkpoint(written(tmp_path / "100000.pt", whole)).generator
+    found = load_generator(written(tmp_path / "100000.pt", whole)).generator
     torch.testing.assert_close(images_of(found), images_of(ours))
     z = ours.sample(Rng(1).streams(range(4000)))
     torch.testing.assert_close(found.mapping.w_avg, ours.mapping(z).mean(0), atol=0.06, rtol=0)
@@ -134,14 +133,14 @@ def test_other_taps_and_names_of_data_parallel(tmp_path):
     state = {f"module.{name}": value for name, value in rosinality(ours).items()}
     mean = ours.mapping.w_avg.expand(6, -1).clone()
     path = written(tmp_path / "net.pt", {"g_ema": state, "latent_avg": mean})
-    torch.testing.assert_close(images_of(open_checkpoint(path).generator), images_of(ours))
+    torch.testing.assert_close(images_of(load_generator(path).generator), images_of(ours))
 
 
 def test_a_file_without_noise_and_kernels(tmp_path):
     ours = stylegan2()
     state = {k: v for k, v in rosinality(ours).items() if "noises" not in k and "kernel" not in k}
     path = written(tmp_path / "old.pt", {"g_ema": state, "latent_avg": ours.mapping.w_avg})
-    first, again = (open_checkpoint(path).generator for _ in range(2))
+    first, again = (load_generator(path).generator for _ in range(2))
     assert torch.equal(images_of(first), images_of(again))
     assert "the file holds no noise: it was drawn once, from seed 0" in first.notes
 
@@ -161,7 +160,7 @@ def test_a_broken_file_is_refused(told, tmp_path):
     state = {name: value.clone() for name, value in rosinality(stylegan2()).items()}
     BROKEN[told](state)
     with pytest.raises(ValueError, match=told):
-        open_checkpoint(written(tmp_path / "net.pt", {"g_ema": state}))
+        load_generator(written(tmp_path / "net.pt", {"g_ema": state}))
 
 
 def test_a_small_file_of_a_huge_network_is_refused(tmp_path):
@@ -173,7 +172,7 @@ def test_a_small_file_of_a_huge_network_is_refused(tmp_path):
             more = int(number) % 2 + 2 * i if part == "convs" else i
             state[".".join((part, str(more), *rest))] = value
     with pytest.raises(ValueError, match=r"far smaller network|has shape"):
-        open_checkpoint(written(tmp_path / "net.pt", {"g_ema": state}))
+        load_generator(written(tmp_path / "net.pt", {"g_ema": state}))
 
 
 # ---- StyleGAN of 2019 ---------------------------------------------------------------------------
@@ -214,7 +213,7 @@ def test_a_stylegan1_that_still_grows_is_refused(tmp_path):
     stylegan1(w, torch.randn(2, 5))
     w["synthesis.lod"] = torch.tensor(1.5)
     with pytest.raises(ValueError, match=r"lod 1\.5"):
-        open_checkpoint(written(tmp_path / "net.pth", state_dict(w)))
+        load_generator(written(tmp_path / "net.pth", state_dict(w)))
 
 
 # ---- BigGAN-deep and BigGAN ---------------------------------------------------------------------

@@ -30,7 +30,7 @@ from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.checkpoints.strangers import SCRIPT, WRITE, stranger_of_keys
 from genviews.generators.checkpoints.tensors import as_dict, told
 
-__all__ = ["READERS", "generator_in", "is_known", "open_checkpoint"]
+__all__ = ["READERS", "generator_in", "is_known"]
 
 READERS: tuple[Reader, ...] = (
     stylegan2_ada.READER,
@@ -58,18 +58,8 @@ def is_known(path: Path) -> bool:
         return any(one.knows(contents) for one in READERS)
 
 
-def open_checkpoint(path: Path) -> Opened:
-    """Return the generator of a file, in eval mode and frozen; no code of the file is run.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: see `open_contents` and `generator_in`.
-    """
-    return generator_in(open_contents(path))
-
-
 def generator_in(contents: Contents) -> Opened:
-    """Return the generator of a decoded file, in eval mode and frozen.
+    """Return the generator of a decoded file, in eval mode and frozen; no code of it is run.
 
     What was left out, and that the file holds code, is said in the generator's `notes`.
 

@@ -30,7 +30,8 @@ from genviews.generators.biggan_layers import spectral
 from genviews.generators.checkpoints.contents import Contents
 from genviews.generators.checkpoints.reader import Opened, Reader
 from genviews.generators.checkpoints.records import REMEDY
-from genviews.generators.checkpoints.state import State, bare_names, family_generator
+from genviews.generators.checkpoints.state import State, family_generator
+from genviews.weights import bare_names
 
 __all__ = ["CHUNKED", "DEEP", "biggan_deep_generator", "biggan_generator"]
 

@@ -24,9 +24,10 @@ from genviews.described import described_by
 from genviews.generators.checkpoints.contents import Contents
 from genviews.generators.checkpoints.reader import Opened, Reader
 from genviews.generators.checkpoints.records import REMEDY
-from genviews.generators.checkpoints.state import State, bare_names, family_generator
+from genviews.generators.checkpoints.state import State, family_generator
 from genviews.generators.modulation import GAIN
 from genviews.generators.stylegan1 import StyleGAN1, StyleGAN1Config
+from genviews.weights import bare_names
 
 __all__ = ["READER", "idinvert_generator"]
 

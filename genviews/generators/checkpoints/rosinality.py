@@ -25,11 +25,12 @@ from genviews.described import described_by
 from genviews.generators.checkpoints.contents import Contents
 from genviews.generators.checkpoints.reader import Opened, Reader
 from genviews.generators.checkpoints.records import REMEDY
-from genviews.generators.checkpoints.state import State, bare_names, family_generator, part_of
+from genviews.generators.checkpoints.state import State, family_generator, part_of
 from genviews.generators.checkpoints.strangers import WRITE
 from genviews.generators.checkpoints.tensors import as_dict, is_tensor
 from genviews.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from genviews.rng import Rng
+from genviews.weights import bare_names
 
 __all__ = ["READER", "mean_latents", "rosinality_generator"]
 

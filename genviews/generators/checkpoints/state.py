@@ -12,18 +12,11 @@ from genviews.checks import fail
 from genviews.described import at_most, described_by
 from genviews.generators.base import Generator
 from genviews.generators.families import filled
-from genviews.weights import load_strictly
+from genviews.weights import bare_names, load_strictly
 
-__all__ = ["State", "bare_names", "built", "family_generator", "loaded", "part_of"]
+__all__ = ["State", "built", "family_generator", "loaded", "part_of"]
 
 Network = TypeVar("Network", bound=nn.Module)
-
-_WRAPPED = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DataParallel and torch.compile
-
-
-def bare_names(table: Mapping[Any, object]) -> dict[str, Any]:
-    """The entries of a table that have text as names, without DataParallel's and compile's part."""
-    return {_WRAPPED.sub("", k): v for k, v in table.items() if isinstance(k, str)}
 
 
 def part_of(table: Mapping[Any, object], prefix: str) -> dict[str, Any]:

@@ -184,7 +184,6 @@ _STYLED: _Turns = {"weight": _outer_first, "bias": _same}
 _STYLED |= {"mod_weight": _transposed, "mod_bias": lambda x: x + 1}
 _CONV: _Turns = {**_STYLED, "noise_strength": _same}
 _ONE: _Turns = {None: lambda x: x[0]}
-_FIELD: _Turns = {None: lambda x: x[0, 0]}
 _UP: _Turns = {**_CONV, "weight": lambda x: _outer_first(x.flip(0, 1))}
 
 _NAMES: tuple[tuple[str, str, _Turns], ...] = (

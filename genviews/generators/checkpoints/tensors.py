@@ -29,6 +29,7 @@ __all__ = [
     "as_dict",
     "is_tensor",
     "plain",
+    "shape_of",
     "storage_type",
     "told",
 ]

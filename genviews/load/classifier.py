@@ -1,12 +1,10 @@
-"""What a word for a classifier, or for a representation encoder, stands for.
+"""What a word for a classifier stands for.
 
     fashion32, fashion32/views      a classifier that ships with genviews
     net.safetensors                 a file that `SmallResNet.save` wrote, or `AttributeNetwork.save`
     net_best.pth                    an attribute classifier of Chai et al. 2021: logits of absent
                                     and present
     package.module:function         the user's function that builds a network, or the network itself
-
-    encoder.safetensors             a file that `RepresentationEncoder.save` wrote
 
 Code comes from a function of the user's own, named "package.module:function"; weights come from a
 file of tensors alone. A file that holds both is refused: reading it would run what is in it.
@@ -36,18 +34,16 @@ from genviews.described import described_by
 from genviews.files import load_header, read_tensors
 from genviews.generators.checkpoints.contents import open_contents
 from genviews.generators.checkpoints.records import REMEDY
-from genviews.generators.checkpoints.state import bare_names
 from genviews.generators.checkpoints.tensors import as_dict
 from genviews.modes import evaluated
 from genviews.named import find_named
-from genviews.represent.encoder import RepresentationEncoder
 from genviews.types import ImageSpec
 from genviews.user_code import GUIDE, user_code
-from genviews.weights import load_strictly
+from genviews.weights import bare_names, load_strictly
 from genviews.zoo import CLASSIFIERS, zoo_classifier
 from genviews.zoo import names as zoo_names
 
-__all__ = ["check_classifier", "load_classifier", "load_encoder", "trained_spec"]
+__all__ = ["check_classifier", "load_classifier"]
 
 _PROGRAMS = {".pt2": "an exported program", ".pt": "a TorchScript or pickle file"}
 _PROGRAMS |= {".pth": "a pickle file", ".pkl": "a pickle file", ".onnx": "an ONNX program"}
@@ -226,44 +222,3 @@ def _own_network(path: Path, what: str) -> SmallResNet | AttributeNetwork:
             f"as {option('weights')}",
         )
     return SmallResNet.load(path)
-
-
-def load_encoder(word: str | Path) -> RepresentationEncoder:
-    """Return the encoder of a file that `RepresentationEncoder.save` wrote, in eval mode.
-
-    Args:
-        word: path of a safetensors file; `~` is the home folder.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: another file, or weights that do not fit; they are named.
-    """
-    return RepresentationEncoder.load(expanded(word))
-
-
-def trained_spec(
-    word: str | Path, encoder: RepresentationEncoder, *, size: int | None = None
-) -> ImageSpec:
-    """Return the images that the encoder of a file takes.
-
-    Args:
-        word: path of the file.
-        encoder: what it holds.
-        size: height and width in pixels; None takes those that it was trained with.
-
-    Raises:
-        ValueError: no size, where the file does not say it.
-    """
-    path, channels = expanded(word), encoder.config.channels
-    if size is not None:
-        return ImageSpec(channels=channels, height=size, width=size)
-    text = load_header(path, "encoder")[1].get("images", "")
-    sides = text.split("x")
-    if len(sides) != 3 or not all(side.isdigit() for side in sides):
-        fail(
-            f"size of the images for {path.name}",
-            expected="height and width, where the encoder's file does not say them",
-            got=repr(text) if text else "none",
-            remedy=f"add {option('size')}, for example 32",
-        )
-    return ImageSpec(channels=channels, height=int(sides[1]), width=int(sides[2]))

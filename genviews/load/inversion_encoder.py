@@ -27,7 +27,7 @@ from genviews.generators.base import Generator
 from genviews.generators.checkpoints.contents import Contents, open_contents
 from genviews.generators.checkpoints.records import REMEDY
 from genviews.generators.checkpoints.rosinality import mean_latents
-from genviews.generators.checkpoints.state import State, bare_names, built, loaded, part_of
+from genviews.generators.checkpoints.state import State, built, loaded, part_of
 from genviews.generators.checkpoints.tensors import as_dict, plain
 from genviews.invert.encoder import LatentEncoder
 from genviews.invert.encoders import read_encoder
@@ -38,6 +38,7 @@ from genviews.invert.published import (
     ResNetEncoder,
     ResNetEncoderConfig,
 )
+from genviews.weights import bare_names
 from genviews.zoo.published import named_weights
 
 __all__ = [
@@ -91,17 +92,19 @@ def encoder_file(word: str | Path, what: str = "encoder") -> Path:
     return found or expanded(word)
 
 
-def load_inversion_encoder(path: Path, generator: Generator) -> LatentEncoder:
-    """Return the encoder of a file, ours or somebody else's, in eval mode and frozen.
+def load_inversion_encoder(word: str | Path, generator: Generator) -> LatentEncoder:
+    """Return the encoder that a word stands for, ours or somebody else's, in eval mode and frozen.
 
     Args:
-        path: of the file.
+        word: path of a file, or the name of a published one that was downloaded; `~` is the home
+            folder.
         generator: that it is for: it gives what is not in the file.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: no such file, or weights that were not downloaded.
         ValueError: no encoder in it, or one for latents of another shape or other channels.
     """
+    path = encoder_file(word)
     what = f"encoder {path.name}"
     found = read_encoder(path) if path.suffix == ".safetensors" else _of_others(path, generator)
     generator.latent_spec.check(found.mean_latent, f"latents of {what}")

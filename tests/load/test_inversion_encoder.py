@@ -15,8 +15,8 @@ from genviews.invert.encoder import EncoderConfig, InversionEncoder
 from genviews.invert.encoders import read_encoder
 from genviews.invert.optimize import invert
 from genviews.invert.start import EncoderStart, ToInvert
-from genviews.load.encoders import load_inversion_encoder
 from genviews.load.generator import load_generator
+from genviews.load.inversion_encoder import load_inversion_encoder
 from genviews.rng import Rng
 from tests.generators.naive_others import Weights
 from tests.generators.test_other_families import SMALL, StyleGAN2Config, rosinality, stylegan2
