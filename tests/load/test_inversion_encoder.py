@@ -140,7 +140,7 @@ def test_another_encoder_is_built_in_place_of_the_one_that_ships(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"PK\3\4 and no more", b"version https://git-lfs", b"text"])
 def test_a_damaged_file_is_named_as_an_encoder(data, tmp_path):
     (tmp_path / "net.pt").write_bytes(data)
-    with pytest.raises(ValueError, match=r"^encoder net\.pt: ") as error:
+    with pytest.raises(ValueError, match=r"^encoder( net\.pt)?: ") as error:
         load_inversion_encoder(tmp_path / "net.pt", target())
     assert "generator" not in str(error.value)
 
