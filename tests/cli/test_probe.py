@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,10 +154,12 @@ class TestRun:
         assert "val/light/broken.png" in (here / "run" / "report.html").read_text()
         assert "Left out, with reasons in the report: 1 file" in capsys.readouterr().out
 
-    def test_a_folder_called_as_what_ships_has_images_of_its_own_size(self, here, encoder):
+    def test_a_folder_called_as_what_ships_has_images_of_its_own_size(
+        self, here, labelled_data, encoder
+    ):
         (here / "data").rename(here / "fashion32")
         encoder.save(here / "encoder.safetensors")
-        flags = ProbeFlags(encoder="encoder.safetensors", data="fashion32")
+        flags = ProbeFlags(encoder=Path("encoder.safetensors"), data="fashion32")
         with pytest.raises(ValueError, match=r"add size \(--size\)"):
             try_models([flags], lambda kit: None)
 
