@@ -232,6 +232,7 @@ class RepresentationEncoder(nn.Module):
         """
 
         def make(fields: dict[str, Any]) -> RepresentationEncoder:
+            fields |= {name: tuple(fields[name]) for name in ("mean", "std")}
             return cls(RepresentationConfig(**fields), backbone)
 
         return load_network(path, _KIND, make)
