@@ -34,6 +34,7 @@ from benchmarks import (
     generators_stylegan3,
 )
 from benchmarks.agreement import Comparison, Section, commit_of
+from genviews.checks import lookup
 from genviews.environment import environment
 from genviews.files import write_json
 
@@ -89,9 +90,12 @@ def main(argv: Sequence[str] | None = None) -> bool:
     parser.add_argument("--originals", type=Path, default=Path(), metavar="FOLDER")
     parser.add_argument("--quick", action="store_true", help="a few cases, and no result")
     given = parser.parse_args(argv)
+    try:  # before the first is compared
+        sections = {name: lookup(name, FAMILIES, "family") for name in given.families or FAMILIES}
+    except ValueError as error:
+        parser.error(str(error))
     good = True
-    for name in given.families or FAMILIES:
-        section = FAMILIES[name]
+    for name, section in sections.items():
         try:
             found, original = agreement(section, given.originals, quick=given.quick)
         except FileNotFoundError as error:
