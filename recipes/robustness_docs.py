@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genviews.report.text import STARRED, legend, markdown, markdown_table
+from genviews.report.text import legend, markdown, markdown_table
 from genviews.studies.blocks import Images, Table
 from genviews.studies.ensembling.shift_tables import VIEWS
 from genviews.studies.ensembling.under_shift import BEST, TOGETHER, with_views
@@ -141,12 +141,12 @@ def readme_lines(folder: Path) -> list[str]:
         return []
     options = results["shifts"].record.config["options"]
     answers = [results[name].answer for name in ("shifts", "few_labels") if name in results]
-    tables = [one for one in answers if one is not None]
+    table = _joined([one for one in answers if one is not None], _SHOWN)
     notes = [
-        legend(tables[0]),
+        legend(table),
         f"Clean images and {', '.join(options['headlines'])}: all 10,000 test images; the others "
-        f"{options['test_images']:,}. {STARRED} (from the single image, the whole table corrected "
-        "together). Attacks know the classifier alone.",
+        f"{options['test_images']:,}. \\* Other than the single image, by more than chance explains "
+        "(the whole table corrected together). Attacks know the classifier alone.",
     ]
     sources = "`robustness_shifts.json`"
     if "few_labels" in results:
@@ -154,7 +154,7 @@ def readme_lines(folder: Path) -> list[str]:
         sources += ", `robustness_few_labels.json`"
     lines = [results["shifts"].verdict, ""]
     lines += [f"![Accuracy under shifts of severity 3 and attacks]({FIGURE})", ""]
-    lines += [*_joined(tables, _SHOWN), ""]
+    lines += [*markdown_table(table), ""]
     lines += [f"`python -m recipes.fashion32.robustness` -> {sources} in `results/fashion32/`."]
     lines += [*notes, ""]
     if "few_labels" in results:
@@ -163,7 +163,7 @@ def readme_lines(folder: Path) -> list[str]:
         found = results["adaptive"]
         assert found.answer is not None
         lines += [f"{TITLES['adaptive']}: {found.verdict}", ""]
-        lines += [*_joined([found.answer], _ADAPTIVE), ""]
+        lines += [*markdown_table(_joined([found.answer], _ADAPTIVE)), ""]
         lines += [
             f"`{found.record.command}` -> `results/fashion32/robustness_adaptive.json`: "
             f"{found.record.data['images']} test images; worst is what withstands every attack "
@@ -189,7 +189,7 @@ def _results(folder: Path) -> dict[str, Result]:
     return {name: Result.load(path) for name, path in paths.items() if path.exists()}
 
 
-def _joined(tables: Sequence[Table], names: Sequence[str]) -> list[str]:
+def _joined(tables: Sequence[Table], names: Sequence[str]) -> Table:
     """Some columns of the first table, with the rows of all; what one lacks stays empty."""
     columns = {column.name: column for column in tables[0].columns}
     kept = [name for name in names if name in columns]
@@ -200,4 +200,4 @@ def _joined(tables: Sequence[Table], names: Sequence[str]) -> list[str]:
             own = dict(zip(known, row, strict=True))
             rows.append(tuple(own.get(name) for name in kept))
     picked = tuple(columns[name] for name in kept)
-    return markdown_table(replace(tables[0], columns=picked, rows=tuple(rows), breaks=()))
+    return replace(tables[0], columns=picked, rows=tuple(rows), breaks=())
