@@ -43,8 +43,8 @@ class KitFlags(FunctionFlags):
     Args:
         generator: fashion32 or fashion32-classes (ship with genviews), a file of one, a folder of
             diffusers or a name of genviews generator get (docs/generators.md says which), or
-            package.module:function that turns z into images. Without it: real images alone, where a
-            study takes them.
+            package.module:function that turns z into images. Nothing but training on real images
+            alone does without it.
         walks: Latent walks for steered views (.safetensors). Without it: those of fashion32, or
             none.
     """
