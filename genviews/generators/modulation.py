@@ -14,7 +14,8 @@ samples at a time through all stages, so that what lies between stays in its cac
 
 Beside each gradient by hand stand the same formulas in differentiable operators. They serve trained
 weights, `torch.compile`, autocast, forward mode and `torch.func`; and a gradient that is itself to
-be differentiated (`create_graph=True`) evaluates them once more.
+be differentiated (`create_graph=True`) evaluates them once more, there the convolution as a linear
+map of x that knows its transpose: no derivative of any order is then one of the weight.
 """
 
 from __future__ import annotations
@@ -114,6 +115,11 @@ def _modulated_conv(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
     return demodulate(_convolve(x * _each(style, x), weights), style, weights)
 
 
+def _of_frozen_weights(x: Tensor, style: Tensor, weights: ConvWeights) -> Tensor:
+    """The same, for a gradient that is to be differentiated."""
+    return demodulate(_Convolution.apply(x * _each(style, x), weights, False), style, weights)
+
+
 def _to_image(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`to_image` in differentiable operators."""
     if weight.shape[1] == 1:
@@ -142,7 +148,7 @@ class _ModulatedConv(torch.autograd.Function):
         x, style, scale, y, weight, energy, *offsets = ctx.saved_tensors
         weights = ConvWeights(weight, energy, tuple(offsets), *ctx.others)
         if torch.is_grad_enabled():
-            return *differentiate(_modulated_conv, ctx, (x, style), (weights,), grad), None
+            return *differentiate(_of_frozen_weights, ctx, (x, style), (weights,), grad), None
         of_x, of_style, _ = ctx.needs_input_grad
         grad_x, grad_style = torch.empty_like(x), torch.empty_like(style)
         totals = torch.empty_like(scale)
@@ -169,6 +175,25 @@ class _ModulatedConv(torch.autograd.Function):
         if of_style:
             grad_style.addcmul_(style, totals.mul_(scale) @ energy.t(), value=-0.5)
         return grad_x if of_x else None, grad_style if of_style else None, None
+
+
+class _Convolution(torch.autograd.Function):
+    """`_convolve` or `_convolve_back` with a weight that gets no gradient: each is the other's.
+
+    torch's own second derivative computes that of the weight whether it is wanted or not.
+    """
+
+    @staticmethod
+    def forward(ctx: _Context, x: Tensor, weights: ConvWeights, back: bool) -> Tensor:
+        ctx.weights, ctx.back = weights, back
+        ctx.save_for_backward(weights.weight)  # torch then notices if it changes before `backward`
+        return (_convolve_back if back else _convolve)(x, weights)
+
+    @staticmethod
+    def backward(ctx: _Context, grad: Tensor) -> _Gradients:
+        (weight,) = ctx.saved_tensors
+        weights = ctx.weights._replace(weight=weight)
+        return _Convolution.apply(grad, weights, not ctx.back), None, None
 
 
 class _ToImage(torch.autograd.Function):
