@@ -145,8 +145,9 @@ def readme_lines(folder: Path) -> list[str]:
     notes = [
         legend(table),
         f"Clean images and {', '.join(options['headlines'])}: all 10,000 test images; the others "
-        f"{options['test_images']:,}. \\* Other than the single image, by more than chance explains "
-        "(the whole table corrected together). Attacks know the classifier alone.",
+        f"{options['test_images']:,}. "
+        "\\* Other than the single image, by more than chance explains (the whole table corrected "
+        "together). Attacks know the classifier alone.",
     ]
     sources = "`robustness_shifts.json`"
     if "few_labels" in results:
@@ -167,12 +168,21 @@ def readme_lines(folder: Path) -> list[str]:
         lines += [
             f"`{found.record.command}` -> `results/fashion32/robustness_adaptive.json`: "
             f"{found.record.data['images']} test images; worst is what withstands every attack "
-            "that was tried, knowing all.",
+            f"that was tried, knowing all. {_signs_words(found)} Each attack: "
+            "[docs/results.md](docs/results.md#attacks-that-know-the-defence).",
             "",
         ]
     page = "[docs/results.md](docs/results.md#what-to-do)"
     lines += [f"What to do in practice, and every rival: {page}."]
     return lines
+
+
+def _signs_words(adaptive: Result) -> str:
+    """Of which defences a masked gradient must be suspected."""
+    signs = [name for name, one in adaptive.record.data["masking"].items() if one["signs"]]
+    if not signs:
+        return "No sign of a masked gradient was seen."
+    return f"Signs of a masked gradient, hence no robustness: {'; '.join(signs)}."
 
 
 def figure(folder: Path) -> bytes | None:

@@ -75,7 +75,7 @@ def few_labels() -> Result:
     return Result(title="Few", verdict="It is so.", blocks=(table,), record=Record(command="few"))
 
 
-def adaptive() -> Result:
+def adaptive(signs: tuple[str, ...] = ()) -> Result:
     def row(name: str, worst: int) -> Row:
         hits = {CLEAN: 90, NAIVE: 80, "margin": worst, WORST: worst}
         return Row(
@@ -92,7 +92,8 @@ def adaptive() -> Result:
     )  # fmt: skip
     rows = [row("classifier", 7), row("views", 44)]
     told = {"classifier": ("margin", seen), "views": ("margin", seen)}
-    return shown(rows, told, Record(command="adapt", data={"images": 100}))
+    masking = {name: {"signs": signs} for name, signs in (("classifier", ()), ("views", signs))}
+    return shown(rows, told, Record(command="adapt", data={"images": 100, "masking": masking}))
 
 
 def test_the_readme_has_rows_of_few_labels_and_a_table_of_adaptive_attacks(tmp_path):
@@ -113,6 +114,10 @@ def test_the_readme_has_rows_of_few_labels_and_a_table_of_adaptive_attacks(tmp_p
     assert "80.0" in attacked
     assert "44.0" in attacked
     assert any(line.startswith("Few labels: It is so.") for line in lines)
+    assert any("No sign of a masked gradient" in line for line in lines)
+    write_json(tmp_path / "robustness_adaptive.json", adaptive(("One step finds more.",)).to_json())
+    (told,) = (line for line in robustness_docs.readme_lines(tmp_path) if "masked gradient" in line)
+    assert "no robustness: views." in told
 
 
 def test_nothing_is_said_before_it_is_measured(tmp_path):
