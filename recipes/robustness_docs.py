@@ -151,7 +151,10 @@ def readme_lines(folder: Path) -> list[str]:
     ]
     sources = "`robustness_shifts.json`"
     if "few_labels" in results:
-        notes.append("Rows of few labels are means over seeds, with Student's interval over them.")
+        notes.append(
+            "Rows of few labels are means over seeds, with Student's interval over them; restored "
+            "images were not inverted there."
+        )
         sources += ", `robustness_few_labels.json`"
     lines = [results["shifts"].verdict, ""]
     lines += [f"![Accuracy under shifts of severity 3 and attacks]({FIGURE})", ""]
