@@ -31,7 +31,7 @@ from genviews.robustness.random_search import RandomSearch
 from genviews.signature import checked
 from genviews.types import Images, Label
 
-__all__ = ["MaskingReport", "check_masking"]
+__all__ = ["MaskingReport", "check_masking", "tells_less"]
 
 # Tries of the random search for each gradient: no fewer than a gradient costs answers (2.2 for the
 # classifier, 3.3 through ten optimiser steps, results/benchmarks/adaptive.json).
@@ -170,6 +170,11 @@ def check_masking(
     )
 
 
+def tells_less(left: float, other: float, images: int) -> bool:
+    """Whether an attack leaves a share of images right of which another breaks more than a few."""
+    return other < left - SLACK - 1 / images
+
+
 def _unlimited(images: Images, norm: Norm) -> float:
     """A budget that leaves nothing of any image: half of the range for every pixel."""
     return 1.0 if norm == "linf" else float(images[0].numel() ** 0.5)
@@ -203,7 +208,7 @@ def _signs(kept: dict[float, Tensor], others: dict[str, Tensor], budget: float) 
                 f"{before:.1%}: a larger one holds all that a smaller one does."
             )
     for name, right in others.items():
-        if _share(right) < shares[budget] - slack:
+        if tells_less(shares[budget], _share(right), len(right)):
             found.append(
                 f"Of the attack {shares[budget]:.1%} are right, of {name} {_share(right):.1%}: "
                 "the gradient tells less than that."

@@ -31,7 +31,15 @@ from genviews.robustness.masking import MaskingReport, check_masking
 from genviews.shard import key_text
 from genviews.studies.base import Options, Study
 from genviews.studies.bench import Bench
-from genviews.studies.ensembling.adaptive_tables import CLEAN, NAIVE, WORST, Row, shown
+from genviews.studies.ensembling.adaptive_tables import (
+    CLEAN,
+    EXACT,
+    NAIVE,
+    WORST,
+    Row,
+    shown,
+    with_signs,
+)
 from genviews.studies.result import Result
 from genviews.studies.under import under
 from genviews.work import Tell, run_shards
@@ -163,6 +171,7 @@ def run(bench: Bench, options: Adaptive) -> Result:
                 )
             )
     masking = _masking(bench, options, targets, right, test.first(options.masking_images))
+    masking = with_signs(rows, masking, len(test.ids))
     facts = {"weights": alphas, "images": len(test.ids), "rows": [row.to_json() for row in rows]}
     told = {
         name: {**vars(one), "attack": way, "words": one.words}
@@ -256,13 +265,12 @@ def _ways(
     """The attacks on a defence by name, with what each follows the gradient of."""
     once = PGD(budget, steps=options.steps)
     most = replace(once, restarts=options.repeats)
-    margin = AdaptiveAttack(attack=replace(most, loss="margin"))
-    found = {
-        NAIVE: (AdaptiveAttack(attack=once), plain.followed),
-        "cross-entropy": (AdaptiveAttack(attack=most), target.followed),
-        "margin": (margin, target.followed),
+    found: dict[str, tuple[AdaptiveAttack, _Defence]] = {
+        NAIVE: (AdaptiveAttack(attack=once), plain.followed)
     }
-    single = replace(margin, attack=replace(once, loss="margin"))
+    for loss in EXACT:
+        found[loss] = AdaptiveAttack(attack=replace(most, loss=loss)), target.followed
+    single = AdaptiveAttack(attack=replace(once, loss="margin"))
     if isinstance(target.followed, Preprocessed):
         found["pixels"] = (single, replace(target.followed, through="identity"))
     if isinstance(target.defence, ViewsDefence) and isinstance(target.followed, ViewsDefence):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from genviews.ensemble.significance import GainReport
-from genviews.robustness.masking import MaskingReport
+from genviews.robustness.ask import LossName
+from genviews.robustness.masking import MaskingReport, tells_less
 from genviews.studies.blocks import BarColumn, Bars, Cell, Column, Estimate, Table
 from genviews.studies.ensembling.evidence import difference, gain_claim
 from genviews.studies.result import Record, Result
 from genviews.studies.statistics import Gap, accuracy_of, tone_of, weigh
 
-__all__ = ["CLEAN", "NAIVE", "WORST", "Row", "shown"]
+__all__ = ["CLEAN", "EXACT", "NAIVE", "WORST", "Row", "shown", "with_signs"]
 
 CLEAN, NAIVE, WORST = "clean", "not knowing", "worst"
+EXACT: tuple[LossName, ...] = ("cross-entropy", "margin")
+"""Attacks that follow the gradient of the whole defence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,31 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
+
+
+def with_signs(
+    rows: Sequence[Row], masking: Mapping[str, tuple[str, MaskingReport]], images: int
+) -> dict[str, tuple[str, MaskingReport]]:
+    """The reports with one sign more: the gradient of a whole defence that is a poor guide.
+
+    It is one where attacks on the classifier alone, which need no knowledge, break more of so many
+    `images`.
+    """
+    signs = dict[str, tuple[str, ...]]()
+    for row in rows:
+        naive = row.reports[NAIVE].accuracy
+        left = min(row.reports[way].accuracy for way in EXACT)
+        if tells_less(left, naive, images):
+            told = (
+                f"At a budget of {row.budget:g} attacks that follow the whole defence leave "
+                f"{left:.1%} right, those on the classifier alone {naive:.1%}: its "
+                "gradient is a poor guide, and a better attack is to be expected."
+            )
+            signs[row.defence] = (*signs.get(row.defence, ()), told)
+    return {
+        name: (way, replace(report, signs=(*report.signs, *signs.get(name, ()))))
+        for name, (way, report) in masking.items()
+    }
 
 
 def shown(

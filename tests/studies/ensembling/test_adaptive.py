@@ -14,7 +14,14 @@ from genviews.robustness.gradient import PGD
 from genviews.robustness.masking import MaskingReport
 from genviews.robustness.restore import restoration
 from genviews.studies.ensembling.adaptive import Adaptive, run
-from genviews.studies.ensembling.adaptive_tables import CLEAN, NAIVE, WORST, Row, shown
+from genviews.studies.ensembling.adaptive_tables import (
+    CLEAN,
+    NAIVE,
+    WORST,
+    Row,
+    shown,
+    with_signs,
+)
 from genviews.studies.result import Record
 from tests.studies.ensembling.benches import toy_bench
 
@@ -90,6 +97,23 @@ def test_no_star_where_a_gradient_may_be_masked() -> None:
     masked = replace(SEEN, signs=("Of the attack 60 % are right, of random search 20 %.",))
     found = shown(ROWS, {"classifier": ("margin", SEEN), "views": ("encoder", masked)}, Record())
     assert not any(line[-1].significant for line in found.blocks[0].rows[2:])
+
+
+@pytest.mark.parametrize(
+    ("exact", "naive", "poor"), [(120, 90, True), (90, 120, False), (95, 90, False), (98, 90, True)]
+)
+def test_a_gradient_that_finds_less_than_the_classifiers_is_a_poor_guide(exact, naive, poor):
+    reports = {NAIVE: naive, "cross-entropy": exact + 10, "margin": exact, "pixels": 0, WORST: 0}
+    own = {way: report(hits, 180) for way, hits in reports.items()}
+    rows = [replace(row("views", budget, 0, 0), reports=own) for budget in (0.05, 0.1)]
+    masking = {"classifier": ("margin", SEEN), "views": ("pixels", SEEN)}
+    found = with_signs(rows, masking, 200)
+    assert found["classifier"] == masking["classifier"]
+    assert len(found["views"][1].signs) == (2 if poor else 0)
+    if poor:
+        told = f"leave {exact / 200:.1%} right, those on the classifier alone {naive / 200:.1%}"
+        assert told in found["views"][1].signs[1]
+        assert found["views"][1].signs[0].startswith("At a budget of 0.05")
 
 
 class TestStudy:
