@@ -171,8 +171,8 @@ def readme_lines(folder: Path) -> list[str]:
         lines += [
             f"`{found.record.command}` -> `results/fashion32/robustness_adaptive.json`: "
             f"{found.record.data['images']} test images; worst is what withstands every attack "
-            "that was tried, knowing all. \\* Other than the classifier's worst, by more than chance "
-            f"explains. {_signs_words(found)} Each attack: "
+            "that was tried, knowing all. \\* Other than the classifier's worst, by more than "
+            f"chance explains. {_signs_words(found)} Each attack: "
             "[docs/results.md](docs/results.md#attacks-that-know-the-defence).",
             "",
         ]
