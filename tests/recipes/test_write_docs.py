@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from genviews.ensemble.significance import gain_interval
 from genviews.studies.result import Result
 from recipes import write_docs
 
@@ -37,7 +40,7 @@ def test_inversion_pages_say_what_the_files_hold():
     folder = write_docs.ROOT / "results"
     text = (write_docs.ROOT / "docs/results.md").read_text()
     for row in Result.load(folder / "fashion32/inversion.json").record.data["inversions"]:
-        assert f"| {row['inversion']} | {row['l1']:.4f} |" in text
+        assert f"| {row['inversion']} | {row['distances']['l1']:.4f} |" in text
     bench = json.loads((folder / "benchmarks/inversion.json").read_text())
     text = "\n".join(inversion_docs.speed_lines(bench))
     assert f"{bench['ours']['loss']['mean']:.4f}" in text
@@ -45,3 +48,17 @@ def test_inversion_pages_say_what_the_files_hold():
     rows = bench["ours_by_step_limit"].items()
     reached = [steps for steps, row in rows if row["loss"]["mean"] <= lowest]
     assert (f"With {reached[0]} steps and no early stop" in text) if reached else "No step" in text
+
+
+def test_every_gain_of_the_main_result_is_that_of_its_counts():
+    result = Result.load(write_docs.ROOT / "results/fashion32/ensemble.json")
+    data = result.record.data
+    for row in data["rows"]:
+        wanted = gain_interval(row["fixed"], row["broke"], data["num_test"])
+        assert tuple(row["gain_interval"]) == pytest.approx(wanted)
+        assert row["gain"] == pytest.approx((row["fixed"] - row["broke"]) / data["num_test"])
+        assert (wanted[0] > 0 or wanted[1] < 0) == (row["p_value"] < 0.05)
+    shown = {row[0]: row[2] for row in result.answer.rows if row[2] is not None}
+    for row in data["rows"]:
+        if row["task"] == data["rows"][0]["task"] and row["name"] in shown:
+            assert shown[row["name"]].interval == pytest.approx(row["gain_interval"])
