@@ -34,7 +34,7 @@ from genviews.types import Images, Label
 __all__ = ["MaskingReport", "check_masking", "tells_less"]
 
 # Tries of the random search for each gradient: no fewer than a gradient costs answers (2.2 for the
-# classifier, 3.3 through ten optimiser steps, results/benchmarks/adaptive.json).
+# classifier, 2.9 through ten optimiser steps, results/benchmarks/adaptive.json).
 ANSWERS_A_GRADIENT = 4
 LEFT = 0.05  # share of images that may be right without a limit
 # By so many images more than one may another attack be better, or a larger budget worse; of all.
